@@ -1,0 +1,141 @@
+"""What an agent may look at: the budget of an episode, and the overview's grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vzgym.core.errors import InvalidSetting
+
+__all__ = ["Budget", "overview_times"]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The limits of an episode. The defaults are the paper's (VideoZoomer, sections 3 and 4.1).
+
+    Args:
+        overview_fps: Frames a second of the first glance, > 0. `inf` always takes `overview_frames` frames.
+        overview_frames: Most frames of the first glance, >= 0. 0 is no glance at all.
+        clip_frames: Most frames of one zoom, >= 1.
+        max_zooms: Most zooms, >= 0. An episode has `max_zooms + 1` rounds.
+        min_fps: Lowest fps a zoom may ask for.
+        max_fps: Highest fps a zoom may ask for.
+        max_pixels: Most pixels of a frame shown; larger frames are shrunk, keeping their aspect.
+        min_pixels: Fewest pixels of a frame shown; smaller frames are enlarged, keeping their aspect.
+        spatial: Whether a zoom may name a region of the picture.
+
+    Raises:
+        InvalidSetting: If a value is out of range; the message names it.
+    """
+
+    overview_fps: float = 0.5
+    overview_frames: int = 64
+    clip_frames: int = 16
+    max_zooms: int = 4
+    min_fps: float = 0.01
+    max_fps: float = 30.0
+    max_pixels: int = 100_352
+    min_pixels: int = 25_088
+    spatial: bool = False
+
+    def __post_init__(self) -> None:
+        def need(ok: bool, name: str, rule: str) -> None:
+            if not ok:
+                raise InvalidSetting(f"Budget.{name} must be {rule}, got {getattr(self, name)!r}")
+
+        need(self.overview_fps > 0, "overview_fps", "> 0")
+        need(_is_count(self.overview_frames, 0), "overview_frames", "an integer >= 0")
+        need(_is_count(self.clip_frames, 1), "clip_frames", "an integer >= 1")
+        need(_is_count(self.max_zooms, 0), "max_zooms", "an integer >= 0")
+        need(0 < self.min_fps < math.inf, "min_fps", "finite and > 0")
+        need(self.min_fps <= self.max_fps < math.inf, "max_fps", f"finite and >= min_fps ({self.min_fps})")
+        need(_is_count(self.min_pixels, 1), "min_pixels", "an integer >= 1")
+        need(_is_count(self.max_pixels, self.min_pixels), "max_pixels", f"an integer >= min_pixels ({self.min_pixels})")
+        need(isinstance(self.spatial, bool), "spatial", "True or False")
+
+    @property
+    def max_rounds(self) -> int:
+        """Rounds of an episode: each action uses one, valid or not; the last is for the answer."""
+        return self.max_zooms + 1
+
+    @property
+    def max_frames(self) -> int:
+        """Most frames an episode can show: the overview and every zoom, full (128 in the paper)."""
+        return self.overview_frames + self.max_zooms * self.clip_frames
+
+    def fit(self, height: int, width: int) -> tuple[int, int]:
+        """The size at which a picture of `height` x `width` is shown.
+
+        Keeps the aspect as nearly as whole pixels allow; at most `max_pixels`, and at least `min_pixels`
+        unless the two cannot both be met. A picture already inside both limits keeps its size.
+
+        Returns:
+            `(height, width)` in pixels, each >= 1.
+        """
+        pixels = height * width
+        if self.min_pixels <= pixels <= self.max_pixels:
+            return height, width
+        if pixels > self.max_pixels:
+            scale = math.sqrt(self.max_pixels / pixels)
+            rounded = (max(1, math.floor(height * scale)), max(1, math.floor(width * scale)))
+            # A strip one pixel high would otherwise keep a width beyond the limit.
+            return rounded[0], min(rounded[1], max(1, self.max_pixels // rounded[0]))
+        scale = math.sqrt(self.min_pixels / pixels)
+        rounded = (math.ceil(height * scale), math.ceil(width * scale))
+        return rounded if rounded[0] * rounded[1] <= self.max_pixels else (height, width)
+
+    def to_dict(self) -> dict[str, float | int | bool]:
+        """All fields, as in JSON and YAML."""
+        return asdict(self)
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, object]) -> Budget:
+        """Build from a mapping of field names, as found in YAML or a record.
+
+        Raises:
+            InvalidSetting: If a name is no field (the message lists the fields) or a value is out of range.
+        """
+        valid = [field.name for field in fields(cls)]
+        unknown = sorted(set(values) - set(valid))
+        if unknown:
+            raise InvalidSetting(f"unknown budget setting {', '.join(unknown)}; valid: {', '.join(valid)}")
+        return cls(**values)  # type: ignore[arg-type]
+
+
+def _is_count(value: object, least: int) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) >= least
+
+
+def overview_times(duration: float, budget: Budget) -> NDArray[np.float64]:
+    """The times of the first glance: the one function that decides them.
+
+    While `duration * overview_fps` frames fit into `overview_frames`, the grid is `i / overview_fps` over
+    `[0, duration)`. A longer video gets `overview_frames` times spread evenly over `[0, duration]`, both ends
+    included (spacing `duration / (overview_frames - 1)`); the last time shows the video's last frame.
+
+    Args:
+        duration: Length of the video in seconds, finite and > 0.
+        budget: Gives `overview_fps` and `overview_frames`.
+
+    Returns:
+        float64, shape `(n,)`, n <= `overview_frames`, increasing, from 0.
+
+    Raises:
+        InvalidSetting: If `duration` is not finite and positive.
+    """
+    if not (math.isfinite(duration) and duration > 0):
+        raise InvalidSetting(f"a video's duration must be finite and > 0 seconds, got {duration}")
+    most = budget.overview_frames
+    if most == 0:
+        return np.empty(0, dtype=np.float64)
+    natural = duration * budget.overview_fps
+    if math.isfinite(natural) and math.ceil(natural - 1e-6) <= most:
+        return np.arange(max(1, math.ceil(natural - 1e-6)), dtype=np.float64) / budget.overview_fps
+    if most == 1:
+        return np.zeros(1, dtype=np.float64)
+    return np.linspace(0.0, duration, most, dtype=np.float64)

@@ -1,0 +1,117 @@
+"""Every error that vzgym raises on purpose.
+
+One base class, :class:`VzgymError`, and named leaves. Each leaf also inherits the built-in that a caller
+would expect (`ValueError`, `LookupError`, ...), so that code which knows nothing of vzgym catches it too.
+What an agent does wrong inside an episode (a reversed zoom, malformed text) is never an exception: it is a
+reply in the dialogue. Exceptions are for programs and files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+__all__ = [
+    "ActionTypeError",
+    "DependencyNotInstalled",
+    "EpisodeEnded",
+    "InvalidSetting",
+    "PluginError",
+    "RecordError",
+    "TaskError",
+    "UnknownName",
+    "VideoError",
+    "VzgymError",
+]
+
+
+class VzgymError(Exception):
+    """Base class of all errors raised by vzgym."""
+
+
+class UnknownName(VzgymError, LookupError):
+    """A name that no registry entry, plug-in or file answers to.
+
+    Args:
+        kind: What was looked up, in the singular ("task suite", "reward module").
+        name: The name that was asked for.
+        valid: The names that would have been right.
+        hint: One more sentence for the reader, if there is something to add.
+    """
+
+    def __init__(self, kind: str, name: str, valid: Iterable[str], hint: str = "") -> None:
+        self.kind = kind
+        self.name = name
+        self.valid = tuple(sorted(valid))
+        listed = ", ".join(self.valid) if self.valid else "none registered"
+        message = f"unknown {kind} {name!r}; valid: {listed}"
+        super().__init__(f"{message}. {hint}" if hint else message)
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        return type(self), (self.kind, self.name, self.valid)
+
+
+class InvalidSetting(VzgymError, ValueError):
+    """A setting whose value cannot work; the message names the setting, the value and what would be right."""
+
+
+class PluginError(VzgymError, ImportError):
+    """A plug-in or `module:Class` that could not be imported; the message names it and the reason."""
+
+
+class DependencyNotInstalled(VzgymError, ImportError):
+    """An optional package is missing; the message gives the command that installs it."""
+
+
+class VideoError(VzgymError):
+    """A video that cannot be opened or decoded.
+
+    Args:
+        reason: What is wrong, in words.
+        path: The file (or the uri of a video that is not a file).
+        time: Where in the video, in seconds, if the fault has a place.
+        backend: Which decoder met the fault.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        path: str | os.PathLike[str],
+        time: float | None = None,
+        backend: str | None = None,
+    ) -> None:
+        self.reason = reason
+        self.path = os.fspath(path)
+        self.time = time
+        self.backend = backend
+        where = self.path
+        if time is not None:
+            where += f" at {time:.3f} s"
+        if backend is not None:
+            where += f" ({backend})"
+        super().__init__(f"{where}: {reason}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Keyword-only arguments: errors cross process borders, so rebuild by hand.
+        return _rebuild_video_error, (self.reason, self.path, self.time, self.backend)
+
+
+def _rebuild_video_error(reason: str, path: str, time: float | None, backend: str | None) -> VideoError:
+    return VideoError(reason, path=path, time=time, backend=backend)
+
+
+class TaskError(VzgymError, ValueError):
+    """A task that cannot be: a bad row of a file, an answer that is no option, numbers that clash."""
+
+
+class ActionTypeError(VzgymError, TypeError):
+    """A value that is no action of this environment at all (a programming error, not an agent's mistake)."""
+
+
+class EpisodeEnded(VzgymError, RuntimeError):
+    """An action was sent to an episode that has ended."""
+
+
+class RecordError(VzgymError, ValueError):
+    """A saved episode record that cannot be read or does not replay; the message names file, line and reason."""

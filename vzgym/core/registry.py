@@ -1,0 +1,145 @@
+"""Names for swappable parts: ours, a plug-in's, or any `module:Class`.
+
+Every kind of part (task suite, observation, action, reward, policy, video back-end) has one `Registry`. A part
+is named by a string, by a mapping `{"name": ..., **options}`, by `"module:Class"`, or given as an object.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar, cast
+
+from vzgym.core.errors import InvalidSetting, PluginError, UnknownName
+
+__all__ = ["Registry", "import_object"]
+
+T = TypeVar("T")
+
+
+def import_object(path: str) -> Any:
+    """Import what `"module:Name"` (or `"module:Name.inner"`) points at.
+
+    Raises:
+        PluginError: If the module cannot be imported or has no such name; the message says which and why.
+    """
+    module_name, _, attribute = path.partition(":")
+    if not module_name or not attribute:
+        raise PluginError(f"{path!r} is not of the form 'module:Name'")
+    try:
+        target: Any = importlib.import_module(module_name)
+    except ImportError as error:
+        raise PluginError(f"cannot import module {module_name!r} of {path!r}: {error}") from error
+    for part in attribute.split("."):
+        try:
+            target = getattr(target, part)
+        except AttributeError as error:
+            raise PluginError(f"module {module_name!r} has no {attribute!r} (asked for by {path!r})") from error
+    return target
+
+
+class Registry(Generic[T]):
+    """Factories by name, for one kind of part.
+
+    Args:
+        kind: What is registered, in the singular, as error messages say it ("reward module").
+        group: Entry-point group that plug-ins announce their parts in ("vzgym.rewards").
+    """
+
+    def __init__(self, kind: str, group: str) -> None:
+        self.kind = kind
+        self.group = group
+        self._factories: dict[str, Callable[..., T] | str] = {}
+        self._plugins: dict[str, importlib.metadata.EntryPoint] | None = None
+
+    def register(self, name: str, factory: Callable[..., T] | str) -> None:
+        """Give `factory` (a callable, or `"module:attribute"` imported on first use) a name.
+
+        Raises:
+            InvalidSetting: If the name is taken by something else, or holds a colon.
+        """
+        if ":" in name or not name:
+            raise InvalidSetting(f"{self.kind} name {name!r} must be non-empty and hold no ':'")
+        if self._factories.get(name, factory) != factory:
+            raise InvalidSetting(f"{self.kind} {name!r} is registered already, as {self._factories[name]!r}")
+        self._factories[name] = factory
+
+    def names(self) -> list[str]:
+        """All names, ours and plug-ins', sorted."""
+        return sorted({*self._factories, *self._entry_points()})
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._factories or name in self._entry_points()
+
+    def get(self, name: str) -> Callable[..., T]:
+        """The factory behind a registered name or a `module:Class`.
+
+        Raises:
+            UnknownName: If no such name is registered; the message lists those that are.
+            PluginError: If it is known but cannot be imported.
+        """
+        if name in self._factories:
+            factory = self._factories[name]
+            return cast("Callable[..., T]", import_object(factory)) if isinstance(factory, str) else factory
+        if ":" in name:
+            return cast("Callable[..., T]", import_object(name))
+        plugins = self._entry_points()
+        if name in plugins:
+            entry = plugins[name]
+            try:
+                return cast("Callable[..., T]", entry.load())
+            except (ImportError, AttributeError) as error:
+                raise PluginError(f"plug-in {self.kind} {name!r} ({entry.value}) cannot be imported: {error}") from error
+        raise UnknownName(self.kind, name, self.names(), "A class of your own is named 'module:Class'.")
+
+    def make(self, spec: str | Mapping[str, Any] | T, **defaults: Any) -> T:
+        """Build the part that `spec` means.
+
+        Args:
+            spec: A name, `"module:Class"`, a mapping `{"name": ..., **options}`, or a finished object, which is
+                returned as it is.
+            defaults: Options that a factory may take and a mapping may override; those which the factory has no
+                parameter for are left out.
+
+        Raises:
+            UnknownName: If the name is not registered.
+            InvalidSetting: If the factory has no such option; the message lists the options it has.
+        """
+        if isinstance(spec, str):
+            name, options = spec, {}
+        elif isinstance(spec, Mapping):
+            options = dict(spec)
+            if "name" not in options:
+                raise InvalidSetting(f"a {self.kind} given as a mapping needs the key 'name', got {sorted(options)}")
+            name = options.pop("name")
+        else:
+            return spec
+        factory = self.get(name)
+        valid = _parameters(factory)
+        if valid is not None:
+            unknown = sorted(set(options) - valid)
+            if unknown:
+                raise InvalidSetting(
+                    f"{self.kind} {name!r} has no option {', '.join(map(repr, unknown))}; "
+                    f"valid: {', '.join(sorted(valid)) or 'none'}"
+                )
+            defaults = {key: value for key, value in defaults.items() if key in valid}
+        return factory(**{**defaults, **options})
+
+    def _entry_points(self) -> dict[str, importlib.metadata.EntryPoint]:
+        if self._plugins is None:
+            self._plugins = {entry.name: entry for entry in importlib.metadata.entry_points(group=self.group)}
+        return self._plugins
+
+
+def _parameters(factory: Callable[..., Any]) -> set[str] | None:
+    """Names of a factory's keyword parameters; None if it takes any (`**options`) or cannot be inspected."""
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}

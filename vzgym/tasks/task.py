@@ -1,0 +1,138 @@
+"""What is asked: one question about one video."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from vzgym.core.errors import TaskError
+from vzgym.core.interval import Interval
+from vzgym.video.base import Video
+
+__all__ = ["Subtitle", "VideoTask", "option_letter"]
+
+
+def option_letter(position: int) -> str:
+    """Label of the option at `position`: 0 is "A"."""
+    return string.ascii_uppercase[position]
+
+
+@dataclass(frozen=True, slots=True)
+class Subtitle:
+    """A line of speech.
+
+    Args:
+        start: Seconds from the start of the video.
+        end: Seconds from the start of the video.
+        text: What is said.
+    """
+
+    start: float
+    end: float
+    text: str
+
+
+@dataclass(frozen=True)
+class VideoTask:
+    """One question about one video. Immutable; cheap to make and to pickle.
+
+    Args:
+        id: Names the task. A procedural task's id (`suite/split/index`) rebuilds it in any process.
+        video: Where the frames come from.
+        question: The question, without its options.
+        options: The choices, as text without letters; empty for an open question.
+        answer: The right answer. With options: one of them, as text (a letter is accepted and converted).
+        evidence: The intervals that hold what the answer rests on. None where unknown, `()` where there is
+            nothing to find (the overview suffices).
+        category: Kind of question, for tables ("needle").
+        subtitles: Speech, if any.
+        source: Where the task comes from (suite, data set).
+        metadata: Further facts, JSON values only. Procedural tasks: `family`, `seed`, `cue`, `difficulty`,
+            `grid` (overview times the task was built for), `needed_fps` (the smallest rate that suffices).
+
+    Raises:
+        TaskError: If the question is empty, options repeat, there are more than 26, or the answer is none of them.
+    """
+
+    id: str
+    video: Video
+    question: str
+    options: tuple[str, ...] = ()
+    answer: str = ""
+    evidence: tuple[Interval, ...] | None = None
+    category: str = ""
+    subtitles: tuple[Subtitle, ...] = ()
+    source: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", tuple(self.options))
+        if self.evidence is not None:
+            object.__setattr__(self, "evidence", tuple(self.evidence))
+        if not self.question.strip():
+            raise TaskError(f"task {self.id!r}: the question is empty")
+        if not self.options:
+            return
+        if len(self.options) < 2 or len(self.options) > len(string.ascii_uppercase):
+            raise TaskError(f"task {self.id!r}: needs 2 to 26 options, got {len(self.options)}")
+        if len(set(self.options)) != len(self.options):
+            raise TaskError(f"task {self.id!r}: options repeat: {list(self.options)}")
+        if self.answer not in self.options:
+            letters = [option_letter(i) for i in range(len(self.options))]
+            if self.answer not in letters:
+                raise TaskError(
+                    f"task {self.id!r}: answer {self.answer!r} is none of the options {list(self.options)} "
+                    f"and none of the letters {letters}"
+                )
+            object.__setattr__(self, "answer", self.options[letters.index(self.answer)])
+
+    @property
+    def letter(self) -> str | None:
+        """Letter of the right option; None for an open question."""
+        return option_letter(self.options.index(self.answer)) if self.options else None
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str,
+        question: str,
+        options: Sequence[str] = (),
+        answer: str = "",
+        *,
+        backend: str = "pyav",
+        id: str | None = None,
+        evidence: Sequence[Interval] | None = None,
+        category: str = "",
+        source: str = "",
+    ) -> VideoTask:
+        """A question about a video file.
+
+        Args:
+            path: The video file. Opened when the first episode starts.
+            question: The question.
+            options: The choices, if it is multiple choice.
+            answer: The right answer; may stay empty for an open question that nobody will grade.
+            backend: Which decoder reads the file ("pyav", "decord").
+            id: Names the task; the path if not given.
+            evidence: Where the answer is seen, if known.
+            category: Kind of question.
+            source: Where the task comes from.
+
+        Raises:
+            TaskError: If the task is impossible (see the class).
+            UnknownName: If there is no such back-end.
+        """
+        from vzgym.video.file import FileVideo
+
+        return cls(
+            id=id or str(path),
+            video=FileVideo(path, backend=backend),
+            question=question,
+            options=tuple(options),
+            answer=answer,
+            evidence=None if evidence is None else tuple(evidence),
+            category=category,
+            source=source,
+        )

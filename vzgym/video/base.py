@@ -1,0 +1,134 @@
+"""What a video is to vzgym: something that turns times into frames.
+
+Contract (every `Video`, file or not): t = 0 is the start of the video stream. The frame at time t is the last one
+shown at or before t. Its reported time is its own time stamp, in seconds from that start, never the time asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vzgym.core.actions import Region
+from vzgym.core.errors import InvalidSetting
+
+__all__ = ["FRAME_SLACK", "Frames", "Video", "check_times", "frame_hash"]
+
+# A time stamp such as 29/30 s reaches us as 0.9666666666666667 and a request as 0.9666666666666666: a request
+# this close below a frame's own time means that frame. Far below the frame distance of any camera.
+FRAME_SLACK = 1e-6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frames:
+    """Frames read from a video.
+
+    Attributes:
+        pixels: uint8, shape `(n, height, width, 3)`, RGB. The reader's own array: a caller may keep it, and a
+            video must not write to it afterwards.
+        times: float64, shape `(n,)`: the frames' own times in seconds, in the order asked for.
+        decoded: How many frames were decoded to serve this request, those skipped on the way included; 0 when all
+            came from a cache. A drawn (procedural) frame counts as decoded.
+    """
+
+    pixels: NDArray[np.uint8]
+    times: NDArray[np.float64]
+    decoded: int
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+
+@runtime_checkable
+class Video(Protocol):
+    """A source of frames by time. Cheap to make and to pickle; opens what it needs on first use.
+
+    Attributes:
+        uri: Names the video in records and errors: a file's path, or `procedural:<task id>`.
+        duration: Seconds, > 0.
+        fps: Mean frames a second, > 0.
+        num_frames: Number of frames, or None where only decoding the whole file would tell.
+        height: Rows of pixels of a frame as shown (after rotation).
+        width: Columns of pixels of a frame as shown.
+
+    Reading any of the attributes but `uri` may open the file and raise `VideoError`.
+    """
+
+    @property
+    def uri(self) -> str: ...
+
+    @property
+    def duration(self) -> float: ...
+
+    @property
+    def fps(self) -> float: ...
+
+    @property
+    def num_frames(self) -> int | None: ...
+
+    @property
+    def height(self) -> int: ...
+
+    @property
+    def width(self) -> int: ...
+
+    def read(
+        self,
+        times: NDArray[np.float64],
+        *,
+        size: tuple[int, int] | None = None,
+        region: Region | None = None,
+    ) -> Frames:
+        """The frames shown at `times`.
+
+        Args:
+            times: float64, shape `(n,)`, seconds, any order, repeats allowed, each in `[0, duration]`.
+            size: `(height, width)` to resize to (area averaging or better when shrinking); None keeps the native
+                size (of the region, if there is one).
+            region: Part of the picture to cut out, at full resolution, before resizing.
+
+        Raises:
+            InvalidSetting: If a time is not finite or outside `[0, duration]`.
+            VideoError: If the video cannot be opened or decoded; names path, time and back-end.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give decoders and memory back. Reading again re-opens."""
+        ...
+
+
+def check_times(times: NDArray[np.float64], duration: float) -> NDArray[np.float64]:
+    """`times` as a flat float64 array, or a clear error.
+
+    Raises:
+        InvalidSetting: If a time is not finite or outside `[0, duration]`.
+    """
+    flat = np.asarray(times, dtype=np.float64).reshape(-1)
+    bad = ~((flat >= 0) & (flat <= duration + FRAME_SLACK))  # NaN compares false, so it is bad too
+    if bad.any():
+        raise InvalidSetting(f"times must lie in [0, {duration}] s, got {flat[bad][:5].tolist()}")
+    return flat
+
+
+def crop_box(region: Region, height: int, width: int) -> tuple[int, int, int, int]:
+    """`region` in whole pixels: `(top, bottom, left, right)`, at least one pixel each way."""
+    left, top = int(region.left * width), int(region.top * height)
+    right = max(left + 1, round(region.right * width))
+    bottom = max(top + 1, round(region.bottom * height))
+    return top, bottom, left, right
+
+
+def frame_hash(pixels: NDArray[np.uint8]) -> str:
+    """A frame's identity: BLAKE2b-128 over its shape and bytes, in hex.
+
+    Args:
+        pixels: uint8, shape `(height, width, 3)`.
+    """
+    digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()
