@@ -55,7 +55,11 @@ class Budget:
         need(0 < self.min_fps < math.inf, "min_fps", "finite and > 0")
         need(self.min_fps <= self.max_fps < math.inf, "max_fps", f"finite and >= min_fps ({self.min_fps})")
         need(_is_count(self.min_pixels, 1), "min_pixels", "an integer >= 1")
-        need(_is_count(self.max_pixels, self.min_pixels), "max_pixels", f"an integer >= min_pixels ({self.min_pixels})")
+        need(
+            _is_count(self.max_pixels, self.min_pixels),
+            "max_pixels",
+            f"an integer >= min_pixels ({self.min_pixels})",
+        )
         need(isinstance(self.spatial, bool), "spatial", "True or False")
 
     @property

@@ -114,4 +114,4 @@ class EpisodeEnded(VzgymError, RuntimeError):
 
 
 class RecordError(VzgymError, ValueError):
-    """A saved episode record that cannot be read or does not replay; the message names file, line and reason."""
+    """A saved record that cannot be read or does not replay; the message names file, line and reason."""

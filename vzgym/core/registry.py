@@ -1,7 +1,8 @@
 """Names for swappable parts: ours, a plug-in's, or any `module:Class`.
 
-Every kind of part (task suite, observation, action, reward, policy, video back-end) has one `Registry`. A part
-is named by a string, by a mapping `{"name": ..., **options}`, by `"module:Class"`, or given as an object.
+Every kind of part (task suite, observation, action, reward, policy, video back-end) has one `Registry`. A
+part is named by a string, by a mapping `{"name": ..., **options}` or by `"module:Class"`, or is given as an
+object.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def import_object(path: str) -> Any:
         try:
             target = getattr(target, part)
         except AttributeError as error:
-            raise PluginError(f"module {module_name!r} has no {attribute!r} (asked for by {path!r})") from error
+            raise PluginError(
+                f"module {module_name!r} has no {attribute!r} (asked for by {path!r})"
+            ) from error
     return target
 
 
@@ -91,17 +94,19 @@ class Registry(Generic[T]):
             try:
                 return cast("Callable[..., T]", entry.load())
             except (ImportError, AttributeError) as error:
-                raise PluginError(f"plug-in {self.kind} {name!r} ({entry.value}) cannot be imported: {error}") from error
+                raise PluginError(
+                    f"plug-in {self.kind} {name!r} ({entry.value}) cannot be imported: {error}"
+                ) from error
         raise UnknownName(self.kind, name, self.names(), "A class of your own is named 'module:Class'.")
 
     def make(self, spec: str | Mapping[str, Any] | T, **defaults: Any) -> T:
         """Build the part that `spec` means.
 
         Args:
-            spec: A name, `"module:Class"`, a mapping `{"name": ..., **options}`, or a finished object, which is
-                returned as it is.
-            defaults: Options that a factory may take and a mapping may override; those which the factory has no
-                parameter for are left out.
+            spec: A name, `"module:Class"`, a mapping `{"name": ..., **options}`, or a finished object, which
+                is returned as it is.
+            defaults: Options that a factory may take and a mapping may override; those which the factory has
+                no parameter for are left out.
 
         Raises:
             UnknownName: If the name is not registered.
@@ -112,7 +117,9 @@ class Registry(Generic[T]):
         elif isinstance(spec, Mapping):
             options = dict(spec)
             if "name" not in options:
-                raise InvalidSetting(f"a {self.kind} given as a mapping needs the key 'name', got {sorted(options)}")
+                raise InvalidSetting(
+                    f"a {self.kind} given as a mapping needs the key 'name', got {sorted(options)}"
+                )
             name = options.pop("name")
         else:
             return spec

@@ -53,7 +53,8 @@ class VideoTask:
             `grid` (overview times the task was built for), `needed_fps` (the smallest rate that suffices).
 
     Raises:
-        TaskError: If the question is empty, options repeat, there are more than 26, or the answer is none of them.
+        TaskError: If the question is empty, options repeat, there are more than 26, or the answer is none of
+            them.
     """
 
     id: str

@@ -1,7 +1,8 @@
 """What a video is to vzgym: something that turns times into frames.
 
-Contract (every `Video`, file or not): t = 0 is the start of the video stream. The frame at time t is the last one
-shown at or before t. Its reported time is its own time stamp, in seconds from that start, never the time asked for.
+Contract (every `Video`, file or not): t = 0 is the start of the video stream. The frame at time t is the last
+one shown at or before t. Its reported time is its own time stamp, in seconds from that start, never the time
+asked for.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class Frames:
         pixels: uint8, shape `(n, height, width, 3)`, RGB. The reader's own array: a caller may keep it, and a
             video must not write to it afterwards.
         times: float64, shape `(n,)`: the frames' own times in seconds, in the order asked for.
-        decoded: How many frames were decoded to serve this request, those skipped on the way included; 0 when all
-            came from a cache. A drawn (procedural) frame counts as decoded.
+        decoded: How many frames were decoded to serve this request, those skipped on the way included; 0 when
+            all came from a cache. A drawn (procedural) frame counts as decoded.
     """
 
     pixels: NDArray[np.uint8]
@@ -47,34 +48,38 @@ class Frames:
 class Video(Protocol):
     """A source of frames by time. Cheap to make and to pickle; opens what it needs on first use.
 
-    Attributes:
-        uri: Names the video in records and errors: a file's path, or `procedural:<task id>`.
-        duration: Seconds, > 0.
-        fps: Mean frames a second, > 0.
-        num_frames: Number of frames, or None where only decoding the whole file would tell.
-        height: Rows of pixels of a frame as shown (after rotation).
-        width: Columns of pixels of a frame as shown.
-
     Reading any of the attributes but `uri` may open the file and raise `VideoError`.
     """
 
     @property
-    def uri(self) -> str: ...
+    def uri(self) -> str:
+        """Names the video in records and errors: a file's path, or `procedural:<task id>`."""
+        ...
 
     @property
-    def duration(self) -> float: ...
+    def duration(self) -> float:
+        """Seconds, > 0."""
+        ...
 
     @property
-    def fps(self) -> float: ...
+    def fps(self) -> float:
+        """Mean frames a second, > 0."""
+        ...
 
     @property
-    def num_frames(self) -> int | None: ...
+    def num_frames(self) -> int | None:
+        """Number of frames, or None where only decoding the whole file would tell."""
+        ...
 
     @property
-    def height(self) -> int: ...
+    def height(self) -> int:
+        """Rows of pixels of a frame as shown (after rotation)."""
+        ...
 
     @property
-    def width(self) -> int: ...
+    def width(self) -> int:
+        """Columns of pixels of a frame as shown."""
+        ...
 
     def read(
         self,
@@ -87,8 +92,8 @@ class Video(Protocol):
 
         Args:
             times: float64, shape `(n,)`, seconds, any order, repeats allowed, each in `[0, duration]`.
-            size: `(height, width)` to resize to (area averaging or better when shrinking); None keeps the native
-                size (of the region, if there is one).
+            size: `(height, width)` to resize to (area averaging or better when shrinking); None keeps the
+                native size (of the region, if there is one).
             region: Part of the picture to cut out, at full resolution, before resizing.
 
         Raises:

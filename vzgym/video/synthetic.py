@@ -44,7 +44,11 @@ class Painter(Protocol):
     """
 
     def __call__(self, indices: NDArray[np.int64], height: int, width: int) -> NDArray[np.uint8]:
-        """Frames `indices` (shape `(n,)`), drawn at `height` x `width`: uint8, shape `(n, height, width, 3)`."""
+        """Draw frames `indices` (shape `(n,)`) at `height` x `width`.
+
+        Returns:
+            uint8, shape `(n, height, width, 3)`, RGB.
+        """
         ...
 
 
@@ -90,7 +94,8 @@ class ArrayVideo(_GridVideo):
     def __init__(self, pixels: NDArray[np.uint8], fps: float, uri: str = "array:unnamed") -> None:
         if pixels.ndim != 4 or pixels.shape[3] != 3 or pixels.dtype != np.uint8:
             raise InvalidSetting(
-                f"ArrayVideo needs uint8 frames of shape (n, height, width, 3), got {pixels.dtype} {pixels.shape}"
+                "ArrayVideo needs uint8 frames of shape (n, height, width, 3), "
+                f"got {pixels.dtype} {pixels.shape}"
             )
         super().__init__(uri, pixels.shape[0], fps, pixels.shape[1], pixels.shape[2])
         self._pixels = pixels
@@ -120,8 +125,13 @@ class ProceduralVideo(_GridVideo):
     """
 
     def __init__(
-        self, uri: str, painter: Painter | Callable[..., NDArray[np.uint8]], num_frames: int, fps: float,
-        height: int, width: int,
+        self,
+        uri: str,
+        painter: Painter | Callable[..., NDArray[np.uint8]],
+        num_frames: int,
+        fps: float,
+        height: int,
+        width: int,
     ) -> None:
         super().__init__(uri, num_frames, fps, height, width)
         self.painter = painter
