@@ -1,0 +1,85 @@
+# Two commands, and nothing before them but Python >= 3.11 and make:
+#
+#     make demo    install, then watch agents look for evidence in long videos
+#     make test    install, then run the tests
+#
+# `make help` lists the others. Settings, e.g. `make demo QUICK=1` or `make test PYTHON=python3.12`:
+PYTHON      ?= python3
+DEMO_EXTRAS ?= plots
+TEST_EXTRAS ?= all,dev
+DOCS_EXTRAS ?= docs
+WORKERS     ?= 2
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN  := $(VENV)/bin
+
+# A stamp says that a set of extras is installed: named after the set, so that another set is installed too, and
+# out of date as soon as pyproject.toml or constraints.txt changes.
+comma := ,
+stamp = $(VENV)/.installed-$(subst $(comma),-,$(1))
+DEMO  := $(call stamp,$(DEMO_EXTRAS))
+TEST  := $(call stamp,$(TEST_EXTRAS))
+DOCS  := $(call stamp,$(DOCS_EXTRAS))
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# Two pips must not write to one environment.
+.NOTPARALLEL:
+.PHONY: demo test lint format docs hooks install clean distclean help
+
+demo: $(DEMO)  ## install, run all baselines on real video files, print the table (QUICK=1: the short one)
+	$(BIN)/vzgym demo $(if $(filter-out 0,$(QUICK)),--quick)
+
+# One thread per worker: numpy's and torch's own threads would fight over the cores.
+test: $(TEST)  ## install, run the tests (WORKERS=n, PYTEST_ARGS="-k needle")
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+lint: $(TEST)  ## style, types, and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(TEST)  ## put the code into the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(DOCS)  ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "built: site/index.html"
+
+hooks: $(TEST)  ## check style and types at each commit
+	$(BIN)/pre-commit install
+
+install: $(TEST)  ## install for development, and run nothing
+
+clean:  ## remove what was built, but keep the environment and all runs
+	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find vzgym tests $(wildcard docs examples benchmarks) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean  ## remove the environment too
+	rm -rf $(VENV)
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+# The environment is made anew where it is missing, half made, of an older Python, or was moved here from another
+# folder (its scripts hold absolute paths).
+HEALTHY := $(shell $(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+             && grep -sqF '$(CURDIR)/$(BIN)/' $(BIN)/pip && echo yes)
+ifneq ($(HEALTHY),yes)
+.PHONY: $(VENV)/.made
+endif
+$(VENV)/.made:
+ifneq ($(HEALTHY),yes)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo >&2 \
+	  "vzgym needs Python 3.11 or newer, as in: make $(firstword $(MAKECMDGOALS)) PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+endif
+	@touch $@
+
+# The pip that came with Python is good enough (22.3 and later were tried): no upgrade.
+$(VENV)/.installed-%: $(VENV)/.made pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[$(subst -,$(comma),$*)]"
+	@touch $@
