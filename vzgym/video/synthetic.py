@@ -13,7 +13,7 @@ from vzgym.core.actions import Region
 from vzgym.core.errors import InvalidSetting
 from vzgym.video.base import FRAME_SLACK, Frames, check_times, crop_box
 
-__all__ = ["ArrayVideo", "Painter", "ProceduralVideo", "resize"]
+__all__ = ["ArrayVideo", "Painter", "ProceduralVideo", "letterbox", "resize"]
 
 
 def resize(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -34,6 +34,27 @@ def resize(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
     out = np.empty((len(pixels), height, width, 3), dtype=np.uint8)
     for target, frame in zip(out, pixels, strict=True):
         target[:] = np.asarray(Image.fromarray(frame).resize((width, height), method))
+    return out
+
+
+def letterbox(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Fit frames into a fixed size: aspect kept, centred, black borders.
+
+    Args:
+        pixels: uint8, shape `(n, height, width, 3)`.
+        size: `(height, width)` wanted.
+
+    Returns:
+        uint8, shape `(n, *size, 3)`; the very array given if the size is right already.
+    """
+    height, width = pixels.shape[1:3]
+    if (height, width) == size:
+        return pixels
+    scale = min(size[0] / height, size[1] / width)
+    inner = (max(1, round(height * scale)), max(1, round(width * scale)))
+    top, left = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+    out = np.zeros((len(pixels), *size, 3), dtype=np.uint8)
+    out[:, top : top + inner[0], left : left + inner[1]] = resize(pixels, inner)
     return out
 
 

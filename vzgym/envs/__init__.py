@@ -1,0 +1,34 @@
+"""Floor 5: the gymnasium environment and its swappable modules."""
+
+from vzgym.envs.actions import ACTIONS, ActionModule, DefaultAction, DiscreteAction, Move, TextAction
+from vzgym.envs.observations import (
+    OBSERVATIONS,
+    CompactObservation,
+    DefaultObservation,
+    DialogueObservation,
+    ObservationModule,
+)
+from vzgym.envs.registration import ENV_IDS, register_envs
+from vzgym.envs.rendering import draw_episode
+from vzgym.envs.spaces import UnicodeText
+from vzgym.envs.video_zoom import ResetNeeded, VideoZoomEnv
+
+__all__ = [
+    "ACTIONS",
+    "ENV_IDS",
+    "OBSERVATIONS",
+    "ActionModule",
+    "CompactObservation",
+    "DefaultAction",
+    "DefaultObservation",
+    "DialogueObservation",
+    "DiscreteAction",
+    "Move",
+    "ObservationModule",
+    "ResetNeeded",
+    "TextAction",
+    "UnicodeText",
+    "VideoZoomEnv",
+    "draw_episode",
+    "register_envs",
+]

@@ -1,0 +1,203 @@
+"""Action modules: in which form an agent says where to look, or what it answers.
+
+A module has `space(budget)`, `decode(value, episode)` and a `wording`. Third parties register theirs in `ACTIONS`, by
+the entry-point group `vzgym.actions`, or pass the object. One that also has `mask(episode)` gives the environment an
+`action_masks()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from gymnasium import Space
+from gymnasium.spaces import Box, Discrete, OneOf
+from numpy.typing import NDArray
+
+from vzgym.core.actions import Action, Answer, Zoom
+from vzgym.core.budget import Budget
+from vzgym.core.errors import ActionTypeError, InvalidSetting
+from vzgym.core.registry import Registry
+from vzgym.envs.observations import MAX_SECONDS
+from vzgym.envs.spaces import UnicodeText
+from vzgym.episode.dialogue import PlainWording, Wording
+from vzgym.episode.episode import Episode, judge
+from vzgym.protocols.base import PROTOCOLS, TextProtocol
+from vzgym.tasks.task import option_letter
+
+__all__ = ["ACTIONS", "ActionModule", "DefaultAction", "DiscreteAction", "Move", "TextAction"]
+
+
+class Move(NamedTuple):
+    """What an action value means to the engine: the arguments of `Episode.step`."""
+
+    action: Action
+    text: str | None = None
+    well_formed: bool = True
+
+
+@runtime_checkable
+class ActionModule(Protocol):
+    """How an agent acts.
+
+    Attributes:
+        wording: How the dialogue is worded for agents that act this way.
+    """
+
+    @property
+    def wording(self) -> Wording: ...
+
+    def space(self, budget: Budget) -> Space[Any]:
+        """The action space under a budget. Called once."""
+        ...
+
+    def decode(self, value: Any, episode: Episode) -> Move:
+        """What `value` means in `episode`.
+
+        Raises:
+            ActionTypeError: If the value is no action at all. A mistake that an agent can make is not one.
+        """
+        ...
+
+
+ACTIONS: Registry[ActionModule] = Registry("action module", "vzgym.actions")
+
+
+class DefaultAction:
+    """A zoom as three numbers, or an answer as text.
+
+    Space: `OneOf((Box float64 (3,) = start s, end s, fps; UnicodeText))`, so a value is `(0, [12.0, 14.0, 8.0])` or
+    `(1, "B")`. `Zoom(...)` and `Answer(...)` are taken too. Samples of the box are mostly refused zooms: a random
+    policy wants `vzgym.baselines.sample_zoom`.
+
+    Args:
+        max_answer: Most characters of an answer in the space.
+    """
+
+    def __init__(self, max_answer: int = 1024) -> None:
+        self.max_answer = max_answer
+        self.wording: Wording = PlainWording()
+
+    def space(self, budget: Budget) -> Space[Any]:
+        """See the class."""
+        zoom = Box(
+            low=np.array([0.0, 0.0, budget.min_fps]),
+            high=np.array([MAX_SECONDS, MAX_SECONDS, budget.max_fps]),
+            dtype=np.float64,
+        )
+        return OneOf((zoom, UnicodeText(self.max_answer)))
+
+    def decode(self, value: Any, episode: Episode) -> Move:
+        """See the class."""
+        if isinstance(value, (Zoom, Answer)):
+            return Move(value)
+        if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], (int, np.integer)):
+            kind, content = value
+            if kind == 1 and isinstance(content, str):
+                return Move(Answer(content))
+            if kind == 0 and isinstance(content, (np.ndarray, list, tuple)) and np.shape(content) == (3,):
+                start, end, fps = (float(number) for number in content)
+                return Move(Zoom(start, end, fps))
+        raise ActionTypeError(
+            f"not an action: {value!r}; give (0, [start, end, fps]), (1, 'answer'), Zoom(start, end, fps) or "
+            "Answer('answer')"
+        )
+
+
+class TextAction:
+    """An LLM's raw text, read through a text protocol.
+
+    Space: `UnicodeText(max_length)`. Text without an action is a refused round with a clear reply, not an exception.
+
+    Args:
+        protocol: A registered protocol's name ("tags"), a mapping `{"name": ..., **options}`, or an object.
+        max_length: Most characters of a text in the space; longer text is taken all the same.
+    """
+
+    def __init__(self, protocol: str | Mapping[str, Any] | TextProtocol = "tags", max_length: int = 16_384) -> None:
+        self.protocol = PROTOCOLS.make(protocol)
+        self.max_length = max_length
+
+    @property
+    def wording(self) -> Wording:
+        """The protocol itself."""
+        return self.protocol
+
+    def space(self, budget: Budget) -> Space[Any]:
+        """See the class."""
+        return UnicodeText(self.max_length)
+
+    def decode(self, value: Any, episode: Episode) -> Move:
+        """See the class."""
+        if not isinstance(value, str):
+            raise ActionTypeError(f"the text action takes a string, got {type(value).__name__}")
+        parsed = self.protocol.parse(value)
+        return Move(parsed.action, value, parsed.well_formed)
+
+
+class DiscreteAction:
+    """One flat number: a window of a grid at a frame rate, or an option.
+
+    Space: `Discrete(windows * len(fps) + max_options)`. Value `w * len(fps) + f` zooms into the w-th of `windows` equal
+    parts of the video at `fps[f]`; value `windows * len(fps) + k` answers with option k. `mask` says which values the
+    episode would accept: a window whose frames exceed `clip_frames`, a zoom in the last round and an option that the
+    question does not have are masked.
+
+    Args:
+        windows: Number of equal parts, >= 1.
+        fps: Frame rates to choose from.
+        max_options: Most options of a question, 1 to 26.
+
+    Raises:
+        InvalidSetting: If a value is out of range.
+    """
+
+    def __init__(self, windows: int = 16, fps: Sequence[float] = (1.0, 4.0), max_options: int = 8) -> None:
+        if windows < 1 or not fps or min(fps) <= 0 or not 1 <= max_options <= 26:
+            raise InvalidSetting(
+                "DiscreteAction needs windows >= 1, at least one fps > 0 and max_options from 1 to 26, got "
+                f"windows={windows}, fps={tuple(fps)}, max_options={max_options}"
+            )
+        self.windows = windows
+        self.fps = tuple(float(rate) for rate in fps)
+        self.max_options = max_options
+        self.wording: Wording = PlainWording()
+
+    @property
+    def num_zooms(self) -> int:
+        """How many of the values are zooms; they come first."""
+        return self.windows * len(self.fps)
+
+    def space(self, budget: Budget) -> Space[Any]:
+        """See the class."""
+        return Discrete(self.num_zooms + self.max_options)
+
+    def decode(self, value: Any, episode: Episode) -> Move:
+        """See the class."""
+        count = self.num_zooms + self.max_options
+        if not isinstance(value, (int, np.integer)) or not 0 <= value < count:
+            raise ActionTypeError(f"the discrete action is a whole number from 0 to {count - 1}, got {value!r}")
+        if value >= self.num_zooms:
+            return Move(Answer(option_letter(int(value) - self.num_zooms)))
+        return Move(self._zoom(int(value), episode.record.task.duration))
+
+    def mask(self, episode: Episode) -> NDArray[np.bool_]:
+        """bool, shape `(windows * len(fps) + max_options,)`: which values the episode would accept now."""
+        duration, budget = episode.record.task.duration, episode.budget
+        zooms = [
+            episode.zooms_left > 0 and judge(self._zoom(value, duration), duration, budget) is None
+            for value in range(self.num_zooms)
+        ]
+        options = [place < len(episode.task.options) for place in range(self.max_options)]
+        return np.array(zooms + options, dtype=np.bool_)
+
+    def _zoom(self, value: int, duration: float) -> Zoom:
+        window, rate = divmod(value, len(self.fps))
+        step = duration / self.windows
+        return Zoom(window * step, min((window + 1) * step, duration), self.fps[rate])
+
+
+ACTIONS.register("default", DefaultAction)
+ACTIONS.register("text", TextAction)
+ACTIONS.register("discrete", DiscreteAction)

@@ -1,0 +1,203 @@
+"""Observation modules: what of an episode an agent gets to see, and in which form.
+
+A module has two methods: `space(budget)` and `observe(episode)`. Third parties register theirs in `OBSERVATIONS`, by
+the entry-point group `vzgym.observations`, or pass the object.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from gymnasium import Space
+from gymnasium.spaces import Box, Dict, Discrete
+from numpy.typing import NDArray
+
+from vzgym.core.budget import Budget
+from vzgym.core.errors import InvalidSetting
+from vzgym.core.registry import Registry
+from vzgym.envs.spaces import UnicodeText
+from vzgym.episode.clip import Clip
+from vzgym.episode.dialogue import Message
+from vzgym.episode.episode import Episode
+
+__all__ = [
+    "MAX_SECONDS",
+    "OBSERVATIONS",
+    "CompactObservation",
+    "DefaultObservation",
+    "DialogueObservation",
+    "ObservationModule",
+    "dialogue_text",
+]
+
+MAX_SECONDS = 1e6
+"""Upper bound of every time in a space: eleven days, since a space must be finite to be checked and sampled."""
+
+_CUT = "\n[... dialogue cut here ...]\n"
+
+
+@runtime_checkable
+class ObservationModule(Protocol):
+    """What an agent sees."""
+
+    def space(self, budget: Budget) -> Space[Any]:
+        """The observation space under a budget. Called once."""
+        ...
+
+    def observe(self, episode: Episode) -> Any:
+        """The observation of the episode as it stands; arrays are fresh, never reused or shared."""
+        ...
+
+
+OBSERVATIONS: Registry[ObservationModule] = Registry("observation module", "vzgym.observations")
+
+
+def dialogue_text(messages: Sequence[Message], max_length: int) -> str:
+    """The dialogue as one text, "role: text" a message; an over-long one loses its middle, with a mark.
+
+    Args:
+        messages: The dialogue.
+        max_length: Most characters of the result.
+    """
+    text = "\n".join(f"{message.role}: {message.text}" for message in messages)
+    if len(text) <= max_length:
+        return text
+    keep = max(0, max_length - len(_CUT))
+    # The end is what the agent must react to; the beginning holds the rules and the question.
+    head, tail = keep // 2, keep - keep // 2
+    return (text[:head] + _CUT + (text[-tail:] if tail else ""))[:max_length]
+
+
+def budget_left(episode: Episode) -> NDArray[np.int32]:
+    """int32, shape `(3,)`: zooms, frames and rounds that are left."""
+    return np.array([episode.zooms_left, episode.frames_left, episode.rounds_left], dtype=np.int32)
+
+
+def _budget_space(budget: Budget) -> Box:
+    most = [budget.max_zooms, budget.max_zooms * budget.clip_frames, budget.max_rounds]
+    return Box(low=0, high=np.array(most, dtype=np.int32), shape=(3,), dtype=np.int32)
+
+
+class _FrameObservation(ABC):
+    """What the modules with frames share: a fixed number of places, filled from the front."""
+
+    def __init__(self, frame_size: tuple[int, int] = (64, 64), max_dialogue: int = 8192) -> None:
+        height, width = (int(side) for side in frame_size)
+        if height < 1 or width < 1:
+            raise InvalidSetting(f"frame_size must be (height, width), each >= 1, got {tuple(frame_size)}")
+        self.frame_size = (height, width)
+        self.max_dialogue = max_dialogue
+
+    @abstractmethod
+    def capacity(self, budget: Budget) -> int:
+        """Most frames an observation holds."""
+
+    @abstractmethod
+    def clips(self, episode: Episode) -> Sequence[Clip]:
+        """Which clips are shown."""
+
+    def space(self, budget: Budget) -> Space[Any]:
+        """See the class."""
+        capacity = max(1, self.capacity(budget))
+        return Dict(
+            frames=Box(0, 255, (capacity, *self.frame_size, 3), np.uint8),
+            frame_times=Box(-1.0, MAX_SECONDS, (capacity,), np.float64),
+            num_frames=Discrete(capacity + 1),
+            budget_left=_budget_space(budget),
+            dialogue=UnicodeText(self.max_dialogue),
+        )
+
+    def observe(self, episode: Episode) -> dict[str, Any]:
+        """See the class."""
+        capacity = max(1, self.capacity(episode.budget))
+        frames = np.zeros((capacity, *self.frame_size, 3), dtype=np.uint8)
+        times = np.full(capacity, -1.0, dtype=np.float64)
+        filled = 0
+        for clip in self.clips(episode):
+            frames[filled : filled + len(clip)] = clip.thumbnails(self.frame_size)
+            times[filled : filled + len(clip)] = clip.times
+            filled += len(clip)
+        return {
+            "frames": frames,
+            "frame_times": times,
+            "num_frames": np.int64(filled),
+            "budget_left": budget_left(episode),
+            "dialogue": dialogue_text(episode.messages, self.max_dialogue),
+        }
+
+
+class DefaultObservation(_FrameObservation):
+    """Every frame so far, their times, what is left, and the dialogue.
+
+    Space: `Dict` of
+
+    - `frames`: `Box` uint8 `(capacity, height, width, 3)`, RGB, in order of arrival, letterboxed to `frame_size`;
+      unused places are 0. `capacity` is the budget's `max_frames`.
+    - `frame_times`: `Box` float64 `(capacity,)`, seconds; -1 in unused places.
+    - `num_frames`: `Discrete(capacity + 1)`.
+    - `budget_left`: `Box` int32 `(3,)`: zooms, frames, rounds.
+    - `dialogue`: `UnicodeText(max_dialogue)`.
+
+    Args:
+        frame_size: `(height, width)` of a frame in pixels.
+        max_dialogue: Most characters of the dialogue; a longer one loses its middle, with a mark.
+    """
+
+    def capacity(self, budget: Budget) -> int:
+        """Most frames an observation holds."""
+        return budget.max_frames
+
+    def clips(self, episode: Episode) -> Sequence[Clip]:
+        """Which clips are shown."""
+        return episode.record.clips
+
+
+class CompactObservation(_FrameObservation):
+    """As `DefaultObservation`, but only the latest clip's frames: the overview at first, then the newest zoom.
+
+    A refused zoom leaves the latest clip in place. `capacity` is the larger of `overview_frames` and `clip_frames`.
+
+    Args:
+        frame_size: `(height, width)` of a frame in pixels.
+        max_dialogue: Most characters of the dialogue.
+    """
+
+    def capacity(self, budget: Budget) -> int:
+        """Most frames an observation holds."""
+        return max(budget.overview_frames, budget.clip_frames)
+
+    def clips(self, episode: Episode) -> Sequence[Clip]:
+        """Which clips are shown."""
+        return episode.record.clips[-1:]
+
+
+class DialogueObservation:
+    """No frames: `Dict(budget_left: Box int32 (3,), dialogue: UnicodeText(max_dialogue))`.
+
+    For policies that take their frames from `info["messages"]`, and for blind ones.
+
+    Args:
+        max_dialogue: Most characters of the dialogue.
+    """
+
+    def __init__(self, max_dialogue: int = 8192) -> None:
+        self.max_dialogue = max_dialogue
+
+    def space(self, budget: Budget) -> Space[Any]:
+        """See the class."""
+        return Dict(budget_left=_budget_space(budget), dialogue=UnicodeText(self.max_dialogue))
+
+    def observe(self, episode: Episode) -> dict[str, Any]:
+        """See the class."""
+        return {
+            "budget_left": budget_left(episode),
+            "dialogue": dialogue_text(episode.messages, self.max_dialogue),
+        }
+
+
+OBSERVATIONS.register("default", DefaultObservation)
+OBSERVATIONS.register("compact", CompactObservation)
+OBSERVATIONS.register("dialogue", DialogueObservation)

@@ -1,0 +1,281 @@
+"""The gymnasium environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from vzgym.core.budget import Budget
+from vzgym.core.errors import EpisodeEnded, InvalidSetting
+from vzgym.envs.actions import ACTIONS, ActionModule
+from vzgym.envs.observations import OBSERVATIONS, ObservationModule
+from vzgym.envs.rendering import draw_episode
+from vzgym.episode.episode import Episode
+from vzgym.episode.record import EpisodeRecord
+from vzgym.protocols.chat import as_chat
+from vzgym.rewards.mix import RewardSpec, make_reward
+from vzgym.tasks import TaskSet, get_task, load_tasks
+from vzgym.tasks.task import VideoTask
+
+__all__ = ["ModuleSpec", "ResetNeeded", "VideoZoomEnv"]
+
+ModuleSpec: TypeAlias = "str | Mapping[str, Any]"
+"""A module by name, by `"module:Class"`, or as `{"name": ..., **options}`."""
+
+
+class ResetNeeded(EpisodeEnded, gymnasium.error.ResetNeeded):
+    """`step` or `render` was called before `reset`, or `step` after the episode's end."""
+
+
+class VideoZoomEnv(gymnasium.Env[Any, Any]):
+    """Answer a question about a long video: look closely where it matters, then answer.
+
+    ## Description
+
+    Each episode is one question about one video. At first the agent sees an overview: few frames, far apart. In each
+    round it either zooms (a short interval at a higher frame rate, whose frames it then sees) or answers. The setting
+    and the budgets are those of *VideoZoomer: Reinforcement-Learned Temporal Focusing for Long Video Reasoning*
+    (arXiv 2512.22315).
+
+    ## Action Space
+
+    `action="default"`: `OneOf((Box float64 (3,), UnicodeText))`. `(0, [start, end, fps])` zooms into `[start, end)`
+    seconds at `fps`; `(1, "B")` answers. `vzgym.Zoom(start, end, fps)` and `vzgym.Answer("B")` are taken too.
+
+    `action="text"`: `UnicodeText`, a language model's raw text in the paper's tags. `action="discrete"`: one flat
+    `Discrete` (windows x frame rates, then options) with `action_masks()`. Others: `vzgym.envs.ACTIONS`.
+
+    A zoom asks for `n = ceil((end - start) * fps - 1e-6)` frames at `start + i / fps`. It is refused, with the reason
+    in the dialogue and the round used up, if it is not finite, reversed, outside the video, of more than `clip_frames`
+    frames, outside the fps bounds, or made in the last round.
+
+    ## Observation Space
+
+    `observation="default"`: `Dict`:
+
+    | key | space | meaning |
+    |---|---|---|
+    | `frames` | `Box` uint8 `(capacity, 64, 64, 3)` | every frame so far, RGB, letterboxed; padding 0 |
+    | `frame_times` | `Box` float64 `(capacity,)` | their own times in seconds; padding -1 |
+    | `num_frames` | `Discrete(capacity + 1)` | how many there are |
+    | `budget_left` | `Box` int32 `(3,)` | zooms, frames, rounds left |
+    | `dialogue` | `UnicodeText(8192)` | question, options, replies |
+
+    `observation="compact"` holds the latest clip only; `observation="dialogue"` no frames. Arrays are fresh each step.
+
+    `info` always has `task_id`, `question`, `options`, `duration`; after a step `outcome`, `refusal`, `reward_terms`
+    (each module's raw `value`, `weight`, `status`) and `reward_status`; at the end `end`, `grade` and `correct`. With
+    `messages=True` it has `messages`: chat messages with `PIL` images in native aspect. What would give the answer away
+    (evidence, right answer) is never in it before the end.
+
+    ## Rewards
+
+    `reward="videozoomer"`: 0.9 accuracy + 0.1 format + 0.5 for a right answer after an executed zoom, at the end.
+    Others by preset, by weights (`{"accuracy": 0.9, "format": 0.1}`) or as module objects. A module that cannot judge
+    is *unscored*: it adds nothing. If accuracy is unscored (no known answer, video error) the reward is 0.0 and
+    `info["reward_status"]` is "unscored".
+
+    ## Starting State
+
+    A task drawn uniformly from `tasks` by the seeded generator, and its overview. `reset(options={"task": ...})` takes
+    a `VideoTask`, an index into `tasks` or a task's id instead.
+
+    ## Episode End
+
+    *Terminated*: by an answer, or by the last of the `max_zooms + 1` rounds passing without one. *Truncated*: only by a
+    video error in mid-episode.
+
+    ## Registered Configurations
+
+    | id | tasks | video | overview | zooms | default observation | step |
+    |---|---|---|---|---|---|---|
+    | `VideoZoom-v0` | `standard` (needle, count, control) | @@FULL@@ |
+    | `VideoZoomTiny-v0` | `tiny` (the same, small) | @@TINY@@ |
+
+    Step: median time of a full zoom on one core, measured by `python benchmarks/steps.py`.
+
+    ## Arguments
+
+    ```python
+    >>> import gymnasium as gym, vzgym
+    >>> env = gym.make("VideoZoomTiny-v0", reward={"accuracy": 1.0, "frame_cost": 0.001})
+    >>> observation, info = env.reset(seed=0)
+    >>> observation, reward, terminated, truncated, info = env.step(vzgym.Zoom(4.0, 6.0, fps=4))
+    >>> info["outcome"]
+    'executed'
+
+    ```
+
+    Args:
+        tasks: A suite ("needle", "needle/test"), a JSONL file, a `VideoTask`, a sequence of them, or a task set.
+        observation: Observation module: name, mapping or object.
+        action: Action module: name, mapping or object.
+        reward: Reward: preset, weights, objects or a `RewardMix`.
+        budget: A `Budget`, a mapping of its fields, or None for what the tasks were built for (else the paper's).
+        render_mode: "rgb_array" or None.
+        messages: Whether `info["messages"]` is filled.
+
+    Raises:
+        UnknownName: If a suite, module or preset does not exist; lists those that do.
+        InvalidSetting: If a setting cannot work.
+
+    ## Version History
+
+    * v0: first version.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012 - gymnasium declares it so
+        "render_modes": ["rgb_array"],
+        "render_fps": 1,
+    }
+
+    def __init__(
+        self,
+        tasks: str | os.PathLike[str] | VideoTask | Sequence[VideoTask] | TaskSet = "standard/train",
+        observation: ModuleSpec | ObservationModule = "default",
+        action: ModuleSpec | ActionModule = "default",
+        reward: RewardSpec = "videozoomer",
+        budget: Budget | Mapping[str, object] | None = None,
+        render_mode: str | None = None,
+        messages: bool = False,
+    ) -> None:
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            raise InvalidSetting(f"render_mode must be 'rgb_array' or None, got {render_mode!r}")
+        self.tasks: TaskSet = load_tasks(tasks)
+        if budget is None:
+            budget = self.tasks.budget
+        self.budget = budget if isinstance(budget, Budget) else Budget.from_mapping(budget)
+        self.observation: ObservationModule = OBSERVATIONS.make(observation)
+        self.action: ActionModule = ACTIONS.make(action)
+        self.reward = make_reward(reward)
+        self.render_mode = render_mode
+        self.with_messages = messages
+        self.observation_space = self.observation.space(self.budget)
+        self.action_space = self.action.space(self.budget)
+        self._episode: Episode | None = None
+
+    @property
+    def episode(self) -> Episode:
+        """The episode in progress, or the one that has just ended.
+
+        Raises:
+            ResetNeeded: Before the first `reset`.
+        """
+        if self._episode is None:
+            raise ResetNeeded("call reset() first")
+        return self._episode
+
+    @property
+    def record(self) -> EpisodeRecord:
+        """The record of the episode, with the reward ledger.
+
+        Raises:
+            ResetNeeded: Before the first `reset`.
+        """
+        return self.episode.record
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Start an episode.
+
+        Args:
+            seed: Seeds the generator that draws tasks.
+            options: `{"task": ...}` names the task: a `VideoTask`, an index into `tasks`, or a task's id.
+
+        Raises:
+            VideoError: If the task's video cannot be opened, or its overview not be decoded.
+            InvalidSetting: If `options` has another key.
+            UnknownName: If no task has that id.
+        """
+        super().reset(seed=seed)
+        task = self._choose(options or {})
+        self._episode = Episode(task, self.budget, self.action.wording)
+        self.record.rewards = []
+        self.record.info.update(door="gymnasium", seed=seed)
+        return self.observation.observe(self._episode), self._info()
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Play one round; see the class.
+
+        Raises:
+            ResetNeeded: If the episode has ended, or none was started.
+            ActionTypeError: If `action` is no action at all.
+        """
+        episode = self.episode
+        if episode.ended:
+            raise ResetNeeded(f"the episode has ended ({episode.record.end}): call reset()")
+        move = self.action.decode(action, episode)
+        turn = episode.step(move.action, text=move.text, well_formed=move.well_formed)
+        reward = self.reward.score(self.record)
+        assert self.record.rewards is not None  # reset made the ledger
+        self.record.rewards.append(reward.to_json())
+        info = self._info()
+        info["outcome"] = str(turn.outcome)
+        info["refusal"] = str(turn.refusal) if turn.refusal else ""
+        info["reward_terms"] = {name: term.to_json() for name, term in reward.terms.items()}
+        info["reward_status"] = reward.status
+        if self.record.end is not None and self.record.grade is not None:
+            info["end"] = str(self.record.end)
+            info["grade"] = str(self.record.grade.status)
+            info["correct"] = self.record.grade.is_correct
+        total = 0.0 if reward.total is None else reward.total
+        terminated = episode.ended and not episode.truncated
+        return self.observation.observe(episode), total, terminated, episode.truncated, info
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Which actions the episode would accept now, bool, shape `(n,)`, for masking learners.
+
+        Raises:
+            InvalidSetting: If the action module has no masks.
+            ResetNeeded: Before the first `reset`.
+        """
+        mask = getattr(self.action, "mask", None)
+        if mask is None:
+            raise InvalidSetting(f"action module {type(self.action).__name__} has no masks; 'discrete' has")
+        masks: NDArray[np.bool_] = mask(self.episode)
+        return masks
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """The episode as a picture, uint8 `(720, 1280, 3)`; None without a render mode.
+
+        Raises:
+            ResetNeeded: Before the first `reset`.
+        """
+        return draw_episode(self.record) if self.render_mode == "rgb_array" else None
+
+    def close(self) -> None:
+        """Give the current video's decoder back."""
+        if self._episode is not None:
+            self._episode.task.video.close()
+
+    def _choose(self, options: dict[str, Any]) -> VideoTask:
+        unknown = sorted(set(options) - {"task"})
+        if unknown:
+            raise InvalidSetting(f"unknown reset option {', '.join(unknown)}; valid: task")
+        match options.get("task"):
+            case None:
+                return self.tasks[int(self.np_random.integers(len(self.tasks)))]
+            case VideoTask() as task:
+                return task
+            case int() | np.integer() as index:
+                return self.tasks[int(index)]
+            case str() as name:
+                return get_task(name)
+            case other:
+                raise InvalidSetting(f"options['task'] takes a VideoTask, an index or an id, got {other!r}")
+
+    def _info(self) -> dict[str, Any]:
+        facts = self.record.task
+        info: dict[str, Any] = {
+            "task_id": facts.id,
+            "question": facts.question,
+            "options": facts.options,
+            "duration": facts.duration,
+        }
+        if self.with_messages:
+            info["messages"] = as_chat(self.episode.messages)
+        return info

@@ -1,0 +1,27 @@
+"""Floor 3: the engine, its dialogue, its record, and the grading of answers."""
+
+from vzgym.episode.answers import Grade, GradeStatus, grade
+from vzgym.episode.clip import Clip
+from vzgym.episode.dialogue import ImageBlock, Message, PlainWording, TextBlock, Wording
+from vzgym.episode.episode import Episode, judge
+from vzgym.episode.record import End, EpisodeRecord, Outcome, Refusal, TaskFacts, Turn
+
+__all__ = [
+    "Clip",
+    "End",
+    "Episode",
+    "EpisodeRecord",
+    "Grade",
+    "GradeStatus",
+    "ImageBlock",
+    "Message",
+    "Outcome",
+    "PlainWording",
+    "Refusal",
+    "TaskFacts",
+    "TextBlock",
+    "Turn",
+    "Wording",
+    "grade",
+    "judge",
+]

@@ -1,0 +1,176 @@
+"""The dialogue of an episode: messages of text and frames, and how they are worded.
+
+A `Wording` turns the facts of a record into messages. The facts never depend on it: two wordings of one episode
+differ in their text and in nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vzgym.core.actions import Action, Answer, Malformed, Zoom
+from vzgym.core.errors import RecordError
+from vzgym.episode.answers import lettered
+from vzgym.episode.clip import Clip
+
+if TYPE_CHECKING:
+    from vzgym.episode.record import EpisodeRecord, Turn
+
+__all__ = ["Block", "ImageBlock", "Message", "PlainWording", "TextBlock", "Wording", "seconds", "show"]
+
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class TextBlock:
+    """Text within a message."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageBlock:
+    """One frame within a message, by reference to its clip."""
+
+    clip: Clip
+    index: int
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """uint8, shape `(height, width, 3)`, read-only.
+
+        Raises:
+            RecordError: If the clip comes from a saved record, which keeps no pixels.
+        """
+        if self.clip.pixels is None:
+            raise RecordError("a saved record keeps hashes, not pixels: replay it to see its frames")
+        frame: NDArray[np.uint8] = self.clip.pixels[self.index]
+        return frame
+
+
+Block: TypeAlias = TextBlock | ImageBlock
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of the dialogue.
+
+    Attributes:
+        role: Who speaks: "system", "user" (the question), "assistant" (the agent), "tool" (the environment).
+        blocks: Text and frames, in order.
+    """
+
+    role: Role
+    blocks: tuple[Block, ...]
+
+    @property
+    def text(self) -> str:
+        """The message without its pictures (each of which has its time as text before it)."""
+        return "".join(block.text for block in self.blocks if isinstance(block, TextBlock))
+
+    @property
+    def images(self) -> list[ImageBlock]:
+        """The message's frames, in order."""
+        return [block for block in self.blocks if isinstance(block, ImageBlock)]
+
+    @classmethod
+    def from_text(cls, role: Role, text: str) -> Message:
+        """A message of one text."""
+        return cls(role, (TextBlock(text),))
+
+
+class Wording(Protocol):
+    """How an episode is put into words. Pure: the same record gives the same messages."""
+
+    @property
+    def name(self) -> str:
+        """For records."""
+        ...
+
+    def opening(self, record: EpisodeRecord) -> Sequence[Message]:
+        """The messages before the agent's first turn: rules (if any), overview, question."""
+        ...
+
+    def said(self, action: Action) -> str:
+        """The text that stands for a structured action."""
+        ...
+
+    def reply(self, record: EpisodeRecord) -> Message | None:
+        """The environment's reply to the record's latest turn; None after an answer."""
+        ...
+
+
+def seconds(value: float) -> str:
+    """A time for the agent to read and use: two decimals, rounded *down*, so that a video's shown end lies in it."""
+    return f"{math.floor(value * 100 + 1e-6) / 100:.2f}" if math.isfinite(value) else repr(value)
+
+
+def show(clip: Clip) -> list[Block]:
+    """A clip's frames, each after its number and time: `<frame0_time12.00s>` (VideoZoomer, section 3.1)."""
+    blocks: list[Block] = []
+    for index, time in enumerate(clip.times):
+        blocks += [TextBlock(f"<frame{index}_time{time:.2f}s>"), ImageBlock(clip, index)]
+    return blocks
+
+
+class PlainWording:
+    """Short and without markup; what `gym.make("VideoZoom-v0")` speaks unless the action is text."""
+
+    name = "plain"
+
+    def opening(self, record: EpisodeRecord) -> list[Message]:
+        """One user message: length, overview, question, options."""
+        count = len(record.overview)
+        head = f"The video is {seconds(record.task.duration)} s long. Overview, {count} frames:\n"
+        return [Message("user", (TextBlock(head), *show(record.overview), TextBlock("\n" + self.question(record))))]
+
+    def question(self, record: EpisodeRecord) -> str:
+        """The question, its options by letter, and what is left."""
+        parts = [record.task.question]
+        if record.task.options:
+            parts.append(lettered(record.task.options))
+        parts.append(self.what_is_left(record))
+        return "\n".join(parts)
+
+    def what_is_left(self, record: EpisodeRecord) -> str:
+        """How many rounds are left, and whether this is the last."""
+        left = record.rounds_left
+        if left == 1:
+            return "This is the last round: answer now, zooming is no longer possible."
+        return f"Rounds left: {left}."
+
+    def said(self, action: Action) -> str:
+        """See `Wording.said`."""
+        match action:
+            case Zoom(start, end, fps, region):
+                where = "" if region is None else f" region {region.to_list()}"
+                return f"zoom [{start:g}, {end:g}] at {fps:g} fps{where}"
+            case Answer(text):
+                return text
+            case Malformed():
+                return ""
+
+    def reply(self, record: EpisodeRecord) -> Message | None:
+        """See `Wording.reply`."""
+        turn = record.turns[-1]
+        if isinstance(turn.action, Answer):
+            return None
+        closing = [] if record.end else [TextBlock("\n" + self.what_is_left(record))]
+        return Message("tool", (*self.result(turn), *closing))
+
+    def result(self, turn: Turn) -> list[Block]:
+        """What came of a zoom: its frames, or why there are none."""
+        clip = turn.clip
+        if clip is None or clip.window is None:
+            code = f" ({turn.refusal})" if turn.refusal else ""
+            return [TextBlock(f"Not shown{code}: {turn.detail}")]
+        where = "" if clip.region is None else f", region {clip.region.to_list()}"
+        start, end = seconds(clip.window.start), seconds(clip.window.end)
+        head = f"Clip {start} to {end} s at {clip.fps:g} fps{where}, {len(clip)} frames:\n"
+        return [TextBlock(head), *show(clip)]

@@ -1,0 +1,220 @@
+"""The engine: one task, one video, one budget, a few rounds.
+
+It knows no gymnasium, no torch and no reward. Every door (gymnasium, PettingZoo, a trainer's tool loop) is a view of
+an `Episode`, so that the same executed actions give the same frames, codes and rewards through each of them.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vzgym.core.actions import Action, Answer, Malformed, Region, Zoom
+from vzgym.core.budget import Budget, overview_times
+from vzgym.core.errors import ActionTypeError, EpisodeEnded, VideoError
+from vzgym.core.interval import Interval
+from vzgym.episode.answers import Grade, GradeStatus, grade
+from vzgym.episode.clip import Clip
+from vzgym.episode.dialogue import Message, PlainWording, Wording, seconds
+from vzgym.episode.record import End, EpisodeRecord, Outcome, Refusal, TaskFacts, Turn
+from vzgym.tasks.task import VideoTask
+from vzgym.video.base import crop_box
+
+__all__ = ["Episode", "judge"]
+
+# Times reach us through decimal text: a zoom may overshoot the end by less than any frame's distance.
+_TIME_SLACK = 1e-6
+
+
+def judge(zoom: Zoom, duration: float, budget: Budget) -> tuple[Refusal, str] | None:
+    """Why a zoom cannot be carried out; None if it can.
+
+    The rules, in the order in which they are checked: all values finite; `end > start`; inside the video; `fps`
+    within the budget's bounds; at most `clip_frames` frames; a region only where the budget allows one, and only one
+    that lies inside the picture.
+
+    Args:
+        zoom: What was asked for.
+        duration: Length of the video in seconds.
+        budget: The limits.
+
+    Returns:
+        The code and one sentence for the agent, saying what would be right.
+    """
+    start, end, fps = zoom.start, zoom.end, zoom.fps
+    if not (math.isfinite(start) and math.isfinite(end) and math.isfinite(fps)):
+        return Refusal.NOT_FINITE, f"start, end and fps must be finite numbers, got {start}, {end}, {fps}."
+    if end <= start:
+        return Refusal.REVERSED, f"the end ({end:g} s) must be greater than the start ({start:g} s)."
+    if start < 0 or end > duration + _TIME_SLACK:
+        return Refusal.OUTSIDE, (
+            f"[{start:g}, {end:g}] s is not inside the video, which lasts from 0 to {seconds(duration)} s."
+        )
+    if not budget.min_fps <= fps <= budget.max_fps:
+        return Refusal.FPS_OUT_OF_RANGE, (
+            f"fps must be between {budget.min_fps:g} and {budget.max_fps:g}, got {fps:g}."
+        )
+    if zoom.num_frames > budget.clip_frames:
+        return Refusal.TOO_MANY_FRAMES, (
+            f"{end - start:g} s at {fps:g} fps are {zoom.num_frames} frames; at most {budget.clip_frames} are "
+            "allowed: choose a shorter interval or a lower fps."
+        )
+    if zoom.region is not None and not budget.spatial:
+        return Refusal.REGION_NOT_ALLOWED, "regions are not available here: ask for the whole picture."
+    if zoom.region is not None and not zoom.region.is_valid:
+        return Refusal.REGION_INVALID, (
+            "a region is [left, top, right, bottom] with 0 <= left < right <= 1 and 0 <= top < bottom <= 1, "
+            f"got {zoom.region.to_list()}."
+        )
+    return None
+
+
+class Episode:
+    """One question about one video, from the first glance to the answer.
+
+    Args:
+        task: What is asked.
+        budget: What may be looked at; the paper's by default.
+        wording: How the dialogue is worded; changes no fact.
+
+    Raises:
+        VideoError: If the video cannot be opened, or its overview not be decoded.
+
+    Attributes:
+        task: As given.
+        budget: As given.
+        record: What has happened so far; complete once `ended`.
+    """
+
+    def __init__(self, task: VideoTask, budget: Budget | None = None, wording: Wording | None = None) -> None:
+        self.task = task
+        self.budget = budget or Budget()
+        self.wording: Wording = wording or PlainWording()
+        facts = TaskFacts.of(task)
+        overview = self._look(overview_times(facts.duration, self.budget))
+        self.record = EpisodeRecord(task=facts, budget=self.budget, overview=overview)
+        self.record.info["wording"] = self.wording.name
+        self.record.messages.extend(self.wording.opening(self.record))
+
+    @property
+    def ended(self) -> bool:
+        """Whether the episode is over."""
+        return self.record.end is not None
+
+    @property
+    def truncated(self) -> bool:
+        """Whether it was cut short by something the agent could not know: a video error."""
+        return self.record.end is End.VIDEO_ERROR
+
+    @property
+    def messages(self) -> list[Message]:
+        """The dialogue so far."""
+        return self.record.messages
+
+    @property
+    def rounds_left(self) -> int:
+        """Rounds still to come; 0 once ended."""
+        return self.record.rounds_left
+
+    @property
+    def zooms_left(self) -> int:
+        """Zooms still possible: one a round, but for the last round."""
+        return max(0, self.rounds_left - 1)
+
+    @property
+    def frames_left(self) -> int:
+        """Frames that the zooms still possible can show at most."""
+        return self.zooms_left * self.budget.clip_frames
+
+    def step(self, action: Action, *, text: str | None = None, well_formed: bool = True) -> Turn:
+        """Play one round.
+
+        Args:
+            action: A `Zoom`, an `Answer`, or `Malformed` for text that held neither.
+            text: What the agent said, raw; the wording's canonical text if None.
+            well_formed: Whether that text kept the protocol's form.
+
+        Returns:
+            The turn, also appended to the record. A bad zoom is a refusal in it, not an exception.
+
+        Raises:
+            EpisodeEnded: If the episode is over.
+            ActionTypeError: If `action` is none of the three.
+        """
+        if self.ended:
+            raise EpisodeEnded(f"the episode of task {self.task.id!r} has ended ({self.record.end}): start a new one")
+        said = self._said(action) if text is None else text
+        match action:
+            case Answer():
+                turn = Turn(action, said, well_formed, Outcome.ANSWERED)
+            case Malformed(reason):
+                turn = Turn(action, said, False, Outcome.REFUSED, Refusal.MALFORMED, reason)
+            case Zoom():
+                turn = self._zoom(action, said, well_formed)
+            case _:
+                raise ActionTypeError(f"an action is a Zoom, an Answer or Malformed, got {type(action).__name__}")
+        self._close_round(turn)
+        return turn
+
+    def _said(self, action: Action) -> str:
+        return self.wording.said(action) if isinstance(action, (Zoom, Answer, Malformed)) else ""
+
+    def _zoom(self, zoom: Zoom, said: str, well_formed: bool) -> Turn:
+        fault = judge(zoom, self.record.task.duration, self.budget)
+        if self.rounds_left == 1:
+            fault = Refusal.LAST_ROUND, "this was the last round, in which only an answer is possible."
+        if fault is not None:
+            return Turn(zoom, said, well_formed, Outcome.REFUSED, *fault)
+        # Floating-point slack may put the last times a hair beyond the end; the video's own check would object.
+        times = np.minimum(zoom.times(), self.record.task.duration)
+        try:
+            clip = self._look(times, zoom)
+        except VideoError as error:
+            return Turn(zoom, said, well_formed, Outcome.FAILED, detail=str(error))
+        return Turn(zoom, said, well_formed, Outcome.EXECUTED, clip=clip)
+
+    def _close_round(self, turn: Turn) -> None:
+        record = self.record
+        record.turns.append(turn)
+        if turn.outcome is Outcome.ANSWERED:
+            record.end, record.grade = End.ANSWERED, grade(record.answer, self.task)
+        elif turn.outcome is Outcome.FAILED:
+            record.end, record.grade = End.VIDEO_ERROR, Grade(GradeStatus.UNSCORED)
+        elif len(record.turns) == self.budget.max_rounds:
+            record.end, record.grade = End.OUT_OF_ROUNDS, grade(None, self.task)
+        record.messages.append(Message.from_text("assistant", turn.text))
+        reply = self.wording.reply(record)
+        if reply is not None:
+            record.messages.append(reply)
+
+    def _look(self, times: NDArray[np.float64], zoom: Zoom | None = None) -> Clip:
+        video = self.task.video
+        region: Region | None = zoom.region if zoom else None
+        started = time.perf_counter()
+        size = self.budget.fit(*_shape(video.height, video.width, region))
+        frames = video.read(times, size=size, region=region)
+        took = time.perf_counter() - started
+        # Policies get these very arrays; none may change what another sees, or what the record will hash.
+        frames.pixels.flags.writeable = False
+        return Clip(
+            requested=times,
+            times=frames.times,
+            size=size,
+            window=Interval(float(zoom.start), float(zoom.end)) if zoom else None,
+            fps=float(zoom.fps) if zoom else None,
+            region=region,
+            decoded=frames.decoded,
+            seconds=took,
+            pixels=frames.pixels,
+        )
+
+
+def _shape(height: int, width: int, region: Region | None) -> tuple[int, int]:
+    """Size in pixels of the part of a picture that `region` cuts out."""
+    if region is None:
+        return height, width
+    top, bottom, left, right = crop_box(region, height, width)
+    return bottom - top, right - left

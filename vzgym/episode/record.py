@@ -1,0 +1,339 @@
+"""What an episode leaves behind: enough to judge it, to re-score it and to replay it.
+
+Reward modules, metrics and the failure taxonomy read an `EpisodeRecord` and nothing else, so that a saved run can be
+scored anew under other rewards without running the policy again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from vzgym.core.actions import Action, Answer, Malformed, Region, Zoom
+from vzgym.core.budget import Budget
+from vzgym.core.errors import RecordError, VzgymError
+from vzgym.core.interval import Interval
+from vzgym.episode.answers import Grade, GradeStatus
+from vzgym.episode.clip import Clip
+from vzgym.episode.dialogue import Message
+from vzgym.tasks.task import VideoTask
+
+__all__ = ["End", "EpisodeRecord", "Outcome", "Refusal", "TaskFacts", "Turn"]
+
+RECORD_VERSION = 1
+
+
+class Outcome(StrEnum):
+    """What came of a turn's action."""
+
+    EXECUTED = "executed"
+    """A zoom was carried out; the turn has a clip."""
+    REFUSED = "refused"
+    """A zoom broke a rule, or no action could be read; the turn has a `Refusal` and a message."""
+    ANSWERED = "answered"
+    FAILED = "failed"
+    """The video could not be read; the episode is truncated and unscored."""
+
+
+class Refusal(StrEnum):
+    """Why an action was refused. A closed set: messages may be worded freely, codes may not."""
+
+    NOT_FINITE = "not_finite"
+    REVERSED = "reversed"
+    OUTSIDE = "outside"
+    FPS_OUT_OF_RANGE = "fps_out_of_range"
+    TOO_MANY_FRAMES = "too_many_frames"
+    REGION_NOT_ALLOWED = "region_not_allowed"
+    REGION_INVALID = "region_invalid"
+    LAST_ROUND = "last_round"
+    MALFORMED = "malformed"
+
+
+class End(StrEnum):
+    """How an episode ended."""
+
+    ANSWERED = "answered"
+    """Terminated by an answer."""
+    OUT_OF_ROUNDS = "out_of_rounds"
+    """Terminated: the last round passed without an answer."""
+    VIDEO_ERROR = "video_error"
+    """Truncated: the video failed in mid-episode."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One round: what the agent did, and what came of it.
+
+    Attributes:
+        action: The action as the episode took it.
+        text: What the agent said, raw; for structured actions the wording's canonical text.
+        well_formed: Whether the text kept the protocol's form to the letter. Structured actions always do.
+        outcome: What came of it.
+        refusal: Why it was refused; None unless `outcome` is REFUSED.
+        detail: The refusal or failure in words, for people; "" otherwise.
+        clip: The frames shown; None unless `outcome` is EXECUTED.
+    """
+
+    action: Action
+    text: str
+    well_formed: bool
+    outcome: Outcome
+    refusal: Refusal | None = None
+    detail: str = ""
+    clip: Clip | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFacts:
+    """What a record keeps of its task: everything but the frames. Times in seconds, sizes in pixels."""
+
+    id: str
+    question: str
+    options: tuple[str, ...]
+    answer: str
+    evidence: tuple[Interval, ...] | None
+    category: str
+    source: str
+    metadata: Mapping[str, Any]
+    video: str
+    duration: float
+    height: int
+    width: int
+
+    @classmethod
+    def of(cls, task: VideoTask) -> TaskFacts:
+        """The facts of a task. Opens its video: may raise `VideoError`."""
+        video = task.video
+        return cls(
+            task.id,
+            task.question,
+            task.options,
+            task.answer,
+            task.evidence,
+            task.category,
+            task.source,
+            task.metadata,
+            video.uri,
+            video.duration,
+            video.height,
+            video.width,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON form."""
+        return {
+            "id": self.id,
+            "question": self.question,
+            "options": list(self.options),
+            "answer": self.answer,
+            "evidence": None if self.evidence is None else [item.to_list() for item in self.evidence],
+            "category": self.category,
+            "source": self.source,
+            "metadata": dict(self.metadata),
+            "video": self.video,
+            "duration": self.duration,
+            "height": self.height,
+            "width": self.width,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> TaskFacts:
+        """Rebuild from `to_json`."""
+        evidence = data["evidence"]
+        return cls(
+            **{
+                **data,
+                "options": tuple(data["options"]),
+                "evidence": None if evidence is None else tuple(Interval(*item) for item in evidence),
+            }
+        )
+
+
+@dataclass
+class EpisodeRecord:
+    """The record of an episode, growing while it runs.
+
+    Attributes:
+        task: What was asked.
+        budget: What was allowed.
+        overview: The first glance.
+        turns: What was done, in order.
+        messages: The dialogue as the wording rendered it.
+        end: How it ended; None while it runs.
+        grade: The answer's judgement; None while it runs.
+        rewards: One entry a turn, as the reward ledger left it; None where no reward was attached.
+        info: Who played: policy, seed, door, wording, library versions (JSON values).
+    """
+
+    task: TaskFacts
+    budget: Budget
+    overview: Clip
+    turns: list[Turn] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    end: End | None = None
+    grade: Grade | None = None
+    rewards: list[dict[str, Any]] | None = None
+    info: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def clips(self) -> list[Clip]:
+        """Every clip shown so far: the overview, then the executed zooms'."""
+        return [self.overview, *(turn.clip for turn in self.turns if turn.clip is not None)]
+
+    @property
+    def windows(self) -> list[Interval]:
+        """The intervals of the executed zooms, in order."""
+        return [clip.window for clip in self.clips if clip.window is not None]
+
+    @property
+    def zooms(self) -> int:
+        """Number of executed zooms."""
+        return sum(turn.outcome is Outcome.EXECUTED for turn in self.turns)
+
+    @property
+    def frames(self) -> int:
+        """Number of frames shown, the overview's included."""
+        return sum(len(clip) for clip in self.clips)
+
+    @property
+    def answer(self) -> str | None:
+        """The answer as said; None if there is none."""
+        last = self.turns[-1].action if self.turns else None
+        return last.text if isinstance(last, Answer) else None
+
+    @property
+    def rounds_left(self) -> int:
+        """Rounds that are still to come; 0 once the episode has ended."""
+        return 0 if self.end else self.budget.max_rounds - len(self.turns)
+
+    def upto(self, count: int) -> EpisodeRecord:
+        """The record as it stood right after its first `count` turns.
+
+        Args:
+            count: From 0 to `len(turns)`. The end and the grade belong to the last turn.
+        """
+        if count == len(self.turns):
+            return self
+        return replace(self, turns=self.turns[:count], end=None, grade=None, rewards=None, messages=[])
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON form. Frames are kept by reference: video, times, size, hash."""
+        return {
+            "version": RECORD_VERSION,
+            "task": self.task.to_json(),
+            "budget": {key: _number(value) for key, value in self.budget.to_dict().items()},
+            "overview": self.overview.to_json(),
+            "turns": [_turn_to_json(turn) for turn in self.turns],
+            "messages": [{"role": message.role, "text": message.text} for message in self.messages],
+            "end": self.end,
+            "grade": None if self.grade is None else {"status": self.grade.status, "read": self.grade.read},
+            "rewards": self.rewards,
+            "info": self.info,
+        }
+
+    def to_line(self) -> str:
+        """One line of JSON, without the line end."""
+        return json.dumps(self.to_json(), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> EpisodeRecord:
+        """Rebuild from `to_json`. Pixels are gone; everything else is equal.
+
+        Raises:
+            RecordError: If the version is another, a key is missing or a value is of the wrong form.
+        """
+        if not isinstance(data, dict) or data.get("version") != RECORD_VERSION:
+            found = data.get("version") if isinstance(data, dict) else type(data).__name__
+            raise RecordError(f"not an episode record of version {RECORD_VERSION} (found {found!r})")
+        try:
+            grade = data["grade"]
+            return cls(
+                task=TaskFacts.from_json(data["task"]),
+                budget=Budget.from_mapping({key: _unnumber(value) for key, value in data["budget"].items()}),
+                overview=Clip.from_json(data["overview"]),
+                turns=[_turn_from_json(turn) for turn in data["turns"]],
+                messages=[Message.from_text(item["role"], item["text"]) for item in data["messages"]],
+                end=None if data["end"] is None else End(data["end"]),
+                grade=None if grade is None else Grade(GradeStatus(grade["status"]), grade["read"]),
+                rewards=data["rewards"],
+                info=data["info"],
+            )
+        except RecordError:
+            raise
+        except (KeyError, TypeError, ValueError, VzgymError) as error:
+            raise RecordError(f"broken episode record: {type(error).__name__}: {error}") from error
+
+    @classmethod
+    def from_line(cls, line: str, where: str = "record") -> EpisodeRecord:
+        """Rebuild from `to_line`.
+
+        Args:
+            line: The JSON.
+            where: Names the place (file and line number) in errors.
+
+        Raises:
+            RecordError: If the line is no JSON or no record.
+        """
+        try:
+            return cls.from_json(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise RecordError(f"{where}: not JSON: {error}") from error
+        except RecordError as error:
+            raise RecordError(f"{where}: {error}") from error
+
+
+def _number(value: float) -> float | str:
+    """Finite numbers as they are; nan and inf as text, since JSON has neither."""
+    return value if math.isfinite(value) else repr(float(value))
+
+
+def _unnumber(value: Any) -> Any:
+    return float(value) if isinstance(value, str) else value
+
+
+def _turn_to_json(turn: Turn) -> dict[str, Any]:
+    action: dict[str, Any]
+    match turn.action:
+        case Zoom(start, end, fps, region):
+            action = {"zoom": [_number(start), _number(end), _number(fps)]}
+            if region is not None:
+                action["region"] = [_number(value) for value in region.to_list()]
+        case Answer(text):
+            action = {"answer": text}
+        case Malformed(reason):
+            action = {"malformed": reason}
+    return {
+        "action": action,
+        "text": turn.text,
+        "well_formed": turn.well_formed,
+        "outcome": turn.outcome,
+        "refusal": turn.refusal,
+        "detail": turn.detail,
+        "clip": turn.clip.to_json() if turn.clip else None,
+    }
+
+
+def _turn_from_json(data: dict[str, Any]) -> Turn:
+    said = data["action"]
+    action: Action
+    if "zoom" in said:
+        region = Region(*map(_unnumber, said["region"])) if "region" in said else None
+        start, end, fps = map(_unnumber, said["zoom"])
+        action = Zoom(start, end, fps, region)
+    elif "answer" in said:
+        action = Answer(said["answer"])
+    else:
+        action = Malformed(said["malformed"])
+    return Turn(
+        action=action,
+        text=data["text"],
+        well_formed=data["well_formed"],
+        outcome=Outcome(data["outcome"]),
+        refusal=None if data["refusal"] is None else Refusal(data["refusal"]),
+        detail=data["detail"],
+        clip=None if data["clip"] is None else Clip.from_json(data["clip"]),
+    )

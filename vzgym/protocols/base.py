@@ -1,0 +1,39 @@
+"""What a text protocol is: a wording that can also be read back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from vzgym.core.actions import Action
+from vzgym.core.registry import Registry
+from vzgym.episode.dialogue import Wording
+
+__all__ = ["PROTOCOLS", "Parsed", "TextProtocol"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What was read from an agent's text.
+
+    Attributes:
+        action: The action; `Malformed`, with the reason, if there is none.
+        well_formed: Whether the text keeps the protocol's form to the letter. A lenient reading may find an action in
+            text that is not well-formed; the format reward must tell the two apart.
+    """
+
+    action: Action
+    well_formed: bool
+
+
+@runtime_checkable
+class TextProtocol(Wording, Protocol):
+    """A wording whose assistant texts can be parsed."""
+
+    def parse(self, text: str) -> Parsed:
+        """Read one turn's text. Never raises on bad text: that is `Malformed`."""
+        ...
+
+
+PROTOCOLS: Registry[TextProtocol] = Registry("text protocol", "vzgym.protocols")
+PROTOCOLS.register("tags", "vzgym.protocols.tags:TagProtocol")

@@ -1,0 +1,38 @@
+"""A dialogue as chat messages: the form that processors, trainers and servers take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from PIL import Image
+
+from vzgym.episode.dialogue import ImageBlock, Message
+
+__all__ = ["as_chat"]
+
+
+def as_chat(messages: Sequence[Message], *, tool_role: str = "user") -> list[dict[str, Any]]:
+    """Chat messages with content blocks.
+
+    Args:
+        messages: An episode's dialogue.
+        tool_role: The role under which the environment's replies go. Templates without tools take "user", as the
+            paper does; pass "tool" for templates that know it.
+
+    Returns:
+        `[{"role": ..., "content": [{"type": "text", "text": ...} | {"type": "image", "image": PIL.Image}]}]`; frames
+        in native aspect, within the budget's pixels.
+    """
+    return [
+        {
+            "role": tool_role if message.role == "tool" else message.role,
+            "content": [
+                {"type": "image", "image": Image.fromarray(block.pixels)}
+                if isinstance(block, ImageBlock)
+                else {"type": "text", "text": block.text}
+                for block in message.blocks
+            ],
+        }
+        for message in messages
+    ]

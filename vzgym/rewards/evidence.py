@@ -1,0 +1,50 @@
+"""Rewards for looking in the right place, where the right place is known."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from vzgym.core.interval import iou
+from vzgym.episode.record import EpisodeRecord
+from vzgym.rewards.base import Need, RewardContext
+
+__all__ = ["IouLast", "IouUnion"]
+
+
+class IouUnion:
+    """Overlap of all zoomed windows with the evidence.
+
+    Formula: at the end |W and E| / |W or E|, with W the union of the executed zooms' windows and E the union of the
+    evidence intervals (lengths in seconds); 0 before, and 0 without a zoom. Unscored where no evidence is known or
+    there is none to find.
+    Range: [0, 1]. Source: after LongVT (arXiv 2511.20785).
+    Known to break: pays for looking even where the answer is wrong; a search over several windows lowers it.
+    """
+
+    name: ClassVar[str] = "iou_union"
+    needs: ClassVar[frozenset[Need]] = frozenset({"evidence"})
+
+    def score(self, record: EpisodeRecord, context: RewardContext) -> float | None:
+        """See the class."""
+        if not record.task.evidence:
+            return None
+        return iou(record.windows, record.task.evidence) if record.end else 0.0
+
+
+class IouLast:
+    """Overlap of the last zoomed window with the evidence.
+
+    Formula: at the end |w and E| / |w or E|, with w the last executed zoom's window; 0 before, and 0 without a zoom.
+    Unscored where no evidence is known or there is none to find.
+    Range: [0, 1]. Source: LongVT (arXiv 2511.20785).
+    Known to break: with evidence in several places one window cannot reach 1.
+    """
+
+    name: ClassVar[str] = "iou_last"
+    needs: ClassVar[frozenset[Need]] = frozenset({"evidence"})
+
+    def score(self, record: EpisodeRecord, context: RewardContext) -> float | None:
+        """See the class."""
+        if not record.task.evidence:
+            return None
+        return iou(record.windows[-1:], record.task.evidence) if record.end else 0.0

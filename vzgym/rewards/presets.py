@@ -1,0 +1,16 @@
+"""Rewards as data: each preset is a mapping from module names to weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+__all__ = ["PRESETS"]
+
+PRESETS: Final[Mapping[str, Mapping[str, float]]] = {
+    # R = 0.9 acc + 0.1 format + 0.5 * 1[correct and tool used]: VideoZoomer, section 3.3; "tool used" counts executed
+    # zooms only.
+    "videozoomer": {"accuracy": 0.9, "format": 0.1, "conditional_tool": 0.5},
+    # The same without the bonus: what the released training script in effect trains with.
+    "videozoomer_no_bonus": {"accuracy": 0.9, "format": 0.1},
+}
