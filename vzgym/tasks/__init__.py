@@ -1,0 +1,27 @@
+"""Floor 2: what is asked. Tasks, procedural families, suites, and task files."""
+
+from vzgym.tasks.families import FAMILIES, Family, expert_zooms, make_family
+from vzgym.tasks.placement import hit_rate
+from vzgym.tasks.sets import TaskList, TaskSet, TaskSpec, get_task, load_tasks
+from vzgym.tasks.suites import SPLITS, SUITES, Suite, register_suite
+from vzgym.tasks.task import Subtitle, VideoTask, option_letter
+
+__all__ = [
+    "FAMILIES",
+    "SPLITS",
+    "SUITES",
+    "Family",
+    "Subtitle",
+    "Suite",
+    "TaskList",
+    "TaskSet",
+    "TaskSpec",
+    "VideoTask",
+    "expert_zooms",
+    "get_task",
+    "hit_rate",
+    "load_tasks",
+    "make_family",
+    "option_letter",
+    "register_suite",
+]

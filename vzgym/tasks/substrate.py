@@ -1,0 +1,242 @@
+"""What all procedural families share: settings, the overview's gaps, scenes, and where events may hide.
+
+The construction (VideoZoomer notes, "tasks in which zooming is provably necessary"): an event is shorter than the
+distance D between two overview frames and lies strictly between them, so that the overview never shows it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vzgym.core.budget import Budget, overview_times
+from vzgym.core.errors import InvalidSetting
+from vzgym.tasks.palette import SCENE_HUES
+from vzgym.tasks.scenery import SceneSpec, make_scene
+from vzgym.video.base import FRAME_SLACK
+
+__all__ = ["CUES", "Layout", "SceneSettings", "Stage", "set_stage", "stream"]
+
+CUES = ("visible", "none")
+"""How the question says where to look: by a scene that the overview shows, or not at all."""
+
+
+@dataclass(frozen=True)
+class SceneSettings:
+    """Settings of every family.
+
+    Args:
+        budget: What the task is built for; its overview decides where events can hide.
+        duration: Seconds; rounded to whole frames.
+        fps: Frames a second.
+        height: Native rows of pixels, even.
+        width: Native columns of pixels, even.
+        scenes: Number of scenes, each of another hue.
+        even_scenes: Whether all scenes are equally long; else the seed decides (never below 60 % of the mean).
+        cue: One of `CUES`. "visible": an event in every scene, and the question names the scene by its hue.
+            "none": one event in the whole video, and no hint.
+        wordings: How many of the family's wordings are used, >= 1.
+        guard: Frames kept free between an event and an overview frame, beside that frame.
+
+    Raises:
+        InvalidSetting: If values clash; the message gives the numbers.
+    """
+
+    budget: Budget = field(default_factory=Budget)
+    duration: float = 189.0
+    fps: float = 25.0
+    height: int = 144
+    width: int = 256
+    scenes: int = 7
+    even_scenes: bool = False
+    cue: str = "visible"
+    wordings: int = 3
+    guard: int = 1
+
+    def __post_init__(self) -> None:
+        def need(ok: bool, name: str, rule: str) -> None:
+            if not ok:
+                raise InvalidSetting(f"{type(self).__name__}.{name} must be {rule}, got {getattr(self, name)!r}")
+
+        need(math.isfinite(self.duration) and self.duration > 0, "duration", "finite and > 0 seconds")
+        need(math.isfinite(self.fps) and self.fps > 0, "fps", "finite and > 0")
+        for name in ("height", "width"):
+            need(getattr(self, name) >= 16 and getattr(self, name) % 2 == 0, name, "even and >= 16 pixels")
+        need(1 <= self.scenes <= len(SCENE_HUES), "scenes", f"1 to {len(SCENE_HUES)} (one for each hue)")
+        need(self.cue in CUES, "cue", f"one of {', '.join(CUES)}")
+        need(self.wordings >= 1, "wordings", ">= 1")
+        need(self.guard >= 0, "guard", ">= 0")
+        gaps = self.layout.num_gaps
+        if self.scenes > gaps:
+            raise InvalidSetting(
+                f"{self.scenes} scenes do not fit: the overview of {self.duration} s has {len(self.layout.grid)} "
+                f"frames, hence {gaps} gaps, and each scene needs one"
+            )
+
+    @property
+    def layout(self) -> Layout:
+        """The video's frames and the overview's gaps."""
+        return _layout(self.budget, self.duration, self.fps)
+
+    @property
+    def aspect(self) -> float:
+        """Width in units of height."""
+        return self.width / self.height
+
+    def event_frames(self, seconds: float) -> int:
+        """An event's length in whole frames, checked to fit strictly between two overview frames.
+
+        Raises:
+            InvalidSetting: If it does not; the message gives the numbers that clash.
+        """
+        frames = round(seconds * self.fps)
+        layout = self.layout
+        if frames < 1:
+            raise InvalidSetting(f"an event of {seconds} s is shorter than a frame at {self.fps} fps")
+        room = min(end - start for start, end in layout.gaps) - 1 - 2 * self.guard
+        if frames > room:
+            raise InvalidSetting(
+                f"an event of {seconds} s ({frames} frames at {self.fps} fps) cannot hide from the overview: its "
+                f"{len(layout.grid)} frames over {layout.num_frames / self.fps} s leave gaps of {room} free frames"
+            )
+        return frames
+
+    def needs_rate(self, fps: float, seconds: float) -> None:
+        """Check that the budget can show `seconds` of evidence at `fps`.
+
+        Raises:
+            InvalidSetting: If it cannot; the message gives the numbers that clash.
+        """
+        budget = self.budget
+        if fps > min(budget.max_fps, self.fps) + 1e-9:
+            raise InvalidSetting(
+                f"the evidence needs {fps:.3f} fps, but a zoom gives at most {budget.max_fps} and the video has "
+                f"{self.fps}"
+            )
+        asked, most = math.ceil(seconds * fps - 1e-6), budget.clip_frames * budget.max_zooms
+        if asked > most:
+            raise InvalidSetting(
+                f"{seconds} s of evidence at {fps:.3f} fps need {asked} frames, but the budget's {budget.max_zooms} "
+                f"zooms of {budget.clip_frames} frames show {most}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A video's frames and the overview's gaps.
+
+    Attributes:
+        num_frames: Frames of the video.
+        grid: Overview times in seconds.
+        gaps: Of each gap, the frame that the overview shows at its start, and the next one that it shows (or the
+            end of the video).
+    """
+
+    num_frames: int
+    grid: tuple[float, ...]
+    gaps: tuple[tuple[int, int], ...]
+
+    @property
+    def num_gaps(self) -> int:
+        """Number of gaps."""
+        return len(self.gaps)
+
+
+@cache
+def _layout(budget: Budget, duration: float, fps: float) -> Layout:
+    num_frames = max(1, round(duration * fps))
+    grid = overview_times(num_frames / fps, budget)
+    if len(grid) < 2:
+        raise InvalidSetting(
+            f"a procedural task needs an overview of at least 2 frames, but {budget.overview_frames} frames at "
+            f"{budget.overview_fps} fps give {len(grid)} of {duration} s"
+        )
+    shown = np.minimum(np.floor((grid + FRAME_SLACK) * fps).astype(np.int64), num_frames - 1)
+    bounds = np.unique(shown).tolist()
+    if bounds[-1] < num_frames - 1:
+        bounds.append(num_frames)
+    return Layout(num_frames, tuple(grid.tolist()), tuple(zip(bounds[:-1], bounds[1:], strict=True)))
+
+
+def stream(seed: int) -> np.random.Generator:
+    """The random numbers that belong to a seed: the same ones in every process."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Scenes laid over a video's gaps.
+
+    Attributes:
+        scenes: Backgrounds in order.
+        cuts: First frame of each scene: a frame that the overview shows.
+        gaps: Of each scene, its gaps (see `Layout`).
+        target: Which scene is asked about.
+        num_frames: Frames of the video.
+        guard: See `SceneSettings`.
+    """
+
+    scenes: tuple[SceneSpec, ...]
+    cuts: tuple[int, ...]
+    gaps: tuple[tuple[tuple[int, int], ...], ...]
+    target: int
+    num_frames: int
+    guard: int
+
+    def frames_of(self, scene: int) -> tuple[int, int]:
+        """First frame of a scene, and first frame after it."""
+        end = self.cuts[scene + 1] if scene + 1 < len(self.cuts) else self.num_frames
+        return self.cuts[scene], end
+
+    def starts(self, scenes: tuple[int, ...], event_frames: int) -> list[tuple[int, int]]:
+        """Where an event of so many frames may start in these scenes: half-open ranges of frames."""
+        ranges = [
+            (begin + 1 + self.guard, end - self.guard - event_frames + 1)
+            for scene in scenes
+            for begin, end in self.gaps[scene]
+        ]
+        return [(low, high) for low, high in ranges if low < high]
+
+    def draw_start(self, rng: np.random.Generator, scene: int, event_frames: int) -> int:
+        """A start frame, uniform over all that are allowed in a scene."""
+        ranges = self.starts((scene,), event_frames)
+        pick = int(rng.integers(sum(high - low for low, high in ranges)))
+        for low, high in ranges:
+            if pick < high - low:
+                return low + pick
+            pick -= high - low
+        raise AssertionError("a start lies in one of the ranges")
+
+
+def set_stage(rng: np.random.Generator, settings: SceneSettings) -> Stage:
+    """Draw the scenes of a video, and which of them is asked about.
+
+    With cue "none" the scene of the only event is drawn in proportion to its number of gaps, so that the event is
+    spread evenly over the video.
+    """
+    layout = settings.layout
+    counts = _scene_lengths(rng, layout.num_gaps, settings.scenes, settings.even_scenes)
+    ends = np.cumsum(counts).tolist()
+    hues = [tuple(SCENE_HUES)[i] for i in rng.permutation(settings.scenes)]
+    scenes = tuple(make_scene(rng, hue) for hue in hues)
+    gaps = tuple(layout.gaps[end - count : end] for end, count in zip(ends, counts, strict=True))
+    cuts = tuple(group[0][0] for group in gaps)
+    if settings.cue == "visible":
+        target = int(rng.integers(settings.scenes))
+    else:
+        target = int(np.searchsorted(ends, int(rng.integers(layout.num_gaps)), side="right"))
+    return Stage(scenes, cuts, gaps, target, layout.num_frames, settings.guard)
+
+
+def _scene_lengths(rng: np.random.Generator, gaps: int, scenes: int, even: bool) -> list[int]:
+    """How many gaps each scene spans."""
+    if even:
+        bounds: NDArray[np.int64] = np.rint(np.linspace(0, gaps, scenes + 1)).astype(np.int64)
+        return [int(n) for n in np.diff(bounds)]
+    least = max(1, int(0.6 * gaps / scenes))
+    spare = rng.multinomial(gaps - least * scenes, [1.0 / scenes] * scenes)
+    return [least + int(n) for n in spare]
