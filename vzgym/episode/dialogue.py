@@ -7,9 +7,9 @@ differ in their text and in nothing else.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,8 +89,8 @@ class Wording(Protocol):
     """How an episode is put into words. Pure: the same record gives the same messages."""
 
     @property
-    def name(self) -> str:
-        """For records."""
+    def spec(self) -> Mapping[str, Any]:
+        """`{"name": ..., **options}`: what a record keeps, and what rebuilds the wording for a replay. JSON values."""
         ...
 
     def opening(self, record: EpisodeRecord) -> Sequence[Message]:
@@ -122,7 +122,10 @@ def show(clip: Clip) -> list[Block]:
 class PlainWording:
     """Short and without markup; what `gym.make("VideoZoom-v0")` speaks unless the action is text."""
 
-    name = "plain"
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """See `Wording.spec`."""
+        return {"name": "plain"}
 
     def opening(self, record: EpisodeRecord) -> list[Message]:
         """One user message: length, overview, question, options."""

@@ -96,7 +96,7 @@ class Episode:
         facts = TaskFacts.of(task)
         overview = self._look(overview_times(facts.duration, self.budget))
         self.record = EpisodeRecord(task=facts, budget=self.budget, overview=overview)
-        self.record.info["wording"] = self.wording.name
+        self.record.info["wording"] = dict(self.wording.spec)
         self.record.messages.extend(self.wording.opening(self.record))
 
     @property

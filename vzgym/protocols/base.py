@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from vzgym.core.actions import Action
 from vzgym.core.registry import Registry
-from vzgym.episode.dialogue import Wording
+from vzgym.episode.dialogue import PlainWording, Wording
 
-__all__ = ["PROTOCOLS", "Parsed", "TextProtocol"]
+__all__ = ["PROTOCOLS", "Parsed", "TextProtocol", "make_wording"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,15 @@ class TextProtocol(Wording, Protocol):
     def parse(self, text: str) -> Parsed:
         """Read one turn's text. Never raises on bad text: that is `Malformed`."""
         ...
+
+
+def make_wording(spec: Mapping[str, Any]) -> Wording:
+    """Rebuild a wording from the `spec` that a record keeps.
+
+    Raises:
+        UnknownName: If neither "plain" nor a text protocol has that name.
+    """
+    return PlainWording() if spec.get("name") == "plain" else PROTOCOLS.make(spec)
 
 
 PROTOCOLS: Registry[TextProtocol] = Registry("text protocol", "vzgym.protocols")

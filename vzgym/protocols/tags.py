@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from vzgym.core.actions import Action, Answer, Malformed, Region, Zoom
@@ -41,8 +42,6 @@ class TagProtocol(PlainWording):
         InvalidSetting: If `think` is none of the three.
     """
 
-    name = "tags"
-
     def __init__(
         self,
         think: Literal["required", "optional", "none"] = "required",
@@ -54,6 +53,11 @@ class TagProtocol(PlainWording):
         self.think = think
         self.strict = strict
         self.instructions = instructions
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """See `Wording.spec`."""
+        return {"name": "tags", "think": self.think, "strict": self.strict, "instructions": self.instructions}
 
     # Reading ---------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,103 @@
+"""What the baselines share: an eye, a budget, and a seeded guess where the eye sees nothing."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+
+from vzgym.baselines.readers import AutoReader, FrameReader
+from vzgym.core.actions import Answer, Zoom, frames_asked
+from vzgym.core.budget import Budget
+from vzgym.tasks.task import option_letter
+
+__all__ = ["Baseline", "ZoomingBaseline", "sample_zoom"]
+
+
+def sample_zoom(rng: np.random.Generator, duration: float, budget: Budget) -> Zoom:
+    """A random zoom that the episode will carry out.
+
+    The number of frames is uniform in 1 to `clip_frames`, the length log-uniform between the shortest and the longest
+    that this number of frames can cover within the fps bounds and the video, the start uniform over what is left.
+
+    Args:
+        rng: Source of randomness.
+        duration: Length of the video in seconds.
+        budget: Gives the bounds.
+    """
+    count = int(rng.integers(1, budget.clip_frames + 1))
+    shortest = min(count / budget.max_fps, duration)
+    longest = min(count / budget.min_fps, duration)
+    length = float(np.exp(rng.uniform(np.log(shortest), np.log(longest))))
+    fps = float(np.clip(count / length, budget.min_fps, budget.max_fps))
+    start = float(rng.uniform(0.0, duration - length)) if length < duration else 0.0
+    end = min(start + length, duration)
+    # Rounding of start + length can push the product a hair over the limit: give up a frame, not the zoom.
+    while frames_asked(end - start, fps) > budget.clip_frames:
+        fps = max(budget.min_fps, fps * (1 - 1e-6))
+    return Zoom(start, end, fps)
+
+
+class Baseline(ABC):
+    """A policy that does not learn. It sees the default observation and what `info` says, nothing else.
+
+    Args:
+        reader: Answers from pixels; the procedural families' own reader if not given.
+    """
+
+    name: ClassVar[str]
+    observation: ClassVar[Any] = "default"
+    action: ClassVar[Any] = "default"
+
+    def __init__(self, reader: FrameReader | None = None) -> None:
+        self.reader: FrameReader = reader or AutoReader()
+        self.budget = Budget()
+        self.rng = np.random.default_rng(0)
+
+    def prepare(self, budget: Budget) -> Budget:
+        """Learn the budget of the run; returns what to play with."""
+        self.budget = budget
+        return budget
+
+    def reset(self, seed: int) -> None:
+        """Begin an episode."""
+        self.rng = np.random.default_rng(seed)
+
+    @abstractmethod
+    def act(self, observation: Any, info: dict[str, Any]) -> Zoom | Answer:
+        """One round's action."""
+
+    def answer(self, observation: Any, info: dict[str, Any]) -> Answer:
+        """What the reader reads from all frames so far; a seeded guess among the options where it reads nothing."""
+        count = int(observation["num_frames"])
+        reading = self.reader.read(
+            observation["frames"][:count], observation["frame_times"][:count], info["question"], info["options"]
+        )
+        return self.guess(info) if reading.option is None else Answer(reading.option)
+
+    def guess(self, info: dict[str, Any]) -> Answer:
+        """One of the options, uniformly; an empty answer to an open question."""
+        options = info["options"]
+        return Answer(option_letter(int(self.rng.integers(len(options)))) if options else "")
+
+
+class ZoomingBaseline(Baseline):
+    """Carries out a plan of zooms, then answers from all it has seen."""
+
+    @abstractmethod
+    def plan(self, info: dict[str, Any]) -> list[Zoom]:
+        """The zooms of an episode, made before the first; those beyond the budget are left out."""
+
+    def reset(self, seed: int) -> None:
+        """Begin an episode."""
+        super().reset(seed)
+        self._plan: list[Zoom] | None = None
+
+    def act(self, observation: Any, info: dict[str, Any]) -> Zoom | Answer:
+        """The plan's next zoom while one is left and may be made; then the answer."""
+        if self._plan is None:
+            self._plan = self.plan(info)
+        if self._plan and observation["budget_left"][0] > 0:
+            return self._plan.pop(0)
+        return self.answer(observation, info)

@@ -1,0 +1,111 @@
+"""The controls that belong beside every result: blind, random, overview, uniform, sliding, oracle."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any, ClassVar
+
+from vzgym.baselines.base import Baseline, ZoomingBaseline, sample_zoom
+from vzgym.baselines.readers import FrameReader
+from vzgym.core.actions import Answer, Zoom
+from vzgym.core.budget import Budget
+from vzgym.core.errors import InvalidSetting
+from vzgym.tasks import expert_zooms
+from vzgym.tasks.task import VideoTask
+
+__all__ = ["Blind", "Oracle", "OverviewOnly", "RandomZoom", "SlidingWindow", "Uniform"]
+
+
+class Blind(Baseline):
+    """Guesses one of the options without looking: chance."""
+
+    name: ClassVar[str] = "blind"
+    observation: ClassVar[Any] = "dialogue"
+
+    def act(self, observation: Any, info: dict[str, Any]) -> Answer:
+        """A seeded guess."""
+        return self.guess(info)
+
+
+class OverviewOnly(Baseline):
+    """Answers from the overview, without a zoom."""
+
+    name: ClassVar[str] = "overview"
+
+    def act(self, observation: Any, info: dict[str, Any]) -> Answer:
+        """What the overview shows."""
+        return self.answer(observation, info)
+
+
+class Uniform(Baseline):
+    """Answers from evenly spread frames, as many as a zooming policy may see, in place of overview and zooms.
+
+    Args:
+        frames: How many; the run's `max_frames` (128 with the paper's budget) if not given.
+        reader: Answers from pixels.
+
+    Raises:
+        InvalidSetting: If `frames` is below 1.
+    """
+
+    name: ClassVar[str] = "uniform"
+
+    def __init__(self, frames: int | None = None, reader: FrameReader | None = None) -> None:
+        super().__init__(reader)
+        if frames is not None and frames < 1:
+            raise InvalidSetting(f"uniform needs at least one frame, got {frames}")
+        self.frames = frames
+
+    def prepare(self, budget: Budget) -> Budget:
+        """A budget of one glance with all the frames."""
+        frames = self.frames or budget.max_frames
+        return super().prepare(replace(budget, overview_fps=math.inf, overview_frames=frames, max_zooms=0))
+
+    def act(self, observation: Any, info: dict[str, Any]) -> Answer:
+        """What the frames show."""
+        return self.answer(observation, info)
+
+
+class RandomZoom(ZoomingBaseline):
+    """Uses up all its zooms on random windows (`sample_zoom`), then answers from all it has seen."""
+
+    name: ClassVar[str] = "random"
+
+    def plan(self, info: dict[str, Any]) -> list[Zoom]:
+        """One random zoom for each that the budget has."""
+        return [sample_zoom(self.rng, info["duration"], self.budget) for _ in range(self.budget.max_zooms)]
+
+
+class SlidingWindow(ZoomingBaseline):
+    """Watches the video from end to end in equal windows, one a zoom, each with a full clip."""
+
+    name: ClassVar[str] = "sliding"
+
+    def plan(self, info: dict[str, Any]) -> list[Zoom]:
+        """`max_zooms` windows of equal length, each of `clip_frames` frames as far as the fps bounds allow."""
+        duration, budget = info["duration"], self.budget
+        if not budget.max_zooms:
+            return []
+        edges = [duration * i / budget.max_zooms for i in range(budget.max_zooms + 1)]
+        fps = min(budget.clip_frames * budget.max_zooms / duration, budget.max_fps)
+        return [Zoom(start, end, fps) for start, end in pairwise(edges)]
+
+
+class Oracle(ZoomingBaseline):
+    """Is told where the evidence lies, makes the cheapest zooms that show it, and reads the answer from the pixels.
+
+    Privileged: a ceiling for policies that must find the place themselves, and a check that the frames do hold the
+    answer. It is never told the answer.
+    """
+
+    name: ClassVar[str] = "oracle"
+
+    def reveal(self, task: VideoTask) -> None:
+        """Be told the task; only its expert's zooms are used."""
+        self._expert = list(expert_zooms(task, self.budget))
+
+    def plan(self, info: dict[str, Any]) -> list[Zoom]:
+        """The expert's zooms."""
+        return list(self._expert)
