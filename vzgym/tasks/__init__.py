@@ -1,8 +1,10 @@
 """Floor 2: what is asked. Tasks, procedural families, suites, and task files."""
 
 from vzgym.tasks.families import FAMILIES, Family, expert_zooms, make_family
+from vzgym.tasks.jsonl import load_jsonl, write_jsonl
+from vzgym.tasks.listed import TaskList
 from vzgym.tasks.placement import hit_rate
-from vzgym.tasks.sets import TaskList, TaskSet, TaskSpec, get_task, load_tasks
+from vzgym.tasks.sets import TaskSet, TaskSpec, get_task, load_tasks
 from vzgym.tasks.suites import SPLITS, SUITES, Suite, register_suite
 from vzgym.tasks.task import Subtitle, VideoTask, option_letter
 
@@ -20,8 +22,10 @@ __all__ = [
     "expert_zooms",
     "get_task",
     "hit_rate",
+    "load_jsonl",
     "load_tasks",
     "make_family",
     "option_letter",
     "register_suite",
+    "write_jsonl",
 ]

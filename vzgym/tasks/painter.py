@@ -22,12 +22,18 @@ class Actor(Protocol):
     """Something painted over the scenery in frames `first` to `last - 1`. Must pickle."""
 
     @property
-    def first(self) -> int: ...
+    def first(self) -> int:
+        """First frame."""
+        ...
 
     @property
-    def last(self) -> int: ...
+    def last(self) -> int:
+        """First frame after it."""
+        ...
 
-    def paint(self, canvas: NDArray[np.uint8], rows: NDArray[np.intp], frames: NDArray[np.int64], aspect: float) -> None:
+    def paint(
+        self, canvas: NDArray[np.uint8], rows: NDArray[np.intp], frames: NDArray[np.int64], aspect: float
+    ) -> None:
         """Paint frames `frames` of the video onto `canvas[rows]`, in place."""
         ...
 
@@ -92,14 +98,22 @@ class Flash:
     y: float
     radius: float
 
-    def paint(self, canvas: NDArray[np.uint8], rows: NDArray[np.intp], frames: NDArray[np.int64], aspect: float) -> None:
+    def paint(
+        self, canvas: NDArray[np.uint8], rows: NDArray[np.intp], frames: NDArray[np.int64], aspect: float
+    ) -> None:
         """See `Actor.paint`. It swells a little at first and shrinks at the end, never below 86 % of its size."""
         done = (frames - self.first + 0.5) / (self.last - self.first)
         swell = 0.86 + 0.14 * np.minimum(1.0, 4.0 * np.minimum(done, 1.0 - done))
         still = np.ones(len(rows))
         paint_shape(
-            canvas, rows, self.shape, (self.x * still, self.y * still), self.radius * swell,
-            np.array(self.color, dtype=np.float64), -0.55 * still, aspect,
+            canvas,
+            rows,
+            self.shape,
+            (self.x * still, self.y * still),
+            self.radius * swell,
+            np.array(self.color, dtype=np.float64),
+            -0.55 * still,
+            aspect,
         )
 
 
@@ -129,7 +143,9 @@ class Balloon:
     phase: float
     fps: float
 
-    def paint(self, canvas: NDArray[np.uint8], rows: NDArray[np.intp], frames: NDArray[np.int64], aspect: float) -> None:
+    def paint(
+        self, canvas: NDArray[np.uint8], rows: NDArray[np.intp], frames: NDArray[np.int64], aspect: float
+    ) -> None:
         """See `Actor.paint`. It drifts to and fro along a parabola, which needs no sine."""
         turn = (frames / self.fps / 9.0 + self.phase) % 1.0
         there = np.abs(2.0 * turn - 1.0)
@@ -140,8 +156,16 @@ class Balloon:
         for knot in range(5):
             drop = 1.12 + 0.16 * knot
             bend = 0.04 * self.radius * (1 if knot % 2 else -1)
-            paint_shape(canvas, rows, "disc", (x + bend, y + drop * self.radius), 0.05 * self.radius * still,
-                        string, 0.0 * still, aspect)
+            paint_shape(
+                canvas,
+                rows,
+                "disc",
+                (x + bend, y + drop * self.radius),
+                0.05 * self.radius * still,
+                string,
+                0.0 * still,
+                aspect,
+            )
         color = np.array(self.color, dtype=np.float64)
         paint_shape(canvas, rows, "disc", (x, y), self.radius * still, color, -0.5 * still, aspect)
         shine = (x - 0.34 * self.radius, y - 0.36 * self.radius)
@@ -170,7 +194,9 @@ class Lamp:
     burst: tuple[int, int] | None
     lit: tuple[tuple[int, int], ...]
 
-    def paint(self, canvas: NDArray[np.uint8], rows: NDArray[np.intp], frames: NDArray[np.int64], aspect: float) -> None:
+    def paint(
+        self, canvas: NDArray[np.uint8], rows: NDArray[np.intp], frames: NDArray[np.int64], aspect: float
+    ) -> None:
         """See `Actor.paint`."""
         height, width = canvas.shape[1:3]
         left = round((self.x - 0.012) * width / aspect)

@@ -59,6 +59,6 @@ def scene_lut(hue: str) -> NDArray[np.uint8]:
     tones = np.stack([middle * 0.30, middle * 0.78, middle, light])
     place = np.linspace(0.0, 1.0, 256)
     table = np.stack([np.interp(place, (0.0, 0.45, 0.75, 1.0), tones[:, c]) for c in range(3)], axis=1)
-    lut = np.rint(table).astype(np.uint8)
+    lut: NDArray[np.uint8] = np.rint(table).astype(np.uint8)
     lut.setflags(write=False)
     return lut

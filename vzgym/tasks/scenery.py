@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +21,15 @@ Floats: TypeAlias = NDArray[np.float32]
 
 _TABLE_SIZE = 4096
 # Rounded to 2^-14, so that the last bit of a platform's sine never shows.
-_SINE = (np.rint(np.sin(np.arange(_TABLE_SIZE) * (2 * np.pi / _TABLE_SIZE)) * 16384) / 16384).astype(np.float32)
+_SINE: Floats = (np.rint(np.sin(np.arange(_TABLE_SIZE) * (2 * np.pi / _TABLE_SIZE)) * 16384) / 16384).astype(np.float32)
 _NUM_PARAMS = 24
 
 
-def _wave(turns: NDArray[np.floating]) -> Floats:
+def _wave(turns: NDArray[Any]) -> Floats:
     """Sine of a phase in turns, by table: float32, the shape of `turns`."""
     index = np.floor(turns * _TABLE_SIZE).astype(np.int64) & (_TABLE_SIZE - 1)
-    return _SINE[index]
+    values: Floats = _SINE[index]
+    return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +84,11 @@ def _texture(p: tuple[float, ...], x: Floats, y: Floats, aspect: float) -> Float
     dx = (x - np.float32(aspect / 2)) * np.float32(2 / aspect)
     dy = y * 2 - 1
     rim = dx * dx + dy * dy
-    return grain * np.float32(0.035) + fine * np.float32(0.02) - rim * np.float32(0.06)
+    texture: Floats = grain * np.float32(0.035) + fine * np.float32(0.02) - rim * np.float32(0.06)
+    return texture
 
 
-def _column(values: NDArray[np.float64]) -> Floats:
+def _column(values: NDArray[Any]) -> Floats:
     return values.astype(np.float32)[:, None, None]
 
 
@@ -99,8 +101,7 @@ def _ridge(tone: Floats, top: Floats, level: float, y: Floats, height: int) -> N
     tone += cover
 
 
-def _glow(tone: Floats, cx: NDArray[np.float64], cy: NDArray[np.float64], radius: float, gain: float,
-          x: Floats, y: Floats) -> None:
+def _glow(tone: Floats, cx: NDArray[Any], cy: NDArray[Any], radius: float, gain: float, x: Floats, y: Floats) -> None:
     """Lighten a soft disc, in place."""
     dx = x - _column(cx)
     dy = y - _column(cy)
@@ -142,7 +143,7 @@ def _sea(p: tuple[float, ...], t: NDArray[np.float64], x: Floats, y: Floats, hei
     for k in range(5):
         way = 1 if k % 2 else -1
         phase = x * (1.1 + 0.3 * p[2 + k] - 0.1 * k) + _column(way * (0.05 + 0.02 * k) * t + p[7 + k])
-        bob = _column(0.012 * _wave(0.11 * t + p[12 + k]).astype(np.float64))
+        bob = _column(0.012 * _wave(0.11 * t + p[12 + k]))
         top = _wave(phase) * np.float32(0.022 + 0.006 * k) + bob + np.float32(0.44 + 0.125 * k)
         _ridge(tone, top, (0.34, 0.55, 0.27, 0.46, 0.18)[k], y, height)
     return tone

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError, UnknownName
+from vzgym.tasks.jsonl import load_jsonl
+from vzgym.tasks.listed import TaskList
 from vzgym.tasks.suites import SPLITS, SUITES, ProceduralTasks, Suite
 from vzgym.tasks.task import VideoTask
 
@@ -23,10 +26,14 @@ class TaskSet(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """See the class."""
+        ...
 
     @property
-    def budget(self) -> Budget: ...
+    def budget(self) -> Budget:
+        """See the class."""
+        ...
 
     def __len__(self) -> int: ...
 
@@ -35,50 +42,7 @@ class TaskSet(Protocol):
     def __iter__(self) -> Iterator[VideoTask]: ...
 
 
-class TaskList:
-    """Tasks that lie in memory (a `TaskSet`).
-
-    Args:
-        tasks: At least one task.
-        name: Names the set.
-        budget: What they were built for. If not given: the budget in their metadata, where all have the same one,
-            else the paper's.
-
-    Raises:
-        TaskError: If there is no task, or something in `tasks` is none.
-    """
-
-    def __init__(self, tasks: Sequence[VideoTask], name: str = "tasks", budget: Budget | None = None) -> None:
-        self._tasks = tuple(tasks)
-        self.name = name
-        if not self._tasks:
-            raise TaskError(f"task set {name!r} is empty")
-        for position, task in enumerate(self._tasks):
-            if not isinstance(task, VideoTask):
-                raise TaskError(f"task set {name!r}: item {position} is no VideoTask but {type(task).__name__}")
-        self.budget = budget or _common_budget(self._tasks)
-
-    def __len__(self) -> int:
-        return len(self._tasks)
-
-    def __getitem__(self, index: int) -> VideoTask:
-        return self._tasks[index]
-
-    def __iter__(self) -> Iterator[VideoTask]:
-        return iter(self._tasks)
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} tasks of {self.name}>"
-
-
-def _common_budget(tasks: Sequence[VideoTask]) -> Budget:
-    first: Any = tasks[0].metadata.get("budget")
-    if isinstance(first, dict) and all(task.metadata.get("budget") == first for task in tasks):
-        return Budget.from_mapping(first)
-    return Budget()
-
-
-TaskSpec: TypeAlias = "str | Suite | VideoTask | Sequence[VideoTask] | TaskSet"
+TaskSpec: TypeAlias = "str | os.PathLike[str] | Suite | VideoTask | Sequence[VideoTask] | TaskSet"
 """Everything that `load_tasks` takes."""
 
 
@@ -98,16 +62,15 @@ def load_tasks(spec: TaskSpec, split: str = "train") -> TaskSet:
         return TaskList([spec], name=spec.id)
     if isinstance(spec, Suite):
         return spec(split)
+    if isinstance(spec, os.PathLike) or (isinstance(spec, str) and spec.endswith(".jsonl")):
+        return load_jsonl(spec)
     if isinstance(spec, str):
-        if spec.endswith(".jsonl"):
-            from vzgym.tasks.jsonl import load_jsonl
-
-            return load_jsonl(spec)
         name, _, named_split = spec.partition("/")
-        return SUITES.get(name)(split=named_split or split)
-    if isinstance(spec, TaskSet) and not isinstance(spec, (list, tuple)):
+        tasks: TaskSet = SUITES.get(name)(split=named_split or split)
+        return tasks
+    if isinstance(spec, TaskSet):
         return spec
-    if isinstance(spec, Sequence):
+    if isinstance(spec, Sequence) and not isinstance(spec, str):
         return TaskList(spec)
     raise InvalidSetting(
         f"tasks must be a suite's name, a .jsonl file, a task, a sequence of tasks or a task set, "

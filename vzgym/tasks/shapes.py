@@ -14,28 +14,33 @@ Floats: TypeAlias = NDArray[np.float32]
 
 
 def _disc(x: Floats, y: Floats) -> Floats:
-    return np.sqrt(x * x + y * y) - np.float32(1)
+    edge: Floats = np.sqrt(x * x + y * y) - np.float32(1)
+    return edge
 
 
 def _square(x: Floats, y: Floats) -> Floats:
     # Rounded corners: the distance to a smaller square, less the rounding.
     qx, qy = np.abs(x) - np.float32(0.72), np.abs(y) - np.float32(0.72)
     outside = np.sqrt(np.maximum(qx, 0) ** 2 + np.maximum(qy, 0) ** 2)
-    return outside + np.minimum(np.maximum(qx, qy), 0) - np.float32(0.2)
+    edge: Floats = outside + np.minimum(np.maximum(qx, qy), 0) - np.float32(0.2)
+    return edge
 
 
 def _diamond(x: Floats, y: Floats) -> Floats:
-    return (np.abs(x) + np.abs(y) - np.float32(1.12)) * np.float32(0.70710677)
+    edge: Floats = (np.abs(x) + np.abs(y) - np.float32(1.12)) * np.float32(0.70710677)
+    return edge
 
 
 def _triangle(x: Floats, y: Floats) -> Floats:
-    sides = np.abs(x) * np.float32(0.8660254) - y * np.float32(0.5) - np.float32(0.56)
-    return np.maximum(sides, y - np.float32(0.72))
+    sides: Floats = np.abs(x) * np.float32(0.8660254) - y * np.float32(0.5) - np.float32(0.56)
+    edge: Floats = np.maximum(sides, y - np.float32(0.72))
+    return edge
 
 
 def _hexagon(x: Floats, y: Floats) -> Floats:
     across = np.abs(x) * np.float32(0.8660254) + np.abs(y) * np.float32(0.5)
-    return np.maximum(across, np.abs(y)) - np.float32(0.92)
+    edge: Floats = np.maximum(across, np.abs(y)) - np.float32(0.92)
+    return edge
 
 
 SHAPES: dict[str, Callable[[Floats, Floats], Floats]] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,7 +160,7 @@ def _layout(budget: Budget, duration: float, fps: float) -> Layout:
     bounds = np.unique(shown).tolist()
     if bounds[-1] < num_frames - 1:
         bounds.append(num_frames)
-    return Layout(num_frames, tuple(grid.tolist()), tuple(zip(bounds[:-1], bounds[1:], strict=True)))
+    return Layout(num_frames, tuple(grid.tolist()), tuple(pairwise(bounds)))
 
 
 def stream(seed: int) -> np.random.Generator:

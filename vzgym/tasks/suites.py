@@ -141,6 +141,7 @@ class ProceduralTasks:
 
         Among the tasks of one family each block of K in a row has every place once, in an order drawn for it.
         """
+        index = self._check(index)
         members = len(self.suite.families)
         member, turn = index % members, index // members
         places = self.family(index).num_options
@@ -179,14 +180,26 @@ def register_suite(suite: Suite) -> Suite:
 
 
 TINY_BUDGET = Budget(
-    overview_fps=0.25, overview_frames=16, clip_frames=8, max_zooms=3, min_fps=0.1, max_fps=10.0,
-    max_pixels=4096, min_pixels=1024,
+    overview_fps=0.25,
+    overview_frames=16,
+    clip_frames=8,
+    max_zooms=3,
+    min_fps=0.1,
+    max_fps=10.0,
+    max_pixels=4096,
+    min_pixels=1024,
 )
 """For CPUs: 16 overview frames, three zooms of 8, of at most 64x64 pixels."""
 
 _TINY: dict[str, Any] = {
-    "budget": TINY_BUDGET, "duration": 64.0, "fps": 10.0, "height": 64, "width": 64, "scenes": 8,
-    "even_scenes": True, "wordings": 1,
+    "budget": TINY_BUDGET,
+    "duration": 64.0,
+    "fps": 10.0,
+    "height": 64,
+    "width": 64,
+    "scenes": 8,
+    "even_scenes": True,
+    "wordings": 1,
 }
 _MEMBERS: dict[str, dict[str, Any]] = {
     "needle": {"name": "needle"},
@@ -195,8 +208,15 @@ _MEMBERS: dict[str, dict[str, Any]] = {
 }
 _TINY_MEMBERS: dict[str, dict[str, Any]] = {
     "needle": {"name": "needle", "event_seconds": 0.5, "flash_size": 0.86, **_TINY},
-    "count": {"name": "count", "event_seconds": 2.1, "counts": (1, 2, 3, 4), "lamp_size": 0.7, **_TINY},
+    "count": {"name": "count", "event_seconds": 1.4, "counts": (1, 2, 3, 4), "lamp_size": 0.7, **_TINY},
     "control": {"name": "control", "balloon_size": 0.5, **_TINY},
+}
+# Files of it are written in seconds; the flash is so short that uniform frames of the same number miss some.
+_SHORT: dict[str, Any] = {"duration": 90.0, "scenes": 5}
+_SHORT_MEMBERS: dict[str, dict[str, Any]] = {
+    "needle": {"name": "needle", "event_seconds": 0.5, **_SHORT},
+    "count": {"name": "count", **_SHORT},
+    "control": {"name": "control", **_SHORT},
 }
 _ABOUT = {
     "needle": "one short flash in each scene; what colour?",
@@ -209,3 +229,4 @@ for _name, _about in _ABOUT.items():
     register_suite(Suite(f"{_name}-tiny", (_TINY_MEMBERS[_name],), f"64 s, 64x64, 8 scenes: {_about}"))
 register_suite(Suite("standard", tuple(_MEMBERS.values()), "189 s, 256x144: needle, count and control in turn"))
 register_suite(Suite("tiny", tuple(_TINY_MEMBERS.values()), "64 s, 64x64: needle, count and control in turn"))
+register_suite(Suite("short", tuple(_SHORT_MEMBERS.values()), "90 s, 256x144: the same, for writing files"))

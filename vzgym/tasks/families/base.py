@@ -56,9 +56,7 @@ class Family(ABC):
                 )
             settings = self.Settings(**options)
         if not isinstance(settings, self.Settings):
-            raise InvalidSetting(
-                f"family {self.name!r} takes {self.Settings.__name__}, got {type(settings).__name__}"
-            )
+            raise InvalidSetting(f"family {self.name!r} takes {self.Settings.__name__}, got {type(settings).__name__}")
         self._settings = settings
 
     @property
@@ -109,8 +107,16 @@ class Family(ABC):
         return choices[int(rng.integers(len(choices)))].format(scene=hue)
 
     def _task(
-        self, id: str, seed: int, stage: Stage, actors: tuple[Actor, ...], question: str, options: tuple[str, ...],
-        position: int, evidence: tuple[Interval, ...], metadata: Mapping[str, Any],
+        self,
+        id: str,
+        seed: int,
+        stage: Stage,
+        actors: tuple[Actor, ...],
+        question: str,
+        options: tuple[str, ...],
+        position: int,
+        evidence: tuple[Interval, ...],
+        metadata: Mapping[str, Any],
     ) -> VideoTask:
         s = self.settings
         painter = ScenePainter(stage.scenes, stage.cuts, actors, s.fps, s.aspect)

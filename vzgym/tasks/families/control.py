@@ -1,7 +1,8 @@
-"""Control: something that the overview shows. "What colour is the balloon in the red scene?" """
+"""Control: something that the overview shows, such as the colour of a balloon that stays for a whole scene."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -44,7 +45,7 @@ class Control(Family):
 
     name: ClassVar[str] = "control"
     Settings = ControlSettings
-    wordings = {
+    wordings: ClassVar[Mapping[str, Sequence[str]]] = {
         "visible": (
             "What colour is the balloon in the {scene} scene?",
             "A balloon floats through the {scene} scene. Which colour is it?",
@@ -88,14 +89,28 @@ class Control(Family):
             side, top, bottom = radius * 1.1 + sway, radius * 1.1 + sway / 2, radius * 1.9
             balloons.append(
                 Balloon(
-                    first, last, EVENT_COLORS[color], side + x * (s.aspect - 2 * side),
-                    top + y * max(0.0, 1.0 - top - bottom), radius, sway, phase, s.fps,
+                    first,
+                    last,
+                    EVENT_COLORS[color],
+                    side + x * (s.aspect - 2 * side),
+                    top + y * max(0.0, 1.0 - top - bottom),
+                    radius,
+                    sway,
+                    phase,
+                    s.fps,
                 )
             )
         first, last = stage.frames_of(stage.target)
         placement = Placement(((first, first + 1),), ((0, last - first),), s.fps)
         return self._task(
-            id, seed, stage, tuple(balloons), question, options, position, (),
+            id,
+            seed,
+            stage,
+            tuple(balloons),
+            question,
+            options,
+            position,
+            (),
             {
                 "needed_fps": s.fps / (last - first),
                 "difficulty": 0.0,

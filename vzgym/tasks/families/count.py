@@ -1,8 +1,10 @@
-"""Count: a lamp that lights up several times within a short burst. "How many times does the lamp light up?" """
+"""Count: how often a lamp lights up within a burst too short for the overview."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -31,7 +33,7 @@ def pulse_pattern(frames: int, pulses: int) -> list[tuple[int, int]]:
         All runs, dark ones included: first and one-past-last frame, from 0.
     """
     bounds = np.rint(np.linspace(0, frames, 2 * pulses)).astype(int).tolist()
-    return list(zip(bounds[:-1], bounds[1:], strict=True))
+    return list(pairwise(bounds))
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Count(Family):
 
     name: ClassVar[str] = "count"
     Settings = CountSettings
-    wordings = {
+    wordings: ClassVar[Mapping[str, Sequence[str]]] = {
         "visible": (
             "How many times does the lamp light up in the {scene} scene?",
             "Count the pulses of the lamp in the {scene} scene. How many are there?",
@@ -131,15 +133,26 @@ class Count(Family):
             margin = radius * 1.15
             lamps.append(
                 Lamp(
-                    first, last, margin + x * (s.aspect - 2 * margin), margin + y * (1.0 - 2 * margin), radius,
-                    burst, tuple((start + a, start + b) for a, b in runs),
+                    first,
+                    last,
+                    margin + x * (s.aspect - 2 * margin),
+                    margin + y * (1.0 - 2 * margin),
+                    radius,
+                    burst,
+                    tuple((start + a, start + b) for a, b in runs),
                 )
             )
         where = (stage.target,) if s.cue == "visible" else tuple(range(s.scenes))
         runs_of_all = {run for count in s.counts for run in pulse_pattern(length, count)}
         placement = Placement(tuple(stage.starts(where, length)), tuple(sorted(runs_of_all)), s.fps)
         return self._task(
-            id, seed, stage, tuple(lamps), question, options, position,
+            id,
+            seed,
+            stage,
+            tuple(lamps),
+            question,
+            options,
+            position,
             (Interval(event[0] / s.fps, event[1] / s.fps),),
             {
                 "needed_fps": s.needed_fps,

@@ -1,7 +1,8 @@
-"""Needle: one coloured flash, too short for the overview. "What colour lights up in the red scene?" """
+"""Needle: the colour of one flash, too short for the overview."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -47,7 +48,7 @@ class Needle(Family):
 
     name: ClassVar[str] = "needle"
     Settings = NeedleSettings
-    wordings = {
+    wordings: ClassVar[Mapping[str, Sequence[str]]] = {
         "visible": (
             "What colour lights up in the {scene} scene?",
             "Which colour is the shape that flashes during the {scene} scene?",
@@ -92,8 +93,13 @@ class Needle(Family):
                 continue
             flashes.append(
                 Flash(
-                    start, start + length, shape, EVENT_COLORS[color],
-                    margin + x * (s.aspect - 2 * margin), margin + y * (1.0 - 2 * margin), radius,
+                    start,
+                    start + length,
+                    shape,
+                    EVENT_COLORS[color],
+                    margin + x * (s.aspect - 2 * margin),
+                    margin + y * (1.0 - 2 * margin),
+                    radius,
                 )
             )
             if scene == stage.target:
@@ -101,7 +107,13 @@ class Needle(Family):
         where = (stage.target,) if s.cue == "visible" else tuple(range(s.scenes))
         placement = Placement(tuple(stage.starts(where, length)), ((0, length),), s.fps)
         return self._task(
-            id, seed, stage, tuple(flashes), question, options, position,
+            id,
+            seed,
+            stage,
+            tuple(flashes),
+            question,
+            options,
+            position,
             (Interval(event[0] / s.fps, event[1] / s.fps),),
             {
                 "needed_fps": s.fps / length,

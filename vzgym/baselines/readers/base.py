@@ -1,0 +1,91 @@
+"""What a frame reader is: eyes for policies that are no models."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vzgym.core.registry import Registry
+from vzgym.tasks.families import FAMILIES, Family
+from vzgym.tasks.families.base import wording_patterns
+
+__all__ = ["READERS", "FamilyReader", "FrameReader", "Reading"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a reader made of some frames.
+
+    Args:
+        option: The option that the frames speak for, one of those given; None if they show nothing that matters.
+        confidence: How sure it is, in [0, 1]; 0 where `option` is None.
+    """
+
+    option: str | None
+    confidence: float
+
+
+@runtime_checkable
+class FrameReader(Protocol):
+    """Answers from pixels alone. It never sees a task: neither its answer, nor its evidence, nor its metadata."""
+
+    def read(
+        self, frames: NDArray[np.uint8], times: NDArray[np.float64], question: str, options: Sequence[str]
+    ) -> Reading:
+        """Answer a question from frames.
+
+        Args:
+            frames: uint8, shape `(n, height, width, 3)`, in any order; black bars around the picture are ignored.
+            times: The frames' times in seconds, shape `(n,)`.
+            question: The question.
+            options: The choices, as text.
+        """
+        ...
+
+
+class FamilyReader(ABC):
+    """A reader that knows one family's questions, and what that family draws.
+
+    Attributes:
+        family: The family's name.
+    """
+
+    family: ClassVar[str]
+
+    @classmethod
+    def matches(cls, question: str) -> bool:
+        """Whether this is one of the family's questions."""
+        return cls._match(question) is not None
+
+    @classmethod
+    def scene_asked(cls, question: str) -> str | None:
+        """The hue of the scene that the question names; None if it names none."""
+        found = cls._match(question)
+        return None if found is None else found.groupdict().get("scene")
+
+    @abstractmethod
+    def read(
+        self, frames: NDArray[np.uint8], times: NDArray[np.float64], question: str, options: Sequence[str]
+    ) -> Reading:
+        """See `FrameReader.read`."""
+
+    @classmethod
+    def _match(cls, question: str) -> re.Match[str] | None:
+        factory = FAMILIES.get(cls.family)
+        assert isinstance(factory, type)
+        assert issubclass(factory, Family)
+        for pattern in wording_patterns(factory.wordings):
+            found = pattern.search(question)
+            if found is not None:
+                return found
+        return None
+
+
+READERS: Registry[FamilyReader] = Registry("frame reader", "vzgym.readers")
+"""Readers by the name of their family."""

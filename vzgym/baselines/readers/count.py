@@ -1,0 +1,56 @@
+"""The reader of the count family: follows a lamp's glass through its burst."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vzgym.baselines.readers.base import READERS, FamilyReader, Reading
+from vzgym.baselines.readers.look import near, picture, scene_hues
+from vzgym.tasks.palette import LAMP_LIT, LAMP_RING
+
+__all__ = ["CountReader"]
+
+_LEAST_AREA = 0.004
+_TOLERANCE = 52
+
+
+class CountReader(FamilyReader):
+    """Counts how often a lamp's glass goes bright, in the frames of the scene asked about, in order of time."""
+
+    family: ClassVar[str] = "count"
+
+    def read(
+        self, frames: NDArray[np.uint8], times: NDArray[np.float64], question: str, options: Sequence[str]
+    ) -> Reading:
+        """See `FrameReader.read`.
+
+        The confidence grows with the number of frames in the burst, up to two for each pulse of the largest option;
+        it is small if the count is no option (then the nearest one is given).
+        """
+        shown = picture(frames)
+        counts = {option: int(option) for option in options if option.strip().isdecimal()}
+        if shown.size == 0 or not counts:
+            return Reading(None, 0.0)
+        rim, glass = near(shown, LAMP_RING, _TOLERANCE), near(shown, LAMP_LIT, _TOLERANCE)
+        burst = rim + glass >= _LEAST_AREA
+        scene = self.scene_asked(question)
+        if scene is not None:
+            burst &= np.array([hue == scene for hue in scene_hues(shown)], dtype=bool)
+        if not burst.any():
+            return Reading(None, 0.0)
+        lit = burst & (glass >= 0.25 * (rim + glass))
+        ordered = lit[np.argsort(times, kind="stable")]
+        pulses = int(ordered[0]) + int((ordered[1:] & ~ordered[:-1]).sum())
+        if pulses == 0:
+            # A frame between two pulses shows that there is a burst, but of how many it says nothing.
+            return Reading(None, 0.0)
+        best = min(counts, key=lambda option: abs(counts[option] - pulses))
+        seen = min(1.0, int(burst.sum()) / (2 * max(counts.values()) - 1))
+        return Reading(best, seen if counts[best] == pulses else 0.25 * seen)
+
+
+READERS.register(CountReader.family, CountReader)

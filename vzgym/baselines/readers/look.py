@@ -1,0 +1,113 @@
+"""Finding in pixels what procedural videos draw: the picture's edges, a scene's hue, bright colours.
+
+Everything works on shares of the picture, so that native frames, thumbnails with black bars and frames that went
+through a codec are read alike.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vzgym.tasks.palette import EVENT_COLORS, SCENE_HUES, scene_lut
+
+__all__ = ["bright_colors", "near", "picture", "scene_hues"]
+
+# A black bar is 0; the darkest tone of any scene has a channel above 30.
+_BAR = 16
+_ENOUGH_PIXELS = 48
+# Scenes stay below 172 in every channel; the darkest side of an event's shape is above 190 in one.
+_BRIGHT = 186
+_FARTHEST_HUE = 0.15
+_FARTHEST_COLOR = 0.16
+
+
+def picture(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Frames without the black bars that all of them share, thinned out to what a reader needs.
+
+    Args:
+        frames: uint8, shape `(n, height, width, 3)`.
+
+    Returns:
+        uint8, shape `(n, h, w, 3)`: every s-th pixel, such that the shorter side keeps 48 or more; empty if all is
+        black.
+    """
+    if frames.size == 0:
+        return frames
+    lit = frames.max(axis=(0, 3)) > _BAR
+    rows, columns = np.flatnonzero(lit.any(axis=1)), np.flatnonzero(lit.any(axis=0))
+    if len(rows) == 0:
+        return frames[:, :0, :0]
+    height, width = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
+    step = max(1, int(min(height, width)) // _ENOUGH_PIXELS)
+    return frames[:, rows[0] : rows[-1] + 1 : step, columns[0] : columns[-1] + 1 : step]
+
+
+def _shares(colors: NDArray[Any]) -> NDArray[np.float32]:
+    """Each channel's share of a colour's sum: what stays when light changes."""
+    values = np.asarray(colors, dtype=np.float32)
+    shares: NDArray[np.float32] = values / np.maximum(values.sum(axis=-1, keepdims=True), 1.0)
+    return shares
+
+
+@cache
+def _hue_shares() -> NDArray[np.float32]:
+    return _shares(np.stack([scene_lut(hue).mean(axis=0) for hue in SCENE_HUES]))
+
+
+@cache
+def _color_shares() -> NDArray[np.float32]:
+    return _shares(np.array(list(EVENT_COLORS.values()), dtype=np.float32))
+
+
+def scene_hues(frames: NDArray[np.uint8]) -> list[str | None]:
+    """The hue of each frame's scene, read from the outermost pixels, which no event covers.
+
+    Args:
+        frames: uint8, shape `(n, height, width, 3)`, without bars.
+
+    Returns:
+        Names of `SCENE_HUES`; None for a frame that is no scene of ours.
+    """
+    height, width = frames.shape[1:3]
+    edge = max(1, round(0.04 * min(height, width)))
+    ring = np.ones((height, width), dtype=bool)
+    ring[edge : height - edge, edge : width - edge] = False
+    rim = frames[:, ring].astype(np.float32)
+    dim = rim.max(axis=2, keepdims=True) < _BRIGHT
+    mean = (rim * dim).sum(axis=1) / np.maximum(dim.sum(axis=1), 1)
+    distance = np.linalg.norm(_shares(mean)[:, None, :] - _hue_shares()[None], axis=2)
+    best = distance.argmin(axis=1)
+    names = tuple(SCENE_HUES)
+    close = distance.min(axis=1) < _FARTHEST_HUE
+    return [names[index] if ok else None for index, ok in zip(best, close, strict=True)]
+
+
+def bright_colors(frames: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """How much of each frame shows each bright colour.
+
+    Args:
+        frames: uint8, shape `(n, height, width, 3)`, without bars.
+
+    Returns:
+        float64, shape `(n, len(EVENT_COLORS))`: shares of the frame's area, in [0, 1].
+    """
+    area = np.zeros((len(frames), len(EVENT_COLORS)))
+    n, y, x = np.nonzero(frames.max(axis=3) >= _BRIGHT)
+    if len(n) == 0:
+        return area
+    distance = np.linalg.norm(_shares(frames[n, y, x])[:, None, :] - _color_shares()[None], axis=2)
+    close = distance.min(axis=1) < _FARTHEST_COLOR
+    np.add.at(area, (n[close], distance.argmin(axis=1)[close]), 1.0)
+    area /= frames.shape[1] * frames.shape[2]
+    return area
+
+
+def near(frames: NDArray[np.uint8], color: tuple[int, int, int], tolerance: float) -> NDArray[np.float64]:
+    """The share of each frame's area whose colour is within `tolerance` of `color` in every channel: shape `(n,)`."""
+    apart = np.abs(frames.astype(np.int16) - np.array(color, dtype=np.int16)).max(axis=3)
+    share: NDArray[np.float64] = (apart <= tolerance).mean(axis=(1, 2))
+    return share

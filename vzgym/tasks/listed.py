@@ -1,0 +1,55 @@
+"""Task sets whose tasks lie in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from vzgym.core.budget import Budget
+from vzgym.core.errors import TaskError
+from vzgym.tasks.task import VideoTask
+
+__all__ = ["TaskList"]
+
+
+class TaskList:
+    """Tasks that lie in memory (a `TaskSet`).
+
+    Args:
+        tasks: At least one task.
+        name: Names the set.
+        budget: What they were built for. If not given: the budget in their metadata, where all have the same one,
+            else the paper's.
+
+    Raises:
+        TaskError: If there is no task, or something in `tasks` is none.
+    """
+
+    def __init__(self, tasks: Sequence[VideoTask], name: str = "tasks", budget: Budget | None = None) -> None:
+        self._tasks = tuple(tasks)
+        self.name = name
+        if not self._tasks:
+            raise TaskError(f"task set {name!r} is empty")
+        for position, task in enumerate(self._tasks):
+            if not isinstance(task, VideoTask):
+                raise TaskError(f"task set {name!r}: item {position} is no VideoTask but {type(task).__name__}")
+        self.budget = budget or _common_budget(self._tasks)
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def __getitem__(self, index: int) -> VideoTask:
+        return self._tasks[index]
+
+    def __iter__(self) -> Iterator[VideoTask]:
+        return iter(self._tasks)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} tasks of {self.name}>"
+
+
+def _common_budget(tasks: Sequence[VideoTask]) -> Budget:
+    first: Any = tasks[0].metadata.get("budget")
+    if isinstance(first, dict) and all(task.metadata.get("budget") == first for task in tasks):
+        return Budget.from_mapping(first)
+    return Budget()
