@@ -1,0 +1,36 @@
+"""The `vzgym` command; one file a command."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from vzgym.cli import demo, doctor, evaluate, replay, tasks, videos
+from vzgym.core.errors import VzgymError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="vzgym",
+    help="The gym for agentic video reinforcement learning.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo.demo)
+app.command("eval")(evaluate.evaluate_command)
+app.command("replay")(replay.replay_command)
+app.command("doctor")(doctor.doctor)
+app.add_typer(tasks.app, name="tasks")
+app.add_typer(videos.app, name="videos")
+
+
+def main() -> None:
+    """Run the command line. A named error becomes one line on stderr and exit status 1."""
+    try:
+        app()
+    except VzgymError as error:
+        Console(stderr=True).print(f"[bold red]{type(error).__name__}[/]: {error}", highlight=False, soft_wrap=True)
+        sys.exit(1)

@@ -1,0 +1,48 @@
+"""`vzgym replay`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from PIL import Image
+
+from vzgym.cli.progress import console, progress_bar
+from vzgym.core.errors import RecordError
+from vzgym.envs.rendering import draw_episode
+from vzgym.evaluation.replay import replay
+from vzgym.evaluation.runs import read_records
+
+__all__ = ["replay_command"]
+
+
+def replay_command(
+    run: Annotated[Path, typer.Argument(help="A run's folder, a folder of runs, or a .jsonl file of records.")],
+    backend: Annotated[str, typer.Option(help="Which decoder reads video files.")] = "pyav",
+    episode: Annotated[int | None, typer.Option(help="Only the record of this index.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw the (last) replayed episode into this PNG.")] = None,
+) -> None:
+    """Play saved records again; say where frames, dialogue, grade or rewards differ. Exit status 1 if any does."""
+    files = sorted(run.glob("**/records.jsonl")) if run.is_dir() else [run]
+    if not files:
+        raise RecordError(f"{run}: no records.jsonl in this folder")
+    records = [(file, record) for file in files for record in read_records(file)]
+    if episode is not None:
+        records = [(file, record) for file, record in records if record.info.get("index") == episode]
+        if not records:
+            raise RecordError(f"{run}: no record has index {episode}")
+    differing = 0
+    last = None
+    with progress_bar() as bar:
+        for file, record in bar.track(records, description="replay"):
+            last = replay(record, backend=backend)
+            differing += bool(last.differences)
+            for difference in last.differences:
+                bar.console.print(f"{file.parent.name} {record.task.id}: {difference}", highlight=False)
+    if picture is not None and last is not None:
+        Image.fromarray(draw_episode(last.record)).save(picture)
+        console.print(f"Picture: {picture}", highlight=False)
+    console.print(f"{len(records)} records replayed, {differing} differ.", highlight=False)
+    if differing:
+        raise typer.Exit(1)

@@ -1,0 +1,93 @@
+"""Reports as tables, for terminals and for Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from vzgym.evaluation.evaluate import Report
+from vzgym.evaluation.statistics import Estimate
+
+__all__ = ["markdown_table", "rich_table"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """One column: its head, what it means, and how a report fills it."""
+
+    title: str
+    meaning: str
+    cell: Callable[[Report, dict[str, Estimate]], str]
+    brief: bool = True
+    """Whether it stands in the terminal's table too, which must fit into 80 characters."""
+
+
+def _mean(metric: str, form: str, scale: float = 1.0) -> Callable[[Report, dict[str, Estimate]], str]:
+    def cell(report: Report, summary: dict[str, Estimate]) -> str:
+        value = summary[metric].value
+        return "-" if math.isnan(value) else format(value * scale, form)
+
+    return cell
+
+
+def _accuracy(report: Report, summary: dict[str, Estimate]) -> str:
+    estimate = summary["correct"]
+    if not estimate.n:
+        return "unscored"
+    return f"{100 * estimate.value:.1f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+
+
+def _hit_rate(report: Report, summary: dict[str, Estimate]) -> str:
+    return "-" if report.hit_rate is None else f"{100 * report.hit_rate:.1f}"
+
+
+_COLUMNS = (
+    _Column("policy", "* is told where the evidence lies", lambda r, s: r.policy + (" *" if r.privileged else "")),
+    _Column("n", "episodes", lambda r, s: str(len(r.episodes))),
+    _Column("accuracy % [95 %]", "right answers, with Wilson's interval", _accuracy),
+    _Column("frames", "frames shown an episode, overview included", _mean("frames", ".1f")),
+    _Column("zooms", "zooms carried out", _mean("zooms", ".2f")),
+    _Column("refused", "rounds lost to refused zooms and unreadable text", _mean("refused", ".2f")),
+    _Column("seen %", "evidence intervals with a shown frame", _mean("evidence_seen", ".1f", 100)),
+    _Column("hit %", "chance that these frames show enough, over all places where the task may hide it", _hit_rate),
+    _Column(
+        "cover %", "share of the evidence inside zoomed windows", _mean("evidence_coverage", ".1f", 100), brief=False
+    ),
+    _Column("wall s", "seconds an episode, all included", _mean("wall_seconds", ".3f")),
+)
+
+
+def _rows(reports: Sequence[Report]) -> list[list[str]]:
+    return [[column.cell(report, summary) for column in _COLUMNS] for report in reports for summary in [report.summary]]
+
+
+def rich_table(reports: Sequence[Report], title: str | None = None) -> Table:
+    """One row a report, for the terminal: the brief columns, without those in which nothing stands."""
+    rows = _rows(reports)
+    used = [i for i, column in enumerate(_COLUMNS) if column.brief and any(row[i] not in ("-", "0.00") for row in rows)]
+    table = Table(
+        title=title,
+        title_justify="left",
+        caption="; ".join(f"{_COLUMNS[i].title}: {_COLUMNS[i].meaning}" for i in used) + ".",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    for i in used:
+        table.add_column(_COLUMNS[i].title, justify="left" if i == 0 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(row[i] for i in used))
+    return table
+
+
+def markdown_table(reports: Sequence[Report]) -> str:
+    """One row a report, as a Markdown table with every column."""
+    lines = [
+        "| " + " | ".join(column.title for column in _COLUMNS) + " |",
+        "|---|" + "---:|" * (len(_COLUMNS) - 1),
+    ]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in _rows(reports)])
