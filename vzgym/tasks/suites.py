@@ -230,3 +230,33 @@ for _name, _about in _ABOUT.items():
 register_suite(Suite("standard", tuple(_MEMBERS.values()), "189 s, 256x144: needle, count and control in turn"))
 register_suite(Suite("tiny", tuple(_TINY_MEMBERS.values()), "64 s, 64x64: needle, count and control in turn"))
 register_suite(Suite("short", tuple(_SHORT_MEMBERS.values()), "90 s, 256x144: the same, for writing files"))
+
+MICRO_BUDGET = Budget(
+    overview_fps=1 / 12,
+    overview_frames=8,
+    clip_frames=6,
+    max_zooms=2,
+    min_fps=0.1,
+    max_fps=10.0,
+    max_pixels=1024,
+    min_pixels=1024,
+)
+"""For models that learn in minutes: 8 overview frames, two zooms of 6, of 32x32 pixels. A zoom covers half a scene."""
+
+_MICRO: dict[str, Any] = {
+    "budget": MICRO_BUDGET,
+    "duration": 96.0,
+    "fps": 10.0,
+    "height": 32,
+    "width": 32,
+    "scenes": 8,
+    "even_scenes": True,
+    "wordings": 1,
+    "colors": 6,
+}
+_MICRO_MEMBERS: dict[str, dict[str, Any]] = {
+    "needle": {"name": "needle", "event_seconds": 1.0, "flash_size": 0.9, **_MICRO},
+    "control": {"name": "control", "balloon_size": 0.6, **_MICRO},
+}
+for _name, _member in _MICRO_MEMBERS.items():
+    register_suite(Suite(f"{_name}-micro", (_member,), f"96 s, 32x32, 8 scenes of 12 s: {_ABOUT[_name]}"))
