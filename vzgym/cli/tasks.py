@@ -1,0 +1,176 @@
+"""`vzgym tasks`: list, show, write and verify tasks."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from PIL import Image
+from rich.box import SIMPLE_HEAD
+from rich.progress import TaskID
+from rich.table import Table
+
+from vzgym.cli.progress import console, errors, progress_bar
+from vzgym.tasks import SUITES, VideoTask, expert_zooms, get_task, load_tasks
+from vzgym.tasks.contact import contact_sheet
+from vzgym.tasks.suites import SPLITS, Suite
+from vzgym.tasks.verify import VerifyReport, verify
+from vzgym.tasks.write import write_tasks
+
+__all__ = ["app"]
+
+app = typer.Typer(help="List, show, write and verify tasks.", no_args_is_help=True)
+
+SplitOption = Annotated[str, typer.Option(help=f"Split: {', '.join(SPLITS)}.")]
+
+
+@app.command("list")
+def list_suites() -> None:
+    """List the suites: what they hold, and the budget they are built for."""
+    table = Table(
+        "suite", "tasks", "frames", "what", box=SIMPLE_HEAD, title=f"Suites ({', '.join(SPLITS)})",
+        caption="frames: of the overview + zooms x frames of each, at most",
+    )  # fmt: skip
+    for name in SUITES.names():
+        suite = SUITES.get(name)
+        tasks = [load_tasks(name, split) for split in SPLITS]
+        budget = tasks[0].budget
+        about = suite.description if isinstance(suite, Suite) and suite.description else "a plug-in's"
+        table.add_row(
+            name,
+            ", ".join(str(len(part)) for part in tasks),
+            f"{budget.overview_frames} + {budget.max_zooms} x {budget.clip_frames}",
+            about,
+        )
+    console.print(table)
+
+
+@app.command()
+def show(
+    task_id: Annotated[str, typer.Argument(metavar="TASK", help="A task's id, such as needle/test/3.")],
+    out: Annotated[Path | None, typer.Option(help="Save a contact sheet here (PNG or JPEG).")] = None,
+    columns: Annotated[int, typer.Option(help="Frames in a row of the sheet.", min=2)] = 8,
+    rows: Annotated[int, typer.Option(help="Most rows of overview frames.", min=1)] = 3,
+    frame_height: Annotated[int, typer.Option(help="Height of a frame of the sheet, in pixels.", min=16)] = 90,
+) -> None:
+    """Show a procedural task: question, options, answer, evidence, expert; and save a picture of it."""
+    task = get_task(task_id)
+    tasks = load_tasks(task_id.partition("/")[0])
+    video = task.video
+    facts = Table(show_header=False, box=None)
+    facts.add_row("question", task.question)
+    facts.add_row("options", ", ".join(task.options))
+    facts.add_row("answer", f"{task.letter} {task.answer}")
+    facts.add_row("video", f"{video.duration:g} s, {video.width}x{video.height}, {video.fps:g} fps")
+    facts.add_row("evidence", _spans(task))
+    zooms = ", ".join(f"{z.start:.2f} to {z.end:.2f} s at {z.fps:.4g} fps" for z in expert_zooms(task, tasks.budget))
+    facts.add_row("expert", zooms or "no zoom")
+    facts.add_row("difficulty", f"{task.metadata['difficulty']:.2f}")
+    console.print(facts)
+    if out is not None:
+        sheet = contact_sheet(task, tasks, columns=columns, overview_rows=rows, frame_height=frame_height)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(sheet).save(out)
+        console.print(f"saved {out}")
+
+
+@app.command()
+def write(
+    out: Annotated[Path, typer.Option(help="Folder for the files.")],
+    suite: Annotated[str, typer.Option(help="Suite to write.")] = "tiny",
+    split: SplitOption = "test",
+    tasks: Annotated[int, typer.Option(help="How many tasks, from the first on.", min=1)] = 20,
+    workers: Annotated[int, typer.Option(help="Processes that draw and encode.", min=1)] = 1,
+) -> None:
+    """Write tasks as real videos (H.264, intra only) and a tasks.jsonl. Stopped runs resume."""
+    chosen = load_tasks(suite, split)
+    wanted = [chosen[index] for index in range(min(tasks, len(chosen)))]
+    with progress_bar() as bar:
+        job = bar.add_task("writing", total=len(wanted))
+        path = write_tasks(
+            wanted, out, workers=workers, progress=lambda done, total: bar.update(job, completed=done, total=total)
+        )
+    console.print(f"{len(wanted)} tasks in {path}")
+
+
+@app.command("verify")
+def verify_suites(
+    suite: Annotated[list[str] | None, typer.Option(help="Suite to verify; may be repeated.")] = None,
+    split: SplitOption = "test",
+    tasks: Annotated[int, typer.Option(help="Tasks of each suite, each rendered with every answer.", min=1)] = 24,
+    files: Annotated[bool, typer.Option("--files", help="Check real files too.")] = False,
+    file_tasks: Annotated[int, typer.Option(help="With --files: how many of the tasks.", min=1)] = 3,
+) -> None:
+    """Prove that zooming is needed where it should be: same overview for every answer, on arrays and files."""
+    from vzgym.baselines.readers import AutoReader
+
+    reader = AutoReader()
+
+    def read(
+        frames: NDArray[np.uint8], times: NDArray[np.float64], question: str, options: Sequence[str]
+    ) -> str | None:
+        return reader.read(frames, times, question, options).option
+
+    reports: list[VerifyReport] = []
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vzgym-verify-"))) if files else None
+        bar = stack.enter_context(progress_bar())
+        for name in suite or ["tiny"]:
+            job = bar.add_task(name, total=tasks)
+
+            def advance(done: int, total: int, job: TaskID = job) -> None:
+                bar.update(job, completed=done, total=total)
+
+            reports.append(
+                verify(
+                    name,
+                    split=split,
+                    count=tasks,
+                    files=folder,
+                    file_count=file_tasks,
+                    reader=read,
+                    progress=advance,
+                )
+            )
+    console.print(_table(reports))
+    failures = [f"{report.name}: {failure}" for report in reports for failure in report.failures]
+    for failure in failures:
+        errors.print(f"[red]failed[/red] {failure}", highlight=False, soft_wrap=True)
+    if failures:
+        raise typer.Exit(1)
+
+
+def _table(reports: Sequence[VerifyReport]) -> Table:
+    table = Table(
+        "suite", "family", "tasks", "files", "overview", "right", "zooms", "frames", "right", "proof",
+        box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title="Is zooming needed? Each task rendered with every one of its answers",
+        caption="overview: whether its decoded frames are the same for all answers; right: read from it, and from "
+        "the expert's frames; zooms, frames: what the expert needs",
+    )  # fmt: skip
+    for report in reports:
+        for row in report.families:
+            table.add_row(
+                report.name,
+                row.family,
+                f"{row.tasks} x {row.options}",
+                str(row.files),
+                "same" if row.zoom_needed else "differs",
+                f"{row.glances_right / row.glances:.0%}",
+                f"{row.expert_zooms / row.tasks:.1f}",
+                f"{row.expert_frames / row.tasks:.1f}",
+                f"{row.right / row.asked:.0%}",
+                "[green]holds[/green]" if row.ok else "[red]fails[/red]",
+            )
+    return table
+
+
+def _spans(task: VideoTask) -> str:
+    if task.evidence is None:
+        return "unknown"
+    return ", ".join(f"{span.start:.2f} to {span.end:.2f} s" for span in task.evidence) or "none: the overview suffices"
