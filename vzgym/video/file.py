@@ -2,50 +2,128 @@
 
 from __future__ import annotations
 
+import math
 import os
-import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vzgym.core.actions import Region
+from vzgym.core.errors import InvalidSetting
 from vzgym.core.registry import Registry
 from vzgym.video.base import Frames, check_times
-from vzgym.video.decoder import StreamInfo
-from vzgym.video.pyav_backend import PyAVDecoder
+from vzgym.video.decoder import Decoder, DecoderFactory, StreamInfo, View
+from vzgym.video.grid import grid_step, snap, spacing
+from vzgym.video.library import Clip, Source, library
 
-__all__ = ["BACKENDS", "FileVideo"]
+__all__ = ["BACKENDS", "ClipRequest", "FileVideo"]
 
-BACKENDS: Registry[PyAVDecoder] = Registry("video back-end", "vzgym.videos")
+BACKENDS: Registry[Decoder] = Registry("video back-end", "vzgym.videos")
 BACKENDS.register("pyav", "vzgym.video.pyav_backend:PyAVDecoder")
+BACKENDS.register("decord", "vzgym.video.decord_backend:DecordDecoder")
+BACKENDS.register("torchcodec", "vzgym.video.torchcodec_backend:TorchCodecDecoder")
+
+# Clips at least this dense (seconds between frames) are worth keeping what lies between their frames.
+_DENSE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClipRequest:
+    """One clip among several asked for together.
+
+    Args:
+        times: Seconds, any order, each in `[0, duration]`.
+        size: `(height, width)` to resize to; None keeps the native size.
+        region: Part of the picture to cut out before resizing.
+    """
+
+    times: NDArray[np.float64]
+    size: tuple[int, int] | None = None
+    region: Region | None = None
+
+
+class _User:
+    """Stands for one `FileVideo` among the users of a file."""
+
+    __slots__ = ("__weakref__",)
 
 
 class FileVideo:
-    """A video file. Opened on first use; pickles as its path and settings.
+    """A video file, exact by time. Opened on first use; pickles as its path and settings.
+
+    Objects of the same file share open readers and decoded frames (see `VideoLimits`), so roll-outs that look at
+    the same places decode them once, in whatever order and from whatever threads they come. Forked and spawned
+    processes open the file for themselves.
 
     Args:
         path: The file.
-        backend: Which decoder reads it.
+        backend: Which decoder reads it: "pyav", "decord", "torchcodec", or one of a plug-in.
+        grid_fps: If given, the times of a clip are moved back to a grid of so many points a second (finer where
+            the clip is: at most half its spacing), so that clips of a group coincide. Reported times stay the
+            frames' own. None: exactly the times asked for.
+        glance: "exact", or "key_frames": requests spaced wider than the key frames are answered with the last
+            key frame at or before each time, at about a tenth of the cost. Reported times are the key frames' own.
+        isolate: Whether decoding runs in a process of its own, which is ended if it hangs and whose crash does no
+            harm. None: where the back-end needs it (decord, torchcodec).
 
     Raises:
         UnknownName: If there is no such back-end.
+        InvalidSetting: If a setting is out of range, or the back-end cannot do it.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, backend: str = "pyav") -> None:
-        BACKENDS.get(backend)
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        backend: str = "pyav",
+        grid_fps: float | None = None,
+        glance: Literal["exact", "key_frames"] = "exact",
+        isolate: bool | None = None,
+    ) -> None:
+        factory = _factory(backend)
+        if grid_fps is not None and not (math.isfinite(grid_fps) and grid_fps > 0):
+            raise InvalidSetting(f"grid_fps must be finite and > 0, got {grid_fps!r}")
+        if glance not in ("exact", "key_frames"):
+            raise InvalidSetting(f"glance must be 'exact' or 'key_frames', got {glance!r}")
+        if glance == "key_frames" and not factory.snaps:
+            raise InvalidSetting(f"video back-end {backend!r} cannot find key frames; glance='key_frames' needs 'pyav'")
         self.path = os.fspath(path)
         self.backend = backend
-        self._lock = threading.Lock()
-        self._decoder: PyAVDecoder | None = None
+        self.grid_fps = grid_fps
+        self.glance = glance
+        self.isolate = isolate
+        self._user = _User()
+        isolated = factory.isolated if isolate is None else isolate
+        name = f"{backend}, isolated" if isolated and not factory.isolated else backend
+
+        def open_one(threads: int, timeout: float) -> Decoder:
+            if not isolated:
+                return factory(self.path, threads=threads, timeout=timeout)
+            from vzgym.video.isolated import IsolatedDecoder
+
+            return IsolatedDecoder(self.path, factory, name=backend, threads=threads, timeout=timeout)
+
+        self._source = Source(self.path, name, open_one)
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "backend": self.backend,
+            "grid_fps": self.grid_fps,
+            "glance": self.glance,
+            "isolate": self.isolate,
+        }
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (self.path, self.backend)
+        return _rebuild, (self.path, self._settings())
 
     def __repr__(self) -> str:
-        return f"FileVideo({self.path!r}, backend={self.backend!r})"
+        return f"FileVideo({self.path!r}, {', '.join(f'{k}={v!r}' for k, v in self._settings().items())})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, FileVideo) and (self.path, self.backend) == (other.path, other.backend)
+        return isinstance(other, FileVideo) and (self.path, self._settings()) == (other.path, other._settings())
 
     def __hash__(self) -> int:
         return hash((self.path, self.backend))
@@ -57,13 +135,16 @@ class FileVideo:
 
     @property
     def info(self) -> StreamInfo:
-        """What opening the file tells."""
-        with self._lock:
-            return self._open().info
+        """What opening the file tells.
+
+        Raises:
+            VideoError: If it cannot be opened, holds no video, or is broken in a way that opening shows.
+        """
+        return library().info(self._source)
 
     @property
     def duration(self) -> float:
-        """Seconds."""
+        """Seconds from the stream's start to the end of its last frame."""
         return self.info.duration
 
     @property
@@ -90,22 +171,51 @@ class FileVideo:
         self, times: NDArray[np.float64], *, size: tuple[int, int] | None = None, region: Region | None = None
     ) -> Frames:
         """See `Video.read`."""
-        with self._lock:
-            decoder = self._open()
-            return decoder.read(check_times(times, decoder.info.duration), size, region)
+        return self.read_many([ClipRequest(times, size, region)])[0]
+
+    def read_many(self, requests: Sequence[ClipRequest]) -> list[Frames]:
+        """Several clips, decoded in one pass in order of time: cheaper than one by one where they overlap.
+
+        Args:
+            requests: The clips.
+
+        Returns:
+            The frames of each, in the order of `requests`. `Frames.decoded` of the first counts for those that
+            were decoded together.
+
+        Raises:
+            InvalidSetting: If a time is not finite or outside `[0, duration]`, or a size is not positive.
+            VideoError: If a frame cannot be had.
+        """
+        info = self.info
+        clips = [self._clip(request, info) for request in requests]
+        return library().read(self._source, clips, self._user)
 
     def close(self) -> None:
-        """See `Video.close`."""
-        with self._lock:
-            if self._decoder is not None:
-                self._decoder.close()
-                self._decoder = None
+        """Give readers and frames back, unless another `FileVideo` of the same file has them in use."""
+        library().leave(self._source, self._user)
 
-    def _open(self) -> PyAVDecoder:
-        if self._decoder is None:
-            self._decoder = BACKENDS.get(self.backend)(self.path)
-        return self._decoder
+    def _clip(self, request: ClipRequest, info: StreamInfo) -> Clip:
+        times = np.maximum(check_times(request.times, info.duration), info.first)
+        if request.size is not None and not (len(request.size) == 2 and min(request.size) >= 1):
+            raise InvalidSetting(f"size must be (height, width), each >= 1, got {request.size!r}")
+        size = None if request.size is None else (int(request.size[0]), int(request.size[1]))
+        view = View(size, request.region)
+        gap = spacing(times)
+        if self.glance == "key_frames" and gap and info.key_distance is not None and gap >= info.key_distance:
+            return Clip(times, view, key_frames=True)
+        step = None if self.grid_fps is None else grid_step(times, self.grid_fps, info.fps)
+        if step is not None:
+            times = np.maximum(snap(times, step), info.first)
+        dense = gap is not None and gap <= _DENSE
+        return Clip(times, view, keep_every=(step or 0.0) if dense else None)
 
 
-def _rebuild(path: str, backend: str) -> FileVideo:
-    return FileVideo(path, backend=backend)
+def _factory(backend: str) -> DecoderFactory:
+    factory: Any = BACKENDS.get(backend)
+    result: DecoderFactory = factory
+    return result
+
+
+def _rebuild(path: str, settings: dict[str, Any]) -> FileVideo:
+    return FileVideo(path, **settings)

@@ -1,124 +1,311 @@
-"""Decoding through PyAV (FFmpeg): exact by time."""
+"""Decoding through PyAV (FFmpeg): exact by time, and no more decoding than needed.
+
+How a picture is found. Packets are read a little ahead of the decoder (`Tape`), so the time stamps of the frames to
+come are known before they are decoded. That tells (a) when a frame ends, hence which frame is shown at a time;
+(b) which frames nobody asked for: those that no other frame refers to are not decoded at all; (c) which frames the
+decoder lost: a frame that was sent in and did not come out is an error, never silently replaced by the one before.
+"""
 
 from __future__ import annotations
 
+import bisect
 import math
-import os
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
-from vzgym.core.actions import Region
-from vzgym.core.errors import VideoError
-from vzgym.video.base import FRAME_SLACK, Frames, crop_box
-from vzgym.video.decoder import StreamInfo
-from vzgym.video.synthetic import resize
+from vzgym.video.base import FRAME_SLACK
+from vzgym.video.decoder import Picture, View, Watch
+from vzgym.video.pyav_open import open_file
+from vzgym.video.pyav_tape import Stamped, Tape
+from vzgym.video.scale import RawPixels
 
-NAME = "pyav"
+__all__ = ["PyAVDecoder"]
+
+# Codecs in which a packet may show nothing (VP8's hidden frames): there a frame that does not come out is no fault.
+_HIDES_FRAMES = frozenset({"vp8", "libvpx", "mpeg4", "msmpeg4v3", "h263", "flv"})
+# Codecs in which "no other frame refers to this one" is marked beyond doubt.
+_MARKS_UNREFERENCED = frozenset({"h264"})
+
+
+class _DamagedError(Exception):
+    """A frame that is needed cannot be decoded from where decoding began."""
+
+    def __init__(self, reason: str, pts: int) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.pts = pts
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A decoded frame, shown from stamp `pts` up to stamp `end` (None: the last frame)."""
+
+    pts: int
+    end: int | None
+    frame: av.VideoFrame
+
+    def covers(self, stamp: int) -> bool:
+        return self.pts <= stamp and (self.end is None or stamp < self.end)
+
+
+class _Wanted:
+    """What a request still waits for: time stamps, ascending, and pictures decoded on the way."""
+
+    def __init__(self, stamps: list[int], keep_every: float | None) -> None:
+        self._stamps = stamps
+        self._place = 0
+        self.keep_every = keep_every
+
+    @property
+    def done(self) -> bool:
+        return self._place == len(self._stamps)
+
+    @property
+    def first(self) -> int:
+        return self._stamps[self._place]
+
+    def serve_until(self, end: int | None) -> None:
+        """Everything before stamp `end` has been served."""
+        self._place = len(self._stamps) if end is None else self.next_from(end)
+
+    def next_from(self, stamp: int) -> int:
+        return bisect.bisect_left(self._stamps, stamp, lo=self._place)
+
+    def after(self, end: int | None) -> int | None:
+        """The first stamp wanted at or after `end`; None if there is none."""
+        place = len(self._stamps) if end is None else self.next_from(end)
+        return self._stamps[place] if place < len(self._stamps) else None
+
+    def within(self, pts: int, end: int | None) -> bool:
+        """Whether a stamp in `[pts, end)` is wanted."""
+        place = self.next_from(pts)
+        return place < len(self._stamps) and (end is None or self._stamps[place] < end)
 
 
 class PyAVDecoder:
-    """One open file. Not to be used by two threads at once."""
+    """One open file (see `Decoder`).
 
-    def __init__(self, path: str) -> None:
+    Args:
+        path: The file.
+        threads: Threads of the decoder.
+        timeout: Seconds that one reading of the file may take.
+
+    Raises:
+        VideoError: If it cannot be opened, holds no video, has no time stamps or is truncated.
+    """
+
+    raw = True
+    isolated: ClassVar[bool] = False
+    snaps: ClassVar[bool] = True
+
+    def __init__(self, path: str, *, threads: int = 1, timeout: float = 30.0) -> None:
         self.path = path
-        if not os.path.exists(path):
-            raise VideoError("no such file", path=path, backend=NAME)
-        if os.path.getsize(path) == 0:
-            raise VideoError("the file is empty", path=path, backend=NAME)
-        try:
-            self._container = av.open(path)
-        except (av.FFmpegError, OSError) as error:
-            raise VideoError(f"cannot be opened: {error}", path=path, backend=NAME) from error
-        streams = [
-            s for s in self._container.streams.video if not s.disposition & av.stream.Disposition.attached_pic
-        ]
-        if not streams:
-            raise VideoError("holds no video stream", path=path, backend=NAME)
-        self._stream = stream = streams[0]
-        stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = 2
-        self._base = stream.time_base
-        first = next(self._decode(0.0), None)
-        if first is None or first.pts is None:
-            raise VideoError("no frame can be decoded", path=path, time=0.0, backend=NAME)
-        self._start = stream.start_time if stream.start_time is not None else first.pts
-        if stream.duration:
-            duration = float(stream.duration * self._base)
-        elif self._container.duration:
-            duration = self._container.duration / av.time_base
-            if self._container.start_time is not None:
-                duration -= max(0.0, float(self._start * self._base) - self._container.start_time / av.time_base)
-        else:
-            raise VideoError("does not say how long it is", path=path, backend=NAME)
-        frames = stream.frames or None
-        rate = stream.average_rate or stream.guessed_rate
-        fps = float(rate) if rate else (frames or 1) / duration
-        turned = first.rotation % 180 != 0
-        height, width = (first.width, first.height) if turned else (first.height, first.width)
-        self.info = StreamInfo(
-            duration, fps, frames, height, width, stream.codec_context.name, self._container.format.name
-        )
+        self.decoded = 0
+        file = open_file(path, threads, timeout)
+        self.info = file.info
+        self._tape = Tape(file, path)
+        self._codec = file.stream.codec_context
+        self._hides = self._codec.name in _HIDES_FRAMES
+        self._skips = self._codec.name in _MARKS_UNREFERENCED
+        self._depth = 0  # how far the decoder reorders frames, as far as seen
+        self._last: _Shown | None = None  # the last frame that came out
+        self._inside: set[int] = set()  # frames given to the decoder since decoding began
+        self._covering: int | None = None  # ... the last of them that is wanted
+        self._goal: int | None = None  # the stamp that decoding began for: no jump before it is reached
+        self._drained = True  # emptied: must begin at a key frame again
+        self._bad_after: int | None = None  # an error: frames after this stamp are not to be trusted ...
+        self._good_from: int | None = None  # ... until this one, a later key frame
 
-    def read(
-        self, times: NDArray[np.float64], size: tuple[int, int] | None, region: Region | None
-    ) -> Frames:
-        """Frames at `times` (checked already)."""
-        found: dict[int, tuple[NDArray[np.uint8], float]] = {}
-        decoded = 0
-        for place in np.argsort(times, kind="stable"):
-            pixels, time, count = self._one(float(times[place]), size, region)
-            found[int(place)] = (pixels, time)
-            decoded += count
-        order = range(len(times))
-        pixels = np.stack([found[i][0] for i in order]) if found else np.empty((0, *(size or self._size()), 3), np.uint8)
-        return Frames(pixels, np.array([found[i][1] for i in order], dtype=np.float64), decoded)
+    # -- what `Decoder` asks for ---------------------------------------------------------------------------------
+
+    def pictures(
+        self, times: NDArray[np.float64], view: View, keep_every: float | None, watch: Watch
+    ) -> Iterator[Picture]:
+        """See `Decoder.pictures`. Pictures come raw: `view` is not used."""
+        wanted = _Wanted([self._stamp(time) for time in times], keep_every)
+        while not wanted.done:
+            if not self._continues(wanted.first):
+                self._begin(wanted.first, 0, watch)
+            try:
+                yield from self._run(wanted, watch)
+            except _DamagedError:
+                # Some key frames are no clean start (open groups of pictures): once more, from further back.
+                self._begin(wanted.first, 1, watch)
+                try:
+                    yield from self._run(wanted, watch)
+                except _DamagedError as damage:
+                    self._drained, self._last = True, None
+                    raise self._tape.error(damage.reason, damage.pts) from None
+
+    def key_pictures(self, times: NDArray[np.float64], view: View, watch: Watch) -> Iterator[Picture]:
+        """See `Decoder.key_pictures`. Pictures come raw: `view` is not used."""
+        given: int | None = None
+        for time in times:
+            self._begin(self._stamp(time), 0, watch)
+            origin = self._tape.origin
+            if given == origin:
+                continue
+            given = origin
+            packet = self._tape.next()
+            frames = [*self._decode(packet), *self._decode(None)] if packet is not None else []
+            if not frames or self._is_bad(frames[0]):
+                raise self._tape.error("a key frame cannot be decoded", origin)
+            watch.progress()
+            yield self._picture(frames[0])
+            self._last = None
+
+    def continues(self, time: float) -> bool:
+        """See `Decoder.continues`."""
+        return self._continues(self._stamp(time))
 
     def close(self) -> None:
         """Close the file."""
-        self._container.close()
+        self._last = None
+        self._tape.file.container.close()
 
-    def _size(self) -> tuple[int, int]:
-        return self.info.height, self.info.width
+    # -- the course of decoding ----------------------------------------------------------------------------------
 
-    def _decode(self, at: float) -> Iterator[av.VideoFrame]:
+    def _stamp(self, time: float) -> int:
+        """Time stamp of the moment `time`; a moment a hair before a frame's own time means that frame."""
+        return self._tape.file.start + math.floor((time + FRAME_SLACK) / self._tape.file.base)
+
+    def _continues(self, stamp: int) -> bool:
+        if self._last is None or stamp < self._last.pts:
+            return False
+        if self._last.covers(stamp):
+            return True
+        return not self._drained and (stamp == self._goal or not self._tape.jump_helps(self._last.pts, stamp))
+
+    def _begin(self, stamp: int, back: int, watch: Watch) -> None:
+        """Start anew at the last key frame at or before `stamp`, or at the one before that (`back` = 1)."""
+        self._last = self._covering = self._bad_after = self._good_from = None
+        self._inside.clear()
+        self._goal = stamp
+        self._tape.seek(stamp, back, watch)
+        self._codec.flush_buffers()
+        # Flushing makes FFmpeg guess anew how far frames are reordered; too low a guess would drop frames.
+        if self._depth:
+            self._codec.reorder_depth = self._depth
+        self._drained = False
+
+    def _run(self, wanted: _Wanted, watch: Watch) -> Iterator[Picture]:
+        """Decode on from here and give what is wanted, until a jump is the shorter way to the rest."""
+        if self._last is not None and self._last.covers(wanted.first):
+            # It may have come out at the end of the last request.
+            yield from self._serve(self._last, wanted, watch)
+        while not wanted.done and (self._fresh or self._continues(wanted.first)):
+            watch.check(self._tape.seconds(wanted.first))
+            before = self._last
+            for shown in self._step(wanted):
+                if not wanted.done and wanted.first < shown.pts:
+                    # No frame came out for a moment before this one.
+                    if before is None or not self._hides:
+                        raise _DamagedError("a frame cannot be decoded", wanted.first)
+                    before = _Shown(before.pts, shown.pts, before.frame)
+                    yield from self._serve(before, wanted, watch)
+                yield from self._serve(shown, wanted, watch)
+                before = shown
+
+    @property
+    def _fresh(self) -> bool:
+        """Whether decoding has begun and nothing has come out yet."""
+        return self._last is None and not self._drained
+
+    def _serve(self, shown: _Shown, wanted: _Wanted, watch: Watch) -> Iterator[Picture]:
+        """Give `shown` if it is wanted, or worth keeping."""
+        if wanted.within(shown.pts, shown.end):
+            if self._is_bad(shown):
+                raise _DamagedError("a damaged frame", shown.pts)
+            watch.progress()
+            wanted.serve_until(shown.end)
+            yield self._picture(shown)
+        elif self._on_grid(shown.pts, shown.end, wanted.keep_every) and not self._is_bad(shown):
+            yield self._picture(shown)
+
+    def _step(self, wanted: _Wanted) -> list[_Shown]:
+        """Give the decoder one packet, or empty it; the frames that come out."""
+        if self._jump_follows(wanted):
+            # All that is wanted here is inside the decoder: empty it, rather than feed what nobody asked for.
+            return self._decode(None)
+        packet = self._tape.next()
+        if packet is None:
+            if self._drained:
+                raise _DamagedError("no frame can be decoded", wanted.first)
+            return self._decode(None)
+        end = self._tape.end_of(packet.pts)
+        asked = wanted.within(packet.pts, end)
+        if asked:
+            self._covering = max(packet.pts, self._covering or packet.pts)
+        self._inside.add(packet.pts)
+        if self._skips:
+            needed = asked or packet.packet.is_keyframe or self._on_grid(packet.pts, end, wanted.keep_every)
+            self._codec.skip_frame = "DEFAULT" if needed else "NONREF"
+        return self._decode(packet)
+
+    def _jump_follows(self, wanted: _Wanted) -> bool:
+        """Whether all that is wanted before the next jump has been given to the decoder, and there is a jump."""
+        if self._covering is None:
+            return False
+        follows = wanted.after(self._tape.end_of(self._covering))
+        if follows is None or not self._tape.jump_helps(self._covering, follows):
+            return False
+        here = self._tape.shown_between(self._tape.origin, self._covering)
+        return all(pts in self._inside or not wanted.within(pts, self._tape.end_of(pts)) for pts in here)
+
+    def _decode(self, packet: Stamped | None) -> list[_Shown]:
+        """The frames that come out when `packet` goes in; None empties the decoder."""
+        if packet is None:
+            self._drained = True
+            self._covering = None
+        elif packet.packet.is_keyframe and self._bad_after is not None and self._good_from is None:
+            self._good_from = packet.pts
         try:
-            yield from self._container.decode(self._stream)
-        except av.FFmpegError as error:
-            raise VideoError(f"cannot be decoded: {error}", path=self.path, time=at, backend=NAME) from error
+            frames = self._codec.decode(None if packet is None else packet.packet)
+        except av.FFmpegError:
+            self._distrust()
+            return []
+        if packet is not None and packet.packet.is_corrupt:
+            self._distrust()
+        self._depth = max(self._depth, self._codec.reorder_depth)
+        shown = []
+        for frame in frames:
+            self.decoded += 1
+            if frame.pts is None:
+                raise self._tape.error("a frame has no time stamp", self._tape.origin)
+            if frame.pts < self._tape.origin or (self._last is not None and frame.pts <= self._last.pts):
+                continue  # shown before the key frame that we began with: it lacks what it refers to
+            if frame.is_corrupt:
+                self._distrust()
+            self._inside.discard(frame.pts)
+            self._last = _Shown(frame.pts, self._tape.end_of(frame.pts), frame)
+            self._tape.forget_before(frame.pts)
+            shown.append(self._last)
+        return shown
 
-    def _one(
-        self, time: float, size: tuple[int, int] | None, region: Region | None
-    ) -> tuple[NDArray[np.uint8], float, int]:
-        target = self._start + math.floor((time + FRAME_SLACK) / self._base)
-        back, count = 0.0, 0
-        while True:
-            aim = max(self._start - 1, target - int(back / self._base))
-            self._container.seek(aim, stream=self._stream, backward=True)
-            best: av.VideoFrame | None = None
-            for frame in self._decode(time):
-                count += 1
-                if frame.pts is None:
-                    raise VideoError("time stamps are missing", path=self.path, time=time, backend=NAME)
-                if frame.pts > target and best is not None:
-                    break
-                if frame.pts > target:
-                    break
-                best = frame
-            if best is not None:
-                break
-            if aim < self._start:
-                raise VideoError("no frame is shown here", path=self.path, time=time, backend=NAME)
-            back = 2 * back + 1.0
-        pixels = best.to_ndarray(format="rgb24")
-        if best.rotation % 360:
-            pixels = np.rot90(pixels, k=best.rotation // 90)
-        if region is not None:
-            top, bottom, left, right = crop_box(region, *pixels.shape[:2])
-            pixels = pixels[top:bottom, left:right]
-        pixels = np.ascontiguousarray(pixels)
-        if size is not None:
-            pixels = resize(pixels[None], size)[0]
-        return pixels, float((best.pts - self._start) * self._base), count
+    def _distrust(self) -> None:
+        """An error was met: what comes out from now on may be wrong, up to the next key frame."""
+        self._bad_after = self._tape.origin - 1 if self._last is None else self._last.pts
+        self._good_from = None
+
+    def _is_bad(self, shown: _Shown) -> bool:
+        if self._bad_after is None or shown.pts <= self._bad_after:
+            return False
+        return self._good_from is None or shown.pts < self._good_from
+
+    def _on_grid(self, pts: int, end: int | None, every: float | None) -> bool:
+        """Whether the frame shown from `pts` to `end` is worth keeping: shown at a multiple of `every`."""
+        if every is None:
+            return False
+        if every == 0 or end is None:
+            return True
+        line = math.ceil((self._tape.seconds(pts) - FRAME_SLACK) / every) * every
+        return line < self._tape.seconds(end) - FRAME_SLACK
+
+    def _picture(self, shown: _Shown) -> Picture:
+        end = math.inf if shown.end is None else self._tape.seconds(shown.end)
+        return Picture(self._tape.seconds(shown.pts), end, RawPixels(shown.frame))

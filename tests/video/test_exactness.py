@@ -1,0 +1,46 @@
+"""Every back-end, on every kind of file it reads, gives the frame shown at the time asked for."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from vzgym.video.file import FileVideo
+
+# Every kind of file of conftest.py.
+ALL = (
+    "constant-rate", "b-frames", "open-groups", "variable-rate", "variable-rate-mkv", "edit-list", "late-start",
+    "hevc", "vp9", "vp8", "av1", "ten-bit", "odd-size", "turned", "mpeg-ts", "mkv-without-cues", "one-key-frame",
+    "intra-only", "slow", "fragmented-mp4",
+)  # fmt: skip
+CASES = [(b, kind) for b in ("pyav","decord") for kind in ALL]
+
+
+def moments(made, seed=0):
+    """Times that tell: on a frame, a hair before and after one, in between, in no order, both ends."""
+    rng = np.random.default_rng(seed)
+    on = rng.choice(made.times, 12)
+    just_before = rng.choice(made.times[1:], 6) - 2 * made.tolerance - 1e-5
+    just_after = rng.choice(made.times, 6) + 2 * made.tolerance
+    between = rng.uniform(0, made.end, 12)
+    times = np.concatenate([on + made.tolerance, just_before, just_after, between, [0.0, made.times[-1] + 1e-3]])
+    # Not within the container's rounding of a frame's start, where either neighbour is right.
+    distance = times[:, None] - made.times[None, :]
+    unclear = (np.abs(distance) < made.tolerance * 0.99).any(axis=1) & (times > 0)
+    return rng.permutation(times[~unclear])
+
+
+@pytest.mark.parametrize(("backend", "kind"), CASES)
+def test_shuffled_times_give_the_frames_shown(backend, kind, make_file, codes):
+    made = make_file(kind)
+    video = FileVideo(made.path, backend=backend)
+    assert (video.height, video.width) == made.size
+    assert made.times[-1] < video.duration <= made.end + 0.2
+    times = moments(made)
+    frames = video.read(times)
+    assert frames.pixels.shape == (len(times), *made.size, 3)
+    assert codes(frames.pixels) == made.expected(times)
+    place = np.searchsorted(made.times, times + 1e-6, side="right") - 1
+    np.testing.assert_allclose(frames.times, made.times[place], atol=made.tolerance)

@@ -1,0 +1,82 @@
+"""What back-ends share that read frames by index: decord and torchcodec."""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vzgym.core.errors import VideoError
+from vzgym.video.base import FRAME_SLACK
+from vzgym.video.decoder import Picture, Rendered, StreamInfo, View, Watch
+from vzgym.video.scale import draw_array
+
+__all__ = ["IndexedDecoder"]
+
+# Frames fetched by one call: enough to share work, few enough to bound memory and see to the time.
+_BATCH = 16
+
+
+class IndexedDecoder(abc.ABC):
+    """A `Decoder` over a library that knows each frame's time and gives frames by index.
+
+    A subclass sets the attributes below on opening, and gives `_frames`.
+
+    Attributes:
+        starts: When each frame is shown, seconds from the stream's start, ascending.
+    """
+
+    name: ClassVar[str]
+    raw = False
+    isolated: ClassVar[bool] = True
+    snaps: ClassVar[bool] = False
+
+    path: str
+    starts: NDArray[np.float64]
+    info: StreamInfo
+
+    def __init__(self) -> None:
+        self.decoded = 0
+
+    @abc.abstractmethod
+    def _frames(self, indices: list[int]) -> NDArray[np.uint8]:
+        """Frames by index (ascending): uint8, shape `(n, height, width, 3)`, RGB, as shown."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Close the file."""
+
+    def pictures(
+        self, times: NDArray[np.float64], view: View, keep_every: float | None, watch: Watch
+    ) -> Iterator[Picture]:
+        """See `Decoder.pictures`. Gives what was asked for, nothing that was decoded on the way."""
+        places = np.maximum(np.searchsorted(self.starts, times + FRAME_SLACK, side="right") - 1, 0)
+        wanted = np.unique(places)
+        for first in range(0, len(wanted), _BATCH):
+            batch = [int(place) for place in wanted[first : first + _BATCH]]
+            watch.check(float(self.starts[batch[0]]))
+            frames = self._frames(batch)
+            self.decoded += len(batch)
+            watch.progress()
+            if len(frames) != len(batch):
+                raise VideoError(
+                    f"gave {len(frames)} frames for {len(batch)} asked for",
+                    path=self.path,
+                    time=float(self.starts[batch[0]]),
+                    backend=self.name,
+                )
+            for place, frame in zip(batch, frames, strict=True):
+                end = float(self.starts[place + 1]) if place + 1 < len(self.starts) else math.inf
+                yield Picture(float(self.starts[place]), end, Rendered(draw_array(frame, view)))
+
+    def key_pictures(self, times: NDArray[np.float64], view: View, watch: Watch) -> Iterator[Picture]:
+        """Not offered: these libraries do not say when key frames are shown."""
+        raise VideoError("cannot tell key frames", path=self.path, backend=self.name)
+
+    def continues(self, time: float) -> bool:
+        """Unknown; one reader serves all places of its file."""
+        return True

@@ -1,0 +1,364 @@
+"""Serves requests for frames: from the cache first, then from an open reader, one pass for all that is missing."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vzgym.core.errors import VideoError
+from vzgym.video.base import FRAME_SLACK, Frames, crop_box
+from vzgym.video.cache import CacheStats, FrameCache
+from vzgym.video.decoder import Decoder, Picture, Rendered, StreamInfo, View, Watch
+from vzgym.video.pool import ReaderPool
+from vzgym.video.settings import VideoLimits, limits
+
+__all__ = ["Clip", "Library", "Source", "clear", "library", "stats"]
+
+_RAW = "raw"
+_INFOS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file and how it is read.
+
+    Args:
+        path: The file.
+        backend: Name of the decoder, for errors and to tell sources apart.
+        open_one: Opens a reader: `open_one(threads, timeout)`.
+    """
+
+    path: str
+    backend: str
+    open_one: Callable[[int, float], Decoder]
+
+    def key(self) -> Hashable:
+        """Identifies the file's present content and the decoder.
+
+        Raises:
+            VideoError: If the file is not there.
+        """
+        try:
+            status = os.stat(self.path)
+        except OSError as error:
+            hint = "; a video is read from a file: download it first" if "://" in self.path else ""
+            reason = f"cannot be found: {error.strerror}{hint}"
+            raise VideoError(reason, path=self.path, backend=self.backend) from error
+        return os.path.realpath(self.path), status.st_size, status.st_mtime_ns, self.backend
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One request.
+
+    Args:
+        times: float64, shape `(n,)`, within the video.
+        view: How the frames are to be shown.
+        keep_every: Which pictures decoded on the way to keep for later requests; see `Decoder.pictures`.
+        key_frames: Take the last key frame at or before each time.
+    """
+
+    times: NDArray[np.float64]
+    view: View
+    keep_every: float | None = None
+    key_frames: bool = False
+
+
+class Library:
+    """All that video reading holds in a process: frames, open readers, what is known of files."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._infos: OrderedDict[Hashable, StreamInfo] = OrderedDict()
+        self._users: dict[Hashable, weakref.WeakSet[object]] = {}
+        self._claims = _Claims()
+        self.cache = FrameCache(limits().cache_bytes)
+        self.pool = ReaderPool()
+
+    def info(self, source: Source) -> StreamInfo:
+        """What the file says of itself; opens it the first time."""
+        key = source.key()
+        with self._lock:
+            known = self._infos.get(key)
+        if known is not None:
+            return known
+        now = limits()
+        with self._reader(source, key, 0.0, Watch(now.timeout, source.path, source.backend), now) as decoder:
+            return decoder.info
+
+    def read(self, source: Source, clips: Sequence[Clip], user: object) -> list[Frames]:
+        """The frames of each clip.
+
+        Args:
+            source: The file.
+            clips: Requests; what they need is decoded in order of time.
+            user: Who reads. The file's frames and readers are kept while one of its users has not left.
+
+        Raises:
+            VideoError: If a frame cannot be had.
+        """
+        now = limits()
+        self.cache.set_limit(now.cache_bytes)
+        key = source.key()
+        with self._lock:
+            self._users.setdefault(key, weakref.WeakSet()).add(user)
+        watch = Watch(now.timeout, source.path, source.backend)
+        shelves = [_Shelf(clip) for clip in clips]
+        decoded = [0] * len(clips)
+        # Clips are dense and worth keeping, or glances, or glances at key frames: each kind in a pass of its own.
+        for kind in sorted({_kind(clip) for clip in clips}):
+            chosen = [n for n, clip in enumerate(clips) if _kind(clip) == kind]
+            count = self._pass(source, key, [shelves[n] for n in chosen], watch, now)
+            decoded[chosen[0]] += count
+        return [shelf.frames(self.info(source), count, source) for shelf, count in zip(shelves, decoded, strict=True)]
+
+    def leave(self, source: Source, user: object) -> None:
+        """`user` reads no more. The last user of a file closes its readers and frees its frames."""
+        try:
+            key = source.key()
+        except VideoError:
+            return  # the file is gone; what is held of it goes with age
+        with self._lock:
+            users = self._users.get(key)
+            if users is None:
+                return
+            users.discard(user)
+            if users:
+                return
+            del self._users[key]
+        self.pool.close(key)
+        self.cache.forget(key)
+
+    def clear(self) -> None:
+        """Close all idle readers and free all frames."""
+        self.pool.close()
+        self.cache.clear()
+        with self._lock:
+            self._infos.clear()
+
+    def _pass(self, source: Source, key: Hashable, shelves: list[_Shelf], watch: Watch, now: VideoLimits) -> int:
+        """Fill `shelves`; the number of frames decoded for that."""
+        clips = [shelf.clip for shelf in shelves]
+        keeps = [clip.keep_every for clip in clips if clip.keep_every is not None]
+        keep_every = min(keeps) if keeps and now.cache_bytes else None
+        self._look_up(key, shelves)
+        missing = _missing(shelves)
+        if not len(missing):
+            return 0
+        if keep_every is None:
+            return self._decode(source, key, shelves, missing, keep_every, watch, now)
+        # Two threads that want the same stretch: the second waits, then finds the frames in the cache.
+        with self._claims.hold(key, missing[0], missing[-1], watch):
+            self._look_up(key, shelves)
+            missing = _missing(shelves)
+            return self._decode(source, key, shelves, missing, keep_every, watch, now) if len(missing) else 0
+
+    def _look_up(self, key: Hashable, shelves: list[_Shelf]) -> None:
+        for shelf in shelves:
+            view = shelf.clip.view
+            if shelf.clip.key_frames:
+                continue
+            for time in shelf.missing():
+                picture = self.cache.get(key, view, time + FRAME_SLACK)
+                if picture is None:
+                    raw = self.cache.get(key, _RAW, time + FRAME_SLACK)
+                    picture = None if raw is None else self._draw(key, raw, view)
+                if picture is not None:
+                    shelf.put(picture)
+
+    def _decode(
+        self,
+        source: Source,
+        key: Hashable,
+        shelves: list[_Shelf],
+        missing: NDArray[np.float64],
+        keep_every: float | None,
+        watch: Watch,
+        now: VideoLimits,
+    ) -> int:
+        with self._reader(source, key, float(missing[0]), watch, now) as decoder:
+            before = decoder.decoded
+            for group in _groups(shelves, decoder.raw):
+                times, view = _missing(group), group[0].clip.view
+                if group[0].clip.key_frames:
+                    pictures = decoder.key_pictures(times, view, watch)
+                else:
+                    pictures = decoder.pictures(times, view, keep_every, watch)
+                for picture in pictures:
+                    self._place(key, picture, group, keep_every, decoder.raw)
+            return decoder.decoded - before
+
+    def _place(
+        self, key: Hashable, picture: Picture, shelves: list[_Shelf], keep_every: float | None, raw: bool
+    ) -> None:
+        """Put a decoded picture where it is wanted, and into the cache."""
+        drawn: dict[View, Picture] = {}
+        for shelf in shelves:
+            view = shelf.clip.view
+            if shelf.wants(picture):
+                if view not in drawn:
+                    drawn[view] = self._draw(key, picture, view)
+                shelf.put(drawn[view])
+        if keep_every == 0 and raw:
+            # Kept whole, drawn when somebody asks: most never are.
+            self.cache.put(key, _RAW, picture)
+        elif keep_every is not None:
+            # Few enough to be drawn at once, in the memory of a small picture.
+            for view in {shelf.clip.view for shelf in shelves} - set(drawn):
+                self._draw(key, picture, view)
+
+    def _draw(self, key: Hashable, picture: Picture, view: View) -> Picture:
+        drawn = Picture(picture.start, picture.end, Rendered(picture.pixels.render(view)))
+        self.cache.put(key, view, drawn)
+        return drawn
+
+    @contextmanager
+    def _reader(self, source: Source, key: Hashable, time: float, watch: Watch, now: VideoLimits) -> Iterator[Decoder]:
+        lent = self.pool.borrow(
+            key,
+            time,
+            lambda: source.open_one(now.decoder_threads, now.timeout),
+            most=now.max_readers,
+            most_per_video=now.readers_per_file,
+            watch=watch,
+        )
+        with lent as decoder:
+            with self._lock:
+                self._infos[key] = decoder.info
+                while len(self._infos) > _INFOS:
+                    self._infos.popitem(last=False)
+            yield decoder
+
+
+class _Shelf:
+    """A clip and the pictures found for it."""
+
+    def __init__(self, clip: Clip) -> None:
+        self.clip = clip
+        self._distinct = np.unique(clip.times)
+        self._missing = np.ones(len(self._distinct), dtype=bool)
+        self._pictures: dict[float, Picture] = {}
+
+    def missing(self) -> NDArray[np.float64]:
+        """Times that no picture has been found for, ascending."""
+        return self._distinct[self._missing]
+
+    def wants(self, picture: Picture) -> bool:
+        """Whether `picture` is shown at a time still missing."""
+        return bool((self._missing & self._served_by(picture)).any())
+
+    def put(self, picture: Picture) -> None:
+        """Take `picture` for all times that it is shown at."""
+        self._missing &= ~self._served_by(picture)
+        self._pictures[picture.start] = picture
+
+    def _served_by(self, picture: Picture) -> NDArray[np.bool_]:
+        moments = self._distinct + FRAME_SLACK
+        # A key frame stands for all that follows, until the next one is put.
+        return (moments >= picture.start) & ((moments < picture.end) | self.clip.key_frames)
+
+    def frames(self, info: StreamInfo, decoded: int, source: Source) -> Frames:
+        """The clip, in the order asked for."""
+        times, view = self.clip.times, self.clip.view
+        if not len(times):
+            return Frames(np.empty((0, *_shape(info, view), 3), dtype=np.uint8), np.empty(0), decoded)
+        starts = np.array(sorted(self._pictures))
+        places = np.searchsorted(starts, times + FRAME_SLACK, side="right") - 1
+        if self._missing.any() or places.min() < 0:
+            at = float(self.missing()[0]) if self._missing.any() else float(times.min())
+            raise VideoError("no frame came for this time", path=source.path, time=at, backend=source.backend)
+        drawn = [self._pictures[start].pixels.render(view) for start in starts]
+        return Frames(np.stack([drawn[place] for place in places]), starts[places], decoded)
+
+
+class _Claims:
+    """Stretches of videos that some thread is decoding now."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._held: list[tuple[Hashable, float, float]] = []
+
+    @contextmanager
+    def hold(self, key: Hashable, start: float, end: float, watch: Watch) -> Iterator[None]:
+        """Hold `[start, end]` of a video; waits while another thread holds a part of it."""
+        claim = (key, start, end)
+        with self._changed:
+            while any(k == key and s <= end and start <= e for k, s, e in self._held):
+                if not self._changed.wait(watch.left):
+                    raise watch.error(start)
+            self._held.append(claim)
+        watch.progress()  # the wait was another's decoding
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held.remove(claim)
+                self._changed.notify_all()
+
+
+def _kind(clip: Clip) -> int:
+    """Clips that may share a pass: 0 worth keeping what lies between, 1 glances, 2 glances at key frames."""
+    if clip.key_frames:
+        return 2
+    return 1 if clip.keep_every is None else 0
+
+
+def _groups(shelves: list[_Shelf], raw: bool) -> list[list[_Shelf]]:
+    """Shelves that one pass can serve: all, or those of one view where pictures come drawn already."""
+    if raw:
+        return [shelves]
+    views = {shelf.clip.view: [s for s in shelves if s.clip.view == shelf.clip.view] for shelf in shelves}
+    return list(views.values())
+
+
+def _missing(shelves: list[_Shelf]) -> NDArray[np.float64]:
+    return np.unique(np.concatenate([shelf.missing() for shelf in shelves]))
+
+
+def _shape(info: StreamInfo, view: View) -> tuple[int, int]:
+    """Rows and columns of a picture at `view`."""
+    if view.size is not None:
+        return view.size
+    if view.region is None:
+        return info.height, info.width
+    top, bottom, left, right = crop_box(view.region, info.height, info.width)
+    return bottom - top, right - left
+
+
+_library = Library()
+
+
+def library() -> Library:
+    """What video reading holds in this process."""
+    return _library
+
+
+def stats() -> CacheStats:
+    """What the frame cache of this process holds and has done."""
+    return _library.cache.stats
+
+
+def clear() -> None:
+    """Close all files that are open for later use, and free all frames kept."""
+    _library.clear()
+
+
+def _start_anew() -> None:
+    """After a fork: open files belong to the parent, and its threads, which may hold our locks, are not here."""
+    global _library
+    old, _library = _library, Library()
+    # Never destroy them here: closing a decoder would wait for threads that this process does not have.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(old))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)

@@ -1,0 +1,93 @@
+"""Decoding through torchcodec (optional): its exact mode, in a process of its own.
+
+Its limits. It needs PyTorch and FFmpeg's shared libraries (4 to 8) on the system. Its approximate mode is wrong on
+variable frame rates, so it is not offered. Its errors can end the process, hence the isolation.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vzgym.core.errors import DependencyNotInstalled, VideoError
+from vzgym.video.decoder import StreamInfo
+from vzgym.video.indexed import IndexedDecoder
+from vzgym.video.pyav_open import check_regular, frame_times, open_file
+
+__all__ = ["TorchCodecDecoder"]
+
+
+class TorchCodecDecoder(IndexedDecoder):
+    """One file open in torchcodec (see `Decoder`).
+
+    Args:
+        path: The file.
+        threads: Threads of the decoder.
+        timeout: Seconds that one reading of the file's packets may take.
+
+    Raises:
+        DependencyNotInstalled: If torchcodec or FFmpeg's libraries are missing.
+        VideoError: If the file cannot be opened or holds no video.
+    """
+
+    name: ClassVar[str] = "torchcodec"
+
+    def __init__(self, path: str, *, threads: int = 1, timeout: float = 30.0) -> None:
+        super().__init__()
+        try:
+            from torchcodec.decoders import VideoDecoder
+        except (ImportError, OSError, RuntimeError) as error:  # RuntimeError: FFmpeg's libraries were not found
+            raise DependencyNotInstalled(
+                "torchcodec cannot be used: run `pip install torchcodec`, and install FFmpeg's shared libraries"
+            ) from error
+        self.path = path
+        check_regular(path, self.name)
+        file = open_file(path, 1, timeout)
+        file.container.close()
+        self.starts = frame_times(path, timeout)
+        try:
+            self._decoder: Any = VideoDecoder(
+                path, seek_mode="exact", dimension_order="NHWC", num_ffmpeg_threads=threads
+            )
+            count = len(self._decoder)
+            shown = self._decoder.get_frame_at(0).data.shape
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise VideoError(f"cannot be opened: {_summary(error)}", path=path, backend=self.name) from error
+        if count != len(self.starts):
+            raise VideoError(
+                f"finds {count} frames where the file holds {len(self.starts)} that are shown",
+                path=path,
+                backend=self.name,
+            )
+        self.info = StreamInfo(
+            duration=file.info.duration,
+            fps=file.info.fps,
+            num_frames=count,
+            height=int(shown[0]),
+            width=int(shown[1]),
+            codec=file.info.codec,
+            container=file.info.container,
+            first=max(0.0, float(self.starts[0])),
+        )
+
+    def _frames(self, indices: list[int]) -> NDArray[np.uint8]:
+        try:
+            batch = self._decoder.get_frames_at(indices)
+        except (RuntimeError, ValueError, IndexError) as error:
+            at = float(self.starts[indices[0]])
+            raise VideoError(
+                f"cannot be decoded: {_summary(error)}", path=self.path, time=at, backend=self.name
+            ) from error
+        frames: NDArray[np.uint8] = batch.data.numpy()
+        return frames
+
+    def close(self) -> None:
+        """Close the file."""
+        self._decoder = None
+
+
+def _summary(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,94 @@
+"""The process that decodes for another one: `python -m vzgym.video.worker`. See `isolated` for the other end.
+
+It talks over its standard streams: messages are pickles with their length before them. It ends with its parent:
+when its input closes, whatever the decoder is doing.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import struct
+import sys
+import threading
+from typing import Any, BinaryIO
+
+from vzgym.core.errors import VzgymError
+from vzgym.core.registry import import_object
+from vzgym.video.decoder import Decoder, Watch
+
+__all__ = ["read_message", "write_message"]
+
+_LENGTH = struct.Struct("<Q")
+
+
+def write_message(stream: BinaryIO, message: Any) -> None:
+    """Send one message."""
+    data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    stream.write(_LENGTH.pack(len(data)))
+    stream.write(data)
+    stream.flush()
+
+
+def read_message(stream: BinaryIO) -> Any:
+    """Receive one message.
+
+    Raises:
+        EOFError: If the other end is gone.
+    """
+    head = _read_exactly(stream, _LENGTH.size)
+    return pickle.loads(_read_exactly(stream, _LENGTH.unpack(head)[0]))
+
+
+def _read_exactly(stream: BinaryIO, count: int) -> bytes:
+    data = stream.read(count)
+    if len(data) < count:
+        raise EOFError("the other end is gone")
+    return data
+
+
+def _serve(requests: queue.SimpleQueue[Any], out: BinaryIO) -> None:
+    """Answer requests, one at a time, in their order."""
+    decoder: Decoder | None = None
+    while True:
+        request = requests.get()
+        try:
+            if request["do"] == "open":
+                factory = import_object(request["factory"])
+                decoder = factory(request["path"], threads=request["threads"], timeout=request["timeout"])
+                write_message(out, ("opened", decoder.info))
+                continue
+            if decoder is None:
+                raise VzgymError("asked to read before a file was opened")
+            watch = Watch(request["timeout"], request["path"], request["backend"])
+            times, view = request["times"], request["view"]
+            if request["do"] == "key_pictures":
+                pictures = decoder.key_pictures(times, view, watch)
+            else:
+                pictures = decoder.pictures(times, view, request["keep_every"], watch)
+            before = decoder.decoded
+            for picture in pictures:
+                write_message(out, ("picture", (picture.start, picture.end, picture.pixels.render(view))))
+            write_message(out, ("done", decoder.decoded - before))
+        except VzgymError as error:
+            write_message(out, ("error", error))
+
+
+def main() -> None:
+    """Serve until the parent closes our input."""
+    # Libraries print to standard output; the messages get a copy of it that only we know.
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    server = threading.Thread(target=_serve, args=(requests, out), daemon=True)
+    server.start()
+    while True:
+        try:
+            requests.put(read_message(sys.stdin.buffer))
+        except EOFError:
+            os._exit(0)  # at once: a decoder that hangs would keep an orderly exit waiting
+
+
+if __name__ == "__main__":
+    main()
