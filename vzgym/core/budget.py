@@ -30,7 +30,7 @@ class Budget:
         spatial: Whether a zoom may name a region of the picture.
 
     Raises:
-        InvalidSetting: If a value is out of range; the message names it.
+        InvalidSetting: If a value is of the wrong type or out of range; the message names it.
     """
 
     overview_fps: float = 0.5
@@ -48,6 +48,9 @@ class Budget:
             if not ok:
                 raise InvalidSetting(f"Budget.{name} must be {rule}, got {getattr(self, name)!r}")
 
+        rates = ("overview_fps", "min_fps", "max_fps")
+        for name in rates:
+            need(_is_real(getattr(self, name)), name, "a number")
         need(self.overview_fps > 0, "overview_fps", "> 0")
         need(_is_count(self.overview_frames, 0), "overview_frames", "an integer >= 0")
         need(_is_count(self.clip_frames, 1), "clip_frames", "an integer >= 1")
@@ -61,6 +64,11 @@ class Budget:
             f"an integer >= min_pixels ({self.min_pixels})",
         )
         need(isinstance(self.spatial, bool), "spatial", "True or False")
+        # numpy's numbers, as sweeps make them, have no form in JSON.
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not isinstance(value, bool):
+                object.__setattr__(self, field.name, float(value) if field.name in rates else int(value))
 
     @property
     def max_rounds(self) -> int:
@@ -75,8 +83,9 @@ class Budget:
     def fit(self, height: int, width: int) -> tuple[int, int]:
         """The size at which a picture of `height` x `width` is shown.
 
-        Keeps the aspect as nearly as whole pixels allow; at most `max_pixels`, and at least `min_pixels`
-        unless the two cannot both be met. A picture already inside both limits keeps its size.
+        Keeps the aspect as nearly as whole pixels allow. Never more than `max_pixels`; at least `min_pixels`, unless
+        the limits lie so close together that no size of about this aspect is between them. A picture already inside
+        both limits keeps its size.
 
         Returns:
             `(height, width)` in pixels, each >= 1.
@@ -84,14 +93,15 @@ class Budget:
         pixels = height * width
         if self.min_pixels <= pixels <= self.max_pixels:
             return height, width
-        if pixels > self.max_pixels:
-            scale = math.sqrt(self.max_pixels / pixels)
-            rounded = (max(1, math.floor(height * scale)), max(1, math.floor(width * scale)))
-            # A strip one pixel high would otherwise keep a width beyond the limit.
-            return rounded[0], min(rounded[1], max(1, self.max_pixels // rounded[0]))
-        scale = math.sqrt(self.min_pixels / pixels)
-        rounded = (math.ceil(height * scale), math.ceil(width * scale))
-        return rounded if rounded[0] * rounded[1] <= self.max_pixels else (height, width)
+        if pixels < self.min_pixels:
+            scale = math.sqrt(self.min_pixels / pixels)
+            grown = (math.ceil(height * scale), math.ceil(width * scale))
+            if grown[0] * grown[1] <= self.max_pixels:
+                return grown
+        scale = math.sqrt(self.max_pixels / pixels)
+        rows, columns = max(1, math.floor(height * scale)), max(1, math.floor(width * scale))
+        # A strip one pixel high or wide would otherwise keep a length beyond the limit.
+        return min(rows, self.max_pixels // columns) or 1, min(columns, self.max_pixels // rows) or 1
 
     def to_dict(self) -> dict[str, float | int | bool]:
         """All fields, as in JSON and YAML."""
@@ -109,6 +119,10 @@ class Budget:
         if unknown:
             raise InvalidSetting(f"unknown budget setting {', '.join(unknown)}; valid: {', '.join(valid)}")
         return cls(**values)  # type: ignore[arg-type]
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def _is_count(value: object, least: int) -> bool:

@@ -43,12 +43,13 @@ class UnknownName(VzgymError, LookupError):
         self.kind = kind
         self.name = name
         self.valid = tuple(sorted(valid))
+        self.hint = hint
         listed = ", ".join(self.valid) if self.valid else "none registered"
         message = f"unknown {kind} {name!r}; valid: {listed}"
         super().__init__(f"{message}. {hint}" if hint else message)
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
-        return type(self), (self.kind, self.name, self.valid)
+        return type(self), (self.kind, self.name, self.valid, self.hint)
 
 
 class InvalidSetting(VzgymError, ValueError):

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 from vzgym.core.errors import InvalidSetting
 
 __all__ = ["Interval", "coverage", "intersect", "iou", "length", "merge"]
@@ -38,7 +40,8 @@ class Interval:
         return self.end - self.start
 
     def __contains__(self, time: object) -> bool:
-        return isinstance(time, (int, float)) and self.start <= time < self.end
+        # float32 and numpy's integers are no subclasses of Python's: times come out of arrays, too.
+        return isinstance(time, (int, float, np.integer, np.floating)) and bool(self.start <= time < self.end)
 
     def to_list(self) -> list[float]:
         """`[start, end]`, the form in files."""

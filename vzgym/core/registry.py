@@ -11,13 +11,17 @@ import importlib
 import importlib.metadata
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from vzgym.core.errors import InvalidSetting, PluginError, UnknownName
 
 __all__ = ["Registry", "import_object"]
 
 T = TypeVar("T")
+
+# What goes wrong when somebody else's module is imported: it is missing, is no Python, or does not fit the versions of
+# what it uses.
+_IMPORT_FAULTS = (ImportError, SyntaxError, AttributeError, NameError)
 
 
 def import_object(path: str) -> Any:
@@ -27,19 +31,17 @@ def import_object(path: str) -> Any:
         PluginError: If the module cannot be imported or has no such name; the message says which and why.
     """
     module_name, _, attribute = path.partition(":")
-    if not module_name or not attribute:
+    if not module_name or not attribute or module_name.startswith("."):
         raise PluginError(f"{path!r} is not of the form 'module:Name'")
     try:
         target: Any = importlib.import_module(module_name)
-    except ImportError as error:
+    except _IMPORT_FAULTS as error:
         raise PluginError(f"cannot import module {module_name!r} of {path!r}: {error}") from error
     for part in attribute.split("."):
         try:
             target = getattr(target, part)
         except AttributeError as error:
-            raise PluginError(
-                f"module {module_name!r} has no {attribute!r} (asked for by {path!r})"
-            ) from error
+            raise PluginError(f"module {module_name!r} has no {attribute!r} (asked for by {path!r})") from error
     return target
 
 
@@ -93,7 +95,7 @@ class Registry(Generic[T]):
             entry = plugins[name]
             try:
                 return cast("Callable[..., T]", entry.load())
-            except (ImportError, AttributeError) as error:
+            except _IMPORT_FAULTS as error:
                 raise PluginError(
                     f"plug-in {self.kind} {name!r} ({entry.value}) cannot be imported: {error}"
                 ) from error
@@ -110,30 +112,42 @@ class Registry(Generic[T]):
 
         Raises:
             UnknownName: If the name is not registered.
-            InvalidSetting: If the factory has no such option; the message lists the options it has.
+            PluginError: If it cannot be imported, or is nothing that can be called.
+            InvalidSetting: If the factory has no such option (the message lists those it has) or needs one that is
+                not given.
         """
         if isinstance(spec, str):
             name, options = spec, {}
         elif isinstance(spec, Mapping):
             options = dict(spec)
             if "name" not in options:
-                raise InvalidSetting(
-                    f"a {self.kind} given as a mapping needs the key 'name', got {sorted(options)}"
-                )
+                raise InvalidSetting(f"a {self.kind} given as a mapping needs the key 'name', got {sorted(options)}")
             name = options.pop("name")
+            if not isinstance(name, str):
+                raise InvalidSetting(f"the key 'name' of a {self.kind} must be a text, got {name!r}")
         else:
             return spec
         factory = self.get(name)
-        valid = _parameters(factory)
+        if not callable(factory):
+            raise PluginError(f"{self.kind} {name!r} is a {type(factory).__name__}, not a class or a function")
+        signature = _signature(factory)
+        if signature is None:
+            return factory(**{**defaults, **options})
+        valid = _options(signature)
         if valid is not None:
-            unknown = sorted(set(options) - valid)
+            unknown = sorted(set(options) - valid, key=str)
             if unknown:
                 raise InvalidSetting(
                     f"{self.kind} {name!r} has no option {', '.join(map(repr, unknown))}; "
                     f"valid: {', '.join(sorted(valid)) or 'none'}"
                 )
             defaults = {key: value for key, value in defaults.items() if key in valid}
-        return factory(**{**defaults, **options})
+        options = {**defaults, **options}
+        try:
+            signature.bind(**options)
+        except TypeError as error:
+            raise InvalidSetting(f"{self.kind} {name!r}: {error}") from error
+        return factory(**options)
 
     def _entry_points(self) -> dict[str, importlib.metadata.EntryPoint]:
         if self._plugins is None:
@@ -141,12 +155,24 @@ class Registry(Generic[T]):
         return self._plugins
 
 
-def _parameters(factory: Callable[..., Any]) -> set[str] | None:
-    """Names of a factory's keyword parameters; None if it takes any (`**options`) or cannot be inspected."""
+class _Bare(Protocol):
+    """Exists for the `__init__` that typing gives to protocols."""
+
+
+def _signature(factory: Callable[..., Any]) -> inspect.Signature | None:
+    """What a factory takes; None if it cannot be inspected."""
+    # A class whose base is a protocol and that has no __init__ of its own seems to take anything, and takes nothing.
+    if inspect.getattr_static(factory, "__init__", None) is inspect.getattr_static(_Bare, "__init__"):
+        return inspect.Signature()
     try:
-        parameters = inspect.signature(factory).parameters.values()
+        return inspect.signature(factory)
     except (TypeError, ValueError):
         return None
+
+
+def _options(signature: inspect.Signature) -> set[str] | None:
+    """Names of the keyword parameters; None if any is taken (`**options`)."""
+    parameters = signature.parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return None
     return {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
