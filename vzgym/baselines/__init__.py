@@ -2,6 +2,7 @@
 
 from vzgym.baselines.base import Baseline, ZoomingBaseline, sample_zoom
 from vzgym.baselines.controls import Blind, Oracle, OverviewOnly, RandomZoom, SlidingWindow, Uniform
+from vzgym.baselines.experts import Expert, Hints, Viewer
 from vzgym.baselines.policy import POLICIES, AnyPolicy, Policy, TextPolicy
 from vzgym.baselines.readers import AutoReader, FrameReader, Reading
 
@@ -12,7 +13,9 @@ __all__ = [
     "AutoReader",
     "Baseline",
     "Blind",
+    "Expert",
     "FrameReader",
+    "Hints",
     "Oracle",
     "OverviewOnly",
     "Policy",
@@ -21,6 +24,7 @@ __all__ = [
     "SlidingWindow",
     "TextPolicy",
     "Uniform",
+    "Viewer",
     "ZoomingBaseline",
     "sample_zoom",
 ]
