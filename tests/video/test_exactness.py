@@ -7,6 +7,7 @@ import importlib.util
 import numpy as np
 import pytest
 
+from vzgym.core.errors import VideoError
 from vzgym.video.file import FileVideo
 
 # Every kind of file of conftest.py.
@@ -15,7 +16,16 @@ ALL = (
     "hevc", "vp9", "vp8", "av1", "ten-bit", "odd-size", "turned", "mpeg-ts", "mkv-without-cues", "one-key-frame",
     "intra-only", "slow", "fragmented-mp4",
 )  # fmt: skip
-CASES = [(b, kind) for b in ("pyav","decord") for kind in ALL]
+# What a back-end refuses, with a named error; PyAV refuses none.
+REFUSED = {
+    "pyav": (),
+    "decord": ("edit-list", "av1", "mpeg-ts", "mkv-without-cues"),
+    "torchcodec": ("edit-list", "mpeg-ts"),
+}
+# decord has no wheels for some platforms, torchcodec is an extra: what is not installed is not in the list.
+INSTALLED = ["pyav", *(name for name in ("decord", "torchcodec") if importlib.util.find_spec(name) is not None)]
+CASES = [(backend, kind) for backend in INSTALLED for kind in ALL if kind not in REFUSED[backend]]
+REFUSALS = [(backend, kind) for backend in INSTALLED for kind in REFUSED[backend]]
 
 
 def moments(made, seed=0):
@@ -44,3 +54,9 @@ def test_shuffled_times_give_the_frames_shown(backend, kind, make_file, codes):
     assert codes(frames.pixels) == made.expected(times)
     place = np.searchsorted(made.times, times + 1e-6, side="right") - 1
     np.testing.assert_allclose(frames.times, made.times[place], atol=made.tolerance)
+
+
+@pytest.mark.parametrize(("backend", "kind"), REFUSALS)
+def test_a_kind_that_a_backend_cannot_read_is_refused_by_name(backend, kind, make_file):
+    with pytest.raises(VideoError, match=backend):
+        FileVideo(make_file(kind).path, backend=backend).read(np.array([0.0, 0.5]))

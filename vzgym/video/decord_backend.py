@@ -1,8 +1,9 @@
 """Decoding through decord: the paper's own choice, and a second opinion on PyAV.
 
-Its limits. It reads no AV1 and no VP9 profile that FFmpeg 4 lacks, refuses truncated files, and can hang, so it runs
-in a process of its own. It knows time stamps as 32-bit floats (0.2 ms at one hour): the exact ones are read from the
-file's packets and used where the two agree. It has wheels for Linux x86-64 and Windows only.
+Its limits. It reads no AV1, no MPEG-TS and no Matroska without an index, and refuses truncated files. It counts frames
+that an edit list hides, and then gives wrong ones: such files are refused. It can hang, so it runs in a process of its
+own. It knows time stamps as 32-bit floats (0.2 ms at one hour): the exact ones are read from the file's packets. It has
+wheels for Linux x86-64 and Windows only.
 """
 
 from __future__ import annotations
@@ -58,7 +59,14 @@ class DecordDecoder(IndexedDecoder):
             raise VideoError(f"cannot be opened: {_summary(error)}", path=path, backend=self.name) from error
         self._reader: Any = reader
         self._error: type[Exception] = decord.DECORDError
-        self.starts = _exact(stamps, frame_times(path, timeout))
+        self.starts = frame_times(path, timeout)
+        if not _agree(stamps, self.starts):
+            raise VideoError(
+                f"decord counts {len(stamps)} frames and the file shows {len(self.starts)}, or their times differ, so "
+                "its indices cannot be trusted (an edit list?): use back-end 'pyav'",
+                path=path,
+                backend=self.name,
+            )
         self.info = StreamInfo(
             duration=opened.duration,
             fps=float(reader.get_avg_fps()) or opened.fps,
@@ -96,12 +104,11 @@ def _described(path: str, timeout: float) -> StreamInfo:
     return file.info
 
 
-def _exact(stamps: NDArray[np.float64], packets: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The packets' own times where decord, which rounds, agrees with them; else decord's."""
-    relative = stamps - stamps[0] + packets[0] if len(packets) else stamps
-    if len(packets) == len(stamps) and np.allclose(relative, packets, rtol=1e-6, atol=1e-3):
-        return packets
-    return stamps
+def _agree(stamps: NDArray[np.float64], packets: NDArray[np.float64]) -> bool:
+    """Whether decord's times, which are rounded, are those of the file's packets."""
+    if len(stamps) != len(packets) or not len(packets):
+        return False
+    return bool(np.allclose(stamps - stamps[0], packets - packets[0], rtol=1e-6, atol=1e-3))
 
 
 def _summary(error: Exception) -> str:

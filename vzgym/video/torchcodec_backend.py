@@ -1,7 +1,9 @@
 """Decoding through torchcodec (optional): its exact mode, in a process of its own.
 
 Its limits. It needs PyTorch and FFmpeg's shared libraries (4 to 8) on the system. Its approximate mode is wrong on
-variable frame rates, so it is not offered. Its errors can end the process, hence the isolation.
+variable frame rates, so it is not offered. It gives wrong frames where an edit list begins in mid-group: each frame's
+time is compared with the packets', and such a read ends in an error. It does not seek in MPEG-TS. Its errors can end
+the process, hence the isolation.
 """
 
 from __future__ import annotations
@@ -46,6 +48,11 @@ class TorchCodecDecoder(IndexedDecoder):
         check_regular(path, self.name)
         file = open_file(path, 1, timeout)
         file.container.close()
+        if "mpegts" in file.info.container:
+            raise VideoError(
+                "torchcodec cannot seek in MPEG-TS: remux it (vzgym videos check --remux)", path=path, backend=self.name
+            )
+        self._zero = float(file.start * file.base)
         self.starts = frame_times(path, timeout)
         try:
             self._decoder: Any = VideoDecoder(
@@ -80,6 +87,16 @@ class TorchCodecDecoder(IndexedDecoder):
             raise VideoError(
                 f"cannot be decoded: {_summary(error)}", path=self.path, time=at, backend=self.name
             ) from error
+        came = batch.pts_seconds.numpy() - self._zero
+        wrong = np.abs(came - self.starts[indices]) > 1e-3
+        if wrong.any():
+            asked = float(self.starts[indices][wrong][0])
+            raise VideoError(
+                f"torchcodec gave the frame of {came[wrong][0]:.3f} s instead (an edit list?): use back-end 'pyav'",
+                path=self.path,
+                time=asked,
+                backend=self.name,
+            )
         frames: NDArray[np.uint8] = batch.data.numpy()
         return frames
 

@@ -12,7 +12,7 @@ import queue
 import struct
 import sys
 import threading
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from vzgym.core.errors import VzgymError
 from vzgym.core.registry import import_object
@@ -23,7 +23,7 @@ __all__ = ["read_message", "write_message"]
 _LENGTH = struct.Struct("<Q")
 
 
-def write_message(stream: BinaryIO, message: Any) -> None:
+def write_message(stream: IO[bytes], message: Any) -> None:
     """Send one message."""
     data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
     stream.write(_LENGTH.pack(len(data)))
@@ -31,7 +31,7 @@ def write_message(stream: BinaryIO, message: Any) -> None:
     stream.flush()
 
 
-def read_message(stream: BinaryIO) -> Any:
+def read_message(stream: IO[bytes]) -> Any:
     """Receive one message.
 
     Raises:
@@ -41,14 +41,14 @@ def read_message(stream: BinaryIO) -> Any:
     return pickle.loads(_read_exactly(stream, _LENGTH.unpack(head)[0]))
 
 
-def _read_exactly(stream: BinaryIO, count: int) -> bytes:
+def _read_exactly(stream: IO[bytes], count: int) -> bytes:
     data = stream.read(count)
     if len(data) < count:
         raise EOFError("the other end is gone")
     return data
 
 
-def _serve(requests: queue.SimpleQueue[Any], out: BinaryIO) -> None:
+def _serve(requests: queue.SimpleQueue[Any], out: IO[bytes]) -> None:
     """Answer requests, one at a time, in their order."""
     decoder: Decoder | None = None
     while True:
