@@ -22,7 +22,7 @@ from vzgym.episode.clip import Clip
 if TYPE_CHECKING:
     from vzgym.episode.record import EpisodeRecord, Turn
 
-__all__ = ["Block", "ImageBlock", "Message", "PlainWording", "TextBlock", "Wording", "seconds", "show"]
+__all__ = ["Block", "ImageBlock", "Message", "PlainWording", "TextBlock", "Wording", "number", "seconds", "show"]
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
@@ -111,6 +111,11 @@ def seconds(value: float) -> str:
     return f"{math.floor(value * 100 + 1e-6) / 100:.2f}" if math.isfinite(value) else repr(value)
 
 
+def number(value: float) -> str:
+    """A number for the agent to read: as short as possible, exact to ten digits."""
+    return f"{value:.10g}"
+
+
 def show(clip: Clip) -> list[Block]:
     """A clip's frames, each after its number and time: `<frame0_time12.00s>` (VideoZoomer, section 3.1)."""
     blocks: list[Block] = []
@@ -153,7 +158,7 @@ class PlainWording:
         match action:
             case Zoom(start, end, fps, region):
                 where = "" if region is None else f" region {region.to_list()}"
-                return f"zoom [{start:g}, {end:g}] at {fps:g} fps{where}"
+                return f"zoom [{number(start)}, {number(end)}] at {number(fps)} fps{where}"
             case Answer(text):
                 return text
             case Malformed():
@@ -175,5 +180,6 @@ class PlainWording:
             return [TextBlock(f"Not shown{code}: {turn.detail}")]
         where = "" if clip.region is None else f", region {clip.region.to_list()}"
         start, end = seconds(clip.window.start), seconds(clip.window.end)
-        head = f"Clip {start} to {end} s at {clip.fps:g} fps{where}, {len(clip)} frames:\n"
+        rate = "" if clip.fps is None else f" at {number(clip.fps)} fps"
+        head = f"Clip {start} to {end} s{rate}{where}, {len(clip)} frames:\n"
         return [TextBlock(head), *show(clip)]

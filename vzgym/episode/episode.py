@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from vzgym.core.errors import ActionTypeError, EpisodeEnded, VideoError
 from vzgym.core.interval import Interval
 from vzgym.episode.answers import Grade, GradeStatus, grade
 from vzgym.episode.clip import Clip
-from vzgym.episode.dialogue import Message, PlainWording, Wording, seconds
+from vzgym.episode.dialogue import Message, PlainWording, Wording, number, seconds
 from vzgym.episode.record import End, EpisodeRecord, Outcome, Refusal, TaskFacts, Turn
 from vzgym.tasks.task import VideoTask
 from vzgym.video.base import crop_box
@@ -48,19 +49,20 @@ def judge(zoom: Zoom, duration: float, budget: Budget) -> tuple[Refusal, str] | 
     if not (math.isfinite(start) and math.isfinite(end) and math.isfinite(fps)):
         return Refusal.NOT_FINITE, f"start, end and fps must be finite numbers, got {start}, {end}, {fps}."
     if end <= start:
-        return Refusal.REVERSED, f"the end ({end:g} s) must be greater than the start ({start:g} s)."
+        return Refusal.REVERSED, f"the end ({number(end)} s) must be greater than the start ({number(start)} s)."
     if start < 0 or end > duration + _TIME_SLACK:
         return Refusal.OUTSIDE, (
-            f"[{start:g}, {end:g}] s is not inside the video, which lasts from 0 to {seconds(duration)} s."
+            f"[{number(start)}, {number(end)}] s is not inside the video, which lasts from 0 to {seconds(duration)} s."
         )
     if not budget.min_fps <= fps <= budget.max_fps:
         return Refusal.FPS_OUT_OF_RANGE, (
-            f"fps must be between {budget.min_fps:g} and {budget.max_fps:g}, got {fps:g}."
+            f"fps must be between {number(budget.min_fps)} and {number(budget.max_fps)}, got {number(fps)}."
         )
-    if zoom.num_frames > budget.clip_frames:
+    asked = _within(zoom, duration).num_frames
+    if asked > budget.clip_frames:
         return Refusal.TOO_MANY_FRAMES, (
-            f"{end - start:g} s at {fps:g} fps are {zoom.num_frames} frames; at most {budget.clip_frames} are "
-            "allowed: choose a shorter interval or a lower fps."
+            f"{number(end - start)} s at {number(fps)} fps are {asked} frames; at most {budget.clip_frames} "
+            "are allowed: choose a shorter interval or a lower fps."
         )
     if zoom.region is not None and not budget.spatial:
         return Refusal.REGION_NOT_ALLOWED, "regions are not available here: ask for the whole picture."
@@ -70,6 +72,11 @@ def judge(zoom: Zoom, duration: float, budget: Budget) -> tuple[Refusal, str] | 
             f"got {zoom.region.to_list()}."
         )
     return None
+
+
+def _within(zoom: Zoom, duration: float) -> Zoom:
+    """`zoom` without what it overshoots the video's end by, so that the slack brings no further frame."""
+    return replace(zoom, end=min(zoom.end, duration))
 
 
 class Episode:
@@ -142,11 +149,12 @@ class Episode:
 
         Raises:
             EpisodeEnded: If the episode is over.
-            ActionTypeError: If `action` is none of the three.
+            ActionTypeError: If `action` is none of the three, an answer's text no text or a zoom's number no number.
         """
         if self.ended:
             raise EpisodeEnded(f"the episode of task {self.task.id!r} has ended ({self.record.end}): start a new one")
-        said = self._said(action) if text is None else text
+        action = _checked(action)
+        said = self.wording.said(action) if text is None else text
         match action:
             case Answer():
                 turn = Turn(action, said, well_formed, Outcome.ANSWERED)
@@ -154,13 +162,8 @@ class Episode:
                 turn = Turn(action, said, False, Outcome.REFUSED, Refusal.MALFORMED, reason)
             case Zoom():
                 turn = self._zoom(action, said, well_formed)
-            case _:
-                raise ActionTypeError(f"an action is a Zoom, an Answer or Malformed, got {type(action).__name__}")
         self._close_round(turn)
         return turn
-
-    def _said(self, action: Action) -> str:
-        return self.wording.said(action) if isinstance(action, (Zoom, Answer, Malformed)) else ""
 
     def _zoom(self, zoom: Zoom, said: str, well_formed: bool) -> Turn:
         fault = judge(zoom, self.record.task.duration, self.budget)
@@ -168,8 +171,9 @@ class Episode:
             fault = Refusal.LAST_ROUND, "this was the last round, in which only an answer is possible."
         if fault is not None:
             return Turn(zoom, said, well_formed, Outcome.REFUSED, *fault)
+        duration = self.record.task.duration
         # Floating-point slack may put the last times a hair beyond the end; the video's own check would object.
-        times = np.minimum(zoom.times(), self.record.task.duration)
+        times = np.minimum(_within(zoom, duration).times(), duration)
         try:
             clip = self._look(times, zoom)
         except VideoError as error:
@@ -198,10 +202,12 @@ class Episode:
         frames = video.read(times, size=size, region=region)
         took = time.perf_counter() - started
         # Policies get these very arrays; none may change what another sees, or what the record will hash.
-        frames.pixels.flags.writeable = False
+        own_times = frames.times.copy()
+        for array in (frames.pixels, own_times, times):
+            array.flags.writeable = False
         return Clip(
             requested=times,
-            times=frames.times,
+            times=own_times,
             size=size,
             window=Interval(float(zoom.start), float(zoom.end)) if zoom else None,
             fps=float(zoom.fps) if zoom else None,
@@ -210,6 +216,37 @@ class Episode:
             seconds=took,
             pixels=frames.pixels,
         )
+
+
+def _checked(action: object) -> Action:
+    """`action` with its numbers as floats, or a clear error: a program's mistake must not end up in a record."""
+    match action:
+        case Zoom(start, end, fps, region):
+            if not (region is None or isinstance(region, Region)):
+                raise ActionTypeError(f"a zoom's region is a Region or None, got {region!r}")
+            place = (
+                None
+                if region is None
+                else Region(*map(_to_float, (region.left, region.top, region.right, region.bottom)))
+            )
+            return Zoom(_to_float(start), _to_float(end), _to_float(fps), place)
+        case Answer(text):
+            if not isinstance(text, str):
+                raise ActionTypeError(f"an answer is text, got {text!r}")
+            return action
+        case Malformed():
+            return action
+    raise ActionTypeError(f"an action is a Zoom, an Answer or Malformed, got {type(action).__name__}")
+
+
+def _to_float(value: object) -> float:
+    if not isinstance(value, (int, float, np.integer, np.floating)):
+        raise ActionTypeError(f"a zoom is made of numbers, got {value!r}")
+    try:
+        return float(value)
+    except OverflowError:
+        # An integer beyond every float: infinite, which is refused like any other.
+        return math.inf if value > 0 else -math.inf
 
 
 def _shape(height: int, width: int, region: Region | None) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -15,7 +16,7 @@ from typing import Any
 
 from vzgym.core.actions import Action, Answer, Malformed, Region, Zoom
 from vzgym.core.budget import Budget
-from vzgym.core.errors import RecordError, VzgymError
+from vzgym.core.errors import InvalidSetting, RecordError, VzgymError
 from vzgym.core.interval import Interval
 from vzgym.episode.answers import Grade, GradeStatus
 from vzgym.episode.clip import Clip
@@ -25,6 +26,9 @@ from vzgym.tasks.task import VideoTask
 __all__ = ["End", "EpisodeRecord", "Outcome", "Refusal", "TaskFacts", "Turn"]
 
 RECORD_VERSION = 1
+
+# What JSON leaves as it is within a string, but some readers take for the end of a line, or UTF-8 cannot hold.
+_AWKWARD = re.compile("[\x85\u2028\u2029\ud800-\udfff]")
 
 
 class Outcome(StrEnum):
@@ -211,11 +215,16 @@ class EpisodeRecord:
         return 0 if self.end else self.budget.max_rounds - len(self.turns)
 
     def upto(self, count: int) -> EpisodeRecord:
-        """The record as it stood right after its first `count` turns.
+        """The record as it stood right after its first `count` turns, but for the messages, which only the whole has.
 
         Args:
             count: From 0 to `len(turns)`. The end and the grade belong to the last turn.
+
+        Raises:
+            InvalidSetting: If there are not so many turns.
         """
+        if not 0 <= count <= len(self.turns):
+            raise InvalidSetting(f"a record of {len(self.turns)} turns has no first {count}")
         if count == len(self.turns):
             return self
         return replace(self, turns=self.turns[:count], end=None, grade=None, rewards=None, messages=[])
@@ -236,8 +245,16 @@ class EpisodeRecord:
         }
 
     def to_line(self) -> str:
-        """One line of JSON, without the line end."""
-        return json.dumps(self.to_json(), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        """One line of JSON, without the line end.
+
+        Raises:
+            RecordError: If `info`, `rewards` or the task's metadata hold something that JSON has no form for.
+        """
+        try:
+            line = json.dumps(self.to_json(), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        except (TypeError, ValueError) as error:
+            raise RecordError(f"the record of task {self.task.id!r} cannot be written as JSON: {error}") from error
+        return _AWKWARD.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> EpisodeRecord:
@@ -264,7 +281,7 @@ class EpisodeRecord:
             )
         except RecordError:
             raise
-        except (KeyError, TypeError, ValueError, VzgymError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, VzgymError) as error:
             raise RecordError(f"broken episode record: {type(error).__name__}: {error}") from error
 
     @classmethod
@@ -279,9 +296,11 @@ class EpisodeRecord:
             RecordError: If the line is no JSON or no record.
         """
         try:
-            return cls.from_json(json.loads(line))
-        except json.JSONDecodeError as error:
+            data = json.loads(line)
+        except (ValueError, RecursionError) as error:
             raise RecordError(f"{where}: not JSON: {error}") from error
+        try:
+            return cls.from_json(data)
         except RecordError as error:
             raise RecordError(f"{where}: {error}") from error
 
@@ -313,7 +332,7 @@ def _turn_to_json(turn: Turn) -> dict[str, Any]:
         "outcome": turn.outcome,
         "refusal": turn.refusal,
         "detail": turn.detail,
-        "clip": turn.clip.to_json() if turn.clip else None,
+        "clip": None if turn.clip is None else turn.clip.to_json(),
     }
 
 
