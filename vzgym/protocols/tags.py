@@ -19,7 +19,12 @@ from vzgym.protocols.base import Parsed
 
 __all__ = ["TagProtocol"]
 
-_THINK = re.compile(r"\s*<think>(?:(?!</?think>|<video_zoom>|<answer>).)*</think>", re.DOTALL)
+_PLAIN = r"((?:(?!</?(?:think|video_zoom|answer)>).)*)"
+_STRICT = re.compile(
+    rf"\s*(?P<thought><think>{_PLAIN}</think>\s*)?<(?P<tag>video_zoom|answer)>{_PLAIN}</(?P=tag)>\s*", re.DOTALL
+)
+# A thought may name the tags without meaning them. A chat template may have opened it before the agent's text begins.
+_THOUGHT = re.compile(r"(?:\A(?:(?!<think>).)*?|<think>.*?)</think>", re.DOTALL)
 _ACTION = re.compile(r"<(video_zoom|answer)>(.*?)</\1>", re.DOTALL)
 # Engines cut a stop string off: an action that ends the text may lack its closing tag.
 _UNCLOSED = re.compile(r"<(video_zoom|answer)>(.*)\Z", re.DOTALL)
@@ -29,9 +34,9 @@ class TagProtocol(PlainWording):
     """The paper's tag protocol, as wording and as parser.
 
     *Strict* form, which decides `well_formed`: an optional or required `<think>` block, then exactly one action tag
-    with its closing tag, and nothing else but white space. A zoom's JSON object holds exactly `segment`, `fps` and, if
-    any, `region`. *Lenient* reading takes the first action tag found outside the thought, closed or running to the end
-    of the text, and ignores further keys.
+    with its closing tag, and nothing else but white space; neither thought nor action holds a further tag. A zoom's
+    JSON object holds exactly `segment`, `fps` and, if any, `region`. *Lenient* reading takes the first complete action
+    found outside the thoughts or, if there is none, one that runs to the end of the text, and ignores further keys.
 
     Args:
         think: Whether a well-formed turn "requires" the thought, leaves it "optional", or has "none".
@@ -63,19 +68,23 @@ class TagProtocol(PlainWording):
 
     def parse(self, text: str) -> Parsed:
         """Read one turn's text; see the class for what strict and lenient mean."""
-        thought = _THINK.match(text)
-        body = text[thought.end() :] if thought else text
+        body = _THOUGHT.sub("", text)
         found = _ACTION.search(body) or _UNCLOSED.search(body)
         if found is None:
             return Parsed(Malformed(f"no complete action found: write {self._forms()}."), False)
         action, tidy = _read_action(found.group(1), found.group(2))
-        closed = found.group(0).endswith(f"</{found.group(1)}>")
-        alone = not body[: found.start()].strip() and not body[found.end() :].strip()
-        thinks = {"required": thought is not None, "optional": True, "none": thought is None}[self.think]
-        well_formed = tidy and closed and alone and thinks and not isinstance(action, Malformed)
+        well_formed = tidy and self._keeps_form(text)
         if self.strict and not well_formed and not isinstance(action, Malformed):
             action = Malformed(f"the turn must hold {self._forms()}, and nothing else.")
         return Parsed(action, well_formed)
+
+    def _keeps_form(self, text: str) -> bool:
+        """Whether the tags stand as the strict form wants them, whatever they hold."""
+        found = _STRICT.fullmatch(text)
+        if found is None:
+            return False
+        thinks = found["thought"] is not None
+        return {"required": thinks, "optional": True, "none": not thinks}[self.think]
 
     def _forms(self) -> str:
         thought = {"required": "<think>...</think> and then ", "optional": "", "none": ""}[self.think]
@@ -87,7 +96,7 @@ class TagProtocol(PlainWording):
         """The canonical text of an action, without a thought."""
         match action:
             case Zoom(start, end, fps, region):
-                call: dict[str, Any] = {"segment": [start, end], "fps": fps}
+                call: dict[str, Any] = {"segment": [_float(start), _float(end)], "fps": _float(fps)}
                 if region is not None:
                     call["region"] = region.to_list()
                 return f"<video_zoom>{json.dumps(call)}</video_zoom>"
@@ -145,8 +154,13 @@ def _read_action(tag: str, content: str) -> tuple[Action, bool]:
         return (Answer(text), True) if text else (Malformed("the answer is empty."), False)
     try:
         call = json.loads(content)
-    except (json.JSONDecodeError, RecursionError) as error:
-        return Malformed(f"the zoom is not JSON: {getattr(error, 'msg', 'nested too deeply')}."), False
+    except json.JSONDecodeError as error:
+        return Malformed(f"the zoom is not JSON: {error.msg}."), False
+    except RecursionError:
+        return Malformed("the zoom is not JSON: nested too deeply."), False
+    except ValueError:
+        # Python refuses integers of thousands of digits.
+        return Malformed("the zoom holds a number that is far too long."), False
     if not isinstance(call, dict) or "segment" not in call or "fps" not in call:
         return Malformed('the zoom must be a JSON object with "segment" and "fps".'), False
     segment, fps, region = call["segment"], call["fps"], call.get("region")

@@ -7,18 +7,26 @@ state and sees no pixels, so a saved run is scored exactly as a live one. Weight
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, TypeAlias
+from typing import ClassVar, Final, Literal, Protocol, TypeAlias
 
 from vzgym.core.registry import Registry
 from vzgym.episode.record import EpisodeRecord
 
-__all__ = ["REWARDS", "Need", "RewardContext", "RewardModule"]
+__all__ = ["NEEDS", "REWARDS", "Answerer", "Need", "RewardContext", "RewardModule"]
 
-Need: TypeAlias = Literal["evidence", "group", "answerer"]
-"""What a module may need beyond the record: the task's evidence, the other roll-outs of the same task, or somebody who
-answers again from given frames. Without it the module is unscored."""
+Need: TypeAlias = Literal["evidence", "group", "answerer", "first_answer", "timing"]
+"""What a module may need beyond the bare record; see `NEEDS`. Without it the module is unscored."""
+
+NEEDS: Final[Mapping[Need, str]] = {
+    "evidence": "known evidence intervals of the task",
+    "group": "the other roll-outs of the same task",
+    "answerer": "somebody who answers again from chosen clips",
+    "first_answer": 'the answer before the first zoom: `info["first_answer"]` of the record, or an answerer',
+    "timing": "the wall times that a run notes after an episode's end",
+}
+"""Every need, in words."""
 
 
 class Answerer(Protocol):
@@ -53,7 +61,11 @@ class RewardModule(Protocol):
     """
 
     name: ClassVar[str]
-    needs: ClassVar[frozenset[Need]]
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """See the class."""
+        ...
 
     def score(self, record: EpisodeRecord, context: RewardContext) -> float | None:
         """The raw increment of the record's latest turn.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
-from vzgym.core.interval import iou
-from vzgym.episode.record import EpisodeRecord
+from vzgym.core.interval import Interval, iou
+from vzgym.episode.record import End, EpisodeRecord
 from vzgym.rewards.base import Need, RewardContext
 
 __all__ = ["IouLast", "IouUnion"]
@@ -16,7 +17,7 @@ class IouUnion:
 
     Formula: at the end |W and E| / |W or E|, with W the union of the executed zooms' windows and E the union of the
     evidence intervals (lengths in seconds); 0 before, and 0 without a zoom. Unscored where no evidence is known or
-    there is none to find.
+    there is none to find, and after a video error.
     Range: [0, 1]. Source: after LongVT (arXiv 2511.20785).
     Known to break: pays for looking even where the answer is wrong; a search over several windows lowers it.
     """
@@ -26,16 +27,14 @@ class IouUnion:
 
     def score(self, record: EpisodeRecord, context: RewardContext) -> float | None:
         """See the class."""
-        if not record.task.evidence:
-            return None
-        return iou(record.windows, record.task.evidence) if record.end else 0.0
+        return _overlap(record, record.windows)
 
 
 class IouLast:
     """Overlap of the last zoomed window with the evidence.
 
     Formula: at the end |w and E| / |w or E|, with w the last executed zoom's window; 0 before, and 0 without a zoom.
-    Unscored where no evidence is known or there is none to find.
+    Unscored where no evidence is known or there is none to find, and after a video error.
     Range: [0, 1]. Source: LongVT (arXiv 2511.20785).
     Known to break: with evidence in several places one window cannot reach 1.
     """
@@ -45,6 +44,10 @@ class IouLast:
 
     def score(self, record: EpisodeRecord, context: RewardContext) -> float | None:
         """See the class."""
-        if not record.task.evidence:
-            return None
-        return iou(record.windows[-1:], record.task.evidence) if record.end else 0.0
+        return _overlap(record, record.windows[-1:])
+
+
+def _overlap(record: EpisodeRecord, windows: Sequence[Interval]) -> float | None:
+    if not record.task.evidence or record.end is End.VIDEO_ERROR:
+        return None
+    return iou(windows, record.task.evidence) if record.end else 0.0

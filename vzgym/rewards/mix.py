@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
+
+import numpy as np
 
 from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.episode.record import EpisodeRecord
-from vzgym.rewards.base import REWARDS, RewardContext, RewardModule
+from vzgym.rewards.base import REWARDS, Need, RewardContext, RewardModule
 from vzgym.rewards.presets import PRESETS
 
 __all__ = ["RewardMix", "RewardSpec", "StepReward", "Term", "TermScore", "make_reward"]
@@ -21,14 +23,35 @@ _NOTHING = RewardContext()
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A module and its weight in a mix."""
+    """A module and its weight in a mix.
+
+    Raises:
+        InvalidSetting: If the module is none, needs what nobody can give, or the weight is not finite.
+    """
 
     module: RewardModule
     weight: float
 
     def __post_init__(self) -> None:
-        if isinstance(self.weight, bool) or not math.isfinite(self.weight):
-            raise InvalidSetting(f"weight of {self.module.name!r} must be a finite number, got {self.weight!r}")
+        module, weight = self.module, self.weight
+        if isinstance(module, type):
+            raise InvalidSetting(f"a reward module is an object, got the class {module.__name__}: call it")
+        name, needs = getattr(module, "name", None), getattr(module, "needs", None)
+        if not (isinstance(name, str) and isinstance(needs, Set) and callable(getattr(module, "score", None))):
+            raise InvalidSetting(f"a reward module has a name, a set of needs and a score method, got {module!r}")
+        unknown = sorted(set(needs) - set(get_args(Need)))
+        if unknown:
+            raise InvalidSetting(
+                f"reward module {module.name!r} needs {', '.join(map(repr, unknown))}; known needs: "
+                f"{', '.join(get_args(Need))}"
+            )
+        if (
+            isinstance(weight, bool)
+            or not isinstance(weight, (int, float, np.integer, np.floating))
+            or not math.isfinite(weight)
+        ):
+            raise InvalidSetting(f"weight of {module.name!r} must be a finite number, got {weight!r}")
+        object.__setattr__(self, "weight", float(weight))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,15 +200,16 @@ def make_reward(spec: RewardSpec) -> RewardMix:
     if isinstance(spec, Mapping):
         return RewardMix({name: _term(name, value) for name, value in spec.items()})
     if not isinstance(spec, Sequence):
-        return RewardMix({spec.name: Term(spec, 1.0)})
+        term = Term(spec, 1.0)
+        return RewardMix({spec.name: term})
     terms: dict[str, Term] = {}
     for item in spec:
         if isinstance(item, str):
             raise InvalidSetting(f"a sequence of reward terms holds module objects, got the text {item!r}")
-        module, weight = item if isinstance(item, tuple) else (item, 1.0)
-        if module.name in terms:
-            raise InvalidSetting(f"two reward terms are called {module.name!r}: name them apart in a mapping")
-        terms[module.name] = Term(module, weight)
+        term = Term(*item) if isinstance(item, tuple) else Term(item, 1.0)
+        if term.module.name in terms:
+            raise InvalidSetting(f"two reward terms are called {term.module.name!r}: name them apart in a mapping")
+        terms[term.module.name] = term
     return RewardMix(terms)
 
 
@@ -195,6 +219,4 @@ def _term(name: str, value: float | Mapping[str, Any]) -> Term:
         weight = options.pop("weight", 1.0)
         module = options.pop("module", name)
         return Term(REWARDS.make({"name": module, **options}), weight)
-    if not isinstance(value, (int, float)):
-        raise InvalidSetting(f"the weight of reward term {name!r} must be a number, got {value!r}")
-    return Term(REWARDS.make(name), float(value))
+    return Term(REWARDS.make(name), value)

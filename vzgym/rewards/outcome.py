@@ -13,8 +13,8 @@ __all__ = ["Accuracy", "Format"]
 class Accuracy:
     """Whether the answer is right.
 
-    Formula: at the end of the episode 1 if the grade is "correct", else 0; 0 before. Unscored where the episode is
-    (no right answer known, or a video error), and then the whole episode is.
+    Formula: at the end of the episode 1 if the grade is "correct", else 0; 0 before. Unscored in every turn if no right
+    answer is known, and at the end after a video error; then the whole mix is.
     Range: {0, 1}. Source: VideoZoomer, section 3.3 (weight 0.9).
     Known to break: on multiple choice alone it also pays guessing.
     """
@@ -25,6 +25,8 @@ class Accuracy:
 
     def score(self, record: EpisodeRecord, context: RewardContext) -> float | None:
         """See the class."""
+        if not record.task.answer:
+            return None
         return record.grade.score if record.grade is not None else 0.0
 
 
@@ -32,6 +34,7 @@ class Format:
     """Whether every turn kept the protocol's form.
 
     Formula: at the end 1 if the episode ended with an answer and each of its turns is well-formed, else 0; 0 before.
+    Unscored after a video error, which kept the agent from answering.
     Range: {0, 1}. Source: VideoZoomer, section 3.3 (weight 0.1), mended: the official check looks at the last turn's
     text only, and a lenient parser then lets malformed calls drift.
     Known to break: a large weight suppresses exploration.
@@ -42,4 +45,6 @@ class Format:
 
     def score(self, record: EpisodeRecord, context: RewardContext) -> float | None:
         """See the class."""
+        if record.end is End.VIDEO_ERROR:
+            return None
         return float(record.end is End.ANSWERED and all(turn.well_formed for turn in record.turns))
