@@ -311,6 +311,8 @@ def _number(value: float) -> float | str:
 
 
 def _unnumber(value: Any) -> Any:
+    if isinstance(value, str) and value not in ("nan", "inf", "-inf"):
+        raise RecordError(f"{value!r} stands where a number should")
     return float(value) if isinstance(value, str) else value
 
 

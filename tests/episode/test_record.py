@@ -1,0 +1,244 @@
+"""Records: JSON and back without loss, and a named error for whatever else a line may hold."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vzgym.core import Answer, Budget, Interval, Malformed, Region, Zoom
+from vzgym.core.errors import InvalidSetting, RecordError
+from vzgym.episode import End, Episode, EpisodeRecord, Grade, GradeStatus, Outcome, Refusal
+from vzgym.tasks.task import VideoTask
+
+MakeTask = Callable[..., VideoTask]
+
+
+@pytest.fixture(scope="module")
+def played(make_task: MakeTask, budget: Budget) -> EpisodeRecord:
+    """An episode with everything that is awkward to write down: NaN, infinity, regions, accents, all outcomes."""
+    task = make_task(
+        id="größe/ünï/7",
+        question="Où est «le chat» 猫? \u2028 \x85 end",
+        metadata={"seed": 7, "cue": None, "grid": [0.0, 2.0], "nested": {"é": True}},
+    )
+    episode = Episode(task, replace(budget, max_zooms=5, spatial=True))
+    episode.step(Zoom(4.0, 5.0, 3.3, Region(0.1, 0.2, 0.7, 0.9)))
+    episode.step(Zoom(math.nan, math.inf, -math.inf, Region(math.nan, 0.0, 1.0, 1.0)))
+    episode.step(Zoom(0.1, 1.0, 3.7), text="schöne 猫\nzweite Zeile", well_formed=False)
+    episode.step(Malformed("kein „Etikett“"), text="\u2029\x00\ud800 half a pair")
+    episode.step(Answer("B. blue — naïve"), text="<answer>B. blue — naïve</answer>")
+    episode.record.rewards = [{"total": None, "terms": {"accuracy": {"value": 1.0, "weight": 0.9}}}] * 5
+    episode.record.info.update(policy="tests", seed=3)
+    return episode.record
+
+
+def test_a_line_is_one_line_of_utf8_for_every_reader(played: EpisodeRecord) -> None:
+    line = played.to_line()
+    assert len(line.splitlines()) == 1
+    assert json.loads(line.encode("utf-8")) == json.loads(line)
+    # Readable where it can be.
+    assert "größe/ünï/7" in line
+    assert "猫" in line
+
+
+def test_nothing_but_the_pixels_is_lost(played: EpisodeRecord) -> None:
+    back = EpisodeRecord.from_line(played.to_line())
+    assert back.to_line() == played.to_line()
+    assert back.task == replace(played.task, metadata=back.task.metadata)
+    assert back.task.metadata == played.task.metadata
+    assert back.budget == played.budget
+    assert back.end is End.ANSWERED
+    assert back.grade == Grade(GradeStatus.CORRECT, "blue")
+    assert back.info == played.info
+    assert back.rewards == played.rewards
+    assert [(m.role, m.text) for m in back.messages] == [(m.role, m.text) for m in played.messages]
+    for turn, old in zip(back.turns, played.turns, strict=True):
+        assert (turn.text, turn.well_formed, turn.detail) == (old.text, old.well_formed, old.detail)
+        assert turn.outcome is old.outcome
+        assert turn.refusal is old.refusal
+    assert [clip.hashes for clip in back.clips] == [clip.hashes for clip in played.clips]
+    assert [clip.times.tolist() for clip in back.clips] == [clip.times.tolist() for clip in played.clips]
+    assert [clip.region for clip in back.clips] == [clip.region for clip in played.clips]
+    assert back.windows == played.windows
+    assert (back.zooms, back.frames, back.answer, back.rounds_left) == (2, played.frames, "B. blue — naïve", 0)
+    assert all(clip.pixels is None for clip in back.clips)
+    assert all(message.images == [] for message in back.messages)
+
+
+def test_zooms_that_json_has_no_number_for_come_back(played: EpisodeRecord) -> None:
+    turn = EpisodeRecord.from_line(played.to_line()).turns[1]
+    assert turn.refusal is Refusal.NOT_FINITE
+    assert isinstance(turn.action, Zoom)
+    assert math.isnan(turn.action.start)
+    assert turn.action.end == math.inf
+    assert turn.action.fps == -math.inf
+    assert turn.action.region is not None
+    assert math.isnan(turn.action.region.left)
+    assert "NaN" not in played.to_line()
+    assert "Infinity" not in played.to_line()
+
+
+def test_an_infinite_rate_of_the_overview_comes_back(make_task: MakeTask, budget: Budget) -> None:
+    record = Episode(make_task(), replace(budget, overview_fps=math.inf)).record
+    back = EpisodeRecord.from_line(record.to_line())
+    assert back.budget == record.budget
+    assert back.overview.times.tolist() == record.overview.times.tolist()
+    assert (back.end, back.grade, back.rewards, back.rounds_left) == (None, None, None, 3)
+
+
+@pytest.mark.parametrize("evidence", [None, (), (Interval(1.0, 2.0), Interval(3.5, 4.0))])
+def test_no_evidence_and_unknown_evidence_stay_apart(
+    make_task: MakeTask, budget: Budget, evidence: tuple[Interval, ...] | None
+) -> None:
+    record = Episode(make_task(evidence=evidence), budget).record
+    assert EpisodeRecord.from_line(record.to_line()).task.evidence == evidence
+
+
+def test_the_record_as_it_stood(played: EpisodeRecord) -> None:
+    for count in range(len(played.turns)):
+        part = played.upto(count)
+        assert part.turns == played.turns[:count]
+        assert (part.end, part.grade, part.answer, part.rewards) == (None, None, None, None)
+        assert part.rounds_left == played.budget.max_rounds - count
+        assert part.task is played.task
+    assert played.upto(len(played.turns)) is played
+    assert [len(played.upto(count).windows) for count in range(6)] == [0, 1, 1, 2, 2, 2]
+    assert [played.upto(count).frames for count in range(4)] == [5, 9, 9, 13]
+    # Growing the part leaves the whole alone.
+    played.upto(2).turns.append(played.turns[0])
+    assert len(played.turns) == 5
+
+
+@pytest.mark.parametrize("count", [-1, 6])
+def test_a_record_has_no_more_turns_than_it_has(played: EpisodeRecord, count: int) -> None:
+    with pytest.raises(InvalidSetting, match=f"a record of 5 turns has no first {count}"):
+        played.upto(count)
+
+
+def test_what_json_cannot_hold_is_named(make_task: MakeTask, budget: Budget) -> None:
+    record = Episode(make_task(), budget).record
+    record.info["policy"] = object()
+    with pytest.raises(RecordError, match=r"the record of task 'ramp/1' cannot be written as JSON: .*object"):
+        record.to_line()
+    record.info["policy"] = math.nan
+    with pytest.raises(RecordError, match="cannot be written as JSON"):
+        record.to_line()
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        ('{"version": 1, "task": {"id": "to', "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("9" * 5000, "not JSON"),
+        ("null", "not an episode record of version 1 (found 'NoneType')"),
+        ("[]", "not an episode record of version 1 (found 'list')"),
+        ("{}", "not an episode record of version 1 (found None)"),
+        ('{"version": 2}', "not an episode record of version 1 (found 2)"),
+        ('{"version": 1}', "broken episode record: KeyError: 'grade'"),
+        ('{"id": "x", "question": "?"}', "not an episode record"),
+    ],
+)
+def test_torn_and_foreign_lines_are_named_with_their_place(line: str, says: str) -> None:
+    with pytest.raises(RecordError) as raised:
+        EpisodeRecord.from_line(line, "runs/a.jsonl:17")
+    assert str(raised.value).startswith("runs/a.jsonl:17: ")
+    assert says in str(raised.value)
+
+
+def test_every_torn_line_is_refused(played: EpisodeRecord) -> None:
+    line = played.to_line()
+    for cut in range(0, len(line), 97):
+        with pytest.raises(RecordError, match=r"^here: not JSON"):
+            EpisodeRecord.from_line(line[:cut], "here")
+
+
+def test_a_missing_key_is_named(played: EpisodeRecord) -> None:
+    data = played.to_json()
+    for key in set(data) - {"version"}:
+        torn = {name: value for name, value in data.items() if name != key}
+        with pytest.raises(RecordError, match=f"broken episode record: KeyError: '{key}'"):
+            EpisodeRecord.from_json(torn)
+
+
+def test_an_unknown_code_is_named(played: EpisodeRecord) -> None:
+    for path, says in (
+        (("end",), "'lost' is not a valid End"),
+        (("turns", 0, "outcome"), "'lost' is not a valid Outcome"),
+        (("turns", 1, "refusal"), "'lost' is not a valid Refusal"),
+        (("grade", "status"), "'lost' is not a valid GradeStatus"),
+        (("budget", "clip_frames"), "'lost' stands where a number should"),
+        (("budget", "spatial"), "'lost' stands where a number should"),
+        (("turns", 0, "action", "region", 0), "'lost' stands where a number should"),
+        (("turns", 0, "clip", "requested", 0), "ValueError"),
+    ):
+        data: Any = json.loads(played.to_line())
+        spot = data
+        for step in path[:-1]:
+            spot = spot[step]
+        spot[path[-1]] = "lost"
+        with pytest.raises(RecordError, match=says):
+            EpisodeRecord.from_json(data)
+
+
+def test_codes_are_a_closed_set() -> None:
+    # Codes are in files and tables: a new name is a change of the format.
+    assert [str(code) for code in Refusal] == [
+        "not_finite",
+        "reversed",
+        "outside",
+        "fps_out_of_range",
+        "too_many_frames",
+        "region_not_allowed",
+        "region_invalid",
+        "last_round",
+        "malformed",
+    ]
+    assert [str(code) for code in End] == ["answered", "out_of_rounds", "video_error"]
+    assert [str(code) for code in Outcome] == ["executed", "refused", "answered", "failed"]
+    assert [str(code) for code in GradeStatus] == ["correct", "wrong", "unreadable", "missing", "unscored"]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Paths of everything within a JSON value."""
+    found = [path] if path else []
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            found += places(inner, (*path, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value[:3]):
+            found += places(inner, (*path, index))
+    return found
+
+
+JUNK: st.SearchStrategy[Any] = st.sampled_from(
+    [None, True, -1, 0, 1.5, math.inf, -math.inf, math.nan, 10**400, "", "x", "nan", [], {}, [1], {"a": 1}, [[]]]
+)
+
+
+@given(st.data())
+def test_junk_in_any_place_is_a_record_error_or_a_record(played: EpisodeRecord, data: st.DataObject) -> None:
+    record: Any = copy.deepcopy(played.to_json())
+    path = data.draw(st.sampled_from(places(record)))
+    spot = record
+    for step in path[:-1]:
+        spot = spot[step]
+    if data.draw(st.booleans()):
+        spot[path[-1]] = data.draw(JUNK)
+    else:
+        del spot[path[-1]]
+    try:
+        back = EpisodeRecord.from_json(record)
+    except RecordError:
+        return
+    assert isinstance(back, EpisodeRecord)
