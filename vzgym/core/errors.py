@@ -33,13 +33,21 @@ class UnknownName(VzgymError, LookupError):
     """A name that no registry entry, plug-in or file answers to.
 
     Args:
-        kind: What was looked up, in the singular ("task suite", "reward module").
+        kind: What was looked up, in the singular ("task suite", "reward module"); or an `UnknownName` to make again.
         name: The name that was asked for.
         valid: The names that would have been right.
         hint: One more sentence for the reader, if there is something to add.
     """
 
-    def __init__(self, kind: str, name: str, valid: Iterable[str], hint: str = "") -> None:
+    kind: str
+    name: str
+    valid: tuple[str, ...]
+    hint: str
+
+    def __init__(self, kind: str | UnknownName, name: str = "", valid: Iterable[str] = (), hint: str = "") -> None:
+        if isinstance(kind, UnknownName):
+            # gymnasium's AsyncVectorEnv raises an error of a worker anew, as `type(error)(error)`.
+            name, valid, hint, kind = kind.name, kind.valid, kind.hint, kind.kind
         self.kind = kind
         self.name = name
         self.valid = tuple(sorted(valid))
@@ -68,20 +76,28 @@ class VideoError(VzgymError):
     """A video that cannot be opened or decoded.
 
     Args:
-        reason: What is wrong, in words.
+        reason: What is wrong, in words; or a `VideoError` to make again.
         path: The file (or the uri of a video that is not a file).
         time: Where in the video, in seconds, if the fault has a place.
         backend: Which decoder met the fault.
     """
 
+    reason: str
+    path: str
+    time: float | None
+    backend: str | None
+
     def __init__(
         self,
-        reason: str,
+        reason: str | VideoError,
         *,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] = "",
         time: float | None = None,
         backend: str | None = None,
     ) -> None:
+        if isinstance(reason, VideoError):
+            # gymnasium's AsyncVectorEnv raises an error of a worker anew, as `type(error)(error)`.
+            path, time, backend, reason = reason.path, reason.time, reason.backend, reason.reason
         self.reason = reason
         self.path = os.fspath(path)
         self.time = time

@@ -46,7 +46,9 @@ class ActionModule(Protocol):
     """
 
     @property
-    def wording(self) -> Wording: ...
+    def wording(self) -> Wording:
+        """See the class."""
+        ...
 
     def space(self, budget: Budget) -> Space[Any]:
         """The action space under a budget. Called once."""
@@ -90,15 +92,17 @@ class DefaultAction:
 
     def decode(self, value: Any, episode: Episode) -> Move:
         """See the class."""
-        if isinstance(value, (Zoom, Answer)):
-            return Move(value)
-        if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], (int, np.integer)):
-            kind, content = value
-            if kind == 1 and isinstance(content, str):
-                return Move(Answer(content))
-            if kind == 0 and isinstance(content, (np.ndarray, list, tuple)) and np.shape(content) == (3,):
-                start, end, fps = (float(number) for number in content)
-                return Move(Zoom(start, end, fps))
+        # The episode checks that numbers are numbers and text is text.
+        match value:
+            case Zoom() | Answer():
+                return Move(value)
+            case (int() | np.integer() as kind, str() as text) if kind == 1:
+                return Move(Answer(text))
+            case (int() | np.integer() as kind, content) if kind == 0:
+                numbers = content.tolist() if isinstance(content, np.ndarray) else content
+                if isinstance(numbers, (list, tuple)) and len(numbers) == 3:
+                    start, end, fps = numbers
+                    return Move(Zoom(start, end, fps))
         raise ActionTypeError(
             f"not an action: {value!r}; give (0, [start, end, fps]), (1, 'answer'), Zoom(start, end, fps) or "
             "Answer('answer')"
@@ -144,16 +148,20 @@ class DiscreteAction:
     episode would accept: a window whose frames exceed `clip_frames`, a zoom in the last round and an option that the
     question does not have are masked.
 
+    The default grid suits every registered id: its windows fit into a clip at both rates, and the higher rate is the
+    one that the count tasks need. Longer videos want more windows, or lower rates.
+
     Args:
         windows: Number of equal parts, >= 1.
         fps: Frame rates to choose from.
         max_options: Most options of a question, 1 to 26.
 
     Raises:
-        InvalidSetting: If a value is out of range.
+        InvalidSetting: If a value is out of range; from `decode` and `mask`, if the question has no options, or more
+            than `max_options`: its answer could not be said.
     """
 
-    def __init__(self, windows: int = 16, fps: Sequence[float] = (1.0, 4.0), max_options: int = 8) -> None:
+    def __init__(self, windows: int = 64, fps: Sequence[float] = (1.0, 5.0), max_options: int = 8) -> None:
         if windows < 1 or not fps or min(fps) <= 0 or not 1 <= max_options <= 26:
             raise InvalidSetting(
                 "DiscreteAction needs windows >= 1, at least one fps > 0 and max_options from 1 to 26, got "
@@ -175,6 +183,7 @@ class DiscreteAction:
 
     def decode(self, value: Any, episode: Episode) -> Move:
         """See the class."""
+        self._check(episode)
         count = self.num_zooms + self.max_options
         if not isinstance(value, (int, np.integer)) or not 0 <= value < count:
             raise ActionTypeError(f"the discrete action is a whole number from 0 to {count - 1}, got {value!r}")
@@ -184,6 +193,7 @@ class DiscreteAction:
 
     def mask(self, episode: Episode) -> NDArray[np.bool_]:
         """bool, shape `(windows * len(fps) + max_options,)`: which values the episode would accept now."""
+        self._check(episode)
         duration, budget = episode.record.task.duration, episode.budget
         zooms = [
             episode.zooms_left > 0 and judge(self._zoom(value, duration), duration, budget) is None
@@ -191,6 +201,14 @@ class DiscreteAction:
         ]
         options = [place < len(episode.task.options) for place in range(self.max_options)]
         return np.array(zooms + options, dtype=np.bool_)
+
+    def _check(self, episode: Episode) -> None:
+        count = len(episode.task.options)
+        if not 0 < count <= self.max_options:
+            raise InvalidSetting(
+                f"the discrete action answers questions of 1 to {self.max_options} options (max_options), but task "
+                f"{episode.task.id!r} has {count or 'none'}"
+            )
 
     def _zoom(self, value: int, duration: float) -> Zoom:
         window, rate = divmod(value, len(self.fps))

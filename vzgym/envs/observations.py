@@ -85,10 +85,10 @@ class _FrameObservation(ABC):
     """What the modules with frames share: a fixed number of places, filled from the front."""
 
     def __init__(self, frame_size: tuple[int, int] = (64, 64), max_dialogue: int = 8192) -> None:
-        height, width = (int(side) for side in frame_size)
-        if height < 1 or width < 1:
-            raise InvalidSetting(f"frame_size must be (height, width), each >= 1, got {tuple(frame_size)}")
-        self.frame_size = (height, width)
+        sides = tuple(frame_size) if isinstance(frame_size, Sequence) else ()
+        if len(sides) != 2 or not all(isinstance(side, (int, np.integer)) and side >= 1 for side in sides):
+            raise InvalidSetting(f"frame_size must be (height, width) in pixels, two integers >= 1, got {frame_size!r}")
+        self.frame_size = (int(sides[0]), int(sides[1]))
         self.max_dialogue = max_dialogue
 
     @abstractmethod
@@ -113,13 +113,14 @@ class _FrameObservation(ABC):
     def observe(self, episode: Episode) -> dict[str, Any]:
         """See the class."""
         capacity = max(1, self.capacity(episode.budget))
-        frames = np.zeros((capacity, *self.frame_size, 3), dtype=np.uint8)
+        frames = np.empty((capacity, *self.frame_size, 3), dtype=np.uint8)
         times = np.full(capacity, -1.0, dtype=np.float64)
         filled = 0
         for clip in self.clips(episode):
             frames[filled : filled + len(clip)] = clip.thumbnails(self.frame_size)
             times[filled : filled + len(clip)] = clip.times
             filled += len(clip)
+        frames[filled:] = 0
         return {
             "frames": frames,
             "frame_times": times,

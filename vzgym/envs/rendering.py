@@ -1,18 +1,20 @@
-"""Draws an episode: the timeline with what was looked at, the newest frames, the dialogue, the rewards."""
+"""Draws an episode: where the agent looked, what it saw there, what it said, and what that was worth."""
 
 from __future__ import annotations
 
-import textwrap
+import math
 from functools import lru_cache
+from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from vzgym.core.interval import Interval
 from vzgym.episode.clip import Clip
-from vzgym.episode.dialogue import seconds
-from vzgym.episode.record import End, EpisodeRecord, Outcome, Turn
+from vzgym.episode.dialogue import ImageBlock, seconds
+from vzgym.episode.record import EpisodeRecord, Outcome, Turn
 from vzgym.tasks.task import option_letter
 
 __all__ = ["CANVAS", "draw_episode"]
@@ -20,27 +22,30 @@ __all__ = ["CANVAS", "draw_episode"]
 CANVAS = (720, 1280)
 """Height and width of the picture in pixels; even, since video encoders want it so."""
 
-_INK, _PAPER, _PANEL, _FAINT = (226, 230, 238), (17, 20, 28), (28, 33, 44), (126, 136, 154)
-_OVERVIEW, _EVIDENCE, _GOOD, _BAD = (110, 128, 160), (64, 196, 120), (88, 208, 132), (238, 98, 98)
-_ZOOMS = ((255, 176, 59), (88, 176, 255), (214, 122, 255), (255, 122, 160), (110, 222, 214))
-_MARGIN = 24
+_Color: TypeAlias = tuple[int, int, int]
+_Box: TypeAlias = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
 
-
-@lru_cache(maxsize=8)
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
-
-
-def _zoom_colour(number: int) -> tuple[int, int, int]:
-    return _ZOOMS[number % len(_ZOOMS)]
+_INK, _PAPER, _PANEL, _FAINT, _DIM, _LINE = (
+    (230, 233, 240),
+    (17, 20, 28),
+    (27, 32, 43),
+    (138, 148, 166),
+    (84, 93, 112),
+    (48, 55, 70),
+)
+_GOOD, _BAD = (88, 208, 132), (244, 108, 108)
+_ZOOMS = ((255, 176, 59), (88, 176, 255), (214, 122, 255), (110, 222, 214))
+_MARGIN, _STRIP, _BELOW, _SPLIT = 24, (150, 214), 276, 884
+_ROWS = len(_ZOOMS)  # zooms that have a row; the newest are shown
 
 
 def draw_episode(record: EpisodeRecord, *, evidence: bool = True) -> NDArray[np.uint8]:
     """Draw an episode as it stands.
 
-    Top: the question, its options, the outcome. Then the timeline: a tick for each overview frame, a coloured bar for
-    each executed zoom, the evidence in green if it is known. Then the overview and each zoom's frames, and the end of
-    the dialogue with the rewards.
+    Top: the question, its options, how it stands. Then the video as time: the overview's frames side by side, each
+    where it lies, a coloured bar above for each executed zoom, a green one below for the evidence, if it is known.
+    Left: the frames of each zoom (the newest four). Right: the turns, with replies and rewards.
 
     Args:
         record: A record with pixels (a live one, or one that was replayed).
@@ -56,128 +61,234 @@ def draw_episode(record: EpisodeRecord, *, evidence: bool = True) -> NDArray[np.
     image = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(image)
     _header(draw, record, width, evidence)
-    _timeline(draw, record, (_MARGIN, 128, width - _MARGIN, 206), evidence)
-    below = 236
-    rows = record.clips
-    shown = rows if len(rows) <= 4 else [rows[0], *rows[-3:]]
-    row_height = 84
-    for clip in shown:
-        number = rows.index(clip) - 1
-        _film(image, draw, clip, number, (_MARGIN, below, width - _MARGIN, below + row_height))
-        below += row_height + 12
-    _dialogue(draw, record, (_MARGIN, below + 6, width - _MARGIN, height - 12))
-    return np.asarray(image)
+    _timeline(image, draw, record, width, evidence)
+    clips = [clip for clip in record.clips if clip.window is not None]
+    rows = min(_ROWS, record.budget.max_zooms)
+    first = max(0, len(clips) - rows)
+    for row in range(rows):
+        tall = (height - 12 - _BELOW) / rows
+        box = (_MARGIN, _BELOW + row * tall, _SPLIT - _MARGIN, _BELOW + (row + 1) * tall - 10)
+        number = first + row
+        if number < len(clips):
+            _film(image, draw, clips[number], number, box)
+        else:
+            text = f"zoom {number + 1}: not used" + ("" if record.end else " yet")
+            draw.rounded_rectangle(box, 6, outline=_LINE)
+            draw.text(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), text, fill=_DIM, font=_font(15), anchor="mm")
+    _turns(draw, record, (_SPLIT, _BELOW, width - _MARGIN, height - 22))
+    return np.array(image)
+
+
+# Text ----------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=16)
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _fit(text: str, size: int, width: float) -> str:
+    """`text` on one line, cut with "..." where it would be wider than `width`."""
+    text = " ".join(text.split())
+    if _font(size).getlength(text) <= width:
+        return text
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        wide = _font(size).getlength(text[:middle] + "...") > width
+        low, high = (low, middle - 1) if wide else (middle, high)
+    return text[:low].rstrip() + "..."
+
+
+def _wrap(text: str, size: int, width: float, most: int) -> list[str]:
+    """`text` broken into lines; with more than `most`, the middle is left out (an action stands at the end)."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".lstrip()
+        if lines[-1] and _font(size).getlength(longer) > width:
+            lines.append(_fit(word, size, width))
+        else:
+            lines[-1] = _fit(longer, size, width)
+    if len(lines) > most:
+        tail = lines[len(lines) - most + 1 :]
+        lines = [_fit(f"{lines[0]} ...", size, width), *tail] if tail else [_fit(text, size, width)]
+    return lines
+
+
+# Header --------------------------------------------------------------------------------------------------------
 
 
 def _header(draw: ImageDraw.ImageDraw, record: EpisodeRecord, width: int, reveal: bool) -> None:
-    task = record.task
-    question = textwrap.shorten(task.question, 96, placeholder=" ...")
-    draw.text((_MARGIN, 16), question, fill=_INK, font=_font(26))
+    task, budget = record.task, record.budget
+    state, color = _state(record)
+    left = width - _MARGIN - _font(18).getlength(state) - 28
+    draw.rounded_rectangle((left, 14, width - _MARGIN, 46), 16, outline=color, width=2)
+    draw.text((left + 14, 30), state, fill=color, font=_font(18), anchor="lm")
+    room = left - 2 * _MARGIN
+    if _font(25).getlength(task.question) <= room:
+        draw.text((_MARGIN, 16), task.question, fill=_INK, font=_font(25))
+    else:
+        draw.text((_MARGIN, 11), "\n".join(_wrap(task.question, 18, room, 2)), fill=_INK, font=_font(18))
+    _options(draw, record, width - 2 * _MARGIN, reveal)
+    facts = [
+        task.category,
+        f"{seconds(task.duration)} s of video",
+        f"overview of {len(record.overview)} frames",
+        f"{record.zooms} of {budget.max_zooms} zooms",
+        f"{record.frames} of {budget.max_frames} frames",
+    ]
+    if reveal and not task.evidence:
+        facts.append("evidence unknown" if task.evidence is None else "no evidence to find: the overview suffices")
+    draw.text((_MARGIN, 96), "   |   ".join(fact for fact in facts if fact), fill=_FAINT, font=_font(15))
+
+
+def _options(draw: ImageDraw.ImageDraw, record: EpisodeRecord, width: float, reveal: bool) -> None:
+    """The options in one line; in two lines of columns, cut to fit, where they need more."""
+    labels = [f"{option_letter(place)}. {option}" for place, option in enumerate(record.task.options)]
+    crowded = sum(_font(18).getlength(label) + 32 for label in labels) > width
+    columns = math.ceil(len(labels) / 2)
     x = float(_MARGIN)
-    for place, option in enumerate(task.options):
-        label = f"{option_letter(place)}. {textwrap.shorten(option, 40, placeholder=' ...')}"
-        colour = _GOOD if reveal and option == task.answer else _FAINT
-        draw.text((x, 58), label, fill=colour, font=_font(20))
-        x += draw.textlength(label, font=_font(20)) + 36
-    state, colour = _state(record)
-    draw.text((width - _MARGIN - draw.textlength(state, font=_font(20)), 58), state, fill=colour, font=_font(20))
-    counts = (
-        f"{task.category or 'task'}   {seconds(task.duration)} s   frames {record.frames}/{record.budget.max_frames}"
-        f"   zooms {record.zooms}/{record.budget.max_zooms}"
-    )
-    draw.text((_MARGIN, 92), counts, fill=_FAINT, font=_font(17))
+    for place, (option, label) in enumerate(zip(record.task.options, labels, strict=True)):
+        color = _GOOD if reveal and option == record.task.answer else _FAINT
+        if crowded:
+            at = (_MARGIN + place % columns * width / columns, 57 + 19 * (place // columns))
+            draw.text(at, _fit(label, 15, width / columns - 16), fill=color, font=_font(15))
+        else:
+            draw.text((x, 62), label, fill=color, font=_font(18))
+            x += _font(18).getlength(label) + 32
 
 
-def _state(record: EpisodeRecord) -> tuple[str, tuple[int, int, int]]:
+def _state(record: EpisodeRecord) -> tuple[str, _Color]:
     if record.end is None:
         return f"round {len(record.turns) + 1} of {record.budget.max_rounds}", _INK
-    status = record.grade.status if record.grade else ""
-    if record.end is End.ANSWERED:
-        good = record.grade is not None and record.grade.is_correct
-        return f"answered {textwrap.shorten(record.answer or '', 30)!r}: {status}", _GOOD if good else _BAD
-    return f"{record.end.replace('_', ' ')}: {status}", _BAD
+    totals = [entry["total"] for entry in record.rewards or ()]
+    reward = "" if not totals or None in totals else f"   reward {sum(totals):+.2f}"
+    good = record.grade is not None and record.grade.is_correct
+    status = record.grade.status if record.grade is not None and record.answer is not None else record.end
+    return f"{status.replace('_', ' ')}{reward}", _GOOD if good else _BAD
 
 
-def _timeline(draw: ImageDraw.ImageDraw, record: EpisodeRecord, box: tuple[int, int, int, int], reveal: bool) -> None:
-    left, top, right, bottom = box
-    duration = record.task.duration
+# Time ----------------------------------------------------------------------------------------------------------
+
+
+def _timeline(image: Image.Image, draw: ImageDraw.ImageDraw, record: EpisodeRecord, width: int, reveal: bool) -> None:
+    top, bottom = _STRIP
+    duration, long = record.task.duration, width - 2 * _MARGIN
 
     def place(time: float) -> float:
-        return left + (right - left) * time / duration
+        return _MARGIN + long * time / duration
 
-    draw.rounded_rectangle((left, top + 18, right, bottom - 22), 6, fill=_PANEL)
-    for item in record.task.evidence or () if reveal else ():
-        start, end = _visible(item, place)
-        draw.rectangle((start, top + 18, end, bottom - 22), fill=_EVIDENCE)
-        draw.polygon([(start - 5, top + 8), (end + 5, top + 8), ((start + end) / 2, top + 17)], fill=_EVIDENCE)
-    for time in record.overview.times:
-        draw.line((place(time), bottom - 32, place(time), bottom - 22), fill=_OVERVIEW, width=1)
-    for number, clip in enumerate(clip for clip in record.clips if clip.window is not None):
-        assert clip.window is not None  # for the type checker: the generator kept windows only
-        start, end = _visible(clip.window, place)
-        draw.rectangle((start, top + 22, end, bottom - 36), outline=_zoom_colour(number), width=3)
-        draw.text((start, top - 2), str(number + 1), fill=_zoom_colour(number), font=_font(15))
-    for step in range(5):
-        time = duration * step / 4
-        label = f"{time:.0f} s"
-        offset = draw.textlength(label, font=_font(15)) * step / 4
-        draw.text((place(time) - offset, bottom - 18), label, fill=_FAINT, font=_font(15))
+    def span(item: Interval) -> tuple[float, float]:
+        """Its edges on the canvas, at least four pixels apart."""
+        return place(item.start), max(place(item.end), place(item.start) + 4)
 
-
-def _visible(item: Interval, place: object) -> tuple[float, float]:
-    """An interval's edges on the canvas, at least three pixels apart."""
-    assert callable(place)
-    start, end = place(item.start), place(item.end)
-    return start, max(end, start + 3)
-
-
-def _film(
-    image: Image.Image, draw: ImageDraw.ImageDraw, clip: Clip, number: int, box: tuple[int, int, int, int]
-) -> None:
-    """A row of a clip's frames, spread evenly where there are more than fit."""
-    left, top, right, bottom = box
-    colour = _OVERVIEW if number < 0 else _zoom_colour(number)
-    title = "overview" if clip.window is None else f"zoom {number + 1}"
-    draw.text((left, top), title, fill=colour, font=_font(16))
-    if clip.window is not None:
-        span = f"{seconds(clip.window.start)}-{seconds(clip.window.end)} s"
-        draw.text((left, top + 20), span, fill=_FAINT, font=_font(13))
-        draw.text((left, top + 36), f"{clip.fps:g} fps, {len(clip)} fr.", fill=_FAINT, font=_font(13))
+    draw.rectangle((_MARGIN, top, _MARGIN + long, bottom), fill=_PANEL)
+    times = record.overview.times
+    if len(times):
+        # A frame stands for the time until the next one, as long as it is the last that was seen.
+        slots = [round(place(time)) for time in (*times.tolist(), duration)]
+        for index, (left, right) in enumerate(pairwise(slots)):
+            if right > left:
+                frame = Image.fromarray(ImageBlock(record.overview, index).pixels)
+                gap = int(right - left > 2)
+                image.paste(ImageOps.fit(frame, (right - left - gap, bottom - top)), (left, top))
     else:
-        draw.text((left, top + 20), f"{len(clip)} frames", fill=_FAINT, font=_font(13))
-    if not len(clip):
-        return
-    tall = bottom - top - 14
-    wide = max(12, round(tall * clip.size[1] / clip.size[0]))
-    start = left + 128
-    fit = max(1, (right - start) // (wide + 4))
+        draw.text((_MARGIN + 12, (top + bottom) / 2), "no overview", fill=_FAINT, font=_font(15), anchor="lm")
+    for number, window in enumerate(record.windows):
+        color, lane = _ZOOMS[number % _ROWS], top - 6 - 8 * (number % _ROWS)
+        start, end = span(window)
+        draw.rectangle((start, lane - 4, end, lane), fill=color)
+        draw.line((start, lane, start, bottom), fill=color)
+        draw.line((end, lane, end, bottom), fill=color)
+    for item in (record.task.evidence or ()) if reveal else ():
+        start, end = span(item)
+        draw.rectangle((start, bottom + 4, end, bottom + 10), fill=_GOOD)
+        beside = end + 6 + _font(13).getlength("evidence") < width - _MARGIN
+        at = (end + 6, bottom + 7) if beside else (start - 6, bottom + 7)
+        draw.text(at, "evidence", fill=_GOOD, font=_font(13), anchor="lm" if beside else "rm")
+    for step in range(5):
+        label = f"{seconds(duration)} s" if step == 4 else f"{duration * step / 4:.0f} s"
+        draw.text((place(duration * step / 4), bottom + 18), label, fill=_FAINT, font=_font(14),
+                  anchor=("la", "ma", "ma", "ma", "ra")[step])  # fmt: skip
+
+
+# Zooms and turns -----------------------------------------------------------------------------------------------
+
+
+def _film(image: Image.Image, draw: ImageDraw.ImageDraw, clip: Clip, number: int, box: _Box) -> None:
+    """A zoom's frames, spread evenly where there are more than fit."""
+    left, top, right, bottom = (round(edge) for edge in box)
+    color, title = _ZOOMS[number % _ROWS], f"zoom {number + 1}"
+    draw.rectangle((left, top, left + 4, bottom), fill=color)
+    left += 14
+    tall = bottom - top - 36
+    aspect = min(4.0, max(0.25, clip.size[1] / clip.size[0]))
+    tall = min(tall, int((right - left - 4) / aspect))
+    needed = len(clip) * (tall * aspect + 4) / (right - left)
+    if 1.0 < needed < 1.6:  # a little smaller, so that all of them fit; many more would be too small to see
+        tall = int(tall / needed) - 1
+    wide = round(tall * aspect)
+    fit = max(1, (right - left) // (wide + 4))
     picked = np.unique(np.linspace(0, len(clip) - 1, min(fit, len(clip))).round().astype(int))
+    facts = [_frames(len(clip)) + (f", {len(picked)} of them here" if len(picked) < len(clip) else "")]
+    if clip.window is not None:
+        facts.insert(0, f"{seconds(clip.window.start)} to {seconds(clip.window.end)} s at {clip.fps:g} fps")
+    draw.text((left, top), title, fill=color, font=_font(15))
+    after = left + _font(15).getlength(title) + 12
+    draw.text((after, top + 1), ": ".join(facts), fill=_FAINT, font=_font(14))
     frames = clip.thumbnails((tall, wide))
+    labels = [f"{time:.2f}" for time in clip.times[picked]]
+    each = math.ceil((max(_font(12).getlength(label) for label in labels) + 6) / (wide + 4))
     for slot, index in enumerate(picked):
-        x = start + slot * (wide + 4)
-        image.paste(Image.fromarray(frames[index]), (x, top))
-        draw.text((x, bottom - 13), f"{clip.times[index]:.2f}", fill=_FAINT, font=_font(11))
-    draw.line((start, bottom, start + len(picked) * (wide + 4) - 4, bottom), fill=colour, width=2)
+        x = left + slot * (wide + 4)
+        image.paste(Image.fromarray(frames[index]), (x, top + 21))
+        if slot % each == 0:
+            draw.text((x, top + 21 + tall + 14), labels[slot], fill=_FAINT, font=_font(12), anchor="lb")
 
 
-def _dialogue(draw: ImageDraw.ImageDraw, record: EpisodeRecord, box: tuple[int, int, int, int]) -> None:
-    left, top, _, bottom = box
-    if bottom - top < 24:
-        return
-    lines: list[tuple[str, tuple[int, int, int]]] = []
-    for number, turn in enumerate(record.turns):
-        reward = ""
-        if record.rewards and number < len(record.rewards):
-            total = record.rewards[number]["total"]
-            reward = "   reward unscored" if total is None else f"   reward {total:+.2f}"
-        said = textwrap.shorten(turn.text.strip() or "(nothing readable)", 90, placeholder=" ...")
-        lines.append((f"{number + 1}  {said}   {_result(turn)}{reward}", _BAD if turn.refusal else _INK))
-    fit = max(1, (bottom - top) // 22)
-    for row, (line, colour) in enumerate(lines[-fit:]):
-        draw.text((left, top + row * 22), textwrap.shorten(line, 150, placeholder=" ..."), fill=colour, font=_font(16))
+def _turns(draw: ImageDraw.ImageDraw, record: EpisodeRecord, box: _Box) -> None:
+    """What was said and what came of it, newest last; the oldest turns go where there is no room."""
+    left, top, right, bottom = box
+    draw.rounded_rectangle((left, top, right, bottom), 8, fill=_PANEL)
+    left, top, right = left + 14, top + 12, right - 14
+    blocks = [_turn(record, number, right - left - 30) for number in range(len(record.turns))]
+    heights = [20 * len(said) + 18 * len(result) + 12 for said, result, _ in blocks]
+    start = next(place for place in range(len(blocks) + 1) if sum(heights[place:]) <= bottom - top)
+    if not blocks:
+        draw.text(((left + right) / 2, (top + bottom) / 2), "no turn yet", fill=_FAINT, font=_font(15), anchor="mm")
+    y = top
+    for number, (said, result, color) in list(enumerate(blocks))[start:]:
+        draw.text((left, y), f"{number + 1}", fill=color, font=_font(16))
+        for row, line in enumerate(said):
+            draw.text((left + 26, y + 20 * row), line, fill=_INK, font=_font(15))
+        for row, line in enumerate(result):
+            draw.text((left + 26, y + 20 * len(said) + 18 * row), line, fill=color, font=_font(14))
+        y += heights[number]
 
 
-def _result(turn: Turn) -> str:
-    if turn.outcome is Outcome.EXECUTED and turn.clip is not None:
-        return f"-> {len(turn.clip)} frames"
-    return f"-> {turn.refusal or turn.outcome}"
+def _turn(record: EpisodeRecord, number: int, width: float) -> tuple[list[str], list[str], _Color]:
+    """A turn in lines: what was said, what came of it, and the colour of that."""
+    turn: Turn = record.turns[number]
+    said = _wrap(turn.text or "(nothing)", 15, width, 3)
+    match turn.outcome:
+        case Outcome.EXECUTED:
+            result, color = f"{_frames(len(turn.clip or ()))} shown", _zoom_color(record, number)
+        case Outcome.ANSWERED:
+            good = record.grade is not None and record.grade.is_correct
+            result, color = record.grade.status if record.grade else "", _GOOD if good else _BAD
+        case _:
+            result, color = f"{turn.outcome}: {turn.detail.rstrip('.')}", _BAD
+    reward = ""
+    if record.rewards and number < len(record.rewards):
+        total = record.rewards[number]["total"]
+        reward = ", unscored" if total is None else f", reward {total:+.2f}" if total else ""
+    return said, _wrap(result + reward, 14, width, 3), color
+
+
+def _frames(count: int) -> str:
+    return "1 frame" if count == 1 else f"{count} frames"
+
+
+def _zoom_color(record: EpisodeRecord, number: int) -> _Color:
+    executed = sum(turn.clip is not None for turn in record.turns[:number])
+    return _ZOOMS[executed % _ROWS]

@@ -7,7 +7,7 @@ gymnasium's own `Text` has a fixed character set (none of its defaults has both 
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -45,10 +45,11 @@ class UnicodeText(Space[str]):
     """
 
     def __init__(self, max_length: int, seed: int | np.random.Generator | None = None) -> None:
-        if not isinstance(max_length, int) or max_length < 1:
+        if not isinstance(max_length, int) or isinstance(max_length, bool) or max_length < 1:
             raise InvalidSetting(f"UnicodeText.max_length must be an integer >= 1, got {max_length!r}")
         self.max_length = max_length
-        super().__init__(shape=None, dtype=None, seed=seed)
+        # What it flattens to: `OneOf` and `FlattenObservation` go by a space's dtype.
+        super().__init__(shape=None, dtype=np.int32, seed=seed)
 
     @property
     def is_np_flattenable(self) -> bool:
@@ -70,7 +71,7 @@ class UnicodeText(Space[str]):
         """Whether `x` is a string that is short enough."""
         return isinstance(x, str) and len(x) <= self.max_length
 
-    def to_jsonable(self, sample_n: Sequence[str]) -> list[Any]:
+    def to_jsonable(self, sample_n: Iterable[str]) -> list[Any]:
         """Strings are JSON already."""
         return list(sample_n)
 
@@ -101,7 +102,8 @@ class _LiveTexts(Sequence[str]):
     """The texts of all workers, read from shared memory whenever they are looked at.
 
     `AsyncVectorEnv` reads shared memory once, when it is made, and afterwards copies what it got: right for arrays,
-    which are views of that memory. This is a view too, and its copy is a plain tuple of what stands there now.
+    which are views of that memory. This is a view too, and its copy is a plain tuple of what stands there now. With
+    `copy=False` users get the view itself: like the arrays beside it, it changes with the next step.
     """
 
     def __init__(self, codes: NDArray[np.int32]) -> None:
@@ -122,6 +124,11 @@ class _LiveTexts(Sequence[str]):
 
     def __iter__(self) -> Iterator[str]:
         return (self[index] for index in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        return tuple(self) == (tuple(other) if isinstance(other, _LiveTexts) else other)
+
+    __hash__ = None  # type: ignore[assignment]  # what changes cannot be a key
 
     def __deepcopy__(self, memo: dict[int, Any]) -> tuple[str, ...]:
         return tuple(self)
@@ -155,7 +162,7 @@ def _create_empty_array(space: UnicodeText, n: int = 1, fn: Callable[..., Any] =
 
 
 @batch_differing_spaces.register(UnicodeText)
-def _batch_differing_spaces(spaces: Sequence[UnicodeText]) -> Tuple:
+def _batch_differing_spaces(spaces: Sequence[UnicodeText]) -> Tuple[Any]:  # type: ignore[misc]
     return Tuple([UnicodeText(space.max_length) for space in spaces])
 
 
@@ -170,14 +177,14 @@ def _flatten_space(space: UnicodeText) -> Box:
 
 
 @flatten.register(UnicodeText)
-def _flatten(space: UnicodeText, x: str) -> NDArray[np.int32]:
+def _flatten(space: UnicodeText, x: str) -> NDArray[np.int32]:  # type: ignore[misc]
     codes = np.full(space.max_length, _PAD, dtype=np.int32)
     codes[: len(x)] = _encode(x)
     return codes
 
 
 @unflatten.register(UnicodeText)
-def _unflatten(space: UnicodeText, x: NDArray[np.int32]) -> str:
+def _unflatten(space: UnicodeText, x: NDArray[np.int32]) -> str:  # type: ignore[misc]
     return _decode(x[x != _PAD])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vzgym.core.budget import Budget
-from vzgym.core.errors import EpisodeEnded, InvalidSetting
+from vzgym.core.errors import EpisodeEnded, InvalidSetting, TaskError, UnknownName
 from vzgym.envs.actions import ACTIONS, ActionModule
 from vzgym.envs.observations import OBSERVATIONS, ObservationModule
 from vzgym.envs.rendering import draw_episode
@@ -19,13 +19,17 @@ from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord
 from vzgym.protocols.chat import as_chat
 from vzgym.rewards.mix import RewardSpec, make_reward
-from vzgym.tasks import TaskSet, get_task, load_tasks
+from vzgym.tasks import TaskList, TaskSet, get_task, load_tasks
 from vzgym.tasks.task import VideoTask
 
 __all__ = ["ModuleSpec", "ResetNeeded", "VideoZoomEnv"]
 
 ModuleSpec: TypeAlias = "str | Mapping[str, Any]"
 """A module by name, by `"module:Class"`, or as `{"name": ..., **options}`."""
+
+
+# Ids that an error lists: a file may hold thousands of tasks.
+_IDS_SHOWN = 20
 
 
 class ResetNeeded(EpisodeEnded, gymnasium.error.ResetNeeded):
@@ -151,7 +155,9 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
             budget = self.tasks.budget
         self.budget = budget if isinstance(budget, Budget) else Budget.from_mapping(budget)
         self.observation: ObservationModule = OBSERVATIONS.make(observation)
+        _check_module(self.observation, ObservationModule, "observation")
         self.action: ActionModule = ACTIONS.make(action)
+        _check_module(self.action, ActionModule, "action")
         self.reward = make_reward(reward)
         self.render_mode = render_mode
         self.with_messages = messages
@@ -188,10 +194,12 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
 
         Raises:
             VideoError: If the task's video cannot be opened, or its overview not be decoded.
-            InvalidSetting: If `options` has another key.
+            InvalidSetting: If `options` has another key, or no task has that index.
             UnknownName: If no task has that id.
+            TaskError: If the id is none, and none of `tasks` either.
         """
         super().reset(seed=seed)
+        self._episode = None  # a reset that fails leaves no episode that could be played on by mistake
         task = self._choose(options or {})
         self._episode = Episode(task, self.budget, self.action.wording)
         self.record.rewards = []
@@ -261,12 +269,36 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
                 return self.tasks[int(self.np_random.integers(len(self.tasks)))]
             case VideoTask() as task:
                 return task
+            case bool() as other:
+                raise InvalidSetting(f"options['task'] takes a VideoTask, an index or an id, got {other!r}")
             case int() | np.integer() as index:
+                if not -len(self.tasks) <= index < len(self.tasks):
+                    raise InvalidSetting(
+                        f"options['task']: {self.tasks!r} has {len(self.tasks)} tasks, none at {index}"
+                    )
                 return self.tasks[int(index)]
             case str() as name:
-                return get_task(name)
+                return self._named(name)
             case other:
                 raise InvalidSetting(f"options['task'] takes a VideoTask, an index or an id, got {other!r}")
+
+    def _named(self, name: str) -> VideoTask:
+        """The task of that id: one of `tasks`, or any procedural one."""
+        listed = tuple(self.tasks) if isinstance(self.tasks, TaskList) else ()
+        for task in listed:
+            if task.id == name:
+                return task
+        # A suite that was passed as an object need not be registered.
+        prefix, _, number = name.rpartition("/")
+        if prefix == self.tasks.name and number.isdecimal() and int(number) < len(self.tasks):
+            return self.tasks[int(number)]
+        try:
+            return get_task(name)
+        except TaskError:
+            if not listed:
+                raise
+            ids = [task.id for task in listed[:_IDS_SHOWN]]
+            raise UnknownName("task", name, ids, f"{len(listed)} tasks in all; or 'suite/split/index'.") from None
 
     def _info(self) -> dict[str, Any]:
         facts = self.record.task
@@ -279,3 +311,13 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         if self.with_messages:
             info["messages"] = as_chat(self.episode.messages)
         return info
+
+
+def _check_module(module: object, protocol: type, kind: str) -> None:
+    """Raise if an object that was given as a module is none; a class instead of its object is the usual slip."""
+    if isinstance(module, type) or not isinstance(module, protocol):
+        given = f"the class {module.__name__}" if isinstance(module, type) else repr(module)
+        parts = ", ".join(sorted(name for name in vars(protocol) if not name.startswith("_")))
+        raise InvalidSetting(
+            f"{kind} takes a name, 'module:Class', a mapping with 'name', or an object with {parts}; got {given}"
+        )

@@ -1,0 +1,271 @@
+"""The action modules: every form that is taken, every form that is not, and what masks promise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Discrete, OneOf
+
+from vzgym.core.actions import Answer, Region, Zoom
+from vzgym.core.budget import Budget
+from vzgym.core.errors import ActionTypeError, InvalidSetting
+from vzgym.envs import ENV_IDS, DiscreteAction, UnicodeText, VideoZoomEnv
+from vzgym.tasks import VideoTask, load_tasks
+
+# The default module ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        (0, np.array([4.0, 5.0, 4.0])),
+        (np.int64(0), np.array([4.0, 5.0, 4.0])),
+        (np.int32(0), np.array([4.0, 5.0, 4.0], dtype=np.float32)),
+        (0, [4, 5, 4]),
+        (0, (4.0, 5.0, np.float64(4.0))),
+        [0, [4.0, 5.0, 4.0]],
+        Zoom(4.0, 5.0, 4.0),
+        Zoom(4, 5, 4),
+    ],
+)
+def test_a_zoom_in_every_form_is_the_same_zoom(env: VideoZoomEnv, action: Any) -> None:
+    env.reset()
+    observation, *_, info = env.step(action)
+    assert info["outcome"] == "executed"
+    assert observation["frame_times"][6:10].tolist() == [4.0, 4.25, 4.5, 4.75]
+    assert env.record.turns[0].action == Zoom(4.0, 5.0, 4.0)
+    assert env.record.turns[0].text == "zoom [4, 5] at 4 fps"
+
+
+@pytest.mark.parametrize("action", [(1, "B"), (np.int64(1), "B"), [1, "B"], Answer("B")])
+def test_an_answer_in_every_form_is_the_same_answer(env: VideoZoomEnv, action: Any) -> None:
+    env.reset()
+    _, reward, terminated, _, info = env.step(action)
+    assert terminated
+    assert info["correct"]
+    assert reward == 1.0
+    assert env.record.answer == "B"
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        None,
+        "B",
+        3,
+        (0, "B"),
+        (1, [1.0, 2.0, 3.0]),
+        (2, "B"),
+        (-1, "B"),
+        (0, [1.0, 2.0]),
+        (0, [1.0, 2.0, "3"]),
+        (0, [1.0, 2.0, None]),
+        (0, np.array(1.0)),
+        (0, np.zeros((3, 1))),
+        (0, [[1.0], [2.0], [3.0]]),
+        (0.0, [1.0, 2.0, 3.0]),
+        (0,),
+        (0, [1.0, 2.0, 3.0], 4),
+        Zoom("1", "2", "3"),  # type: ignore[arg-type]
+        Answer(3),  # type: ignore[arg-type]
+        {"zoom": [1, 2, 3]},
+    ],
+)
+def test_what_is_no_action_is_an_error_that_uses_up_nothing(env: VideoZoomEnv, action: Any) -> None:
+    env.reset()
+    with pytest.raises(ActionTypeError):
+        env.step(action)
+    assert env.episode.rounds_left == 4
+    assert len(env.record.messages) == 1
+    assert env.step(Answer("B"))[4]["correct"]
+
+
+def test_the_default_space(env: VideoZoomEnv) -> None:
+    space = env.action_space
+    assert isinstance(space, OneOf)
+    zoom, answer = space.spaces
+    assert isinstance(zoom, Box)
+    assert zoom.dtype == np.float64
+    assert zoom.shape == (3,)
+    assert zoom.low.tolist() == [0.0, 0.0, env.budget.min_fps]
+    assert zoom.high.tolist() == [1e6, 1e6, env.budget.max_fps]
+    assert answer == UnicodeText(1024)
+    assert (1, "à droite 日本") in space
+
+
+def test_samples_of_the_space_are_actions(env: VideoZoomEnv) -> None:
+    env.action_space.seed(3)
+    for _ in range(40):
+        env.reset()
+        assert env.step(env.action_space.sample())[4]["outcome"] in {"refused", "executed", "answered"}
+
+
+def test_a_region_needs_an_environment_with_spatial_zoom(task: VideoTask, small: Budget) -> None:
+    zoom = Zoom(4.0, 5.0, 4.0, Region(0.0, 0.0, 0.5, 0.5))
+    flat = VideoZoomEnv(task, budget=small)
+    flat.reset()
+    assert flat.step(zoom)[4]["refusal"] == "region_not_allowed"
+    spatial = VideoZoomEnv(task, budget={**small.to_dict(), "spatial": True})
+    spatial.reset()
+    assert spatial.step(zoom)[4]["outcome"] == "executed"
+
+
+# Text --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def speaking(task: VideoTask, small: Budget) -> VideoZoomEnv:
+    return VideoZoomEnv(task, action="text", budget=small)
+
+
+def test_the_papers_tags_are_read(speaking: VideoZoomEnv) -> None:
+    observation, _ = speaking.reset()
+    assert "<video_zoom>" in observation["dialogue"]
+    zoom = '<think>Vers 4 s ?</think><video_zoom>{"segment": [4.0, 5.0], "fps": 4}</video_zoom>'
+    observation, *_, info = speaking.step(zoom)
+    assert info["outcome"] == "executed"
+    assert zoom in observation["dialogue"]
+    assert "<tool_response>" in observation["dialogue"]
+    _, reward, terminated, _, info = speaking.step("<think>à droite</think><answer>B</answer>")
+    assert terminated
+    assert reward == pytest.approx(0.9 + 0.1 + 0.5)
+
+
+def test_leniently_read_text_loses_the_reward_for_form(speaking: VideoZoomEnv) -> None:
+    speaking.reset()
+    _, reward, _, _, info = speaking.step("It must be <answer>B</answer>")
+    assert info["correct"]
+    assert reward == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "no idea",
+        "<video_zoom>{}</video_zoom>",
+        '<video_zoom>{"segment": [1], "fps": 1}</video_zoom>',
+        "<answer></answer>",
+        "\ud800 <video_zoom>[1, 2]</video_zoom>",
+    ],
+)
+def test_text_without_an_action_is_a_reply(speaking: VideoZoomEnv, text: str) -> None:
+    speaking.reset()
+    observation, reward, terminated, truncated, info = speaking.step(text)
+    assert (info["outcome"], info["refusal"], reward, terminated, truncated) == (
+        "refused",
+        "malformed",
+        0.0,
+        False,
+        False,
+    )
+    assert observation["budget_left"].tolist() == [2, 8, 3]
+    assert text in observation["dialogue"]
+    assert speaking.observation_space.contains(observation)
+
+
+def test_the_text_module_takes_its_protocols_options(task: VideoTask, small: Budget) -> None:
+    action = {"name": "text", "protocol": {"name": "tags", "think": "none", "strict": True}, "max_length": 99}
+    env = VideoZoomEnv(task, action=action, budget=small)
+    assert env.action_space == UnicodeText(99)
+    env.reset()
+    assert env.step("I say <answer>B</answer>")[4]["refusal"] == "malformed"
+    assert env.step("<answer>B</answer>")[1] == pytest.approx(0.9)  # one turn was not well-formed
+
+
+@pytest.mark.parametrize("action", [3, None, ("<answer>B</answer>",), Answer("B")])
+def test_the_text_module_takes_text_only(speaking: VideoZoomEnv, action: Any) -> None:
+    speaking.reset()
+    with pytest.raises(ActionTypeError, match="string"):
+        speaking.step(action)
+
+
+# Discrete ----------------------------------------------------------------------------------------------------------
+
+GRID = {"name": "discrete", "windows": 6, "fps": [0.5, 2.0, 4.0, 9.0], "max_options": 5}
+
+
+def test_discrete_values_are_windows_then_options(task: VideoTask, small: Budget) -> None:
+    env = VideoZoomEnv(task, action=GRID, budget=small)
+    assert env.action_space == Discrete(6 * 4 + 5)
+    env.reset()
+    env.step(2 * 4 + 1)
+    assert env.record.turns[0].action == Zoom(4.0, 6.0, 2.0)
+    env.step(np.int64(6 * 4 + 1))
+    assert env.record.answer == "B"
+
+
+@pytest.mark.parametrize("rounds_gone", [0, 2, 3])
+def test_masks_say_what_a_step_then_does(task: VideoTask, small: Budget, rounds_gone: int) -> None:
+    env = VideoZoomEnv(task, action=GRID, budget=small)
+    zooms = 6 * 4
+
+    def start() -> None:
+        env.reset()
+        for _ in range(rounds_gone):
+            env.step(0)
+
+    start()
+    masks = env.action_masks()
+    assert masks.shape == (zooms + 5,)
+    assert masks.dtype == np.bool_
+    # 9 fps is beyond the budget, and two seconds at 4 fps are more than a clip.
+    assert masks[:4].tolist() == [rounds_gone < 3, rounds_gone < 3, False, False]
+    for value in range(zooms + 5):
+        start()
+        *_, info = env.step(value)
+        if value < zooms:
+            assert masks[value] == (info["outcome"] == "executed"), value
+        else:
+            assert masks[value] == (info["grade"] in {"correct", "wrong"}), value
+
+
+@pytest.mark.parametrize("id", ENV_IDS)
+def test_the_default_grid_suits_every_registered_id(id: str) -> None:
+    tasks = load_tasks(str(ENV_IDS[id]["tasks"]))
+    env = VideoZoomEnv(tasks, action="discrete", observation="dialogue")
+    families = set()
+    for index in range(3):
+        env.reset(options={"task": index})
+        task = env.episode.task
+        families.add(task.category)
+        assert env.action_masks()[: 2 * 64].all()
+        assert isinstance(env.action, DiscreteAction)
+        if task.evidence:
+            assert max(env.action.fps) >= task.metadata["needed_fps"] - 1e-9
+    assert families == {"needle", "count", "control"}
+
+
+@pytest.mark.parametrize("action", [-1, 29, 2.0, "3", None, np.array([3])])
+def test_the_discrete_module_takes_its_numbers_only(task: VideoTask, small: Budget, action: Any) -> None:
+    env = VideoZoomEnv(task, action=GRID, budget=small)
+    env.reset()
+    with pytest.raises(ActionTypeError, match="0 to 28"):
+        env.step(action)
+
+
+@pytest.mark.parametrize("options", [(), ("a", "b", "c", "d", "e", "f")])
+def test_a_question_whose_answer_could_not_be_said_is_an_error(
+    small: Budget, make_task: Callable[..., VideoTask], options: tuple[str, ...]
+) -> None:
+    task = make_task(options=options, answer="a")
+    env = VideoZoomEnv(task, action=GRID, budget=small)
+    env.reset()
+    for act in (lambda: env.step(0), env.action_masks):
+        with pytest.raises(InvalidSetting, match="max_options"):
+            act()
+
+
+def test_only_modules_with_masks_have_masks(env: VideoZoomEnv) -> None:
+    env.reset()
+    with pytest.raises(InvalidSetting, match="discrete"):
+        env.action_masks()
+
+
+@pytest.mark.parametrize("settings", [{"windows": 0}, {"fps": []}, {"fps": [0.0]}, {"max_options": 27}])
+def test_a_grid_that_cannot_be_is_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(InvalidSetting, match="windows"):
+        DiscreteAction(**settings)
