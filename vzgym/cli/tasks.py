@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.box import SIMPLE_HEAD
 from rich.progress import TaskID
-from rich.table import Table
+from rich.table import Column, Table
 
 from vzgym.cli.progress import console, errors, progress_bar
 from vzgym.tasks import SUITES, VideoTask, expert_zooms, get_task, load_tasks
@@ -148,8 +148,10 @@ def verify_suites(
 
 def _table(reports: Sequence[VerifyReport]) -> Table:
     table = Table(
-        "suite", "family", "tasks", "files", "overview", "right", "zooms", "frames", "right", "proof",
-        box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title="Is zooming needed? Each task rendered with every one of its answers",
+        Column("suite", no_wrap=True), Column("family", no_wrap=True),
+        "tasks", "files", "overview", "right", "zooms", "frames", "right", "proof",
+        box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
+        title="Is zooming needed? Each task rendered with every one of its answers",
         caption="overview: whether its decoded frames are the same for all answers; right: read from it, and from "
         "the expert's frames; zooms, frames: what the expert needs",
     )  # fmt: skip

@@ -27,13 +27,13 @@ def _square(x: Floats, y: Floats) -> Floats:
 
 
 def _diamond(x: Floats, y: Floats) -> Floats:
-    edge: Floats = (np.abs(x) + np.abs(y) - np.float32(1.12)) * np.float32(0.70710677)
+    edge: Floats = (np.abs(x) + np.abs(y) - np.float32(1.06)) * np.float32(0.70710677)
     return edge
 
 
 def _triangle(x: Floats, y: Floats) -> Floats:
-    sides: Floats = np.abs(x) * np.float32(0.8660254) - y * np.float32(0.5) - np.float32(0.56)
-    edge: Floats = np.maximum(sides, y - np.float32(0.72))
+    sides: Floats = np.abs(x) * np.float32(0.8660254) - y * np.float32(0.5) - np.float32(0.5)
+    edge: Floats = np.maximum(sides, y - np.float32(0.66))
     return edge
 
 

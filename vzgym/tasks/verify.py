@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vzgym.core.actions import Zoom
 from vzgym.core.budget import Budget, overview_times
-from vzgym.core.errors import InvalidSetting
+from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.core.interval import Interval, coverage
 from vzgym.tasks.families.base import expert_zooms
 from vzgym.tasks.placement import Placement
@@ -136,11 +136,11 @@ def verify(
         )
         report.tasks += 1
         _check_same_without_event(variants, report)
-        _check_expert(variants[0], tasks.budget, report)
-        _check_pictures(variants, [task.video for task in variants], tasks.budget, reader, report)
+        zooms = _check_expert(variants[0], tasks.budget, report)
+        _check_pictures(variants, [task.video for task in variants], tasks.budget, zooms, reader, report)
         if files is not None and (file_count is None or index < file_count):
             report.files += 1
-            _check_files(variants, files, tasks.budget, reader, report)
+            _check_files(variants, files, tasks.budget, zooms, reader, report)
         if progress is not None:
             progress(index + 1, count)
     _check_balance(tasks, reports)
@@ -174,20 +174,24 @@ def _check_same_without_event(variants: Sequence[VideoTask], report: FamilyRepor
         report.failures.append(f"{variants[0].id}: the variants do not have one answer each, in the options' order")
 
 
-def _check_expert(task: VideoTask, budget: Budget, report: FamilyReport) -> None:
-    """Zooms are valid, hold the evidence, and show all that is needed of it."""
-    zooms = expert_zooms(task, budget)
+def _check_expert(task: VideoTask, budget: Budget, report: FamilyReport) -> tuple[Zoom, ...]:
+    """Zooms are valid, hold the evidence, and show all that is needed of it. Returns them."""
+    try:
+        zooms = expert_zooms(task, budget)
+    except TaskError as error:
+        report.failures.append(str(error))
+        return ()
     report.expert_zooms += len(zooms)
     report.expert_frames += sum(zoom.num_frames for zoom in zooms)
     if not task.evidence:
         if zooms:
             report.failures.append(f"{task.id}: there is no evidence, but the expert zooms")
-        return
+        return zooms
     needed = float(task.metadata["needed_fps"])
     valid = len(zooms) <= budget.max_zooms and all(_is_valid(zoom, task, budget) for zoom in zooms)
     if not valid:
         report.failures.append(f"{task.id}: the expert's zooms {zooms} are not valid in {budget}")
-        return
+        return ()
     if coverage(task.evidence, [Interval(zoom.start, zoom.end) for zoom in zooms]) < 1 - 1e-9:
         report.failures.append(f"{task.id}: the expert's zooms {zooms} do not hold the evidence {task.evidence}")
     if any(zoom.fps < needed - 1e-9 for zoom in zooms):
@@ -197,6 +201,7 @@ def _check_expert(task: VideoTask, budget: Budget, report: FamilyReport) -> None
     here = Placement(((start, start + 1),), placement.needs, placement.fps)
     if here.hit_rate(np.concatenate([zoom.times() for zoom in zooms])) < 1.0:
         report.failures.append(f"{task.id}: frames of the expert's zooms {zooms} miss a part of the event")
+    return zooms
 
 
 def _is_valid(zoom: Zoom, task: VideoTask, budget: Budget) -> bool:
@@ -208,6 +213,7 @@ def _check_pictures(
     variants: Sequence[VideoTask],
     videos: Sequence[Video],
     budget: Budget,
+    zooms: tuple[Zoom, ...],
     reader: ReadFrames | None,
     report: FamilyReport,
 ) -> None:
@@ -229,7 +235,6 @@ def _check_pictures(
         glance = reader(overview.pixels, overview.times, task.question, task.options)
         report.glances += 1
         report.glances_right += glance == task.answer
-        zooms = expert_zooms(task, budget)
         reading = glance
         if zooms:
             shown = video.read(np.concatenate([zoom.times() for zoom in zooms]))
@@ -239,7 +244,12 @@ def _check_pictures(
 
 
 def _check_files(
-    variants: Sequence[VideoTask], folder: Path, budget: Budget, reader: ReadFrames | None, report: FamilyReport
+    variants: Sequence[VideoTask],
+    folder: Path,
+    budget: Budget,
+    zooms: tuple[Zoom, ...],
+    reader: ReadFrames | None,
+    report: FamilyReport,
 ) -> None:
     """The same with real files; their sizes must not differ either."""
     from vzgym.video.file import FileVideo
@@ -255,7 +265,7 @@ def _check_files(
     told = {(video.duration, video.fps, video.num_frames) for video in videos}
     if len(told) > 1:
         report.failures.append(f"{variants[0].id}: the files' durations, rates or lengths differ: {sorted(told)}")
-    _check_pictures(variants, videos, budget, reader, report)
+    _check_pictures(variants, videos, budget, zooms, reader, report)
     for video in videos:
         video.close()
 

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vzgym.baselines.readers import READERS, AutoReader, CountReader, FrameReader, NeedleReader, Reading
+from vzgym.baselines.readers.look import bright_colors, picture, scene_hues
+from vzgym.core import overview_times
+from vzgym.tasks import FAMILIES, VideoTask, expert_zooms, load_jsonl, load_tasks, make_family
+from vzgym.tasks.palette import EVENT_COLORS, SCENE_HUES
+from vzgym.tasks.write import write_tasks
+from vzgym.video import Frames
+from vzgym.video.synthetic import resize
+
+Reader = Callable[[VideoTask, Frames], Reading]
+READER = AutoReader()
+
+
+def letterbox(pixels: np.ndarray, side: int = 64) -> np.ndarray:
+    """As observations show them: shrunk to fit a square, with black bars."""
+    height, width = pixels.shape[1:3]
+    scale = side / max(height, width)
+    fitted = resize(pixels, (round(height * scale), round(width * scale)))
+    top, left = (side - fitted.shape[1]) // 2, (side - fitted.shape[2]) // 2
+    out = np.zeros((len(pixels), side, side, 3), dtype=np.uint8)
+    out[:, top : top + fitted.shape[1], left : left + fitted.shape[2]] = fitted
+    return out
+
+
+def native(task: VideoTask, frames: Frames) -> Reading:
+    return READER.read(frames.pixels, frames.times, task.question, task.options)
+
+
+def boxed(task: VideoTask, frames: Frames) -> Reading:
+    return READER.read(letterbox(frames.pixels), frames.times, task.question, task.options)
+
+
+def evidence_frames(task: VideoTask, overview: np.ndarray) -> Frames:
+    """The frames of the expert's zooms; those of the overview where it makes none."""
+    zooms = expert_zooms(task, load_tasks(task.source).budget)
+    return task.video.read(np.concatenate([zoom.times() for zoom in zooms]) if zooms else overview)
+
+
+@pytest.mark.parametrize("suite", ["needle", "count", "needle-tiny", "count-tiny", "control-tiny"])
+def test_readers_are_right_from_the_experts_frames(suite: str) -> None:
+    tasks = load_tasks(suite, "validation")
+    grid = overview_times(tasks[0].video.duration, tasks.budget)
+    right = {native: 0, boxed: 0}
+    for index in range(200):
+        task = tasks[index]
+        frames = evidence_frames(task, grid)
+        for reader in right:
+            reading = reader(task, frames)
+            right[reader] += reading.option == task.answer
+            assert reading.confidence > 0.5
+    assert min(right.values()) >= 0.98 * 200
+
+
+def test_the_controls_reader_is_right_from_the_papers_overview() -> None:
+    tasks = load_tasks("control", "validation")
+    grid = overview_times(189.0, tasks.budget)
+    right_native = right_boxed = 0
+    for index in range(200):
+        task = tasks[index]
+        thumbnails = task.video.read(grid, size=(36, 64))
+        right_boxed += boxed(task, thumbnails).option == task.answer
+        if index < 20:
+            right_native += native(task, task.video.read(grid)).option == task.answer
+    assert right_boxed >= 0.98 * 200
+    assert right_native == 20
+
+
+@pytest.mark.parametrize("suite", ["needle", "count", "needle-tiny", "count-tiny"])
+def test_the_overview_alone_shows_nothing(suite: str) -> None:
+    tasks = load_tasks(suite, "validation")
+    grid = overview_times(tasks[0].video.duration, tasks.budget)
+    for index in range(6):
+        task = tasks[index]
+        frames = task.video.read(grid)
+        assert native(task, frames) == Reading(None, 0.0)
+        assert boxed(task, frames) == Reading(None, 0.0)
+
+
+def test_readers_are_right_after_h264(tmp_path: Path) -> None:
+    tasks = load_tasks("tiny", "validation")
+    file = write_tasks([tasks[index] for index in range(24)], tmp_path)
+    grid = overview_times(64.0, tasks.budget)
+    for task in load_jsonl(file):
+        frames = evidence_frames(task, grid)
+        assert native(task, frames).option == task.answer
+        small = letterbox(frames.pixels, 32)
+        assert READER.read(small, frames.times, task.question, task.options).option == task.answer
+        if task.evidence:
+            assert native(task, task.video.read(grid)).option is None
+        task.video.close()
+
+
+def test_readers_are_right_on_files_of_the_papers_size(tmp_path: Path) -> None:
+    tasks = load_tasks("short", "validation")
+    file = write_tasks([tasks[index] for index in range(3)], tmp_path)
+    for task in load_jsonl(file):
+        frames = evidence_frames(task, overview_times(task.video.duration, tasks.budget))
+        assert native(task, frames).option == boxed(task, frames).option == task.answer
+        task.video.close()
+
+
+@pytest.mark.parametrize("family", ["needle", "count", "control"])
+def test_every_wording_finds_its_reader_and_no_other(family: str) -> None:
+    made = make_family(family)
+    for cue, wordings in made.wordings.items():
+        for wording in wordings:
+            question = wording.format(scene="teal")
+            matching = [name for name in READERS.names() if READERS.make(name).matches(question)]
+            assert matching == [family]
+            reader = READER.reader_for(question)
+            assert reader is not None
+            assert reader.scene_asked(question) == ("teal" if cue == "visible" else None)
+    assert set(FAMILIES.names()) >= set(READERS.names())
+
+
+def test_without_a_cue_readers_look_everywhere() -> None:
+    for family in ("needle", "count", "control"):
+        made = make_family({"name": family, "cue": "none"})
+        for seed in range(5):
+            for task in made.variants("x", seed)[:2]:
+                frames = task.video.read(overview_times(task.video.duration, made.settings.budget))
+                zooms = made.expert(task, made.settings.budget)
+                if zooms:
+                    frames = task.video.read(np.concatenate([zoom.times() for zoom in zooms]))
+                assert native(task, frames).option == task.answer
+
+
+def test_only_the_scene_asked_about_counts() -> None:
+    task = load_tasks("needle-tiny", "test")[0]
+    painter = task.video.painter  # type: ignore[attr-defined]
+    span = (task.evidence or ())[0]
+    others = [actor for actor in painter.actors if abs(actor.first / 10 - span.start) > 1e-6]
+    times = np.array([(actor.first + 2) / 10 for actor in others])
+    assert native(task, task.video.read(times)).option is None
+    both = np.append(times, span.start + 0.2)
+    assert native(task, task.video.read(both)).option == task.answer
+
+
+def test_the_order_of_frames_does_not_matter() -> None:
+    for suite in ("count-tiny", "needle-tiny"):
+        task = load_tasks(suite, "test")[3]
+        frames = evidence_frames(task, np.zeros(1))
+        order = np.random.default_rng(0).permutation(len(frames))
+        reading = READER.read(frames.pixels[order], frames.times[order], task.question, task.options)
+        assert reading == native(task, frames)
+
+
+def test_a_glimpse_of_a_burst_makes_the_count_reader_unsure() -> None:
+    task = load_tasks("count-tiny", "test").variants(0)[3]  # type: ignore[attr-defined]
+    (span,) = task.evidence or ()
+    once = task.video.read(np.array([span.start]))
+    reading = native(task, once)
+    assert reading.option == "1"
+    assert reading.confidence < 0.2
+    # Between two pulses the rim glows, but the glass is dark: a burst, but no count.
+    assert native(task, task.video.read(np.array([span.start + 0.25]))) == Reading(None, 0.0)
+    assert READER.read(once.pixels, once.times, task.question, ("7", "8")).confidence < 0.05
+
+
+def test_options_may_be_capitalised_and_must_hold_the_colour() -> None:
+    task = load_tasks("needle-tiny", "test")[1]
+    frames = evidence_frames(task, np.zeros(1))
+    capitals = [option.capitalize() for option in task.options]
+    assert NeedleReader().read(frames.pixels, frames.times, task.question, capitals).option == task.answer.capitalize()
+    others = [option for option in task.options if option != task.answer]
+    assert NeedleReader().read(frames.pixels, frames.times, task.question, others).option is None
+    assert CountReader().read(frames.pixels, frames.times, "How many?", ("few", "many")).option is None
+
+
+@pytest.mark.parametrize("shape", [(0, 64, 64, 3), (3, 64, 64, 3)])
+def test_no_frames_and_black_frames_show_nothing(shape: tuple[int, ...]) -> None:
+    black = np.zeros(shape, dtype=np.uint8)
+    for suite in ("needle-tiny", "count-tiny", "control-tiny"):
+        task = load_tasks(suite, "test")[0]
+        assert READER.read(black, np.zeros(len(black)), task.question, task.options) == Reading(None, 0.0)
+
+
+def test_other_peoples_questions_are_left_alone() -> None:
+    frames = load_tasks("control-tiny", "test")[0].video.read(np.zeros(1))
+    assert READER.read(frames.pixels, frames.times, "Who opens the door?", ("Ann", "Bob")) == Reading(None, 0.0)
+    assert isinstance(READER, FrameReader)
+
+
+def test_noise_is_no_scene() -> None:
+    noise = np.random.default_rng(0).integers(0, 60, (2, 32, 32, 3), dtype=np.uint8)
+    noise[..., 1:] = 0
+    noise[..., 0] += 30
+    assert scene_hues(noise) == [None, None]
+
+
+@pytest.mark.parametrize("hue", SCENE_HUES)
+def test_hues_are_read_through_letterboxes(hue: str) -> None:
+    made = make_family({"name": "needle", "scenes": 9})
+    task = made.build("x", 4, 0)
+    painter = task.video.painter  # type: ignore[attr-defined]
+    place = [scene.hue for scene in painter.scenes].index(hue)
+    frames = task.video.read(np.array([painter.cuts[place] / 25.0]))
+    assert scene_hues(picture(letterbox(frames.pixels))) == [hue]
+    assert bright_colors(picture(frames.pixels)).shape == (1, len(EVENT_COLORS))

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vzgym.core import Budget, Interval
+from vzgym.core.errors import TaskError, UnknownName
+from vzgym.tasks import Subtitle, VideoTask, load_jsonl, load_tasks, write_jsonl
+from vzgym.video.file import FileVideo
+
+ROW: dict[str, Any] = {"id": "a", "video": "clips/a.mp4", "question": "Wer öffnet die Tür?"}
+
+
+def folder_with(tmp_path: Path, *rows: Any) -> Path:
+    (tmp_path / "clips").mkdir(exist_ok=True)
+    (tmp_path / "clips" / "a.mp4").write_bytes(b"opened on first use only")
+    file = tmp_path / "tasks.jsonl"
+    file.write_text("".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def test_a_row_needs_three_keys(tmp_path: Path) -> None:
+    tasks = load_jsonl(folder_with(tmp_path, ROW))
+    task = tasks[0]
+    assert (task.id, task.question, task.options, task.answer, task.evidence) == ("a", ROW["question"], (), "", None)
+    assert Path(task.video.uri) == tmp_path / "clips" / "a.mp4"
+    assert (tasks.name, tasks.budget) == ("tasks", Budget())
+
+
+def test_everything_survives_the_round_trip(tmp_path: Path) -> None:
+    file = folder_with(tmp_path, ROW)
+    task = VideoTask(
+        id="ä/1",
+        video=FileVideo(tmp_path / "clips" / "a.mp4"),
+        question="Which?",
+        options=("red", "blue"),
+        answer="B",
+        evidence=(Interval(1.5, 2.25), Interval(7, 8)),
+        category="colour",
+        subtitles=(Subtitle(0.0, 1.0, "Grüß Gott"),),
+        source="mine",
+        metadata={"budget": Budget(max_zooms=2).to_dict(), "note": [1, None]},
+    )
+    nothing = VideoTask("b", task.video, "Open?", evidence=())
+    written = write_jsonl([task, nothing], tmp_path / "deep" / "er" / "list.jsonl")
+    first, second = load_tasks(str(written))
+    for name in ("id", "question", "options", "answer", "evidence", "category", "subtitles", "source", "metadata"):
+        assert getattr(first, name) == getattr(task, name), name
+    assert second.evidence == ()
+    assert Path(first.video.uri).resolve() == (tmp_path / "clips" / "a.mp4").resolve()
+    assert json.loads(written.read_text(encoding="utf-8").splitlines()[0])["video"] == "../../clips/a.mp4"
+    assert load_jsonl(write_jsonl([task], file)).budget == Budget(max_zooms=2)
+
+
+def test_a_moved_folder_still_finds_its_videos(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    folder_with(tmp_path / "one", ROW)
+    (tmp_path / "one").rename(tmp_path / "two")
+    assert Path(load_jsonl(tmp_path / "two" / "tasks.jsonl")[0].video.uri).is_file()
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("{bad", "no valid JSON: .* at column 2"),
+        ([1], "must be a JSON object, got list"),
+        ({"id": "a", "video": "clips/a.mp4"}, "missing 'question'"),
+        ({**ROW, "anwser": "x"}, "unknown key 'anwser'; valid: id, video"),
+        ({**ROW, "id": 3}, "'id' must be a text, got 3"),
+        ({**ROW, "question": " "}, "the question is empty"),
+        ({**ROW, "options": "red"}, "'options' must be a list of texts"),
+        ({**ROW, "options": ["red", "blue"], "answer": "green"}, "answer 'green' is none of the options"),
+        ({**ROW, "options": ["red", "red"], "answer": "red"}, "options repeat"),
+        ({**ROW, "evidence": [[5, 2]]}, r"bad evidence: an interval needs end > start, got \[5.0, 2.0\)"),
+        ({**ROW, "evidence": [[5]]}, r"'evidence' must hold \[start, end\]"),
+        ({**ROW, "evidence": 7}, "'evidence' must be a list"),
+        ({**ROW, "evidence": [[0, float("inf")]]}, "finite bounds"),
+        ({**ROW, "subtitles": [[0, 1]]}, r"'subtitles' must hold \[start, end, text\]"),
+        ({**ROW, "subtitles": {}}, "'subtitles' must be a list"),
+        ({**ROW, "metadata": []}, "'metadata' must be an object"),
+        ({**ROW, "video": "clips/gone.mp4"}, "no video file .*gone.mp4"),
+        ({**ROW, "id": "first"}, "id 'first' is that of line 1 too"),
+    ],
+)
+def test_a_bad_row_is_named_with_file_line_and_reason(tmp_path: Path, row: Any, reason: str) -> None:
+    file = folder_with(tmp_path, {**ROW, "id": "first"}, "", row)
+    with pytest.raises(TaskError, match=rf"tasks\.jsonl, line 3: .*{reason}"):
+        load_jsonl(file)
+
+
+def test_missing_empty_and_binary_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match=r"cannot read tasks from .*gone\.jsonl: No such file"):
+        load_tasks(str(tmp_path / "gone.jsonl"))
+    with pytest.raises(TaskError, match="holds no task"):
+        load_jsonl(folder_with(tmp_path, "", " "))
+    (tmp_path / "binary.jsonl").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(TaskError, match=r"binary\.jsonl: not UTF-8"):
+        load_tasks(tmp_path / "binary.jsonl")
+
+
+def test_unknown_back_ends_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="pyav"):
+        load_jsonl(folder_with(tmp_path, ROW), backend="vhs")
+
+
+def test_a_drawn_video_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match=r"'tiny/test/0': its video 'procedural:tiny/test/0' is no file; write_tasks"):
+        write_jsonl([load_tasks("tiny", "test")[0]], tmp_path / "x.jsonl")

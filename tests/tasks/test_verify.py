@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from vzgym.baselines.readers import AutoReader
+from vzgym.core.errors import InvalidSetting, UnknownName
+from vzgym.core.interval import Interval
+from vzgym.tasks import FAMILIES, Suite, VideoTask, load_jsonl, load_tasks
+from vzgym.tasks.contact import contact_sheet
+from vzgym.tasks.families import Needle
+from vzgym.tasks.suites import ProceduralTasks
+from vzgym.tasks.verify import verify
+
+TINY: dict[str, Any] = {
+    "budget": load_tasks("tiny").budget, "duration": 24.0, "fps": 10.0, "height": 48, "width": 64, "scenes": 3,
+}  # fmt: skip
+
+
+def read(frames: np.ndarray, times: np.ndarray, question: str, options: Sequence[str]) -> str | None:
+    return AutoReader().read(frames, times, question, options).option
+
+
+def test_the_proof_holds_for_the_tiny_suite_on_arrays() -> None:
+    report = verify("tiny", count=30, reader=read)
+    assert report.ok
+    assert report.failures == []
+    assert [row.family for row in report.families] == ["needle", "count", "control"]
+    for row in report.families:
+        assert (row.tasks, row.options, row.files) == (10, 4, 0)
+        assert (row.asked, row.glances) == (40, 40)
+        assert row.right == 40
+        assert row.glances_right == (0 if row.zoom_needed else 40)
+    assert [row.zoom_needed for row in report.families] == [True, True, False]
+    assert [row.expert_frames for row in report.families] == [10, 70, 0]
+
+
+def test_the_proof_holds_for_the_standard_suite() -> None:
+    assert verify("standard/validation", count=6, reader=read).ok
+
+
+def test_the_proof_holds_on_files(tmp_path: Path) -> None:
+    report = verify("tiny", count=6, files=tmp_path, file_count=3, reader=read)
+    assert report.failures == []
+    assert [row.files for row in report.families] == [1, 1, 1]
+    assert [row.asked for row in report.families] == [12, 12, 12]
+    assert len(list(tmp_path.glob("*.mp4"))) == 12
+
+
+class LeakyPicture(Needle):
+    """The answer also tints the video's very first frame, which the overview shows."""
+
+    name = "leaky-picture"
+
+    def build(self, id: str, seed: int, position: int) -> VideoTask:
+        task = super().build(id, seed, position)
+        painter = task.video.painter  # type: ignore[attr-defined]
+        flash = painter.actors[0]
+        first = replace(flash, first=0, last=3, radius=0.02 * (position + 1))
+        task.video.painter = replace(painter, actors=(*painter.actors, first))  # type: ignore[attr-defined]
+        return task
+
+
+class LeakyOptions(Needle):
+    """The right option always stands first."""
+
+    name = "leaky-options"
+
+    def build(self, id: str, seed: int, position: int) -> VideoTask:
+        task = super().build(id, seed, position)
+        others = tuple(option for option in task.options if option != task.answer)
+        return replace(task, options=(task.answer, *others))
+
+
+class WrongEvidence(Needle):
+    """The evidence lies a second too late."""
+
+    name = "wrong-evidence"
+
+    def build(self, id: str, seed: int, position: int) -> VideoTask:
+        task = super().build(id, seed, position)
+        (span,) = task.evidence or ()
+        return replace(task, evidence=(Interval(span.start + 1, span.end + 1),))
+
+
+class SlowExpert(Needle):
+    """The expert looks too seldom."""
+
+    name = "slow-expert"
+
+    def build(self, id: str, seed: int, position: int) -> VideoTask:
+        task = super().build(id, seed, position)
+        return replace(task, metadata={**task.metadata, "needed_fps": 99.0})
+
+
+for family in (LeakyPicture, LeakyOptions, WrongEvidence, SlowExpert):
+    FAMILIES.register(family.name, family)
+
+
+@pytest.mark.parametrize(
+    ("family", "message"),
+    [
+        (LeakyPicture, r"overview frames \[0\] differ"),
+        (LeakyOptions, "question, options, evidence or metadata depend on the answer"),
+        (SlowExpert, "needs 99.0 fps, but the budget gives at most 10.0"),
+        (WrongEvidence, "the reader is right on 0 of 16 renderings, but 98% are needed"),
+    ],
+)
+def test_a_faulty_family_is_found_out(family: type[Needle], message: str) -> None:
+    report = verify(Suite("faulty", ({"name": family.name, **TINY},)), count=4, reader=read)
+    assert not report.ok
+    assert any(re.search(message, failure) for failure in report.failures), report.failures
+
+
+def test_an_unbalanced_suite_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ProceduralTasks, "position", lambda self, index: 0)
+    report = verify("needle-tiny", count=4)
+    assert report.failures == ["needle: 250 of 250 blocks of 4 tasks are unbalanced"]
+
+
+def test_a_blind_reader_fails_the_proof() -> None:
+    report = verify("needle-tiny", count=4, reader=lambda frames, times, question, options: options[0])
+    assert report.failures == ["needle: the reader is right on 4 of 16 renderings, but 98% are needed"]
+
+
+def test_what_cannot_be_verified_is_refused() -> None:
+    with pytest.raises(UnknownName):
+        verify("hay")
+    with pytest.raises(InvalidSetting, match="count must be 1 to 1000"):
+        verify("tiny", count=0)
+
+
+def test_contact_sheets_show_overview_and_event() -> None:
+    tasks = load_tasks("needle-tiny", "test")
+    with_event = contact_sheet(tasks[0], tasks, columns=8, overview_rows=2, frame_height=64)
+    assert with_event.dtype == np.uint8
+    control = load_tasks("control-tiny", "test")
+    without = contact_sheet(control[0], control, columns=8, overview_rows=2, frame_height=64)
+    assert with_event.shape[0] > without.shape[0]
+    assert with_event.shape[1] == without.shape[1]
+    (span,) = tasks[0].evidence or ()
+    middle = tasks[0].video.read(np.array([(span.start + span.end) / 2]), size=(64, 64)).pixels[0]
+    bright = middle[middle.max(axis=2) > 200][0]
+    assert (with_event == bright).all(axis=2).any()
+    with pytest.raises(InvalidSetting):
+        contact_sheet(tasks[0], tasks, columns=1)
+
+
+def command(*arguments: str) -> Any:
+    from vzgym.cli.tasks import app
+
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_the_command_lists_and_shows(tmp_path: Path) -> None:
+    listed = command("list")
+    assert listed.exit_code == 0
+    assert "needle-tiny" in listed.output
+    shown = command("show", "count-tiny/test/3", "--out", str(tmp_path / "sheet.png"), "--frame-height", "32")
+    assert shown.exit_code == 0, shown.output
+    task = load_tasks("count-tiny", "test")[3]
+    assert task.question.split("?")[0] in shown.output
+    assert Image.open(tmp_path / "sheet.png").width > 300
+    assert isinstance(command("show", "needle/test/x").exception, ValueError)
+
+
+def test_the_command_writes(tmp_path: Path) -> None:
+    written = command("write", "--suite", "needle-tiny", "--tasks", "2", "--out", str(tmp_path))
+    assert written.exit_code == 0, written.output
+    assert [task.id for task in load_jsonl(tmp_path / "tasks.jsonl")] == ["needle-tiny/test/0", "needle-tiny/test/1"]
+
+
+def test_the_command_verifies_and_fails_on_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    fine = command("verify", "--suite", "tiny", "--tasks", "3", "--files", "--file-tasks", "1")
+    assert fine.exit_code == 0, fine.output
+    assert fine.output.count("holds") == 3
+    monkeypatch.setattr(ProceduralTasks, "position", lambda self, index: 0)
+    bad = command("verify", "--suite", "needle-tiny", "--tasks", "2")
+    assert bad.exit_code == 1
+    assert "unbalanced" in bad.output
