@@ -367,13 +367,11 @@ SEARCHES.register("control", look_once)
 
 
 def _bright(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    marks: NDArray[np.bool_] = (bright_colors(frames) >= _LEAST_AREA).any(axis=1)
-    return marks
+    return np.asarray((bright_colors(frames) >= _LEAST_AREA).any(axis=1), dtype=np.bool_)
 
 
 def _lamp(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    marks: NDArray[np.bool_] = near(frames, LAMP_RING, 52) + near(frames, LAMP_LIT, 52) >= _LEAST_AREA
-    return marks
+    return np.asarray(near(frames, LAMP_RING, 52) + near(frames, LAMP_LIT, 52) >= _LEAST_AREA, dtype=np.bool_)
 
 
 def _nothing(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -1,0 +1,416 @@
+"""Cold-start data: trajectories by scripted experts, by deliberate blunderers and by policies, filtered.
+
+The paper's two sorts (VideoZoomer, section 3.2) are `exemplar` and `reflection`; with a policy, `policy` is rejection
+sampling, and `continued` its wrong roll-outs continued by the expert. Other kinds make a cold start weaker on purpose.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+
+from vzgym.baselines.policy import POLICIES, AnyPolicy, Policy, TextPolicy
+from vzgym.baselines.scripts import KINDS, Player, Voice, resume_with_expert
+from vzgym.baselines.thoughts import PHRASES, compose, think
+from vzgym.core.actions import Answer, Zoom
+from vzgym.core.budget import Budget
+from vzgym.core.errors import InvalidSetting, UnknownName, VideoError
+from vzgym.envs.actions import ACTIONS, Move
+from vzgym.envs.video_zoom import VideoZoomEnv
+from vzgym.episode.episode import Episode
+from vzgym.episode.record import EpisodeRecord
+from vzgym.protocols.base import PROTOCOLS, TextProtocol
+from vzgym.tasks import TaskSet, load_tasks
+from vzgym.tasks.task import VideoTask
+
+__all__ = ["FILTERS", "MIXES", "CollectSettings", "Collector", "Trajectory", "evidence_shown", "parse_mix"]
+
+MIXES: Final[Mapping[str, Mapping[str, float]]] = {
+    # About the paper's: teachers' exemplars, and reflections beside them.
+    "paper": {"exemplar": 0.6, "reflection": 0.4},
+    # The paper's ablation: without reflection data a model zooms once and answers at once.
+    "no-reflection": {"exemplar": 1.0},
+    # A deliberately weak start, from which reinforcement learning has something to learn.
+    "weak": {"guess": 0.35, "wrong_scene": 0.15, "one_zoom": 0.10, "exemplar": 0.40},
+    # For the control that cannot zoom: give it a budget with max_zooms=0.
+    "no-tool": {"direct": 1.0},
+    # Rejection sampling alone; and with the wrong roll-outs mended.
+    "policy": {"policy": 1.0},
+    "policy-reflection": {"policy": 0.6, "continued": 0.4},
+}
+"""Mixtures by name: the share of each kind of trajectory."""
+
+FILTERS: Final[tuple[str, ...]] = ("correct", "well_formed", "evidence")
+"""What a trajectory must be to be kept: right, well-formed in every turn, and with the evidence among its frames."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectSettings:
+    """What to collect."""
+
+    tasks: str = "needle-tiny/train"
+    """A suite with its split, or a .jsonl file."""
+
+    episodes: int = 1000
+    """Tasks to play, one after the other from `start`."""
+
+    start: int = 0
+    """The first task's index."""
+
+    mix: str | Mapping[str, float] = ""
+    """A mixture's name, or the share of each kind. "": "policy" if there is a policy, else "paper"."""
+
+    policy: str | Mapping[str, Any] = ""
+    """Plays the kinds "policy" and "continued": a registered name, `module:Class`, or a mapping with options."""
+
+    samples: int = 4
+    """Roll-outs of the policy for each task."""
+
+    protocol: str | Mapping[str, Any] = ""
+    """Text protocol. "": the policy's own if it has one, else "tags"."""
+
+    thoughts: str = "sentences"
+    """Phrase book of the scripted kinds: "sentences" or "short"."""
+
+    wordings: int = 0
+    """Use only the first so many wordings of each phrase; 0: all."""
+
+    budget: Mapping[str, Any] = field(default_factory=dict)
+    """Single budget settings, over those that the tasks were built for."""
+
+    filters: tuple[str, ...] = FILTERS
+    """Which filters apply: of "correct", "well_formed", "evidence". Deliberately bad kinds skip what they must."""
+
+    tool_role: str = "user"
+    """The role under which the environment's replies are saved: "user", or "tool" for templates that know it."""
+
+    seed: int = 0
+    """Of everything that is drawn."""
+
+    part: int = 500
+    """Tasks in a part. A finished part survives a kill; memory holds one part."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "filters", tuple(self.filters))
+        for name, least in (("episodes", 1), ("start", 0), ("samples", 1), ("wordings", 0), ("seed", 0), ("part", 1)):
+            if getattr(self, name) < least:
+                raise InvalidSetting(f"CollectSettings.{name} must be >= {least}, got {getattr(self, name)}")
+        if self.thoughts not in PHRASES:
+            raise UnknownName("phrase book", self.thoughts, PHRASES)
+        for name in self.filters:
+            if name not in FILTERS:
+                raise UnknownName("filter", name, FILTERS)
+        if self.tool_role not in ("user", "tool"):
+            raise InvalidSetting(f"CollectSettings.tool_role must be 'user' or 'tool', got {self.tool_role!r}")
+        played = [kind for kind in self.shares if KINDS[kind].script is None]
+        if played and not self.policy:
+            raise InvalidSetting(
+                f"CollectSettings.mix asks for {', '.join(played)}, which need a policy: --policy NAME"
+            )
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The mixture, normalised to a sum of 1."""
+        mix = self.mix or ("policy" if self.policy else "paper")
+        return parse_mix(mix)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, as JSON values; the mixture spelled out."""
+        return {**asdict(self), "filters": list(self.filters), "mix": self.shares}
+
+
+def parse_mix(mix: str | Mapping[str, float]) -> dict[str, float]:
+    """A mixture by name ("weak"), as text ("exemplar=0.6,reflection=0.4") or as a mapping; normalised to a sum of 1.
+
+    Raises:
+        UnknownName: If a mixture or a kind is unknown.
+        InvalidSetting: If a share is no number >= 0, or all are 0.
+    """
+    if isinstance(mix, str):
+        if "=" not in mix:
+            if mix not in MIXES:
+                raise UnknownName("mixture", mix, MIXES, "Or give shares by kind: exemplar=0.6,reflection=0.4")
+            mix = MIXES[mix]
+        else:
+            pairs = [pair.partition("=") for pair in mix.split(",")]
+            try:
+                mix = {kind.strip(): float(share) for kind, _, share in pairs}
+            except ValueError as error:
+                raise InvalidSetting(f"a mixture is kind=share,kind=share; got {mix!r}: {error}") from error
+    for kind, share in mix.items():
+        if kind not in KINDS:
+            raise UnknownName("kind of trajectory", kind, KINDS)
+        if not 0 <= share < float("inf"):
+            raise InvalidSetting(f"the share of {kind!r} must be a number >= 0, got {share}")
+    total = sum(mix.values())
+    if total <= 0:
+        raise InvalidSetting(f"a mixture needs a share > 0, got {dict(mix)}")
+    return {kind: share / total for kind, share in mix.items() if share > 0}
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """A played trajectory and what became of it.
+
+    Attributes:
+        index: The task's index.
+        sample: Which of the task's roll-outs.
+        kind: A key of `KINDS`.
+        record: The episode, pixels included.
+        reflects: Whether it goes back on a mistake, in words.
+        rejected: The filter that it failed; "" if it is kept.
+    """
+
+    index: int
+    sample: int
+    kind: str
+    record: EpisodeRecord
+    reflects: bool
+    rejected: str = ""
+
+
+def evidence_shown(record: EpisodeRecord) -> bool | None:
+    """Whether the frames show all of the evidence, at the rate that it needs.
+
+    Each evidence interval must hold frames, none farther apart (nor from the interval's ends) than 1.2 / `needed_fps`
+    seconds. True where there is nothing to find, None where the evidence is unknown.
+    """
+    if record.task.evidence is None:
+        return None
+    times = np.unique(np.concatenate([clip.times for clip in record.clips]))
+    needed = record.task.metadata.get("needed_fps")
+    for span in record.task.evidence:
+        inside = times[(times >= span.start - 1e-6) & (times < span.end)]
+        if len(inside) == 0:
+            return False
+        farthest = 1.2 / float(needed) + 1e-6 if needed else span.duration
+        places = [span.start, *inside.tolist(), span.end]
+        if any(after - before > farthest for before, after in pairwise(places)):
+            return False
+    return True
+
+
+class Collector:
+    """Plays trajectories, task by task: the same ones for the same settings, however the work is cut into parts.
+
+    Args:
+        settings: What to collect.
+        policy: A finished policy in place of `settings.policy`.
+
+    Attributes:
+        settings: As given.
+        tasks: The task set.
+        budget: What may be looked at.
+        protocol: The text protocol.
+        failed: Tasks whose video could not be opened, with the reason.
+
+    Raises:
+        InvalidSetting: If a setting cannot work.
+        UnknownName: If a name is not registered.
+    """
+
+    def __init__(self, settings: CollectSettings, policy: AnyPolicy | None = None) -> None:
+        self.settings = settings
+        self.tasks: TaskSet = load_tasks(settings.tasks)
+        last = settings.start + settings.episodes
+        if last > len(self.tasks):
+            raise InvalidSetting(
+                f"{self.tasks.name!r} has {len(self.tasks)} tasks, fewer than start + episodes = {last}"
+            )
+        budget = Budget.from_mapping({**self.tasks.budget.to_dict(), **settings.budget})
+        self._shares = settings.shares
+        played = [kind for kind in self._shares if KINDS[kind].script is None]
+        chosen: AnyPolicy | None = policy
+        if chosen is None and played:
+            if not settings.policy:
+                raise InvalidSetting(f"the mixture asks for {', '.join(played)}, which need a policy: --policy NAME")
+            made: AnyPolicy = POLICIES.make(settings.policy)
+            chosen = made
+        self._policy = chosen
+        self._batch_size = int(getattr(chosen, "batch_size", 8))
+        if chosen is not None and not isinstance(chosen, (TextPolicy, Policy)):
+            raise InvalidSetting(f"{settings.policy!r} is no policy: it has neither respond nor act")
+        prepare = getattr(chosen, "prepare", None)
+        self.budget: Budget = prepare(budget) if prepare else budget
+        spec = settings.protocol or getattr(chosen, "protocol", None) or "tags"
+        self.protocol: TextProtocol = PROTOCOLS.make(spec)
+        self.voice = Voice(self.protocol, settings.thoughts, settings.wordings or None)
+        self.failed: dict[str, str] = {}
+
+    def kind_of(self, index: int) -> str:
+        """Which kind task `index` is played as."""
+        draw = np.random.default_rng([self.settings.seed, index, 0]).random()
+        edges = np.cumsum(list(self._shares.values()))
+        return list(self._shares)[min(int(np.searchsorted(edges, draw, side="right")), len(edges) - 1)]
+
+    def play(self, indices: Sequence[int]) -> Iterator[Trajectory]:
+        """Play tasks; yields every trajectory, kept or rejected, in order of index and sample."""
+        # A policy plays few tasks at a time: their frames are all in memory.
+        size = max(1, math.ceil(self._batch_size / self.settings.samples))
+        for first in range(0, len(indices), size):
+            chunk = indices[first : first + size]
+            rollouts = self._rollouts([index for index in chunk if KINDS[self.kind_of(index)].script is None])
+            for index in chunk:
+                if index in rollouts:
+                    yield from self._from_policy(index, self.kind_of(index), rollouts[index])
+                else:
+                    yield from self._from_script(index, self.kind_of(index))
+
+    def _from_script(self, index: int, kind: str) -> Iterator[Trajectory]:
+        script = KINDS[kind].script
+        assert script is not None
+        task = self.tasks[index]
+        try:
+            player = Player(task, self.budget, self.voice, self._seed(index, 1))
+        except VideoError as error:
+            self.failed[task.id] = str(error)
+            return
+        script(player)
+        task.video.close()
+        if KINDS[kind].reflects and not player.reflects:
+            # There is no mistake to be made here: what was played is an exemplar.
+            kind = "exemplar"
+        yield self._judge(index, 0, kind, player.episode.record, lucky=player.lucky)
+
+    def _from_policy(self, index: int, kind: str, records: Sequence[EpisodeRecord]) -> Iterator[Trajectory]:
+        for sample, record in enumerate(records):
+            if kind == "policy":
+                yield self._judge(index, sample, kind, record)
+                continue
+            if record.grade is None or record.grade.score != 0.0:
+                # Only what went wrong can be mended; a right roll-out is worth keeping as it is.
+                yield self._judge(index, sample, "policy", record)
+                continue
+            task = self.tasks[index]
+            better = resume_with_expert(record, task, self.voice, self._seed(index, 2 + sample))
+            task.video.close()
+            if better is None:
+                yield self._judge(index, sample, "policy", record)
+            else:
+                yield self._judge(index, sample, kind, better)
+
+    def _judge(self, index: int, sample: int, kind: str, record: EpisodeRecord, *, lucky: bool = False) -> Trajectory:
+        grade = record.grade
+        passes = {
+            "correct": grade is not None and grade.is_correct,
+            "well_formed": grade is not None and bool(record.turns) and all(t.well_formed for t in record.turns),
+            "evidence": evidence_shown(record) is not False,
+        }
+        skipped = KINDS[kind].skips
+        rejected = next((name for name in self.settings.filters if name not in skipped and not passes[name]), "")
+        record.info.update(
+            kind=kind,
+            index=index,
+            sample=sample,
+            seed=self.settings.seed,
+            door="collect",
+            vzgym=version("vzgym"),
+        )
+        # A "mistake" that showed the event all the same: what is thought of it afterwards would be untrue.
+        return Trajectory(index, sample, kind, record, KINDS[kind].reflects, "lucky" if lucky else rejected)
+
+    def _seed(self, index: int, use: int) -> int:
+        return int(np.random.SeedSequence([self.settings.seed, index, use]).generate_state(1)[0])
+
+    # A policy's roll-outs ------------------------------------------------------------------------------------------
+
+    def _rollouts(self, indices: Sequence[int]) -> dict[int, list[EpisodeRecord]]:
+        """All samples of these tasks."""
+        found: dict[int, list[EpisodeRecord]] = {index: [] for index in indices}
+        jobs = [(index, sample) for index in indices for sample in range(self.settings.samples)]
+        if isinstance(self._policy, TextPolicy):
+            for first in range(0, len(jobs), self._batch_size):
+                for (index, _), record in self._speak(self._policy, jobs[first : first + self._batch_size]):
+                    found[index].append(record)
+        elif isinstance(self._policy, Policy):
+            for index, sample in jobs:
+                played = self._act(self._policy, index, sample)
+                if played is not None:
+                    found[index].append(played)
+        return found
+
+    def _speak(
+        self, policy: TextPolicy, jobs: Sequence[tuple[int, int]]
+    ) -> Iterator[tuple[tuple[int, int], EpisodeRecord]]:
+        episodes: dict[tuple[int, int], Episode] = {}
+        for job in jobs:
+            task = self.tasks[job[0]]
+            try:
+                episodes[job] = Episode(task, self.budget, self.protocol)
+            except VideoError as error:
+                self.failed[task.id] = str(error)
+        reveal = getattr(policy, "reveal", None)
+        if reveal:
+            reveal([episode.task for episode in episodes.values()])
+        policy.reset([self._seed(index, 2 + sample) for index, sample in episodes])
+        running = list(episodes.values())
+        while running:
+            for episode, text in zip(running, policy.respond([item.messages for item in running]), strict=True):
+                parsed = self.protocol.parse(text)
+                episode.step(parsed.action, text=text, well_formed=parsed.well_formed)
+            running = [episode for episode in running if not episode.ended]
+        for job, episode in episodes.items():
+            episode.task.video.close()
+            yield job, episode.record
+
+    def _act(self, policy: Policy, index: int, sample: int) -> EpisodeRecord | None:
+        task: VideoTask = self.tasks[index]
+        seed = self._seed(index, 2 + sample)
+        env = VideoZoomEnv(
+            [task],
+            observation=getattr(policy, "observation", "default"),
+            action=_Spoken(getattr(policy, "action", "default"), self.voice, np.random.default_rng(seed)),
+            budget=self.budget,
+        )
+        try:
+            observation, info = env.reset(seed=seed, options={"task": task})
+        except VideoError as error:
+            self.failed[task.id] = str(error)
+            return None
+        reveal = getattr(policy, "reveal", None)
+        if reveal:
+            reveal(task)
+        policy.reset(seed)
+        ended = False
+        while not ended:
+            observation, _, terminated, truncated, info = env.step(policy.act(observation, info))
+            ended = terminated or truncated
+        env.close()
+        return env.record
+
+
+class _Spoken:
+    """Puts a policy's structured actions into the protocol's words (an action module)."""
+
+    def __init__(self, action: Any, voice: Voice, rng: np.random.Generator) -> None:
+        self._inner = ACTIONS.make(action)
+        self._voice = voice
+        self._rng = rng
+
+    @property
+    def wording(self) -> TextProtocol:
+        return self._voice.protocol
+
+    def space(self, budget: Budget) -> Any:
+        return self._inner.space(budget)
+
+    def decode(self, value: Any, episode: Episode) -> Move:
+        move = self._inner.decode(value, episode)
+        action = move.action
+        if move.text is not None or not isinstance(action, (Zoom, Answer)):
+            return move
+        if isinstance(action, Zoom):
+            facts: dict[str, Any] = {"from": action.start, "to": action.end, "fps": action.fps}
+        else:
+            facts = {"answer": action.text}
+        reason = "zoom" if isinstance(action, Zoom) else "answer"
+        thought = think(self._voice.book, reason, facts, self._rng, self._voice.wordings)
+        text = compose(self._voice.protocol, action, thought)
+        # Words round numbers: play what was said, so that the text alone gives the same episode.
+        return Move(self._voice.protocol.parse(text).action, text, True)

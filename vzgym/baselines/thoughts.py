@@ -1,0 +1,149 @@
+"""What scripted experts think, in words: short fixed phrases, so that any protocol with a thought can be fed.
+
+A phrase book maps the reason of a `Step` to phrases. Those that name the scene are used where the question names one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from vzgym.core.actions import Answer, Zoom
+from vzgym.core.errors import InvalidSetting, UnknownName
+from vzgym.protocols.base import TextProtocol
+
+__all__ = ["PHRASES", "compose", "think"]
+
+PHRASES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
+    # Whole sentences in several wordings, for models that can read.
+    "sentences": {
+        "look": (
+            "The overview shows the {scene} scene from {start} to {end} s. I look at {from} to {to} s more closely.",
+            "I have to find the {scene} scene. It begins at {start} s, so I zoom into {from} to {to} s.",
+            "The {scene} scene begins at {start} s. Its overview frames do not show it: I need more from {from} s on.",
+            "The overview does not show it. I search {from} to {to} s.",
+            "Nothing in the overview answers this. I begin with {from} to {to} s.",
+        ),
+        "look_on": (
+            "Nothing in that clip. The {scene} scene goes on until {end} s: I look at {from} to {to} s.",
+            "It is not in this part of the {scene} scene, so it must be in {from} to {to} s.",
+            "I have not seen it yet. Next I look at {from} to {to} s.",
+        ),
+        "closer": (
+            "It happens around {at} s, too fast for these frames. I look at {from} to {to} s at {fps} fps.",
+            "Around {at} s there is something. To see all of it I need {fps} fps from {from} to {to} s.",
+        ),
+        "seen": (
+            "The clip of the {scene} scene shows it: {answer}.",
+            "Now I can see it. The answer is {answer}.",
+            "These frames show {answer}.",
+        ),
+        "overview": (
+            "The overview already shows it in the {scene} scene: {answer}.",
+            "The overview is enough to answer: {answer}.",
+        ),
+        "guess": ("I will simply guess {answer}.", "I take {answer}.", "It may be {answer}."),
+        "stop": ("That must be enough: {answer}.", "I answer now: {answer}."),
+        "told": ("The frames show {answer}.", "From these frames the answer is {answer}."),
+        "oracle": (
+            "What is asked happens between {from} and {to} s in the {scene} scene. I look there at {fps} fps.",
+            "I look at {from} to {to} s at {fps} fps.",
+        ),
+        "wrong_scene": (
+            "I look at {from} to {to} s first.",
+            "The {scene} scene might be at {from} s.",
+            "Perhaps {from} to {to} s shows it.",
+        ),
+        "too_coarse": (
+            "The {scene} scene lasts from {start} to {end} s. I look at all of it at {fps} fps.",
+            "I look at {from} to {to} s at {fps} fps.",
+        ),
+        "after_wrong_scene": (
+            "The previous zoom was wrong: it shows the {other} scene. The {scene} scene begins at {start} s.",
+            "That was the wrong place. Those frames belong to the {other} scene, not to the {scene} scene.",
+        ),
+        "after_too_coarse": (
+            "The previous zoom was too coarse: with a frame every {gap} s, something short falls in between.",
+            "At {fps} fps I saw no more than the overview did. I need frames that are closer together.",
+        ),
+        "missed": (
+            "The previous zooms did not show what happens in the {scene} scene, so an answer would be a guess.",
+            "The previous zooms were not enough to answer: they missed the moment that matters.",
+        ),
+        "misread": ("The answer is in these frames: I should look at them again.",),
+        "zoom": ("I look at {from} to {to} s at {fps} fps.",),
+        "answer": ("My answer is {answer}.",),
+    },
+    # One fixed phrase of few tokens for each reason, for tiny models. The first look says where the scene begins.
+    "short": {
+        "look": ("{scene} {start}", "look {from}"),
+        "look_on": ("not yet",),
+        "closer": ("closer {at}",),
+        "seen": ("seen",),
+        "overview": ("plain",),
+        "guess": ("guess",),
+        "stop": ("stop",),
+        "told": ("seen",),
+        "oracle": ("{scene} {start}", "look {from}"),
+        "wrong_scene": ("look {from}",),
+        "too_coarse": ("{scene} {start}", "look {from}"),
+        "after_wrong_scene": ("wrong scene",),
+        "after_too_coarse": ("too coarse",),
+        "missed": ("missed",),
+        "misread": ("again",),
+        "zoom": ("look {from}",),
+        "answer": ("seen",),
+    },
+}
+
+
+def think(
+    book: str, reason: str, facts: Mapping[str, Any], rng: np.random.Generator, wordings: int | None = None
+) -> str:
+    """A thought in words.
+
+    Args:
+        book: A phrase book's name.
+        reason: Why the step is taken.
+        facts: What the phrase may name; numbers are written without needless zeros.
+        rng: Chooses among the wordings.
+        wordings: Only the first so many wordings are used; all if None.
+
+    Raises:
+        UnknownName: If there is no such book, or the book has no such reason.
+    """
+    if book not in PHRASES:
+        raise UnknownName("phrase book", book, PHRASES)
+    if reason not in PHRASES[book]:
+        raise UnknownName("reason", reason, PHRASES[book])
+    named = bool(facts.get("scene"))
+    fitting = [phrase for phrase in PHRASES[book][reason] if named or "{scene}" not in phrase]
+    if named and any("{scene}" in phrase for phrase in fitting):
+        fitting = [phrase for phrase in fitting if "{scene}" in phrase]
+    choice = fitting[int(rng.integers(len(fitting[:wordings])))]
+    return choice.format(**{key: _written(value) for key, value in facts.items()})
+
+
+def compose(protocol: TextProtocol, action: Zoom | Answer, thought: str) -> str:
+    """A whole turn in the protocol's form: the thought, where the protocol has one, then the action.
+
+    Raises:
+        InvalidSetting: If the protocol does not read its own form back as the same action.
+    """
+    wants = getattr(protocol, "think", "none") != "none"
+    text = f"<think>{thought}</think>{protocol.said(action)}" if wants else protocol.said(action)
+    parsed = protocol.parse(text)
+    if type(parsed.action) is not type(action) or not parsed.well_formed:
+        raise InvalidSetting(
+            f"text protocol {dict(protocol.spec)} does not read its own form back: {text!r} gave {parsed}; scripted "
+            "experts cannot speak it"
+        )
+    return text
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return f"{float(value):.2f}".rstrip("0").rstrip(".")
+    return str(value)
