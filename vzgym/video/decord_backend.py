@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vzgym.core.errors import DependencyNotInstalled, VideoError
 from vzgym.video.decoder import StreamInfo
-from vzgym.video.indexed import IndexedDecoder
+from vzgym.video.indexed import IndexedDecoder, reported_by
 from vzgym.video.pyav_open import check_regular, frame_times, open_file
 
 __all__ = ["DecordDecoder"]
@@ -44,7 +44,11 @@ class DecordDecoder(IndexedDecoder):
             raise DependencyNotInstalled("decord is not installed, run `pip install decord`") from error
         self.path = path
         check_regular(path, self.name)
-        opened = _described(path, timeout)
+        with reported_by(self.name):
+            file = open_file(path, 1, timeout)
+            file.container.close()
+            self.starts = frame_times(path, timeout)
+        opened = file.info
         if "mpegts" in opened.container:
             # It neither returns nor fails on these.
             raise VideoError(
@@ -59,7 +63,6 @@ class DecordDecoder(IndexedDecoder):
             raise VideoError(f"cannot be opened: {_summary(error)}", path=path, backend=self.name) from error
         self._reader: Any = reader
         self._error: type[Exception] = decord.DECORDError
-        self.starts = frame_times(path, timeout)
         if not _agree(stamps, self.starts):
             raise VideoError(
                 f"decord counts {len(stamps)} frames and the file shows {len(self.starts)}, or their times differ, so "
@@ -95,13 +98,6 @@ class DecordDecoder(IndexedDecoder):
     def close(self) -> None:
         """Close the file."""
         self._reader = None
-
-
-def _described(path: str, timeout: float) -> StreamInfo:
-    """What the container says; decord keeps most of it to itself."""
-    file = open_file(path, 1, timeout)
-    file.container.close()
-    return file.info
 
 
 def _agree(stamps: NDArray[np.float64], packets: NDArray[np.float64]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 import numpy as np
@@ -15,10 +16,19 @@ from vzgym.video.base import FRAME_SLACK
 from vzgym.video.decoder import Picture, Rendered, StreamInfo, View, Watch
 from vzgym.video.scale import draw_array
 
-__all__ = ["IndexedDecoder"]
+__all__ = ["IndexedDecoder", "reported_by"]
 
 # Frames fetched by one call: enough to share work, few enough to bound memory and see to the time.
 _BATCH = 16
+
+
+@contextmanager
+def reported_by(backend: str) -> Iterator[None]:
+    """Errors met inside, when the file was looked at through PyAV first, are told as `backend`'s."""
+    try:
+        yield
+    except VideoError as error:
+        raise VideoError(error.reason, path=error.path, time=error.time, backend=backend) from error
 
 
 class IndexedDecoder(abc.ABC):

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,7 @@ class Source:
             VideoError: If the file is not there.
         """
         try:
-            status = os.stat(self.path)
+            status = Path(self.path).stat()
         except OSError as error:
             hint = "; a video is read from a file: download it first" if "://" in self.path else ""
             reason = f"cannot be found: {error.strerror}{hint}"

@@ -195,6 +195,7 @@ class PyAVDecoder:
 
     def _run(self, wanted: _Wanted, watch: Watch) -> Iterator[Picture]:
         """Decode on from here and give what is wanted, until a jump is the shorter way to the rest."""
+        sought = wanted.first
         if self._last is not None and self._last.covers(wanted.first):
             # It may have come out at the end of the last request.
             yield from self._serve(self._last, wanted, watch)
@@ -210,6 +211,8 @@ class PyAVDecoder:
                     yield from self._serve(before, wanted, watch)
                 yield from self._serve(shown, wanted, watch)
                 before = shown
+        if not wanted.done and wanted.first == sought:
+            raise _DamagedError("no frame can be decoded", sought)
 
     @property
     def _fresh(self) -> bool:
@@ -234,9 +237,7 @@ class PyAVDecoder:
             return self._decode(None)
         packet = self._tape.next()
         if packet is None:
-            if self._drained:
-                raise _DamagedError("no frame can be decoded", wanted.first)
-            return self._decode(None)
+            return [] if self._drained else self._decode(None)
         end = self._tape.end_of(packet.pts)
         asked = wanted.within(packet.pts, end)
         if asked:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -17,7 +17,17 @@ from numpy.typing import NDArray
 from vzgym.core.errors import VideoError
 from vzgym.video.decoder import StreamInfo
 
-__all__ = ["NAME", "OpenFile", "check_regular", "frame_times", "key_times", "open_container", "open_file", "pick_stream"]
+__all__ = [
+    "NAME",
+    "OpenFile",
+    "check_regular",
+    "frame_times",
+    "frame_units",
+    "key_times",
+    "open_container",
+    "open_file",
+    "pick_stream",
+]
 
 NAME = "pyav"
 _BASE = Fraction(1, av.time_base)
@@ -52,7 +62,7 @@ class OpenFile:
 def check_regular(path: str, backend: str) -> None:
     """Raise `VideoError` unless `path` is a non-empty regular file (a pipe would block for ever)."""
     try:
-        status = os.stat(path)
+        status = Path(path).stat()
     except OSError as error:
         hint = "; a video is read from a file: download it first" if "://" in path else ""
         raise VideoError(f"cannot be found: {error.strerror}{hint}", path=path, backend=backend) from error
@@ -67,8 +77,10 @@ def open_container(path: str, timeout: float) -> InputContainer:
     check_regular(path, NAME)
     try:
         return av.open(path, timeout=timeout)
+    except av.ExitError as error:  # what FFmpeg calls being interrupted
+        raise VideoError(f"could not be opened within {timeout:g} s", path=path, backend=NAME) from error
     except av.FFmpegError as error:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             head = file.read(12)
         if head[4:8] == b"ftyp":
             reason = f"an mp4 without its index: unfinished, truncated or damaged ({error.strerror})"
@@ -169,7 +181,8 @@ def _examine(container: InputContainer, path: str, threads: int) -> OpenFile:
         codec=codec.name,
         container=container.format.name,
         first=max(0.0, float((frame.pts - start) * base)),
-        key_distance=duration / len(keys) if keys else None,
+        # A stream without a length was written without an index too: what is known now was learnt by reading it all.
+        key_distance=duration / len(keys) if keys and container.duration is not None else None,
     )
     return OpenFile(container, stream, base, start, end, first_dts, keys, info)
 
@@ -228,7 +241,7 @@ def _measured_end(
             container.seek(max(aim, first_dts), stream=stream, backward=True)
             for packet in container.demux(stream):
                 if packet.size and packet.pts is not None and not packet.is_discard:
-                    shown = packet.duration or _frame_units(stream)
+                    shown = packet.duration or frame_units(stream)
                     end = max(end or packet.pts, packet.pts + shown)
         except av.FFmpegError:
             end = None  # nothing readable from here on: look further ahead
@@ -239,7 +252,7 @@ def _measured_end(
         back = 2 * back + 2
 
 
-def _frame_units(stream: VideoStream) -> int:
+def frame_units(stream: VideoStream) -> int:
     """Length of one frame at the mean rate, in the stream's units."""
     rate = stream.average_rate or stream.guessed_rate
     return int(1 / rate / (stream.time_base or _BASE)) if rate else 0
@@ -250,7 +263,7 @@ def _check_complete(
 ) -> None:
     base = stream.time_base or _BASE
     entries = stream.index_entries
-    size = os.path.getsize(path)
+    size = Path(path).stat().st_size
     if "mp4" in container.format.name and len(entries) and entries[-1].pos + entries[-1].size > size:
         held = next((e for e in entries if e.pos + e.size > size), entries[-1])
         at = max(0.0, float((held.timestamp - start) * base))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vzgym.core.errors import DependencyNotInstalled, VideoError
 from vzgym.video.decoder import StreamInfo
-from vzgym.video.indexed import IndexedDecoder
+from vzgym.video.indexed import IndexedDecoder, reported_by
 from vzgym.video.pyav_open import check_regular, frame_times, open_file
 
 __all__ = ["TorchCodecDecoder"]
@@ -46,14 +46,15 @@ class TorchCodecDecoder(IndexedDecoder):
             ) from error
         self.path = path
         check_regular(path, self.name)
-        file = open_file(path, 1, timeout)
-        file.container.close()
+        with reported_by(self.name):
+            file = open_file(path, 1, timeout)
+            file.container.close()
+            self.starts = frame_times(path, timeout)
         if "mpegts" in file.info.container:
             raise VideoError(
                 "torchcodec cannot seek in MPEG-TS: remux it (vzgym videos check --remux)", path=path, backend=self.name
             )
         self._zero = float(file.start * file.base)
-        self.starts = frame_times(path, timeout)
         try:
             self._decoder: Any = VideoDecoder(
                 path, seek_mode="exact", dimension_order="NHWC", num_ffmpeg_threads=threads
