@@ -149,7 +149,7 @@ def verify_suites(
 def _table(reports: Sequence[VerifyReport]) -> Table:
     table = Table(
         Column("suite", no_wrap=True), Column("family", no_wrap=True),
-        "tasks", "files", "overview", "right", "zooms", "frames", "right", "proof",
+        "tasks", "files", Column("overview", no_wrap=True), "right", "zooms", "frames", "right", "proof",
         box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
         title="Is zooming needed? Each task rendered with every one of its answers",
         caption="overview: whether its decoded frames are the same for all answers; right: read from it, and from "
