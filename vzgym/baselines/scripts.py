@@ -77,12 +77,13 @@ class Player:
 
         Args:
             step: What to do and why.
-            before: A thought that comes before the step's own.
+            before: A thought that comes before the step's own; a zoom then says no more than where to look instead.
         """
         action = step.action
         if isinstance(action, Answer) and self._letters and action.text in self.viewer.options:
             action = Answer(option_letter(self.viewer.options.index(action.text)))
-        thought = " ".join(part for part in (before, self.think(step)) if part)
+        own = self.think(step, "instead") if before and isinstance(action, Zoom) else self.think(step)
+        thought = f"{before} {own}" if before else own
         return self.play(action, compose(self.voice.protocol, action, thought), well_formed=True)
 
     def play(self, action: Zoom | Answer, text: str, *, well_formed: bool) -> Turn:

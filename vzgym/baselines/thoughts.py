@@ -31,6 +31,10 @@ PHRASES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
             "It is not in this part of the {scene} scene, so it must be in {from} to {to} s.",
             "I have not seen it yet. Next I look at {from} to {to} s.",
         ),
+        "instead": (
+            "Instead I look at {from} to {to} s at {fps} fps.",
+            "A better choice is {from} to {to} s at {fps} fps.",
+        ),
         "closer": (
             "It happens around {at} s, too fast for these frames. I look at {from} to {to} s at {fps} fps.",
             "Around {at} s there is something. To see all of it I need {fps} fps from {from} to {to} s.",
@@ -76,27 +80,29 @@ PHRASES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "zoom": ("I look at {from} to {to} s at {fps} fps.",),
         "answer": ("My answer is {answer}.",),
     },
-    # One fixed phrase of few tokens for each reason, for tiny models. The first look says where the scene begins.
+    # One fixed phrase of few tokens for each reason, for tiny models. A look says where the scene begins.
     "short": {
-        "look": ("{scene} {start}", "look {from}"),
-        "look_on": ("not yet",),
-        "closer": ("closer {at}",),
+        "look": ("{scene}{start}", "{from}"),
+        "look_on": ("nothing",),
+        "instead": ("{scene}{start}", "{from}"),
+        "closer": ("{scene}{at}", "{at}"),
         "seen": ("seen",),
-        "overview": ("plain",),
-        "guess": ("guess",),
-        "stop": ("stop",),
+        "overview": ("seen",),
+        "guess": ("seen",),
+        "stop": ("seen",),
         "told": ("seen",),
-        "oracle": ("{scene} {start}", "look {from}"),
-        "wrong_scene": ("look {from}",),
-        "too_coarse": ("{scene} {start}", "look {from}"),
-        "after_wrong_scene": ("wrong scene",),
-        "after_too_coarse": ("too coarse",),
-        "missed": ("missed",),
-        "misread": ("again",),
-        "zoom": ("look {from}",),
+        "oracle": ("{scene}{start}", "{from}"),
+        "wrong_scene": ("{scene}{from}",),
+        "too_coarse": ("{scene}{start}", "{from}"),
+        "after_wrong_scene": ("wrong",),
+        "after_too_coarse": ("wrong",),
+        "missed": ("wrong",),
+        "misread": ("wrong",),
+        "zoom": ("{from}",),
         "answer": ("seen",),
     },
 }
+"""Phrase books: reason -> wordings. The place holders are the facts of a `Step`."""
 
 
 def think(

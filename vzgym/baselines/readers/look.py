@@ -37,13 +37,19 @@ def picture(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """
     if frames.size == 0:
         return frames
-    lit = frames.max(axis=(0, 3)) > _BAR
+    lit = _brightest(frames.max(axis=0)) > _BAR
     rows, columns = np.flatnonzero(lit.any(axis=1)), np.flatnonzero(lit.any(axis=0))
     if len(rows) == 0:
         return frames[:, :0, :0]
     height, width = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
     step = max(1, int(min(height, width)) // _ENOUGH_PIXELS)
     return frames[:, rows[0] : rows[-1] + 1 : step, columns[0] : columns[-1] + 1 : step]
+
+
+def _brightest(colors: NDArray[Any]) -> NDArray[Any]:
+    """The largest of the three channels; ten times as fast as `max` over an axis of three."""
+    brightest: NDArray[Any] = np.maximum(np.maximum(colors[..., 0], colors[..., 1]), colors[..., 2])
+    return brightest
 
 
 def _shares(colors: NDArray[Any]) -> NDArray[np.float32]:
@@ -77,7 +83,7 @@ def scene_hues(frames: NDArray[np.uint8]) -> list[str | None]:
     ring = np.ones((height, width), dtype=bool)
     ring[edge : height - edge, edge : width - edge] = False
     rim = frames[:, ring].astype(np.float32)
-    dim = rim.max(axis=2, keepdims=True) < _BRIGHT
+    dim = (_brightest(rim) < _BRIGHT)[..., None]
     mean = (rim * dim).sum(axis=1) / np.maximum(dim.sum(axis=1), 1)
     distance = np.linalg.norm(_shares(mean)[:, None, :] - _hue_shares()[None], axis=2)
     best = distance.argmin(axis=1)
@@ -96,7 +102,7 @@ def bright_colors(frames: NDArray[np.uint8]) -> NDArray[np.float64]:
         float64, shape `(n, len(EVENT_COLORS))`: shares of the frame's area, in [0, 1].
     """
     area = np.zeros((len(frames), len(EVENT_COLORS)))
-    n, y, x = np.nonzero(frames.max(axis=3) >= _BRIGHT)
+    n, y, x = np.nonzero(_brightest(frames) >= _BRIGHT)
     if len(n) == 0:
         return area
     distance = np.linalg.norm(_shares(frames[n, y, x])[:, None, :] - _color_shares()[None], axis=2)
