@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -33,14 +34,17 @@ def sample_zoom(rng: np.random.Generator, duration: float, budget: Budget) -> Zo
     fps = float(np.clip(count / length, budget.min_fps, budget.max_fps))
     start = float(rng.uniform(0.0, duration - length)) if length < duration else 0.0
     end = min(start + length, duration)
-    # Rounding of start + length can push the product a hair over the limit: give up a frame, not the zoom.
-    while frames_asked(end - start, fps) > budget.clip_frames:
-        fps = max(budget.min_fps, fps * (1 - 1e-6))
-    return Zoom(start, end, fps)
+    # Rounding of the end can push the number of frames over the limit: end half a frame earlier.
+    if frames_asked(end - start, fps) > budget.clip_frames:
+        end = start + (budget.clip_frames - 0.5) / fps
+    # A window shorter than what times in seconds can tell apart must not become empty.
+    return Zoom(start, max(end, math.nextafter(start, math.inf)), fps)
 
 
 class Baseline(ABC):
     """A policy that does not learn. It sees the default observation and what `info` says, nothing else.
+
+    `vzgym.evaluate` calls `prepare` with the run's budget; who plays it in a loop of their own calls it first.
 
     Args:
         reader: Answers from pixels; the procedural families' own reader if not given.
@@ -51,7 +55,7 @@ class Baseline(ABC):
     action: ClassVar[Any] = "default"
 
     def __init__(self, reader: FrameReader | None = None) -> None:
-        self.reader: FrameReader = reader or AutoReader()
+        self.reader: FrameReader = AutoReader() if reader is None else reader
         self.budget = Budget()
         self.rng = np.random.default_rng(0)
 
@@ -85,6 +89,8 @@ class Baseline(ABC):
 class ZoomingBaseline(Baseline):
     """Carries out a plan of zooms, then answers from all it has seen."""
 
+    _plan: list[Zoom] | None = None
+
     @abstractmethod
     def plan(self, info: dict[str, Any]) -> list[Zoom]:
         """The zooms of an episode, made before the first; those beyond the budget are left out."""
@@ -92,7 +98,7 @@ class ZoomingBaseline(Baseline):
     def reset(self, seed: int) -> None:
         """Begin an episode."""
         super().reset(seed)
-        self._plan: list[Zoom] | None = None
+        self._plan = None
 
     def act(self, observation: Any, info: dict[str, Any]) -> Zoom | Answer:
         """The plan's next zoom while one is left and may be made; then the answer."""

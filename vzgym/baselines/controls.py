@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any, ClassVar
 
 from vzgym.baselines.base import Baseline, ZoomingBaseline, sample_zoom
@@ -54,13 +53,13 @@ class Uniform(Baseline):
 
     def __init__(self, frames: int | None = None, reader: FrameReader | None = None) -> None:
         super().__init__(reader)
-        if frames is not None and frames < 1:
-            raise InvalidSetting(f"uniform needs at least one frame, got {frames}")
+        if frames is not None and (isinstance(frames, bool) or not isinstance(frames, int) or frames < 1):
+            raise InvalidSetting(f"uniform needs a whole number of frames >= 1, got {frames!r}")
         self.frames = frames
 
     def prepare(self, budget: Budget) -> Budget:
         """A budget of one glance with all the frames."""
-        frames = self.frames or budget.max_frames
+        frames = budget.max_frames if self.frames is None else self.frames
         return super().prepare(replace(budget, overview_fps=math.inf, overview_frames=frames, max_zooms=0))
 
     def act(self, observation: Any, info: dict[str, Any]) -> Answer:
@@ -84,13 +83,18 @@ class SlidingWindow(ZoomingBaseline):
     name: ClassVar[str] = "sliding"
 
     def plan(self, info: dict[str, Any]) -> list[Zoom]:
-        """`max_zooms` windows of equal length, each of `clip_frames` frames as far as the fps bounds allow."""
+        """`max_zooms` windows of equal length, each of `clip_frames` frames as far as the fps bounds allow.
+
+        A video so long that even the lowest fps cannot fill it is watched in windows with gaps between them.
+        """
         duration, budget = info["duration"], self.budget
         if not budget.max_zooms:
             return []
-        edges = [duration * i / budget.max_zooms for i in range(budget.max_zooms + 1)]
-        fps = min(budget.clip_frames * budget.max_zooms / duration, budget.max_fps)
-        return [Zoom(start, end, fps) for start, end in pairwise(edges)]
+        step = duration / budget.max_zooms
+        fps = min(max(budget.clip_frames / step, budget.min_fps), budget.max_fps)
+        length = min(step, budget.clip_frames / fps)
+        starts = [step * i for i in range(budget.max_zooms)]
+        return [Zoom(start, min(start + length, duration), fps) for start in starts]
 
 
 class Oracle(ZoomingBaseline):
@@ -98,14 +102,25 @@ class Oracle(ZoomingBaseline):
 
     Privileged: a ceiling for policies that must find the place themselves, and a check that the frames do hold the
     answer. It is never told the answer.
+
+    Raises:
+        TaskError: From `reveal`, if a task's evidence is unknown, or the budget cannot show it.
     """
 
     name: ClassVar[str] = "oracle"
 
+    _expert: tuple[Zoom, ...] | None = None
+
     def reveal(self, task: VideoTask) -> None:
         """Be told the task; only its expert's zooms are used."""
-        self._expert = list(expert_zooms(task, self.budget))
+        self._expert = expert_zooms(task, self.budget)
 
     def plan(self, info: dict[str, Any]) -> list[Zoom]:
-        """The expert's zooms."""
+        """The expert's zooms.
+
+        Raises:
+            InvalidSetting: If the task was not revealed.
+        """
+        if self._expert is None:
+            raise InvalidSetting("the oracle must be told each task before it plays it: call reveal(task)")
         return list(self._expert)
