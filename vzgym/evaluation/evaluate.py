@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,15 +15,16 @@ from typing import Any
 import numpy as np
 
 from vzgym.baselines.policy import POLICIES, AnyPolicy, Policy, TextPolicy
-from vzgym.core.budget import Budget, overview_times
+from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, VideoError
 from vzgym.envs.video_zoom import ModuleSpec, VideoZoomEnv
 from vzgym.episode.record import EpisodeRecord
 from vzgym.evaluation.metrics import EpisodeMetrics, summarise
 from vzgym.evaluation.runs import RunFolder
 from vzgym.evaluation.statistics import Estimate
-from vzgym.rewards.mix import RewardSpec
-from vzgym.tasks import TaskSet, TaskSpec, VideoTask, hit_rate, load_tasks
+from vzgym.rewards.mix import RewardSpec, make_reward
+from vzgym.tasks import TaskSet, TaskSpec, VideoTask, load_tasks
+from vzgym.tasks.placement import Placement
 
 __all__ = ["Report", "evaluate"]
 
@@ -40,8 +43,8 @@ class Report:
         budget: What was played with.
         privileged: Whether the policy was told where the evidence lies.
         episodes: The measures of each episode played, in order.
-        hit_rate: For a policy that makes no zooms: the mean probability, over the tasks' own placement of their event,
-            that its frames show what is needed; None where zooms are possible or the tasks do not say.
+        hit_rate: Where the budget has no zooms: the mean probability, over the tasks' own placement of their event,
+            that the frames show all that is needed; None where zooms are possible or the tasks do not say.
         failed: Tasks whose video could not be opened, with the reason; they count nowhere else.
     """
 
@@ -106,7 +109,7 @@ def evaluate(
             `{"name": ..., **options}`.
         tasks: A suite ("needle"; its test split unless it names one), a JSONL file, a task, tasks, or a task set.
         episodes: How many tasks; 200 if not given, or as many as there are.
-        seed: Of the policy's randomness; the tasks are the same for every seed.
+        seed: Of the policy's randomness, >= 0; the tasks are the same for every seed.
         budget: What may be looked at; what the tasks were built for if not given.
         reward: The reward whose ledger the records keep.
         out: A folder for `records.jsonl`, `run.json` and `report.json`. A run that was stopped goes on there.
@@ -116,55 +119,54 @@ def evaluate(
         The report.
 
     Raises:
-        InvalidSetting: If there are fewer tasks than `episodes`, or `out` holds another run.
+        InvalidSetting: If `policy` is no policy, a setting is out of range, there are fewer tasks than `episodes`, or
+            `out` holds another run.
         VideoError: If no task's video could be opened. Single ones are listed in `Report.failed`.
         UnknownName: If a name is not registered.
     """
-    player: AnyPolicy = POLICIES.make(policy)
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise InvalidSetting(f"seed must be a whole number >= 0, got {seed!r}")
     task_set = load_tasks(tasks, split="test")
-    if budget is None:
-        budget = task_set.budget
-    budget = budget if isinstance(budget, Budget) else Budget.from_mapping(budget)
-    prepare = getattr(player, "prepare", None)
-    budget = prepare(budget) if prepare else budget
     count = _how_many(episodes, task_set)
-    name = str(getattr(player, "name", type(player).__name__))
-    settings = {
-        "policy": name,
-        "tasks": task_set.name,
-        "episodes": count,
-        "seed": seed,
-        "budget": _json_budget(budget),
-        "reward": reward if isinstance(reward, (str, Mapping)) else repr(reward),
-        "vzgym": version("vzgym"),
-    }
-    folder = RunFolder(out, settings) if out is not None else None
+    # Everything that can be wrong with the settings comes to light before a folder is made for them.
+    run = _Run.of(policy, task_set, budget, reward, int(seed))
+    folder = RunFolder(out, run.settings(policy, count)) if out is not None else None
     done = folder.finished if folder else {}
-    measured = {index: EpisodeMetrics.of(record) for index, record in done.items() if index < count}
-    failed: dict[str, str] = {}
-    run = _Run(player, task_set, budget, reward, seed, name, failed)
-    try:
-        for index, record in run.play([index for index in range(count) if index not in done]):
-            measured[index] = EpisodeMetrics.of(record)
+    measured: dict[int, EpisodeMetrics] = {}
+    hits: dict[int, float] = {}
+
+    def measure(index: int, record: EpisodeRecord) -> None:
+        measured[index] = EpisodeMetrics.of(record)
+        chance = _hit_rate(record)
+        if chance is not None:
+            hits[index] = chance
+
+    with ExitStack() as stack:
+        if folder:
+            stack.callback(folder.close)
+        for index, record in done.items():
+            if index < count:
+                _check_same(record, task_set[index], index, out)
+                measure(index, record)
+        playing = stack.enter_context(closing(run.play([index for index in range(count) if index not in done])))
+        for index, record in playing:
+            measure(index, record)
             if folder:
                 folder.add(record)
             if on_episode:
                 on_episode(record)
-    finally:
-        if folder:
-            folder.close()
-    if failed and not measured:
-        task_id, reason = next(iter(failed.items()))
-        raise VideoError(f"none of the {count} videos could be opened; the first: {reason}", path=task_id)
+    if run.failed and not measured:
+        reason = next(iter(run.failed.values()))
+        raise VideoError(f"none of the {count} videos could be opened; the first: {reason}", path=task_set.name)
     report = Report(
-        policy=name,
+        policy=run.name,
         tasks=task_set.name,
-        seed=seed,
-        budget=budget,
-        privileged=hasattr(player, "reveal"),
+        seed=run.seed,
+        budget=run.budget,
+        privileged=hasattr(run.policy, "reveal"),
         episodes=[measured[index] for index in sorted(measured)],
-        hit_rate=_mean_hit_rate(task_set, budget, count),
-        failed=failed,
+        hit_rate=float(np.mean([hits[index] for index in sorted(hits)])) if hits else None,
+        failed=run.failed,
     )
     if folder:
         folder.write_report(report.to_json())
@@ -174,9 +176,10 @@ def evaluate(
 def _how_many(episodes: int | None, tasks: TaskSet) -> int:
     if episodes is None:
         return min(_DEFAULT_EPISODES, len(tasks))
-    if not 1 <= episodes <= len(tasks):
-        raise InvalidSetting(f"episodes must be 1 to {len(tasks)}, the size of {tasks.name!r}, got {episodes}")
-    return episodes
+    whole = isinstance(episodes, (int, np.integer)) and not isinstance(episodes, bool)
+    if not whole or not 1 <= episodes <= len(tasks):
+        raise InvalidSetting(f"episodes must be 1 to {len(tasks)}, the size of {tasks.name!r}, got {episodes!r}")
+    return int(episodes)
 
 
 def _json_budget(budget: Budget) -> dict[str, Any]:
@@ -184,17 +187,41 @@ def _json_budget(budget: Budget) -> dict[str, Any]:
     return {key: value if math.isfinite(value) else str(value) for key, value in budget.to_dict().items()}
 
 
-def _mean_hit_rate(tasks: TaskSet, budget: Budget, count: int) -> float | None:
-    """Mean analytic hit rate of the overview, where the overview is all there is to see."""
-    if budget.max_zooms:
+def _plain(value: Any) -> Any:
+    """As JSON values; what has no such form is named by its type."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case np.generic():
+            return value.item()
+        case Mapping():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+    return f"{type(value).__module__}:{type(value).__qualname__}"
+
+
+def _check_same(record: EpisodeRecord, task: VideoTask, index: int, folder: object) -> None:
+    """Two files of tasks may have the same name: what was played must be what would be played now."""
+    for what, there, wanted in (("", record.task.id, task.id), ("question of ", record.task.question, task.question)):
+        if there != wanted:
+            raise InvalidSetting(
+                f"{folder} holds another run: its {what}task {index} is {there!r}, not {wanted!r}; "
+                "choose another folder, or delete this one"
+            )
+
+
+def _hit_rate(record: EpisodeRecord) -> float | None:
+    """Analytic hit rate of the overview, where the overview is all there is to see."""
+    placement = record.task.metadata.get("placement")
+    if record.budget.max_zooms or placement is None:
         return None
-    rates = []
-    for index in range(count):
-        task = tasks[index]
-        if "placement" not in task.metadata:
-            continue
-        rates.append(hit_rate(task, overview_times(task.video.duration, budget)))
-    return float(np.mean(rates)) if rates else None
+    return Placement.from_dict(placement).hit_rate(record.overview.times)
+
+
+@cache
+def _version() -> str:
+    return version("vzgym")
 
 
 @dataclass
@@ -206,29 +233,96 @@ class _Run:
     budget: Budget
     reward: RewardSpec
     seed: int
-    name: str
-    failed: dict[str, str]
+    failed: dict[str, str] = field(default_factory=dict)
 
-    def play(self, indices: Sequence[int]) -> Iterator[tuple[int, EpisodeRecord]]:
-        """Play these tasks; yields each finished record with its index."""
-        if isinstance(self.policy, TextPolicy):
-            size = int(getattr(self.policy, "batch_size", _DEFAULT_BATCH))
-            for first in range(0, len(indices), size):
-                yield from self._play_batch(self.policy, indices[first : first + size])
-        elif isinstance(self.policy, Policy):
-            env = self._env(getattr(self.policy, "observation", "default"), getattr(self.policy, "action", "default"))
-            for index in indices:
-                record = self._play_one(self.policy, env, index)
-                if record is not None:
-                    yield index, record
-        else:
+    @classmethod
+    def of(
+        cls,
+        policy: AnyPolicy | str | Mapping[str, Any],
+        tasks: TaskSet,
+        budget: Budget | Mapping[str, object] | None,
+        reward: RewardSpec,
+        seed: int,
+    ) -> _Run:
+        """Make and check everything that a run needs."""
+        player = POLICIES.make(policy)
+        if isinstance(player, type):
+            raise InvalidSetting(f"a policy is an object, got the class {player.__name__}: call it")
+        if not isinstance(player, (Policy, TextPolicy)):
             raise InvalidSetting(
-                f"{self.name} is no policy: it needs reset(seed) and act(observation, info), or reset(seeds) and "
+                f"{policy!r} is no policy: it needs reset(seed) and act(observation, info), or reset(seeds) and "
                 "respond(dialogues)"
             )
+        if budget is None:
+            budget = tasks.budget
+        budget = budget if isinstance(budget, Budget) else Budget.from_mapping(budget)
+        run = cls(player, tasks, budget, reward, seed)
+        if hasattr(player, "prepare"):
+            prepared = player.prepare(budget)
+            if not isinstance(prepared, Budget):
+                raise InvalidSetting(f"prepare() of policy {run.name!r} must return a Budget, got {prepared!r}")
+            run.budget = prepared
+        run.env().close()
+        return run
 
-    def _env(self, observation: ModuleSpec, action: ModuleSpec) -> VideoZoomEnv:
+    @property
+    def name(self) -> str:
+        """The policy's name."""
+        return str(getattr(self.policy, "name", type(self.policy).__name__))
+
+    @property
+    def batch_size(self) -> int:
+        """How many episodes are played at once."""
+        if not isinstance(self.policy, TextPolicy):
+            return 1
+        size = getattr(self.policy, "batch_size", _DEFAULT_BATCH)
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise InvalidSetting(f"batch_size of policy {self.name!r} must be a whole number >= 1, got {size!r}")
+        return size
+
+    def settings(self, policy: AnyPolicy | str | Mapping[str, Any], episodes: int) -> dict[str, Any]:
+        """What tells this run from another, as JSON values."""
+        options = {key: value for key, value in policy.items() if key != "name"} if isinstance(policy, Mapping) else {}
+        return {
+            "policy": self.name,
+            "options": _plain(options),
+            "tasks": self.tasks.name,
+            "episodes": episodes,
+            "seed": self.seed,
+            "budget": _json_budget(self.budget),
+            "reward": self._reward(),
+            "vzgym": _version(),
+        }
+
+    def _reward(self) -> Any:
+        """The reward as JSON values: by name or mapping as given, else its terms."""
+        if isinstance(self.reward, (str, Mapping)):
+            return _plain(self.reward)
+        terms = make_reward(self.reward).terms
+        return {name: {"module": _plain(term.module), "weight": term.weight} for name, term in terms.items()}
+
+    def env(self) -> VideoZoomEnv:
+        """An environment of the kind that the policy plays in."""
+        if isinstance(self.policy, TextPolicy):
+            observation: ModuleSpec = "dialogue"
+            action: ModuleSpec = {"name": "text", "protocol": getattr(self.policy, "protocol", "tags")}
+        else:
+            observation = getattr(self.policy, "observation", "default")
+            action = getattr(self.policy, "action", "default")
         return VideoZoomEnv(self.tasks, observation=observation, action=action, reward=self.reward, budget=self.budget)
+
+    def play(self, indices: Sequence[int]) -> Generator[tuple[int, EpisodeRecord]]:
+        """Play these tasks; yields each finished record with its index."""
+        size = self.batch_size
+        if isinstance(self.policy, TextPolicy):
+            for first in range(0, len(indices), size):
+                yield from self._play_batch(self.policy, indices[first : first + size])
+            return
+        env = self.env()
+        for index in indices:
+            record = self._play_one(self.policy, env, index)
+            if record is not None:
+                yield index, record
 
     def _episode_seed(self, index: int) -> int:
         return int(np.random.SeedSequence([self.seed, index]).generate_state(1)[0])
@@ -239,6 +333,7 @@ class _Run:
             return env.reset(seed=self._episode_seed(index), options={"task": task})
         except VideoError as error:
             self.failed[task.id] = str(error)
+            task.video.close()
             return None
 
     def _finish(self, env: VideoZoomEnv, index: int, seconds: float) -> EpisodeRecord:
@@ -248,8 +343,9 @@ class _Run:
             index=index,
             seed=self.seed,
             wall_seconds=round(seconds, 6),
-            reward=self.reward if isinstance(self.reward, (str, Mapping)) else None,
-            vzgym=version("vzgym"),
+            # An object cannot be rebuilt from what JSON can hold of it.
+            reward=self._reward() if isinstance(self.reward, (str, Mapping)) else None,
+            vzgym=_version(),
         )
         return record
 
@@ -259,45 +355,52 @@ class _Run:
         begun = self._start(env, index, task)
         if begun is None:
             return None
-        observation, info = begun
-        reveal = getattr(policy, "reveal", None)
-        if reveal:
-            reveal(task)
-        policy.reset(self._episode_seed(index))
-        ended = False
-        while not ended:
-            observation, _, terminated, truncated, info = env.step(policy.act(observation, info))
-            ended = terminated or truncated
-        env.close()
+        with closing(env):
+            observation, info = begun
+            if hasattr(policy, "reveal"):
+                policy.reveal(task)
+            policy.reset(self._episode_seed(index))
+            ended = False
+            while not ended:
+                observation, _, terminated, truncated, info = env.step(policy.act(observation, info))
+                ended = terminated or truncated
         return self._finish(env, index, time.perf_counter() - started)
 
     def _play_batch(self, policy: TextPolicy, indices: Sequence[int]) -> Iterator[tuple[int, EpisodeRecord]]:
-        protocol = getattr(policy, "protocol", "tags")
         envs: dict[int, VideoZoomEnv] = {}
         tasks: list[VideoTask] = []
         started = time.perf_counter()
-        for index in indices:
-            env = self._env("dialogue", {"name": "text", "protocol": protocol})
-            task = self.tasks[index]
-            if self._start(env, index, task) is not None:
-                envs[index] = env
-                tasks.append(task)
-        if not envs:
-            return
-        reveal = getattr(policy, "reveal", None)
-        if reveal:
-            reveal(tasks)
-        policy.reset([self._episode_seed(index) for index in envs])
-        running = list(envs)
-        while running:
-            texts = policy.respond([envs[index].episode.messages for index in running])
-            if len(texts) != len(running):
-                raise InvalidSetting(f"{self.name} gave {len(texts)} texts for {len(running)} dialogues")
-            for index, text in zip(running, texts, strict=True):
-                envs[index].step(text)
-            running = [index for index in running if not envs[index].episode.ended]
+        with ExitStack() as stack:
+            for index in indices:
+                env, task = self.env(), self.tasks[index]
+                if self._start(env, index, task) is not None:
+                    envs[index] = stack.enter_context(closing(env))
+                    tasks.append(task)
+            if not envs:
+                return
+            if hasattr(policy, "reveal"):
+                policy.reveal(tasks)
+            policy.reset([self._episode_seed(index) for index in envs])
+            running = list(envs)
+            while running:
+                # Tuples: the environment's own lists grow, and belong in the record.
+                texts = policy.respond([tuple(envs[index].episode.messages) for index in running])
+                for index, text in zip(running, self._checked(texts, len(running)), strict=True):
+                    envs[index].step(text)
+                running = [index for index in running if not envs[index].episode.ended]
         # A batch is played together: each of its episodes took its share.
         share = (time.perf_counter() - started) / len(envs)
         for index, env in envs.items():
-            env.close()
             yield index, self._finish(env, index, share)
+
+    def _checked(self, texts: object, wanted: int) -> Sequence[str]:
+        if isinstance(texts, str) or not isinstance(texts, Sequence):
+            raise InvalidSetting(f"respond() of policy {self.name!r} must return a list of texts, got {texts!r:.100}")
+        wrong = [text for text in texts if not isinstance(text, str)]
+        if wrong:
+            raise InvalidSetting(f"respond() of policy {self.name!r} must return texts, got {wrong[0]!r:.100}")
+        if len(texts) != wanted:
+            raise InvalidSetting(
+                f"respond() of policy {self.name!r} gave {len(texts)} texts for {wanted} dialogues: one each, in order"
+            )
+        return texts

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from vzgym.core.interval import coverage, iou
+import numpy as np
+
+from vzgym.core.interval import Interval, coverage, iou
 from vzgym.episode.record import EpisodeRecord, Outcome
 from vzgym.evaluation.statistics import Estimate, mean, proportion
+from vzgym.video.base import FRAME_SLACK
 
 __all__ = ["METRICS", "EpisodeMetrics", "Metric", "summarise"]
 
@@ -64,7 +67,9 @@ class EpisodeMetrics:
             zooms=record.zooms,
             refused=sum(turn.outcome is Outcome.REFUSED for turn in record.turns),
             evidence_seen=(
-                sum(any(time in span for time in times) for span in evidence) / len(evidence) if evidence else None
+                sum(any(_within(time, span) for time in times) for span in evidence) / len(evidence)
+                if evidence
+                else None
             ),
             evidence_coverage=coverage(evidence, record.windows) if evidence else None,
             evidence_iou=iou(evidence, record.windows) if evidence else None,
@@ -73,6 +78,11 @@ class EpisodeMetrics:
             decode_seconds=math.fsum(clip.seconds for clip in record.clips),
             wall_seconds=float(wall) if wall is not None else None,
         )
+
+
+def _within(time: float, span: Interval) -> bool:
+    """Whether a frame of this time lies in `span`; a decoder's time stamp may be off by a rounding."""
+    return span.start - FRAME_SLACK <= time < span.end - FRAME_SLACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +117,21 @@ METRICS: tuple[Metric, ...] = (
 
 
 def summarise(episodes: Sequence[EpisodeMetrics]) -> dict[str, Estimate]:
-    """Mean and 95 % interval of each metric, over the episodes of which it can be said."""
+    """Mean and 95 % interval of each metric, over the episodes of which it can be said.
+
+    A share that was 0 or 1 in each of them (right or wrong, seen or not) gets Wilson's interval, any other share a
+    normal one within [0, 1].
+    """
     summary: dict[str, Estimate] = {}
     for metric in METRICS:
         values: list[Any] = [value for item in episodes if (value := getattr(item, metric.name)) is not None]
-        summary[metric.name] = proportion(values) if metric.name == "correct" else mean(values)
+        summary[metric.name] = _share(values) if metric.unit == "share" else mean(values)
     return summary
+
+
+def _share(values: Sequence[float]) -> Estimate:
+    if set(values) <= {0, 1}:
+        return proportion([bool(value) for value in values])
+    found = mean(values)
+    low, high = np.clip((found.low, found.high), 0.0, 1.0).tolist()  # keeps nan
+    return replace(found, low=low, high=high)

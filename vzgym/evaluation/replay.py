@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from vzgym.core.errors import RecordError, TaskError, UnknownName
-from vzgym.episode.answers import GradeStatus
+from vzgym.episode.answers import Grade, GradeStatus
+from vzgym.episode.clip import Clip
 from vzgym.episode.episode import Episode
-from vzgym.episode.record import EpisodeRecord, TaskFacts
+from vzgym.episode.record import End, EpisodeRecord, Outcome, TaskFacts
 from vzgym.protocols.base import make_wording
 from vzgym.rewards.mix import RewardSpec, make_reward
 from vzgym.tasks import VideoTask, get_task
+from vzgym.video.base import FRAME_SLACK
 
 __all__ = ["Replay", "replay", "task_of"]
 
@@ -38,7 +43,8 @@ def task_of(facts: TaskFacts, backend: str = "pyav") -> VideoTask:
         backend: Which decoder reads a file.
 
     Raises:
-        RecordError: If the task's video was neither procedural nor a file, so nothing can rebuild it.
+        RecordError: If the task's video was neither procedural nor a file, so nothing can rebuild it, or what the
+            record says of it makes no task.
         VideoError: If its file is gone or broken (when the episode starts).
     """
     if facts.video.startswith(_PROCEDURAL):
@@ -50,17 +56,20 @@ def task_of(facts: TaskFacts, backend: str = "pyav") -> VideoTask:
         raise RecordError(f"task {facts.id!r} cannot be rebuilt: its video lay in memory; pass the task itself")
     from vzgym.video.file import FileVideo
 
-    return VideoTask(
-        id=facts.id,
-        video=FileVideo(facts.video, backend=backend),
-        question=facts.question,
-        options=facts.options,
-        answer=facts.answer,
-        evidence=facts.evidence,
-        category=facts.category,
-        source=facts.source,
-        metadata=facts.metadata,
-    )
+    try:
+        return VideoTask(
+            id=facts.id,
+            video=FileVideo(facts.video, backend=backend),
+            question=facts.question,
+            options=facts.options,
+            answer=facts.answer,
+            evidence=facts.evidence,
+            category=facts.category,
+            source=facts.source,
+            metadata=facts.metadata,
+        )
+    except TaskError as error:
+        raise RecordError(f"task {facts.id!r} cannot be rebuilt: {error}") from error
 
 
 def replay(
@@ -70,9 +79,10 @@ def replay(
     reward: RewardSpec | None = None,
     backend: str = "pyav",
 ) -> Replay:
-    """Execute a record's actions again and compare frames, outcomes, dialogue, grade and rewards.
+    """Execute a record's actions again and compare everything that the record says came of them.
 
-    An episode that ended in a video error is compared up to the turn of the error: the video may have recovered.
+    That is the task and its video, the frames' times and pixels, outcomes, dialogue, end, grade and rewards. An episode
+    that ended in a video error is compared up to the turn of the error: the video may have recovered.
 
     Args:
         saved: The record.
@@ -82,31 +92,78 @@ def replay(
         backend: Which decoder reads a file.
 
     Raises:
-        RecordError: If the task cannot be rebuilt.
+        RecordError: If the record does not hold what a replay needs, or its task cannot be rebuilt.
         VideoError: If its video cannot be opened.
+        UnknownName: If its wording or its reward is one that is not registered.
     """
-    episode = Episode(task or task_of(saved.task, backend), saved.budget, make_wording(saved.info["wording"]))
+    wording = saved.info.get("wording")
+    if not isinstance(wording, Mapping):
+        raise RecordError(f"the record of task {saved.task.id!r} does not say how it was worded (info 'wording')")
+    played = task_of(saved.task, backend) if task is None else task
+    episode = Episode(played, saved.budget, make_wording(wording))
     spec = reward if reward is not None else saved.info.get("reward")
     mix = make_reward(spec) if spec is not None else None
     fresh = episode.record
     fresh.rewards = [] if mix else None
-    differences = [] if fresh.overview.hashes == saved.overview.hashes else ["the overview's frames differ"]
-    unscored = saved.grade is not None and saved.grade.status is GradeStatus.UNSCORED
+    differences = _facts(fresh.task, saved.task) + _clip(fresh.overview, saved.overview, "the overview")
+    failed = False
     for number, turn in enumerate(saved.turns, start=1):
-        if turn.outcome == "failed":
+        if turn.outcome is Outcome.FAILED:
+            failed = True
+            break
+        if episode.ended:
+            differences.append(f"round {number}: the episode had ended before ({fresh.end})")
             break
         new = episode.step(turn.action, text=turn.text, well_formed=turn.well_formed)
         if (new.outcome, new.refusal) != (turn.outcome, turn.refusal):
             differences.append(f"round {number}: {new.refusal or new.outcome}, was {turn.refusal or turn.outcome}")
-        if new.clip and turn.clip and new.clip.hashes != turn.clip.hashes:
-            differences.append(f"round {number}: the clip's frames differ")
+        elif new.clip is not None and turn.clip is not None:
+            differences += _clip(new.clip, turn.clip, f"round {number}: the clip")
         if mix and fresh.rewards is not None:
             fresh.rewards.append(mix.score(fresh).to_json())
-    if fresh.grade != saved.grade and not unscored:
-        differences.append(f"the grade is {fresh.grade}, was {saved.grade}")
-    common = min(len(fresh.messages), len(saved.messages))
-    if any(new.text != old.text for new, old in zip(fresh.messages[:common], saved.messages[:common], strict=True)):
+    played.video.close()
+    if failed:
+        if saved.end is not End.VIDEO_ERROR or saved.turns[-1].outcome is not Outcome.FAILED:
+            differences.append(f"round {number}: a video error, but the episode went on")
+        if saved.grade is None or saved.grade.status is not GradeStatus.UNSCORED:
+            differences.append(f"the grade is unscored, was {_words(saved.grade)}")
+    else:
+        if fresh.end != saved.end:
+            differences.append(f"the end is {fresh.end}, was {saved.end}")
+        if fresh.grade != saved.grade:
+            differences.append(f"the grade is {_words(fresh.grade)}, was {_words(saved.grade)}")
+    # Of an episode that failed, the last round has no counterpart.
+    said = [(message.role, message.text) for message in saved.messages]
+    if [(message.role, message.text) for message in fresh.messages] != said[: len(fresh.messages) if failed else None]:
         differences.append("the dialogue differs")
-    if mix and saved.rewards is not None and fresh.rewards != saved.rewards[: len(fresh.rewards or [])]:
-        differences.append("the rewards differ")
+    if fresh.rewards is not None and saved.rewards is not None:
+        ledger = saved.rewards[: len(fresh.rewards) if failed else None]
+        if fresh.rewards != ledger:
+            differences.append("the rewards differ")
     return Replay(fresh, differences)
+
+
+def _facts(new: TaskFacts, old: TaskFacts) -> list[str]:
+    """What differs between the task as rebuilt and as saved."""
+    names = ("id", "question", "options", "answer", "evidence", "duration", "height", "width")
+    return [
+        f"the task's {name} is {getattr(new, name)!r}, was {getattr(old, name)!r}"
+        for name in names
+        if getattr(new, name) != getattr(old, name)
+    ]
+
+
+def _clip(new: Clip, old: Clip, what: str) -> list[str]:
+    """What differs between two clips of the same moment."""
+    if new.hashes != old.hashes:
+        return [f"{what}'s frames differ"]
+    # Another decoder may round its time stamps otherwise.
+    if not np.allclose(new.times, old.times, rtol=0.0, atol=FRAME_SLACK):
+        return [f"{what}'s times differ"]
+    return []
+
+
+def _words(grade: Grade | None) -> str:
+    if grade is None:
+        return "missing"
+    return str(grade.status) if grade.read is None else f"{grade.status} ({grade.read})"

@@ -22,16 +22,21 @@ def read_records(path: str | Path) -> Iterator[EpisodeRecord]:
         path: A run's folder, or a JSONL file of records.
 
     Raises:
-        RecordError: If there is no such file, or a line is no record; names file and line.
+        RecordError: If there is no such file, it is no text, or a line is no record; names file and line.
     """
     file = Path(path)
     if file.is_dir():
         file = file / RECORDS
     if not file.is_file():
         raise RecordError(f"{file}: no such file of episode records")
-    with file.open(encoding="utf-8") as lines:
+    with file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
-            yield EpisodeRecord.from_line(line, where=f"{file}:{number}")
+            where = f"{file}:{number}"
+            try:
+                text = line.decode()
+            except UnicodeDecodeError as error:
+                raise RecordError(f"{where}: not UTF-8 text: {error.reason} at byte {error.start}") from error
+            yield EpisodeRecord.from_line(text, where=where)
 
 
 class RunFolder:
@@ -41,17 +46,27 @@ class RunFolder:
         path: The folder; made if missing.
         settings: What the run is made of, JSON values.
 
+    Attributes:
+        path: As given.
+        finished: The records that were there already, by the index of their task.
+        dropped: Whether an unfinished last line was cut off.
+
     Raises:
-        InvalidSetting: If the folder holds a run with other settings; the message names the first that differs.
-        RecordError: If its records are broken (a torn last line is not: it is dropped and played again).
+        InvalidSetting: If the folder cannot be made, or holds a run with other settings; the message names the first
+            that differs.
+        RecordError: If what it holds is broken (a torn last line is not: it is dropped and played again).
     """
 
     def __init__(self, path: str | Path, settings: Mapping[str, Any]) -> None:
         self.path = Path(path)
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidSetting(f"{self.path} cannot be a run's folder: {error.strerror or error}") from error
+        # Before anything is touched: the folder may be another run's.
         self._keep_settings(settings)
         self.dropped = self._drop_torn_line()
-        self.finished = {int(record.info["index"]): record for record in self._records()}
+        self.finished = dict(self._records())
         self._file = (self.path / RECORDS).open("a", encoding="utf-8")
 
     def add(self, record: EpisodeRecord) -> None:
@@ -65,23 +80,45 @@ class RunFolder:
 
     def write_report(self, report: Mapping[str, Any]) -> None:
         """Write the run's summary beside its records."""
-        (self.path / REPORT).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        self._write(REPORT, report)
 
     def _keep_settings(self, settings: Mapping[str, Any]) -> None:
-        file = self.path / SETTINGS
+        """Compare with the settings of the run that is there, if one has finished an episode; write them."""
         wanted = json.loads(json.dumps(settings))
-        if not file.exists():
-            file.write_text(json.dumps(wanted, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            return
-        there = json.loads(file.read_text(encoding="utf-8"))
-        for key in {**there, **wanted}:
-            # More episodes of the same run are a continuation, not another run.
-            if key != "episodes" and there.get(key) != wanted.get(key):
-                raise InvalidSetting(
-                    f"{self.path} holds another run: its {key} is {there.get(key)!r}, not {wanted.get(key)!r}; "
-                    "choose another folder, or delete this one"
-                )
-        file.write_text(json.dumps(wanted, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        if self._has_records():
+            there = self._read_settings()
+            for key in {**there, **wanted}:
+                # More episodes of the same run are a continuation, not another run.
+                if key != "episodes" and there.get(key) != wanted.get(key):
+                    raise InvalidSetting(
+                        f"{self.path} holds another run: its {key} is {there.get(key)!r}, not {wanted.get(key)!r}; "
+                        "choose another folder, or delete this one"
+                    )
+        self._write(SETTINGS, wanted)
+
+    def _read_settings(self) -> dict[str, Any]:
+        file = self.path / SETTINGS
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InvalidSetting(
+                f"{self.path} holds records of an unknown run (it has no {SETTINGS}); choose another folder"
+            ) from None
+        except ValueError as error:
+            raise RecordError(f"{file}: not JSON: {error}") from error
+        if not isinstance(found, dict):
+            raise RecordError(f"{file}: not a run's settings, but {found!r}")
+        return found
+
+    def _write(self, name: str, values: Mapping[str, Any]) -> None:
+        """Write a JSON file at once: a process that is killed leaves the old one or the new one."""
+        part = self.path / f"{name}.part"
+        part.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.replace(self.path / name)
+
+    def _has_records(self) -> bool:
+        file = self.path / RECORDS
+        return file.exists() and b"\n" in file.read_bytes()
 
     def _drop_torn_line(self) -> bool:
         """Cut off a last line that a killed process left unfinished; says whether there was one."""
@@ -96,5 +133,12 @@ class RunFolder:
             handle.truncate(keep)
         return True
 
-    def _records(self) -> Iterator[EpisodeRecord]:
-        return read_records(self.path) if (self.path / RECORDS).exists() else iter(())
+    def _records(self) -> Iterator[tuple[int, EpisodeRecord]]:
+        file = self.path / RECORDS
+        if not file.exists():
+            return
+        for number, record in enumerate(read_records(file), start=1):
+            index = record.info.get("index")
+            if not isinstance(index, int):
+                raise RecordError(f"{file}:{number}: the record does not say which task of its run it is of (index)")
+            yield index, record

@@ -18,8 +18,8 @@ class Estimate:
 
     Attributes:
         value: The estimate; nan if `n` is 0.
-        low: Lower end of the interval.
-        high: Upper end of the interval.
+        low: Lower end of the interval; nan where it is unknown.
+        high: Upper end of the interval; nan where it is unknown.
         n: Number of episodes it rests on; unscored ones are left out.
     """
 
@@ -50,10 +50,13 @@ def proportion(hits: Sequence[bool]) -> Estimate:
 
 
 def mean(values: Sequence[float]) -> Estimate:
-    """A mean with its normal 95 % interval, mean +- 1.96 s / sqrt(n)."""
+    """A mean with its normal 95 % interval, mean +- 1.96 s / sqrt(n).
+
+    The interval of a single value is unknown: one value says nothing about the spread.
+    """
     n = len(values)
     if n == 0:
         return _NOTHING
     middle = fmean(values)
-    half = _Z * stdev(values) / math.sqrt(n) if n > 1 else 0.0
+    half = _Z * stdev(values) / math.sqrt(n) if n > 1 else math.nan
     return Estimate(middle, middle - half, middle + half, n)
