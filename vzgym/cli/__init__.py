@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import typer
-from rich.console import Console
+from rich.text import Text
 
 from vzgym.cli import demo, doctor, evaluate, replay, tasks, videos
+from vzgym.cli.progress import errors
 from vzgym.core.errors import VzgymError
 
 __all__ = ["app", "main"]
@@ -29,8 +31,12 @@ app.add_typer(videos.app, name="videos")
 
 def main() -> None:
     """Run the command line. A named error becomes one line on stderr and exit status 1."""
+    # A command knows no working folder, but "my_module:MyPolicy" is looked for there. Last, so that it hides nothing.
+    sys.path.append(str(Path.cwd()))
     try:
         app()
     except VzgymError as error:
-        Console(stderr=True).print(f"[bold red]{type(error).__name__}[/]: {error}", highlight=False, soft_wrap=True)
+        # No markup in the message: brackets in it are its own.
+        message = " ".join(str(error).split())
+        errors.print(Text.assemble((type(error).__name__, "bold red"), f": {message}"), soft_wrap=True)
         sys.exit(1)

@@ -11,22 +11,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vzgym.baselines import CONTROLS
-from vzgym.cli.evaluate import run_policies
-from vzgym.cli.progress import console, progress_bar
+from vzgym.cli.evaluate import run_folder, run_policies
+from vzgym.cli.progress import console, progress_bar, say
 from vzgym.core.budget import overview_times
-from vzgym.core.errors import VideoError
+from vzgym.core.errors import InvalidSetting, VideoError
 from vzgym.envs.rendering import draw_episode
 from vzgym.episode.record import EpisodeRecord
-from vzgym.evaluation import evaluate
+from vzgym.evaluation import read_records
+from vzgym.evaluation.replay import replay
 from vzgym.evaluation.tables import rich_table
-from vzgym.tasks import TaskSet, load_tasks
+from vzgym.tasks import TaskSet, load_jsonl, load_tasks
 from vzgym.tasks.write import write_tasks
-from vzgym.tasks.jsonl import load_jsonl
 from vzgym.video.file import BACKENDS
 
 __all__ = ["demo"]
 
 SUITE = "short/test"
+QUICK = 9
+"""Videos of the short demo."""
 
 
 def demo(
@@ -34,9 +36,14 @@ def demo(
     episodes: Annotated[int, typer.Option(help="Videos to write; a third each of needle, count, control.")] = 30,
     seed: Annotated[int, typer.Option(help="Of the policies' randomness.")] = 0,
     workers: Annotated[int, typer.Option(help="Processes that write videos.")] = 2,
+    quick: Annotated[bool, typer.Option("--quick", help=f"The short one: {QUICK} videos at most.")] = False,
 ) -> None:
     """Write real video files with questions, watch agents look for the answers, and draw one at work."""
-    tasks = [load_tasks(SUITE)[index] for index in range(episodes)]
+    suite = load_tasks(SUITE)
+    if not 1 <= episodes <= len(suite):
+        raise InvalidSetting(f"--episodes must be 1 to {len(suite)}, the size of {suite.name}, got {episodes}")
+    episodes = min(episodes, QUICK) if quick else episodes
+    tasks = [suite[index] for index in range(episodes)]
     with progress_bar() as bar:
         job = bar.add_task("write H.264 videos", total=len(tasks))
         listing = write_tasks(
@@ -46,12 +53,13 @@ def demo(
     _compare_decoders(listing, files)
     reports = run_policies([control.name for control in CONTROLS], files, episodes, seed, out / "runs")
     console.print(rich_table(reports, title=f"{episodes} questions about {episodes} video files"))
-    picture = _picture(files, out / "episode.png")
-    console.print(
-        f"\nOverview alone answers the control questions only; needle and count need a zoom into the right place."
-        f"\nAn episode as a picture: {picture}\nEvery episode as a record: {out / 'runs'}"
-        f"\nPlay them again: vzgym replay {out / 'runs'}",
-        highlight=False,
+    record = _worth_looking_at(files, out / "runs")
+    Image.fromarray(draw_episode(replay(record).record)).save(out / "episode.png")
+    say(
+        "\nThe overview alone answers the control questions; needle and count need a zoom into the right place."
+        f"\nAn episode as a picture ({record.info['policy']} on {record.task.id}): {out / 'episode.png'}"
+        f"\nEvery episode as a record: {out / 'runs'}"
+        f"\nPlay them again: vzgym replay {out / 'runs'}"
     )
 
 
@@ -65,10 +73,10 @@ def _compare_decoders(listing: Path, files: TaskSet) -> None:
             others = load_jsonl(listing, backend=name)
             found = [_overview(others, index) for index in range(len(wanted))]
         except (VideoError, ImportError) as error:
-            console.print(f"{name}: not used here ({error})", highlight=False)
+            say(f"{name}: not used here ({error})")
             continue
         apart = max(float(np.abs(a.astype(int) - b.astype(int)).mean()) for a, b in zip(wanted, found, strict=True))
-        console.print(f"pyav and {name} read the same frames (mean difference {apart:.2f} of 255)", highlight=False)
+        say(f"pyav and {name} read the same frames (mean difference {apart:.2f} of 255)")
 
 
 def _overview(files: TaskSet, index: int) -> NDArray[np.uint8]:
@@ -76,9 +84,18 @@ def _overview(files: TaskSet, index: int) -> NDArray[np.uint8]:
     return video.read(overview_times(video.duration, files.budget)).pixels
 
 
-def _picture(files: TaskSet, path: Path) -> Path:
-    """Draw the first of the sliding window's episodes: it looks everywhere, once at the right place."""
-    drawn: list[EpisodeRecord] = []
-    evaluate("sliding", files[0], episodes=1, on_episode=drawn.append)
-    Image.fromarray(draw_episode(drawn[0])).save(path)
-    return path
+def _worth_looking_at(files: TaskSet, runs: Path) -> EpisodeRecord:
+    """An episode in which looking closely paid: a random search that found the flash, else what the oracle did."""
+    for policy in ("random", "oracle"):
+        for record in read_records(run_folder(runs, policy, files)):
+            right = record.grade is not None and record.grade.is_correct
+            if record.task.category == "needle" and right and _clear(record):
+                return record
+    return record
+
+
+def _clear(record: EpisodeRecord) -> bool:
+    """Whether a zoom shows the evidence among so few frames that the picture has room for all of them."""
+    evidence = record.task.evidence or ()
+    times = [time for clip in record.clips[1:] if len(clip) <= 7 for time in clip.times]
+    return any(time in span for time in times for span in evidence)

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
-from vzgym.baselines import CONTROLS
-from vzgym.cli.progress import console, errors, progress_bar
+from vzgym.baselines import CONTROLS, POLICIES, Oracle
+from vzgym.cli.progress import console, errors, progress_bar, say
 from vzgym.core.budget import Budget
-from vzgym.core.errors import InvalidSetting
+from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.evaluation import Report, evaluate
 from vzgym.evaluation.tables import rich_table
+from vzgym.rewards import make_reward
 from vzgym.tasks import TaskSet, load_tasks
 
-__all__ = ["evaluate_command", "run_policies"]
+__all__ = ["evaluate_command", "run_folder", "run_policies"]
+
+
+def run_folder(out: Path, policy: str, tasks: TaskSet) -> Path:
+    """The folder, under `out`, of a policy's run on a task set."""
+    return out / re.sub(r"[^\w.-]+", "-", f"{policy.replace(':', '.')}-{tasks.name}")
 
 
 def run_policies(
@@ -28,40 +34,76 @@ def run_policies(
     out: Path | None,
     budget: Budget | None = None,
     reward: str = "videozoomer",
+    *,
+    oracle_may_fail: bool = False,
 ) -> list[Report]:
-    """Evaluate policies one after the other, with a progress bar on stderr; each in its own folder under `out`."""
+    """Evaluate policies one after the other, with a progress bar on stderr; each in its own folder under `out`.
+
+    Args:
+        policies: Registered names, or `module:Class`.
+        tasks: What to play them on.
+        episodes: How many tasks; 200 if not given, or as many as there are.
+        seed: Of the policies' randomness.
+        out: Where the runs' folders go; None keeps no records.
+        budget: What may be looked at; what the tasks were built for if not given.
+        reward: The reward whose ledger the records keep.
+        oracle_may_fail: Leave the oracle out, with a word on stderr, where it has no zooms to make: the evidence of
+            many tasks is unknown, and some budgets cannot show it.
+
+    Raises:
+        VzgymError: Whatever `vzgym.evaluate` raises. An unknown name comes to light before the first episode.
+    """
     count = min(200, len(tasks)) if episodes is None else episodes
+    for name in policies:
+        POLICIES.get(name)
+    make_reward(reward)
     reports = []
     with progress_bar() as bar:
         for name in policies:
             task = bar.add_task(f"{name} on {tasks.name}", total=count)
-            folder = out / f"{name.replace(':', '.')}-{tasks.name.replace('/', '-')}" if out else None
-            report = evaluate(
-                name,
-                tasks,
-                episodes=count,
-                seed=seed,
-                budget=budget,
-                reward=reward,
-                out=folder,
-                on_episode=lambda record, task=task: bar.advance(task),  # type: ignore[misc]
-            )
+            try:
+                report = evaluate(
+                    name,
+                    tasks,
+                    episodes=count,
+                    seed=seed,
+                    budget=budget,
+                    reward=reward,
+                    out=run_folder(out, name, tasks) if out else None,
+                    on_episode=lambda record, task=task: bar.advance(task),  # type: ignore[misc]
+                )
+            except TaskError as error:
+                if not (oracle_may_fail and name == Oracle.name):
+                    raise
+                bar.remove_task(task)
+                say(f"left out: {name}: {error}", errors)
+                continue
             bar.update(task, completed=count)
             reports.append(report)
             for task_id, reason in report.failed.items():
-                errors.print(f"[red]left out[/] {task_id}: {reason}", highlight=False)
+                say(f"left out: {task_id}: {reason}", errors)
     return reports
 
 
 def _settings(pairs: list[str]) -> dict[str, Any]:
-    """`["max_zooms=2"]` as a mapping, with values read as YAML."""
+    """`["max_zooms=2"]` as a mapping."""
     settings = {}
     for pair in pairs:
         key, mark, value = pair.partition("=")
         if not mark:
-            raise InvalidSetting(f"--budget takes name=value, got {pair!r}")
-        settings[key] = yaml.safe_load(value)
+            raise InvalidSetting(f"--budget takes name=value (such as max_zooms=2), got {pair!r}")
+        settings[key.strip()] = _value(value.strip())
     return settings
+
+
+def _value(text: str) -> Any:
+    """A number or a truth value; other text as it is, for the budget to refuse by name."""
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(text.lower(), text)
 
 
 def evaluate_command(
@@ -85,16 +127,20 @@ def evaluate_command(
     changes = _settings(budget or [])
     chosen = Budget.from_mapping({**task_set.budget.to_dict(), **changes}) if changes else None
     names = policy or [control.name for control in CONTROLS]
-    reports = run_policies(names, task_set, episodes, seed, out, chosen, reward)
+    reports = run_policies(names, task_set, episodes, seed, out, chosen, reward, oracle_may_fail=not policy)
     if as_json:
         print(json.dumps([report.to_json() for report in reports], indent=2, ensure_ascii=False))
     else:
         console.print(rich_table(reports))
         if out:
-            console.print(f"Records: {out}. Play them again: vzgym replay {out}", highlight=False)
+            say(f"Records: {out}. Play them again: vzgym replay {out}")
 
 
 def _load(tasks: str, backend: str) -> TaskSet:
+    from vzgym.video.file import BACKENDS
+
+    if backend not in BACKENDS:
+        BACKENDS.get(backend)  # raises, unless it is a class of one's own
     if tasks.endswith(".jsonl"):
         from vzgym.tasks.jsonl import load_jsonl
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from PIL import Image
 
-from vzgym.cli.progress import console, progress_bar
+from vzgym.cli.progress import progress_bar, say
 from vzgym.core.errors import RecordError
 from vzgym.envs.rendering import draw_episode
 from vzgym.evaluation.replay import replay
@@ -34,15 +34,18 @@ def replay_command(
             raise RecordError(f"{run}: no record has index {episode}")
     differing = 0
     last = None
+    found = []
     with progress_bar() as bar:
         for file, record in bar.track(records, description="replay"):
             last = replay(record, backend=backend)
             differing += bool(last.differences)
-            for difference in last.differences:
-                bar.console.print(f"{file.parent.name} {record.task.id}: {difference}", highlight=False)
+            found += [f"{file.parent.name} {record.task.id}: {difference}" for difference in last.differences]
+    for line in found:
+        say(line)
     if picture is not None and last is not None:
-        Image.fromarray(draw_episode(last.record)).save(picture)
-        console.print(f"Picture: {picture}", highlight=False)
-    console.print(f"{len(records)} records replayed, {differing} differ.", highlight=False)
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw_episode(last.record)).save(picture, format="PNG")
+        say(f"Picture: {picture}")
+    say(f"{len(records)} records replayed, {differing} differ.")
     if differing:
         raise typer.Exit(1)
