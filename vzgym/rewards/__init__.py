@@ -1,12 +1,24 @@
 """Floor 4: what a turn is worth."""
 
-from vzgym.rewards.base import REWARDS, Need, RewardContext, RewardModule
-from vzgym.rewards.mix import RewardMix, StepReward, Term, TermScore, make_reward
+from vzgym.rewards.base import NEEDS, REWARDS, Answerer, Need, RewardContext, RewardModule
+from vzgym.rewards.condition import PREDICATES, AllOf, Compare, Condition, Is, make_condition
+from vzgym.rewards.counterfactual import Credit, credit
+from vzgym.rewards.group import rescore, score_group
+from vzgym.rewards.mix import Anneal, RewardMix, StepReward, Term, TermScore, make_reward
 from vzgym.rewards.presets import PRESETS
 
 __all__ = [
+    "NEEDS",
+    "PREDICATES",
     "PRESETS",
     "REWARDS",
+    "AllOf",
+    "Anneal",
+    "Answerer",
+    "Compare",
+    "Condition",
+    "Credit",
+    "Is",
     "Need",
     "RewardContext",
     "RewardMix",
@@ -14,18 +26,41 @@ __all__ = [
     "StepReward",
     "Term",
     "TermScore",
+    "credit",
+    "make_condition",
     "make_reward",
+    "rescore",
+    "score_group",
 ]
 
 for _name, _path in {
     "accuracy": "outcome:Accuracy",
     "format": "outcome:Format",
+    "overlong": "length:Overlong",
     "conditional_tool": "tool:ConditionalTool",
+    "tool_bonus": "tool:ToolBonus",
+    "tool_ladder": "tool:ToolLadder",
     "call_cost": "cost:CallCost",
     "frame_cost": "cost:FrameCost",
+    "token_cost": "cost:TokenCost",
+    "ledger_cost": "cost:LedgerCost",
     "iou_last": "evidence:IouLast",
     "iou_union": "evidence:IouUnion",
     # The overlap that people mean when they just say IoU.
     "iou": "evidence:IouUnion",
+    "recall": "looking:Recall",
+    "loc_f1": "looking:LocF1",
+    "repeat": "looking:Repeat",
+    "consistency": "looking:Consistency",
+    "time_proximity": "looking:TimeProximity",
+    "gated_turn": "looking:GatedTurn",
+    "potential": "shaping:PotentialShaping",
+    "sufficiency": "counterfactual:Sufficiency",
+    "csv": "counterfactual:Csv",
+    "rescue_regress": "counterfactual:RescueRegress",
+    "needed_clips": "counterfactual:NeededClips",
+    "quality_first": "rollouts:QualityFirst",
+    "difficulty": "rollouts:Difficulty",
+    "curiosity": "rollouts:Curiosity",
 }.items():
     REWARDS.register(_name, f"vzgym.rewards.{_path}")

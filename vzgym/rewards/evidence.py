@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from vzgym.core.interval import Interval, iou
@@ -12,6 +13,7 @@ from vzgym.rewards.base import Need, RewardContext
 __all__ = ["IouLast", "IouUnion"]
 
 
+@dataclass(frozen=True)
 class IouUnion:
     """Overlap of all zoomed windows with the evidence.
 
@@ -30,6 +32,7 @@ class IouUnion:
         return _overlap(record, record.windows)
 
 
+@dataclass(frozen=True)
 class IouLast:
     """Overlap of the last zoomed window with the evidence.
 

@@ -17,18 +17,16 @@ from vzgym.rewards.mix import RewardMix, StepReward
 
 __all__ = ["rescore", "score_group"]
 
-_NOTHING = RewardContext()
-
 
 def score_group(
-    mix: RewardMix, records: Sequence[EpisodeRecord], context: RewardContext = _NOTHING
+    mix: RewardMix, records: Sequence[EpisodeRecord], context: RewardContext | None = None
 ) -> list[list[StepReward]]:
     """Score the roll-outs of one task, each turn of each, with the group in view.
 
     Args:
         mix: The reward.
         records: Finished roll-outs of one and the same task; one alone is a group of one.
-        context: What else surrounds them (answerer, progress); its `group` is set here.
+        context: What else surrounds them (answerer, progress; the mix's own context if None); its `group` is set here.
 
     Returns:
         For each record, in order, the reward of each of its turns: `result[i][t]`. The whole reward of roll-out `i` is
@@ -44,12 +42,12 @@ def score_group(
             raise InvalidSetting(
                 f"a group holds roll-outs of one task, got {records[0].task.id!r} and {record.task.id!r}"
             )
-    together = replace(context, group=tuple(records))
+    together = replace(mix.context if context is None else context, group=tuple(records))
     return [mix.score_all(record, together) for record in records]
 
 
 def rescore(
-    mix: RewardMix, records: Sequence[EpisodeRecord], context: RewardContext = _NOTHING
+    mix: RewardMix, records: Sequence[EpisodeRecord], context: RewardContext | None = None
 ) -> list[list[StepReward]]:
     """Score finished records anew, as they would have been scored live under this reward.
 
@@ -59,11 +57,12 @@ def rescore(
     Args:
         mix: The reward.
         records: Finished records, of any tasks, in any order.
-        context: What else surrounds them.
+        context: What else surrounds them; the mix's own context if None.
 
     Returns:
         For each record, in order, the reward of each of its turns.
     """
+    around = mix.context if context is None else context
     members: defaultdict[str, list[int]] = defaultdict(list)
     for place, record in enumerate(records):
         members[record.task.id].append(place)
@@ -71,6 +70,6 @@ def rescore(
     for places in members.values():
         group = tuple(records[place] for place in places) if len(places) > 1 else None
         for place in places:
-            progress = records[place].info.get("progress", context.progress)
-            ledgers[place] = mix.score_all(records[place], replace(context, group=group, progress=progress))
+            progress = records[place].info.get("progress", around.progress)
+            ledgers[place] = mix.score_all(records[place], replace(around, group=group, progress=progress))
     return ledgers

@@ -1,39 +1,117 @@
-"""How modules become one reward: named terms, weights, and a ledger of what each gave."""
+"""How modules become one reward: named terms, weights, gates, and a ledger of what each gave."""
 
 from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias, get_args
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeAlias, get_args
 
 import numpy as np
 
 from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.episode.record import EpisodeRecord
-from vzgym.rewards.base import REWARDS, Need, RewardContext, RewardModule
+from vzgym.rewards.base import NEEDS, REWARDS, Answerer, Need, RewardContext, RewardModule
+from vzgym.rewards.condition import Condition, make_condition
+from vzgym.rewards.naming import spec_of
 from vzgym.rewards.presets import PRESETS
+from vzgym.rewards.yaml_file import Place, is_yaml_path, read_yaml
 
-__all__ = ["RewardMix", "RewardSpec", "StepReward", "Term", "TermScore", "make_reward"]
+__all__ = [
+    "TERM_KEYS",
+    "Anneal",
+    "RewardMix",
+    "RewardSpec",
+    "StepReward",
+    "Term",
+    "TermScore",
+    "make_reward",
+]
 
 _log = logging.getLogger("vzgym.rewards")
-_NOTHING = RewardContext()
+
+TERM_KEYS: Final = ("module", "weight", "when", "clip", "anneal", "by_category")
+"""Keys of a term that is given as a mapping; every other key is an option of its module."""
+
+
+def _finite(value: object) -> bool:
+    return (
+        isinstance(value, (int, float, np.integer, np.floating))
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Anneal:
+    """A factor on a weight that changes as training goes on.
+
+    `first` until progress `start`, `last` from progress `end`, linear between them. Progress is the share of training
+    done, in [0, 1] (`RewardContext.progress`).
+
+    Args:
+        last: The factor at the end.
+        first: The factor at the beginning. (Called `from` in data, and `last` is called `to`.)
+        start: Progress at which it begins to change.
+        end: Progress at which it has changed, > `start`.
+
+    Raises:
+        InvalidSetting: If a value is not finite, or not `0 <= start < end <= 1`.
+    """
+
+    last: float
+    first: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("first", "last", "start", "end"):
+            if not _finite(getattr(self, name)):
+                raise InvalidSetting(f"anneal: {name} must be a finite number, got {getattr(self, name)!r}")
+        if not 0 <= self.start < self.end <= 1:
+            raise InvalidSetting(f"anneal needs 0 <= start < end <= 1, got start {self.start} and end {self.end}")
+
+    def factor(self, progress: float) -> float:
+        """The factor at a progress."""
+        done = min(1.0, max(0.0, (progress - self.start) / (self.end - self.start)))
+        return self.first + (self.last - self.first) * done
+
+    def to_spec(self) -> dict[str, float]:
+        """`{"from", "to", "start", "end"}`."""
+        return {"from": self.first, "to": self.last, "start": self.start, "end": self.end}
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A module and its weight in a mix.
+    """A module and how it counts in a mix.
+
+    What a turn contributes is `weight * clip(value)`; the weight is that of the task's category, if it has one of its
+    own, times the factor of `anneal`. A gated term is settled at the end of the episode: before it, it contributes
+    nothing; at the end, its (clipped) values of all turns are summed up, and count if the condition holds.
+
+    Args:
+        module: The module.
+        weight: Its weight.
+        when: The condition under which it counts (a gate); always if None.
+        clip: `(low, high)`: bounds on the module's value of each turn.
+        anneal: How the weight changes as training goes on.
+        by_category: Weights that replace `weight` for tasks of these categories.
 
     Raises:
-        InvalidSetting: If the module is none, needs what nobody can give, or the weight is not finite.
+        InvalidSetting: If the module is none, needs what nobody can give, or a number is not finite.
     """
 
     module: RewardModule
     weight: float
+    when: Condition | None = None
+    clip: tuple[float, float] | None = None
+    anneal: Anneal | None = None
+    by_category: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
-        module, weight = self.module, self.weight
+        module = self.module
         if isinstance(module, type):
             raise InvalidSetting(f"a reward module is an object, got the class {module.__name__}: call it")
         name, needs = getattr(module, "name", None), getattr(module, "needs", None)
@@ -45,13 +123,77 @@ class Term:
                 f"reward module {module.name!r} needs {', '.join(map(repr, unknown))}; known needs: "
                 f"{', '.join(get_args(Need))}"
             )
-        if (
-            isinstance(weight, bool)
-            or not isinstance(weight, (int, float, np.integer, np.floating))
-            or not math.isfinite(weight)
-        ):
-            raise InvalidSetting(f"weight of {module.name!r} must be a finite number, got {weight!r}")
-        object.__setattr__(self, "weight", float(weight))
+        if not _finite(self.weight):
+            raise InvalidSetting(f"weight of {module.name!r} must be a finite number, got {self.weight!r}")
+        object.__setattr__(self, "weight", float(self.weight))
+        if self.when is not None and not callable(getattr(self.when, "holds", None)):
+            raise InvalidSetting(f"when of {module.name!r} must be a Condition (make_condition), got {self.when!r}")
+        if self.anneal is not None and not isinstance(self.anneal, Anneal):
+            raise InvalidSetting(f"anneal of {module.name!r} must be an Anneal, got {self.anneal!r}")
+        self._check_clip()
+        self._check_categories()
+
+    def _check_clip(self) -> None:
+        if self.clip is None:
+            return
+        bounds = self.clip
+        if not (isinstance(bounds, Sequence) and not isinstance(bounds, str) and len(bounds) == 2):
+            raise InvalidSetting(f"clip of {self.module.name!r} must be [low, high], got {bounds!r}")
+        if not (_finite(bounds[0]) and _finite(bounds[1]) and bounds[0] <= bounds[1]):
+            raise InvalidSetting(f"clip of {self.module.name!r} must be finite and low <= high, got {list(bounds)}")
+        object.__setattr__(self, "clip", (float(bounds[0]), float(bounds[1])))
+
+    def _check_categories(self) -> None:
+        if self.by_category is None:
+            return
+        if not isinstance(self.by_category, Mapping) or not self.by_category:
+            raise InvalidSetting(f"by_category of {self.module.name!r} must map categories to weights")
+        for category, weight in self.by_category.items():
+            if not isinstance(category, str) or not _finite(weight):
+                raise InvalidSetting(
+                    f"by_category of {self.module.name!r}: the weight of {category!r} must be a finite number, "
+                    f"got {weight!r}"
+                )
+        own = {category: float(weight) for category, weight in self.by_category.items()}
+        object.__setattr__(self, "by_category", own)
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What it cannot do without, its condition's needs included."""
+        return frozenset(self.module.needs) | (self.when.needs if self.when is not None else frozenset())
+
+    def weight_for(self, record: EpisodeRecord, context: RewardContext) -> float:
+        """The weight in force: of the task's category, annealed."""
+        weight = (self.by_category or {}).get(record.task.category, self.weight)
+        if self.anneal is None or context.progress is None:
+            return weight
+        return weight * self.anneal.factor(context.progress)
+
+    def clipped(self, value: float) -> float:
+        """A turn's value within the bounds."""
+        return value if self.clip is None else min(max(value, self.clip[0]), self.clip[1])
+
+    def to_spec(self, called: str) -> Any:
+        """What `make_reward` builds the term from: its weight alone where that says it all, else a mapping.
+
+        Args:
+            called: The name under which it stands in the mix.
+
+        Raises:
+            InvalidSetting: If the module cannot be named in data (see `vzgym.rewards.naming.spec_of`).
+        """
+        name, options = spec_of(self.module, TERM_KEYS)
+        spec: dict[str, Any] = {} if name == called else {"module": name}
+        spec.update(options)
+        if self.when is not None:
+            spec["when"] = self.when.to_spec()
+        if self.clip is not None:
+            spec["clip"] = list(self.clip)
+        if self.anneal is not None:
+            spec["anneal"] = self.anneal.to_spec()
+        if self.by_category is not None:
+            spec["by_category"] = dict(self.by_category)
+        return {**spec, "weight": self.weight} if spec else self.weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +201,37 @@ class TermScore:
     """What one term gave for one turn.
 
     Attributes:
-        value: The module's raw value; None if unscored.
-        weight: Its weight in the mix.
+        value: The module's raw value; None if unscored. Of a gated term: 0 before the end, then the sum over all turns.
+        weight: Its weight in force.
+        counted: The value after clipping, which the weight multiplies; the raw one if None.
+        open: Whether its gate, if it has one, let it count.
     """
 
     value: float | None
     weight: float
+    counted: float | None = None
+    open: bool = True
 
     @property
     def status(self) -> str:
-        """Either "scored" or "unscored"."""
-        return "unscored" if self.value is None else "scored"
+        """One of "scored", "unscored", "gated" (its condition does not hold)."""
+        if self.value is None:
+            return "unscored"
+        return "scored" if self.open else "gated"
 
     @property
     def contribution(self) -> float:
-        """`weight * value`; an unscored term adds nothing."""
-        return 0.0 if self.value is None else self.weight * self.value
+        """`weight * counted`; a term that is unscored or gated adds nothing."""
+        if self.value is None or not self.open:
+            return 0.0
+        return self.weight * (self.value if self.counted is None else self.counted)
 
     def to_json(self) -> dict[str, Any]:
-        """`{"value", "weight", "status"}`."""
-        return {"value": self.value, "weight": self.weight, "status": self.status}
+        """`{"value", "weight", "status"}`, and `"counted"` where clipping changed the value."""
+        entry: dict[str, Any] = {"value": self.value, "weight": self.weight, "status": self.status}
+        if self.counted is not None and self.counted != self.value:
+            entry["counted"] = self.counted
+        return entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +239,8 @@ class StepReward:
     """The reward of one turn.
 
     Attributes:
-        total: Sum of the terms' contributions; None if the whole episode is unscored (an essential term, accuracy,
-            could not be scored).
+        total: Sum of the terms' contributions (exact: `math.fsum`); None if the whole episode is unscored (an essential
+            term, accuracy, could not be scored).
         terms: What each term gave, by name.
     """
 
@@ -112,93 +265,153 @@ class RewardMix:
     one whose evidence is known. The first time a term is unscored for want of something, a log line says so.
 
     Args:
-        terms: Modules and weights by the name they are logged under.
+        terms: Modules, weights, gates by the name they are logged under.
+        context: What surrounds records that are scored without a context of their own.
 
     Raises:
         InvalidSetting: If there is no term.
     """
 
     terms: Mapping[str, Term]
+    context: RewardContext = field(default=RewardContext(), repr=False, compare=False)
     _told: set[str] = field(default_factory=set, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.terms:
             raise InvalidSetting("a reward needs at least one term")
 
-    def score(self, record: EpisodeRecord, context: RewardContext = _NOTHING) -> StepReward:
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What its terms need."""
+        return frozenset[Need]().union(*(term.needs for term in self.terms.values()))
+
+    @property
+    def later(self) -> bool:
+        """Whether a term needs what is known only after the episode (group, answers given again, wall times)."""
+        return bool(self.needs - {"evidence"})
+
+    def with_context(
+        self, *, answerer: Answerer | None = None, progress: float | None = None, quiet: bool = False
+    ) -> RewardMix:
+        """The same mix, scoring with these where it is not given a context: for doors that know of none.
+
+        Args:
+            answerer: Answers again from chosen clips.
+            progress: Training progress in [0, 1].
+            quiet: Whether to leave out the log lines about unscored terms.
+        """
+        told = set(self.terms) if quiet else set()
+        return replace(self, context=RewardContext(answerer=answerer, progress=progress), _told=told)
+
+    def score(self, record: EpisodeRecord, context: RewardContext | None = None) -> StepReward:
         """The reward of the record's latest turn.
 
         Args:
             record: The episode as it stands right after that turn.
-            context: What surrounds it; see `RewardContext`.
+            context: What surrounds it; the mix's own if None.
 
         Raises:
             InvalidSetting: If a module returns a number that is not finite.
         """
-        scores = {name: TermScore(self._value(name, term, record, context), term.weight)
-                  for name, term in self.terms.items()}  # fmt: skip
+        around = self.context if context is None else context
+        scores = {name: self._score(name, term, record, around) for name, term in self.terms.items()}
         voided = any(
             scores[name].value is None and getattr(term.module, "essential", False) for name, term in self.terms.items()
         )
         total = None if voided else math.fsum(score.contribution for score in scores.values())
         return StepReward(total, scores)
 
-    def score_all(self, record: EpisodeRecord, context: RewardContext = _NOTHING) -> list[StepReward]:
+    def score_all(self, record: EpisodeRecord, context: RewardContext | None = None) -> list[StepReward]:
         """The reward of each turn of a finished record, as live scoring gave or would have given it."""
         return [self.score(record.upto(count), context) for count in range(1, len(record.turns) + 1)]
 
-    def _value(self, name: str, term: Term, record: EpisodeRecord, context: RewardContext) -> float | None:
-        missing = _missing(term.module, record, context)
-        value = None if missing else term.module.score(record, context)
+    def to_spec(self) -> dict[str, Any]:
+        """The mix as JSON values; `make_reward` builds an equal mix from it.
+
+        Raises:
+            InvalidSetting: If a module cannot be named in data.
+        """
+        return {name: term.to_spec(name) for name, term in self.terms.items()}
+
+    def _score(self, name: str, term: Term, record: EpisodeRecord, context: RewardContext) -> TermScore:
+        weight = term.weight_for(record, context)
+        missing = _missing(term, record, context)
+        value = None if missing else self._value(name, term, record, context)
         if value is None:
-            if name not in self._told:
-                self._told.add(name)
-                why = f"it needs {' and '.join(missing)}" if missing else "it cannot judge this episode"
-                _log.info("reward term %r is unscored for task %r: %s", name, record.task.id, why)
-            return None
-        if not math.isfinite(value):
+            self._tell(name, record, f"it needs {' and '.join(missing)}" if missing else "it cannot judge this episode")
+            return TermScore(None, weight)
+        if term.when is None:
+            return TermScore(value, weight, term.clipped(value))
+        if record.end is None:
+            return TermScore(0.0, weight)
+        holds = term.when.holds(record, context)
+        values = [
+            *(self._value(name, term, record.upto(count), context) for count in range(1, len(record.turns))),
+            value,
+        ]
+        known = [item for item in values if item is not None]
+        if holds is None or len(known) < len(values):
+            self._tell(
+                name, record, "its condition cannot be judged" if holds is None else "it cannot judge every turn"
+            )
+            return TermScore(None, weight)
+        return TermScore(math.fsum(known), weight, math.fsum(map(term.clipped, known)), holds)
+
+    def _value(self, name: str, term: Term, record: EpisodeRecord, context: RewardContext) -> float | None:
+        value = term.module.score(record, context)
+        if value is not None and not math.isfinite(value):
             raise InvalidSetting(f"reward module {name!r} returned {value} for task {record.task.id!r}")
-        return float(value)
+        return None if value is None else float(value)
+
+    def _tell(self, name: str, record: EpisodeRecord, why: str) -> None:
+        if name not in self._told:
+            self._told.add(name)
+            _log.info("reward term %r is unscored for task %r: %s", name, record.task.id, why)
 
 
-def _missing(module: RewardModule, record: EpisodeRecord, context: RewardContext) -> list[str]:
-    have = {
+def _missing(term: Term, record: EpisodeRecord, context: RewardContext) -> list[str]:
+    have: dict[Need, bool] = {
         "evidence": record.task.evidence is not None,
         "group": context.group is not None,
         "answerer": context.answerer is not None,
+        "first_answer": context.answerer is not None or "first_answer" in record.info,
+        "timing": "wall_seconds" in record.info,
     }
-    return [need for need in sorted(module.needs) if not have[need]]
+    missing = [need for need in sorted(term.needs) if not have[need]]
+    wanted = [need if need in ("evidence", "group", "answerer") else NEEDS[need] for need in missing]
+    if term.anneal is not None and context.progress is None:
+        wanted.append("the training progress")
+    return wanted
 
 
 RewardSpec: TypeAlias = (
-    "str | Mapping[str, float | Mapping[str, Any]] | Sequence[RewardModule | tuple[RewardModule, float]] "
+    "str | os.PathLike[str] | Mapping[str, Any] | Sequence[RewardModule | tuple[RewardModule, float] | Term] "
     "| RewardModule | RewardMix"
 )
-"""What names a reward: a preset or module by name, weights by module name, module objects, or a finished mix."""
+"""What names a reward: a preset or module by name, a YAML file, terms by name, module objects, or a finished mix."""
 
 
 def make_reward(spec: RewardSpec) -> RewardMix:
     """Build a mix.
 
     Args:
-        spec: A preset's name ("videozoomer"); a module's name or `"module:Class"` (weight 1); a mapping from names to
-            weights, or to `{"weight": w, **options}`, with `"module"` giving the module's name where the term is
-            called otherwise; a module object, or a sequence of objects and `(object, weight)` pairs; or a mix.
+        spec: A preset's name ("videozoomer"); a module's name or `"module:Class"` (weight 1); the path of a YAML file
+            (ends in .yaml or .yml) that holds any of what follows as data; a mapping from names to weights or to
+            mappings of `TERM_KEYS` (`module` gives the module's name where the term is called otherwise) and options
+            of the module; a module object, or a sequence of objects, `(object, weight)` pairs and `Term`s; or a mix.
 
     Raises:
-        UnknownName: If a name is neither preset nor module; lists both.
-        InvalidSetting: If a weight is not finite, an option is unknown, or two terms share a name.
+        UnknownName: If a name is neither preset nor module; lists both, and the line of a YAML file.
+        InvalidSetting: If a weight is not finite, an option is unknown, a gate has no condition, or two terms share a
+            name; names the line of a YAML file.
     """
     if isinstance(spec, RewardMix):
         return spec
-    if isinstance(spec, str):
-        if spec in PRESETS:
-            return make_reward(PRESETS[spec])
-        if spec not in REWARDS and ":" not in spec:
-            raise UnknownName("reward", spec, [*PRESETS, *REWARDS.names()], "Presets and modules share one name space.")
-        return make_reward({spec: 1.0})
-    if isinstance(spec, Mapping):
-        return RewardMix({name: _term(name, value) for name, value in spec.items()})
+    if isinstance(spec, os.PathLike) or (isinstance(spec, str) and is_yaml_path(spec)):
+        data, place = read_yaml(spec)
+        return _from_data(data, place)
+    if isinstance(spec, (str, Mapping)):
+        return _from_data(spec, Place())
     if not isinstance(spec, Sequence):
         term = Term(spec, 1.0)
         return RewardMix({spec.name: term})
@@ -206,17 +419,71 @@ def make_reward(spec: RewardSpec) -> RewardMix:
     for item in spec:
         if isinstance(item, str):
             raise InvalidSetting(f"a sequence of reward terms holds module objects, got the text {item!r}")
-        term = Term(*item) if isinstance(item, tuple) else Term(item, 1.0)
+        term = item if isinstance(item, Term) else Term(*(item if isinstance(item, tuple) else (item, 1.0)))
         if term.module.name in terms:
             raise InvalidSetting(f"two reward terms are called {term.module.name!r}: name them apart in a mapping")
         terms[term.module.name] = term
     return RewardMix(terms)
 
 
-def _term(name: str, value: float | Mapping[str, Any]) -> Term:
-    if isinstance(value, Mapping):
-        options = dict(value)
-        weight = options.pop("weight", 1.0)
-        module = options.pop("module", name)
-        return Term(REWARDS.make({"name": module, **options}), weight)
-    return Term(REWARDS.make(name), value)
+def _from_data(spec: object, place: Place) -> RewardMix:
+    if isinstance(spec, str):
+        if spec in PRESETS:
+            return _from_data(PRESETS[spec], Place())
+        if spec not in REWARDS and ":" not in spec:
+            hint = f"Presets and modules share one name space.{place.hint()}"
+            raise UnknownName("reward", spec, [*PRESETS, *REWARDS.names()], hint)
+        return _from_data({spec: 1.0}, place)
+    if not isinstance(spec, Mapping):
+        raise InvalidSetting(f"{place.prefix()}a reward is a mapping of terms, or a name, got {spec!r}")
+    terms = {}
+    for name, value in spec.items():
+        if not isinstance(name, str):
+            raise InvalidSetting(f"{place.prefix(name)}a reward term's name is a text, got {name!r}")
+        terms[name] = _term(name, value, place)
+    with place.errors():
+        return RewardMix(terms)
+
+
+def _term(name: str, value: object, place: Place) -> Term:
+    """One term of a mapping; errors name the line on which the fault stands."""
+    if not isinstance(value, Mapping):
+        with place.errors(name):
+            return Term(REWARDS.make(name), value)  # type: ignore[arg-type]  # Term says so if it is no number
+    options = {str(key): item for key, item in value.items()}
+    given = {key: options.pop(key) for key in TERM_KEYS if key in options}
+    kind = given.get("module", name)
+    if not isinstance(kind, str):
+        raise InvalidSetting(f"{place.prefix(name, 'module')}the module of {name!r} is named by a text, got {kind!r}")
+    with place.errors(name, *(["module"] if "module" in given else []), words=[(name, option) for option in options]):
+        module = REWARDS.make({"name": kind, **options})
+    parts: dict[str, Any] = {}
+    if "when" in given:
+        with place.errors(name, "when"):
+            parts["when"] = make_condition(given["when"])
+    if "anneal" in given:
+        with place.errors(name, "anneal"):
+            parts["anneal"] = _anneal(given["anneal"])
+    for key in ("clip", "by_category"):
+        if key in given:
+            with place.errors(name, key):
+                if given[key] is None:
+                    raise InvalidSetting(f"{key} of {name!r} is empty: give it a value, or leave it out")
+                Term(module, 1.0, **{key: given[key]})
+                parts[key] = given[key]
+    with place.errors(name, *(["weight"] if "weight" in given else [])):
+        return Term(module, given.get("weight", 1.0), **parts)
+
+
+_ANNEAL: Final = {"from": "first", "to": "last", "start": "start", "end": "end"}
+
+
+def _anneal(data: object) -> Anneal:
+    if isinstance(data, Anneal):
+        return data
+    if not isinstance(data, Mapping) or "to" not in data:
+        raise InvalidSetting(f"anneal needs a mapping with 'to' (and from, start, end), got {data!r}")
+    unknown = sorted(str(key) for key in data if key not in _ANNEAL)
+    if unknown:
+        raise InvalidSetting(f"anneal has no option {', '.join(map(repr, unknown))}; valid: {', '.join(_ANNEAL)}")
+    return Anneal(**{_ANNEAL[key]: value for key, value in data.items()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 from vzgym.episode.record import End, EpisodeRecord
@@ -10,6 +11,7 @@ from vzgym.rewards.base import Need, RewardContext
 __all__ = ["Accuracy", "Format"]
 
 
+@dataclass(frozen=True)
 class Accuracy:
     """Whether the answer is right.
 
@@ -30,6 +32,7 @@ class Accuracy:
         return record.grade.score if record.grade is not None else 0.0
 
 
+@dataclass(frozen=True)
 class Format:
     """Whether every turn kept the protocol's form.
 

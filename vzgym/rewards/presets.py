@@ -13,4 +13,8 @@ PRESETS: Final[Mapping[str, Mapping[str, float]]] = {
     "videozoomer": {"accuracy": 0.9, "format": 0.1, "conditional_tool": 0.5},
     # The same without the bonus: what the released training script in effect trains with.
     "videozoomer_no_bonus": {"accuracy": 0.9, "format": 0.1},
+    # R = 0.6 acc + 0.3 * 1[right from the clips alone]: REVISOR. Needs an answerer.
+    "revisor": {"accuracy": 0.6, "sufficiency": 0.3},
+    # Task reward + 0.05 (mean cost - cost) among equals: VideoEvolve (arXiv 2610.10183). Needs groups.
+    "videoevolve": {"accuracy": 1.0, "quality_first": 0.05},
 }

@@ -1,0 +1,187 @@
+"""What an episode cost: tokens, model passes, frames, time. One ledger an episode, computed from its record."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from vzgym.core.errors import InvalidSetting, UnknownName
+from vzgym.episode.clip import Clip
+from vzgym.episode.record import EpisodeRecord
+
+__all__ = ["COSTS", "END_COSTS", "PATCH_RULES", "TIMED_COSTS", "EpisodeCosts", "PatchRule", "patch_rule", "text_tokens"]
+
+BYTES_PER_TOKEN: Final = 4
+"""Of UTF-8, for the approximation of text tokens where no tokenizer is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class PatchRule:
+    """How a family of models turns a picture into tokens.
+
+    The picture is resized so that both sides are multiples of `factor` and the area lies within limits; each
+    `factor` x `factor` square is one token. The marks around a picture are not counted.
+
+    Attributes:
+        name: The family.
+        factor: Side of a token's square in pixels: patch size times merge size.
+        source: Where the rule is stated.
+    """
+
+    name: str
+    factor: int
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.factor, bool) or not isinstance(self.factor, int) or self.factor < 1:
+            raise InvalidSetting(f"PatchRule.factor must be an integer >= 1, got {self.factor!r}")
+
+    def resize(self, height: int, width: int, least: int, most: int) -> tuple[int, int]:
+        """The size at which the model sees a picture.
+
+        Sides are rounded to the nearest multiple of `factor` (halves to even). If the area is then above `most`, both
+        sides are shrunk by `sqrt(height * width / most)` and rounded down (to one square at least); if it is below
+        `least`, both grow by `sqrt(least / (height * width))` and are rounded up.
+
+        Args:
+            height: In pixels, >= 1.
+            width: In pixels, >= 1.
+            least: Fewest pixels.
+            most: Most pixels.
+
+        Returns:
+            `(height, width)`, multiples of `factor`.
+        """
+        side = self.factor
+        rows, columns = round(height / side), round(width / side)
+        if rows * columns * side * side > most:
+            shrink = math.sqrt(height * width / most)
+            rows = max(1, math.floor(height / shrink / side))
+            columns = max(1, math.floor(width / shrink / side))
+        elif rows * columns * side * side < least:
+            grow = math.sqrt(least / (height * width))
+            rows, columns = math.ceil(height * grow / side), math.ceil(width * grow / side)
+        return max(1, rows) * side, max(1, columns) * side
+
+    def tokens(self, height: int, width: int, least: int, most: int) -> int:
+        """Tokens of one picture; arguments as in `resize`."""
+        rows, columns = self.resize(height, width, least, most)
+        return (rows // self.factor) * (columns // self.factor)
+
+
+PATCH_RULES: Final[Mapping[str, PatchRule]] = {
+    rule.name: rule
+    for rule in (
+        PatchRule("qwen2-vl", 28, "patch 14, merge 2: `smart_resize` of Qwen2-VL's image processor in transformers"),
+        PatchRule("qwen2.5-vl", 28, "patch 14, merge 2: Qwen2.5-VL uses Qwen2-VL's image processor"),
+        PatchRule("qwen3-vl", 32, "patch 16, merge 2: Qwen3-VL's preprocessor settings on the same `smart_resize`"),
+    )
+}
+"""Rules by the name of the model family."""
+
+
+def patch_rule(family: str | PatchRule) -> PatchRule:
+    """The rule that `family` means.
+
+    Raises:
+        UnknownName: If no rule has that name; lists those that do.
+    """
+    if isinstance(family, PatchRule):
+        return family
+    if family not in PATCH_RULES:
+        raise UnknownName("model family", family, PATCH_RULES, "Another is given as a PatchRule.")
+    return PATCH_RULES[family]
+
+
+def text_tokens(text: str, tokenizer: Callable[[str], int] | None = None) -> int:
+    """Tokens of a text: what `tokenizer` counts, else one for each four bytes of UTF-8, rounded up.
+
+    The approximation is close for English under byte-pair vocabularies of 100,000 and more, and too high for runs of
+    digits; it needs no vocabulary, so that costs can be compared without any model at hand.
+    """
+    return tokenizer(text) if tokenizer is not None else math.ceil(len(text.encode()) / BYTES_PER_TOKEN)
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeCosts:
+    """The cost ledger of one episode. None: not known.
+
+    Attributes:
+        visual_tokens: Tokens of all frames shown, overview included.
+        text_tokens: Tokens of the dialogue's text, each message once; known at the end only.
+        said_tokens: Those of them that the agent wrote.
+        passes: Calls of the model: one a turn.
+        frames_shown: Frames shown, overview included.
+        frames_decoded: Frames decoded to get them: more where a decoder must start at a key frame, fewer where a
+            cache had them.
+        decode_seconds: Wall time spent on getting frames.
+        tool_seconds: Wall time of the environment, decoding included; known once the run has noted it.
+        model_seconds: Wall time of the policy; known once the run has noted it.
+        wall_seconds: Wall time of the episode; known once the run has noted it.
+    """
+
+    visual_tokens: int
+    text_tokens: int | None
+    said_tokens: int
+    passes: int
+    frames_shown: int
+    frames_decoded: int
+    decode_seconds: float
+    tool_seconds: float | None
+    model_seconds: float | None
+    wall_seconds: float | None
+
+    @classmethod
+    def of(
+        cls,
+        record: EpisodeRecord,
+        family: str | PatchRule = "qwen2.5-vl",
+        tokenizer: Callable[[str], int] | None = None,
+    ) -> EpisodeCosts:
+        """The costs of a record as it stands.
+
+        Args:
+            record: The episode.
+            family: Whose patch rule turns frames into tokens; the budget's `min_pixels` and `max_pixels` are the
+                limits of its resizing, as the paper sets them.
+            tokenizer: Counts a text's tokens; an approximation (`text_tokens`) if not given.
+        """
+        rule = patch_rule(family)
+        budget, info = record.budget, record.info
+
+        def pictures(clip: Clip) -> int:
+            return len(clip) * rule.tokens(*clip.size, budget.min_pixels, budget.max_pixels)
+
+        def timed(key: str) -> float | None:
+            value = info.get(key)
+            return None if value is None or record.end is None else float(value)
+
+        return cls(
+            visual_tokens=sum(pictures(clip) for clip in record.clips),
+            text_tokens=sum(text_tokens(message.text, tokenizer) for message in record.messages)
+            if record.end is not None
+            else None,
+            said_tokens=sum(text_tokens(turn.text, tokenizer) for turn in record.turns),
+            passes=len(record.turns),
+            frames_shown=record.frames,
+            frames_decoded=sum(clip.decoded for clip in record.clips),
+            # As records keep them: a saved run must cost what the live one did.
+            decode_seconds=math.fsum(round(clip.seconds, 6) for clip in record.clips),
+            tool_seconds=timed("tool_seconds"),
+            model_seconds=timed("model_seconds"),
+            wall_seconds=timed("wall_seconds"),
+        )
+
+    def to_json(self) -> dict[str, float | int | None]:
+        """All entries by name."""
+        return asdict(self)
+
+
+COSTS: Final[tuple[str, ...]] = tuple(EpisodeCosts.__dataclass_fields__)
+"""The entries of a cost ledger."""
+TIMED_COSTS: Final[frozenset[str]] = frozenset({"tool_seconds", "model_seconds", "wall_seconds"})
+"""Those that a run notes after the episode's end."""
+END_COSTS: Final[frozenset[str]] = TIMED_COSTS | {"text_tokens"}
+"""Those that are known at the end only."""

@@ -1,0 +1,52 @@
+"""Rewards for keeping it short."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from vzgym.core.errors import InvalidSetting
+from vzgym.episode.costs import text_tokens
+from vzgym.episode.record import EpisodeRecord
+from vzgym.rewards.base import Need, RewardContext
+from vzgym.rewards.options import need_number
+
+__all__ = ["Overlong"]
+
+
+@dataclass(frozen=True)
+class Overlong:
+    """A soft penalty for saying too much.
+
+    Formula: at the end, with n the tokens of all that the agent said: 0 if n <= longest - cushion; -1 if n > longest;
+    between them (longest - cushion - n) / cushion; 0 before the end. Tokens are counted as one for each four bytes of
+    UTF-8, rounded up for each turn.
+    Range: [-1, 0].
+    Source: soft overlong punishment of DAPO (arXiv 2503.14476), equation 13, which has longest 20,480 and cushion
+    4,096; our defaults are for answers of a few hundred tokens.
+    Known to break: it presses on thinking as a whole, useful or not; the count is an approximation.
+
+    Args:
+        longest: Tokens from which the penalty is full, > 0.
+        cushion: Over how many tokens it grows, in (0, longest].
+    """
+
+    longest: int = 4096
+    cushion: int = 1024
+
+    name: ClassVar[str] = "overlong"
+    needs: ClassVar[frozenset[Need]] = frozenset()
+
+    def __post_init__(self) -> None:
+        need_number(self.name, "longest", self.longest, above=0)
+        need_number(self.name, "cushion", self.cushion, above=0)
+        if self.cushion > self.longest:
+            raise InvalidSetting(f"overlong: cushion must be at most longest ({self.longest}), got {self.cushion}")
+
+    def score(self, record: EpisodeRecord, context: RewardContext) -> float | None:
+        """See the class."""
+        if record.end is None:
+            return 0.0
+        said = sum(text_tokens(turn.text) for turn in record.turns)
+        over = said - (self.longest - self.cushion)
+        return max(-1.0, 0.0 - over / self.cushion) if over > 0 else 0.0
