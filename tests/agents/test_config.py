@@ -154,7 +154,7 @@ def test_an_empty_file_or_section_changes_nothing(tmp_path: Path) -> None:
 def test_a_missing_file_and_an_unknown_preset_are_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting, match=r"cannot read .*nowhere\.yaml"):
         load_settings(SFTSettings, file=tmp_path / "nowhere.yaml")
-    with pytest.raises(UnknownName, match="unknown preset 'huge'; valid: .*tiny"):
+    with pytest.raises(UnknownName, match=r"unknown preset 'huge'; valid: .*tiny"):
         load_settings(SFTSettings, "huge")
 
 

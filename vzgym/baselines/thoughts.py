@@ -66,6 +66,7 @@ PHRASES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         ),
         "after_wrong_scene": (
             "The previous zoom was wrong: it shows the {other} scene. The {scene} scene begins at {start} s.",
+            "That was the wrong place.",
             "That was the wrong place. Those frames belong to the {other} scene, not to the {scene} scene.",
         ),
         "after_too_coarse": (
