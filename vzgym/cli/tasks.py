@@ -160,7 +160,7 @@ def _table(reports: Sequence[VerifyReport]) -> Table:
             table.add_row(
                 report.name,
                 row.family,
-                f"{row.tasks} x {row.options}",
+                f"{row.tasks}x{row.options}",
                 str(row.files),
                 "same" if row.zoom_needed else "differs",
                 f"{row.glances_right / row.glances:.0%}",
