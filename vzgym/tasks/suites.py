@@ -212,9 +212,9 @@ _TINY_MEMBERS: dict[str, dict[str, Any]] = {
     "control": {"name": "control", "balloon_size": 0.5, **_TINY},
 }
 # Files of it are written in seconds; the flash is so short that uniform frames of the same number miss some.
-_SHORT: dict[str, Any] = {"duration": 90.0, "scenes": 5}
+_SHORT: dict[str, Any] = {"duration": 60.0, "scenes": 5}
 _SHORT_MEMBERS: dict[str, dict[str, Any]] = {
-    "needle": {"name": "needle", "event_seconds": 0.5, **_SHORT},
+    "needle": {"name": "needle", "event_seconds": 0.32, **_SHORT},
     "count": {"name": "count", **_SHORT},
     "control": {"name": "control", **_SHORT},
 }
@@ -229,7 +229,7 @@ for _name, _about in _ABOUT.items():
     register_suite(Suite(f"{_name}-tiny", (_TINY_MEMBERS[_name],), f"64 s, 64x64, 8 scenes: {_about}"))
 register_suite(Suite("standard", tuple(_MEMBERS.values()), "189 s, 256x144: needle, count and control in turn"))
 register_suite(Suite("tiny", tuple(_TINY_MEMBERS.values()), "64 s, 64x64: needle, count and control in turn"))
-register_suite(Suite("short", tuple(_SHORT_MEMBERS.values()), "90 s, 256x144: the same, for writing files"))
+register_suite(Suite("short", tuple(_SHORT_MEMBERS.values()), "60 s, 256x144: the same, for writing files"))
 
 MICRO_BUDGET = Budget(
     overview_fps=1 / 12,

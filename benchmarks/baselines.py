@@ -1,0 +1,120 @@
+"""The README's table: every control on needle, count and control tasks, drawn and from video files.
+
+    python benchmarks/baselines.py [--episodes 200] [--out runs/baselines]
+
+Arrays: the suites `needle`, `count`, `control` (189 s, 256x144), drawn on demand. Files: `needle-tiny`, `count-tiny`,
+`control-tiny` (64 s, 64x64), written as H.264 and read back by PyAV. A stopped run goes on where it stopped. Exits with
+status 1 if a control is not where its definition puts it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import time
+from pathlib import Path
+
+from vzgym.baselines import CONTROLS
+from vzgym.cli.evaluate import run_policies
+from vzgym.cli.progress import progress_bar
+from vzgym.evaluation import Estimate, Report
+from vzgym.tasks import TaskSet, load_tasks
+from vzgym.tasks.jsonl import load_jsonl
+from vzgym.tasks.write import write_tasks
+
+FAMILIES = ("needle", "count", "control")
+CHANCE = 0.25
+
+
+def main() -> int:
+    """Run everything; print the table, time and memory."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--episodes", type=int, default=200, help="of each family and kind")
+    parser.add_argument("--out", type=Path, default=Path("runs/baselines"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=2, help="processes that write files")
+    arguments = parser.parse_args()
+    started = time.perf_counter()
+    sets: dict[str, TaskSet] = {}
+    for family in FAMILIES:
+        sets[f"{family}, arrays"] = load_tasks(f"{family}/test")
+    for family in FAMILIES:
+        sets[f"{family}, files"] = write_files(family, arguments.episodes, arguments.out, arguments.workers)
+    reports = {
+        name: run_policies(
+            [control.name for control in CONTROLS],
+            tasks,
+            arguments.episodes,
+            arguments.seed,
+            arguments.out / name.replace(", ", "-"),
+        )
+        for name, tasks in sets.items()
+    }
+    print(table(reports))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"\n{arguments.episodes} episodes a cell, seed {arguments.seed}; accuracy in %, Wilson's 95 % interval.")
+    print(f"{time.perf_counter() - started:.0f} s, peak memory {peak:.2f} GiB.")
+    faults = out_of_place(reports)
+    for fault in faults:
+        print(f"OUT OF PLACE: {fault}", file=sys.stderr)
+    return 1 if faults else 0
+
+
+def write_files(family: str, episodes: int, out: Path, workers: int) -> TaskSet:
+    """Write a family's tiny tasks as video files, with a bar, and load them."""
+    suite = load_tasks(f"{family}-tiny/test")
+    with progress_bar() as bar:
+        job = bar.add_task(f"write {family} files", total=episodes)
+        listing = write_tasks(
+            [suite[index] for index in range(episodes)],
+            out / "videos" / family,
+            workers=workers,
+            progress=lambda done, total: bar.update(job, completed=done),
+        )
+    return load_jsonl(listing)
+
+
+def cell(estimate: Estimate) -> str:
+    """An accuracy with its interval, in per cent."""
+    return f"{100 * estimate.value:.1f} [{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
+
+
+def table(reports: dict[str, list[Report]]) -> str:
+    """One row a policy, one column a family and kind; the mean number of frames behind it."""
+    lines = ["| policy | frames | " + " | ".join(reports) + " |", "|---|---:|" + "---:|" * len(reports)]
+    for row, control in enumerate(CONTROLS):
+        of_policy = [found[row] for found in reports.values()]
+        frames = [report.summary["frames"].value for report in of_policy]
+        cells = [cell(report.accuracy) for report in of_policy]
+        hits = [report.hit_rate for report in of_policy]
+        if any(hit is not None for hit in hits):
+            cells = [
+                f"{text}, expected hits {100 * hit:.0f} %" if hit is not None else text
+                for text, hit in zip(cells, hits, strict=True)
+            ]
+        lines.append(f"| {control.name} | {min(frames):.0f}-{max(frames):.0f} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def out_of_place(reports: dict[str, list[Report]]) -> list[str]:
+    """What each control must be by its definition, and is not."""
+    faults = []
+    for name, found in reports.items():
+        by_policy = {report.policy: report.accuracy for report in found}
+        needs_zoom = not name.startswith("control")
+        for policy in ("blind", "overview") if needs_zoom else ("blind",):
+            estimate = by_policy[policy]
+            # Ten such cells are judged: each is given the room of a 99.9 % interval, so that none fails by luck.
+            room = 3.29 * (CHANCE * (1 - CHANCE) / estimate.n) ** 0.5
+            if abs(estimate.value - CHANCE) > room:
+                faults.append(f"{policy} on {name}: {cell(estimate)} is not chance")
+        if not needs_zoom and by_policy["overview"].value < 0.98:
+            faults.append(f"overview on {name}: {cell(by_policy['overview'])} is below 98 %")
+        if by_policy["oracle"].value < 0.98:
+            faults.append(f"oracle on {name}: {cell(by_policy['oracle'])} is below 98 %")
+    return faults
+
+
+if __name__ == "__main__":
+    sys.exit(main())
