@@ -87,8 +87,8 @@ class CollectSettings:
     filters: tuple[str, ...] = FILTERS
     """Which filters apply: of "correct", "well_formed", "evidence". Deliberately bad kinds skip what they must."""
 
-    tool_role: str = "user"
-    """The role under which the environment's replies are saved: "user", or "tool" for templates that know it."""
+    tool_role: str = "tool"
+    """The role under which the environment's replies are saved: "tool", as acting and GRPO give them, or "user"."""
 
     seed: int = 0
     """Of everything that is drawn."""

@@ -134,7 +134,7 @@ class CollectStatistics:
         )
 
 
-def trajectory_row(trajectory: Trajectory, tool_role: str = "user") -> dict[str, Any]:
+def trajectory_row(trajectory: Trajectory, tool_role: str = "tool") -> dict[str, Any]:
     """A trajectory as a row of the dataset; images as the bytes of PNG files.
 
     Args:

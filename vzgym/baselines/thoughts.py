@@ -93,7 +93,7 @@ PHRASES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "stop": ("seen",),
         "told": ("seen",),
         "oracle": ("{scene}{start}", "{from}"),
-        "wrong_scene": ("{scene}{from}",),
+        "wrong_scene": ("{scene}{from}", "{from}"),
         "too_coarse": ("{scene}{start}", "{from}"),
         "after_wrong_scene": ("wrong",),
         "after_too_coarse": ("wrong",),
