@@ -220,6 +220,7 @@ def test_each_option_is_read_in_each_form(options: list[str], data: st.DataObjec
         ("3.25", 3.25),
         (".5", 0.5),
         ("-.5", -0.5),
+        ("gate A-3", 3.0),  # a hyphen is no minus sign
         ("1,234", 1234.0),
         ("1,234,567.5", 1234567.5),
         ("1.5e3", 1500.0),

@@ -191,6 +191,36 @@ def test_an_unknown_code_is_named(played: EpisodeRecord) -> None:
             EpisodeRecord.from_json(data)
 
 
+@pytest.mark.parametrize(
+    ("path", "junk"),
+    [
+        (("task",), []),
+        (("budget",), [1]),
+        (("budget", "clip_frames"), 1.5),
+        (("overview",), "x"),
+        (("overview", "decoded"), math.inf),
+        (("overview", "size"), [1, 2, 3]),
+        (("overview", "window"), [2.0, 1.0]),
+        (("turns",), {"a": 1}),
+        (("turns", 0), None),
+        (("turns", 0, "action"), 5),
+        (("turns", 0, "action", "zoom"), [1.0]),
+        (("messages", 0), "x"),
+        (("grade",), "right"),
+    ],
+)
+def test_values_of_the_wrong_form_are_record_errors(
+    played: EpisodeRecord, path: tuple[str | int, ...], junk: object
+) -> None:
+    data: Any = json.loads(played.to_line())
+    spot = data
+    for step in path[:-1]:
+        spot = spot[step]
+    spot[path[-1]] = junk
+    with pytest.raises(RecordError, match="broken episode record"):
+        EpisodeRecord.from_json(data)
+
+
 def test_codes_are_a_closed_set() -> None:
     # Codes are in files and tables: a new name is a change of the format.
     assert [str(code) for code in Refusal] == [
