@@ -10,10 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from vzgym.baselines import CONTROLS, POLICIES, Oracle
+from vzgym.cli.policies import named_policy
 from vzgym.cli.progress import console, errors, progress_bar, say
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.evaluation import Report, evaluate
+from vzgym.evaluation.findings import rich_findings
 from vzgym.evaluation.tables import rich_table
 from vzgym.rewards import make_reward
 from vzgym.tasks import TaskSet, load_tasks
@@ -36,6 +38,8 @@ def run_policies(
     reward: str = "videozoomer",
     *,
     oracle_may_fail: bool = False,
+    samples: int = 1,
+    answerer: str | None = None,
 ) -> list[Report]:
     """Evaluate policies one after the other, with a progress bar on stderr; each in its own folder under `out`.
 
@@ -49,21 +53,24 @@ def run_policies(
         reward: The reward whose ledger the records keep.
         oracle_may_fail: Leave the oracle out, with a word on stderr, where it has no zooms to make: the evidence of
             many tasks is unknown, and some budgets cannot show it.
+        samples: How often each task is played.
+        answerer: Who answers again from chosen clips; see `vzgym.evaluate`.
 
     Raises:
         VzgymError: Whatever `vzgym.evaluate` raises. An unknown name comes to light before the first episode.
     """
     count = min(200, len(tasks)) if episodes is None else episodes
-    for name in policies:
-        POLICIES.get(name)
+    specs = {name: named_policy(name) for name in policies}
+    for spec in specs.values():
+        POLICIES.get(spec if isinstance(spec, str) else spec["name"])
     make_reward(reward)
     reports = []
     with progress_bar() as bar:
         for name in policies:
-            task = bar.add_task(f"{name} on {tasks.name}", total=count)
+            task = bar.add_task(f"{name} on {tasks.name}", total=count * samples)
             try:
                 report = evaluate(
-                    name,
+                    specs[name],
                     tasks,
                     episodes=count,
                     seed=seed,
@@ -71,6 +78,8 @@ def run_policies(
                     reward=reward,
                     out=run_folder(out, name, tasks) if out else None,
                     on_episode=lambda record, task=task: bar.advance(task),  # type: ignore[misc]
+                    samples=samples,
+                    answerer=answerer,
                 )
             except TaskError as error:
                 if not (oracle_may_fail and name == Oracle.name):
@@ -78,7 +87,7 @@ def run_policies(
                 bar.remove_task(task)
                 say(f"left out: {name}: {error}", errors)
                 continue
-            bar.update(task, completed=count)
+            bar.update(task, completed=count * samples)
             reports.append(report)
             for task_id, reason in report.failed.items():
                 say(f"left out: {task_id}: {reason}", errors)
@@ -109,7 +118,9 @@ def _value(text: str) -> Any:
 def evaluate_command(
     policy: Annotated[
         list[str] | None,
-        typer.Option(help="A registered name or module:Class; may be given several times. All controls if left out."),
+        typer.Option(
+            help="A registered name, module:Class, or a trained model's folder; repeatable. All controls if left out."
+        ),
     ] = None,
     tasks: Annotated[str, typer.Option(help="A suite (needle, needle/validation) or a .jsonl file.")] = "tiny",
     episodes: Annotated[int | None, typer.Option(help="How many tasks, from the first; 200 if left out.")] = None,
@@ -117,7 +128,16 @@ def evaluate_command(
     budget: Annotated[
         list[str] | None, typer.Option(help="name=value, over the tasks' own budget; repeatable.")
     ] = None,
-    reward: Annotated[str, typer.Option(help="The reward whose ledger the records keep.")] = "videozoomer",
+    reward: Annotated[
+        str, typer.Option(help="The reward whose ledger the records keep: a preset, a module or a .yaml file.")
+    ] = "videozoomer",
+    samples: Annotated[
+        int, typer.Option(help="How often each task is played, each time with another seed.", min=1)
+    ] = 1,
+    answerer: Annotated[
+        str | None,
+        typer.Option(help="Who answers again from chosen clips, to say which zooms were useful: reader or policy."),
+    ] = None,
     backend: Annotated[str, typer.Option(help="Which decoder reads the videos of a .jsonl file.")] = "pyav",
     out: Annotated[Path | None, typer.Option(help="Folder for records; a stopped run goes on there.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
@@ -127,13 +147,36 @@ def evaluate_command(
     changes = _settings(budget or [])
     chosen = Budget.from_mapping({**task_set.budget.to_dict(), **changes}) if changes else None
     names = policy or [control.name for control in CONTROLS]
-    reports = run_policies(names, task_set, episodes, seed, out, chosen, reward, oracle_may_fail=not policy)
+    reports = run_policies(
+        names,
+        task_set,
+        episodes,
+        seed,
+        out,
+        chosen,
+        reward,
+        oracle_may_fail=not policy,
+        samples=samples,
+        answerer=answerer,
+    )
     if as_json:
         print(json.dumps([report.to_json() for report in reports], indent=2, ensure_ascii=False))
     else:
         console.print(rich_table(reports))
+        console.print()
+        console.print(rich_findings(reports))
+        if answerer:
+            shares = ", ".join(f"{report.policy} {_percent(report)}" for report in reports)
+            say(
+                f"Zooms that the answer rests on, by what {answerer} answers without them and from them alone: {shares}"
+            )
         if out:
             say(f"Records: {out}. Play them again: vzgym replay {out}")
+
+
+def _percent(report: Report) -> str:
+    useful = report.summary["useful_zooms"]
+    return f"{100 * useful.value:.1f} %" if useful.n else "-"
 
 
 def _load(tasks: str, backend: str) -> TaskSet:

@@ -1,0 +1,86 @@
+"""`vzgym collect`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from vzgym.cli.policies import named_policy
+from vzgym.cli.progress import console, errors, progress_bar, say
+from vzgym.core.errors import InvalidSetting
+
+__all__ = ["collect_command"]
+
+
+def collect_command(
+    out: Annotated[Path, typer.Option(help="Folder for the dataset; a stopped run goes on there.")],
+    tasks: Annotated[str | None, typer.Option(help="A suite with its split (needle/train), or a .jsonl file.")] = None,
+    episodes: Annotated[int | None, typer.Option(help="How many tasks, from the first.")] = None,
+    mix: Annotated[
+        str | None,
+        typer.Option(help="paper, no-reflection, weak, no-tool, policy, policy-reflection; or kind=share,kind=share."),
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(help="Plays kinds 'policy' and 'continued': a registered name, module:Class, a model's folder."),
+    ] = None,
+    samples: Annotated[int | None, typer.Option(help="Roll-outs of the policy for each task.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="Text protocol: tags, compact_tags.")] = None,
+    thoughts: Annotated[str | None, typer.Option(help="Phrase book of the experts: sentences, short.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything that is drawn.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A YAML file of settings.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Settings by name: tiny.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="name=value, any setting; repeatable. Wins over all else.")
+    ] = None,
+) -> None:
+    """Collect cold-start trajectories: experts, reflection, rejection sampling; filtered, with statistics."""
+    from vzgym.agents.collect import CollectSettings
+    from vzgym.agents.config import load_settings, parse_overrides
+    from vzgym.agents.store import collect
+
+    flags: dict[str, Any] = {
+        "tasks": tasks, "episodes": episodes, "mix": mix, "samples": samples, "protocol": protocol,
+        "thoughts": thoughts, "seed": seed,
+        # Sampling, since the likeliest turn would be the same in every roll-out of a task.
+        "policy": named_policy(policy, temperature=1.0) if policy else None,
+    }  # fmt: skip
+    given = {name: value for name, value in flags.items() if value is not None}
+    settings = load_settings(CollectSettings, preset, config, {**given, **parse_overrides(set_ or [])})
+    with progress_bar() as bar:
+        job = bar.add_task(f"collect from {settings.tasks}", total=settings.episodes)
+        statistics = collect(settings, out, progress=lambda count: bar.advance(job, count))
+    for task, reason in statistics.failed.items():
+        say(f"left out: {task}: {reason}", errors)
+    console.print(_table(statistics))
+    if not statistics.rows:
+        raise InvalidSetting(f"nothing was kept of {sum(statistics.played.values())} trajectories; see {out}")
+    means = statistics.to_json()["means"]
+    say(
+        f"{statistics.rows} trajectories in {out}: {means['turns']:.2f} turns, {means['zooms']:.2f} zooms and "
+        f"{means['frames']:.1f} frames each, {means['correct']:.1%} right, {means['reflections']:.1%} with reflection; "
+        f"{statistics.seconds:.0f} s"
+        f"\nZooms by fps: {_counts(statistics.to_json()['fps'])}. Trajectories by turns: "
+        f"{_counts(statistics.to_json()['turns'])}."
+        f"\nNext: vzgym train sft{f' --preset {preset}' if preset else ''} --model MODEL --data {out} --out runs/sft"
+        "\n(MODEL: a folder made by vzgym train warmup, or a vision-language model's name)"
+    )
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{key}: {count}" for key, count in counts.items()) or "none"
+
+
+def _table(statistics: Any) -> Table:
+    """Kept and rejected trajectories by kind."""
+    filters = sorted({name for counts in statistics.rejected.values() for name in counts})
+    table = Table("kind", "played", "kept", *(f"not {name}" if name != "lucky" else name for name in filters), box=SIMPLE_HEAD)
+    for kind in sorted(statistics.played):
+        rejected = statistics.rejected.get(kind, {})
+        cells = [statistics.played[kind], statistics.kept[kind], *(rejected.get(name, 0) for name in filters)]
+        table.add_row(kind, *map(str, cells))
+    return table

@@ -1,0 +1,40 @@
+"""Naming a policy on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vzgym.core.errors import InvalidSetting
+
+__all__ = ["named_policy"]
+
+
+def named_policy(text: str, **options: Any) -> str | Mapping[str, Any]:
+    """What a policy's name on the command line means.
+
+    Args:
+        text: A registered name or `module:Class`; the folder of a trained model; or a mapping with options, as
+            `{name: random}` or `{name: vzgym.agents.policy:VLMPolicy, path: runs/sft, temperature: 1}`.
+        options: For a model's folder: options of `VLMPolicy`.
+
+    Returns:
+        What `vzgym.evaluate` takes.
+
+    Raises:
+        InvalidSetting: If the text is a mapping without a name, or no YAML.
+    """
+    if text.lstrip().startswith("{"):
+        try:
+            spec = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise InvalidSetting(f"--policy {text!r} is no YAML mapping: {error}") from error
+        if not isinstance(spec, dict) or "name" not in spec:
+            raise InvalidSetting(f"--policy given as a mapping needs a name, got {text!r}")
+        return spec
+    if (Path(text) / "config.json").is_file():
+        return {"name": "vzgym.agents.policy:VLMPolicy", "path": text, **options}
+    return text

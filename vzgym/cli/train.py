@@ -1,0 +1,152 @@
+"""`vzgym train`: the stages of a language model that learns to zoom."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from vzgym.cli.progress import progress_bar, say
+from vzgym.core.errors import InvalidSetting
+
+__all__ = ["app"]
+
+S = TypeVar("S")
+
+app = typer.Typer(
+    help="Train a vision-language model to zoom: warmup (tiny models only), sft (the cold start), grpo.",
+    no_args_is_help=True,
+)
+
+OutOption = Annotated[str | None, typer.Option(help="Folder for checkpoints, logs and the finished model.")]
+ModelOption = Annotated[str | None, typer.Option(help="Where to start: a checkpoint folder, or a model's name.")]
+ConfigOption = Annotated[Path | None, typer.Option(help="A YAML file of settings.")]
+PresetOption = Annotated[str | None, typer.Option(help="Settings by name: tiny.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="name=value, any setting; repeatable. Wins over all else.")
+]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in --out.")]
+
+
+def _settings(
+    cls: type[S], preset: str | None, config: Path | None, pairs: list[str] | None, flags: dict[str, Any]
+) -> S:
+    """Settings from preset, file and flags; flags that were not given (None, False) leave them as they are."""
+    from vzgym.agents.config import load_settings, parse_overrides, section_of
+
+    given = {name: value for name, value in flags.items() if value is not None and value is not False}
+    settings = load_settings(cls, preset, config, {**given, **parse_overrides(pairs or [])})
+    if not getattr(settings, "out", ""):
+        raise InvalidSetting(f"say where the results go: vzgym train {section_of(cls)} --out FOLDER")
+    return settings
+
+
+def _next(*lines: str) -> None:
+    say("Next:" + "".join(f"\n  {line}" for line in lines))
+
+
+def _preset(name: str | None) -> str:
+    return f" --preset {name}" if name else ""
+
+
+def _held_out(tasks: str) -> str:
+    """The tasks to evaluate on: the test split of a suite that was trained on."""
+    return f"{tasks.partition('/')[0]}/test" if tasks and not tasks.endswith(".jsonl") else "SUITE"
+
+
+@app.command()
+def warmup(
+    out: OutOption = None,
+    tasks: Annotated[str | None, typer.Option(help="The suite whose pictures and words are learnt.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the weights and the exercises.")] = None,
+    config: ConfigOption = None,
+    preset: PresetOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Build a tiny model from a seed and teach it to see: a minute or two on one core."""
+    from vzgym.agents import WarmupSettings
+    from vzgym.agents.config import save_settings
+    from vzgym.agents.tiny import Progress, warm_up
+
+    settings = _settings(WarmupSettings, preset, config, set_, {"out": out, "tasks": tasks, "seed": seed})
+    save_settings(settings, settings.out)
+    with progress_bar() as bar:
+        job = bar.add_task("warm up", total=settings.max_steps)
+
+        def show(progress: Progress) -> None:
+            text = f"warm up: loss {progress.loss:.3f}, look-ups {progress.look_up:.1%}, events {progress.spot:.1%}"
+            bar.update(job, completed=progress.step, description=text)
+
+        folder = warm_up(settings, show)
+        bar.update(job, completed=settings.max_steps)
+    say(f"A model that sees: {folder}")
+    _next(
+        f"vzgym collect --preset {preset or 'tiny'} --tasks {settings.tasks} --out runs/data",
+        f"vzgym train sft --preset {preset or 'tiny'} --model {folder} --data runs/data --out runs/sft",
+    )
+
+
+@app.command()
+def sft(
+    model: ModelOption = None,
+    data: Annotated[str | None, typer.Option(help="Folder that `vzgym collect` wrote.")] = None,
+    out: OutOption = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random in the run.")] = None,
+    config: ConfigOption = None,
+    preset: PresetOption = None,
+    set_: SetOption = None,
+    resume: ResumeOption = False,
+) -> None:
+    """Cold start: imitate collected trajectories; the loss covers the model's own turns only."""
+    from vzgym.agents import SFTSettings
+    from vzgym.agents.config import save_settings
+    from vzgym.agents.sft import train_sft
+
+    flags = {"model": model, "data": data, "out": out, "seed": seed, "resume": resume}
+    settings = _settings(SFTSettings, preset, config, set_, flags)
+    save_settings(settings, settings.out)
+    folder = train_sft(settings)
+    tasks = _collected_from(settings.data)
+    say(f"Cold start finished: {folder}")
+    _next(
+        f"vzgym eval --policy {folder} --policy expert --tasks {_held_out(tasks)}",
+        f"vzgym train grpo{_preset(preset)} --model {folder} --tasks {tasks or 'SUITE'} --out runs/grpo",
+    )
+
+
+@app.command()
+def grpo(
+    model: ModelOption = None,
+    tasks: Annotated[str | None, typer.Option(help="What to practise on: a suite, or a .jsonl file.")] = None,
+    reward: Annotated[
+        str | None, typer.Option(help="A reward preset; for weights by module: --set reward={...}.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
+    out: OutOption = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random in the run.")] = None,
+    config: ConfigOption = None,
+    preset: PresetOption = None,
+    set_: SetOption = None,
+    resume: ResumeOption = False,
+) -> None:
+    """Reinforcement learning: groups of roll-outs of the same task, compared with each other (GRPO)."""
+    from vzgym.agents import GRPOSettings
+    from vzgym.agents.config import save_settings
+    from vzgym.agents.grpo import train_grpo
+
+    flags = {
+        "model": model, "tasks": tasks, "reward": reward, "steps": steps, "out": out, "seed": seed, "resume": resume,
+    }  # fmt: skip
+    settings = _settings(GRPOSettings, preset, config, set_, flags)
+    save_settings(settings, settings.out)
+    folder = train_grpo(settings)
+    say(f"GRPO finished: {folder}")
+    _next(f"vzgym eval --policy {settings.model} --policy {folder} --policy expert --tasks {_held_out(settings.tasks)}")
+
+
+def _collected_from(data: str) -> str:
+    """The tasks that a folder of trajectories was made from; "" if it does not say."""
+    notes = Path(data) / "collect.json"
+    return str(json.loads(notes.read_text(encoding="utf-8")).get("tasks", "")) if notes.is_file() else ""
