@@ -184,6 +184,9 @@ class DialogueObservation:
         max_dialogue: Most characters of the dialogue.
     """
 
+    shows_frames = False
+    """Without `info["messages"]`, whoever plays through this sees nothing: the failure taxonomy must know."""
+
     def __init__(self, max_dialogue: int = 8192) -> None:
         self.max_dialogue = max_dialogue
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -18,11 +19,17 @@ from vzgym.baselines.policy import POLICIES, AnyPolicy, Policy, TextPolicy
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, VideoError
 from vzgym.envs.video_zoom import ModuleSpec, VideoZoomEnv
-from vzgym.episode.record import EpisodeRecord
-from vzgym.evaluation.metrics import EpisodeMetrics, summarise
+from vzgym.episode.record import End, EpisodeRecord
+from vzgym.evaluation.counterfactual import PolicyAnswerer, make_answerer
+from vzgym.evaluation.metrics import EpisodeMetrics, summarise, total_costs
 from vzgym.evaluation.runs import RunFolder
 from vzgym.evaluation.statistics import Estimate
-from vzgym.rewards.mix import RewardSpec, make_reward
+from vzgym.evaluation.taxonomy import FINDINGS, Finding
+from vzgym.rewards.base import Answerer
+from vzgym.rewards.counterfactual import credit
+from vzgym.rewards.group import rescore
+from vzgym.rewards.mix import RewardMix, RewardSpec, make_reward
+from vzgym.rewards.yaml_file import is_yaml_path
 from vzgym.tasks import TaskSet, TaskSpec, VideoTask, load_tasks
 from vzgym.tasks.placement import Placement
 
@@ -46,6 +53,7 @@ class Report:
         hit_rate: Where the budget has no zooms: the mean probability, over the tasks' own placement of their event,
             that the frames show all that is needed; None where zooms are possible or the tasks do not say.
         failed: Tasks whose video could not be opened, with the reason; they count nowhere else.
+        samples: How often each task was played.
     """
 
     policy: str
@@ -56,11 +64,12 @@ class Report:
     episodes: list[EpisodeMetrics]
     hit_rate: float | None = None
     failed: dict[str, str] = field(default_factory=dict)
+    samples: int = 1
 
     @property
     def summary(self) -> dict[str, Estimate]:
-        """Each metric's mean and 95 % interval."""
-        return summarise(self.episodes)
+        """Each metric's mean and 95 % interval; over tasks, if each was played several times."""
+        return summarise(self.episodes, by_task=self.samples > 1)
 
     @property
     def accuracy(self) -> Estimate:
@@ -70,7 +79,21 @@ class Report:
     def by_category(self) -> dict[str, dict[str, Estimate]]:
         """The summary of each category of tasks."""
         categories = sorted({item.category for item in self.episodes})
-        return {name: summarise([item for item in self.episodes if item.category == name]) for name in categories}
+        return {
+            name: summarise([item for item in self.episodes if item.category == name], by_task=self.samples > 1)
+            for name in categories
+        }
+
+    @property
+    def taxonomy(self) -> dict[Finding, int]:
+        """How many episodes fall into each class; all classes, in the order of `FINDINGS`."""
+        counts = Counter(item.finding for item in self.episodes)
+        return {finding: counts[finding] for finding in FINDINGS}
+
+    @property
+    def totals(self) -> dict[str, float]:
+        """What the whole run cost: the sum of each entry of the cost ledger."""
+        return total_costs(self.episodes)
 
     def to_json(self) -> dict[str, Any]:
         """JSON form: settings and summaries, not the single episodes."""
@@ -83,6 +106,9 @@ class Report:
             "privileged": self.privileged,
             "hit_rate": self.hit_rate,
             "failed": self.failed,
+            "samples": self.samples,
+            "taxonomy": {str(finding): count for finding, count in self.taxonomy.items()},
+            "totals": self.totals,
             "metrics": {name: estimate.to_json() for name, estimate in self.summary.items()},
             "by_category": {
                 category: {name: estimate.to_json() for name, estimate in summary.items()}
@@ -101,6 +127,8 @@ def evaluate(
     reward: RewardSpec = "videozoomer",
     out: str | Path | None = None,
     on_episode: Callable[[EpisodeRecord], None] | None = None,
+    samples: int = 1,
+    answerer: Answerer | str | None = None,
 ) -> Report:
     """Play a policy on the first `episodes` tasks of a set.
 
@@ -114,6 +142,10 @@ def evaluate(
         reward: The reward whose ledger the records keep.
         out: A folder for `records.jsonl`, `run.json` and `report.json`. A run that was stopped goes on there.
         on_episode: Called after each episode with its record (pixels included): for progress bars and pictures.
+        samples: How often each task is played, each time with another seed of the policy. The roll-outs of a task are a
+            group for the reward's group terms, and count as one observation in every interval.
+        answerer: Who answers again from chosen clips, for `useful_zooms` and for reward terms that need it: "reader"
+            (the procedural families' reader), "policy" (the very policy), or an object. Nobody, if not given.
 
     Returns:
         The report.
@@ -129,7 +161,8 @@ def evaluate(
     task_set = load_tasks(tasks, split="test")
     count = _how_many(episodes, task_set)
     # Everything that can be wrong with the settings comes to light before a folder is made for them.
-    run = _Run.of(policy, task_set, budget, reward, int(seed))
+    run = _Run.of(policy, task_set, budget, reward, int(seed), samples, answerer)
+    units = count * run.samples
     folder = RunFolder(out, run.settings(policy, count)) if out is not None else None
     done = folder.finished if folder else {}
     measured: dict[int, EpisodeMetrics] = {}
@@ -145,10 +178,10 @@ def evaluate(
         if folder:
             stack.callback(folder.close)
         for index, record in done.items():
-            if index < count:
-                _check_same(record, task_set[index], index, out)
+            if index < units:
+                _check_same(record, task_set[index // run.samples], index, out)
                 measure(index, record)
-        playing = stack.enter_context(closing(run.play([index for index in range(count) if index not in done])))
+        playing = stack.enter_context(closing(run.play([index for index in range(units) if index not in done], done)))
         for index, record in playing:
             measure(index, record)
             if folder:
@@ -167,6 +200,7 @@ def evaluate(
         episodes=[measured[index] for index in sorted(measured)],
         hit_rate=float(np.mean([hits[index] for index in sorted(hits)])) if hits else None,
         failed=run.failed,
+        samples=run.samples,
     )
     if folder:
         folder.write_report(report.to_json())
@@ -224,6 +258,28 @@ def _version() -> str:
     return version("vzgym")
 
 
+def _answerer(spec: Answerer | str | None, policy: AnyPolicy) -> Answerer | None:
+    """Who answers again."""
+    if spec is None or not isinstance(spec, str):
+        return spec
+    return PolicyAnswerer(policy) if spec == "policy" else make_answerer(spec)
+
+
+@dataclass
+class _Clock:
+    """Where an episode's wall time went, in seconds."""
+
+    wall: float = 0.0
+    tool: float = 0.0
+    model: float = 0.0
+    _last: float = field(default_factory=time.perf_counter)
+
+    def lap(self) -> float:
+        """Seconds since the last lap, or since the clock was made."""
+        last, self._last = self._last, time.perf_counter()
+        return self._last - last
+
+
 @dataclass
 class _Run:
     """One policy on one task set: plays the episodes that are still to play."""
@@ -233,6 +289,9 @@ class _Run:
     budget: Budget
     reward: RewardSpec
     seed: int
+    samples: int
+    mix: RewardMix
+    answerer: Answerer | None
     failed: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -243,6 +302,8 @@ class _Run:
         budget: Budget | Mapping[str, object] | None,
         reward: RewardSpec,
         seed: int,
+        samples: int,
+        answerer: Answerer | str | None,
     ) -> _Run:
         """Make and check everything that a run needs."""
         player = POLICIES.make(policy)
@@ -256,7 +317,9 @@ class _Run:
         if budget is None:
             budget = tasks.budget
         budget = budget if isinstance(budget, Budget) else Budget.from_mapping(budget)
-        run = cls(player, tasks, budget, reward, seed)
+        if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
+            raise InvalidSetting(f"samples must be a whole number >= 1, got {samples!r}")
+        run = cls(player, tasks, budget, reward, seed, int(samples), make_reward(reward), _answerer(answerer, player))
         if hasattr(player, "prepare"):
             prepared = player.prepare(budget)
             if not isinstance(prepared, Budget):
@@ -290,16 +353,22 @@ class _Run:
             "episodes": episodes,
             "seed": self.seed,
             "budget": _json_budget(self.budget),
-            "reward": self._reward(),
+            "reward": self._reward() or {name: _plain(term.module) for name, term in self.mix.terms.items()},
+            **({"samples": self.samples} if self.samples > 1 else {}),
             "vzgym": _version(),
         }
 
     def _reward(self) -> Any:
-        """The reward as JSON values: by name or mapping as given, else its terms."""
+        """The reward as data: a name or a mapping as given, else what builds an equal one; None if nothing does."""
         if isinstance(self.reward, (str, Mapping)):
-            return _plain(self.reward)
-        terms = make_reward(self.reward).terms
-        return {name: {"module": _plain(term.module), "weight": term.weight} for name, term in terms.items()}
+            given = _plain(self.reward)
+            # A file may change, and a mapping may hold objects.
+            if not (isinstance(given, str) and is_yaml_path(given)) and make_reward(given) == self.mix:
+                return given
+        try:
+            return self.mix.to_spec()
+        except InvalidSetting:
+            return None
 
     def env(self) -> VideoZoomEnv:
         """An environment of the kind that the policy plays in."""
@@ -309,10 +378,47 @@ class _Run:
         else:
             observation = getattr(self.policy, "observation", "default")
             action = getattr(self.policy, "action", "default")
-        return VideoZoomEnv(self.tasks, observation=observation, action=action, reward=self.reward, budget=self.budget)
+        # What is known only later is scored later: no word about it yet.
+        reward = self.mix.with_context(quiet=True) if self.mix.later else self.mix
+        return VideoZoomEnv(self.tasks, observation=observation, action=action, reward=reward, budget=self.budget)
 
-    def play(self, indices: Sequence[int]) -> Generator[tuple[int, EpisodeRecord]]:
-        """Play these tasks; yields each finished record with its index."""
+    def play(self, indices: Sequence[int], done: Mapping[int, EpisodeRecord]) -> Generator[tuple[int, EpisodeRecord]]:
+        """Play these episodes; yields each finished record with its index, the roll-outs of a task together.
+
+        Args:
+            indices: Of the episodes, in order: `samples` for each task.
+            done: Episodes that were played before, by index: they belong to the groups of those that are to come.
+        """
+        group: dict[int, EpisodeRecord] = {}
+        with closing(self._play(indices)) as playing:
+            for index, record in playing:
+                if group and index // self.samples != next(iter(group)) // self.samples:
+                    yield from self._settle(group, done)
+                    group = {}
+                group[index] = record
+                if self.samples == 1:
+                    yield from self._settle(group, done)
+                    group = {}
+        yield from self._settle(group, done)
+
+    def _settle(
+        self, group: Mapping[int, EpisodeRecord], done: Mapping[int, EpisodeRecord]
+    ) -> Iterator[tuple[int, EpisodeRecord]]:
+        """Score what can only be scored now: the roll-outs of one task are complete."""
+        for record in group.values():
+            if self.answerer is not None and record.task.answer and record.end is not End.VIDEO_ERROR:
+                record.info["counterfactual"] = credit(record, self.answerer).to_json()
+        if self.mix.later:
+            # Those of the same task that were played before: they have their rewards already.
+            first = next(iter(group), 0) // self.samples * self.samples
+            before = [done[index] for index in range(first, first + self.samples) if index in done]
+            records = [*group.values(), *before]
+            ledgers = rescore(self.mix, records, replace(self.mix.context, answerer=self.answerer))
+            for record, ledger in zip(group.values(), ledgers, strict=False):
+                record.rewards = [entry.to_json() for entry in ledger]
+        yield from group.items()
+
+    def _play(self, indices: Sequence[int]) -> Generator[tuple[int, EpisodeRecord]]:
         size = self.batch_size
         if isinstance(self.policy, TextPolicy):
             for first in range(0, len(indices), size):
@@ -325,7 +431,12 @@ class _Run:
                 yield index, record
 
     def _episode_seed(self, index: int) -> int:
-        return int(np.random.SeedSequence([self.seed, index]).generate_state(1)[0])
+        task, sample = divmod(index, self.samples)
+        entropy = [self.seed, task, sample] if sample else [self.seed, task]
+        return int(np.random.SeedSequence(entropy).generate_state(1)[0])
+
+    def _task(self, index: int) -> VideoTask:
+        return self.tasks[index // self.samples]
 
     def _start(self, env: VideoZoomEnv, index: int, task: VideoTask) -> tuple[Any, dict[str, Any]] | None:
         """Reset to a task; None, and noted, if its video cannot be opened."""
@@ -336,23 +447,30 @@ class _Run:
             task.video.close()
             return None
 
-    def _finish(self, env: VideoZoomEnv, index: int, seconds: float) -> EpisodeRecord:
+    def _finish(self, env: VideoZoomEnv, index: int, clock: _Clock) -> EpisodeRecord:
         record = env.record
         record.info.update(
             policy=self.name,
             index=index,
             seed=self.seed,
-            wall_seconds=round(seconds, 6),
-            # An object cannot be rebuilt from what JSON can hold of it.
-            reward=self._reward() if isinstance(self.reward, (str, Mapping)) else None,
+            wall_seconds=round(clock.wall, 6),
+            tool_seconds=round(clock.tool, 6),
+            model_seconds=round(clock.model, 6),
+            reward=self._reward(),
             vzgym=_version(),
         )
+        if self.samples > 1:
+            record.info["sample"] = index % self.samples
+        # A language model takes its frames from the messages; any other policy sees its observation alone.
+        if not isinstance(self.policy, TextPolicy) and not getattr(env.observation, "shows_frames", True):
+            record.info["sighted"] = False
         return record
 
     def _play_one(self, policy: Policy, env: VideoZoomEnv, index: int) -> EpisodeRecord | None:
-        task = self.tasks[index]
-        started = time.perf_counter()
+        task = self._task(index)
+        clock = _Clock()
         begun = self._start(env, index, task)
+        clock.tool += clock.lap()
         if begun is None:
             return None
         with closing(env):
@@ -362,20 +480,28 @@ class _Run:
             policy.reset(self._episode_seed(index))
             ended = False
             while not ended:
-                observation, _, terminated, truncated, info = env.step(policy.act(observation, info))
+                action = policy.act(observation, info)
+                clock.model += clock.lap()
+                observation, _, terminated, truncated, info = env.step(action)
+                clock.tool += clock.lap()
                 ended = terminated or truncated
-        return self._finish(env, index, time.perf_counter() - started)
+        clock.tool += clock.lap()
+        clock.wall = clock.tool + clock.model
+        return self._finish(env, index, clock)
 
     def _play_batch(self, policy: TextPolicy, indices: Sequence[int]) -> Iterator[tuple[int, EpisodeRecord]]:
         envs: dict[int, VideoZoomEnv] = {}
         tasks: list[VideoTask] = []
-        started = time.perf_counter()
+        clocks: dict[int, _Clock] = {}
+        shared = _Clock()
         with ExitStack() as stack:
             for index in indices:
-                env, task = self.env(), self.tasks[index]
+                env, task = self.env(), self._task(index)
+                clocks[index] = _Clock()
                 if self._start(env, index, task) is not None:
                     envs[index] = stack.enter_context(closing(env))
                     tasks.append(task)
+                clocks[index].tool += clocks[index].lap()
             if not envs:
                 return
             if hasattr(policy, "reveal"):
@@ -384,14 +510,20 @@ class _Run:
             running = list(envs)
             while running:
                 # Tuples: the environment's own lists grow, and belong in the record.
+                thinking = _Clock()
                 texts = policy.respond([tuple(envs[index].episode.messages) for index in running])
+                each = thinking.lap() / len(running)
                 for index, text in zip(running, self._checked(texts, len(running)), strict=True):
+                    clocks[index].model += each
+                    clocks[index].lap()
                     envs[index].step(text)
+                    clocks[index].tool += clocks[index].lap()
                 running = [index for index in running if not envs[index].episode.ended]
         # A batch is played together: each of its episodes took its share.
-        share = (time.perf_counter() - started) / len(envs)
+        share = shared.lap() / len(envs)
         for index, env in envs.items():
-            yield index, self._finish(env, index, share)
+            clocks[index].wall = share
+            yield index, self._finish(env, index, clocks[index])
 
     def _checked(self, texts: object, wanted: int) -> Sequence[str]:
         if isinstance(texts, str) or not isinstance(texts, Sequence):

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 
 from vzgym.core.interval import Interval, coverage, iou
+from vzgym.episode.costs import EpisodeCosts
 from vzgym.episode.record import EpisodeRecord, Outcome
 from vzgym.evaluation.statistics import Estimate, mean, proportion
+from vzgym.evaluation.taxonomy import Finding, classify
+from vzgym.rewards.counterfactual import Credit
 from vzgym.video.base import FRAME_SLACK
 
-__all__ = ["METRICS", "EpisodeMetrics", "Metric", "summarise"]
+__all__ = ["METRICS", "TOTALS", "EpisodeMetrics", "Metric", "summarise", "total_costs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,14 @@ class EpisodeMetrics:
         decoded: Frames decoded to serve the episode.
         decode_seconds: Wall time spent on getting frames.
         wall_seconds: Wall time of the episode, policy included.
+        visual_tokens: Tokens of all frames shown, by Qwen2.5-VL's patch rule; see `vzgym.episode.costs`.
+        text_tokens: Tokens of the dialogue's text, approximately.
+        said_tokens: Those of them that the agent wrote.
+        passes: Calls of the model: one a turn.
+        tool_seconds: Wall time of the environment, decoding included.
+        model_seconds: Wall time of the policy.
+        finding: What came of the episode; see `vzgym.evaluation.taxonomy`.
+        useful_zooms: Share of the zooms that the answer rests on, where somebody answered again; see `Credit`.
     """
 
     task_id: str
@@ -50,6 +61,14 @@ class EpisodeMetrics:
     decoded: int
     decode_seconds: float
     wall_seconds: float | None
+    visual_tokens: int = 0
+    text_tokens: int | None = None
+    said_tokens: int = 0
+    passes: int = 0
+    tool_seconds: float | None = None
+    model_seconds: float | None = None
+    finding: Finding = Finding.UNKNOWN
+    useful_zooms: float | None = None
 
     @classmethod
     def of(cls, record: EpisodeRecord) -> EpisodeMetrics:
@@ -58,7 +77,8 @@ class EpisodeMetrics:
         grade = record.grade
         times = [float(time) for clip in record.clips for time in clip.times]
         totals = [entry["total"] for entry in record.rewards or ()]
-        wall = record.info.get("wall_seconds")
+        costs = EpisodeCosts.of(record)
+        again = record.info.get("counterfactual")
         return cls(
             task_id=record.task.id,
             category=record.task.category,
@@ -76,7 +96,15 @@ class EpisodeMetrics:
             reward=None if not totals or None in totals else math.fsum(totals),
             decoded=sum(clip.decoded for clip in record.clips),
             decode_seconds=math.fsum(clip.seconds for clip in record.clips),
-            wall_seconds=float(wall) if wall is not None else None,
+            wall_seconds=costs.wall_seconds,
+            visual_tokens=costs.visual_tokens,
+            text_tokens=costs.text_tokens,
+            said_tokens=costs.said_tokens,
+            passes=costs.passes,
+            tool_seconds=costs.tool_seconds,
+            model_seconds=costs.model_seconds,
+            finding=classify(record),
+            useful_zooms=None if again is None else Credit.from_json(again).share,
         )
 
 
@@ -112,21 +140,63 @@ METRICS: tuple[Metric, ...] = (
     Metric("decoded", "decoded", "count"),
     Metric("decode_seconds", "decode time", "seconds"),
     Metric("wall_seconds", "wall time", "seconds"),
+    Metric("visual_tokens", "visual tokens", "count"),
+    Metric("text_tokens", "text tokens", "count"),
+    Metric("said_tokens", "said tokens", "count"),
+    Metric("passes", "passes", "count"),
+    Metric("tool_seconds", "tool time", "seconds"),
+    Metric("model_seconds", "model time", "seconds"),
+    Metric("useful_zooms", "useful zooms", "share"),
 )
 """Every measure, in the order of a table."""
 
 
-def summarise(episodes: Sequence[EpisodeMetrics]) -> dict[str, Estimate]:
+TOTALS: tuple[str, ...] = (
+    "visual_tokens",
+    "text_tokens",
+    "said_tokens",
+    "passes",
+    "frames",
+    "decoded",
+    "decode_seconds",
+    "tool_seconds",
+    "model_seconds",
+    "wall_seconds",
+)
+"""The costs that a report also gives as sums over the run."""
+
+
+def total_costs(episodes: Sequence[EpisodeMetrics]) -> dict[str, float]:
+    """The sum of each cost over the episodes of which it is known."""
+    return {
+        name: math.fsum(value for item in episodes if (value := getattr(item, name)) is not None) for name in TOTALS
+    }
+
+
+def summarise(episodes: Sequence[EpisodeMetrics], *, by_task: bool = False) -> dict[str, Estimate]:
     """Mean and 95 % interval of each metric, over the episodes of which it can be said.
 
     A share that was 0 or 1 in each of them (right or wrong, seen or not) gets Wilson's interval, any other share a
     normal one within [0, 1].
+
+    Args:
+        episodes: What to sum up.
+        by_task: Whether to average over the episodes of each task first, so that the interval is that of a mean over
+            tasks: several roll-outs of one task are no independent observations.
     """
     summary: dict[str, Estimate] = {}
     for metric in METRICS:
-        values: list[Any] = [value for item in episodes if (value := getattr(item, metric.name)) is not None]
+        said = [(item.task_id, value) for item in episodes if (value := getattr(item, metric.name)) is not None]
+        values: list[Any] = _task_means(said) if by_task else [value for _, value in said]
         summary[metric.name] = _share(values) if metric.unit == "share" else mean(values)
     return summary
+
+
+def _task_means(said: Sequence[tuple[str, float]]) -> list[float]:
+    tasks: dict[str, list[float]] = {}
+    for task, value in said:
+        tasks.setdefault(task, []).append(float(value))
+    return [math.fsum(values) / len(values) for values in tasks.values()]
 
 
 def _share(values: Sequence[float]) -> Estimate:

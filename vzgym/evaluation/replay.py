@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from vzgym.episode.clip import Clip
 from vzgym.episode.episode import Episode
 from vzgym.episode.record import End, EpisodeRecord, Outcome, TaskFacts
 from vzgym.protocols.base import make_wording
-from vzgym.rewards.mix import RewardSpec, make_reward
+from vzgym.rewards.mix import RewardMix, RewardSpec, make_reward
 from vzgym.tasks import VideoTask, get_task
 from vzgym.video.base import FRAME_SLACK
 
@@ -82,7 +83,8 @@ def replay(
     """Execute a record's actions again and compare everything that the record says came of them.
 
     That is the task and its video, the frames' times and pixels, outcomes, dialogue, end, grade and rewards. An episode
-    that ended in a video error is compared up to the turn of the error: the video may have recovered.
+    that ended in a video error is compared up to the turn of the error: the video may have recovered. Reward terms that
+    need more than the record (its group, an answerer, its wall times) are left out of the comparison.
 
     Args:
         saved: The record.
@@ -102,7 +104,7 @@ def replay(
     played = task_of(saved.task, backend) if task is None else task
     episode = Episode(played, saved.budget, make_wording(wording))
     spec = reward if reward is not None else saved.info.get("reward")
-    mix = make_reward(spec) if spec is not None else None
+    mix = make_reward(spec).with_context(progress=saved.info.get("progress"), quiet=True) if spec is not None else None
     fresh = episode.record
     fresh.rewards = [] if mix else None
     differences = _facts(fresh.task, saved.task) + _clip(fresh.overview, saved.overview, "the overview")
@@ -138,9 +140,22 @@ def replay(
         differences.append("the dialogue differs")
     if fresh.rewards is not None and saved.rewards is not None:
         ledger = saved.rewards[: len(fresh.rewards) if failed else None]
-        if fresh.rewards != ledger:
+        late = _late(mix)
+        if [_without(entry, late) for entry in fresh.rewards] != [_without(entry, late) for entry in ledger]:
             differences.append("the rewards differ")
     return Replay(fresh, differences)
+
+
+def _late(mix: RewardMix | None) -> set[str]:
+    """Terms that a single record played again cannot tell: they need its group, an answerer or its wall times."""
+    terms = {} if mix is None else mix.terms
+    return {name for name, term in terms.items() if term.needs - {"evidence"}}
+
+
+def _without(entry: Mapping[str, Any], late: set[str]) -> dict[str, Any]:
+    """An entry of a ledger without these terms, and then without the total, which they are part of."""
+    terms = {name: term for name, term in entry["terms"].items() if name not in late}
+    return {"terms": terms} if late else {"terms": terms, "total": entry["total"]}
 
 
 def _facts(new: TaskFacts, old: TaskFacts) -> list[str]:

@@ -1,0 +1,139 @@
+"""`vzgym rewards`: list modules, show one, score a saved run under another reward."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from vzgym.cli.progress import console, say
+from vzgym.core.errors import InvalidSetting, PluginError, RecordError, UnknownName
+from vzgym.evaluation.counterfactual import make_answerer
+from vzgym.evaluation.rescoring import RunScore, score_run
+from vzgym.evaluation.runs import read_records
+from vzgym.evaluation.statistics import Estimate
+from vzgym.rewards import PRESETS, REWARDS, make_reward
+from vzgym.rewards.describe import FACTS, describe
+
+__all__ = ["app"]
+
+app = typer.Typer(help="List reward modules, show one, score a saved run under another reward.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_modules() -> None:
+    """List the reward modules, and the presets made of them."""
+    table = Table("module", "what", "needs", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in REWARDS.names():
+        try:
+            facts = describe(name)
+        except (InvalidSetting, PluginError) as error:
+            # A plug-in may say what it likes of itself, and one that is broken must not hide the others.
+            table.add_row(Text(name), Text(" ".join(str(error).split()), style="dim"), "?")
+            continue
+        what = f"another name for {facts.alias_of}" if facts.alias_of else facts.summary
+        table.add_row(Text(name), Text(what), Text(", ".join(facts.needs) or "-"))
+    console.print(table)
+    presets = Table("preset", "weights", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name, weights in PRESETS.items():
+        presets.add_row(name, ", ".join(f"{term} {weight:g}" for term, weight in weights.items()))
+    console.print(presets)
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A module or a preset.")]) -> None:
+    """Show one module: formula, range, source, needs, what it is known to break; or a preset's weights."""
+    if name in PRESETS:
+        say(f"preset {name}: " + ", ".join(f"{term} {weight:g}" for term, weight in PRESETS[name].items()))
+        return
+    if name not in REWARDS and ":" not in name:
+        raise UnknownName("reward", name, [*PRESETS, *REWARDS.names()])
+    facts = describe(name)
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_row(Text(name, style="bold"), Text(facts.summary))
+    for fact in FACTS:
+        table.add_row(fact.lower(), Text(facts.facts[fact]))
+    table.add_row("needs", Text("; ".join(f"{need}: {meaning}" for need, meaning in facts.needs.items()) or "nothing"))
+    for option, (default, meaning) in facts.options.items():
+        table.add_row("option", Text(f"{option} = {default!r}: {meaning}"))
+    table.add_row("class", Text(facts.path))
+    console.print(table)
+
+
+@app.command()
+def score(
+    run: Annotated[Path, typer.Argument(help="A run's folder, a folder of runs, or a .jsonl file of records.")],
+    reward: Annotated[str, typer.Option(help="A preset, a module, or a .yaml file that composes them.")],
+    answerer: Annotated[
+        str | None,
+        typer.Option(help="Who answers again, for terms that need it: reader, or a policy (name or module:Class)."),
+    ] = None,
+    progress: Annotated[float | None, typer.Option(help="Training progress in [0, 1], for annealed terms.")] = None,
+    backend: Annotated[str, typer.Option(help="Which decoder reads video files, where frames are needed.")] = "pyav",
+    out: Annotated[Path | None, typer.Option(help="Write each episode's new ledger into this .jsonl file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Score a saved run under a reward, without playing the policy again: totals, and what each term gave."""
+    mix = make_reward(reward)
+    files = sorted(run.glob("**/records.jsonl")) if run.is_dir() else [run]
+    if not files:
+        raise RecordError(f"{run}: no records.jsonl in this folder")
+    who = make_answerer(answerer, backend=backend) if answerer else None
+    scores = {file: score_run(list(read_records(file)), mix, answerer=who, progress=progress) for file in files}
+    if out is not None:
+        _write(out, scores)
+    if as_json:
+        print(json.dumps({str(file.parent): score.to_json() for file, score in scores.items()}, indent=2))
+        return
+    for file, found in scores.items():
+        console.print(_table(file.parent.name or str(file), found))
+    if out is not None:
+        say(f"Ledgers: {out}")
+
+
+def _table(title: str, found: RunScore) -> Table:
+    saved = [total for total in found.saved if total is not None]
+    before = f"; as played {math.fsum(saved) / len(saved):.4f}" if saved else ""
+    unscored = sum(total is None for total in found.totals)
+    table = Table(
+        "term", "weight", "value", "contribution [95 %]", "unscored",
+        title=Text(f"{title}: {len(found.records)} episodes, total {_words(found.total)}{before}"
+                   + (f"; {unscored} unscored" if unscored else "")),
+        title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
+    )  # fmt: skip
+    for name, (value, paid, share) in found.terms().items():
+        table.add_row(
+            Text(name),
+            f"{found.mix.terms[name].weight:g}",
+            "-" if math.isnan(value.value) else f"{value.value:.4f}",
+            _words(paid),
+            f"{100 * share:.0f} %",
+        )
+    return table
+
+
+def _words(estimate: Estimate) -> str:
+    if not estimate.n:
+        return "unscored"
+    return f"{estimate.value:.4f} [{estimate.low:.4f}, {estimate.high:.4f}]"
+
+
+def _write(out: Path, scores: dict[Path, RunScore]) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("w", encoding="utf-8") as lines:
+        for file, found in scores.items():
+            for record, ledger, total in zip(found.records, found.ledgers, found.totals, strict=True):
+                entry = {
+                    "run": str(file.parent),
+                    "task": record.task.id,
+                    "index": record.info.get("index"),
+                    "total": total,
+                    "rewards": [step.to_json() for step in ledger],
+                }
+                lines.write(json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n")

@@ -1,0 +1,246 @@
+"""Who answers again: a frame reader, or any policy, given chosen clips of an episode and nothing else.
+
+`credit(record, answerer)` asks one of them which clips an answer rests on; `Credit` is the metric, and the reward
+modules sufficiency, csv, rescue_regress and needed_clips score with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vzgym.baselines.policy import POLICIES, AnyPolicy, Policy, TextPolicy
+from vzgym.baselines.readers import AutoReader, FrameReader
+from vzgym.core.actions import Action, Answer, Region, Zoom
+from vzgym.core.errors import InvalidSetting, RecordError, VideoError
+from vzgym.envs.actions import ACTIONS
+from vzgym.envs.observations import OBSERVATIONS
+from vzgym.episode.clip import Clip
+from vzgym.episode.dialogue import Wording
+from vzgym.episode.episode import Episode
+from vzgym.episode.record import EpisodeRecord, TaskFacts
+from vzgym.evaluation.replay import replay
+from vzgym.rewards.counterfactual import Credit, credit
+from vzgym.tasks.task import VideoTask
+from vzgym.video.base import Frames
+from vzgym.video.synthetic import letterbox
+
+__all__ = ["Credit", "PolicyAnswerer", "ReaderAnswerer", "credit", "make_answerer"]
+
+
+class _Memory:
+    """The pixels of records: of a live one its own, of a saved one those that its video shows when played again."""
+
+    def __init__(self, backend: str) -> None:
+        self._backend = backend
+        self._latest: tuple[EpisodeRecord, list[Clip]] | None = None
+
+    def clips(self, record: EpisodeRecord) -> list[Clip]:
+        """The record's clips, with pixels.
+
+        Raises:
+            RecordError: If the video no longer shows the frames that the record was made from.
+        """
+        if all(clip.pixels is not None for clip in record.clips):
+            return record.clips
+        if self._latest is None or self._latest[0] is not record:
+            again = replay(record, backend=self._backend).record.clips
+            for number, (new, old) in enumerate(zip(again, record.clips, strict=False)):
+                if new.hashes != old.hashes:
+                    raise RecordError(f"task {record.task.id!r}: clip {number} no longer has the frames of the record")
+            if len(again) < len(record.clips):
+                raise RecordError(f"task {record.task.id!r}: only {len(again)} clips could be played again")
+            self._latest = (record, again)
+        return self._latest[1]
+
+
+def _checked(record: EpisodeRecord, chosen: Sequence[int]) -> list[int]:
+    wrong = [place for place in chosen if not 0 <= place < len(record.clips)]
+    if wrong:
+        raise InvalidSetting(f"task {record.task.id!r} has clips 0 to {len(record.clips) - 1}, none at {wrong[0]}")
+    return sorted(set(chosen))
+
+
+class ReaderAnswerer:
+    """Answers from the pixels of the chosen clips with a frame reader; says nothing where the reader sees nothing.
+
+    Args:
+        reader: The eye; the procedural families' own if not given.
+        backend: Which decoder reads the video files of saved records.
+    """
+
+    def __init__(self, reader: FrameReader | None = None, *, backend: str = "pyav") -> None:
+        self.reader: FrameReader = reader or AutoReader()
+        self._memory = _Memory(backend)
+
+    def answer_from(self, record: EpisodeRecord, clips: Sequence[int]) -> str | None:
+        """See `vzgym.rewards.Answerer`.
+
+        Raises:
+            RecordError: If a saved record's frames cannot be had again.
+            InvalidSetting: If there is no such clip.
+        """
+        shown = [clip for clip in map(self._memory.clips(record).__getitem__, _checked(record, clips)) if len(clip)]
+        if not shown:
+            return None
+        times = np.concatenate([clip.times for clip in shown])
+        reading = self.reader.read(_together(shown), times, record.task.question, record.task.options)
+        return reading.option
+
+
+def _together(clips: Sequence[Clip]) -> NDArray[np.uint8]:
+    """The frames of several clips in one array; where sizes differ, in that of the first, with black bars."""
+    pixels = [clip.pixels for clip in clips if clip.pixels is not None]
+    size = (pixels[0].shape[1], pixels[0].shape[2])
+    same = [frames if frames.shape[1:3] == size else letterbox(frames, size) for frames in pixels]
+    return np.concatenate(same)
+
+
+class PolicyAnswerer:
+    """Lets a policy answer again, in an episode whose only zooms were the chosen ones and whose round is the last.
+
+    The dialogue is worded anew: what the policy said in the zoom's turn is replaced by the bare call, since a thought
+    may repeat what a clip that is left out has shown. Without clip 0 the overview is empty. The policy is seeded by the
+    task and the choice, so that the same question has the same answer.
+
+    Args:
+        policy: An object, a registered name, `"module:Class"` or a mapping with `name`.
+        backend: Which decoder reads the video files of saved records.
+
+    Raises:
+        InvalidSetting: If it is no policy.
+    """
+
+    def __init__(self, policy: AnyPolicy | str | Mapping[str, Any], *, backend: str = "pyav") -> None:
+        self.policy = POLICIES.make(policy)
+        if isinstance(self.policy, type) or not isinstance(self.policy, (Policy, TextPolicy)):
+            raise InvalidSetting(f"{policy!r} is no policy")
+        self._memory = _Memory(backend)
+
+    def answer_from(self, record: EpisodeRecord, clips: Sequence[int]) -> str | None:
+        """See `vzgym.rewards.Answerer`: what the policy answers; None if it does anything else.
+
+        Raises:
+            RecordError: If a saved record's frames cannot be had again.
+            InvalidSetting: If there is no such clip.
+        """
+        chosen = _checked(record, clips)
+        task = _task(record.task)
+        seen = {place: self._memory.clips(record)[place] for place in chosen}
+        if hasattr(self.policy, "prepare"):
+            self.policy.prepare(record.budget)
+        said = f"{record.task.id}|{chosen}|{record.info.get('seed')}|{record.info.get('index')}"
+        seed = int.from_bytes(hashlib.blake2b(said.encode(), digest_size=4).digest(), "big")
+        action = (
+            self._text_action(self.policy, task, record, seen, seed)
+            if isinstance(self.policy, TextPolicy)
+            else self._action(self.policy, task, record, seen, seed)
+        )
+        return action.text if isinstance(action, Answer) else None
+
+    def _action(
+        self, policy: Policy, task: VideoTask, record: EpisodeRecord, seen: Mapping[int, Clip], seed: int
+    ) -> Action:
+        observe = OBSERVATIONS.make(getattr(policy, "observation", "default"))
+        act = ACTIONS.make(getattr(policy, "action", "default"))
+        episode = _Again(task, record, seen, act.wording)
+        if hasattr(policy, "reveal"):
+            policy.reveal(task)
+        policy.reset(seed)
+        facts = record.task
+        info = {
+            "task_id": facts.id,
+            "question": facts.question,
+            "options": facts.options,
+            "duration": facts.duration,
+        }
+        # Policies may plan from the budget they were told of, and read what is left of it here.
+        return act.decode(policy.act(observe.observe(episode), info), episode).action
+
+    def _text_action(
+        self, policy: TextPolicy, task: VideoTask, record: EpisodeRecord, seen: Mapping[int, Clip], seed: int
+    ) -> Action:
+        act = ACTIONS.make({"name": "text", "protocol": getattr(policy, "protocol", "tags")})
+        episode = _Again(task, record, seen, act.wording)
+        if hasattr(policy, "reveal"):
+            policy.reveal([task])
+        policy.reset([seed])
+        return act.decode(policy.respond([tuple(episode.messages)])[0], episode).action
+
+
+@dataclass(frozen=True)
+class _Remembered:
+    """A video of which only the facts are left: all frames that are needed are there already."""
+
+    uri: str
+    duration: float
+    height: int
+    width: int
+    # A record does not keep these two.
+    fps: float = 1.0
+    num_frames: int | None = None
+
+    def read(
+        self, times: NDArray[np.float64], *, size: tuple[int, int] | None = None, region: Region | None = None
+    ) -> Frames:
+        """There is nothing to read.
+
+        Raises:
+            VideoError: Always.
+        """
+        raise VideoError("only what the record holds can be seen when answering again", path=self.uri)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _task(facts: TaskFacts) -> VideoTask:
+    """A record's task, without its video."""
+    return VideoTask(
+        id=facts.id,
+        video=_Remembered(facts.video, facts.duration, facts.height, facts.width),
+        question=facts.question,
+        options=facts.options,
+        answer=facts.answer,
+        evidence=facts.evidence,
+        category=facts.category,
+        source=facts.source,
+        metadata=facts.metadata,
+    )
+
+
+class _Again(Episode):
+    """An episode with a given past: its frames are those of a record, none is read."""
+
+    def __init__(self, task: VideoTask, record: EpisodeRecord, seen: Mapping[int, Clip], wording: Wording) -> None:
+        zooms = [place for place in seen if place]
+        nothing = replace(
+            record.overview, requested=np.empty(0), times=np.empty(0), decoded=0, seconds=0.0,
+            pixels=np.empty((0, *record.overview.size, 3), dtype=np.uint8), _hashes=[], _thumbnails={},
+        )  # fmt: skip
+        self._to_show = [seen.get(0, nothing), *(seen[place] for place in zooms)]
+        # As many rounds as it takes: the one that is left is the last, in which only an answer is possible.
+        super().__init__(task, replace(record.budget, max_zooms=len(zooms)), wording)
+        asked = [turn.action for turn in record.turns if turn.clip is not None]
+        for place in zooms:
+            self.step(asked[place - 1])
+
+    def _look(self, times: NDArray[np.float64], zoom: Zoom | None = None) -> Clip:
+        return self._to_show.pop(0)
+
+
+def make_answerer(
+    spec: str | Mapping[str, Any] | AnyPolicy, *, backend: str = "pyav"
+) -> ReaderAnswerer | PolicyAnswerer:
+    """The answerer that `spec` means: "reader" for the procedural families' reader, else a policy.
+
+    Args:
+        spec: "reader", or a policy by object, name, `"module:Class"` or mapping.
+        backend: Which decoder reads the video files of saved records.
+    """
+    return ReaderAnswerer(backend=backend) if spec == "reader" else PolicyAnswerer(spec, backend=backend)
