@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 from rich.text import Text
 
-from vzgym.cli import collect, demo, doctor, evaluate, replay, tasks, train, videos
+from vzgym.cli import collect, demo, doctor, evaluate, replay, rewards, tasks, train, videos
 from vzgym.cli.progress import errors
 from vzgym.core.errors import VzgymError
 
@@ -27,6 +27,7 @@ app.command("replay")(replay.replay_command)
 app.command("doctor")(doctor.doctor)
 app.command("collect")(collect.collect_command)
 app.add_typer(train.app, name="train")
+app.add_typer(rewards.app, name="rewards")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(videos.app, name="videos")
 

@@ -16,7 +16,7 @@ from enum import StrEnum
 from vzgym.core.errors import TaskError
 from vzgym.tasks.task import VideoTask, option_letter
 
-__all__ = ["Grade", "GradeStatus", "grade", "read_choice", "read_number"]
+__all__ = ["Grade", "GradeStatus", "grade", "is_number", "read_choice", "read_number"]
 
 
 class GradeStatus(StrEnum):
@@ -212,6 +212,11 @@ def _gold_number(answer: str) -> float | None:
     if text.lower() in _WORDS:
         return float(_WORDS.index(text.lower()))
     return _to_float(text) if _NUMBER.fullmatch(text) else None
+
+
+def is_number(answer: str) -> bool:
+    """Whether a right answer is a number, so that answers to an open question are compared as numbers."""
+    return _gold_number(answer) is not None
 
 
 def _tolerance(task: VideoTask) -> float:

@@ -35,6 +35,7 @@ __all__ = [
 
 for _name, _path in {
     "accuracy": "outcome:Accuracy",
+    "judged_accuracy": "judge:JudgedAccuracy",
     "format": "outcome:Format",
     "overlong": "length:Overlong",
     "conditional_tool": "tool:ConditionalTool",
