@@ -115,8 +115,8 @@ def test_nothing_is_drawn_outside_its_place(
         picture[:, -20:],  # right
         picture[-8:],  # bottom
         picture[:8],  # top
-        picture[262:274],  # below the time line
-        picture[280:, 864:882],  # between zooms and turns
+        picture[258:270],  # below the time line
+        picture[280:, 926:942],  # between zooms and turns
     ):
         assert (margin == paper).all()
 

@@ -36,8 +36,9 @@ _INK, _PAPER, _PANEL, _FAINT, _DIM, _LINE = (
 )
 _GOOD, _BAD = (88, 208, 132), (244, 108, 108)
 _ZOOMS = ((255, 176, 59), (88, 176, 255), (214, 122, 255), (110, 222, 214))
-_MARGIN, _STRIP, _BELOW, _SPLIT = 24, (150, 214), 276, 884
-_ROWS = len(_ZOOMS)  # zooms that have a row; the newest are shown
+_MARGIN, _STRIP, _BELOW, _SPLIT = 24, (150, 214), (272, 700), 944
+_ROWS = len(_ZOOMS)  # how many zooms are shown; the newest
+_LARGEST = 160  # pixels: how tall a frame is drawn at most
 
 
 def draw_episode(record: EpisodeRecord, *, evidence: bool = True) -> NDArray[np.uint8]:
@@ -45,7 +46,8 @@ def draw_episode(record: EpisodeRecord, *, evidence: bool = True) -> NDArray[np.
 
     Top: the question, its options, how it stands. Then the video as time: the overview's frames side by side, each
     where it lies, a coloured bar above for each executed zoom, a green one below for the evidence, if it is known.
-    Left: the frames of each zoom (the newest four). Right: the turns, with replies and rewards.
+    Left: every frame of the zooms (of the newest four), or of the overview while there is no zoom. Right: the turns
+    with replies and rewards.
 
     Args:
         record: A record with pixels (a live one, or one that was replayed).
@@ -62,20 +64,13 @@ def draw_episode(record: EpisodeRecord, *, evidence: bool = True) -> NDArray[np.
     draw = ImageDraw.Draw(image)
     _header(draw, record, width, evidence)
     _timeline(image, draw, record, width, evidence)
-    clips = [clip for clip in record.clips if clip.window is not None]
-    rows = min(_ROWS, record.budget.max_zooms)
-    first = max(0, len(clips) - rows)
-    for row in range(rows):
-        tall = (height - 12 - _BELOW) / rows
-        box = (_MARGIN, _BELOW + row * tall, _SPLIT - _MARGIN, _BELOW + (row + 1) * tall - 10)
-        number = first + row
-        if number < len(clips):
-            _film(image, draw, clips[number], number, box)
-        else:
-            text = f"zoom {number + 1}: not used" + ("" if record.end else " yet")
-            draw.rounded_rectangle(box, 6, outline=_LINE)
-            draw.text(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), text, fill=_DIM, font=_font(15), anchor="mm")
-    _turns(draw, record, (_SPLIT, _BELOW, width - _MARGIN, height - 22))
+    top, bottom = _BELOW
+    zooms = [(number, clip) for number, clip in enumerate(record.clips) if clip.window is not None][-_ROWS:]
+    shown = zooms or [(0, record.overview)]
+    tall = (bottom - top) / len(shown)
+    for row, (number, clip) in enumerate(shown):
+        _film(image, draw, clip, number, (_MARGIN, top + row * tall, _SPLIT - 20, top + (row + 1) * tall - 8))
+    _turns(draw, record, (_SPLIT, top, width - _MARGIN, bottom))
     return np.array(image)
 
 
@@ -216,79 +211,90 @@ def _timeline(image: Image.Image, draw: ImageDraw.ImageDraw, record: EpisodeReco
 
 
 def _film(image: Image.Image, draw: ImageDraw.ImageDraw, clip: Clip, number: int, box: _Box) -> None:
-    """A zoom's frames, spread evenly where there are more than fit."""
+    """All frames of a clip, in as many lines as make them largest; `number` is 0 for the overview."""
     left, top, right, bottom = (round(edge) for edge in box)
-    color, title = _ZOOMS[number % _ROWS], f"zoom {number + 1}"
+    color = _FAINT if clip.window is None else _ZOOMS[(number - 1) % _ROWS]
     draw.rectangle((left, top, left + 4, bottom), fill=color)
-    left += 14
-    tall = bottom - top - 36
-    aspect = min(4.0, max(0.25, clip.size[1] / clip.size[0]))
-    tall = min(tall, int((right - left - 4) / aspect))
-    needed = len(clip) * (tall * aspect + 4) / (right - left)
-    if 1.0 < needed < 1.6:  # a little smaller, so that all of them fit; many more would be too small to see
-        tall = int(tall / needed) - 1
-    wide = round(tall * aspect)
-    fit = max(1, (right - left) // (wide + 4))
-    picked = np.unique(np.linspace(0, len(clip) - 1, min(fit, len(clip))).round().astype(int))
-    facts = [_frames(len(clip)) + (f", {len(picked)} of them here" if len(picked) < len(clip) else "")]
+    left, top = left + 14, top + 19
+    title, facts = "overview", _frames(len(clip))
     if clip.window is not None:
-        facts.insert(0, f"{seconds(clip.window.start)} to {seconds(clip.window.end)} s at {clip.fps:g} fps")
-    draw.text((left, top), title, fill=color, font=_font(15))
-    after = left + _font(15).getlength(title) + 12
-    draw.text((after, top + 1), ": ".join(facts), fill=_FAINT, font=_font(14))
+        title = f"zoom {number}"
+        facts = f"{seconds(clip.window.start)} to {seconds(clip.window.end)} s at {clip.fps:g} fps: {facts}"
+    draw.text((left, top - 19), title, fill=color, font=_font(15))
+    draw.text((left + _font(15).getlength(title) + 12, top - 18), facts, fill=_FAINT, font=_font(14))
+    if not len(clip):
+        return
+    aspect = min(4.0, max(0.25, clip.size[1] / clip.size[0]))
+    fitting = [
+        (
+            min(
+                _LARGEST,
+                (bottom - top) // lines - 18,
+                int(((right - left) / math.ceil(len(clip) / lines) - 4) / aspect),
+            ),
+            lines,
+        )
+        for lines in range(1, min(9, len(clip)) + 1)
+    ]
+    tall, lines = max(fitting)
+    tall = max(4, tall)
+    wide, columns = max(1, round(tall * aspect)), math.ceil(len(clip) / lines)
     frames = clip.thumbnails((tall, wide))
-    labels = [f"{time:.2f}" for time in clip.times[picked]]
-    each = math.ceil((max(_font(12).getlength(label) for label in labels) + 6) / (wide + 4))
-    for slot, index in enumerate(picked):
-        x = left + slot * (wide + 4)
-        image.paste(Image.fromarray(frames[index]), (x, top + 21))
-        if slot % each == 0:
-            draw.text((x, top + 21 + tall + 14), labels[slot], fill=_FAINT, font=_font(12), anchor="lb")
+    labels = [f"{time:.2f}" for time in clip.times]
+    each = math.ceil((max(map(_font(12).getlength, labels)) + 6) / (wide + 4))
+    for index, (frame, label) in enumerate(zip(frames, labels, strict=True)):
+        line, column = divmod(index, columns)
+        x, y = left + column * (wide + 4), top + line * (tall + 18)
+        image.paste(Image.fromarray(frame), (x, y))
+        if column % each == 0:
+            draw.text((x, y + tall + 14), label, fill=_FAINT, font=_font(12), anchor="lb")
 
 
 def _turns(draw: ImageDraw.ImageDraw, record: EpisodeRecord, box: _Box) -> None:
     """What was said and what came of it, newest last; the oldest turns go where there is no room."""
     left, top, right, bottom = box
-    draw.rounded_rectangle((left, top, right, bottom), 8, fill=_PANEL)
-    left, top, right = left + 14, top + 12, right - 14
-    blocks = [_turn(record, number, right - left - 30) for number in range(len(record.turns))]
-    heights = [20 * len(said) + 18 * len(result) + 12 for said, result, _ in blocks]
-    start = next(place for place in range(len(blocks) + 1) if sum(heights[place:]) <= bottom - top)
-    if not blocks:
-        draw.text(((left + right) / 2, (top + bottom) / 2), "no turn yet", fill=_FAINT, font=_font(15), anchor="mm")
-    y = top
-    for number, (said, result, color) in list(enumerate(blocks))[start:]:
-        draw.text((left, y), f"{number + 1}", fill=color, font=_font(16))
-        for row, line in enumerate(said):
-            draw.text((left + 26, y + 20 * row), line, fill=_INK, font=_font(15))
-        for row, line in enumerate(result):
-            draw.text((left + 26, y + 20 * len(said) + 18 * row), line, fill=color, font=_font(14))
-        y += heights[number]
+    draw.rounded_rectangle(box, 8, fill=_PANEL)
+    if not record.turns:
+        draw.text(((left + right) / 2, (top + bottom) / 2), "no turn yet", fill=_DIM, font=_font(15), anchor="mm")
+    width, room, blocks = right - left - 46, bottom - top - 12, []
+    for number in reversed(range(len(record.turns))):
+        said = _wrap(record.turns[number].text or "(nothing)", 14, width, 3)
+        result, color = _result(record, number)
+        replied = _wrap(result, 13, width, 4)
+        tall = 18 * len(said) + 17 * len(replied) + 10
+        if tall > room:
+            break
+        room -= tall
+        blocks.append((number, said, replied, color))
+    y = top + 10
+    for number, said, replied, color in reversed(blocks):
+        draw.text((left + 12, y), f"{number + 1}", fill=color, font=_font(15))
+        for line in said:
+            draw.text((left + 34, y), line, fill=_INK, font=_font(14))
+            y += 18
+        for line in replied:
+            draw.text((left + 34, y), line, fill=color, font=_font(13))
+            y += 17
+        y += 10
 
 
-def _turn(record: EpisodeRecord, number: int, width: float) -> tuple[list[str], list[str], _Color]:
-    """A turn in lines: what was said, what came of it, and the colour of that."""
+def _result(record: EpisodeRecord, number: int) -> tuple[str, _Color]:
+    """What came of a turn, in words and as a colour."""
     turn: Turn = record.turns[number]
-    said = _wrap(turn.text or "(nothing)", 15, width, 3)
     match turn.outcome:
         case Outcome.EXECUTED:
-            result, color = f"{_frames(len(turn.clip or ()))} shown", _zoom_color(record, number)
+            executed = sum(earlier.clip is not None for earlier in record.turns[:number])
+            result, color = f"{_frames(len(turn.clip or ()))} shown", _ZOOMS[executed % _ROWS]
         case Outcome.ANSWERED:
             good = record.grade is not None and record.grade.is_correct
-            result, color = record.grade.status if record.grade else "", _GOOD if good else _BAD
+            result, color = str(record.grade.status) if record.grade else "", _GOOD if good else _BAD
         case _:
             result, color = f"{turn.outcome}: {turn.detail.rstrip('.')}", _BAD
-    reward = ""
     if record.rewards and number < len(record.rewards):
         total = record.rewards[number]["total"]
-        reward = ", unscored" if total is None else f", reward {total:+.2f}" if total else ""
-    return said, _wrap(result + reward, 14, width, 3), color
+        result += ", unscored" if total is None else f", reward {total:+.2f}" if total else ""
+    return result, color
 
 
 def _frames(count: int) -> str:
     return "1 frame" if count == 1 else f"{count} frames"
-
-
-def _zoom_color(record: EpisodeRecord, number: int) -> _Color:
-    executed = sum(turn.clip is not None for turn in record.turns[:number])
-    return _ZOOMS[executed % _ROWS]
