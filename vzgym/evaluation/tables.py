@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from vzgym.evaluation.evaluate import Report
 from vzgym.evaluation.statistics import Estimate
@@ -51,13 +52,13 @@ _COLUMNS = (
     _Column("accuracy % [95 %]", "right answers, with Wilson's interval", _accuracy),
     _Column("frames", "frames shown an episode, overview included", _mean("frames", ".1f")),
     _Column("zooms", "zooms carried out", _mean("zooms", ".2f")),
-    _Column("refused", "rounds lost to refused zooms and unreadable text", _mean("refused", ".2f")),
+    _Column("lost", "rounds lost to refused zooms and unreadable text", _mean("refused", ".2f")),
     _Column("seen %", "evidence intervals with a shown frame", _mean("evidence_seen", ".1f", 100)),
     _Column("hit %", "chance that these frames show enough, over all places where the task may hide it", _hit_rate),
     _Column(
         "cover %", "share of the evidence inside zoomed windows", _mean("evidence_coverage", ".1f", 100), brief=False
     ),
-    _Column("wall s", "seconds an episode, all included", _mean("wall_seconds", ".3f")),
+    _Column("wall s", "seconds an episode, all included", _mean("wall_seconds", ".3g")),
 )
 
 
@@ -66,7 +67,10 @@ def _rows(reports: Sequence[Report]) -> list[list[str]]:
 
 
 def rich_table(reports: Sequence[Report], title: str | None = None) -> Table:
-    """One row a report, for the terminal: the brief columns, without those in which nothing stands."""
+    """One row a report, for a terminal of 80 columns: the brief columns, without those in which nothing stands.
+
+    A policy's name is broken where there is no room for it; numbers never are.
+    """
     rows = _rows(reports)
     used = [i for i, column in enumerate(_COLUMNS) if column.brief and any(row[i] not in ("-", "0.00") for row in rows)]
     table = Table(
@@ -76,11 +80,16 @@ def rich_table(reports: Sequence[Report], title: str | None = None) -> Table:
         caption_justify="left",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
     )
     for i in used:
-        table.add_column(_COLUMNS[i].title, justify="left" if i == 0 else "right", no_wrap=True)
+        if i == 0:
+            table.add_column(_COLUMNS[i].title, overflow="fold")
+        else:
+            table.add_column(_COLUMNS[i].title, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(*(row[i] for i in used))
+        table.add_row(*(Text(row[i]) for i in used))
     return table
 
 
@@ -90,4 +99,5 @@ def markdown_table(reports: Sequence[Report]) -> str:
         "| " + " | ".join(column.title for column in _COLUMNS) + " |",
         "|---|" + "---:|" * (len(_COLUMNS) - 1),
     ]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in _rows(reports)])
+    rows = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in _rows(reports)]
+    return "\n".join(lines + rows)

@@ -1,0 +1,273 @@
+"""Runs that are stopped, and go on: the records are those of a run that was never stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vzgym.core.errors import InvalidSetting, RecordError
+from vzgym.episode.record import EpisodeRecord
+from vzgym.evaluation import RunFolder, evaluate, read_records
+from vzgym.tasks import VideoTask, load_tasks
+
+Facts = Callable[[EpisodeRecord], dict[str, Any]]
+
+EPISODES = 9
+
+
+class Stopped(Exception):
+    """Stands for Ctrl-C, a full disk, a machine that was taken away."""
+
+
+def stop_after(count: int) -> Callable[[EpisodeRecord], None]:
+    def on_episode(record: EpisodeRecord) -> None:
+        if record.info["index"] == count - 1:
+            raise Stopped
+
+    return on_episode
+
+
+def run(out: Path, **settings: Any) -> list[int]:
+    """Play, or go on; returns the indices that were played now."""
+    seen: list[int] = []
+    everything = {"policy": "random", "tasks": "tiny", "episodes": EPISODES, "seed": 5, **settings}
+    evaluate(**everything, out=out, on_episode=lambda record: seen.append(record.info["index"]))
+    return seen
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was never stopped. Not to be changed."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    assert run(folder) == list(range(EPISODES))
+    return folder
+
+
+@pytest.fixture
+def same(whole: Path, facts: Facts) -> Callable[[Path], None]:
+    """Checks that a folder holds the records and the report of the run that was never stopped."""
+
+    def check(folder: Path) -> None:
+        records = [[facts(record) for record in read_records(path)] for path in (folder, whole)]
+        assert records[0] == records[1]
+        reports = [json.loads((path / "report.json").read_text()) for path in (folder, whole)]
+        for report in reports:
+            for costs in (report["totals"], report["metrics"], *report["by_category"].values()):
+                for name in [name for name in costs if name.endswith("_seconds")]:
+                    del costs[name]
+        assert reports[0] == reports[1]
+
+    return check
+
+
+def stopped_run(out: Path, after: int) -> None:
+    with pytest.raises(Stopped):
+        evaluate("random", "tiny", episodes=EPISODES, seed=5, out=out, on_episode=stop_after(after))
+
+
+def test_a_stopped_run_goes_on(tmp_path: Path, same: Callable[[Path], None]) -> None:
+    stopped_run(tmp_path, 4)
+    assert len(list(read_records(tmp_path))) == 4
+    assert not (tmp_path / "report.json").exists()
+    assert run(tmp_path) == [4, 5, 6, 7, 8]
+    same(tmp_path)
+
+
+def test_a_run_may_be_stopped_often(tmp_path: Path, same: Callable[[Path], None]) -> None:
+    for after in (1, 2, 6):
+        stopped_run(tmp_path, after)
+    assert run(tmp_path) == [6, 7, 8]
+    same(tmp_path)
+
+
+def test_a_finished_run_plays_nothing_and_reports_again(tmp_path: Path, same: Callable[[Path], None]) -> None:
+    run(tmp_path)
+    before = (tmp_path / "records.jsonl").read_bytes()
+    (tmp_path / "report.json").unlink()
+    assert run(tmp_path) == []
+    assert (tmp_path / "records.jsonl").read_bytes() == before
+    same(tmp_path)
+
+
+@pytest.mark.parametrize("cut", [1, 40, 2000])
+def test_a_torn_last_line_is_played_again(tmp_path: Path, same: Callable[[Path], None], cut: int) -> None:
+    stopped_run(tmp_path, 4)
+    file = tmp_path / "records.jsonl"
+    file.write_bytes(file.read_bytes()[:-cut])
+    assert run(tmp_path) == [3, 4, 5, 6, 7, 8]
+    same(tmp_path)
+
+
+def test_who_reads_a_torn_line_is_told_where(tmp_path: Path) -> None:
+    run(tmp_path, episodes=2)
+    file = tmp_path / "records.jsonl"
+    file.write_bytes(file.read_bytes()[:-40])
+    with pytest.raises(RecordError, match=r"records.jsonl:2: not JSON"):
+        list(read_records(tmp_path))
+
+
+def test_a_line_torn_within_a_character(tmp_path: Path, make_task: Callable[..., VideoTask]) -> None:
+    tasks = [make_task("one", question="Où est l'été ?"), make_task("two", question="Où est l'été ?")]
+    evaluate("blind", tasks, out=tmp_path)
+    file = tmp_path / "records.jsonl"
+    data = file.read_bytes()
+    file.write_bytes(data[: data.rfind("é".encode()) + 1])
+    with pytest.raises(RecordError, match=r"records.jsonl:2: not UTF-8 text"):
+        list(read_records(tmp_path))
+    report = evaluate("blind", tasks, out=tmp_path)
+    assert len(report.episodes) == 2
+    assert file.read_bytes().count(b"\n") == 2
+
+
+def test_a_killed_process_leaves_a_run_that_goes_on(tmp_path: Path, same: Callable[[Path], None]) -> None:
+    code = (
+        "import sys; from vzgym.evaluation import evaluate\n"
+        f"evaluate('random', 'tiny', episodes={EPISODES}, seed=5, out=sys.argv[1],\n"
+        "         on_episode=lambda record: (print(record.info['index'], flush=True), sys.stdin.readline()))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for index in range(3):
+            assert process.stdout.readline() == f"{index}\n"
+            if index < 2:
+                process.stdin.write("go on\n")
+                process.stdin.flush()
+        os.kill(process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+        process.wait()
+    assert run(tmp_path) == [3, 4, 5, 6, 7, 8]
+    same(tmp_path)
+
+
+def test_more_episodes_continue_a_run(tmp_path: Path, same: Callable[[Path], None]) -> None:
+    assert run(tmp_path, episodes=4) == [0, 1, 2, 3]
+    assert run(tmp_path) == [4, 5, 6, 7, 8]
+    same(tmp_path)
+
+
+def test_fewer_episodes_report_on_the_first_ones(tmp_path: Path) -> None:
+    run(tmp_path)
+    report = evaluate("random", "tiny", episodes=3, seed=5, out=tmp_path)
+    assert [item.task_id for item in report.episodes] == [f"tiny/test/{index}" for index in range(3)]
+    assert len(list(read_records(tmp_path))) == EPISODES
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"policy": "sliding"}, "its policy is 'random', not 'sliding'"),
+        ({"policy": {"name": "random", "reader": None}}, r"its options is \{\}, not \{'reader': None\}"),
+        ({"tasks": "needle-tiny"}, "its tasks is 'tiny/test', not 'needle-tiny/test'"),
+        ({"seed": 6}, "its seed is 5, not 6"),
+        ({"budget": {"max_zooms": 1}}, "its budget is"),
+        ({"reward": "accuracy"}, "its reward is 'videozoomer', not 'accuracy'"),
+    ],
+)
+def test_another_runs_folder_is_refused_and_left_alone(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+    stopped_run(tmp_path, 2)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(InvalidSetting, match=f"holds another run: {told}"):
+        run(tmp_path, **change)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_other_tasks_of_the_same_name_are_another_run(tmp_path: Path, make_task: Callable[..., VideoTask]) -> None:
+    evaluate("blind", [make_task("one"), make_task("two")], episodes=1, out=tmp_path)
+    with pytest.raises(InvalidSetting, match="its task 0 is 'one', not 'other'"):
+        evaluate("blind", [make_task("other"), make_task("two")], out=tmp_path)
+    with pytest.raises(InvalidSetting, match=r"its question of task 0 is 'Which[?]', not 'Why[?]'"):
+        evaluate("blind", [make_task("one", question="Why?"), make_task("two")], out=tmp_path)
+    assert len(evaluate("blind", [make_task("one"), make_task("two")], out=tmp_path).episodes) == 2
+
+
+def test_a_run_that_finished_nothing_binds_nobody(tmp_path: Path) -> None:
+    class Buggy:
+        name = "random"
+
+        def reset(self, seed: int) -> None:
+            raise Stopped
+
+        def act(self, observation: Any, info: dict[str, Any]) -> None: ...
+
+    with pytest.raises(Stopped):
+        evaluate(Buggy(), "tiny", episodes=2, seed=77, out=tmp_path)
+    assert run(tmp_path, episodes=2) == [0, 1]
+
+
+def test_a_reward_made_of_objects_is_known_again(tmp_path: Path) -> None:
+    from vzgym.rewards.outcome import Accuracy, Format
+
+    assert run(tmp_path, episodes=2, reward=[(Accuracy(), 0.5), Format()]) == [0, 1]
+    assert run(tmp_path, episodes=3, reward=[(Accuracy(), 0.5), Format()]) == [2]
+    with pytest.raises(InvalidSetting, match="holds another run: its reward is"):
+        run(tmp_path, episodes=3, reward=[(Accuracy(), 0.25), Format()])
+
+
+def test_a_folder_that_is_none_or_broken_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("I am a file")
+    with pytest.raises(InvalidSetting, match="file cannot be a run's folder"):
+        run(tmp_path / "file")
+    run(tmp_path / "run", episodes=1)
+    (tmp_path / "run" / "run.json").write_text('{"policy": "ran')
+    with pytest.raises(RecordError, match=r"run\.json: not JSON"):
+        run(tmp_path / "run")
+    (tmp_path / "run" / "run.json").write_text("[]")
+    with pytest.raises(RecordError, match=r"run\.json: not a run's settings"):
+        run(tmp_path / "run")
+    (tmp_path / "run" / "run.json").unlink()
+    with pytest.raises(InvalidSetting, match="records of an unknown run"):
+        run(tmp_path / "run")
+
+
+def test_a_broken_line_in_the_middle_is_no_torn_one(tmp_path: Path) -> None:
+    run(tmp_path, episodes=3)
+    file = tmp_path / "records.jsonl"
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text(lines[0] + "{}\n" + lines[2])
+    with pytest.raises(RecordError, match=r"records.jsonl:2: "):
+        run(tmp_path)
+
+
+def test_records_of_other_doors_are_no_run(tmp_path: Path) -> None:
+    run(tmp_path, episodes=1)
+    file = tmp_path / "records.jsonl"
+    record = json.loads(file.read_text())
+    del record["info"]["index"]
+    file.write_text(json.dumps(record) + "\n")
+    with pytest.raises(RecordError, match=r"records.jsonl:1: the record does not say which task"):
+        run(tmp_path)
+
+
+def test_reading_records(tmp_path: Path) -> None:
+    run(tmp_path, episodes=2)
+    assert [record.info["index"] for record in read_records(tmp_path)] == [0, 1]
+    assert [record.info["index"] for record in read_records(tmp_path / "records.jsonl")] == [0, 1]
+    with pytest.raises(RecordError, match="no such file of episode records"):
+        list(read_records(tmp_path / "nowhere"))
+
+
+def test_a_run_folder_by_itself(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "deep" / "run", {"policy": "mine", "episodes": 1})
+    assert folder.finished == {}
+    assert not folder.dropped
+    records: list[EpisodeRecord] = []
+    evaluate("blind", [load_tasks("tiny/test")[0]], on_episode=records.append)
+    folder.add(records[0])
+    # Nothing waits in a buffer: a killed process loses no finished episode.
+    assert [record.task.id for record in read_records(folder.path)] == ["tiny/test/0"]
+    folder.close()
+    with (folder.path / "records.jsonl").open("a") as file:
+        file.write('{"half')
+    again = RunFolder(folder.path, {"policy": "mine", "episodes": 2})
+    assert again.dropped
+    assert list(again.finished) == [0]
+    again.close()

@@ -1,0 +1,76 @@
+"""Estimates and their intervals, against values worked out by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vzgym.evaluation import Estimate, mean, proportion
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "low", "high"),
+    [
+        # (p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n), z = 1.959964
+        (8, 10, 0.490162, 0.943318),
+        (0, 10, 0.0, 0.277533),
+        (10, 10, 0.722467, 1.0),
+        (50, 200, 0.195082, 0.314341),
+        (0, 1, 0.0, 0.793450),
+        (1, 1, 0.206549, 1.0),
+    ],
+)
+def test_wilsons_interval(hits: int, n: int, low: float, high: float) -> None:
+    found = proportion([True] * hits + [False] * (n - hits))
+    assert found.n == n
+    assert found.value == hits / n
+    assert found.low == pytest.approx(low, abs=2e-6)
+    assert found.high == pytest.approx(high, abs=2e-6)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=300))
+def test_a_share_lies_in_its_interval_and_that_in_0_to_1(hits: list[bool]) -> None:
+    found = proportion(hits)
+    assert 0.0 <= found.low <= found.value <= found.high <= 1.0
+    assert found.low < found.high
+
+
+def test_the_mirrored_share_has_the_mirrored_interval() -> None:
+    found, mirrored = proportion([True] * 3 + [False] * 14), proportion([False] * 3 + [True] * 14)
+    assert (1 - mirrored.high, 1 - mirrored.low) == pytest.approx((found.low, found.high))
+
+
+def test_a_mean_has_the_normal_interval() -> None:
+    found = mean([1.0, 2.0, 3.0, 4.0])
+    half = 1.959964 * math.sqrt(5 / 3) / 2  # s^2 = 5/3, n = 4
+    assert found.value == 2.5
+    assert (found.low, found.high) == pytest.approx((2.5 - half, 2.5 + half), abs=1e-6)
+    assert found.n == 4
+
+
+def test_equal_values_have_no_spread() -> None:
+    assert mean([7.0, 7.0, 7.0]) == Estimate(7.0, 7.0, 7.0, 3)
+
+
+def test_one_value_says_nothing_about_the_spread() -> None:
+    found = mean([7.0])
+    assert found.value == 7.0
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+
+
+@pytest.mark.parametrize("estimate", [mean, proportion])
+def test_nothing_is_not_zero(estimate: object) -> None:
+    assert callable(estimate)
+    found = estimate([])
+    assert found.n == 0
+    assert math.isnan(found.value)
+    assert found.to_json() == {"value": None, "low": None, "high": None, "n": 0}
+
+
+def test_json_knows_no_nan() -> None:
+    assert json.dumps(mean([7.0]).to_json(), allow_nan=False) == '{"value": 7.0, "low": null, "high": null, "n": 1}'

@@ -1,0 +1,95 @@
+"""Reports as tables: in 80 columns, and as Markdown."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from vzgym.core.budget import Budget
+from vzgym.evaluation import EpisodeMetrics, Report
+from vzgym.evaluation.tables import markdown_table, rich_table
+
+
+def report(policy: str = "mine", *, privileged: bool = False, hit_rate: float | None = None, n: int = 200) -> Report:
+    episodes = [
+        EpisodeMetrics(
+            task_id=f"t/{index}",
+            category="needle",
+            correct=True,
+            frames=128,
+            zooms=4,
+            refused=1,
+            evidence_seen=1.0,
+            evidence_coverage=0.5,
+            evidence_iou=0.25,
+            reward=1.5,
+            decoded=128,
+            decode_seconds=0.1,
+            wall_seconds=123.456,
+        )
+        for index in range(n)
+    ]
+    return Report(policy, "needle/test", 0, Budget(), privileged, episodes, hit_rate)
+
+
+def printed(*reports: Report, title: str | None = None, width: int = 80) -> list[str]:
+    out = io.StringIO()
+    Console(file=out, width=width).print(rich_table(reports, title=title))
+    return out.getvalue().splitlines()
+
+
+def test_the_fullest_table_fits_into_80_columns() -> None:
+    lines = printed(report("oracle", privileged=True, hit_rate=1.0, n=1000), title="A title")
+    row = next(line for line in lines if "oracle" in line)
+    assert max(map(len, lines)) <= 80
+    assert row.split() == [
+        "oracle", "*", "1000", "100.0", "[99.6,", "100.0]", "128.0", "4.00", "1.00", "100.0", "100.0", "123",
+    ]  # fmt: skip
+
+
+def test_a_long_name_gives_way_not_the_numbers() -> None:
+    lines = printed(report("MyVeryOwnPolicyWithAVeryLongName" * 2, privileged=True, hit_rate=1.0, n=1000))
+    assert max(map(len, lines)) <= 80
+    text = "\n".join(lines)
+    assert "100.0 [99.6, 100.0]" in text
+    assert "123" in text
+    assert "…" not in text
+
+
+def test_a_name_is_no_markup() -> None:
+    assert any("[red]mine[/red]" in line for line in printed(report("[red]mine[/red]")))
+
+
+def test_only_columns_with_something_in_them_are_shown() -> None:
+    head = printed(report())[0]
+    assert "lost" in head
+    assert "hit %" not in head
+    text = "\n".join(printed(report()))
+    assert "hit %" not in text  # nor is it explained
+    assert "with Wilson's interval" in text
+
+
+def test_unscored_episodes() -> None:
+    nothing = Report("mine", "mine", 0, Budget(), False, [])
+    assert any("unscored" in line for line in printed(nothing))
+    assert "unscored" in markdown_table([nothing])
+
+
+def test_markdown_has_every_column_in_every_row() -> None:
+    lines = markdown_table([report("one"), report("two | three", hit_rate=0.305)]).splitlines()
+    assert len(lines) == 4
+    cells = [[cell.strip() for cell in line.replace(r"\|", "/")[1:-1].split("|")] for line in lines]
+    assert len({len(row) for row in cells}) == 1
+    named = [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
+    assert [row["policy"] for row in named] == ["one", "two / three"]
+    assert [row["hit %"] for row in named] == ["-", "30.5"]
+    assert named[0]["accuracy % [95 %]"] == "100.0 [98.1, 100.0]"
+    assert named[0]["cover %"] == "50.0"
+    assert set(cells[1]) == {"---", "---:"}
+
+
+@pytest.mark.parametrize("width", [40, 60])
+def test_a_narrow_terminal_breaks_nothing(width: int) -> None:
+    assert max(map(len, printed(report(), width=width))) <= width
