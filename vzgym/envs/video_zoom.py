@@ -102,7 +102,7 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
     | `VideoZoomTiny-v0` | `tiny` | 64 s, 64x64, 10 fps | 16 frames | 3 of 8 frames | 40 frames of 64x64 | 1.6 ms |
 
     Both suites ask needle, count and control questions in turn. Step: median time of a full zoom on one core, drawing
-    of the frames included, as `python benchmarks/steps.py` measures it; a refused zoom takes 0.1 to 0.25 ms.
+    of the frames included, as `python benchmarks/steps.py` measures it; a refused one takes 0.1 to 0.25 ms.
 
     ## Arguments
 
