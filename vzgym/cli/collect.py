@@ -78,7 +78,9 @@ def _counts(counts: dict[str, int]) -> str:
 def _table(statistics: Any) -> Table:
     """Kept and rejected trajectories by kind."""
     filters = sorted({name for counts in statistics.rejected.values() for name in counts})
-    table = Table("kind", "played", "kept", *(f"not {name}" if name != "lucky" else name for name in filters), box=SIMPLE_HEAD)
+    table = Table(
+        "kind", "played", "kept", *(f"not {name}" if name != "lucky" else name for name in filters), box=SIMPLE_HEAD
+    )
     for kind in sorted(statistics.played):
         rejected = statistics.rejected.get(kind, {})
         cells = [statistics.played[kind], statistics.kept[kind], *(rejected.get(name, 0) for name in filters)]
