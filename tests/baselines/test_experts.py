@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from vzgym.episode import Episode
 from vzgym.episode.record import EpisodeRecord, Outcome
 from vzgym.evaluation import evaluate
 from vzgym.protocols import CompactTags, TagProtocol
-from vzgym.tasks import load_tasks
+from vzgym.tasks import expert_zooms, load_tasks
 from vzgym.tasks.families.needle import Needle
 from vzgym.tasks.suites import TINY_BUDGET
 
@@ -98,6 +99,19 @@ def test_a_question_of_no_family_is_guessed_at_among_its_options() -> None:
     assert step.reason == "guess"
     assert isinstance(step.action, Answer)
     assert step.action.text in ("Ann", "Bob")
+
+
+def test_a_family_without_a_search_is_told_the_place() -> None:
+    task = load_tasks("needle-tiny/train")[0]
+    strange = replace(task, question="What is the colour of it?", metadata={**task.metadata, "family": "own"})
+    assert Hints.of(task, TINY_BUDGET).zooms == ()
+    hints = Hints.of(strange, TINY_BUDGET)
+    assert hints.zooms == expert_zooms(strange, TINY_BUDGET)
+    records: list[EpisodeRecord] = []
+    evaluate(Expert(), [strange], episodes=1, budget=TINY_BUDGET, on_episode=records.append)
+    assert [turn.action for turn in records[0].turns[:-1]] == list(hints.zooms)
+    unknown = replace(strange, evidence=None)
+    assert Hints.of(unknown, TINY_BUDGET) == Hints(None, hints.fps)
 
 
 # The viewer --------------------------------------------------------------------------------------------------------

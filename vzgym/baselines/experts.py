@@ -2,7 +2,8 @@
 
 An expert sees what an agent sees: the question, the frames and their times. It is told two further things, which an
 agent must learn: how long the event that is asked about lasts, and how many frames a second it needs (`Hints`). Where
-it lies the expert has to find out, and the answer it reads from the pixels (`vzgym.baselines.readers`).
+it lies the expert has to find out, and the answer it reads from the pixels (`vzgym.baselines.readers`). Only for a
+family that has no search here is it told the place, too.
 
 Each `Step` says what to do and why, in facts that can be put into words (`vzgym.baselines.thoughts`).
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, ClassVar, TypeAlias
@@ -24,13 +26,26 @@ from vzgym.baselines.readers import AutoReader, FamilyReader, FrameReader
 from vzgym.baselines.readers.look import bright_colors, near, picture, scene_hues
 from vzgym.core.actions import Answer, Zoom, frames_asked
 from vzgym.core.budget import Budget
+from vzgym.core.errors import TaskError
 from vzgym.core.interval import Interval
 from vzgym.core.registry import Registry
 from vzgym.episode.clip import Clip
+from vzgym.tasks import expert_zooms
 from vzgym.tasks.palette import LAMP_LIT, LAMP_RING
 from vzgym.tasks.task import VideoTask, option_letter
 
-__all__ = ["SEARCHES", "Expert", "Hints", "Search", "Step", "Viewer", "find_burst", "find_flash", "look_once"]
+__all__ = [
+    "SEARCHES",
+    "Expert",
+    "Hints",
+    "Search",
+    "Step",
+    "Viewer",
+    "find_burst",
+    "find_flash",
+    "follow_hints",
+    "look_once",
+]
 
 # Rates that a person would choose; any other only where none of these fits.
 _NICE_FPS = (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 2.5, 4.0, 5.0, 8.0, 10.0, 12.5, 15.0, 20.0, 25.0, 30.0)
@@ -46,18 +61,30 @@ class Hints:
     Args:
         seconds: How long it lasts; None if unknown, or if there is none.
         fps: Frames a second that it needs.
+        zooms: For tasks of a family without a search alone: zooms that show the evidence, where it is known.
     """
 
     seconds: float | None = None
     fps: float = 1.0
+    zooms: tuple[Zoom, ...] = ()
 
     @classmethod
-    def of(cls, task: VideoTask) -> Hints:
-        """From a task's evidence (its length, not its place) and `metadata["needed_fps"]`."""
+    def of(cls, task: VideoTask, budget: Budget | None = None) -> Hints:
+        """From a task's evidence (its length, not its place) and `metadata["needed_fps"]`.
+
+        Args:
+            task: The task.
+            budget: What may be looked at; without it there are no `zooms`.
+        """
         seconds = max((span.duration for span in task.evidence), default=None) if task.evidence else None
         needed = task.metadata.get("needed_fps")
         fps = float(needed) if isinstance(needed, (int, float)) else (1.0 / seconds if seconds else 1.0)
-        return cls(seconds, fps)
+        zooms: tuple[Zoom, ...] = ()
+        if budget is not None and task.metadata.get("family") not in SEARCHES:
+            # Unknown evidence, or more than the budget can show: then there is nothing to be told.
+            with suppress(TaskError):
+                zooms = expert_zooms(task, budget)
+        return cls(seconds, fps, zooms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +259,8 @@ class Viewer:
     def next(self) -> Step:
         """The next step of the family's search; the answer once it is done, or no zoom is left."""
         if self.zooms_left > 0:
-            step = SEARCHES.get(self.family)(self) if self.family is not None and self.family in SEARCHES else None
+            search = SEARCHES.get(self.family) if self.family is not None and self.family in SEARCHES else follow_hints
+            step = search(self)
             if step is not None:
                 return step
         return self.answer()
@@ -306,6 +334,14 @@ SEARCHES: Registry[Step | None] = Registry("expert search", "vzgym.searches")
 
 def look_once(viewer: Viewer) -> Step | None:
     """The overview shows it: no zoom."""
+    return None
+
+
+def follow_hints(viewer: Viewer) -> Step | None:
+    """For families without a search: the zooms that the hints hold, one after the other."""
+    for zoom in viewer.hints.zooms:
+        if viewer.gap(Interval(zoom.start, zoom.end), 1.0 / zoom.fps) is not None:
+            return Step(zoom, "oracle", {**viewer.facts(), **_window(zoom)})
     return None
 
 
@@ -386,8 +422,8 @@ class Expert(Baseline):
     """Searches as a careful viewer would, then reads the answer from the pixels.
 
     The ceiling that learners are measured against: it must find the place by itself, as they must. Privileged in one
-    thing: it is told how long the event lasts and at what rate it must be seen (`Hints`), never where it lies, and
-    never the answer.
+    thing: it is told how long the event lasts and at what rate it must be seen (`Hints`); never the answer, nor, in a
+    family that has a search (`SEARCHES`), where it lies.
     """
 
     name: ClassVar[str] = "expert"
@@ -398,7 +434,7 @@ class Expert(Baseline):
 
     def reveal(self, task: VideoTask) -> None:
         """Be told the task; only its `Hints` are used."""
-        self._hints = Hints.of(task)
+        self._hints = Hints.of(task, self.budget)
 
     def reset(self, seed: int) -> None:
         """Begin an episode."""

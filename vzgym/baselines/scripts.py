@@ -64,7 +64,7 @@ class Player:
         self.voice = voice
         self.episode = Episode(task, budget, voice.protocol)
         facts = self.episode.record.task
-        self.viewer = Viewer(facts.question, facts.options, facts.duration, budget, Hints.of(task), seed=seed)
+        self.viewer = Viewer(facts.question, facts.options, facts.duration, budget, Hints.of(task, budget), seed=seed)
         self.viewer.see_clip(self.episode.record.overview)
         self.lucky = False
         self.reflects = False

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from vzgym.agents.store import load_trajectories
+from vzgym.cli.collect import collect_command
+from vzgym.cli.policies import named_policy
+from vzgym.core.errors import InvalidSetting, UnknownName
+
+app = typer.Typer()
+app.command("collect")(collect_command)
+MICRO = ["--tasks", "needle-micro/train", "--episodes", "10", "--protocol", "compact_tags", "--thoughts", "short"]
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_a_dataset_and_its_statistics_come_out(tmp_path: Path) -> None:
+    out = tmp_path / "data"
+    result = run("--out", str(out), *MICRO, "--mix", "exemplar=1,guess=1")
+    assert result.exit_code == 0, result.output
+    assert len(load_trajectories(out)) == 10
+    for words in ("exemplar", "guess", "10 trajectories in", "turns", "zooms", "Zooms by fps: 1:", "Next: vzgym train"):
+        assert words in result.output
+
+
+def test_a_preset_with_flags_over_it(tmp_path: Path) -> None:
+    out = tmp_path / "data"
+    result = run("--out", str(out), "--preset", "tiny", "--episodes", "4", "--seed", "7", "--set", "mix={exemplar: 1}")
+    assert result.exit_code == 0, result.output
+    notes = json.loads((out / "collect.json").read_text())
+    assert notes["protocol"]["name"] == "compact_tags"
+    assert (notes["episodes"], notes["seed"], notes["mix"]) == (4, 7, {"exemplar": 1.0})
+    assert "--preset tiny" in result.output
+
+
+def test_a_second_call_finds_the_first_ones_work(tmp_path: Path) -> None:
+    out = str(tmp_path / "data")
+    first = run("--out", out, *MICRO)
+    second = run("--out", out, *MICRO)
+    assert second.exit_code == 0
+    assert [line for line in first.output.splitlines() if "trajectories in" in line] == [
+        line for line in second.output.splitlines() if "trajectories in" in line
+    ]
+
+
+def test_a_policy_is_sampled(tmp_path: Path) -> None:
+    out = tmp_path / "data"
+    result = run("--out", str(out), *MICRO, "--policy", "expert", "--samples", "1")
+    assert result.exit_code == 0, result.output
+    assert set(load_trajectories(out, in_blocks=False)["kind"]) == {"policy"}
+
+
+def test_nothing_kept_is_an_error(tmp_path: Path) -> None:
+    out = str(tmp_path / "data")
+    result = run("--out", out, *MICRO, "--policy", "blind", "--samples", "1", "--episodes", "3")
+    assert isinstance(result.exception, InvalidSetting)
+    assert "nothing was kept of 3" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        (["--mix", "best"], UnknownName, "mixture 'best'"),
+        (["--set", "mixture=best"], InvalidSetting, "no setting 'mixture'; did you mean 'mix'"),
+        (["--set", "episodes=many"], InvalidSetting, "a whole number"),
+        (["--preset", "huge"], UnknownName, "preset 'huge'"),
+        (["--policy", "genius"], UnknownName, "policy 'genius'"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, arguments: list[str], error: type[Exception], words: str) -> None:
+    result = run("--out", str(tmp_path / "data"), *MICRO, *arguments)
+    assert isinstance(result.exception, error)
+    assert words in str(result.exception)
+    assert not (tmp_path / "data").exists()
+
+
+def test_policies_are_named_in_three_ways(tmp_path: Path) -> None:
+    assert named_policy("oracle") == "oracle"
+    assert named_policy("my.module:Policy") == "my.module:Policy"
+    assert named_policy("{name: uniform, frames: 8}") == {"name": "uniform", "frames": 8}
+    (tmp_path / "config.json").write_text("{}")
+    found = named_policy(str(tmp_path), temperature=1.0)
+    assert found == {"name": "vzgym.agents.policy:VLMPolicy", "path": str(tmp_path), "temperature": 1.0}
+    for bad in ("{frames: 8}", "{name: [}"):
+        with pytest.raises(InvalidSetting, match="--policy"):
+            named_policy(bad)

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from vzgym.agents import GRPOSettings, SFTSettings, WarmupSettings
+from vzgym.agents.collect import CollectSettings
+from vzgym.agents.config import load_settings
+from vzgym.agents.store import collect
+from vzgym.cli.train import app
+from vzgym.core.errors import InvalidSetting, UnknownName
+
+
+@dataclass
+class Trainers:
+    """In place of the trainers: keeps the settings that each was called with."""
+
+    got: dict[str, Any]
+
+
+@pytest.fixture
+def trainers(monkeypatch: pytest.MonkeyPatch) -> Trainers:
+    """The command line alone: what the trainers do is tested with them."""
+    seen: dict[str, Any] = {}
+
+    def keep(stage: str) -> Callable[..., Path]:
+        def train(settings: Any, *rest: Any) -> Path:
+            seen[stage] = settings
+            return Path(settings.out)
+
+        return train
+
+    for module, function in (("sft", "train_sft"), ("grpo", "train_grpo"), ("tiny", "warm_up")):
+        stand_in = ModuleType(f"vzgym.agents.{module}")
+        setattr(stand_in, function, keep(module))
+        stand_in.Progress = object  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, f"vzgym.agents.{module}", stand_in)
+    return Trainers(seen)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_sft_gets_preset_file_flags_and_overrides_in_that_order(trainers: Trainers, tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("sft:\n  batch_size: 5\n  epochs: 2\n  weight_decay: 0.5\n")
+    result = run(
+        "sft", "--preset", "tiny", "--config", str(file), "--model", "m", "--data", "d", "--out", str(tmp_path / "o"),
+        "--seed", "0", "--set", "epochs=3", "--set", "lora.rank=4",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    settings = trainers.got["sft"]
+    assert isinstance(settings, SFTSettings)
+    assert (settings.model, settings.data, settings.seed, settings.resume) == ("m", "d", 0, False)
+    assert (settings.batch_size, settings.epochs, settings.weight_decay, settings.lora.rank) == (5, 3.0, 0.5, 4)
+    assert settings.learning_rate == load_settings(SFTSettings, "tiny").learning_rate
+
+
+def test_what_was_run_is_saved_and_can_be_run_again(trainers: Trainers, tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    run("grpo", "--preset", "tiny", "--model", "m", "--out", str(out), "--set", "reward={accuracy: 1, format: 0.2}")
+    first = trainers.got["grpo"]
+    assert first.reward == {"accuracy": 1, "format": 0.2}
+    run("grpo", "--config", str(out / "settings.yaml"))
+    assert trainers.got["grpo"] == first
+    assert isinstance(first, GRPOSettings)
+
+
+def test_resume_and_steps_reach_grpo(trainers: Trainers, tmp_path: Path) -> None:
+    result = run("grpo", "--model", "m", "--tasks", "t", "--out", str(tmp_path / "o"), "--resume", "--steps", "7")
+    assert result.exit_code == 0, result.output
+    settings = trainers.got["grpo"]
+    assert (settings.resume, settings.steps, settings.tasks) == (True, 7, "t")
+
+
+def test_each_stage_says_what_comes_next(trainers: Trainers, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    collect(CollectSettings(tasks="needle-micro/train", episodes=2, protocol="compact_tags"), data)
+    places = {name: str(tmp_path / name) for name in ("warm", "sft", "grpo")}
+    warm = run("warmup", "--preset", "tiny", "--out", places["warm"])
+    assert isinstance(trainers.got["tiny"], WarmupSettings)
+    assert "vzgym collect --preset tiny" in warm.output
+    assert f"vzgym train sft --preset tiny --model {places['warm']}" in warm.output
+    sft = run("sft", "--preset", "tiny", "--model", places["warm"], "--data", str(data), "--out", places["sft"])
+    assert f"vzgym train grpo --preset tiny --model {places['sft']} --tasks needle-micro/train" in sft.output
+    assert f"vzgym eval --policy {places['sft']} --policy expert --tasks needle-micro/test" in sft.output
+    grpo = run("grpo", "--preset", "tiny", "--model", places["sft"], "--out", places["grpo"])
+    assert f"--policy {places['sft']} --policy {places['grpo']} --policy expert" in grpo.output
+    assert "--tasks needle-micro/test" in grpo.output
+
+
+@pytest.mark.parametrize("stage", ["warmup", "sft", "grpo"])
+def test_a_run_needs_a_place_for_its_results(trainers: Trainers, stage: str) -> None:
+    result = run(stage)
+    assert isinstance(result.exception, InvalidSetting)
+    assert f"vzgym train {stage} --out" in str(result.exception)
+    assert not trainers.got
+
+
+def test_mistakes_are_named_before_anything_is_trained(trainers: Trainers, tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("sft:\n  model: m\n  learning_rat: 1\n")
+    out = ["--out", str(tmp_path / "o")]
+    for arguments, error, words in (
+        (["--config", str(file)], InvalidSetting, "run.yaml:3: sft has no setting 'learning_rat'"),
+        (["--set", "epochs=long"], InvalidSetting, "--set epochs: epochs must be a number"),
+        (["--preset", "huge"], UnknownName, "unknown preset 'huge'"),
+    ):
+        result = run("sft", *out, *arguments)
+        assert isinstance(result.exception, error)
+        assert words in str(result.exception)
+    assert not trainers.got
+    assert not (tmp_path / "o").exists()
+
+
+def test_the_trainers_are_where_the_command_line_looks_for_them() -> None:
+    for module, function in (("sft", "train_sft"), ("grpo", "train_grpo"), ("tiny", "warm_up")):
+        assert callable(getattr(importlib.import_module(f"vzgym.agents.{module}"), function))
