@@ -78,4 +78,5 @@ def _options(factory: Callable[..., Any], arguments: str) -> dict[str, tuple[Any
     return {
         field.name: (None if field.default is MISSING else field.default, said.get(field.name, ""))
         for field in fields(factory)
+        if field.init
     }

@@ -38,15 +38,17 @@ class Place:
         lines: The line, from 1, of each key, by the keys that lead to it.
     """
 
-    def __init__(self, file: str = "", lines: dict[tuple[Any, ...], int] | None = None) -> None:
+    def __init__(self, file: str = "", lines: dict[tuple[str, ...], int] | None = None) -> None:
         self._file = file
         self._lines = lines or {}
 
     def _where(self, keys: Sequence[Any]) -> str:
         """The file, and the line of the innermost key that has one: "rewards.yaml, line 3"."""
-        for depth in range(len(keys), 0, -1):
-            if tuple(keys[:depth]) in self._lines:
-                return f"{self._file}, line {self._lines[tuple(keys[:depth])]}"
+        # Lines are known by what stands in the file, which may be no text for YAML.
+        path = tuple(str(key) for key in keys)
+        for depth in range(len(path), 0, -1):
+            if path[:depth] in self._lines:
+                return f"{self._file}, line {self._lines[path[:depth]]}"
         return self._file
 
     def prefix(self, *keys: Any) -> str:
@@ -97,7 +99,7 @@ def read_yaml(path: str | os.PathLike[str]) -> tuple[Any, Place]:
         loader = _Loader(text)
         try:
             node = loader.get_single_node()
-            lines: dict[tuple[Any, ...], int] = {}
+            lines: dict[tuple[str, ...], int] = {}
             _walk(node, (), lines, file)
             data = None if node is None else loader.construct_document(node)
         finally:
@@ -109,11 +111,11 @@ def read_yaml(path: str | os.PathLike[str]) -> tuple[Any, Place]:
     return data, Place(file, lines)
 
 
-def _walk(node: yaml.Node | None, keys: tuple[Any, ...], lines: dict[tuple[Any, ...], int], file: str) -> None:
+def _walk(node: yaml.Node | None, keys: tuple[str, ...], lines: dict[tuple[str, ...], int], file: str) -> None:
     if not isinstance(node, yaml.MappingNode) or len(keys) > 8:
         return
     for key, value in node.value:
-        path = (*keys, key.value)
+        path = (*keys, str(key.value))
         line = key.start_mark.line + 1
         if path in lines:
             raise InvalidSetting(f"{file}, line {line}: {key.value!r} stands here twice, first on line {lines[path]}")
