@@ -1,0 +1,219 @@
+"""Reinforcement learning: TRL's GRPOTrainer with an `Episode` behind its tool loop."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from vzgym.agents.checkpoints import Checkpoint, open_checkpoint
+from vzgym.agents.dialogues import chat_of, encode, image_token, watch_images
+from vzgym.agents.policy import silent_tokens
+from vzgym.agents.scoring import Scorer
+from vzgym.agents.settings import GRPOSettings
+from vzgym.agents.tool_env import ToolEnvironment, opening_row
+from vzgym.agents.training import (
+    LogFile,
+    adapters,
+    check_places,
+    common_options,
+    freeze_vision,
+    newest_checkpoint,
+    save_result,
+)
+from vzgym.core.actions import Malformed, Zoom
+from vzgym.core.budget import Budget
+from vzgym.core.errors import InvalidSetting
+from vzgym.episode import Episode
+from vzgym.protocols import TextProtocol
+from vzgym.rewards import make_reward
+from vzgym.tasks import TaskSet, load_tasks
+
+__all__ = ["TokenNeed", "make_trainer", "token_need", "train_grpo"]
+
+# Replies differ by a few tokens in their numbers; measured ones get this much more.
+_SLACK = 1.1
+
+
+class TokenNeed:
+    """How many tokens an episode can take.
+
+    Args:
+        prompt: Tokens of the opening.
+        reply: Tokens of the longest reply: a full clip.
+        clip: Frames of a full clip.
+        zooms: Most zooms.
+        turn: Most tokens of one of the model's turns.
+    """
+
+    def __init__(self, prompt: int, reply: int, clip: int, zooms: int, turn: int) -> None:
+        self.prompt, self.reply, self.clip, self.zooms, self.turn = prompt, reply, clip, zooms, turn
+
+    @property
+    def completion(self) -> int:
+        """Most tokens of all turns and replies together."""
+        return (self.zooms + 1) * self.turn + round(self.zooms * self.reply * _SLACK)
+
+    def check(self, settings: GRPOSettings, positions: int) -> int:
+        """The limit for the trainer.
+
+        Args:
+            settings: May ask for another limit.
+            positions: Most tokens that the model can read.
+
+        Raises:
+            InvalidSetting: If the settings or the model leave too little; with the numbers and what to change.
+        """
+        spelled = (
+            f"{self.zooms} zooms with replies of {self.reply} tokens ({self.clip} frames each) and "
+            f"{self.zooms + 1} turns of {self.turn} tokens need {self.completion} completion tokens"
+        )
+        limit = settings.completion_tokens or self.completion
+        if limit < self.completion:
+            raise InvalidSetting(
+                f"GRPOSettings.completion_tokens is {limit}, but {spelled}: an over-long reply would be dropped and the "
+                f"roll-out end unanswered. Set completion_tokens to 0 or to at least {self.completion}, or lower "
+                "turn_tokens, or the budget's clip_frames, max_zooms or max_pixels"
+            )
+        if self.prompt + limit > positions:
+            raise InvalidSetting(
+                f"the model reads at most {positions} tokens, but a prompt has about {self.prompt} and {spelled}: lower "
+                "turn_tokens, or the budget's overview_frames, clip_frames, max_zooms or max_pixels"
+            )
+        return limit
+
+
+def token_need(start: Checkpoint, tasks: TaskSet, budget: Budget, turn_tokens: int) -> TokenNeed:
+    """Measure the tokens of an opening and of the longest reply, on the first task."""
+    episode = Episode(tasks[0], budget, start.protocol)
+    lengths = [len(encode(start.processor, chat_of(episode.messages))["input_ids"])]
+    duration = episode.record.task.duration
+    replies = [0]
+    if budget.max_zooms:
+        fps = min(budget.max_fps, max(budget.min_fps, budget.clip_frames / duration))
+        full = Zoom(0.0, min(duration, budget.clip_frames / fps), fps)
+        for action in (full, Malformed("unreadable.")):
+            episode = Episode(tasks[0], budget, start.protocol)
+            episode.step(action, text="x")
+            both = len(encode(start.processor, chat_of(episode.messages))["input_ids"])
+            replies.append(both - lengths[0])
+    return TokenNeed(lengths[0], max(replies), budget.clip_frames, budget.max_zooms, turn_tokens)
+
+
+def train_grpo(settings: GRPOSettings, callbacks: Sequence[Any] = ()) -> Path:
+    """Learn from rewards.
+
+    Args:
+        settings: See `GRPOSettings`.
+        callbacks: Further `transformers.TrainerCallback`s.
+
+    Returns:
+        `settings.out`: the model, `training.json`, `log.jsonl` (rewards by module, metrics) and `rollouts.jsonl`.
+
+    Raises:
+        InvalidSetting: If a setting cannot work, the model cannot see, or completions are too short for the clips.
+        BlindModel: If frames are lost on their way to the model.
+    """
+    resumed = newest_checkpoint(settings)
+    trainer, start = make_trainer(settings, callbacks, fresh=resumed is None)
+    began = time.perf_counter()
+    trainer.train(resume_from_checkpoint=resumed)
+    return save_result(settings, trainer, start, time.perf_counter() - began)
+
+
+def make_trainer(
+    settings: GRPOSettings, callbacks: Sequence[Any] = (), *, fresh: bool = True
+) -> tuple[Any, Checkpoint]:
+    """TRL's trainer, ready to run, and the checkpoint that it starts from."""
+    # The tool loop is new in TRL; that it may change is pinned in our requirements, and no news at each start.
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    from datasets import Dataset
+    from trl import GRPOConfig, GRPOTrainer
+
+    check_places(settings)
+    if not settings.tasks:
+        raise InvalidSetting('GRPOSettings.tasks must be given, such as "needle-micro/train"')
+    start = open_checkpoint(settings.model, settings.protocol)
+    tasks = load_tasks(settings.tasks)
+    budget = Budget.from_mapping(settings.budget) if settings.budget is not None else tasks.budget
+    need = token_need(start, tasks, budget, settings.turn_tokens)
+    limit = need.check(settings, int(start.model.config.get_text_config().max_position_embeddings))
+    if settings.freeze_vision:
+        freeze_vision(start.model)
+    mix = make_reward(settings.reward)
+    reward = settings.reward if isinstance(settings.reward, str) else dict(settings.reward)
+    out = Path(settings.out)
+    out.mkdir(parents=True, exist_ok=True)
+    rollouts = out / "rollouts.jsonl"
+    if fresh:
+        rollouts.unlink(missing_ok=True)
+    info = {"policy": settings.model, "reward": reward, "vzgym": version("vzgym"), "seed": settings.seed}
+    scorer = Scorer(mix, info, rollouts, settings.save_rollouts)
+    count = min(settings.num_tasks or len(tasks), len(tasks))
+    row = opening_row(Episode(tasks[0], budget, start.protocol).messages)
+    rows = Dataset.from_dict({"prompt": [row] * count, "task": list(range(count))})
+    total = settings.groups * settings.group_size
+    batch = settings.batch_size or total
+    config = GRPOConfig(
+        **{
+            **common_options(settings),
+            "max_steps": settings.steps,
+            "per_device_train_batch_size": batch,
+            "gradient_accumulation_steps": settings.accumulation if not settings.batch_size else total // batch,
+            "steps_per_generation": max(1, total // batch),
+            "num_generations": settings.group_size,
+            "num_iterations": settings.iterations,
+            "max_completion_length": limit,
+            "max_tool_calling_iterations": max(1, budget.max_zooms),
+            "temperature": settings.temperature,
+            "top_p": settings.top_p,
+            "beta": settings.beta,
+            "epsilon": settings.epsilon,
+            "epsilon_high": settings.epsilon_high,
+            "loss_type": settings.loss,
+            "scale_rewards": settings.scale_rewards,
+            "reward_weights": scorer.weights,
+            "use_vllm": settings.vllm,
+            "generation_kwargs": _generation(settings, start),
+            **({"vllm_mode": "colocate"} if settings.vllm else {}),
+            **settings.trainer,
+        }
+    )
+    _check_calls(budget, start.protocol)
+    trainer = GRPOTrainer(
+        model=start.model,
+        reward_funcs=scorer.functions,
+        args=config,
+        train_dataset=rows,
+        processing_class=start.processor,
+        peft_config=adapters(settings),
+        environment_factory=lambda: ToolEnvironment(tasks, budget, start.protocol),
+        callbacks=[LogFile(out / "log.jsonl", fresh=fresh), *callbacks],
+    )
+    watch_images(start.model, image_token(start.processor), start.processor.image_processor.merge_size)
+    return trainer, start
+
+
+def _generation(settings: GRPOSettings, start: Checkpoint) -> dict[str, Any]:
+    """Limits of one turn. vLLM has another name for them, and keeps special tokens out by itself."""
+    if settings.vllm:
+        return {"max_tokens": settings.turn_tokens}
+    return {"max_new_tokens": settings.turn_tokens, "suppress_tokens": silent_tokens(start.processor)}
+
+
+def _check_calls(budget: Budget, protocol: TextProtocol) -> None:
+    """Check that a zoom in the protocol's form is what TRL's loop takes for one.
+
+    Raises:
+        InvalidSetting: If it is taken for an answer, or an answer for a zoom.
+    """
+    from vzgym.core.actions import Answer
+
+    if "<answer>" in protocol.said(Zoom(0.0, 1.0, 1.0)) or "<answer>" not in protocol.said(Answer("x")):
+        raise InvalidSetting(
+            f"text protocol {dict(protocol.spec)} does not mark answers by <answer>: the roll-out loop could not tell "
+            "them from zooms. Use a protocol with the paper's tags"
+        )

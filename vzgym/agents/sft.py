@@ -1,0 +1,155 @@
+"""The cold start: TRL's SFTTrainer on collected trajectories, loss on the model's own turns alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vzgym.agents.checkpoints import open_checkpoint
+from vzgym.agents.dialogues import (
+    answer_spans,
+    assistant_header,
+    encode,
+    image_token,
+    join_inputs,
+    watch_images,
+)
+from vzgym.agents.settings import SFTSettings
+from vzgym.agents.training import (
+    LogFile,
+    adapters,
+    check_places,
+    common_options,
+    freeze_vision,
+    newest_checkpoint,
+    save_result,
+)
+from vzgym.core.errors import InvalidSetting
+
+__all__ = ["TrajectoryCollator", "train_sft"]
+
+_IGNORED = -100
+
+
+class TrajectoryCollator:
+    """Makes batches of trajectories, by the same path that acting uses.
+
+    Args:
+        processor: From `open_checkpoint`.
+        max_length: Most tokens of a trajectory.
+    """
+
+    def __init__(self, processor: Any, max_length: int) -> None:
+        self.processor = processor
+        self.max_length = max_length
+        self._header = assistant_header(processor)
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        """Model inputs and labels.
+
+        Args:
+            rows: Each with `messages`, whose image blocks hold pictures (or the row has them in `images`, in order).
+
+        Returns:
+            See `join_inputs`, and `labels`: the model's own tokens, -100 everywhere else.
+
+        Raises:
+            InvalidSetting: If a trajectory has too many tokens, or no turn of the model. It is never cut.
+            BlindModel: If pictures are missing.
+        """
+        tokenizer = self.processor.tokenizer
+        encoded = [encode(self.processor, trajectory_chat(row), reply=False) for row in rows]
+        batch = join_inputs(encoded, tokenizer.pad_token_id, image_token(self.processor), side="right")
+        labels = torch.full_like(batch["input_ids"], _IGNORED)
+        for i, row in enumerate(encoded):
+            ids = row["input_ids"].tolist()
+            spans = answer_spans(ids, self._header, tokenizer.eos_token_id)
+            if len(ids) > self.max_length or not spans:
+                name = rows[i].get("task_id", "?")
+                why = f"{len(ids)} tokens, more than max_length {self.max_length}" if spans else "no assistant turn"
+                raise InvalidSetting(f"the trajectory of task {name!r} has {why}")
+            for start, stop in spans:
+                labels[i, start:stop] = batch["input_ids"][i, start:stop]
+        return {**batch, "labels": labels}
+
+
+def trajectory_chat(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row's dialogue as chat messages: pictures in their places, the environment's replies under the role "tool"."""
+    rest = iter(row.get("images") or ())
+    chat: list[dict[str, Any]] = []
+    for message in row["messages"]:
+        blocks = []
+        for block in message["content"]:
+            if block["type"] == "image" and block.get("image") is None:
+                block = {"type": "image", "image": next(rest, None)}
+                if block["image"] is None:
+                    raise InvalidSetting(f"a trajectory of task {row.get('task_id', '?')!r} lacks pictures")
+            blocks.append(block)
+        # Saved trajectories may give replies as the user's: what follows the model's turn is always a reply.
+        reply = bool(chat) and chat[-1]["role"] == "assistant" and message["role"] in ("user", "tool")
+        chat.append({"role": "tool" if reply else message["role"], "content": blocks})
+    return chat
+
+
+def train_sft(settings: SFTSettings, data: Any = None) -> Path:
+    """Imitate trajectories.
+
+    Args:
+        settings: See `SFTSettings`.
+        data: A finished dataset of trajectories, in place of the folder `settings.data`.
+
+    Returns:
+        `settings.out`: the model, `training.json` and `log.jsonl`.
+
+    Raises:
+        InvalidSetting: If a setting cannot work, the model cannot see, or a trajectory is too long.
+    """
+    from trl import SFTConfig, SFTTrainer
+
+    check_places(settings)
+    if data is None and not settings.data:
+        raise InvalidSetting("SFTSettings.data must be given: a folder that `vzgym collect` wrote")
+    start = open_checkpoint(settings.model, settings.protocol)
+    rows = data if data is not None else _load(settings.data)
+    if settings.limit:
+        rows = rows.select(range(min(settings.limit, len(rows))))
+    if settings.freeze_vision:
+        freeze_vision(start.model)
+    longest = int(start.model.config.get_text_config().max_position_embeddings)
+    collator = TrajectoryCollator(start.processor, min(settings.max_length or longest, longest))
+    config = SFTConfig(
+        **{
+            **common_options(settings),
+            "per_device_train_batch_size": settings.batch_size,
+            "gradient_accumulation_steps": settings.accumulation,
+            "num_train_epochs": settings.epochs,
+            "max_steps": settings.max_steps or -1,
+            "max_length": None,
+            "dataset_kwargs": {"skip_prepare_dataset": True},
+            **settings.trainer,
+        }
+    )
+    resumed = newest_checkpoint(settings)
+    trainer = SFTTrainer(
+        model=start.model,
+        args=config,
+        train_dataset=rows,
+        data_collator=collator,
+        processing_class=start.processor,
+        peft_config=adapters(settings),
+        callbacks=[LogFile(Path(settings.out) / "log.jsonl", fresh=resumed is None)],
+    )
+    watch_images(start.model, image_token(start.processor), start.processor.image_processor.merge_size)
+    began = time.perf_counter()
+    trainer.train(resume_from_checkpoint=resumed)
+    return save_result(settings, trainer, start, time.perf_counter() - began)
+
+
+def _load(folder: str) -> Any:
+    from vzgym.agents.store import load_trajectories
+
+    return load_trajectories(folder)

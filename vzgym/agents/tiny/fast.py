@@ -1,0 +1,94 @@
+"""Qwen3-VL, unchanged in what it computes, quicker where all pictures are small and alike.
+
+The library walks through pictures one by one, in Python, at two places: attention within each picture, and positions.
+With a thousand pictures of four patches in a batch that is most of the time. Where all pictures have the same grid,
+both are done at once; where not, the library's own code runs. Weights have the same names.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
+from transformers.models.qwen3_vl.modeling_qwen3_vl import (
+    Qwen3VLModel,
+    Qwen3VLVisionAttention,
+    apply_rotary_pos_emb_vision,
+)
+
+__all__ = ["TinyVLM"]
+
+
+class _FrameAttention(Qwen3VLVisionAttention):  # type: ignore[misc]
+    """Attention within pictures, all of them in one batch where they have the same number of patches."""
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        cu_seqlens: Tensor,
+        position_embeddings: tuple[Tensor, Tensor] | None = None,
+        max_seqlen: int | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        """See `Qwen3VLVisionAttention.forward`; `hidden_states` has shape `(patches of all pictures, channels)`."""
+        lengths = cu_seqlens[1:] - cu_seqlens[:-1]
+        size = int(lengths[0])
+        if position_embeddings is None or not bool((lengths == size).all()):
+            output: Tensor = super().forward(hidden_states, cu_seqlens, position_embeddings, max_seqlen, **kwargs)
+            return output
+        count = hidden_states.shape[0]
+        query, key, value = self.qkv(hidden_states).reshape(count, 3, self.num_heads, -1).unbind(1)
+        query, key = apply_rotary_pos_emb_vision(query, key, *position_embeddings)
+        # (pictures, heads, patches, channels)
+        query, key, value = (
+            x.reshape(-1, size, self.num_heads, self.head_dim).transpose(1, 2) for x in (query, key, value)
+        )
+        mixed = functional.scaled_dot_product_attention(query, key, value, scale=self.scaling)
+        output = self.proj(mixed.transpose(1, 2).reshape(count, -1))
+        return output
+
+
+class _Inner(Qwen3VLModel):  # type: ignore[misc]
+    """Positions at once where each picture is a single token: then they just count the tokens."""
+
+    def get_rope_index(
+        self,
+        input_ids: Tensor,
+        mm_token_type_ids: Tensor,
+        image_grid_thw: Tensor | None = None,
+        video_grid_thw: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        **kwargs: Any,
+    ) -> tuple[Tensor, Tensor]:
+        """See `Qwen3VLModel.get_rope_index`.
+
+        Returns:
+            Positions, shape `(3, batch, tokens)`, and how far each sample's next position is ahead of its number of
+            tokens, shape `(batch, 1)`.
+        """
+        merged = self.config.vision_config.spatial_merge_size**2
+        single = image_grid_thw is not None and bool((image_grid_thw.prod(-1) == merged).all())
+        if not single or video_grid_thw is not None:
+            found: tuple[Tensor, Tensor] = super().get_rope_index(
+                input_ids, mm_token_type_ids, image_grid_thw, video_grid_thw, attention_mask, **kwargs
+            )
+            return found
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask[:, : input_ids.shape[1]].long()
+        positions = (mask.cumsum(-1) - 1).masked_fill(mask == 0, 0)
+        # The library counts from the padded length of what is attended to; so no sample is ahead or behind.
+        ahead = torch.zeros(input_ids.shape[0], 1, dtype=torch.long, device=input_ids.device)
+        return positions[None].expand(3, -1, -1), ahead
+
+
+class TinyVLM(Qwen3VLForConditionalGeneration):  # type: ignore[misc]
+    """Qwen3-VL that reads many small pictures of one size quickly. Saved folders open as plain Qwen3-VL too."""
+
+    def __init__(self, config: Qwen3VLConfig) -> None:
+        super().__init__(config)
+        self.model = _Inner(config)
+        for block in self.model.visual.blocks:
+            block.attn = _FrameAttention(config.vision_config)
+        self.post_init()

@@ -1,0 +1,117 @@
+"""The tiny model: Qwen3-VL's architecture with under half a million weights, made from a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import torch
+from transformers import PreTrainedTokenizerBase, Qwen3VLConfig
+
+from vzgym.agents.tiny.fast import TinyVLM
+from vzgym.agents.tiny.tokenizer import IMAGE
+from vzgym.core.errors import InvalidSetting
+
+__all__ = ["TinySize", "build_model"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TinySize:
+    """How large a tiny model is."""
+
+    width: int = 64
+    """Channels of the language model."""
+    layers: int = 3
+    """Layers of the language model."""
+    heads: int = 4
+    """Attention heads of the language model; divides `width`."""
+    inner: int = 192
+    """Channels inside the language model's feed-forward layers."""
+    vision_width: int = 48
+    """Channels of the vision tower."""
+    vision_layers: int = 1
+    """Layers of the vision tower."""
+    patch: int = 16
+    """Side of a patch in pixels; 2x2 patches make one visual token."""
+    positions: int = 512
+    """Most tokens of a dialogue."""
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, int]) -> TinySize:
+        """Build from a mapping of field names.
+
+        Raises:
+            InvalidSetting: If a name is no field, or heads do not divide the width.
+        """
+        valid = [field.name for field in fields(cls)]
+        unknown = sorted(set(values) - set(valid))
+        if unknown:
+            raise InvalidSetting(f"unknown size {', '.join(unknown)} of a tiny model; valid: {', '.join(valid)}")
+        size = cls(**values)
+        if size.width % (4 * size.heads):
+            raise InvalidSetting(f"width ({size.width}) must be a multiple of 4 * heads ({4 * size.heads})")
+        return size
+
+
+def build_model(tokenizer: PreTrainedTokenizerBase, size: TinySize | None = None, seed: int = 0) -> TinyVLM:
+    """A model with random weights.
+
+    Args:
+        tokenizer: Gives the number of tokens and the ids of the special ones.
+        size: How large; the default reads the micro suites.
+        seed: Of the weights.
+    """
+    size = size or TinySize()
+    head = size.width // size.heads
+    third = head // 8
+    config = Qwen3VLConfig(
+        text_config={
+            "vocab_size": len(tokenizer),
+            "hidden_size": size.width,
+            "intermediate_size": size.inner,
+            "num_hidden_layers": size.layers,
+            "num_attention_heads": size.heads,
+            "num_key_value_heads": size.heads,
+            "head_dim": head,
+            "max_position_embeddings": size.positions,
+            # Far above the usual 0.02: with so few layers, smaller weights learn no look-ups.
+            "initializer_range": 0.05,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 1e4,
+                "mrope_section": [head // 2 - 2 * third, third, third],
+                "mrope_interleaved": True,
+            },
+            "pad_token_id": tokenizer.pad_token_id,
+            "bos_token_id": None,
+            "eos_token_id": tokenizer.eos_token_id,
+        },
+        vision_config={
+            "depth": size.vision_layers,
+            "hidden_size": size.vision_width,
+            "intermediate_size": 2 * size.vision_width,
+            "num_heads": 4,
+            "patch_size": size.patch,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 1,
+            "out_hidden_size": size.width,
+            "num_position_embeddings": 16,
+            "deepstack_visual_indexes": [],
+            "initializer_range": 0.05,
+        },
+        image_token_id=tokenizer.convert_tokens_to_ids(IMAGE),
+        video_token_id=tokenizer.convert_tokens_to_ids("<|video_pad|>"),
+        vision_start_token_id=tokenizer.convert_tokens_to_ids("<|vision_start|>"),
+        vision_end_token_id=tokenizer.convert_tokens_to_ids("<|vision_end|>"),
+        tie_word_embeddings=True,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = TinyVLM(config)
+    for layer in model.model.language_model.layers:
+        # Normed queries and keys of 16 channels give scores of at most 4: too flat to pick one token out of eighty.
+        layer.self_attn.q_norm.weight.data.fill_(2.0)
+        layer.self_attn.k_norm.weight.data.fill_(2.0)
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    return model

@@ -1,0 +1,62 @@
+"""A tokenizer of a few hundred tokens, made from the very text that it will read.
+
+Numbers and the words of a closed vocabulary (colours, reasons of refusals) are one token each; what stands between
+them in the protocol's dialogues is constant, and each such piece becomes one token too. Anything else is spelled in
+bytes, so every text can be read and written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+__all__ = ["END", "IMAGE", "ROLES", "train_tokenizer"]
+
+IMAGE = "<|image_pad|>"
+"""Stands where a visual token goes."""
+
+END = "<|im_end|>"
+"""Ends each message."""
+
+ROLES = {role: f"<|{role}|>" for role in ("system", "user", "assistant", "tool")}
+"""Begins a message of each role."""
+
+_PAD = "<|endoftext|>"
+# A Qwen processor asks for these names, used or not.
+_UNUSED = ("<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
+
+
+def train_tokenizer(texts: Iterable[str], words: Sequence[str], largest_number: int) -> PreTrainedTokenizerFast:
+    """Make a tokenizer from texts.
+
+    Args:
+        texts: Messages of dialogues, as they will be read and said.
+        words: Words that are one token wherever they stand.
+        largest_number: The integers 0 to this one are one token each.
+
+    Returns:
+        The tokenizer, with left padding.
+    """
+    variable = re.compile(rf"\d+(?:\.\d+)?|(?<![a-z])(?:{'|'.join(map(re.escape, sorted(words)))})(?![a-z])")
+    pieces: Counter[str] = Counter()
+    for text in texts:
+        pieces.update(piece for piece in variable.split(text) if len(piece) > 1)
+    constant = sorted(piece for piece, count in pieces.items() if count > 1)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    core = Tokenizer(models.BPE(vocab={letter: i for i, letter in enumerate(alphabet)}, merges=[]))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    core.decoder = decoders.ByteLevel()
+    core.add_special_tokens([_PAD, END, IMAGE, *_UNUSED, *ROLES.values()])
+    atoms = [*map(str, range(largest_number + 1)), *words, *constant]
+    core.add_tokens([AddedToken(atom, normalized=False) for atom in dict.fromkeys(atoms)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        pad_token=_PAD,
+        eos_token=END,
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+    )

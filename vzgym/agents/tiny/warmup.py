@@ -1,0 +1,251 @@
+"""The perception stage: a model from a seed, taught to see what a suite's frames show. Plain torch, one core."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vzgym.agents.checkpoints import save_checkpoint
+from vzgym.agents.settings import WarmupSettings
+from vzgym.agents.tiny.exercises import SPOT, Album, Exercise, make_album
+from vzgym.agents.tiny.fast import TinyVLM
+from vzgym.agents.tiny.model import TinySize, build_model
+from vzgym.agents.tiny.processor import TinyProcessor, make_processor
+from vzgym.agents.tiny.tokenizer import END, IMAGE, ROLES, train_tokenizer
+from vzgym.agents.tiny.words import dialogue_texts, vocabulary
+from vzgym.core.errors import InvalidSetting
+from vzgym.protocols import PROTOCOLS
+from vzgym.tasks import load_tasks
+
+__all__ = ["Progress", "warm_up"]
+
+_log = logging.getLogger("vzgym.agents")
+
+_VIDEOS = 300
+_RAMP = 1
+_IGNORED = -100
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the warm-up has come.
+
+    Attributes:
+        step: Steps done.
+        seconds: Since the start.
+        loss: Mean over the last steps.
+        look_up: Share of times found, over the last steps.
+        spot: Share of events named, over the last steps; 0 until they are practised.
+    """
+
+    step: int
+    seconds: float
+    loss: float
+    look_up: float
+    spot: float
+
+
+def warm_up(settings: WarmupSettings, on_progress: Callable[[Progress], None] | None = None) -> Path:
+    """Make the tiny model from its seed and teach it to see.
+
+    Args:
+        settings: See `WarmupSettings`.
+        on_progress: Told every `log_steps` steps.
+
+    Returns:
+        The checkpoint's folder (`settings.out`), with the protocol in it and `warmup.json`: seconds, steps, shares.
+
+    Raises:
+        InvalidSetting: If `out` is not given, or the suite's pictures cannot be practised on.
+    """
+    if not settings.out:
+        raise InvalidSetting("WarmupSettings.out must be given: the folder for the checkpoint")
+    started = time.process_time()
+    protocol = PROTOCOLS.make(settings.protocol)
+    tasks = load_tasks(settings.tasks)
+    rng = np.random.default_rng(np.random.SeedSequence([settings.seed, 1]))
+    album = make_album(tasks, _VIDEOS, rng)
+    longest = int(np.ceil(tasks[0].video.duration))
+    tokenizer = train_tokenizer(dialogue_texts(tasks, protocol), vocabulary(), longest)
+    size = TinySize.from_mapping(settings.size)
+    processor = make_processor(tokenizer, size.patch, tasks.budget.max_pixels)
+    model = build_model(tokenizer, size, settings.seed)
+    _balance(model, processor, album)
+    course = _Course(model, processor, album, rng, settings)
+    last = Progress(0, 0.0, 0.0, 0.0, 0.0)
+    while course.step < settings.max_steps and not course.done:
+        course.practise()
+        if course.step % settings.log_steps == 0 or course.done:
+            last = course.progress(time.process_time() - started)
+            _log.info(
+                "warm-up step %d, %.0f s: loss %.3f, look-up %.3f, spot %.3f",
+                last.step, last.seconds, last.loss, last.look_up, last.spot,
+            )  # fmt: skip
+            if on_progress:
+                on_progress(last)
+    if not course.done:
+        _log.warning(
+            "the warm-up stopped after %d steps below its target of %.2f (look-up %.2f, spot %.2f): "
+            "raise max_steps or try another seed", course.step, settings.target, last.look_up, last.spot,
+        )  # fmt: skip
+    out = Path(settings.out)
+    save_checkpoint(out, model, processor, protocol)
+    facts = {
+        "seconds": round(time.process_time() - started, 1),
+        "steps": course.step,
+        "look_up": last.look_up,
+        "spot": last.spot,
+        "weights": sum(weight.numel() for weight in model.parameters()),
+        "settings": settings.to_dict(),
+    }
+    (out / "warmup.json").write_text(json.dumps(facts, indent=2))
+    return out
+
+
+def _balance(model: TinyVLM, processor: TinyProcessor, album: Album) -> None:
+    """Centre the visual tokens and give them the size of text embeddings, so that neither drowns the other."""
+    patches, grid = processor.image_processor.patches(album.pixels[:512])
+    count = len(album.pixels[:512])
+    merger = model.model.visual.merger.linear_fc2
+    with torch.no_grad():
+        grids = torch.from_numpy(np.repeat(grid[None], count, axis=0))
+        seen = model.model.visual(torch.from_numpy(patches), grid_thw=grids).pooler_output
+        scale = model.get_input_embeddings().weight.std() / (seen - seen.mean(0)).std()
+        merger.weight.mul_(scale)
+        merger.bias.sub_(seen.mean(0)).mul_(scale)
+
+
+class _Course:
+    """The exercises' order, and the training on them.
+
+    Look-ups come first, alone, with ever more scenes. Events are practised beside them once look-ups are solved:
+    from the first step on they keep look-ups from being learned at all.
+    """
+
+    def __init__(
+        self,
+        model: TinyVLM,
+        processor: TinyProcessor,
+        album: Album,
+        rng: np.random.Generator,
+        settings: WarmupSettings,
+    ) -> None:
+        self.model = model.train()
+        self.processor = processor
+        self.album = album
+        self.rng = rng
+        self.settings = settings
+        self.step = 0
+        self.solved = 0  # step at which look-ups were solved
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
+        )
+        self.patches, self.grid = processor.image_processor.patches(album.pixels[:1])
+        self.losses: list[float] = []
+        self.shares: dict[str, list[float]] = {"look_up": [], "spot": []}
+
+    @property
+    def done(self) -> bool:
+        """Whether all exercises are solved."""
+        return all(self._share(kind) >= self.settings.target for kind in self.shares)
+
+    def progress(self, seconds: float) -> Progress:
+        """See `Progress`."""
+        recent = self.losses[-self.settings.log_steps :]
+        return Progress(self.step, seconds, float(np.mean(recent)), self._share("look_up"), self._share("spot"))
+
+    def _share(self, kind: str) -> float:
+        recent = self.shares[kind][-8:]
+        return float(np.mean(recent)) if len(recent) == 8 else 0.0
+
+    def practise(self) -> None:
+        """One step."""
+        scenes = min(len(self.album.grid), 2 + self.step * (len(self.album.grid) - 1) // _RAMP)
+        if not self.solved and scenes == len(self.album.grid) and self._share("look_up") >= self.settings.target:
+            self.solved = self.step
+            _log.info("warm-up: look-ups solved at step %d", self.step)
+        import os
+
+        spots = round((0.4 if self.solved else float(os.environ.get("EARLY", "0"))) * self.settings.batch_size)
+        rows = [self.album.look_up(self.rng, scenes) for _ in range(self.settings.batch_size - spots)]
+        rows += [self.album.spot(self.rng) for _ in range(spots)]
+        inputs, labels, captions = self._batch(rows)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * min(1.0, (self.step + 1) / 20)
+        output = self.model(**inputs, output_hidden_states=True)
+        logits = output.logits[:, :-1]
+        wanted = labels[:, 1:]
+        loss = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=_IGNORED)
+        loss = loss + self._caption_loss(output.hidden_states, captions)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.losses.append(loss.item())
+        right = (logits.argmax(-1) == wanted).float()
+        for kind, part in (("look_up", slice(0, len(rows) - spots)), ("spot", slice(len(rows) - spots, len(rows)))):
+            asked = wanted[part] != _IGNORED
+            if asked.any():
+                self.shares[kind].append(float(right[part][asked].mean()))
+        self.step += 1
+
+    def _caption_loss(self, hidden: Sequence[Tensor], captions: Tensor) -> Tensor:
+        """Behind each frame, at its time, name the scene after the first layer and what happens after the second.
+
+        A look-up has to find a time by what was seen before it; that this is known at the time's place, early in the
+        model, is what takes longest to come about by itself.
+        """
+        inner = self.model.model.language_model
+        loss = torch.zeros(())
+        for depth in (1, 2):
+            state = hidden[min(depth, len(hidden) - 2)][captions[:, 0], captions[:, 1]]
+            wanted = captions[:, 1 + depth]
+            if (wanted != _IGNORED).any():
+                named = self.model.lm_head(inner.norm(state))
+                loss = loss + functional.cross_entropy(named, wanted, ignore_index=_IGNORED)
+        return loss
+
+    def _batch(self, rows: Sequence[Exercise]) -> tuple[dict[str, Any], Tensor, Tensor]:
+        """Model inputs, labels, and captions (row, place, scene, event), padded on the right."""
+        encode = self.processor.tokenizer.encode
+        sequences: list[list[int]] = []
+        targets: list[list[int]] = []
+        captions: list[tuple[int, int, int, int]] = []
+        for number, row in enumerate(rows):
+            shown = "".join(f"{IMAGE}{moment}" for moment in row.times)
+            given = encode(f"{ROLES['user']}{shown}{row.question}{END}{ROLES['assistant']}")
+            ids, labels = list(given), [_IGNORED] * len(given)
+            # Behind the message's beginning, each frame and its time take one token each.
+            for i, (scene, event) in enumerate(zip(row.scenes, row.events, strict=True)):
+                event_token = encode(event)[0] if row.question == SPOT else _IGNORED
+                captions.append((number, 2 + 2 * i, encode(scene)[0], event_token))
+            for piece, learned in (*row.answer, (END, True)):
+                tokens = encode(piece)
+                ids += tokens
+                labels += tokens if learned else [_IGNORED] * len(tokens)
+            sequences.append(ids)
+            targets.append(labels)
+        length = max(map(len, sequences))
+        pad = self.processor.tokenizer.pad_token_id
+        ids = torch.tensor([row + [pad] * (length - len(row)) for row in sequences])
+        labels = torch.tensor([row + [_IGNORED] * (length - len(row)) for row in targets])
+        frames = np.concatenate([row.frames for row in rows])
+        patches, grid = self.processor.image_processor.patches(self.album.pixels[frames])
+        inputs = {
+            "input_ids": ids,
+            "attention_mask": (ids != pad).long(),
+            "mm_token_type_ids": (ids == self.model.config.image_token_id).long(),
+            "pixel_values": torch.from_numpy(patches),
+            "image_grid_thw": torch.from_numpy(np.repeat(grid[None], len(frames), axis=0)),
+        }
+        return inputs, labels, torch.tensor(captions)
