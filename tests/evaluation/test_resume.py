@@ -16,6 +16,7 @@ import pytest
 from vzgym.core.errors import InvalidSetting, RecordError
 from vzgym.episode.record import EpisodeRecord
 from vzgym.evaluation import RunFolder, evaluate, read_records
+from vzgym.evaluation.runs import count_records
 from vzgym.tasks import VideoTask, load_tasks
 
 Facts = Callable[[EpisodeRecord], dict[str, Any]]
@@ -256,6 +257,7 @@ def test_reading_records(tmp_path: Path) -> None:
 
 
 def test_a_run_folder_by_itself(tmp_path: Path) -> None:
+    assert count_records(tmp_path / "deep" / "run") == 0
     folder = RunFolder(tmp_path / "deep" / "run", {"policy": "mine", "episodes": 1})
     assert folder.finished == {}
     assert not folder.dropped
@@ -269,5 +271,6 @@ def test_a_run_folder_by_itself(tmp_path: Path) -> None:
         file.write('{"half')
     again = RunFolder(folder.path, {"policy": "mine", "episodes": 2})
     assert again.dropped
+    assert count_records(folder.path) == 1
     assert list(again.finished) == [0]
     again.close()

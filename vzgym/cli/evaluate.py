@@ -15,6 +15,7 @@ from vzgym.cli.progress import console, errors, progress_bar, say
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.evaluation import Report, evaluate
+from vzgym.evaluation.runs import count_records
 from vzgym.evaluation.findings import rich_findings
 from vzgym.evaluation.tables import rich_table
 from vzgym.rewards import make_reward
@@ -40,6 +41,7 @@ def run_policies(
     oracle_may_fail: bool = False,
     samples: int = 1,
     answerer: str | None = None,
+    workers: int = 1,
 ) -> list[Report]:
     """Evaluate policies one after the other, with a progress bar on stderr; each in its own folder under `out`.
 
@@ -55,6 +57,7 @@ def run_policies(
             many tasks is unknown, and some budgets cannot show it.
         samples: How often each task is played.
         answerer: Who answers again from chosen clips; see `vzgym.evaluate`.
+        workers: How many processes play.
 
     Raises:
         VzgymError: Whatever `vzgym.evaluate` raises. An unknown name comes to light before the first episode.
@@ -67,7 +70,9 @@ def run_policies(
     reports = []
     with progress_bar() as bar:
         for name in policies:
-            task = bar.add_task(f"{name} on {tasks.name}", total=count * samples)
+            folder = run_folder(out, name, tasks) if out else None
+            there = min(count_records(folder), count * samples) if folder else 0
+            task = bar.add_task(f"{name} on {tasks.name}", total=count * samples, completed=there)
             try:
                 report = evaluate(
                     specs[name],
@@ -76,10 +81,11 @@ def run_policies(
                     seed=seed,
                     budget=budget,
                     reward=reward,
-                    out=run_folder(out, name, tasks) if out else None,
+                    out=folder,
                     on_episode=lambda record, task=task: bar.advance(task),  # type: ignore[misc]
                     samples=samples,
                     answerer=answerer,
+                    workers=workers,
                 )
             except TaskError as error:
                 if not (oracle_may_fail and name == Oracle.name):
@@ -139,6 +145,7 @@ def evaluate_command(
         typer.Option(help="Who answers again from chosen clips, to say which zooms were useful: reader or policy."),
     ] = None,
     backend: Annotated[str, typer.Option(help="Which decoder reads the videos of a .jsonl file.")] = "pyav",
+    workers: Annotated[int, typer.Option(help="Processes that play; each makes its own policy.", min=1)] = 1,
     out: Annotated[Path | None, typer.Option(help="Folder for records; a stopped run goes on there.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
@@ -158,6 +165,7 @@ def evaluate_command(
         oracle_may_fail=not policy,
         samples=samples,
         answerer=answerer,
+        workers=workers,
     )
     if as_json:
         print(json.dumps([report.to_json() for report in reports], indent=2, ensure_ascii=False))

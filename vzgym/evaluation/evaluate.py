@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from vzgym.evaluation.metrics import EpisodeMetrics, summarise, total_costs
 from vzgym.evaluation.runs import RunFolder
 from vzgym.evaluation.statistics import Estimate
 from vzgym.evaluation.taxonomy import FINDINGS, Finding
+from vzgym.evaluation.workers import spread
 from vzgym.rewards.base import Answerer
 from vzgym.rewards.counterfactual import credit
 from vzgym.rewards.group import rescore
@@ -129,6 +130,7 @@ def evaluate(
     on_episode: Callable[[EpisodeRecord], None] | None = None,
     samples: int = 1,
     answerer: Answerer | str | None = None,
+    workers: int = 1,
 ) -> Report:
     """Play a policy on the first `episodes` tasks of a set.
 
@@ -141,11 +143,15 @@ def evaluate(
         budget: What may be looked at; what the tasks were built for if not given.
         reward: The reward whose ledger the records keep.
         out: A folder for `records.jsonl`, `run.json` and `report.json`. A run that was stopped goes on there.
-        on_episode: Called after each episode with its record (pixels included): for progress bars and pictures.
+        on_episode: Called after each episode with its record (with pixels, unless there are several workers): for
+            progress bars and pictures.
         samples: How often each task is played, each time with another seed of the policy. The roll-outs of a task are a
             group for the reward's group terms, and count as one observation in every interval.
         answerer: Who answers again from chosen clips, for `useful_zooms` and for reward terms that need it: "reader"
             (the procedural families' reader), "policy" (the very policy), or an object. Nobody, if not given.
+        workers: How many processes play. The records are the same, in the same order, for any number. With more than
+            one, each process makes its own policy: it and the reward are given by name, mapping or `"module:Class"`,
+            and a script calls this function below `if __name__ == "__main__":`.
 
     Returns:
         The report.
@@ -155,6 +161,7 @@ def evaluate(
             `out` holds another run.
         VideoError: If no task's video could be opened. Single ones are listed in `Report.failed`.
         UnknownName: If a name is not registered.
+        WorkerError: If one of several workers dies. A run with `out` goes on where it stopped.
     """
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise InvalidSetting(f"seed must be a whole number >= 0, got {seed!r}")
@@ -162,6 +169,7 @@ def evaluate(
     count = _how_many(episodes, task_set)
     # Everything that can be wrong with the settings comes to light before a folder is made for them.
     run = _Run.of(policy, task_set, budget, reward, int(seed), samples, answerer)
+    recipe = run.recipe(policy, budget, workers)
     units = count * run.samples
     folder = RunFolder(out, run.settings(policy, count)) if out is not None else None
     done = folder.finished if folder else {}
@@ -181,7 +189,9 @@ def evaluate(
             if index < units:
                 _check_same(record, task_set[index // run.samples], index, out)
                 measure(index, record)
-        playing = stack.enter_context(closing(run.play([index for index in range(units) if index not in done], done)))
+        pending = [index for index in range(units) if index not in done]
+        fresh = run.play_now(pending) if recipe is None else run.play_elsewhere(recipe, pending, workers)
+        playing = stack.enter_context(closing(run.settled(stack.enter_context(closing(fresh)), done)))
         for index, record in playing:
             measure(index, record)
             if folder:
@@ -382,23 +392,52 @@ class _Run:
         reward = self.mix.with_context(quiet=True) if self.mix.later else self.mix
         return VideoZoomEnv(self.tasks, observation=observation, action=action, reward=reward, budget=self.budget)
 
-    def play(self, indices: Sequence[int], done: Mapping[int, EpisodeRecord]) -> Generator[tuple[int, EpisodeRecord]]:
-        """Play these episodes; yields each finished record with its index, the roll-outs of a task together.
+    def recipe(
+        self,
+        policy: AnyPolicy | str | Mapping[str, Any],
+        budget: Budget | Mapping[str, object] | None,
+        workers: int,
+    ) -> Callable[[], _Run] | None:
+        """What makes this run again in another process; None where there is to be no other.
 
         Args:
-            indices: Of the episodes, in order: `samples` for each task.
+            policy: The policy as it was given.
+            budget: The budget as it was given, before the policy prepared for it.
+            workers: How many processes play.
+
+        Raises:
+            InvalidSetting: If `workers` is below 1, or policy or reward cannot be made again.
+        """
+        if isinstance(workers, bool) or not isinstance(workers, (int, np.integer)) or workers < 1:
+            raise InvalidSetting(f"workers must be a whole number >= 1, got {workers!r}")
+        if workers == 1:
+            return None
+        reward = self._reward()
+        if not isinstance(policy, (str, Mapping)) or reward is None:
+            raise InvalidSetting(
+                "several workers each make their own policy and reward: give both by name, mapping or 'module:Class', "
+                f"not policy={policy!r}, reward={self.reward!r}"
+            )
+        return partial(_Run.of, policy, self.tasks, budget, reward, self.seed, self.samples, None)
+
+    def settled(
+        self, playing: Iterator[tuple[int, EpisodeRecord]], done: Mapping[int, EpisodeRecord]
+    ) -> Generator[tuple[int, EpisodeRecord]]:
+        """Records as they are played, each once the roll-outs of its task are complete, and scored by then.
+
+        Args:
+            playing: Finished records with their indices, in order: `samples` for each task.
             done: Episodes that were played before, by index: they belong to the groups of those that are to come.
         """
         group: dict[int, EpisodeRecord] = {}
-        with closing(self._play(indices)) as playing:
-            for index, record in playing:
-                if group and index // self.samples != next(iter(group)) // self.samples:
-                    yield from self._settle(group, done)
-                    group = {}
-                group[index] = record
-                if self.samples == 1:
-                    yield from self._settle(group, done)
-                    group = {}
+        for index, record in playing:
+            if group and index // self.samples != next(iter(group)) // self.samples:
+                yield from self._settle(group, done)
+                group = {}
+            group[index] = record
+            if self.samples == 1:
+                yield from self._settle(group, done)
+                group = {}
         yield from self._settle(group, done)
 
     def _settle(
@@ -418,7 +457,19 @@ class _Run:
                 record.rewards = [entry.to_json() for entry in ledger]
         yield from group.items()
 
-    def _play(self, indices: Sequence[int]) -> Generator[tuple[int, EpisodeRecord]]:
+    def play_elsewhere(
+        self, recipe: Callable[[], _Run], indices: Sequence[int], workers: int
+    ) -> Generator[tuple[int, EpisodeRecord]]:
+        """As `play_now`, in processes of their own; in batches of the same episodes."""
+        size = self.batch_size
+        chunks = [indices[first : first + size] for first in range(0, len(indices), size)]
+        with closing(spread(recipe, chunks, workers)) as played:
+            for records, failed in played:
+                self.failed.update(failed)
+                yield from records
+
+    def play_now(self, indices: Sequence[int]) -> Generator[tuple[int, EpisodeRecord]]:
+        """Play these episodes; yields each finished record with its index, in order."""
         size = self.batch_size
         if isinstance(self.policy, TextPolicy):
             for first in range(0, len(indices), size):

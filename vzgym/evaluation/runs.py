@@ -10,7 +10,7 @@ from typing import Any
 from vzgym.core.errors import InvalidSetting, RecordError
 from vzgym.episode.record import EpisodeRecord
 
-__all__ = ["RunFolder", "read_records"]
+__all__ = ["RunFolder", "count_records", "read_records"]
 
 RECORDS, SETTINGS, REPORT = "records.jsonl", "run.json", "report.json"
 
@@ -37,6 +37,12 @@ def read_records(path: str | Path) -> Iterator[EpisodeRecord]:
             except UnicodeDecodeError as error:
                 raise RecordError(f"{where}: not UTF-8 text: {error.reason} at byte {error.start}") from error
             yield EpisodeRecord.from_line(text, where=where)
+
+
+def count_records(path: str | Path) -> int:
+    """How many finished episodes a run's folder holds; 0 if there is none."""
+    file = Path(path) / RECORDS
+    return file.read_bytes().count(b"\n") if file.is_file() else 0
 
 
 class RunFolder:
@@ -85,7 +91,7 @@ class RunFolder:
     def _keep_settings(self, settings: Mapping[str, Any]) -> None:
         """Compare with the settings of the run that is there, if one has finished an episode; write them."""
         wanted = json.loads(json.dumps(settings))
-        if self._has_records():
+        if count_records(self.path):
             there = self._read_settings()
             for key in {**there, **wanted}:
                 # More episodes of the same run are a continuation, not another run.
@@ -115,10 +121,6 @@ class RunFolder:
         part = self.path / f"{name}.part"
         part.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         part.replace(self.path / name)
-
-    def _has_records(self) -> bool:
-        file = self.path / RECORDS
-        return file.exists() and b"\n" in file.read_bytes()
 
     def _drop_torn_line(self) -> bool:
         """Cut off a last line that a killed process left unfinished; says whether there was one."""
