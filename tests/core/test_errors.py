@@ -21,6 +21,7 @@ MADE: list[VzgymError] = [
     errors.ActionTypeError("no"),
     errors.EpisodeEnded("no"),
     errors.RecordError("no"),
+    errors.WorkerError("no"),
 ]
 
 

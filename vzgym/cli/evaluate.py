@@ -15,8 +15,8 @@ from vzgym.cli.progress import console, errors, progress_bar, say
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.evaluation import Report, evaluate
-from vzgym.evaluation.runs import count_records
 from vzgym.evaluation.findings import rich_findings
+from vzgym.evaluation.runs import count_records
 from vzgym.evaluation.tables import rich_table
 from vzgym.rewards import make_reward
 from vzgym.tasks import TaskSet, load_tasks

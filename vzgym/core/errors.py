@@ -22,6 +22,7 @@ __all__ = [
     "UnknownName",
     "VideoError",
     "VzgymError",
+    "WorkerError",
 ]
 
 
@@ -132,3 +133,7 @@ class EpisodeEnded(VzgymError, RuntimeError):
 
 class RecordError(VzgymError, ValueError):
     """A saved record that cannot be read or does not replay; the message names file, line and reason."""
+
+
+class WorkerError(VzgymError, RuntimeError):
+    """A process that did part of the work died; what was finished before is kept."""
