@@ -7,6 +7,7 @@ picture). `load_trajectories` puts each picture into its block, which messages o
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import shutil
@@ -203,25 +204,28 @@ def collect(
     parts = folder / "parts"
     parts.mkdir(parents=True, exist_ok=True)
     firsts = range(settings.start, settings.start + settings.episodes, settings.part)
-    for number, first in enumerate(firsts):
+    made = [_Part(folder, number, len(firsts)) for number in range(len(firsts))]
+    for part, first in zip(made, firsts, strict=True):
         indices = range(first, min(first + settings.part, settings.start + settings.episodes))
-        part = _Part(parts, number)
         if part.done:
             if progress:
                 progress(len(indices))
             continue
         part.write(collector, indices, progress)
-    return _join(folder, [_Part(parts, number) for number in range(len(firsts))])
+    return _join(folder, made)
 
 
 class _Part:
-    """The files of one part; the statistics are written last, and say that it is complete."""
+    """The files of one part; the statistics are written last, and say that it is complete.
 
-    def __init__(self, folder: Path, number: int) -> None:
-        self.data = folder / f"{number:05d}.arrow"
-        self.records = folder / f"{number:05d}.records.jsonl"
-        self.rejected = folder / f"{number:05d}.rejected.jsonl"
-        self.statistics = folder / f"{number:05d}.json"
+    Its rows are written where the finished dataset has them, so that joining the parts copies no frame.
+    """
+
+    def __init__(self, folder: Path, number: int, count: int) -> None:
+        self.data = folder / f"data-{number:05d}-of-{count:05d}.arrow"
+        self.records = folder / "parts" / f"{number:05d}.records.jsonl"
+        self.rejected = folder / "parts" / f"{number:05d}.rejected.jsonl"
+        self.statistics = folder / "parts" / f"{number:05d}.json"
 
     @property
     def done(self) -> bool:
@@ -236,7 +240,7 @@ class _Part:
         known = set(collector.failed)
         # Few rows at a time: a row of the paper's size holds 128 frames.
         with (
-            ArrowWriter(path=str(self.data), features=features, writer_batch_size=32) as writer,
+            ArrowWriter(path=str(self.data), features=features, writer_batch_size=8) as writer,
             self.records.open("w", encoding="utf-8") as kept,
             self.rejected.open("w", encoding="utf-8") as dropped,
         ):
@@ -269,22 +273,34 @@ class _Part:
 
 def _join(folder: Path, parts: list[_Part]) -> CollectStatistics:
     """Make one dataset of all parts."""
-    datasets = _datasets()
     statistics = CollectStatistics()
     for part in parts:
         statistics.add(CollectStatistics.from_json(json.loads(part.statistics.read_text(encoding="utf-8"))))
-    with _quiet():
-        tables = [datasets.Dataset.from_file(str(part.data)) for part in parts]
-        datasets.concatenate_datasets(tables).save_to_disk(str(folder))
+    _describe(folder, parts)
     for name, files in ((_RECORDS, [p.records for p in parts]), (_REJECTED, [p.rejected for p in parts])):
         with (folder / name).open("wb") as target:
             for file in files:
                 with file.open("rb") as source:
                     shutil.copyfileobj(source, target)
-    del tables
     _write_whole(folder / _STATISTICS, json.dumps(statistics.to_json(), indent=2, ensure_ascii=False) + "\n")
     shutil.rmtree(folder / "parts")
     return statistics
+
+
+def _describe(folder: Path, parts: list[_Part]) -> None:
+    """Write the two files that make a saved dataset of the parts' rows: what the library writes, naming our files."""
+    datasets = _datasets()
+    features = _features()
+    empty = folder / "parts" / "empty"
+    with _quiet():
+        datasets.Dataset.from_dict({name: [] for name in features}, features=features).save_to_disk(str(empty))
+    state = json.loads((empty / "state.json").read_text(encoding="utf-8"))
+    state["_data_files"] = [{"filename": part.data.name} for part in parts]
+    # Names the contents for the library's cache: the settings decide them.
+    settings = (folder / _SETTINGS).read_bytes()
+    state["_fingerprint"] = hashlib.blake2b(settings, digest_size=8).hexdigest()
+    (empty / "dataset_info.json").replace(folder / "dataset_info.json")
+    _write_whole(folder / "state.json", json.dumps(state, indent=2))
 
 
 def load_trajectories(folder: str | Path, *, in_blocks: bool = True) -> Any:
