@@ -168,6 +168,10 @@ class Decoder(Protocol):
         """
         ...
 
+    def runs(self, times: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """`times` (ascending) cut where a jump to a later key frame is shorter than decoding on."""
+        ...
+
     def key_pictures(self, times: NDArray[np.float64], view: View, watch: Watch) -> Iterator[Picture]:
         """The last key frame at or before each of `times` (ascending), each once, in order of time.
 

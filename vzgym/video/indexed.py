@@ -83,6 +83,10 @@ class IndexedDecoder(abc.ABC):
                 end = float(self.starts[place + 1]) if place + 1 < len(self.starts) else math.inf
                 yield Picture(float(self.starts[place]), end, Rendered(draw_array(frame, view)))
 
+    def runs(self, times: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """One: all is done by one reader."""
+        return [times]
+
     def key_pictures(self, times: NDArray[np.float64], view: View, watch: Watch) -> Iterator[Picture]:
         """Not offered: these libraries do not say when key frames are shown."""
         raise VideoError("cannot tell key frames", path=self.path, backend=self.name)

@@ -75,6 +75,10 @@ class IsolatedDecoder:
         """See `Decoder.pictures`. Of pictures decoded on the way, only those on a grid are sent."""
         yield from self._read("pictures", times, view, watch, keep_every=keep_every or None)
 
+    def runs(self, times: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """One: all is done by one reader."""
+        return [times]
+
     def key_pictures(self, times: NDArray[np.float64], view: View, watch: Watch) -> Iterator[Picture]:
         """See `Decoder.key_pictures`."""
         yield from self._read("key_pictures", times, view, watch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import threading
 import weakref
@@ -26,6 +27,9 @@ __all__ = ["Clip", "Library", "Source", "clear", "library", "stats"]
 
 _RAW = "raw"
 _INFOS = 1024
+# A decoded picture so many times larger than the view of it is not worth its memory.
+_LARGE = 2
+_USUAL_PIXELS = 1280 * 720
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,17 +190,26 @@ class Library:
         watch: Watch,
         now: VideoLimits,
     ) -> int:
-        with self._reader(source, key, float(missing[0]), watch, now) as decoder:
-            before = decoder.decoded
-            for group in _groups(shelves, decoder.raw):
-                times, view = _missing(group), group[0].clip.view
-                if group[0].clip.key_frames:
-                    pictures = decoder.key_pictures(times, view, watch)
-                else:
-                    pictures = decoder.pictures(times, view, keep_every, watch)
-                for picture in pictures:
-                    self._place(key, picture, group, keep_every, decoder.raw)
-            return decoder.decoded - before
+        decoded = 0
+        while len(missing):
+            with self._reader(source, key, float(missing[0]), watch, now) as decoder:
+                before = decoder.decoded
+                # Where decoding would jump, another reader may stand closer: each run is given to the best one.
+                last = math.inf if keep_every is None else float(decoder.runs(missing)[0][-1])
+                for group in _groups(shelves, decoder.raw):
+                    times, view = _missing(group), group[0].clip.view
+                    if group[0].clip.key_frames:
+                        pictures = decoder.key_pictures(times, view, watch)
+                    else:
+                        pictures = decoder.pictures(times[times <= last], view, keep_every, watch)
+                    for picture in pictures:
+                        self._place(key, picture, group, keep_every, decoder.raw)
+                decoded += decoder.decoded - before
+            left = _missing(shelves)
+            if len(left) == len(missing):
+                return decoded  # nothing more comes: told when the clip is put together
+            missing = left
+        return decoded
 
     def _place(
         self, key: Hashable, picture: Picture, shelves: list[_Shelf], keep_every: float | None, raw: bool
@@ -209,18 +222,30 @@ class Library:
                 if view not in drawn:
                     drawn[view] = self._draw(key, picture, view)
                 shelf.put(drawn[view])
-        if keep_every == 0 and raw:
+        if keep_every is None:
+            return
+        views = {shelf.clip.view for shelf in shelves}
+        if keep_every == 0 and raw and all(picture.pixels.nbytes <= _LARGE * _nbytes(view) for view in views):
             # Kept whole, drawn when somebody asks: most never are.
             self.cache.put(key, _RAW, picture)
-        elif keep_every is not None:
-            # Few enough to be drawn at once, in the memory of a small picture.
-            for view in {shelf.clip.view for shelf in shelves} - set(drawn):
-                self._draw(key, picture, view)
+            return
+        # Few, or much larger than what will be shown of them: drawn at once.
+        for view in views - set(drawn):
+            self._draw(key, picture, view)
 
     def _draw(self, key: Hashable, picture: Picture, view: View) -> Picture:
         drawn = Picture(picture.start, picture.end, Rendered(picture.pixels.render(view)))
         self.cache.put(key, view, drawn)
         return drawn
+
+    def _most_readers(self, key: Hashable, now: VideoLimits) -> int:
+        """Readers of a file: fewer of large pictures, since each reader holds about twenty."""
+        with self._lock:
+            info = self._infos.get(key)
+        if info is None:
+            return now.readers_per_file
+        fit = int(now.readers_per_file * _USUAL_PIXELS / (info.height * info.width))
+        return max(1, min(now.readers_per_file, fit))
 
     @contextmanager
     def _reader(self, source: Source, key: Hashable, time: float, watch: Watch, now: VideoLimits) -> Iterator[Decoder]:
@@ -229,7 +254,7 @@ class Library:
             time,
             lambda: source.open_one(now.decoder_threads, now.timeout),
             most=now.max_readers,
-            most_per_video=now.readers_per_file,
+            most_per_video=self._most_readers(key, now),
             watch=watch,
         )
         with lent as decoder:
@@ -323,6 +348,11 @@ def _groups(shelves: list[_Shelf], raw: bool) -> list[list[_Shelf]]:
 
 def _missing(shelves: list[_Shelf]) -> NDArray[np.float64]:
     return np.unique(np.concatenate([shelf.missing() for shelf in shelves]))
+
+
+def _nbytes(view: View) -> float:
+    """Bytes of a picture drawn at `view`; unbounded if it has no size of its own."""
+    return math.inf if view.size is None else 3 * view.size[0] * view.size[1]
 
 
 def _shape(info: StreamInfo, view: View) -> tuple[int, int]:

@@ -31,6 +31,9 @@ _HIDES_FRAMES = frozenset({"vp8", "libvpx", "mpeg4", "msmpeg4v3", "h263", "flv"}
 # Codecs in which "no other frame refers to this one" is marked beyond doubt.
 _MARKS_UNREFERENCED = frozenset({"h264"})
 
+# The rest of a group of pictures that is decoded along with a clip, in seconds.
+_SHORT_REST = 2.0
+
 
 class _DamagedError(Exception):
     """A frame that is needed cannot be decoded from where decoding began."""
@@ -141,6 +144,14 @@ class PyAVDecoder:
                 except _DamagedError as damage:
                     self._drained, self._last = True, None
                     raise self._tape.error(damage.reason, damage.pts) from None
+        if keep_every is not None:
+            yield from self._finish(keep_every, watch)
+
+    def runs(self, times: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """See `Decoder.runs`."""
+        stamps = [self._stamp(time) for time in times]
+        cuts = [n for n in range(1, len(stamps)) if self._tape.jump_helps(stamps[n - 1], stamps[n])]
+        return np.split(times, cuts)
 
     def key_pictures(self, times: NDArray[np.float64], view: View, watch: Watch) -> Iterator[Picture]:
         """See `Decoder.key_pictures`. Pictures come raw: `view` is not used."""
@@ -213,6 +224,20 @@ class PyAVDecoder:
                 before = shown
         if not wanted.done and wanted.first == sought:
             raise _DamagedError("no frame can be decoded", sought)
+
+    def _finish(self, keep_every: float, watch: Watch) -> Iterator[Picture]:
+        """Decode what little is left of a group of pictures: cheaper now than from its beginning later."""
+        if self._last is None or self._last.end is None:
+            return
+        key = self._tape.next_key(self._last.pts)
+        if key is None or self._tape.seconds(key) - self._tape.seconds(self._last.pts) > _SHORT_REST:
+            return
+        if not self._continues(key - 1):
+            return
+        try:
+            yield from self._run(_Wanted([key - 1], keep_every), watch)
+        except _DamagedError:
+            self._drained, self._last = True, None  # nobody asked for it: told when somebody does
 
     @property
     def _fresh(self) -> bool:

@@ -52,6 +52,7 @@ class Tape:
     def __init__(self, file: OpenFile, path: str) -> None:
         self.file = file
         self.path = path
+        self._numerator, self._denominator = file.base.as_integer_ratio()
         self.origin = 0
         """Time stamp of the key frame that reading began with."""
         self.at_start = False
@@ -64,7 +65,7 @@ class Tape:
 
     def seconds(self, pts: int) -> float:
         """A time stamp as seconds from the start of the video."""
-        return float((pts - self.file.start) * self.file.base)
+        return (pts - self.file.start) * self._numerator / self._denominator
 
     def error(self, reason: str, pts: int | None = None) -> VideoError:
         """An error of this file, at a time stamp."""
@@ -93,12 +94,16 @@ class Tape:
         """Time stamps of the frames known to be shown in `[start, end]`, ascending."""
         return self._shown[bisect.bisect_left(self._shown, start) : bisect.bisect_right(self._shown, end)]
 
+    def next_key(self, pts: int) -> int | None:
+        """Time stamp of the first key frame after `pts`, if the file's index tells."""
+        place = bisect.bisect_right(self.file.keys, pts)
+        return self.file.keys[place] if place < len(self.file.keys) else None
+
     def jump_helps(self, pts: int, target: int) -> bool:
         """Whether a key frame lies after `pts` and at or before `target`, as far as is known."""
-        keys = self.file.keys
-        if keys:
-            place = bisect.bisect_right(keys, pts)
-            return place < len(keys) and keys[place] <= target
+        if self.file.keys:
+            key = self.next_key(pts)
+            return key is not None and key <= target
         return (target - pts) * self.file.base > _BLIND_GAP
 
     def seek(self, target: int, back: int, watch: Watch) -> None:

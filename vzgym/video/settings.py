@@ -21,8 +21,9 @@ class VideoLimits:
     Args:
         cache_bytes: Most bytes of decoded frames kept, >= 0. 0 keeps none.
         max_readers: Most files open at once, >= 1. A thread that needs one more waits for it.
-        readers_per_file: Most readers of one file, >= 1. Several readers stand at several places of a video, so
-            that roll-outs which look at different places go on where they were.
+        readers_per_file: Most readers of one file, >= 1; fewer where frames are larger than 1280x720. Several
+            readers stand at several places of a video, so that roll-outs which look at different places go on
+            where others were.
         decoder_threads: Threads of one decoder, >= 1. One costs the least; two answer a lone request sooner.
         timeout: Seconds, > 0, that decoding may go on without another frame that was asked for. Past it the
             read ends in a `VideoError`.
@@ -33,7 +34,7 @@ class VideoLimits:
 
     cache_bytes: int = 1 << 30
     max_readers: int = 16
-    readers_per_file: int = 4
+    readers_per_file: int = 8
     decoder_threads: int = 1
     timeout: float = 30.0
 

@@ -1,0 +1,378 @@
+"""What looking at long videos costs: vzgym against decord opened anew for each call, and plain PyAV.
+
+    python benchmarks/video.py                   everything: about 40 minutes on two cores, 1.5 GB of files
+    python benchmarks/video.py --quick           one 10-minute file: about 2 minutes
+    python benchmarks/video.py --only memory     10,000 zooms, and a plot of the memory they hold
+
+All figures are CPU-seconds of this process, all threads together; a figure and the peer it is compared with come
+from the same run. Files are made once, in --folder, and used again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vzgym.video import library
+from vzgym.video.barcode import draw_barcode
+from vzgym.video.file import ClipRequest, FileVideo
+from vzgym.video.settings import VideoLimits, configure
+
+FPS = 30
+SIZE = (237, 422)  # the paper's pixel budget, 100,352, at 16:9
+PIECE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class File:
+    """A video file of the benchmark."""
+
+    path: Path
+    name: str
+    minutes: int
+    gop_seconds: float
+
+
+# -- files -------------------------------------------------------------------------------------------------------
+
+
+def make_piece(path: Path, height: int, width: int, gop: int) -> None:
+    """A minute of video: moving texture with some noise, cuts, and a bar code of the frame number in a corner."""
+    rng = np.random.default_rng(height)
+    # Clouds of all sizes, drifting at two speeds, and a little film grain: about what a film costs to decode.
+    far, near = (clouds(rng, height, width) for _ in range(2))
+    grain = rng.normal(0, 2.0, (8, height, width, 1)).astype(np.float32)
+    with av.open(str(path), "w") as out:
+        options = {"preset": "veryfast", "g": str(gop), "crf": "24", "threads": "1"}
+        stream = out.add_stream("libx264", rate=FPS, options=options)
+        stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+        for number in range(PIECE_SECONDS * FPS):
+            # A cut every 7 s or so, where x264 puts a key frame of its own, as in any film.
+            cut = number // 213 * 97
+            picture = np.roll(far, (number + cut, 2 * number + cut), (0, 1))
+            moving = np.roll(near, (cut - number, 5 * number - cut), (0, 1))
+            picture = np.where(moving[:, :, :1] > 140, moving, picture) + grain[number % 8]
+            picture = np.clip(picture, 0, 255).astype(np.uint8)
+            picture[: height // 4, : width // 4] = draw_barcode(number, height // 4, width // 4)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(stream.encode(None))
+
+
+def clouds(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
+    """Noise of all sizes: float32, shape `(height, width, 3)`, about 20 to 230."""
+    total = np.zeros((height, width, 3), dtype=np.float32)
+    for step in (64, 32, 16, 8, 4):
+        small = rng.normal(0, step, (height // step + 2, width // step + 2, 3)).astype(np.float32)
+        total += np.kron(small, np.ones((step, step, 1), dtype=np.float32))[:height, :width]
+    return 125 + 40 * total / total.std()
+
+
+def make_file(folder: Path, height: int, minutes: int, gop: int) -> File:
+    """A long file: a piece's packets, over and over. Decoding it costs what any file of its kind does."""
+    width = height * 16 // 9
+    piece = folder / f"piece-{height}-{gop}.mp4"
+    path = folder / f"video-{height}-{gop}-{minutes}min.mp4"
+    if not piece.exists():
+        partial = piece.with_suffix(".part.mp4")
+        make_piece(partial, height, width, gop)
+        partial.replace(piece)
+    if not path.exists():
+        partial = path.with_suffix(".part.mp4")
+        repeat(piece, partial, minutes * 60 // PIECE_SECONDS)
+        partial.replace(path)
+    with av.open(str(path)) as container:
+        keys = sum(entry.is_keyframe for entry in container.streams.video[0].index_entries)
+    gop_seconds = minutes * 60 / keys
+    name = f"{height}p, {minutes} min, mean GOP {gop_seconds * FPS:.0f}"
+    return File(path, name, minutes, gop_seconds)
+
+
+def repeat(piece: Path, target: Path, times: int) -> None:
+    """Write the packets of `piece` to `target`, `times` times."""
+    with av.open(str(target), "w") as out:
+        copy = None
+        for turn in range(times):
+            with av.open(str(piece)) as source:
+                stream = source.streams.video[0]
+                copy = copy or out.add_stream_from_template(stream)
+                shift = round(Fraction(turn * PIECE_SECONDS) / stream.time_base)
+                for packet in source.demux(stream):
+                    if packet.size:
+                        packet.pts += shift
+                        packet.dts += shift
+                        packet.stream = copy
+                        out.mux(packet)
+
+
+# -- what roll-outs ask for --------------------------------------------------------------------------------------
+
+
+def group(minutes: int, seed: int, rollouts: int = 16, zooms: int = 3, spots: int = 4) -> list[NDArray[np.float64]]:
+    """The clips of a GRPO group, in the order a trainer asks for them: all first zooms, then all second ones."""
+    rng = np.random.default_rng(seed)
+    duration = minutes * 60
+    centres = rng.uniform(20, duration - 20, spots)
+    clips = []
+    for _ in range(zooms * rollouts):
+        middle = rng.choice(centres) + rng.normal(0, 4)
+        length = rng.uniform(4, 8)
+        count = int(rng.integers(12, 14))
+        start = min(max(0.0, middle - length / 2), duration - length)
+        clips.append(start + np.arange(count) * (length / count))
+    return clips
+
+
+# -- measuring ---------------------------------------------------------------------------------------------------
+
+
+def cpu(work: Callable[[], Any]) -> float:
+    """CPU-seconds of `work`, all threads."""
+    before = time.process_time()
+    work()
+    return time.process_time() - before
+
+
+def bound(path: Path, clips: list[NDArray[np.float64]]) -> float:
+    """Each group of pictures that holds a frame asked for, decoded once, whole, and nothing else done."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type, stream.codec_context.thread_count = "SLICE", 1
+        base = float(stream.time_base)
+        first = next(p for p in container.demux(stream))
+        shift = first.pts - first.dts
+        keys = np.array([e.timestamp + shift for e in stream.index_entries if e.is_keyframe])
+        needed = np.unique(np.searchsorted(keys * base, np.concatenate(clips) + 1e-6, side="right") - 1)
+
+        def work() -> None:
+            for place in needed:
+                end = keys[place + 1] if place + 1 < len(keys) else math.inf
+                container.seek(int(keys[place]), stream=stream)
+                for packet in container.demux(stream):
+                    if packet.pts is None or (packet.is_keyframe and packet.pts >= end):
+                        break
+                    packet.decode()
+                stream.codec_context.flush_buffers()
+
+        return cpu(work)
+
+
+def peer(path: Path, clips: list[NDArray[np.float64]]) -> list[float]:
+    """The usual way, clip by clip: open decord with eight threads, round to an index, resize with PIL."""
+    import decord
+
+    def one(times: NDArray[np.float64]) -> None:
+        reader = decord.VideoReader(str(path), num_threads=8)
+        rate = reader.get_avg_fps()
+        indices = [min(int(t * rate), len(reader) - 1) for t in times]
+        for frame in reader.get_batch(indices).asnumpy():
+            np.asarray(Image.fromarray(frame).resize(SIZE[::-1]))
+
+    return [cpu(lambda times=times: one(times)) for times in clips]
+
+
+def ours(path: Path, clips: list[NDArray[np.float64]], **settings: Any) -> list[float]:
+    """vzgym, clip by clip; every clip through a `FileVideo` of its own, as separate roll-outs have."""
+    library.clear()
+    videos = [FileVideo(path, **settings) for _ in range(16)]
+    used = [
+        cpu(lambda number=number, times=times: videos[number % 16].read(times, size=SIZE))
+        for number, times in enumerate(clips)
+    ]
+    library.clear()
+    return used
+
+
+def plain_glance(path: Path, times: NDArray[np.float64]) -> float:
+    """A glance by plain PyAV: seek, decode up to the frame, resize with swscale."""
+
+    def work() -> None:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            stream.thread_type, stream.codec_context.thread_count = "SLICE", 1
+            for moment in times:
+                target = int(moment / stream.time_base)
+                container.seek(target, stream=stream)
+                best = None
+                for frame in container.decode(stream):
+                    if frame.pts > target and best is not None:
+                        break
+                    best = frame
+                best.reformat(width=SIZE[1], height=SIZE[0], format="rgb24", interpolation="AREA").to_ndarray()
+
+    return cpu(work)
+
+
+def our_glance(path: Path, times: NDArray[np.float64], **settings: Any) -> float:
+    """A glance by vzgym, opening included."""
+    library.clear()
+    used = cpu(lambda: FileVideo(path, **settings).read(times, size=SIZE))
+    library.clear()
+    return used
+
+
+def measure_groups(file: File, seeds: range) -> Iterator[dict[str, Any]]:
+    """The cost of whole groups, and of single zooms within them."""
+    for seed in seeds:
+        clips = group(file.minutes, seed)
+        row: dict[str, Any] = {"file": file.name, "seed": seed, "bound": bound(file.path, clips)}
+        decord_each = peer(file.path, clips)
+        row["decord"], row["decord_median"] = sum(decord_each), float(np.median(decord_each))
+        for name, settings in (("exact", {}), ("grid", {"grid_fps": 8.0})):
+            each = ours(file.path, clips, **settings)
+            row[name], row[f"{name}_median"] = sum(each), float(np.median(each))
+        library.clear()
+        video = FileVideo(file.path)
+        per_turn = [[ClipRequest(times, SIZE) for times in clips[at : at + 16]] for at in range(0, len(clips), 16)]
+        row["together"] = cpu(lambda per_turn=per_turn, video=video: [video.read_many(turn) for turn in per_turn])
+        yield row
+
+
+def measure_glances(file: File) -> dict[str, Any]:
+    """The cost of 64 frames spread over the file."""
+    times = np.linspace(0, file.minutes * 60 - 1, 64)
+    return {
+        "file": file.name,
+        "plain": plain_glance(file.path, times),
+        "exact": our_glance(file.path, times),
+        "key_frames": our_glance(file.path, times, glance="key_frames"),
+    }
+
+
+def resident() -> float:
+    """MiB of memory this process holds now (Linux)."""
+    fields = Path("/proc/self/statm").read_text().split()
+    return int(fields[1]) * 4096 / 2**20
+
+
+def measure_memory(folder: Path, zooms: int) -> list[tuple[int, float]]:
+    """Resident memory over many zooms, with 256 MiB of frames allowed."""
+    file = make_file(folder, 180, 10, 48)
+    before = configure(VideoLimits(cache_bytes=256 << 20))
+    library.clear()
+    rng = np.random.default_rng(0)
+    samples = [(0, resident())]
+    for number in range(1, zooms + 1):
+        start, length = rng.uniform(0, 595), rng.uniform(1, 4)
+        FileVideo(file.path).read(start + np.arange(12) * length / 12, size=(90, 160))
+        if number % 50 == 0:
+            samples.append((number, resident()))
+    configure(before)
+    library.clear()
+    return samples
+
+
+def plot_memory(samples: list[tuple[int, float]], target: Path) -> None:
+    """Draw the memory samples as an SVG."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 3))
+    axes.plot(*zip(*samples, strict=True), linewidth=1.2)
+    axes.set_xlabel("zooms")
+    axes.set_ylabel("resident memory, MiB")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(target)
+
+
+# -- telling -----------------------------------------------------------------------------------------------------
+
+
+def table(groups: list[dict[str, Any]], glances: list[dict[str, Any]]) -> str:
+    """The results as Markdown."""
+    lines = []
+    if groups:
+        lines += [
+            "| file | bound | decord | exact | grid | exact / bound | grid / bound | exact / decord | grid / decord "
+            "| median zoom: decord | exact | grid | one pass a turn |",
+            "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        ]
+    for name in dict.fromkeys(row["file"] for row in groups):
+        rows = [row for row in groups if row["file"] == name]
+        mean = {key: float(np.mean([row[key] for row in rows])) for key in rows[0] if key not in ("file", "seed")}
+        lines.append(
+            f"| {name} | {mean['bound']:.2f} | {mean['decord']:.1f} | {mean['exact']:.2f} | {mean['grid']:.2f} "
+            f"| {mean['exact'] / mean['bound']:.2f} | {mean['grid'] / mean['bound']:.2f} "
+            f"| 1/{mean['decord'] / mean['exact']:.1f} | 1/{mean['decord'] / mean['grid']:.1f} "
+            f"| {mean['decord_median']:.3f} | {mean['exact_median']:.4f} | {mean['grid_median']:.4f} "
+            f"| {mean['together']:.2f} |"
+        )
+    if glances:
+        lines += [
+            "",
+            "| file | plain PyAV | exact | key frames | exact / plain | plain / key frames |",
+            "|---|---|---|---|---|---|",
+        ]
+    lines += [
+        f"| {row['file']} | {row['plain']:.2f} | {row['exact']:.2f} | {row['key_frames']:.3f} "
+        f"| {row['exact'] / row['plain']:.2f} | {row['plain'] / row['key_frames']:.1f} |"
+        for row in glances
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=Path("runs/video-benchmark"), help="where files are made")
+    parser.add_argument("--quick", action="store_true", help="one file of 10 minutes")
+    parser.add_argument("--only", choices=["group", "glance", "memory"], help="one part")
+    parser.add_argument("--height", type=int, action="append", help="360 and 720 if not given")
+    parser.add_argument("--minutes", type=int, action="append", help="30 and 60 if not given")
+    parser.add_argument("--gop", type=int, action="append", help="48 and 250 if not given")
+    parser.add_argument("--seeds", type=int, default=2, help="groups measured on each file")
+    parser.add_argument("--zooms", type=int, default=10_000, help="zooms of the memory part")
+    arguments = parser.parse_args()
+    folder: Path = arguments.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    heights = arguments.height or ([360] if arguments.quick else [360, 720])
+    minutes = arguments.minutes or ([10] if arguments.quick else [30, 60])
+    gops = arguments.gop or ([250] if arguments.quick else [48, 250])
+    groups: list[dict[str, Any]] = []
+    glances: list[dict[str, Any]] = []
+    for height in heights:
+        for length in minutes:
+            for gop in gops:
+                if arguments.only == "memory":
+                    continue
+                file = make_file(folder, height, length, gop)
+                if arguments.only in (None, "group"):
+                    groups.extend(measure_groups(file, range(arguments.seeds)))
+                if arguments.only in (None, "glance"):
+                    glances.append(measure_glances(file))
+                print(f"measured {file.name}", flush=True)
+    memory: list[tuple[int, float]] = []
+    if arguments.only == "memory" or (arguments.only is None and not arguments.quick):
+        memory = measure_memory(folder, arguments.zooms)
+        plot_memory(memory, folder / "memory.svg")
+        late = [mib for number, mib in memory if number >= arguments.zooms // 5]
+        print(f"resident memory after warm-up: {min(late):.0f} to {max(late):.0f} MiB; plot: {folder / 'memory.svg'}")
+    result = {
+        "machine": platform.machine(),
+        "limits": asdict(VideoLimits()),
+        "groups": groups,
+        "glances": glances,
+        "memory": memory,
+    }
+    (folder / "results.json").write_text(json.dumps(result, indent=1))
+    print(table(groups, glances))
+
+
+if __name__ == "__main__":
+    main()
