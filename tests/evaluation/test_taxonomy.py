@@ -1,0 +1,264 @@
+"""The failure taxonomy: each class, the order in which they are tried, and what it says of the controls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from vzgym.core import Action, Answer, Budget, Interval, Malformed, Region, Zoom
+from vzgym.core.errors import InvalidSetting, VideoError
+from vzgym.episode import Episode, EpisodeRecord
+from vzgym.evaluation import FINDINGS, Finding, classify, evaluate, evidence_shown
+from vzgym.tasks import get_task
+from vzgym.tasks.task import VideoTask
+from vzgym.video import ArrayVideo, Frames
+
+BLUE, RED = Answer("blue"), Answer("red")
+JUNK = Malformed("no action found.")
+
+
+class HalfVideo(ArrayVideo):
+    """Breaks when a zoom goes beyond 9 s; the overview does not."""
+
+    def read(
+        self, times: NDArray[np.float64], *, size: tuple[int, int] | None = None, region: Region | None = None
+    ) -> Frames:
+        if times.max(initial=0.0) > 9.0:
+            raise VideoError("the data ends here", path=self.uri, time=9.0)
+        return super().read(times, size=size, region=region)
+
+
+def played(actions: Sequence[Action], spatial: bool = False, overview: int = 5, **facts: Any) -> EpisodeRecord:
+    """10 s at 20 fps with an overview at 0, 2, 4, 6, 8 s; the event is at [4.5, 5.5)."""
+    defaults: dict[str, Any] = {
+        "id": "event",
+        "video": HalfVideo(np.zeros((200, 8, 8, 3), dtype=np.uint8), 20.0, "array:event"),
+        "question": "Which?",
+        "options": ("red", "blue", "green"),
+        "answer": "blue",
+        "evidence": (Interval(4.5, 5.5),),
+        "metadata": {"needed_fps": 4.0},
+    }
+    budget = Budget(overview_frames=overview, clip_frames=8, max_zooms=3, min_pixels=1, spatial=spatial)
+    episode = Episode(VideoTask(**{**defaults, **facts}), budget)
+    for action in actions:
+        episode.step(action)
+    return episode.record
+
+
+THERE = Zoom(4.5, 5.5, 4.0)  # 4.5, 4.75, 5.0, 5.25
+COARSE = Zoom(4.0, 6.0, 2.0)  # 4.0, 4.5, 5.0, 5.5
+ELSEWHERE = Zoom(7.0, 8.0, 4.0)
+REVERSED = Zoom(5.0, 4.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("actions", "finding"),
+    [
+        ([THERE, BLUE], Finding.GROUNDED),
+        ([ELSEWHERE, THERE, BLUE], Finding.GROUNDED),  # a search that found it is not redundant
+        ([COARSE, THERE, BLUE], Finding.GROUNDED),  # going closer is not redundant
+        ([REVERSED, THERE, BLUE], Finding.GROUNDED),
+        ([THERE, REVERSED, BLUE], Finding.GROUNDED),  # a refused zoom shows nothing
+        ([Zoom(4.5, 5.0, 4.0), Zoom(5.0, 5.5, 4.0), BLUE], Finding.GROUNDED),  # two halves
+        ([THERE, ELSEWHERE, BLUE], Finding.REDUNDANT),
+        ([THERE, THERE, BLUE], Finding.REDUNDANT),
+        ([ELSEWHERE, THERE, COARSE, BLUE], Finding.REDUNDANT),
+        ([BLUE], Finding.LUCKY),
+        ([ELSEWHERE, BLUE], Finding.LUCKY),
+        ([COARSE, BLUE], Finding.LUCKY),
+        ([Zoom(4.5, 5.0, 4.0), BLUE], Finding.LUCKY),  # half of it
+        ([RED], Finding.WRONG_SEGMENT),
+        ([ELSEWHERE, RED], Finding.WRONG_SEGMENT),
+        ([Zoom(5.5, 6.5, 4.0), RED], Finding.WRONG_SEGMENT),  # half-open: it has just ended
+        ([COARSE, RED], Finding.TOO_COARSE),
+        ([ELSEWHERE, Zoom(5.4, 7.0, 1.0), RED], Finding.TOO_COARSE),
+        ([THERE, RED], Finding.WRONG_ANSWER),
+        ([THERE, ELSEWHERE, RED], Finding.WRONG_ANSWER),
+        ([THERE, Answer("perhaps")], Finding.MALFORMED),
+        ([JUNK, THERE, BLUE], Finding.GROUNDED),  # what came of it counts, not a slip on the way
+        ([THERE, JUNK, JUNK, JUNK], Finding.MALFORMED),
+        ([JUNK, JUNK, JUNK, ELSEWHERE], Finding.OUT_OF_BUDGET),
+        ([THERE, THERE, THERE, THERE], Finding.OUT_OF_BUDGET),
+        ([THERE, Zoom(8.5, 9.5, 4.0)], Finding.VIDEO_ERROR),
+    ],
+)
+def test_each_class(actions: list[Action], finding: Finding) -> None:
+    record = played(actions)
+    assert classify(record) is finding
+    # Pixels are not needed.
+    assert classify(EpisodeRecord.from_line(record.to_line())) is finding
+
+
+def test_all_classes_stand_in_the_test_above_but_unknown() -> None:
+    (mark,) = [mark for mark in test_each_class.pytestmark if mark.name == "parametrize"]  # type: ignore[attr-defined]
+    assert {finding for _, finding in mark.args[1]} == set(FINDINGS) - {Finding.UNKNOWN}
+
+
+# The order -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("facts", [{"evidence": None}, {"answer": "", "options": ()}])
+@pytest.mark.parametrize(
+    ("actions", "finding"),
+    [
+        ([THERE, BLUE], Finding.UNKNOWN),
+        ([RED], Finding.UNKNOWN),
+        ([THERE, Zoom(8.5, 9.5, 4.0)], Finding.VIDEO_ERROR),
+        ([THERE, THERE, THERE, JUNK], Finding.MALFORMED),
+        ([THERE, THERE, THERE, THERE], Finding.OUT_OF_BUDGET),
+    ],
+)
+def test_what_can_be_said_without_evidence_or_answer(
+    facts: dict[str, Any], actions: list[Action], finding: Finding
+) -> None:
+    assert classify(played(actions, **facts)) is finding
+
+
+def test_an_unreadable_answer_is_malformed_whatever_was_seen() -> None:
+    assert classify(played([THERE, Answer("perhaps")], evidence=None)) is Finding.MALFORMED
+
+
+def test_a_running_episode_has_no_class_yet() -> None:
+    with pytest.raises(InvalidSetting, match="'event' still runs"):
+        classify(played([THERE]))
+
+
+# What counts as seen -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("zooms", "shown"),
+    [
+        ([Zoom(4.5, 5.5, 4.0)], True),
+        ([Zoom(4.5, 5.5, 3.9)], False),
+        ([Zoom(4.3, 5.55, 4.0)], True),  # 4.55 to 5.3: no gap beyond 0.25 s at either end
+        ([Zoom(4.5, 5.2, 4.0)], False),  # the last look is at 5.0, the event goes on to 5.5
+        ([Zoom(4.8, 5.5, 10.0)], False),  # nothing before 4.8
+        ([Zoom(4.5, 5.5, 2.0), Zoom(4.75, 5.5, 2.0)], True),  # interleaved: 4.5, 4.75, 5.0, 5.25
+        ([], False),
+    ],
+)
+def test_the_rate_is_kept_from_end_to_end(zooms: list[Zoom], shown: bool) -> None:
+    assert evidence_shown(played(zooms)) is shown
+
+
+def test_every_interval_must_be_seen() -> None:
+    evidence = (Interval(4.5, 5.5), Interval(6.5, 7.5))
+    assert classify(played([THERE, BLUE], evidence=evidence)) is Finding.LUCKY
+    assert classify(played([THERE, RED], evidence=evidence)) is Finding.WRONG_SEGMENT
+    assert classify(played([THERE, Zoom(6.0, 8.0, 1.0), RED], evidence=evidence)) is Finding.TOO_COARSE
+    assert classify(played([THERE, Zoom(6.5, 7.5, 4.0), BLUE], evidence=evidence)) is Finding.GROUNDED
+
+
+def test_without_a_rate_one_look_at_each_interval_is_enough() -> None:
+    assert classify(played([COARSE, BLUE], metadata={})) is Finding.GROUNDED
+    assert classify(played([RED], evidence=(Interval(3.9, 4.1),), metadata={})) is Finding.WRONG_ANSWER  # overview
+    assert classify(played([THERE, BLUE], evidence=(Interval(3.9, 4.1),), metadata={})) is Finding.REDUNDANT
+
+
+def test_nothing_to_find_is_shown_by_any_frame() -> None:
+    assert classify(played([BLUE], evidence=())) is Finding.GROUNDED
+    assert classify(played([THERE, BLUE], evidence=())) is Finding.REDUNDANT
+    assert classify(played([RED], evidence=())) is Finding.WRONG_ANSWER
+    assert classify(played([BLUE], evidence=(), overview=0)) is Finding.LUCKY
+
+
+def test_who_sees_no_frames_has_seen_nothing() -> None:
+    for actions, facts in (([THERE, BLUE], {}), ([BLUE], {"evidence": ()})):
+        record = played(actions, **facts)  # type: ignore[arg-type]
+        record.info["sighted"] = False
+        assert classify(record) is Finding.LUCKY
+    record = played([THERE, RED])
+    record.info["sighted"] = False
+    assert classify(record) is Finding.WRONG_SEGMENT
+
+
+def test_a_frame_of_the_evidence_in_the_overview_counts_as_a_look() -> None:
+    # A look at 4 s of [3.5, 4.5), which needs four a second.
+    assert classify(played([RED], evidence=(Interval(3.5, 4.5),))) is Finding.TOO_COARSE
+
+
+def test_the_part_of_the_picture_counts_where_the_task_says_which() -> None:
+    left = Zoom(4.5, 5.5, 4.0, Region(0.0, 0.0, 0.5, 1.0))
+    right = Zoom(4.5, 5.5, 4.0, Region(0.5, 0.0, 1.0, 1.0))
+    sign = {"needed_fps": 4.0, "evidence_region": [0.6, 0.2, 0.9, 0.4]}
+    assert classify(played([left, BLUE], True)) is Finding.GROUNDED  # the task does not say
+    assert classify(played([left, BLUE], True, metadata=sign)) is Finding.LUCKY
+    assert classify(played([left, RED], True, metadata=sign)) is Finding.WRONG_SEGMENT
+    assert classify(played([left, right, BLUE], True, metadata=sign)) is Finding.GROUNDED
+    assert classify(played([THERE, BLUE], True, metadata=sign)) is Finding.GROUNDED  # all of the picture
+
+
+# Procedural tasks ----------------------------------------------------------------------------------------------
+
+
+def of(task_id: str, zooms: list[Zoom]) -> EpisodeRecord:
+    task = get_task(task_id)
+    episode = Episode(task, Budget.from_mapping(task.metadata["budget"]))
+    for zoom in zooms:
+        episode.step(zoom)
+    episode.step(Answer(task.answer))
+    return episode.record
+
+
+def test_a_flash_needs_one_frame() -> None:
+    span = (get_task("needle-tiny/test/0").evidence or ())[0]
+    middle = (span.start + span.end) / 2
+    assert classify(of("needle-tiny/test/0", [Zoom(middle, middle + 0.1, 10.0)])) is Finding.GROUNDED
+    assert classify(of("needle-tiny/test/0", [Zoom(span.end, span.end + 0.1, 10.0)])) is Finding.LUCKY
+
+
+def test_a_burst_needs_a_frame_in_every_run() -> None:
+    task = get_task("count-tiny/test/0")
+    span, rate = (task.evidence or ())[0], task.metadata["needed_fps"]
+    assert classify(of(task.id, [Zoom(span.start, span.end, rate)])) is Finding.GROUNDED
+    assert classify(of(task.id, [Zoom(span.start, span.end, rate / 2)])) is Finding.LUCKY
+
+
+def test_a_control_is_shown_by_the_overview() -> None:
+    assert classify(of("control-tiny/test/0", [])) is Finding.GROUNDED
+    assert classify(of("control-tiny/test/0", [Zoom(1.0, 2.0, 1.0)])) is Finding.REDUNDANT
+
+
+GOOD = {Finding.GROUNDED, Finding.REDUNDANT, Finding.WRONG_ANSWER}
+"""Classes of an episode whose evidence was shown."""
+
+
+@pytest.mark.parametrize(
+    ("policy", "family", "possible"),
+    [
+        ("oracle", "needle", {Finding.GROUNDED}),
+        ("oracle", "count", {Finding.GROUNDED}),
+        ("oracle", "control", {Finding.GROUNDED}),
+        # Never grounded, since it sees nothing; never coarse, since it looks nowhere.
+        ("blind", "needle", {Finding.LUCKY, Finding.WRONG_SEGMENT}),
+        ("blind", "count", {Finding.LUCKY, Finding.WRONG_SEGMENT}),
+        ("blind", "control", {Finding.LUCKY, Finding.WRONG_SEGMENT}),
+        # The overview proves nothing but the controls, and those without a zoom too many.
+        ("overview", "needle", {Finding.LUCKY, Finding.WRONG_SEGMENT}),
+        ("overview", "count", {Finding.LUCKY, Finding.WRONG_SEGMENT}),
+        ("overview", "control", {Finding.GROUNDED}),
+        # It looks everywhere, so never in the wrong segment.
+        ("sliding", "needle", {*GOOD, Finding.LUCKY, Finding.TOO_COARSE}),
+        ("sliding", "count", {*GOOD, Finding.LUCKY, Finding.TOO_COARSE}),
+        ("sliding", "control", {Finding.REDUNDANT}),
+        ("random", "needle", {*GOOD, Finding.LUCKY, Finding.TOO_COARSE, Finding.WRONG_SEGMENT}),
+        ("random", "count", {*GOOD, Finding.LUCKY, Finding.TOO_COARSE, Finding.WRONG_SEGMENT}),
+        ("random", "control", {Finding.REDUNDANT}),
+    ],
+)
+def test_the_controls_are_what_the_definitions_imply(policy: str, family: str, possible: set[Finding]) -> None:
+    report = evaluate(policy, f"{family}-tiny", episodes=16)
+    found = {finding for finding, count in report.taxonomy.items() if count}
+    assert found <= possible
+    assert sum(report.taxonomy.values()) == 16
+    right = sum(report.taxonomy[finding] for finding in (Finding.GROUNDED, Finding.LUCKY, Finding.REDUNDANT))
+    assert right == sum(bool(item.correct) for item in report.episodes)
+    written = report.to_json()["taxonomy"]
+    assert list(written) == [str(finding) for finding in FINDINGS]
+    assert sum(written.values()) == 16
