@@ -229,7 +229,7 @@ def test_scoring_a_run_by_hand() -> None:
     assert found.totals == [pytest.approx(0.9), pytest.approx(0.9), pytest.approx(1.0)]
     assert found.saved == [pytest.approx(1.5), pytest.approx(1.5), pytest.approx(1.0)]
     value, paid, unscored = found.terms()["call_cost"]
-    assert (value.value, paid.value, unscored) == (pytest.approx(-2 / 3), pytest.approx(-0.2 / 3), 0.0)
+    assert [value.value, paid.value, unscored] == pytest.approx([-2 / 3, -0.2 / 3, 0.0])
     data = json.loads(json.dumps(found.to_json()))
     assert data["reward"] == {"accuracy": 1.0, "call_cost": 0.1}
     assert data["episodes"] == 3

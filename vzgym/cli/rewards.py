@@ -92,21 +92,31 @@ def score(
         print(json.dumps({str(file.parent): score.to_json() for file, score in scores.items()}, indent=2))
         return
     for file, found in scores.items():
-        console.print(_table(file.parent.name or str(file), found))
+        say(_headline(file.parent.name or str(file), found))
+        console.print(_table(found))
     if out is not None:
         say(f"Ledgers: {out}")
 
 
-def _table(title: str, found: RunScore) -> Table:
+def _headline(title: str, found: RunScore) -> str:
     saved = [total for total in found.saved if total is not None]
     before = f"; as played {math.fsum(saved) / len(saved):.4f}" if saved else ""
     unscored = sum(total is None for total in found.totals)
+    left_out = f"; {unscored} unscored" if unscored else ""
+    return f"{title}: {len(found.records)} episodes, total {_words(found.total)}{before}{left_out}"
+
+
+def _table(found: RunScore) -> Table:
     table = Table(
-        "term", "weight", "value", "contribution [95 %]", "unscored",
-        title=Text(f"{title}: {len(found.records)} episodes, total {_words(found.total)}{before}"
-                   + (f"; {unscored} unscored" if unscored else "")),
-        title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
-    )  # fmt: skip
+        "term",
+        "weight",
+        "value",
+        "contribution [95 %]",
+        "unscored",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     for name, (value, paid, share) in found.terms().items():
         table.add_row(
             Text(name),
