@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import pickle
@@ -143,7 +144,7 @@ def test_truncated_after_its_header_is_named_with_the_time(backend, share, encod
     path.write_bytes(data[: header + int((len(data) - header) * share)])
     with pytest.raises(VideoError, match="truncated") as caught:
         _ = FileVideo(path, backend=backend).duration
-    assert caught.value.time is not None and 0 < caught.value.time < 4.0
+    assert 0 < caught.value.time < 4.0
 
 
 def test_truncated_matroska_is_named_or_ends_earlier(make_file, codes, tmp_path):
@@ -158,19 +159,19 @@ def test_truncated_matroska_is_named_or_ends_earlier(make_file, codes, tmp_path)
 
 def right_or_named(video, made, times, codes):
     """Reads each time alone; how many came right and how many ended in an error."""
-    right = errors = 0
+    right, named = 0, []
     for time in times:
         started = clock.monotonic()
         try:
             frames = video.read(np.array([time]))
         except VideoError as error:
-            assert error.path == video.path and error.backend is not None
-            errors += 1
+            named.append((error.path, error.backend))
         else:
             assert codes(frames.pixels) == made.expected([time]), f"a wrong frame at {time}"
             right += 1
         assert clock.monotonic() - started < 3 * TIMEOUT + 60
-    return right, errors
+    assert set(named) <= {(video.path, video.backend)}
+    return right, len(named)
 
 
 @pytest.mark.parametrize("backend", [b for b in INSTALLED if b == "pyav"])
@@ -185,7 +186,8 @@ def test_a_hole_of_zeros_never_gives_a_wrong_frame(backend, make_file, codes, tm
     path.write_bytes(data)
     times = np.arange(0, 4.0, 0.07)
     right, errors = right_or_named(FileVideo(path, backend=backend), made, times, codes)
-    assert errors > 0 and right > len(times) / 3
+    assert errors > 0
+    assert right > len(times) / 3
 
 
 @pytest.mark.parametrize("backend", INSTALLED)
@@ -195,12 +197,10 @@ def test_a_hole_of_zeros_ends_in_time(backend, make_file, tmp_path):
     path = tmp_path / "hole.mp4"
     path.write_bytes(data)
     video = FileVideo(path, backend=backend)
-    try:
-        frames = video.read(np.arange(0, 3.9, 0.1))
-    except VideoError as error:
-        assert error.path == str(path)
-    else:
-        assert frames.pixels.shape[0] == 39
+    started = clock.monotonic()
+    with contextlib.suppress(VideoError):
+        assert video.read(np.arange(0, 3.9, 0.1)).pixels.shape[0] == 39
+    assert clock.monotonic() - started < 39 * TIMEOUT
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -217,11 +217,8 @@ def test_flipped_bits_give_the_right_frame_or_a_named_error(seed, make_file, tmp
     path.write_bytes(data)
     video = FileVideo(path)
     for time in np.arange(0, 4.0, 0.11):
-        try:
+        with contextlib.suppress(VideoError):
             frames = video.read(np.array([time]))
-        except VideoError as error:
-            assert error.path == str(path)
-        else:
             place = np.searchsorted(made.times, time + 1e-6, side="right") - 1
             assert frames.times[0] == pytest.approx(made.times[place], abs=made.tolerance)
 
@@ -230,7 +227,8 @@ def test_flipped_bits_give_the_right_frame_or_a_named_error(seed, make_file, tmp
 def test_one_frame_is_a_video(backend, encode, codes, tmp_path):
     path = encode(tmp_path / "one.mp4", [0.0], options={"preset": "ultrafast"})
     video = FileVideo(path, backend=backend)
-    assert video.duration > 0 and video.fps > 0
+    assert video.duration > 0
+    assert video.fps > 0
     frames = video.read(np.array([0.0, video.duration, 0.0]))
     assert codes(frames.pixels) == [0, 0, 0]
     assert frames.times.tolist() == [0.0, 0.0, 0.0]

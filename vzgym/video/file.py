@@ -99,12 +99,14 @@ class FileVideo:
         isolated = factory.isolated if isolate is None else isolate
         name = f"{backend}, isolated" if isolated and not factory.isolated else backend
 
+        file = self.path  # not `self`: a cycle would keep this object among the file's users until it is collected
+
         def open_one(threads: int, timeout: float) -> Decoder:
             if not isolated:
-                return factory(self.path, threads=threads, timeout=timeout)
+                return factory(file, threads=threads, timeout=timeout)
             from vzgym.video.isolated import IsolatedDecoder
 
-            return IsolatedDecoder(self.path, factory, name=backend, threads=threads, timeout=timeout)
+            return IsolatedDecoder(file, factory, name=backend, threads=threads, timeout=timeout)
 
         self._source = Source(self.path, name, open_one)
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ class IsolatedDecoder:
         self.backend = name
         self.decoded = 0
         made: Any = factory
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)}
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "vzgym.video.worker"],
             stdin=subprocess.PIPE,

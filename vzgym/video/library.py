@@ -280,17 +280,17 @@ class _Shelf:
 
     def wants(self, picture: Picture) -> bool:
         """Whether `picture` is shown at a time still missing."""
-        return bool((self._missing & self._served_by(picture)).any())
+        return self.clip.key_frames or bool((self._missing & self._served_by(picture)).any())
 
     def put(self, picture: Picture) -> None:
-        """Take `picture` for all times that it is shown at."""
-        self._missing &= ~self._served_by(picture)
+        """Take `picture` for all times that it is shown at; a key frame for all that follow, until the next."""
+        if not self.clip.key_frames:
+            self._missing &= ~self._served_by(picture)
         self._pictures[picture.start] = picture
 
     def _served_by(self, picture: Picture) -> NDArray[np.bool_]:
         moments = self._distinct + FRAME_SLACK
-        # A key frame stands for all that follows, until the next one is put.
-        return (moments >= picture.start) & ((moments < picture.end) | self.clip.key_frames)
+        return (moments >= picture.start) & (moments < picture.end)
 
     def frames(self, info: StreamInfo, decoded: int, source: Source) -> Frames:
         """The clip, in the order asked for."""
@@ -299,8 +299,9 @@ class _Shelf:
             return Frames(np.empty((0, *_shape(info, view), 3), dtype=np.uint8), np.empty(0), decoded)
         starts = np.array(sorted(self._pictures))
         places = np.searchsorted(starts, times + FRAME_SLACK, side="right") - 1
-        if self._missing.any() or places.min() < 0:
-            at = float(self.missing()[0]) if self._missing.any() else float(times.min())
+        lost = self._missing.any() and not self.clip.key_frames
+        if lost or places.min() < 0:
+            at = float(self.missing()[0])
             raise VideoError("no frame came for this time", path=source.path, time=at, backend=source.backend)
         drawn = [self._pictures[start].pixels.render(view) for start in starts]
         return Frames(np.stack([drawn[place] for place in places]), starts[places], decoded)
