@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vzgym.agents.tool_env import ToolEnvironment, finish_rollout
 from vzgym.core.interval import coverage
 from vzgym.episode.record import EpisodeRecord, Outcome
-from vzgym.rewards import RewardContext, RewardMix, StepReward
+from vzgym.rewards import RewardMix, StepReward, Term
 
 __all__ = ["Scorer"]
 
@@ -21,8 +22,9 @@ RewardFunction = Callable[..., list[float | None]]
 class Scorer:
     """Scores whole batches of roll-outs.
 
-    Each term's column holds the raw sum over an episode's turns; the trainer multiplies by `weights`. A column is None
-    where the term is unscored, and all columns are where the episode is.
+    Each term's column holds the raw sum over an episode's turns; the trainer multiplies by `weights`. Where a gate, a
+    clip, annealing or a category's own weight has a say, the column holds what the trainer must multiply to pay what
+    the mix does. A column is None where the term is unscored, and all columns are where the episode is.
 
     Args:
         mix: The reward.
@@ -42,7 +44,7 @@ class Scorer:
     @property
     def weights(self) -> list[float]:
         """The terms' weights, in the order of `functions`."""
-        return [term.weight for term in self.mix.terms.values()]
+        return [_scale(term) for term in self.mix.terms.values()]
 
     @property
     def functions(self) -> list[RewardFunction]:
@@ -82,25 +84,33 @@ class Scorer:
         progress = step / state.max_steps if state is not None and state.max_steps > 0 else None
         self._columns = {name: [] for name in self.mix.terms}
         for number, record in enumerate(records):
-            context = RewardContext(group=groups[record.task.id], progress=progress)
+            context = replace(self.mix.context, group=groups[record.task.id], progress=progress)
             turns = self.mix.score_all(record, context)
             record.rewards = [turn.to_json() for turn in turns]
             record.info.update(self.info, door="trl", step=step, rollout=number)
-            for name in self.mix.terms:
-                self._columns[name].append(_total(turns, name))
+            if progress is not None:
+                record.info["progress"] = progress
+            for name, term in self.mix.terms.items():
+                self._columns[name].append(_total(turns, name, term))
         self._batch = list(records)
         if self.out is not None and step % self.every == 0:
             with self.out.open("a", encoding="utf-8") as file:
                 file.writelines(record.to_line() + "\n" for record in records)
 
 
-def _total(turns: Sequence[StepReward], name: str) -> float | None:
+def _scale(term: Term) -> float:
+    """What the trainer multiplies a term's column by; not 0, where a category may have a weight of its own."""
+    return term.weight if term.weight or term.by_category is None else 1.0
+
+
+def _total(turns: Sequence[StepReward], name: str, term: Term) -> float | None:
     """A term's sum over an episode; None where it, or the whole episode, is unscored."""
-    values = [turn.terms[name].value for turn in turns]
-    if any(turn.total is None for turn in turns):
+    scores = [turn.terms[name] for turn in turns]
+    if any(turn.total is None for turn in turns) or all(score.value is None for score in scores):
         return None
-    scored = [value for value in values if value is not None]
-    return math.fsum(scored) if scored else None
+    if term.when is None and term.clip is None and term.anneal is None and term.by_category is None:
+        return math.fsum(score.value for score in scores if score.value is not None)
+    return math.fsum(score.contribution for score in scores) / (_scale(term) or 1.0)
 
 
 def _metrics(records: Sequence[EpisodeRecord]) -> dict[str, float]:
