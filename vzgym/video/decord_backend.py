@@ -48,7 +48,7 @@ class DecordDecoder(IndexedDecoder):
             file = open_file(path, 1, timeout)
             file.container.close()
             self.starts = frame_times(path, timeout)
-        opened = file.info
+        opened = file.facts.info
         if "mpegts" in opened.container:
             # It neither returns nor fails on these.
             raise VideoError(

@@ -141,12 +141,12 @@ def _decode_all(path: str, timeout: float) -> _Damage:
     first: dict[str, float] = {}
 
     def note(what: str, pts: int | None) -> None:
-        at = float(((pts if pts is not None else file.start) - file.start) * file.base)
+        at = float(((pts if pts is not None else file.facts.start) - file.facts.start) * file.facts.base)
         wrong[what] += 1
         first[what] = min(first.get(what, at), at)
 
     try:
-        file.container.seek(file.first_dts, stream=file.stream, backward=True)
+        file.container.seek(file.facts.first_dts, stream=file.stream, backward=True)
         expected: set[int] = set()
         for packet in file.container.demux(file.stream):
             if packet.size:
@@ -168,7 +168,9 @@ def _decode_all(path: str, timeout: float) -> _Damage:
                     note("damaged frame", frame.pts)
         if expected and not wrong and codec.name not in ("vp8", "libvpx"):
             wrong["frame that never came out of the decoder"] = len(expected)
-            first["frame that never came out of the decoder"] = float((min(expected) - file.start) * file.base)
+            first["frame that never came out of the decoder"] = float(
+                (min(expected) - file.facts.start) * file.facts.base
+            )
     except av.FFmpegError as error:
         damage.findings.append(Finding("error", f"cannot be read on: {error.strerror}"))
     finally:

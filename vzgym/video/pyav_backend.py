@@ -110,7 +110,7 @@ class PyAVDecoder:
         self.path = path
         self.decoded = 0
         file = open_file(path, threads, timeout)
-        self.info = file.info
+        self.info = file.facts.info
         self._tape = Tape(file, path)
         self._codec = file.stream.codec_context
         self._hides = self._codec.name in _HIDES_FRAMES
@@ -183,7 +183,7 @@ class PyAVDecoder:
 
     def _stamp(self, time: float) -> int:
         """Time stamp of the moment `time`; a moment a hair before a frame's own time means that frame."""
-        return self._tape.file.start + math.floor((time + FRAME_SLACK) / self._tape.file.base)
+        return self._tape.file.facts.start + math.floor((time + FRAME_SLACK) / self._tape.file.facts.base)
 
     def _continues(self, stamp: int) -> bool:
         if self._last is None or stamp < self._last.pts:

@@ -19,6 +19,7 @@ from vzgym.video.decoder import StreamInfo
 
 __all__ = [
     "NAME",
+    "FileFacts",
     "OpenFile",
     "check_regular",
     "frame_times",
@@ -35,28 +36,44 @@ _BASE = Fraction(1, av.time_base)
 _MISSING = 1.0
 
 
-@dataclass(slots=True)
-class OpenFile:
-    """An open container and what was learnt on opening it. Time stamps are in units of `base`.
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What is learnt by looking into a file. Time stamps are in units of `base`.
 
     Attributes:
-        container: The container.
-        stream: Its video stream; its decoder is not open yet.
         base: Seconds of one unit of its time stamps.
         start: Time stamp of t = 0.
         end: Time stamp of the end of the last frame.
         first_dts: Decoding time stamp of the first packet.
-        keys: Time stamps of the key frames, ascending; empty where the file has no index, or none read yet.
+        keys: Time stamps of the key frames, ascending; empty where the file has no index.
     """
 
-    container: InputContainer
-    stream: VideoStream
     base: Fraction
     start: int
     end: int
     first_dts: int
-    keys: list[int]
+    keys: tuple[int, ...]
     info: StreamInfo
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """An open container.
+
+    Attributes:
+        container: The container.
+        stream: Its video stream. Its decoder may not be open yet.
+        facts: What is known of the file.
+    """
+
+    container: InputContainer
+    stream: VideoStream
+    facts: FileFacts
+
+
+# Facts of files opened lately, by path, size and time of change: a file has several readers.
+_MOST_KNOWN = 256
+_known: dict[tuple[str, int, int], FileFacts] = {}
 
 
 def check_regular(path: str, backend: str) -> None:
@@ -111,8 +128,22 @@ def open_file(path: str, threads: int, timeout: float) -> OpenFile:
         VideoError: If it is no video, holds none, has no time stamps, or ends before it should.
     """
     container = open_container(path, timeout)
+    status = Path(path).stat()
+    identity = (str(Path(path).resolve()), status.st_size, status.st_mtime_ns)
     try:
-        return _examine(container, path, threads)
+        stream = pick_stream(container, path)
+        codec = stream.codec_context
+        codec.thread_count = threads
+        codec.thread_type = "AUTO" if threads > 1 else "SLICE"
+        # Errors are to be reported, not painted over.
+        codec.options = {"err_detect": "explode"}
+        known = _known.get(identity)
+        if known is None:
+            known = _examine(container, stream, path)
+            if len(_known) >= _MOST_KNOWN:
+                _known.clear()
+            _known[identity] = known
+        return OpenFile(container, stream, known)
     except av.FFmpegError as error:
         container.close()
         raise VideoError(f"cannot be read: {error.strerror}", path=path, backend=NAME) from error
@@ -129,23 +160,18 @@ def frame_times(path: str, timeout: float) -> NDArray[np.float64]:
     """
     file = open_file(path, 1, timeout)
     try:
-        file.container.seek(file.first_dts, stream=file.stream, backward=True)
+        file.container.seek(file.facts.first_dts, stream=file.stream, backward=True)
         stamps = [p.pts for p in file.container.demux(file.stream) if p.size and not p.is_discard]
     except av.FFmpegError as error:
         raise VideoError(f"cannot be read: {error.strerror}", path=path, backend=NAME) from error
     finally:
         file.container.close()
     known = np.array(sorted(pts for pts in stamps if pts is not None), dtype=np.int64)
-    return (known - file.start) * file.base.numerator / file.base.denominator
+    return (known - file.facts.start) * file.facts.base.numerator / file.facts.base.denominator
 
 
-def _examine(container: InputContainer, path: str, threads: int) -> OpenFile:
-    stream = pick_stream(container, path)
-    codec = stream.codec_context
-    codec.thread_count = threads
-    codec.thread_type = "AUTO" if threads > 1 else "SLICE"
-    # Errors are to be reported, not painted over.
-    codec.options = {"err_detect": "explode"}
+def _examine(container: InputContainer, stream: VideoStream, path: str) -> FileFacts:
+    """Look at the first frame and the last packets. (Seeking also makes Matroska read its index.)"""
     base = stream.time_base
     if base is None:
         raise VideoError("time stamps are missing", path=path, backend=NAME)
@@ -178,13 +204,13 @@ def _examine(container: InputContainer, path: str, threads: int) -> OpenFile:
         num_frames=count,
         height=height,
         width=width,
-        codec=codec.name,
+        codec=stream.codec_context.name,
         container=container.format.name,
         first=max(0.0, float((frame.pts - start) * base)),
         # A stream without a length was written without an index too: what is known now was learnt by reading it all.
         key_distance=duration / len(keys) if keys and container.duration is not None else None,
     )
-    return OpenFile(container, stream, base, start, end, first_dts, keys, info)
+    return FileFacts(base, start, end, first_dts, tuple(keys), info)
 
 
 def _first_frame(container: InputContainer, stream: VideoStream, path: str) -> tuple[int, int, av.VideoFrame]:
@@ -282,4 +308,13 @@ def _has_discards(stream: VideoStream) -> bool:
 
 def key_times(stream: VideoStream) -> list[int]:
     """Time stamps of the key frames in the index that the container has read so far, ascending."""
-    return sorted(entry.timestamp for entry in stream.index_entries if entry.is_keyframe)
+    entries = stream.index_entries
+    if not len(entries):
+        return []
+    found = []
+    # From key frame to key frame: the index of an hour has a hundred thousand entries.
+    place = entries.search_timestamp(entries[0].timestamp, backward=False)
+    while place >= 0:
+        found.append(entries[place].timestamp)
+        place = entries.search_timestamp(found[-1] + 1, backward=False)
+    return found

@@ -52,7 +52,7 @@ class Tape:
     def __init__(self, file: OpenFile, path: str) -> None:
         self.file = file
         self.path = path
-        self._numerator, self._denominator = file.base.as_integer_ratio()
+        self._numerator, self._denominator = file.facts.base.as_integer_ratio()
         self.origin = 0
         """Time stamp of the key frame that reading began with."""
         self.at_start = False
@@ -65,7 +65,7 @@ class Tape:
 
     def seconds(self, pts: int) -> float:
         """A time stamp as seconds from the start of the video."""
-        return (pts - self.file.start) * self._numerator / self._denominator
+        return (pts - self.file.facts.start) * self._numerator / self._denominator
 
     def error(self, reason: str, pts: int | None = None) -> VideoError:
         """An error of this file, at a time stamp."""
@@ -96,15 +96,15 @@ class Tape:
 
     def next_key(self, pts: int) -> int | None:
         """Time stamp of the first key frame after `pts`, if the file's index tells."""
-        place = bisect.bisect_right(self.file.keys, pts)
-        return self.file.keys[place] if place < len(self.file.keys) else None
+        place = bisect.bisect_right(self.file.facts.keys, pts)
+        return self.file.facts.keys[place] if place < len(self.file.facts.keys) else None
 
     def jump_helps(self, pts: int, target: int) -> bool:
         """Whether a key frame lies after `pts` and at or before `target`, as far as is known."""
-        if self.file.keys:
+        if self.file.facts.keys:
             key = self.next_key(pts)
             return key is not None and key <= target
-        return (target - pts) * self.file.base > _BLIND_GAP
+        return (target - pts) * self.file.facts.base > _BLIND_GAP
 
     def seek(self, target: int, back: int, watch: Watch) -> None:
         """Go to the last key frame at or before `target`, or `back` key frames earlier still.
@@ -114,7 +114,7 @@ class Tape:
         Raises:
             VideoError: If the file cannot be read there, or has no key frame.
         """
-        first = self.file.first_dts
+        first = self.file.facts.first_dts
         aim, step = target, 1
         while True:
             watch.check(self.seconds(target))
@@ -132,7 +132,7 @@ class Tape:
             else:
                 # Landed too late: an index may be coarse, or hold decoding times.
                 aim = (aim if key is None else min(aim, key.dts)) - step
-                step = max(2 * step, int(1 / self.file.base))
+                step = max(2 * step, int(1 / self.file.facts.base))
 
     def _go(self, aim: int, target: int, watch: Watch) -> Stamped | None:
         """Seek, and read up to the first key frame, which `next` will then give; None if there is none."""

@@ -50,11 +50,11 @@ class TorchCodecDecoder(IndexedDecoder):
             file = open_file(path, 1, timeout)
             file.container.close()
             self.starts = frame_times(path, timeout)
-        if "mpegts" in file.info.container:
+        if "mpegts" in file.facts.info.container:
             raise VideoError(
                 "torchcodec cannot seek in MPEG-TS: remux it (vzgym videos check --remux)", path=path, backend=self.name
             )
-        self._zero = float(file.start * file.base)
+        self._zero = float(file.facts.start * file.facts.base)
         try:
             self._decoder: Any = VideoDecoder(
                 path, seek_mode="exact", dimension_order="NHWC", num_ffmpeg_threads=threads
@@ -70,13 +70,13 @@ class TorchCodecDecoder(IndexedDecoder):
                 backend=self.name,
             )
         self.info = StreamInfo(
-            duration=file.info.duration,
-            fps=file.info.fps,
+            duration=file.facts.info.duration,
+            fps=file.facts.info.fps,
             num_frames=count,
             height=int(shown[0]),
             width=int(shown[1]),
-            codec=file.info.codec,
-            container=file.info.container,
+            codec=file.facts.info.codec,
+            container=file.facts.info.container,
             first=max(0.0, float(self.starts[0])),
         )
 
