@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from vzgym.video.base import Frames, check_times
 from vzgym.video.decoder import Decoder, DecoderFactory, StreamInfo, View
 from vzgym.video.grid import grid_step, snap, spacing
 from vzgym.video.library import Clip, Source, library
+from vzgym.video.store import FrameStore
 
 __all__ = ["BACKENDS", "ClipRequest", "FileVideo"]
 
@@ -68,6 +69,9 @@ class FileVideo:
             key frame at or before each time, at about a tenth of the cost. Reported times are the key frames' own.
         isolate: Whether decoding runs in a process of its own, which is ended if it hangs and whose crash does no
             harm. None: where the back-end needs it (decord, torchcodec).
+        store: Folder of frame stores (`build_store`). If it holds this file's content, clips on a grid that the
+            store has, at sizes that it has, come from there: JPEGs instead of decoding. All else is decoded. Needs
+            `grid_fps`.
 
     Raises:
         UnknownName: If there is no such back-end.
@@ -82,6 +86,7 @@ class FileVideo:
         grid_fps: float | None = None,
         glance: Literal["exact", "key_frames"] = "exact",
         isolate: bool | None = None,
+        store: str | os.PathLike[str] | None = None,
     ) -> None:
         factory = _factory(backend)
         if grid_fps is not None and not (math.isfinite(grid_fps) and grid_fps > 0):
@@ -90,11 +95,16 @@ class FileVideo:
             raise InvalidSetting(f"glance must be 'exact' or 'key_frames', got {glance!r}")
         if glance == "key_frames" and not factory.snaps:
             raise InvalidSetting(f"video back-end {backend!r} cannot find key frames; glance='key_frames' needs 'pyav'")
+        if store is not None and grid_fps is None:
+            raise InvalidSetting("a store serves clips on a grid: give grid_fps too (the store's own fps, say)")
         self.path = os.fspath(path)
         self.backend = backend
         self.grid_fps = grid_fps
         self.glance = glance
         self.isolate = isolate
+        self.store = None if store is None else os.fspath(store)
+        self._store: FrameStore | None = None
+        self._store_of: Hashable = None  # the file's identity when its store was looked for
         self._user = _User()
         isolated = factory.isolated if isolate is None else isolate
         name = f"{backend}, isolated" if isolated and not factory.isolated else backend
@@ -116,6 +126,7 @@ class FileVideo:
             "grid_fps": self.grid_fps,
             "glance": self.glance,
             "isolate": self.isolate,
+            "store": self.store,
         }
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -191,11 +202,29 @@ class FileVideo:
         """
         info = self.info
         clips = [self._clip(request, info) for request in requests]
-        return library().read(self._source, clips, self._user)
+        stored = {n: frames for n, clip in enumerate(clips) if (frames := self._from_store(clip)) is not None}
+        rest = [clip for n, clip in enumerate(clips) if n not in stored]
+        decoded = iter(library().read(self._source, rest, self._user)) if rest else iter(())
+        return [stored[n] if n in stored else next(decoded) for n in range(len(clips))]
 
     def close(self) -> None:
         """Give readers and frames back, unless another `FileVideo` of the same file has them in use."""
         library().leave(self._source, self._user)
+        if self._store is not None:
+            self._store.close()
+
+    def _from_store(self, clip: Clip) -> Frames | None:
+        """The clip from the file's store; None if there is none, or it does not have it."""
+        if self.store is None:
+            return None
+        key = self._source.key()
+        if key != self._store_of:
+            self._store, self._store_of = FrameStore.find(self.path, self.store), key
+        if self._store is None or not self._store.serves(clip.view, clip.grid):
+            return None
+        pictures = [self._store.picture(float(time), clip.view) for time in clip.times]
+        pixels = np.stack([picture.pixels.render(clip.view) for picture in pictures])
+        return Frames(pixels, np.array([picture.start for picture in pictures]), 0)
 
     def _clip(self, request: ClipRequest, info: StreamInfo) -> Clip:
         times = np.maximum(check_times(request.times, info.duration), info.first)
@@ -210,7 +239,7 @@ class FileVideo:
         if step is not None:
             times = np.maximum(snap(times, step), info.first)
         dense = gap is not None and gap <= _DENSE
-        return Clip(times, view, keep_every=(step or 0.0) if dense else None)
+        return Clip(times, view, keep_every=(step or 0.0) if dense else None, grid=step)
 
 
 def _factory(backend: str) -> DecoderFactory:

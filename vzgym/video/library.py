@@ -70,12 +70,14 @@ class Clip:
         view: How the frames are to be shown.
         keep_every: Which pictures decoded on the way to keep for later requests; see `Decoder.pictures`.
         key_frames: Take the last key frame at or before each time.
+        grid: Seconds between the points of the grid that `times` lie on, if they do.
     """
 
     times: NDArray[np.float64]
     view: View
     keep_every: float | None = None
     key_frames: bool = False
+    grid: float | None = None
 
 
 class Library:

@@ -171,7 +171,7 @@ def frame_times(path: str, timeout: float) -> NDArray[np.float64]:
 
 
 def _examine(container: InputContainer, stream: VideoStream, path: str) -> FileFacts:
-    """Look at the first frame and the last packets. (Seeking also makes Matroska read its index.)"""
+    """Look at the first frame and the last packets; seeking there makes Matroska read its index."""
     base = stream.time_base
     if base is None:
         raise VideoError("time stamps are missing", path=path, backend=NAME)

@@ -19,8 +19,9 @@ import os
 import threading
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,7 +99,8 @@ class FrameStore:
         self._index = _read_index(self.folder)
         if not len(self._index):
             raise VideoError("the frame store is empty", path=folder, backend="store")
-        self._local = threading.local()
+        self._reading = threading.Lock()
+        self._open: tuple[int, BinaryIO] | None = None  # process and file
 
     @classmethod
     def find(cls, path: str | os.PathLike[str], root: str | os.PathLike[str]) -> FrameStore | None:
@@ -127,15 +129,144 @@ class FrameStore:
         """
         row = max(0, int(np.searchsorted(self._index["start"], time + FRAME_SLACK, side="right")) - 1)
         start, end, place, length, checksum = self._index[row].tolist()
-        data = os.pread(self._file(), length, place)
+        data = self._read(place, length)
         if zlib.crc32(data) != checksum:
             raise VideoError("a stored frame is damaged: build the store anew", path=self.folder, time=start)
         pixels = np.asarray(Image.open(io.BytesIO(data)))
         return Picture(start, end, Rendered(draw_array(pixels, view)))
 
-    def _file(self) -> int:
-        # One descriptor a thread would do no harm, but `pread` moves no file position: one a process does.
-        if not hasattr(self, "_descriptor") or self._pid != os.getpid():
-            self._descriptor = os.open(self.folder / "frames.bin", os.O_RDONLY)
-            self._pid = os.getpid()
-        return self._descriptor
+    def close(self) -> None:
+        """Close the file of frames; reading again opens it."""
+        with self._reading:
+            if self._open is not None and self._open[0] == os.getpid():
+                self._open[1].close()
+            self._open = None
+
+    def _read(self, place: int, length: int) -> bytes:
+        with self._reading:
+            # A forked process must not share its parent's place in the file.
+            if self._open is None or self._open[0] != os.getpid():
+                self._open = (os.getpid(), (self.folder / "frames.bin").open("rb"))
+            self._open[1].seek(place)
+            return self._open[1].read(length)
+
+
+def build_store(
+    path: str | os.PathLike[str],
+    root: str | os.PathLike[str],
+    *,
+    fps: float = 4.0,
+    max_pixels: int = 100_352,
+    quality: int = 90,
+    timeout: float = 30.0,
+    progress: Callable[[float, float], None] | None = None,
+) -> Path:
+    """Build a video's frame store, or go on with one that was stopped, or find it complete.
+
+    Args:
+        path: The video file.
+        root: Folder of all stores.
+        fps: Moments stored a second, > 0.
+        max_pixels: Most pixels of a stored frame; larger ones are shrunk, keeping their aspect.
+        quality: JPEG quality, 1 to 95.
+        timeout: Seconds that may go by without a frame.
+        progress: Called with the seconds of video done and in all.
+
+    Returns:
+        The store's folder.
+
+    Raises:
+        InvalidSetting: If a setting is out of range, or clashes with the store that exists.
+        VideoError: If the video cannot be read.
+    """
+    if not (math.isfinite(fps) and fps > 0):
+        raise InvalidSetting(f"a store's fps must be finite and > 0, got {fps!r}")
+    if not 1 <= quality <= 95:
+        raise InvalidSetting(f"a store's quality must lie in [1, 95], got {quality!r}")
+    decoder = PyAVDecoder(os.fspath(path), timeout=timeout)
+    try:
+        budget = Budget(max_pixels=max_pixels, min_pixels=1)
+        height, width = budget.fit(decoder.info.height, decoder.info.width)
+        header = StoreHeader(fingerprint(path), fps, height, width, quality)
+        folder = Path(root) / header.content
+        folder.mkdir(parents=True, exist_ok=True)
+        found = _read_header(folder)
+        if found is not None and replace(found, complete=False) != header:
+            raise InvalidSetting(
+                f"{folder} was built with other settings ({asdict(found)}): delete it, or build with the same ones"
+            )
+        if found is not None and found.complete:
+            return folder
+        _write_header(folder, header)
+        _append(decoder, folder, header, timeout, progress)
+        _write_header(folder, replace(header, complete=True))
+        return folder
+    finally:
+        decoder.close()
+
+
+def _append(
+    decoder: PyAVDecoder,
+    folder: Path,
+    header: StoreHeader,
+    timeout: float,
+    progress: Callable[[float, float], None] | None,
+) -> None:
+    """Store the frames that are missing, in order of time."""
+    duration = decoder.info.duration
+    moments = np.arange(math.floor(duration * header.fps - FRAME_SLACK) + 1) / header.fps
+    moments = np.unique(np.maximum(moments, decoder.info.first))
+    index = _read_index(folder)
+    with (folder / "frames.bin").open("ab") as frames, (folder / "index.bin").open("ab") as records:
+        # What a stopped build left half written.
+        done = int(index["place"][-1] + index["length"][-1]) if len(index) else 0
+        frames.truncate(done)
+        records.truncate(len(index) * _RECORD.itemsize)
+        if len(index):
+            moments = moments[moments + FRAME_SLACK >= index["end"][-1]]
+        view = View((header.height, header.width))
+        if not len(moments):
+            return
+        for picture in decoder.pictures(moments, view, None, Watch(timeout, decoder.path, "pyav")):
+            buffer = io.BytesIO()
+            Image.fromarray(picture.pixels.render(view)).save(buffer, "jpeg", quality=header.quality, subsampling=0)
+            data = buffer.getvalue()
+            frames.write(data)
+            frames.flush()  # a record must never point at bytes that are not there
+            record = np.array((picture.start, picture.end, done, len(data), zlib.crc32(data)), dtype=_RECORD)
+            records.write(record.tobytes())
+            records.flush()
+            done += len(data)
+            if progress is not None:
+                progress(min(picture.start, duration), duration)
+
+
+def _read_header(folder: Path) -> StoreHeader | None:
+    """The header of a store; None if there is none."""
+    path = folder / "store.json"
+    if not path.exists():
+        return None
+    try:
+        header = StoreHeader(**json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise VideoError(f"not the header of a frame store: {error}", path=path, backend="store") from error
+    if header.version != _VERSION:
+        raise VideoError(f"a frame store of version {header.version}: build it anew", path=path, backend="store")
+    return header
+
+
+def _write_header(folder: Path, header: StoreHeader) -> None:
+    partial = folder / "store.json.part"
+    partial.write_text(json.dumps(asdict(header), indent=1))
+    partial.replace(folder / "store.json")
+
+
+def _read_index(folder: Path) -> NDArray[np.void]:
+    """The records whose frames are on disk; what a stopped build left half written is not counted."""
+    path, frames = folder / "index.bin", folder / "frames.bin"
+    if not path.exists() or not frames.exists():
+        return np.empty(0, dtype=_RECORD)
+    data = path.read_bytes()
+    index = np.frombuffer(data[: len(data) // _RECORD.itemsize * _RECORD.itemsize], dtype=_RECORD)
+    whole = index["place"] + index["length"] <= frames.stat().st_size
+    return index[: len(index) if whole.all() else int(np.argmin(whole))]

@@ -1,0 +1,136 @@
+"""`vzgym videos`: check video files, remux them, and build frame stores."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from vzgym.core.errors import VzgymError
+from vzgym.video.ingest import Finding, Report, check, remux
+from vzgym.video.store import FrameStore, build_store
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Check video files, remux them, build frame stores.", no_args_is_help=True)
+
+_SUFFIXES = frozenset(".mp4 .m4v .mov .mkv .webm .avi .flv .ts .m2ts .mpg .mpeg .wmv .ogv .3gp".split())
+
+Paths = Annotated[list[Path], typer.Argument(help="Video files, or folders of them.", show_default=False)]
+Timeout = Annotated[float, typer.Option(help="Seconds that may go by without a frame.", min=0.1)]
+
+
+@app.command("check")
+def check_command(
+    paths: Paths,
+    full: Annotated[bool, typer.Option("--full", help="Decode every frame, not 16 places.")] = False,
+    remux_to: Annotated[
+        Path | None, typer.Option("--remux", help="Folder: copy files with slow or missing indices there, as mp4.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    timeout: Timeout = 30.0,
+) -> None:
+    """Say what files are and what is wrong with them. Ends with status 1 if an error was found."""
+    reports = []
+    copies: dict[str, str] = {}
+    for path in _files(paths):
+        report = check(path, full=full, timeout=timeout)
+        if remux_to is not None and report.ok and any("remux" in finding.what for finding in report.findings):
+            remux_to.mkdir(parents=True, exist_ok=True)
+            target = remux_to / f"{path.stem}.mp4"
+            try:
+                copies[str(path)] = str(remux(path, target, timeout=timeout))
+            except VzgymError as error:
+                findings = (Finding("error", str(error)), *report.findings)
+                report = Report(report.path, report.info, findings, report.frames_checked)
+        reports.append(report)
+    if as_json:
+        typer.echo(json.dumps([{**r.to_dict(), "remuxed_to": copies.get(r.path)} for r in reports], indent=1))
+    else:
+        _print(reports, copies)
+    if not all(report.ok for report in reports):
+        raise typer.Exit(1)
+
+
+@app.command("store")
+def store_command(
+    paths: Paths,
+    root: Annotated[Path, typer.Option("--root", help="Folder of all frame stores.")],
+    fps: Annotated[float, typer.Option(help="Frames stored for a second of video.")] = 4.0,
+    max_pixels: Annotated[int, typer.Option(help="Most pixels of a stored frame.", min=1)] = 100_352,
+    quality: Annotated[int, typer.Option(help="JPEG quality, 1 to 95.")] = 90,
+    timeout: Timeout = 30.0,
+) -> None:
+    """Store frames of videos that are looked at often as JPEGs. A build that was stopped goes on where it was.
+
+    Use them with FileVideo(path, grid_fps=FPS, store=ROOT).
+    """
+    failed = False
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        for path in _files(paths):
+            bar = progress.add_task(path.name, total=1.0)
+            try:
+                folder = build_store(
+                    path,
+                    root,
+                    fps=fps,
+                    max_pixels=max_pixels,
+                    quality=quality,
+                    timeout=timeout,
+                    progress=lambda done, total, bar=bar: progress.update(bar, completed=done / total),  # type: ignore[misc]
+                )
+            except VzgymError as error:
+                progress.console.print(f"[red]{error}[/red]", highlight=False)
+                failed = True
+                continue
+            progress.update(bar, completed=1.0)
+            size = (folder / "frames.bin").stat().st_size
+            typer.echo(f"{path}: {len(FrameStore(folder))} frames, {size / 1e6:.1f} MB in {folder}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _files(paths: list[Path]) -> list[Path]:
+    """The files named, and those of video suffixes in the folders named, sorted."""
+    found = []
+    for path in paths:
+        if path.is_dir():
+            found.extend(sorted(p for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file()))
+        else:
+            found.append(path)
+    return found
+
+
+def _print(reports: list[Report], copies: dict[str, str]) -> None:
+    table = Table("file", "length", "size", "fps", "codec", "key frames every", "found")
+    for report in reports:
+        info = report.info
+        if info is None:
+            row = ["", "", "", "", ""]
+        else:
+            minutes, seconds = divmod(info.duration, 60)
+            every = "not indexed" if info.key_distance is None else f"{info.key_distance:.1f} s"
+            row = [
+                f"{minutes:.0f}:{seconds:04.1f}",
+                f"{info.width}x{info.height}",
+                f"{info.fps:.4g}",
+                info.codec,
+                every,
+            ]
+        lines = [_told(finding) for finding in report.findings] or ["[green]fine[/green]"]
+        if report.path in copies:
+            lines.append(f"remuxed to {copies[report.path]}")
+        table.add_row(report.path, *row, "\n".join(lines))
+    Console().print(table)
+
+
+def _told(finding: Finding) -> str:
+    colour = "red" if finding.level == "error" else "yellow"
+    where = "" if finding.time is None else f" (at {finding.time:.2f} s)"
+    return f"[{colour}]{finding.what}{where}[/{colour}]"
