@@ -98,7 +98,7 @@ def patch_rule(family: str | PatchRule) -> PatchRule:
 def text_tokens(text: str, tokenizer: Callable[[str], int] | None = None) -> int:
     """Tokens of a text: what `tokenizer` counts, else one for each four bytes of UTF-8, rounded up.
 
-    The approximation is close for English under byte-pair vocabularies of 100,000 and more, and too high for runs of
+    The approximation is close for English under byte-pair vocabularies of 100,000 and more, and too low for runs of
     digits; it needs no vocabulary, so that costs can be compared without any model at hand.
     """
     return tokenizer(text) if tokenizer is not None else math.ceil(len(text.encode()) / BYTES_PER_TOKEN)
