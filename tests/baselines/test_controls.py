@@ -46,9 +46,9 @@ def report(policy: str, tasks: str, episodes: int = 80) -> Report:
 @pytest.mark.parametrize("tasks", ["needle-tiny", "count-tiny", "control-tiny"])
 def test_blind_is_at_chance(tasks: str) -> None:
     unseen = {"overview_frames": 0, "max_zooms": 0}
-    runs = [evaluate("blind", tasks, episodes=200, seed=seed, budget=unseen) for seed in range(4)]
+    runs = [evaluate("blind", tasks, episodes=150, seed=seed, budget=unseen) for seed in range(3)]
     found = proportion([item.correct is True for run in runs for item in run.episodes])
-    assert found.n == 800
+    assert found.n == 450
     assert found.low <= 1 / 4 <= found.high
 
 
@@ -61,12 +61,12 @@ def test_the_overview_alone_is_at_chance_where_zooming_is_needed(tasks: str) -> 
 
 
 def test_the_overview_alone_answers_the_control() -> None:
-    assert report("overview", "control-tiny", 60).accuracy.value >= 0.98
+    assert report("overview", "control-tiny", 50).accuracy.value >= 0.98
 
 
 @pytest.mark.parametrize(("tasks", "zooms"), [("needle-tiny", 1.0), ("count-tiny", 1.0), ("control-tiny", 0.0)])
 def test_the_oracle_is_right_with_no_more_zooms_than_needed(tasks: str, zooms: float) -> None:
-    found = report("oracle", tasks, 60)
+    found = report("oracle", tasks, 50)
     assert found.accuracy.value >= 0.98
     assert found.summary["zooms"].value == zooms
     assert found.summary["refused"].value == 0.0
@@ -88,9 +88,9 @@ def test_the_oracle_is_never_told_the_answer() -> None:
 
 
 def test_searching_is_better_than_glancing_and_worse_than_knowing() -> None:
-    glance, oracle = report("overview", "needle-tiny"), report("oracle", "needle-tiny", 60)
+    glance, oracle = report("overview", "needle-tiny"), report("oracle", "needle-tiny", 50)
     for search in ("uniform", "sliding"):
-        found = report(search, "needle-tiny", 60)
+        found = report(search, "needle-tiny", 40)
         assert glance.accuracy.value < found.accuracy.value < oracle.accuracy.value
         assert 0.0 < found.summary["evidence_seen"].value < 1.0
 
@@ -132,7 +132,7 @@ durations = st.floats(1e-3, 1e6)
 PAPER = Budget()
 
 
-@settings(max_examples=300)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.integers(0, 2**32), durations, budgets)
 @example(0, 189.0, PAPER)
 @example(0, 0.05, PAPER)
@@ -146,7 +146,7 @@ def test_a_sampled_zoom_is_always_accepted(seed: int, duration: float, budget: B
         assert 1 <= zoom.num_frames <= budget.clip_frames
 
 
-@settings(max_examples=300)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(durations, budgets)
 @example(64.0, load_tasks("tiny/test").budget)
 @example(1e5, PAPER)  # so long that four clips at the lowest fps do not fill it
@@ -173,6 +173,7 @@ def test_sampled_zooms_are_spread_over_all_that_is_allowed() -> None:
     assert max(zoom.fps for zoom in zooms) > 8.0
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.integers(0, 2**32))
 def test_a_sampled_zoom_depends_on_its_seed_alone(seed: int) -> None:
     first, second = (sample_zoom(np.random.default_rng(seed), 100.0, PAPER) for _ in range(2))

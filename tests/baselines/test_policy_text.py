@@ -205,7 +205,7 @@ def test_a_stopped_run_goes_on_with_what_is_missing(tmp_path: Path) -> None:
     speaker = Speaker(batch_size=4)
     evaluate(speaker, "tiny", episodes=10, out=tmp_path, on_episode=rest.append)
     assert [record.info["index"] for record in rest] == [6, 7, 8, 9]
-    assert [len(seeds) for seeds in speaker.seeds] == [4]
+    assert [len(seeds) for seeds in speaker.seeds] == [2, 2]  # the rest of the second batch, and the third
     for record, turns in zip(rest, whole[6:], strict=True):
         assert [turn["action"] for turn in record.to_json()["turns"]] == [turn["action"] for turn in turns]
 

@@ -99,7 +99,7 @@ def test_the_budget_changes_the_tasks_own(run: Run, settings: list[str], wanted:
         (["--policy", "nobody"], UnknownName, "unknown policy 'nobody'; valid: blind,"),
         (["--policy", "no_such_module:Mine"], PluginError, "cannot import module 'no_such_module'"),
         (["--policy", "vzgym.baselines:Mine"], PluginError, "has no 'Mine'"),
-        (["--tasks", "nothing"], UnknownName, "unknown task suite 'nothing'; valid: control,"),
+        (["--tasks", "nothing"], UnknownName, "unknown task suite 'nothing'; valid: "),
         (["--tasks", "tiny/exam"], UnknownName, "unknown split 'exam'; valid: test, train, validation"),
         (["--tasks", "gone.jsonl"], TaskError, "cannot read tasks from gone.jsonl"),
         (["--reward", "gold"], UnknownName, "unknown reward 'gold'; valid: accuracy,"),

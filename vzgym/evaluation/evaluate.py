@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from importlib.metadata import version
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -461,25 +462,27 @@ class _Run:
         self, recipe: Callable[[], _Run], indices: Sequence[int], workers: int
     ) -> Generator[tuple[int, EpisodeRecord]]:
         """As `play_now`, in processes of their own; in batches of the same episodes."""
-        size = self.batch_size
-        chunks = [indices[first : first + size] for first in range(0, len(indices), size)]
-        with closing(spread(recipe, chunks, workers)) as played:
+        with closing(spread(recipe, self._batches(indices), workers)) as played:
             for records, failed in played:
                 self.failed.update(failed)
                 yield from records
 
     def play_now(self, indices: Sequence[int]) -> Generator[tuple[int, EpisodeRecord]]:
         """Play these episodes; yields each finished record with its index, in order."""
-        size = self.batch_size
         if isinstance(self.policy, TextPolicy):
-            for first in range(0, len(indices), size):
-                yield from self._play_batch(self.policy, indices[first : first + size])
+            for batch in self._batches(indices):
+                yield from self._play_batch(self.policy, batch)
             return
         env = self.env()
         for index in indices:
             record = self._play_one(self.policy, env, index)
             if record is not None:
                 yield index, record
+
+    def _batches(self, indices: Sequence[int]) -> list[list[int]]:
+        """Indices by the batch that they have in the whole run, so that a run that goes on forms the same ones."""
+        size = self.batch_size
+        return [list(batch) for _, batch in groupby(indices, lambda index: index // size)]
 
     def _episode_seed(self, index: int) -> int:
         task, sample = divmod(index, self.samples)
