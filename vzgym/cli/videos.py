@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.box import SIMPLE_HEAD
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
+from vzgym.cli.progress import console, errors, say
 from vzgym.core.errors import VzgymError
 from vzgym.video.ingest import Finding, Report, check, remux
 from vzgym.video.store import FrameStore, build_store
@@ -71,8 +73,8 @@ def store_command(
     Use them with FileVideo(path, grid_fps=FPS, store=ROOT).
     """
     failed = False
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+    name = TextColumn("{task.description}", markup=False)
+    with Progress(name, BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=errors) as progress:
         for path in _files(paths):
             bar = progress.add_task(path.name, total=1.0)
             try:
@@ -86,12 +88,12 @@ def store_command(
                     progress=lambda done, total, bar=bar: progress.update(bar, completed=done / total),  # type: ignore[misc]
                 )
             except VzgymError as error:
-                progress.console.print(f"[red]{error}[/red]", highlight=False)
+                say(str(error), errors)
                 failed = True
                 continue
             progress.update(bar, completed=1.0)
             size = (folder / "frames.bin").stat().st_size
-            typer.echo(f"{path}: {len(FrameStore(folder))} frames, {size / 1e6:.1f} MB in {folder}")
+            say(f"{path}: {len(FrameStore(folder))} frames, {size / 1e6:.1f} MB in {folder}")
     if failed:
         raise typer.Exit(1)
 
@@ -108,7 +110,7 @@ def _files(paths: list[Path]) -> list[Path]:
 
 
 def _print(reports: list[Report], copies: dict[str, str]) -> None:
-    table = Table("file", "length", "size", "fps", "codec", "key frames every", "found")
+    table = Table("file", "length", "size", "fps", "codec", "key frames every", "found", box=SIMPLE_HEAD)
     for report in reports:
         info = report.info
         if info is None:
@@ -123,14 +125,14 @@ def _print(reports: list[Report], copies: dict[str, str]) -> None:
                 info.codec,
                 every,
             ]
-        lines = [_told(finding) for finding in report.findings] or ["[green]fine[/green]"]
+        found = [_told(finding) for finding in report.findings] or [Text("fine", style="green")]
         if report.path in copies:
-            lines.append(f"remuxed to {copies[report.path]}")
-        table.add_row(report.path, *row, "\n".join(lines))
-    Console().print(table)
+            found.append(Text(f"remuxed to {copies[report.path]}"))
+        # As text, not as markup: names of files may hold brackets.
+        table.add_row(Text(report.path, overflow="fold"), *row, Text("\n").join(found))
+    console.print(table)
 
 
-def _told(finding: Finding) -> str:
-    colour = "red" if finding.level == "error" else "yellow"
+def _told(finding: Finding) -> Text:
     where = "" if finding.time is None else f" (at {finding.time:.2f} s)"
-    return f"[{colour}]{finding.what}{where}[/{colour}]"
+    return Text(f"{finding.what}{where}", style="red" if finding.level == "error" else "yellow")

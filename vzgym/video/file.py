@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,9 @@ from vzgym.video.base import Frames, check_times
 from vzgym.video.decoder import Decoder, DecoderFactory, StreamInfo, View
 from vzgym.video.grid import grid_step, snap, spacing
 from vzgym.video.library import Clip, Source, library
-from vzgym.video.store import FrameStore
+
+if TYPE_CHECKING:
+    from vzgym.video.store import FrameStore
 
 __all__ = ["BACKENDS", "ClipRequest", "FileVideo"]
 
@@ -219,6 +221,8 @@ class FileVideo:
             return None
         key = self._source.key()
         if key != self._store_of:
+            from vzgym.video.store import FrameStore  # decoders are imported where they are used
+
             self._store, self._store_of = FrameStore.find(self.path, self.store), key
         if self._store is None or not self._store.serves(clip.view, clip.grid):
             return None

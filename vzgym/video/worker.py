@@ -12,11 +12,18 @@ import queue
 import struct
 import sys
 import threading
+from types import ModuleType
 from typing import IO, Any
 
 from vzgym.core.errors import VzgymError
 from vzgym.core.registry import import_object
 from vzgym.video.decoder import Decoder, Watch
+
+resource: ModuleType | None
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None
 
 __all__ = ["read_message", "write_message"]
 
@@ -77,6 +84,8 @@ def _serve(requests: queue.SimpleQueue[Any], out: IO[bytes]) -> None:
 
 def main() -> None:
     """Serve until the parent closes our input."""
+    if resource is not None:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a decoder that crashes need not leave its memory on disk
     # Libraries print to standard output; the messages get a copy of it that only we know.
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

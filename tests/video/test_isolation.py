@@ -1,0 +1,131 @@
+"""Decoders that hang or crash: a named error, the process gone, and the next read works."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time as clock
+
+import numpy as np
+import pytest
+
+from vzgym.core.errors import VideoError
+from vzgym.video import VideoLimits, clear, configure
+from vzgym.video.file import FileVideo
+from vzgym.video.library import library
+
+# A back-end for tests. What it does is told by the file's name, and by a mark it leaves on doing it for the first time.
+BACKEND = """
+import os, time
+from pathlib import Path
+from vzgym.video.pyav_backend import PyAVDecoder
+
+
+class Moody(PyAVDecoder):
+    isolated = True
+    snaps = False
+
+    def __init__(self, path, *, threads=1, timeout=30.0):
+        if "hangs-on-opening" in path:
+            time.sleep(1000)
+        if "aborts-on-opening" in path:
+            os.abort()
+        super().__init__(path, threads=threads, timeout=timeout)
+
+    def pictures(self, times, view, keep_every, watch):
+        mark = Path(self.path + ".mark")
+        if not mark.exists():
+            mark.write_text(str(os.getpid()))
+            if "hangs" in self.path:
+                time.sleep(1000)
+            if "aborts" in self.path:
+                os.abort()
+            if "prints" in self.path:
+                os.write(1, b"a library that writes to standard output")
+        yield from super().pictures(times, view, keep_every, watch)
+"""
+
+
+@pytest.fixture
+def moody(make_file, tmp_path, monkeypatch):
+    """A video in the hands of the back-end above; `name` says what happens."""
+    (tmp_path / "moody_backend.py").write_text(BACKEND)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "moody_backend", raising=False)
+
+    def make(name):
+        path = tmp_path / f"{name}.mp4"
+        path.write_bytes(make_file("b-frames").path.read_bytes())
+        return FileVideo(path, backend="moody_backend:Moody")
+
+    yield make
+    clear()
+
+
+def gone(pid):
+    """Whether a process is gone (its parent, we, has waited for it)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("name", "timeout", "reason"), [("hangs", 1.0, "gave up"), ("aborts", 30.0, "ended unexpectedly")]
+)
+def test_a_read_that_hangs_or_crashes_is_an_error_and_the_next_one_works(
+    name, timeout, reason, moody, make_file, codes
+):
+    video = moody(name)
+    assert video.duration > 0
+    before = configure(VideoLimits(timeout=timeout))
+    started = clock.monotonic()
+    try:
+        with pytest.raises(VideoError, match=reason) as caught:
+            video.read(np.array([1.5, 2.0]))
+    finally:
+        configure(before)
+    assert clock.monotonic() - started < 60
+    assert caught.value.path == video.path
+    assert caught.value.backend == "moody_backend:Moody"
+    with open(video.path + ".mark") as mark:  # noqa: PTH123
+        assert gone(int(mark.read()))
+    assert codes(video.read(np.array([1.5, 2.0])).pixels) == make_file("b-frames").expected([1.5, 2.0])
+
+
+def test_opening_that_crashes_is_an_error(moody):
+    with pytest.raises(VideoError, match="ended unexpectedly"):
+        _ = moody("aborts-on-opening").duration
+    assert library().pool.open_readers == 0
+
+
+def test_what_a_library_prints_does_no_harm(moody, codes, make_file):
+    assert codes(moody("prints").read(np.array([1.5])).pixels) == make_file("b-frames").expected([1.5])
+
+
+def test_any_backend_can_be_isolated(make_file, codes):
+    made = make_file("variable-rate")
+    times = np.array([3.3, 0.2, 5.0])
+    alone = FileVideo(made.path, isolate=True).read(times, size=(48, 80))
+    np.testing.assert_array_equal(alone.pixels, FileVideo(made.path).read(times, size=(48, 80)).pixels)
+    assert codes(alone.pixels) == made.expected(times)
+    glance = FileVideo(made.path, isolate=True, glance="key_frames").read(np.array([0.0, 4.0, 8.0]))
+    assert len(glance) == 3
+
+
+def test_an_error_of_the_isolated_decoder_keeps_its_name(tmp_path):
+    path = tmp_path / "text.mp4"
+    path.write_text("no video")
+    with pytest.raises(VideoError, match="no video file"):
+        _ = FileVideo(path, isolate=True).duration
+
+
+def test_closing_ends_the_process(make_file):
+    video = FileVideo(make_file("b-frames").path, isolate=True)
+    video.read(np.array([1.0]))
+    (reader,) = library().pool._idle
+    pid = reader.decoder._process.pid
+    assert not gone(pid)
+    video.close()
+    assert gone(pid)
