@@ -293,6 +293,9 @@ class WarmupSettings(_Checked):
     protocol: str | Mapping[str, Any] = "compact_tags"
     """The text protocol that the model will speak; its tokenizer is trained on this protocol's dialogues."""
 
+    videos: int = 300
+    """Videos of the suite that frames are taken from."""
+
     size: Mapping[str, int] = field(default_factory=dict)
     """Other sizes of the model than the default ones, by the names of `vzgym.agents.tiny.TinySize`."""
 
@@ -315,7 +318,7 @@ class WarmupSettings(_Checked):
     """Steps between two reports of progress."""
 
     def __post_init__(self) -> None:
-        self._need_count(1, "max_steps", "batch_size", "log_steps")
+        self._need_count(1, "videos", "max_steps", "batch_size", "log_steps")
         self._need_count(0, "seed")
         self._need_positive("learning_rate")
         self._need_share("target")

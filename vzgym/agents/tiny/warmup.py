@@ -31,9 +31,8 @@ __all__ = ["Progress", "warm_up"]
 
 _log = logging.getLogger("vzgym.agents")
 
-_VIDEOS = 300
-_RAMP = 1
 _IGNORED = -100
+_SPOTS = 0.4  # share of a batch, once look-ups are solved
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +69,11 @@ def warm_up(settings: WarmupSettings, on_progress: Callable[[Progress], None] | 
     """
     if not settings.out:
         raise InvalidSetting("WarmupSettings.out must be given: the folder for the checkpoint")
-    started = time.process_time()
+    started = time.perf_counter()
     protocol = PROTOCOLS.make(settings.protocol)
     tasks = load_tasks(settings.tasks)
     rng = np.random.default_rng(np.random.SeedSequence([settings.seed, 1]))
-    album = make_album(tasks, _VIDEOS, rng)
+    album = make_album(tasks, settings.videos, rng)
     longest = int(np.ceil(tasks[0].video.duration))
     tokenizer = train_tokenizer(dialogue_texts(tasks, protocol), vocabulary(), longest)
     size = TinySize.from_mapping(settings.size)
@@ -86,7 +85,7 @@ def warm_up(settings: WarmupSettings, on_progress: Callable[[Progress], None] | 
     while course.step < settings.max_steps and not course.done:
         course.practise()
         if course.step % settings.log_steps == 0 or course.done:
-            last = course.progress(time.process_time() - started)
+            last = course.progress(time.perf_counter() - started)
             _log.info(
                 "warm-up step %d, %.0f s: loss %.3f, look-up %.3f, spot %.3f",
                 last.step, last.seconds, last.loss, last.look_up, last.spot,
@@ -101,7 +100,7 @@ def warm_up(settings: WarmupSettings, on_progress: Callable[[Progress], None] | 
     out = Path(settings.out)
     save_checkpoint(out, model, processor, protocol)
     facts = {
-        "seconds": round(time.process_time() - started, 1),
+        "seconds": round(time.perf_counter() - started, 1),
         "steps": course.step,
         "look_up": last.look_up,
         "spot": last.spot,
@@ -128,8 +127,8 @@ def _balance(model: TinyVLM, processor: TinyProcessor, album: Album) -> None:
 class _Course:
     """The exercises' order, and the training on them.
 
-    Look-ups come first, alone, with ever more scenes. Events are practised beside them once look-ups are solved:
-    from the first step on they keep look-ups from being learned at all.
+    Look-ups come first, alone. Events are practised beside them once look-ups are solved: from the first step on they
+    keep look-ups from being learned for long.
     """
 
     def __init__(
@@ -170,13 +169,11 @@ class _Course:
 
     def practise(self) -> None:
         """One step."""
-        scenes = min(len(self.album.grid), 2 + self.step * (len(self.album.grid) - 1) // _RAMP)
-        if not self.solved and scenes == len(self.album.grid) and self._share("look_up") >= self.settings.target:
+        scenes = len(self.album.grid)
+        if not self.solved and self._share("look_up") >= self.settings.target:
             self.solved = self.step
             _log.info("warm-up: look-ups solved at step %d", self.step)
-        import os
-
-        spots = round((0.4 if self.solved else float(os.environ.get("EARLY", "0"))) * self.settings.batch_size)
+        spots = round(_SPOTS * self.settings.batch_size) if self.solved else 0
         rows = [self.album.look_up(self.rng, scenes) for _ in range(self.settings.batch_size - spots)]
         rows += [self.album.spot(self.rng) for _ in range(spots)]
         inputs, labels, captions = self._batch(rows)

@@ -18,7 +18,7 @@ from vzgym.tasks.palette import EVENT_COLORS, SCENE_HUES
 
 __all__ = ["dialogue_texts", "vocabulary"]
 
-_EPISODES = 24
+_EPISODES = 10
 _VOICE = "short"
 
 

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from vzgym.agents.checkpoints import open_checkpoint
+from vzgym.agents.dialogues import BlindModel, image_token
+from vzgym.agents.grpo import make_trainer, token_need, train_grpo
+from vzgym.agents.settings import GRPOSettings
+from vzgym.core.errors import InvalidSetting
+from vzgym.episode import EpisodeRecord
+from vzgym.evaluation.replay import replay
+from vzgym.rewards import make_reward
+from vzgym.tasks import load_tasks
+
+REWARD = {"accuracy": 1.0, "format": 0.1, "tool": {"module": "conditional_tool", "weight": 0.5}}
+
+
+def settings(model, out, **more):
+    values = {"steps": 3, "groups": 2, "group_size": 4, "turn_tokens": 8, "learning_rate": 1e-2, "log_steps": 1}
+    return GRPOSettings(model=str(model), out=str(out), tasks="needle-micro/train", reward=REWARD, **{**values, **more})
+
+
+@pytest.fixture(scope="module")
+def willing(small_model, trajectories, tmp_path_factory):
+    """A model that knows the form and likes to zoom."""
+    from vzgym.agents.settings import SFTSettings
+    from vzgym.agents.sft import train_sft
+    from vzgym.agents.store import load_trajectories
+
+    out = tmp_path_factory.mktemp("willing") / "sft"
+    values = {"max_steps": 60, "batch_size": 8, "learning_rate": 1e-2}
+    zooming = load_trajectories(trajectories)
+    zooming = zooming.select([i for i in range(len(zooming)) if zooming[i]["zooms"] > 0][:8])
+    return train_sft(SFTSettings(model=str(small_model), out=str(out), **values), data=zooming)
+
+
+@pytest.fixture(scope="module")
+def finished(willing, tmp_path_factory):
+    """A run of three steps, with what the trainer's inputs were."""
+    out = tmp_path_factory.mktemp("grpo") / "run"
+    seen = []
+    trainer, start = make_trainer(settings(willing, out, turn_tokens=20))
+    score = trainer._generate_and_score_completions
+
+    def watch(inputs):
+        outputs = score(inputs)
+        seen.append((inputs, outputs))
+        return outputs
+
+    trainer._generate_and_score_completions = watch
+    before = {name: weight.clone() for name, weight in start.model.state_dict().items()}
+    trainer.train()
+    return {"out": out, "seen": seen, "before": before, "start": start, "trainer": trainer}
+
+
+def records(out):
+    return [EpisodeRecord.from_line(line) for line in (out / "rollouts.jsonl").read_text().splitlines()]
+
+
+def test_three_steps_give_finite_losses_and_move_the_weights(finished):
+    logged = [json.loads(line) for line in (finished["out"] / "log.jsonl").read_text().splitlines()]
+    found = [float(line["loss"]) for line in logged if "loss" in line]
+    assert len(found) == 3
+    assert all(abs(loss) < 100 for loss in found)
+    after = finished["start"].model.state_dict()
+    assert any(not torch.equal(after[name], weight) for name, weight in finished["before"].items())
+
+
+def test_every_module_has_its_column_and_the_episodes_their_metrics(finished):
+    line = json.loads((finished["out"] / "log.jsonl").read_text().splitlines()[0])
+    assert {f"rewards/{name}/mean" for name in REWARD} <= set(line)
+    names = ("zooms", "frames", "refused", "evidence_coverage", "well_formed", "answered")
+    assert {f"episode/{name}" for name in names} <= set(line)
+
+
+def test_all_members_of_a_group_have_the_same_task(finished):
+    played = records(finished["out"])
+    assert len(played) == 3 * 8
+    groups = [[record.task.id for record in played[first : first + 4]] for first in range(0, len(played), 4)]
+    assert all(len(set(group)) == 1 for group in groups)
+    assert len({group[0] for group in groups}) > 1
+    for inputs, _ in finished["seen"]:
+        tasks = [row["task"] for row in inputs]
+        assert tasks[0] == tasks[3]
+        assert tasks[4] == tasks[7]
+
+
+def test_records_of_training_replay(finished):
+    played = records(finished["out"])
+    assert any(record.zooms for record in played)
+    for record in played[:8]:
+        assert replay(record, reward=REWARD).differences == []
+
+
+def test_image_tokens_equal_image_features_and_only_own_tokens_count(finished):
+    start = finished["start"]
+    image, merged = image_token(start.processor), start.processor.image_processor.merge_size**2
+    tokenizer = start.processor.tokenizer
+    for _, outputs in finished["seen"]:
+        ids = torch.cat([outputs["prompt_ids"], outputs["completion_ids"]], dim=1)
+        assert int((ids == image).sum()) == int(outputs["image_grid_thw"].prod(-1).sum()) // merged
+        own = (outputs["completion_mask"] * outputs["tool_mask"]).bool()
+        reply, learns = tokenizer.convert_tokens_to_ids("<|tool|>"), outputs["completion_ids"]
+        assert not (learns[own] == image).any()
+        assert not (learns[own] == reply).any()
+        assert (learns[own] == tokenizer.eos_token_id).any()
+
+
+def test_the_rewards_are_the_mixs(finished):
+    mix = make_reward(REWARD)
+    for record in records(finished["out"])[:8]:
+        assert record.rewards == [turn.to_json() for turn in mix.score_all(record)]
+        assert record.info["door"] == "trl"
+
+
+def test_a_lost_image_stops_the_run(willing, tmp_path):
+    trainer, start = make_trainer(settings(willing, tmp_path / "run", steps=1, turn_tokens=20))
+    processor = start.processor.image_processor
+    calls = {"n": 0}
+    complete = type(processor).preprocess
+
+    class Forgetful(type(processor)):
+        def preprocess(self, images, *args, **kwargs):
+            made = complete(self, images, *args, **kwargs)
+            calls["n"] += 1
+            # The overview is shown; of what comes later the last picture is lost.
+            if len(made["image_grid_thw"]) > 8:
+                made["image_grid_thw"] = made["image_grid_thw"][:-1]
+                made["pixel_values"] = made["pixel_values"][:-4]
+            return made
+
+    processor.__class__ = Forgetful
+    with pytest.raises(BlindModel, match=r"visual tokens but pixels"):
+        trainer.train()
+
+
+def test_a_completion_budget_too_small_for_the_clips_is_refused_at_the_start(small_model, tmp_path):
+    with pytest.raises(
+        InvalidSetting, match=r"completion_tokens is 40, but 2 zooms.*6 frames.*at least \d+.*turn_tokens"
+    ):
+        train_grpo(settings(small_model, tmp_path / "run", completion_tokens=40))
+
+
+def test_a_model_too_short_for_the_episode_is_refused_at_the_start(small_model, tmp_path):
+    with pytest.raises(InvalidSetting, match="reads at most 512 tokens"):
+        train_grpo(settings(small_model, tmp_path / "run", turn_tokens=400))
+
+
+def test_the_need_for_tokens_is_measured(small_model):
+    start, tasks = open_checkpoint(small_model), load_tasks("needle-micro/train")
+    need = token_need(start, tasks, tasks.budget, 10)
+    # Six frames and their times, the message's two ends, the next turn's beginning.
+    assert need.reply >= 6 * 2 + 3
+    assert need.completion == 3 * 10 + round(2 * need.reply * 1.1)
+
+
+def test_a_run_goes_on_from_its_checkpoint(willing, tmp_path):
+    out = tmp_path / "run"
+    train_grpo(settings(willing, out, steps=2, save_steps=1))
+    train_grpo(settings(willing, out, steps=3, save_steps=1, resume=True))
+    steps = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines() if '"loss"' in line]
+    assert steps == [1, 2, 3]
+    assert [record.info["step"] for record in records(out)] == [0] * 8 + [1] * 8 + [2] * 8
+    assert json.loads((out / "training.json").read_text())["steps"] == 3
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("group_size", 1, "group_size"),
+        ("batch_size", 3, "divisor of 8"),
+        ("loss", "ppo", "dapo, grpo"),
+        ("beta", -1, "beta"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(small_model, tmp_path, field, value, message):
+    with pytest.raises(InvalidSetting, match=message):
+        settings(small_model, tmp_path, **{field: value})
+    with pytest.raises(InvalidSetting, match="tasks must be given"):
+        train_grpo(GRPOSettings(model=str(small_model), out=str(tmp_path / "x")))

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import Qwen3VLForConditionalGeneration
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from vzgym.agents.checkpoints import open_checkpoint
+from vzgym.agents.dialogues import chat_of, encode, join_inputs
+from vzgym.agents.settings import WarmupSettings
+from vzgym.agents.tiny import TinyProcessor, TinySize, TinyVLM, build_model, make_processor, train_tokenizer, warm_up
+from vzgym.agents.tiny.exercises import LOOK_UP, make_album
+from vzgym.core.actions import Zoom
+from vzgym.core.errors import InvalidSetting
+from vzgym.episode import Episode
+from vzgym.protocols import CompactTags
+from vzgym.tasks import load_tasks
+
+
+@pytest.fixture(scope="module")
+def tasks():
+    return load_tasks("needle-micro/train")
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_tokenizer(["the red scene?", "the blue scene?"] * 2, ["red", "blue"], 96)
+
+
+def test_the_tokenizer_reads_and_writes_every_text(tokenizer):
+    for text in ("the red scene?", "red24blue0", "Zürich, 3.75 s!\n", '{"segment": [24, 30], "fps": 1}'):
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_numbers_words_and_constant_pieces_are_single_tokens(tokenizer):
+    assert [tokenizer.decode([i]) for i in tokenizer.encode("the red scene?24")] == ["the ", "red", " scene?", "24"]
+
+
+def test_a_model_is_made_of_its_seed(tokenizer):
+    first, again, other = (build_model(tokenizer, TinySize(layers=1), seed).state_dict() for seed in (0, 0, 1))
+    name = "model.language_model.layers.0.mlp.up_proj.weight"
+    assert torch.equal(first[name], again[name])
+    assert not torch.equal(first[name], other[name])
+
+
+def test_the_default_model_has_under_two_million_weights(tokenizer):
+    assert sum(weight.numel() for weight in build_model(tokenizer).parameters()) < 2_000_000
+
+
+def test_building_a_model_leaves_torchs_random_state_alone(tokenizer):
+    before = torch.get_rng_state()
+    build_model(tokenizer, TinySize(layers=1))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_sizes_that_cannot_work_are_refused():
+    with pytest.raises(InvalidSetting, match="depth.*valid.*layers"):
+        TinySize.from_mapping({"depth": 3})
+    with pytest.raises(InvalidSetting, match=r"30.*multiple.*16"):
+        TinySize.from_mapping({"width": 30})
+
+
+def test_the_short_cut_makes_the_patches_that_the_library_makes(tokenizer):
+    processor = make_processor(tokenizer, 16, 1024).image_processor
+    frames = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    pictures = [Image.fromarray(frame) for frame in frames]
+    quick = processor(images=pictures, return_tensors="pt")
+    slow = Qwen2VLImageProcessorPil.preprocess(processor, pictures, return_tensors="pt")
+    torch.testing.assert_close(quick["pixel_values"], slow["pixel_values"])
+    assert torch.equal(quick["image_grid_thw"], slow["image_grid_thw"])
+
+
+def test_pictures_of_other_sizes_go_through_the_library(tokenizer):
+    processor = make_processor(tokenizer, 16, 1024).image_processor
+    made = processor(images=[Image.new("RGB", (50, 40)), Image.new("RGB", (32, 32))])
+    assert isinstance(made["pixel_values"], torch.Tensor)
+    assert made["image_grid_thw"].prod(-1).tolist() == [4, 4]
+
+
+@pytest.mark.parametrize("size", [(32, 32), (64, 32)])
+def test_the_quick_model_computes_what_qwen_computes(tmp_path, tokenizer, size):
+    quick = build_model(tokenizer, TinySize(layers=2)).eval()
+    quick.save_pretrained(tmp_path)
+    plain = Qwen3VLForConditionalGeneration.from_pretrained(tmp_path).eval()
+    processor = make_processor(tokenizer, 16, 4096)
+    rows = []
+    for count in (3, 1):
+        noise = np.random.default_rng(count).integers(0, 256, (count, *size, 3), dtype=np.uint8)
+        blocks = []
+        for i, frame in enumerate(noise):
+            blocks += [{"type": "image", "image": Image.fromarray(frame)}, {"type": "text", "text": str(i)}]
+        chat = [{"role": "user", "content": blocks}]
+        rows.append(encode(processor, chat))
+    batch = join_inputs(rows, tokenizer.pad_token_id, quick.config.image_token_id)
+    with torch.no_grad():
+        expected, found = plain(**batch).logits, quick(**batch).logits
+        written = [model.generate(**batch, max_new_tokens=6, do_sample=False) for model in (plain, quick)]
+    seen = batch["attention_mask"].bool()
+    torch.testing.assert_close(found[seen], expected[seen], rtol=1e-4, atol=1e-5)
+    assert torch.equal(*written)
+
+
+def test_a_saved_model_opens_again_and_reads_a_dialogue_alike(small_model, tasks):
+    first, second = open_checkpoint(small_model), open_checkpoint(small_model)
+    assert isinstance(first.model, TinyVLM)
+    assert isinstance(first.processor, TinyProcessor)
+    assert first.protocol.spec == CompactTags().spec
+    episode = Episode(tasks[0], tasks.budget, first.protocol)
+    episode.step(Zoom(12, 18, 1))
+    one, two = (encode(item.processor, chat_of(episode.messages)) for item in (first, second))
+    assert torch.equal(one["input_ids"], two["input_ids"])
+    assert torch.equal(one["pixel_values"], two["pixel_values"])
+
+
+def test_image_tokens_equal_image_features_on_every_turn(small_model, tasks):
+    start = open_checkpoint(small_model)
+    episode = Episode(tasks[0], tasks.budget, start.protocol)
+    for frames, zoom in ((8, Zoom(0, 6, 1)), (14, Zoom(6, 9, 1)), (17, None)):
+        inputs = encode(start.processor, chat_of(episode.messages))
+        tokens = int((inputs["input_ids"] == start.model.config.image_token_id).sum())
+        with torch.no_grad():
+            features = start.model.get_image_features(inputs["pixel_values"], inputs["image_grid_thw"]).pooler_output
+        assert tokens == sum(len(feature) for feature in features) == frames
+        if zoom:
+            episode.step(zoom)
+
+
+def test_exercises_show_what_their_labels_say(tasks):
+    album = make_album(tasks, 12, np.random.default_rng(0))
+    rng = np.random.default_rng(1)
+    row = album.look_up(rng, 5)
+    assert row.question == LOOK_UP
+    assert len(row.frames) == len(row.times) == 5
+    assert list(row.times) == sorted(row.times)
+    asked = [piece for piece, learned in row.answer if not learned]
+    given = [piece for piece, learned in row.answer if learned]
+    where = dict(zip(row.scenes, row.times, strict=True))
+    assert [str(where[hue]) for hue in asked] == given
+    assert set(row.events) == {"nothing"}
+    for _ in range(20):
+        spot = album.spot(rng)
+        happened = set(spot.events) - {"nothing"}
+        assert spot.answer[0][0] == (happened.pop() if happened else "nothing")
+        assert len(set(spot.scenes)) == 1
+
+
+def test_labels_come_from_what_the_painter_draws(tasks):
+    album = make_album(tasks, 3, np.random.default_rng(0))
+    for (_, color), frames in album.event.items():
+        if color == "white":
+            # White light is bright in every channel; scenes are dim.
+            assert (album.pixels[frames].min(axis=-1).max(axis=(1, 2)) > 200).all()
+    for frames in album.plain.values():
+        assert album.pixels[frames].max() <= 180
+
+
+def test_the_warm_up_moves_the_weights_and_says_what_it_took(tmp_path):
+    seen = []
+    settings = WarmupSettings(
+        out=str(tmp_path / "warm"), videos=8, size={"width": 32, "heads": 2}, max_steps=3, batch_size=4, log_steps=1
+    )
+    folder = warm_up(settings, seen.append)
+    assert [progress.step for progress in seen] == [1, 2, 3]
+    assert all(np.isfinite(progress.loss) for progress in seen)
+    start = open_checkpoint(folder)
+    fresh = build_model(start.processor.tokenizer, TinySize.from_mapping(settings.size), settings.seed)
+    assert not torch.equal(start.model.lm_head.weight, fresh.lm_head.weight)
+    assert (folder / "warmup.json").is_file()
+
+
+def test_the_same_seed_gives_the_same_model(tmp_path):
+    made = []
+    for name in ("a", "b"):
+        out = tmp_path / name
+        size = {"width": 16, "heads": 1, "layers": 1}
+        warm_up(WarmupSettings(out=str(out), videos=4, size=size, max_steps=2, batch_size=2))
+        made.append(open_checkpoint(out).model.lm_head.weight)
+    assert torch.equal(*made)
+
+
+def test_a_suite_without_painted_videos_is_refused(tmp_path):
+    with pytest.raises(InvalidSetting, match="out must be given"):
+        warm_up(WarmupSettings())
