@@ -186,12 +186,53 @@ def test_a_frame_of_the_evidence_in_the_overview_counts_as_a_look() -> None:
 def test_the_part_of_the_picture_counts_where_the_task_says_which() -> None:
     left = Zoom(4.5, 5.5, 4.0, Region(0.0, 0.0, 0.5, 1.0))
     right = Zoom(4.5, 5.5, 4.0, Region(0.5, 0.0, 1.0, 1.0))
-    sign = {"needed_fps": 4.0, "evidence_region": [0.6, 0.2, 0.9, 0.4]}
+    sign = {"needed_fps": 4.0, "regions": [[0.6, 0.2, 0.9, 0.4]]}
     assert classify(played([left, BLUE], True)) is Finding.GROUNDED  # the task does not say
     assert classify(played([left, BLUE], True, metadata=sign)) is Finding.LUCKY
     assert classify(played([left, RED], True, metadata=sign)) is Finding.WRONG_SEGMENT
     assert classify(played([left, right, BLUE], True, metadata=sign)) is Finding.GROUNDED
     assert classify(played([THERE, BLUE], True, metadata=sign)) is Finding.GROUNDED  # all of the picture
+
+
+def test_each_interval_has_a_region_of_its_own() -> None:
+    evidence = (Interval(4.5, 5.5), Interval(6.5, 7.5))
+    facts: dict[str, Any] = {
+        "evidence": evidence,
+        "metadata": {"regions": [[0.0, 0.0, 0.5, 1.0], [0.5, 0.0, 1.0, 1.0]]},
+    }
+    left, right = Region(0.0, 0.0, 0.5, 1.0), Region(0.5, 0.0, 1.0, 1.0)
+    good = [Zoom(4.5, 5.5, 1.0, left), Zoom(6.5, 7.5, 1.0, right)]
+    swapped = [Zoom(4.5, 5.5, 1.0, right), Zoom(6.5, 7.5, 1.0, left)]
+    assert classify(played([*good, BLUE], True, **facts)) is Finding.GROUNDED
+    assert classify(played([*swapped, BLUE], True, **facts)) is Finding.LUCKY
+
+
+def test_small_print_takes_a_close_look() -> None:
+    # Frames of 8 rows; a quarter of the picture is shown with 4, which is no sharper.
+    whole, quarter = THERE, Zoom(4.5, 5.5, 4.0, Region(0.5, 0.5, 1.0, 1.0))
+    assert classify(played([whole, BLUE], True, metadata={"needed_rows": 8})) is Finding.GROUNDED
+    assert classify(played([quarter, BLUE], True, metadata={"needed_rows": 8})) is Finding.GROUNDED
+    assert classify(played([whole, BLUE], True, metadata={"needed_rows": 9})) is Finding.LUCKY
+    assert classify(played([whole, RED], True, metadata={"needed_rows": 9})) is Finding.TOO_COARSE
+
+
+def test_a_placement_of_several_events() -> None:
+    # At 20 fps: [4.5, 5.5) starts at frame 90 and takes a frame in its first and in its last quarter; [7, 7.5) at 140.
+    one = {"starts": [[80, 100]], "needs": [[0, 5], [15, 20]], "fps": 20.0}
+    two = {"starts": [[130, 150]], "needs": [[0, 10]], "fps": 20.0}
+    facts: dict[str, Any] = {
+        "evidence": (Interval(4.5, 5.5), Interval(7.0, 7.5)),
+        "metadata": {"placement": {**one, "also": [two]}},
+    }
+    first, last, other = Zoom(4.6, 4.7, 1.0), Zoom(5.4, 5.5, 1.0), Zoom(7.2, 7.3, 1.0)
+    assert classify(played([first, last, other, BLUE], **facts)) is Finding.GROUNDED
+    assert classify(played([first, last, BLUE], **facts)) is Finding.LUCKY
+    assert classify(played([first, other, BLUE], **facts)) is Finding.LUCKY
+    assert classify(played([first, other, RED], **facts)) is Finding.TOO_COARSE
+    assert classify(played([first, last, RED], **facts)) is Finding.WRONG_SEGMENT
+    # A placement that is not of this evidence is left aside: a look at each interval.
+    facts["evidence"] = (*facts["evidence"], Interval(9.0, 9.5))
+    assert classify(played([first, other, Zoom(8.9, 9.0, 1.0), RED], **facts)) is Finding.WRONG_SEGMENT
 
 
 # Procedural tasks ----------------------------------------------------------------------------------------------
@@ -253,12 +294,12 @@ GOOD = {Finding.GROUNDED, Finding.REDUNDANT, Finding.WRONG_ANSWER}
     ],
 )
 def test_the_controls_are_what_the_definitions_imply(policy: str, family: str, possible: set[Finding]) -> None:
-    report = evaluate(policy, f"{family}-tiny", episodes=16)
+    report = evaluate(policy, f"{family}-tiny", episodes=10)
     found = {finding for finding, count in report.taxonomy.items() if count}
     assert found <= possible
-    assert sum(report.taxonomy.values()) == 16
+    assert sum(report.taxonomy.values()) == 10
     right = sum(report.taxonomy[finding] for finding in (Finding.GROUNDED, Finding.LUCKY, Finding.REDUNDANT))
     assert right == sum(bool(item.correct) for item in report.episodes)
     written = report.to_json()["taxonomy"]
     assert list(written) == [str(finding) for finding in FINDINGS]
-    assert sum(written.values()) == 16
+    assert sum(written.values()) == 10

@@ -208,8 +208,8 @@ def test_an_annealed_term_without_progress_is_unscored_and_says_so_once(
             steps = mix.score_all(play([LOOK, BLUE]))
     assert [step.terms["call_cost"].status for step in steps] == ["unscored"] * 2
     assert steps[-1].total == 1.0
-    assert [record.getMessage() for record in caplog.records] == [
-        "reward term 'call_cost' is unscored for task 'flash/1': it needs the training progress"
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "reward term 'call_cost' is unscored for task 'flash/1': it needs the training progress")
     ]
 
 

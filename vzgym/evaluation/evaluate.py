@@ -366,6 +366,7 @@ class _Run:
             "budget": _json_budget(self.budget),
             "reward": self._reward() or {name: _plain(term.module) for name, term in self.mix.terms.items()},
             **({"samples": self.samples} if self.samples > 1 else {}),
+            **({"answerer": _plain(self.answerer)} if self.answerer is not None else {}),
             "vzgym": _version(),
         }
 

@@ -5,13 +5,11 @@ The definitions, with a picture of each, are in the documentation (`docs/taxonom
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
-from typing import Final
-
-import numpy as np
+from typing import Any, Final
 
 from vzgym.core.actions import Malformed
 from vzgym.core.errors import InvalidSetting
@@ -55,46 +53,81 @@ FINDINGS: Final[tuple[Finding, ...]] = tuple(Finding)
 
 
 @dataclass(frozen=True)
-class _Evidence:
-    """What must be seen: for each place, a frame in each of some short runs of time, or frames at a rate.
+class _Place:
+    """One interval that must be seen: a frame in each of some short runs of time, or frames at a rate.
 
     Attributes:
-        places: The intervals to look at.
+        span: The interval.
         runs: Intervals of which each needs a frame; None if the rate decides.
-        rate: Frames a second that suffice within a place; None if one frame of each does.
+        rate: Frames a second that suffice; None if one frame does.
+        region: The part of the picture that must be in view, `(left, top, right, bottom)` in shares; None: any part.
+        rows: How many rows of pixels the whole picture must at least have at a clip's scale.
     """
 
-    places: tuple[Interval, ...]
+    span: Interval
     runs: tuple[Interval, ...] | None = None
     rate: float | None = None
+    region: tuple[float, ...] | None = None
+    rows: float = 0.0
 
     def shown(self, clips: Sequence[Clip]) -> bool:
         """Whether these clips show all of it."""
+        sharp = [clip for clip in clips if self._in_view(clip) and _rows(clip) >= self.rows]
         if self.runs is not None:
-            frames = np.concatenate([np.empty(0), *(clip.times for clip in clips)]) + FRAME_SLACK
-            return all(any(run.start <= time < run.end for time in frames.tolist()) for run in self.runs)
-        if not self.places:
-            return any(len(clip) for clip in clips)
-        return all(self._sampled(place, clips) for place in self.places)
-
-    def _sampled(self, place: Interval, clips: Sequence[Clip]) -> bool:
+            times = [float(time) + FRAME_SLACK for clip in sharp for time in clip.times]
+            return all(any(time in run for time in times) for run in self.runs)
         # The time asked for, not the frame's own: what is on the screen at that time is what was seen of it.
-        asked = np.unique(np.concatenate([np.empty(0), *(clip.requested for clip in clips)]))
-        inside = asked[(asked >= place.start - FRAME_SLACK) & (asked < place.end - FRAME_SLACK)].tolist()
+        asked = sorted({float(time) for clip in sharp for time in clip.requested})
+        start, end = self.span.start, self.span.end
+        inside = [time for time in asked if start - FRAME_SLACK <= time < end - FRAME_SLACK]
         if self.rate is None or not inside:
             return bool(inside)
-        gaps: list[float] = [later - earlier for earlier, later in pairwise([place.start, *inside, place.end])]
+        gaps = [later - earlier for earlier, later in pairwise([start, *inside, end])]
         return max(gaps) <= 1.0 / self.rate + FRAME_SLACK
 
     def looked_at(self, clips: Sequence[Clip]) -> bool:
-        """Whether every place was looked at: a zoom's window overlaps it, or a shown frame lies in it."""
-        windows = [clip.window for clip in clips if clip.window is not None]
-        times = [float(time) + FRAME_SLACK for clip in clips for time in clip.times]
-        return bool(clips) and all(
-            any(window.start < place.end and place.start < window.end for window in windows)
-            or any(time in place for time in times)
-            for place in self.places
+        """Whether it was looked at: a zoom's window overlaps it, or a shown frame lies in it."""
+        span = self.span
+        return any(
+            (clip.window is not None and clip.window.start < span.end and span.start < clip.window.end)
+            or any(float(time) + FRAME_SLACK in span for time in clip.times)
+            for clip in clips
+            if self._in_view(clip)
         )
+
+    def _in_view(self, clip: Clip) -> bool:
+        """Whether the clip's part of the picture holds the region."""
+        part = clip.region
+        if part is None or self.region is None:
+            return True
+        left, top, right, bottom = self.region
+        slack = 1e-6  # of the picture: regions are kept to six digits
+        return (
+            part.left <= left + slack
+            and part.top <= top + slack
+            and part.right >= right - slack
+            and part.bottom >= bottom - slack
+        )
+
+
+def _rows(clip: Clip) -> float:
+    """Rows of pixels that the whole picture would have at the clip's scale."""
+    return clip.size[0] / (1.0 if clip.region is None else clip.region.bottom - clip.region.top)
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """All that must be seen."""
+
+    places: tuple[_Place, ...]
+
+    def shown(self, clips: Sequence[Clip]) -> bool:
+        """Whether these clips show all of it; where there is nothing to find, whether they show anything."""
+        return all(place.shown(clips) for place in self.places) and any(len(clip) for clip in clips)
+
+    def looked_at(self, clips: Sequence[Clip]) -> bool:
+        """Whether every place was looked at."""
+        return bool(clips) and all(place.looked_at(clips) for place in self.places)
 
 
 def _evidence(record: EpisodeRecord) -> _Evidence | None:
@@ -102,42 +135,60 @@ def _evidence(record: EpisodeRecord) -> _Evidence | None:
     evidence, metadata = record.task.evidence, record.task.metadata
     if evidence is None:
         return None
-    placement = Placement.from_dict(metadata["placement"]) if "placement" in metadata else None
-    if placement is not None and len(evidence) <= 1:
-        start = _start(evidence, placement)
-        if start is not None:
-            runs = tuple(
-                Interval((start + low) / placement.fps, (start + high) / placement.fps) for low, high in placement.needs
-            )
-            places = evidence or (Interval(min(run.start for run in runs), max(run.end for run in runs)),)
-            return _Evidence(places, runs)
     rate = metadata.get("needed_fps")
-    return _Evidence(evidence, rate=float(rate) if rate is not None else None)
+    regions = metadata.get("regions") or []
+    events = _events(evidence, metadata.get("placement"))
+    places = []
+    for number in range(max(len(evidence), len(events))):
+        runs = events[number] if number < len(events) else None
+        if number < len(evidence):
+            span = evidence[number]
+        else:
+            assert runs  # only an event that is placed can be without an interval
+            span = Interval(min(run.start for run in runs), max(run.end for run in runs))
+        places.append(
+            _Place(
+                span,
+                runs,
+                None if rate is None else float(rate),
+                tuple(regions[number]) if len(regions) == len(evidence) and number < len(regions) else None,
+                float(metadata.get("needed_rows", 0.0)),
+            )
+        )
+    return _Evidence(tuple(places))
 
 
-def _start(evidence: Sequence[Interval], placement: Placement) -> int | None:
-    """The frame at which the event starts; None if placement and evidence do not say."""
-    starts = placement.starts
+def _events(evidence: Sequence[Interval], values: Mapping[str, Any] | None) -> list[tuple[Interval, ...] | None]:
+    """For each event that a placement tells of, the runs of time of which it needs a frame each.
+
+    None where evidence and placement do not say at which frame it starts; empty without a placement, or where its
+    events are not those of the evidence.
+    """
+    if values is None:
+        return []
+    parts = [Placement.from_dict(part) for part in (values, *values.get("also", ()))]
+    if len(parts) != max(1, len(evidence)):
+        return []
+    events = [_runs(evidence[number : number + 1], part) for number, part in enumerate(parts)]
+    return events if evidence or events[0] is not None else []
+
+
+def _runs(evidence: Sequence[Interval], part: Placement) -> tuple[Interval, ...] | None:
+    starts = part.starts
     if evidence:
-        frame = round(evidence[0].start * placement.fps)
-        return frame if any(low <= frame < high for low, high in starts) else None
-    return starts[0][0] if len(starts) == 1 and starts[0][1] - starts[0][0] == 1 else None
+        start = round(evidence[0].start * part.fps)
+        if not any(low <= start < high for low, high in starts):
+            return None
+    elif len(starts) == 1 and starts[0][1] - starts[0][0] == 1:
+        start = starts[0][0]
+    else:
+        return None
+    return tuple(Interval((start + low) / part.fps, (start + high) / part.fps) for low, high in part.needs)
 
 
 def _seen(record: EpisodeRecord) -> list[Clip]:
     """The clips that the agent had before its eyes: none, if its observation holds no frames."""
-    if record.info.get("sighted") is False:
-        return []
-    region = record.task.metadata.get("evidence_region")
-    return [clip for clip in record.clips if region is None or clip.region is None or _holds(clip, region)]
-
-
-def _holds(clip: Clip, region: Sequence[float]) -> bool:
-    """Whether a clip's part of the picture holds `[left, top, right, bottom]`."""
-    part = clip.region
-    assert part is not None
-    left, top, right, bottom = region
-    return part.left <= left and part.top <= top and part.right >= right and part.bottom >= bottom
+    return [] if record.info.get("sighted") is False else record.clips
 
 
 def evidence_shown(record: EpisodeRecord) -> bool | None:
@@ -152,8 +203,9 @@ def evidence_shown(record: EpisodeRecord) -> bool | None:
     3. Evidence intervals without a rate: a look at each.
 
     Where there is nothing to find (`evidence == ()`) and no placement, any frame does. A clip of a part of the picture
-    counts, unless the task says which part holds the evidence (`metadata["evidence_region"]`) and the clip does not
-    hold it.
+    counts, unless the task says which part holds each piece of evidence (`metadata["regions"]`, one for each interval)
+    and the clip does not hold it. Where the task says how sharp the picture must be (`metadata["needed_rows"]`: rows of
+    pixels of the whole picture), clips below that scale do not count.
 
     Returns:
         None if the task's evidence is unknown.

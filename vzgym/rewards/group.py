@@ -51,8 +51,9 @@ def rescore(
 ) -> list[list[StepReward]]:
     """Score finished records anew, as they would have been scored live under this reward.
 
-    Records of the same task are a group if there are two or more of them; a task that was played once has none. The
-    training progress of a record is the one that it keeps in `info["progress"]`, if any, else the context's.
+    Records of the same task, by the same policy and (in training) of the same step are a group if there are two or more
+    of them; a task that was played once has none. The training progress of a record is the one that it keeps in
+    `info["progress"]`, if any, else the context's.
 
     Args:
         mix: The reward.
@@ -63,9 +64,9 @@ def rescore(
         For each record, in order, the reward of each of its turns.
     """
     around = mix.context if context is None else context
-    members: defaultdict[str, list[int]] = defaultdict(list)
+    members: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
     for place, record in enumerate(records):
-        members[record.task.id].append(place)
+        members[record.task.id, record.info.get("policy"), record.info.get("step")].append(place)
     ledgers: list[list[StepReward]] = [[] for _ in records]
     for places in members.values():
         group = tuple(records[place] for place in places) if len(places) > 1 else None

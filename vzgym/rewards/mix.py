@@ -262,7 +262,8 @@ class RewardMix:
     """A weighted sum of reward modules.
 
     Unscored terms add nothing and weights are not re-normalised: a run whose evidence is unknown has the same scale as
-    one whose evidence is known. The first time a term is unscored for want of something, a log line says so.
+    one whose evidence is known. The first time a term is unscored, a log line says why: a warning if it is for want of
+    something, such as a group.
 
     Args:
         terms: Modules, weights, gates by the name they are logged under.
@@ -338,7 +339,10 @@ class RewardMix:
         missing = _missing(term, record, context)
         value = None if missing else self._value(name, term, record, context)
         if value is None:
-            self._tell(name, record, f"it needs {' and '.join(missing)}" if missing else "it cannot judge this episode")
+            if missing:
+                self._tell(name, record, f"it needs {' and '.join(missing)}", logging.WARNING)
+            else:
+                self._tell(name, record, "it cannot judge this episode", logging.INFO)
             return TermScore(None, weight)
         if term.when is None:
             return TermScore(value, weight, term.clipped(value))
@@ -351,9 +355,8 @@ class RewardMix:
         ]
         known = [item for item in values if item is not None]
         if holds is None or len(known) < len(values):
-            self._tell(
-                name, record, "its condition cannot be judged" if holds is None else "it cannot judge every turn"
-            )
+            why = "its condition cannot be judged" if holds is None else "it cannot judge every turn"
+            self._tell(name, record, why, logging.INFO)
             return TermScore(None, weight)
         return TermScore(math.fsum(known), weight, math.fsum(map(term.clipped, known)), holds)
 
@@ -363,10 +366,10 @@ class RewardMix:
             raise InvalidSetting(f"reward module {name!r} returned {value} for task {record.task.id!r}")
         return None if value is None else float(value)
 
-    def _tell(self, name: str, record: EpisodeRecord, why: str) -> None:
+    def _tell(self, name: str, record: EpisodeRecord, why: str, level: int) -> None:
         if name not in self._told:
             self._told.add(name)
-            _log.info("reward term %r is unscored for task %r: %s", name, record.task.id, why)
+            _log.log(level, "reward term %r is unscored for task %r: %s", name, record.task.id, why)
 
 
 def _missing(term: Term, record: EpisodeRecord, context: RewardContext) -> list[str]:
