@@ -1,0 +1,296 @@
+"""How a tiny language model learns where to look: the whole path from random weights, over seeds.
+
+    OMP_NUM_THREADS=1 python benchmarks/learning.py --seeds 5 --out runs/learning
+
+One process, one core. Each stage that is finished is kept, so a run that was stopped goes on where it was. In the end:
+`results.json`, a table on the terminal and in `table.md`, and the learning curves in `curves.png`.
+
+Each seed goes through: warm-up (random weights to a model that sees), cold start (deliberately short), GRPO; and, with
+the same weights and the same steps but no zoom, through the same as a control ("no tool"). `--curve` names a variation
+of the main path: "no-reflection" (no trajectories that go back on a mistake), "no-bonus" (no pay for a right answer
+with a zoom), "control" (questions that the overview answers).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+HELD_OUT = 512
+TURN_TOKENS = 20
+REWARD = {"accuracy": 1.0, "format": 0.2, "conditional_tool": 0.5}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One variation of the path.
+
+    Args:
+        tasks: The suite.
+        mix: Kinds of cold-start trajectories and their shares (`vzgym collect --mix`).
+        reward: Weights of the reward's terms.
+        zooms: Zooms allowed; None for as many as the suite has.
+        shares: The stages that are those of the main path.
+    """
+
+    tasks: str = "needle-micro"
+    mix: Mapping[str, float] = field(
+        default_factory=lambda: {"guess": 0.35, "reflection": 0.15, "one_zoom": 0.10, "exemplar": 0.40}
+    )
+    reward: Mapping[str, float] = field(default_factory=lambda: dict(REWARD))
+    zooms: int | None = None
+    shares: tuple[str, ...] = ()
+
+
+CURVES = {
+    "main": Curve(),
+    "no-tool": Curve(mix={"direct": 1.0}, zooms=0, shares=("warm",)),
+    "no-reflection": Curve(mix={"guess": 0.40, "one_zoom": 0.12, "exemplar": 0.48}, shares=("warm",)),
+    "no-bonus": Curve(reward={"accuracy": 1.0, "format": 0.2}, shares=("warm", "data", "sft")),
+    "control": Curve(
+        tasks="control-micro",
+        mix={"guess": 0.30, "needless_zoom": 0.40, "exemplar": 0.30},
+        reward={"accuracy": 1.0, "format": 0.2, "call_cost": 0.1},
+    ),
+}
+
+
+@dataclass
+class Path_:
+    """The folders of one seed on one curve."""
+
+    root: Path
+    curve: str
+    seed: int
+
+    def folder(self, stage: str) -> Path:
+        """A stage's folder; the main path's where the curve shares it."""
+        curve = "main" if stage in CURVES[self.curve].shares else self.curve
+        # Trajectories are the same for all seeds of a curve: they do not depend on the model.
+        return self.root / curve / ("data" if stage == "data" else f"seed{self.seed}-{stage}")
+
+
+def timed(folder: Path, work: Callable[[], Any]) -> dict[str, float]:
+    """Run a stage unless it is finished, and keep what it took: wall and processor seconds, peak memory so far."""
+    note = folder / "took.json"
+    if note.is_file():
+        took: dict[str, float] = json.loads(note.read_text())
+        return took
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    took = {
+        "wall_seconds": round(time.perf_counter() - wall, 1),
+        "cpu_seconds": round(time.process_time() - cpu, 1),
+        "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps(took))
+    return took
+
+
+def run(path: Path_, args: argparse.Namespace) -> dict[str, Any]:
+    """All stages of one seed on one curve.
+
+    Returns:
+        What each stage took, and what came of each evaluation.
+    """
+    from vzgym.agents.collect import CollectSettings
+    from vzgym.agents.grpo import train_grpo
+    from vzgym.agents.settings import GRPOSettings, SFTSettings, WarmupSettings
+    from vzgym.agents.sft import train_sft
+    from vzgym.agents.store import collect
+    from vzgym.agents.tiny import warm_up
+    from vzgym.tasks import load_tasks
+
+    curve = CURVES[path.curve]
+    tasks = f"{curve.tasks}/train"
+    limits: dict[str, Any] = {} if curve.zooms is None else {"max_zooms": curve.zooms}
+    warm, data, sft, grpo = (path.folder(stage) for stage in ("warm", "data", "sft", "grpo"))
+    collecting = CollectSettings(
+        tasks=tasks, episodes=args.rows, mix=curve.mix, protocol="compact_tags", thoughts="short", budget=limits
+    )
+    imitating = SFTSettings(
+        model=str(warm), data=str(data), out=str(sft), seed=path.seed, learning_rate=2e-3, scheduler="cosine",
+        batch_size=32, freeze_vision=True, log_steps=20,
+    )  # fmt: skip
+    budget = {**load_tasks(tasks).budget.to_dict(), **limits} if limits else None
+    learning = GRPOSettings(
+        model=str(sft), out=str(grpo), tasks=tasks, budget=budget, reward=dict(curve.reward), seed=path.seed,
+        steps=args.steps, groups=8, group_size=8, learning_rate=args.learning_rate, epsilon_high=0.2,
+        turn_tokens=TURN_TOKENS, freeze_vision=True, log_steps=1, save_rollouts=10,
+    )  # fmt: skip
+    stages: dict[str, Any] = {
+        "warm": timed(warm, lambda: warm_up(WarmupSettings(out=str(warm), tasks=tasks, seed=path.seed))),
+        "data": timed(data, lambda: collect(collecting, data)),
+        "sft": timed(sft, lambda: train_sft(imitating)),
+    }
+    results = {"sft": measure(sft, curve, "cold start")}
+    stages["grpo"] = timed(grpo, lambda: train_grpo(learning))
+    results["grpo"] = measure(grpo, curve, "cold start + GRPO")
+    return {"stages": stages, "results": results, "accuracy": training_curve(grpo)}
+
+
+def measure(model: Path, curve: Curve, name: str) -> dict[str, Any]:
+    """Greedy and sampled play on held-out tasks; kept in the model's folder."""
+    from vzgym.agents.policy import VLMPolicy
+    from vzgym.evaluation import evaluate
+    from vzgym.tasks import load_tasks
+
+    note = model / "held-out.json"
+    if note.is_file():
+        found: dict[str, Any] = json.loads(note.read_text())
+        return found
+    tasks = load_tasks(f"{curve.tasks}/test")
+    limits = {} if curve.zooms is None else {"max_zooms": curve.zooms}
+    found = {}
+    for way, temperature in (("greedy", 0.0), ("sampled", 1.0)):
+        policy = VLMPolicy(model, temperature=temperature, turn_tokens=TURN_TOKENS, batch_size=64, name=name)
+        report = evaluate(policy, tasks, episodes=HELD_OUT, budget={**tasks.budget.to_dict(), **limits})
+        found[way] = {key: report.summary[key].to_json() for key in ("correct", "zooms", "frames", "refused")}
+    note.write_text(json.dumps(found))
+    return found
+
+
+def reference(out: Path, suite: str) -> dict[str, Any]:
+    """What the expert and the blind baseline reach on the same held-out tasks."""
+    from vzgym.evaluation import evaluate
+
+    note = out / f"reference-{suite}.json"
+    if note.is_file():
+        found: dict[str, Any] = json.loads(note.read_text())
+        return found
+    found = {}
+    for policy in ("blind", "overview", "random", "expert"):
+        report = evaluate(policy, f"{suite}/test", episodes=HELD_OUT)
+        found[policy] = {key: report.summary[key].to_json() for key in ("correct", "zooms", "frames", "refused")}
+    out.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps(found))
+    return found
+
+
+def training_curve(folder: Path) -> list[tuple[int, float, float]]:
+    """Step, accuracy of that step's roll-outs, and their zooms, from a GRPO run's log."""
+    points = []
+    for line in (folder / "log.jsonl").read_text().splitlines():
+        logged = json.loads(line)
+        if "rewards/accuracy/mean" in logged:
+            points.append((logged["step"], float(logged["rewards/accuracy/mean"]), float(logged["episode/zooms"])))
+    return points
+
+
+def table(results: Mapping[str, Any], references: Mapping[str, Any]) -> str:
+    """The results as a Markdown table: medians over seeds, and the lowest and highest seed."""
+
+    def share(estimate: Mapping[str, float]) -> str:
+        return f"{estimate['value']:.1%} ({estimate['low']:.1%} to {estimate['high']:.1%})"
+
+    def spread(values: list[float], unit: str) -> str:
+        shown = [f"{value:.1%}" if unit == "share" else f"{value:.2f}" for value in (median(values), min(values), max(values))]
+        return f"{shown[0]} [{shown[1]}, {shown[2]}]" if len(values) > 1 else shown[0]
+
+    lines = ["| Policy | accuracy, greedy | accuracy, sampled | zooms g / s | frames g / s |", "|---|---|---|---|---|"]
+    for suite, policies in references.items():
+        for name, found in policies.items():
+            zooms, frames = found["zooms"]["value"], found["frames"]["value"]
+            lines.append(f"| {suite}: {name} | {share(found['correct'])} | | {zooms:.2f} | {frames:.1f} |")
+    for curve, seeds in results.items():
+        for stage in ("sft", "grpo"):
+            ways = {way: [seed["results"][stage][way] for seed in seeds.values()] for way in ("greedy", "sampled")}
+            cells = [spread([found["correct"]["value"] for found in ways[way]], "share") for way in ways]
+            for key in ("zooms", "frames"):
+                cells.append(" / ".join(f"{median([found[key]['value'] for found in ways[way]]):.2f}" for way in ways))
+            name = {"sft": "cold start", "grpo": "+ GRPO"}[stage]
+            lines.append(f"| {curve}: {name} ({len(seeds)} seeds) | {' | '.join(cells)} |")
+    lines += ["", "| Stage | processor seconds | wall seconds | peak memory (GB) |", "|---|---|---|---|"]
+    for curve, seeds in results.items():
+        for stage in ("warm", "data", "sft", "grpo"):
+            took = [seed["stages"][stage] for seed in seeds.values()]
+            cells = [spread([item[key] for item in took], "") for key in ("cpu_seconds", "wall_seconds", "peak_memory_gb")]
+            lines.append(f"| {curve}: {stage} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def draw(results: Mapping[str, Any], references: Mapping[str, Any], file: Path) -> None:
+    """Accuracy and zooms of the roll-outs over GRPO's steps; one thin line a seed, the median thick."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import numpy as np
+    from matplotlib import pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2))
+    for number, (curve, seeds) in enumerate(results.items()):
+        color = f"C{number}"
+        runs = [np.array(seed["accuracy"]) for seed in seeds.values()]
+        length = min(map(len, runs))
+        for axis, column in ((left, 1), (right, 2)):
+            smooth = [_smoothed(run[:length, column]) for run in runs]
+            for line in smooth:
+                axis.plot(runs[0][:length, 0], line, color=color, alpha=0.25, linewidth=0.8)
+            axis.plot(runs[0][:length, 0], np.median(smooth, axis=0), color=color, linewidth=2.2, label=curve)
+    expert = references["needle-micro"]["expert"]
+    left.axhline(expert["correct"]["value"], color="0.4", linestyle="--", linewidth=1, label="scripted expert")
+    left.axhline(1 / 6, color="0.4", linestyle=":", linewidth=1, label="chance")
+    right.axhline(expert["zooms"]["value"], color="0.4", linestyle="--", linewidth=1)
+    left.set(xlabel="GRPO step", ylabel="share of right answers (sampled)", ylim=(0, 1.02))
+    right.set(xlabel="GRPO step", ylabel="zooms per question", ylim=(0, 2.05))
+    left.legend(fontsize=8, loc="lower right")
+    for axis in (left, right):
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.suptitle("A model of 0.3 million weights learns where to look (one processor core)", fontsize=11)
+    figure.tight_layout()
+    figure.savefig(file, dpi=130)
+    plt.close(figure)
+
+
+def _smoothed(values: Any, width: int = 7) -> Any:
+    import numpy as np
+
+    kernel = np.ones(width)
+    return np.convolve(values, kernel, "same") / np.convolve(np.ones_like(values), kernel, "same")
+
+
+def main() -> None:
+    """Run, tabulate, draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/learning"))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--curve", action="append", choices=list(CURVES), help="default: main and no-tool")
+    parser.add_argument("--rows", type=int, default=6000, help="cold-start trajectories to play")
+    parser.add_argument("--steps", type=int, default=120, help="GRPO steps")
+    parser.add_argument("--learning-rate", type=float, default=3e-4, help="of GRPO")
+    args = parser.parse_args()
+
+    import torch
+
+    torch.set_num_threads(1)
+    args.out.mkdir(parents=True, exist_ok=True)
+    results: dict[str, dict[str, Any]] = {}
+    references = {}
+    for seed in range(args.seeds):
+        for curve in args.curve or ["main", "no-tool"]:
+            references.setdefault(CURVES[curve].tasks, reference(args.out, CURVES[curve].tasks))
+            results.setdefault(curve, {})[str(seed)] = run(Path_(args.out, curve, seed), args)
+            (args.out / "results.json").write_text(json.dumps({"references": references, "curves": results}, indent=1))
+            written = table(results, references)
+            (args.out / "table.md").write_text(written + "\n")
+            print(f"\nafter seed {seed}, {curve}:\n{written}", flush=True)
+    references.setdefault("needle-micro", reference(args.out, "needle-micro"))
+    draw(results, references, args.out / "curves.png")
+    print(f"written: {args.out / 'results.json'}, {args.out / 'table.md'}, {args.out / 'curves.png'}")
+
+
+if __name__ == "__main__":
+    main()
