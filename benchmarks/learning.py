@@ -67,7 +67,7 @@ CURVES = {
 
 
 @dataclass
-class Path_:
+class Journey:
     """The folders of one seed on one curve."""
 
     root: Path
@@ -99,7 +99,7 @@ def timed(folder: Path, work: Callable[[], Any]) -> dict[str, float]:
     return took
 
 
-def run(path: Path_, args: argparse.Namespace) -> dict[str, Any]:
+def run(path: Journey, args: argparse.Namespace) -> dict[str, Any]:
     """All stages of one seed on one curve.
 
     Returns:
@@ -196,7 +196,10 @@ def table(results: Mapping[str, Any], references: Mapping[str, Any]) -> str:
         return f"{estimate['value']:.1%} ({estimate['low']:.1%} to {estimate['high']:.1%})"
 
     def spread(values: list[float], unit: str) -> str:
-        shown = [f"{value:.1%}" if unit == "share" else f"{value:.2f}" for value in (median(values), min(values), max(values))]
+        shown = [
+            f"{value:.1%}" if unit == "share" else f"{value:.2f}"
+            for value in (median(values), min(values), max(values))
+        ]
         return f"{shown[0]} [{shown[1]}, {shown[2]}]" if len(values) > 1 else shown[0]
 
     lines = ["| Policy | accuracy, greedy | accuracy, sampled | zooms g / s | frames g / s |", "|---|---|---|---|---|"]
@@ -208,15 +211,19 @@ def table(results: Mapping[str, Any], references: Mapping[str, Any]) -> str:
         for stage in ("sft", "grpo"):
             ways = {way: [seed["results"][stage][way] for seed in seeds.values()] for way in ("greedy", "sampled")}
             cells = [spread([found["correct"]["value"] for found in ways[way]], "share") for way in ways]
-            for key in ("zooms", "frames"):
-                cells.append(" / ".join(f"{median([found[key]['value'] for found in ways[way]]):.2f}" for way in ways))
+            cells += [
+                " / ".join(f"{median([found[key]['value'] for found in ways[way]]):.2f}" for way in ways)
+                for key in ("zooms", "frames")
+            ]
             name = {"sft": "cold start", "grpo": "+ GRPO"}[stage]
             lines.append(f"| {curve}: {name} ({len(seeds)} seeds) | {' | '.join(cells)} |")
     lines += ["", "| Stage | processor seconds | wall seconds | peak memory (GB) |", "|---|---|---|---|"]
     for curve, seeds in results.items():
         for stage in ("warm", "data", "sft", "grpo"):
             took = [seed["stages"][stage] for seed in seeds.values()]
-            cells = [spread([item[key] for item in took], "") for key in ("cpu_seconds", "wall_seconds", "peak_memory_gb")]
+            cells = [
+                spread([item[key] for item in took], "") for key in ("cpu_seconds", "wall_seconds", "peak_memory_gb")
+            ]
             lines.append(f"| {curve}: {stage} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -282,7 +289,7 @@ def main() -> None:
     for seed in range(args.seeds):
         for curve in args.curve or ["main", "no-tool"]:
             references.setdefault(CURVES[curve].tasks, reference(args.out, CURVES[curve].tasks))
-            results.setdefault(curve, {})[str(seed)] = run(Path_(args.out, curve, seed), args)
+            results.setdefault(curve, {})[str(seed)] = run(Journey(args.out, curve, seed), args)
             (args.out / "results.json").write_text(json.dumps({"references": references, "curves": results}, indent=1))
             written = table(results, references)
             (args.out / "table.md").write_text(written + "\n")

@@ -105,13 +105,13 @@ def test_lost_pixels_are_found_in_any_forward_pass(small_model, tasks):
 def test_a_template_that_swallows_a_picture_is_found(small_model, tasks):
     start = open_checkpoint(small_model)
     start.processor.chat_template = start.processor.chat_template.replace("<|image_pad|>", "picture")
-    with pytest.raises(ValueError, match="Found total 0.* and 8 images"):
+    with pytest.raises(ValueError, match=r"Found total 0.* and 8 images"):
         encode(start.processor, chat_of(dialogues(start, tasks)[0]))
 
 
 def test_a_model_without_vision_is_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"]}))
-    with pytest.raises(InvalidSetting, match="qwen3.*no vision"):
+    with pytest.raises(InvalidSetting, match=r"qwen3.*no vision"):
         VLMPolicy(tmp_path)
 
 

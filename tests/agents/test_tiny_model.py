@@ -56,7 +56,7 @@ def test_building_a_model_leaves_torchs_random_state_alone(tokenizer):
 
 
 def test_sizes_that_cannot_work_are_refused():
-    with pytest.raises(InvalidSetting, match="depth.*valid.*layers"):
+    with pytest.raises(InvalidSetting, match=r"depth.*valid.*layers"):
         TinySize.from_mapping({"depth": 3})
     with pytest.raises(InvalidSetting, match=r"30.*multiple.*16"):
         TinySize.from_mapping({"width": 30})

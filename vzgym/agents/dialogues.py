@@ -194,7 +194,7 @@ def prepare_processor(processor: Any, path: str) -> None:
         lost = "pictures" if "reply" in rendered else "replies"
         raise InvalidSetting(
             f"the chat template of {path!r} drops {lost} in messages of role 'tool': the model would never see what it "
-            "zoomed into. Set processor.chat_template to one that renders them, such as TRL's qwen3_vl.jinja, and save it"
+            "zoomed into. Set processor.chat_template to one that renders them, such as TRL's qwen3_vl.jinja"
         )
     tokenizer = processor.tokenizer
     tokenizer.padding_side = "left"

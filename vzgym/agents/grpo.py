@@ -24,7 +24,7 @@ from vzgym.agents.training import (
     newest_checkpoint,
     save_result,
 )
-from vzgym.core.actions import Malformed, Zoom
+from vzgym.core.actions import Answer, Malformed, Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode import Episode
@@ -74,14 +74,14 @@ class TokenNeed:
         limit = settings.completion_tokens or self.completion
         if limit < self.completion:
             raise InvalidSetting(
-                f"GRPOSettings.completion_tokens is {limit}, but {spelled}: an over-long reply would be dropped and the "
-                f"roll-out end unanswered. Set completion_tokens to 0 or to at least {self.completion}, or lower "
+                f"GRPOSettings.completion_tokens is {limit}, but {spelled}: an over-long reply would be dropped and "
+                f"the roll-out end unanswered. Set completion_tokens to 0 or to at least {self.completion}, or lower "
                 "turn_tokens, or the budget's clip_frames, max_zooms or max_pixels"
             )
         if self.prompt + limit > positions:
             raise InvalidSetting(
-                f"the model reads at most {positions} tokens, but a prompt has about {self.prompt} and {spelled}: lower "
-                "turn_tokens, or the budget's overview_frames, clip_frames, max_zooms or max_pixels"
+                f"the model reads at most {positions} tokens, but a prompt has about {self.prompt} and {spelled}: "
+                "lower turn_tokens, or the budget's overview_frames, clip_frames, max_zooms or max_pixels"
             )
         return limit
 
@@ -131,7 +131,8 @@ def make_trainer(
     # The tool loop is new in TRL; that it may change is pinned in our requirements, and no news at each start.
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     from datasets import Dataset
-    from trl import GRPOConfig, GRPOTrainer
+    from trl.trainer.grpo_config import GRPOConfig
+    from trl.trainer.grpo_trainer import GRPOTrainer
 
     check_places(settings)
     if not settings.tasks:
@@ -182,15 +183,17 @@ def make_trainer(
             **settings.trainer,
         }
     )
-    _check_calls(budget, start.protocol)
+    _check_calls(start.protocol)
+    functions: list[Any] = [*scorer.functions]
+    factory: Any = lambda: ToolEnvironment(tasks, budget, start.protocol)  # noqa: E731
     trainer = GRPOTrainer(
         model=start.model,
-        reward_funcs=scorer.functions,
+        reward_funcs=functions,
         args=config,
         train_dataset=rows,
         processing_class=start.processor,
         peft_config=adapters(settings),
-        environment_factory=lambda: ToolEnvironment(tasks, budget, start.protocol),
+        environment_factory=factory,
         callbacks=[LogFile(out / "log.jsonl", fresh=fresh), *callbacks],
     )
     watch_images(start.model, image_token(start.processor), start.processor.image_processor.merge_size)
@@ -204,14 +207,12 @@ def _generation(settings: GRPOSettings, start: Checkpoint) -> dict[str, Any]:
     return {"max_new_tokens": settings.turn_tokens, "suppress_tokens": silent_tokens(start.processor)}
 
 
-def _check_calls(budget: Budget, protocol: TextProtocol) -> None:
+def _check_calls(protocol: TextProtocol) -> None:
     """Check that a zoom in the protocol's form is what TRL's loop takes for one.
 
     Raises:
         InvalidSetting: If it is taken for an answer, or an answer for a zoom.
     """
-    from vzgym.core.actions import Answer
-
     if "<answer>" in protocol.said(Zoom(0.0, 1.0, 1.0)) or "<answer>" not in protocol.said(Answer("x")):
         raise InvalidSetting(
             f"text protocol {dict(protocol.spec)} does not mark answers by <answer>: the roll-out loop could not tell "

@@ -103,8 +103,8 @@ def silent_tokens(processor: Any) -> list[int]:
     tokenizer = processor.tokenizer
     keep = {tokenizer.eos_token_id}
     ids = {int(token) for token in tokenizer.all_special_ids} | {image_token(processor)}
-    marks = ("<|video_pad|>", "<|vision_start|>", "<|vision_end|>", "<|im_start|>")
-    marks += tuple(f"<|{role}|>" for role in ("system", "user", "assistant", "tool"))
+    roles = [f"<|{role}|>" for role in ("system", "user", "assistant", "tool")]
+    marks = ["<|video_pad|>", "<|vision_start|>", "<|vision_end|>", "<|im_start|>", *roles]
     vocabulary = tokenizer.get_vocab()
     ids |= {int(vocabulary[mark]) for mark in marks if mark in vocabulary}
     return sorted(ids - keep)

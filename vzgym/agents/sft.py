@@ -108,7 +108,8 @@ def train_sft(settings: SFTSettings, data: Any = None) -> Path:
     Raises:
         InvalidSetting: If a setting cannot work, the model cannot see, or a trajectory is too long.
     """
-    from trl import SFTConfig, SFTTrainer
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
 
     check_places(settings)
     if data is None and not settings.data:

@@ -125,7 +125,7 @@ def finish_rollout(environment: ToolEnvironment, completion: Sequence[Mapping[st
 
 def _last_words(completion: Sequence[Mapping[str, Any]]) -> str:
     """The text of the last turn; "" if the roll-out was cut off before it."""
-    last = completion[-1] if completion else {"role": "tool"}
+    last: Mapping[str, Any] = completion[-1] if completion else {"role": "tool"}
     if last["role"] != "assistant":
         return ""
     for call in last.get("tool_calls") or ():

@@ -97,7 +97,7 @@ def freeze_vision(model: Any) -> int:
 
 
 def adapters(settings: TrainSettings) -> Any:
-    """peft's configuration of the adapters; None if there are none."""
+    """Give the configuration of the adapters; None if there are none."""
     lora = settings.lora
     if not lora.rank:
         return None

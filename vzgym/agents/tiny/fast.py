@@ -42,13 +42,13 @@ class _FrameAttention(Qwen3VLVisionAttention):  # type: ignore[misc]
         count = hidden_states.shape[0]
         query, key, value = self.qkv(hidden_states).reshape(count, 3, self.num_heads, -1).unbind(1)
         query, key = apply_rotary_pos_emb_vision(query, key, *position_embeddings)
-        # (pictures, heads, patches, channels)
+        # Each becomes: pictures, heads, patches, channels.
         query, key, value = (
             x.reshape(-1, size, self.num_heads, self.head_dim).transpose(1, 2) for x in (query, key, value)
         )
         mixed = functional.scaled_dot_product_attention(query, key, value, scale=self.scaling)
-        output = self.proj(mixed.transpose(1, 2).reshape(count, -1))
-        return output
+        projected: Tensor = self.proj(mixed.transpose(1, 2).reshape(count, -1))
+        return projected
 
 
 class _Inner(Qwen3VLModel):  # type: ignore[misc]

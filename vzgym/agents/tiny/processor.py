@@ -121,7 +121,7 @@ class TinyProcessor(Qwen3VLProcessor):  # type: ignore[misc]
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> TinyProcessor:
-        """Load what `save_pretrained` wrote. (The library's own loader only knows image processors of its own.)
+        """Load what `save_pretrained` wrote; the library's own loader only knows image processors of its own.
 
         Raises:
             OSError: If the folder lacks a file.

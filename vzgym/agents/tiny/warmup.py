@@ -221,17 +221,17 @@ class _Course:
         for number, row in enumerate(rows):
             shown = "".join(f"{IMAGE}{moment}" for moment in row.times)
             given = encode(f"{ROLES['user']}{shown}{row.question}{END}{ROLES['assistant']}")
-            ids, labels = list(given), [_IGNORED] * len(given)
+            row_ids, row_labels = list(given), [_IGNORED] * len(given)
             # Behind the message's beginning, each frame and its time take one token each.
             for i, (scene, event) in enumerate(zip(row.scenes, row.events, strict=True)):
                 event_token = encode(event)[0] if row.question == SPOT else _IGNORED
                 captions.append((number, 2 + 2 * i, encode(scene)[0], event_token))
             for piece, learned in (*row.answer, (END, True)):
                 tokens = encode(piece)
-                ids += tokens
-                labels += tokens if learned else [_IGNORED] * len(tokens)
-            sequences.append(ids)
-            targets.append(labels)
+                row_ids += tokens
+                row_labels += tokens if learned else [_IGNORED] * len(tokens)
+            sequences.append(row_ids)
+            targets.append(row_labels)
         length = max(map(len, sequences))
         pad = self.processor.tokenizer.pad_token_id
         ids = torch.tensor([row + [pad] * (length - len(row)) for row in sequences])
