@@ -239,6 +239,15 @@ def test_scoring_a_run_by_hand() -> None:
         score_run(records, "accuracy", progress=2)
 
 
+def test_scores_of_several_samples_count_once_a_task() -> None:
+    records = played("random", 3, samples=4)
+    found = score_run(records, "accuracy")
+    assert found.total.n == 3
+    assert found.terms()["accuracy"][0] == found.total
+    rights = [[bool(r.grade and r.grade.is_correct) for r in records[first : first + 4]] for first in (0, 4, 8)]
+    assert found.total == mean([sum(task) / 4 for task in rights])
+
+
 def test_progress_is_the_record_s_own_first() -> None:
     records = played("oracle", 2)
     records[0].info["progress"] = 1.0

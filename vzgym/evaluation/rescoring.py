@@ -44,7 +44,7 @@ class RunScore:
     @property
     def total(self) -> Estimate:
         """Mean of the totals over the scored episodes, with its interval."""
-        return mean([total for total in self.totals if total is not None])
+        return self._mean(self.totals)
 
     def terms(self) -> dict[str, tuple[Estimate, Estimate, float]]:
         """For each term: mean raw value an episode, mean contribution an episode, share of episodes it could not score.
@@ -54,11 +54,22 @@ class RunScore:
         found = {}
         for name in self.mix.terms:
             rows = [[step.terms[name] for step in ledger] for ledger in self.ledgers]
-            known = [row for row in rows if all(item.value is not None for item in row)]
-            values = [math.fsum(item.value for item in row if item.value is not None) for row in known]
-            paid = [math.fsum(item.contribution for item in row) for row in known]
-            found[name] = (mean(values), mean(paid), 1 - len(known) / len(rows) if rows else math.nan)
+            values = [_total([item.value for item in row]) for row in rows]
+            paid = [
+                None if value is None else math.fsum(item.contribution for item in row)
+                for row, value in zip(rows, values, strict=True)
+            ]
+            unscored = sum(value is None for value in values) / len(values)
+            found[name] = (self._mean(values), self._mean(paid), unscored)
         return found
+
+    def _mean(self, values: Sequence[float | None]) -> Estimate:
+        """The mean over tasks of each task's mean: several roll-outs of one task are no independent observations."""
+        tasks: dict[str, list[float]] = {}
+        for record, value in zip(self.records, values, strict=True):
+            if value is not None:
+                tasks.setdefault(record.task.id, []).append(value)
+        return mean([math.fsum(known) / len(known) for known in tasks.values()])
 
     def to_json(self) -> dict[str, Any]:
         """JSON form: the reward, its mean, each term."""
@@ -66,7 +77,7 @@ class RunScore:
             "reward": self.mix.to_spec(),
             "episodes": len(self.records),
             "total": self.total.to_json(),
-            "saved": mean([total for total in self.saved if total is not None]).to_json(),
+            "saved": self._mean(self.saved).to_json(),
             "terms": {
                 name: {"value": value.to_json(), "contribution": paid.to_json(), "unscored": share}
                 for name, (value, paid, share) in self.terms().items()
