@@ -1,6 +1,7 @@
 """Floor 5: the gymnasium environment and its swappable modules."""
 
 from vzgym.envs.actions import ACTIONS, ActionModule, DefaultAction, DiscreteAction, Move, TextAction
+from vzgym.envs.flat import ContinuousAction, FlatObservation
 from vzgym.envs.observations import (
     OBSERVATIONS,
     CompactObservation,
@@ -19,10 +20,12 @@ __all__ = [
     "OBSERVATIONS",
     "ActionModule",
     "CompactObservation",
+    "ContinuousAction",
     "DefaultAction",
     "DefaultObservation",
     "DialogueObservation",
     "DiscreteAction",
+    "FlatObservation",
     "Move",
     "ObservationModule",
     "ResetNeeded",

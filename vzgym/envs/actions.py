@@ -7,6 +7,7 @@ the entry-point group `vzgym.actions`, or pass the object. One that also has `ma
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -26,7 +27,7 @@ from vzgym.episode.episode import Episode, judge
 from vzgym.protocols.base import PROTOCOLS, TextProtocol
 from vzgym.tasks.task import option_letter
 
-__all__ = ["ACTIONS", "ActionModule", "DefaultAction", "DiscreteAction", "Move", "TextAction"]
+__all__ = ["ACTIONS", "ActionModule", "DefaultAction", "DiscreteAction", "Move", "TextAction", "check_options"]
 
 
 class Move(NamedTuple):
@@ -64,6 +65,25 @@ class ActionModule(Protocol):
 
 
 ACTIONS: Registry[ActionModule] = Registry("action module", "vzgym.actions")
+
+
+def check_options(action: str, most: int, task: str, count: int) -> None:
+    """Raise if a question's answers cannot be said as the number of an option.
+
+    Args:
+        action: The action module, for the error.
+        most: Its `max_options`.
+        task: The task's id, for the error.
+        count: How many options the question has.
+
+    Raises:
+        InvalidSetting: If there are none, or more than `most`.
+    """
+    if not 0 < count <= most:
+        raise InvalidSetting(
+            f"the {action} action answers questions of 1 to {most} options (max_options), but task {task!r} has "
+            f"{count or 'none'}"
+        )
 
 
 class DefaultAction:
@@ -171,6 +191,7 @@ class DiscreteAction:
         self.fps = tuple(float(rate) for rate in fps)
         self.max_options = max_options
         self.wording: Wording = PlainWording()
+        self._known: tuple[float, Budget | None, NDArray[np.bool_]] = (math.nan, None, np.zeros(0, dtype=np.bool_))
 
     @property
     def num_zooms(self) -> int:
@@ -183,7 +204,7 @@ class DiscreteAction:
 
     def decode(self, value: Any, episode: Episode) -> Move:
         """See the class."""
-        self._check(episode)
+        check_options("discrete", self.max_options, episode.task.id, len(episode.task.options))
         count = self.num_zooms + self.max_options
         if not isinstance(value, (int, np.integer)) or not 0 <= value < count:
             raise ActionTypeError(f"the discrete action is a whole number from 0 to {count - 1}, got {value!r}")
@@ -193,22 +214,31 @@ class DiscreteAction:
 
     def mask(self, episode: Episode) -> NDArray[np.bool_]:
         """bool, shape `(windows * len(fps) + max_options,)`: which values the episode would accept now."""
-        self._check(episode)
-        duration, budget = episode.record.task.duration, episode.budget
-        zooms = [
-            episode.zooms_left > 0 and judge(self._zoom(value, duration), duration, budget) is None
-            for value in range(self.num_zooms)
-        ]
-        options = [place < len(episode.task.options) for place in range(self.max_options)]
-        return np.array(zooms + options, dtype=np.bool_)
+        facts = episode.record.task
+        check_options("discrete", self.max_options, facts.id, len(facts.options))
+        return self.allowed(facts.duration, len(facts.options), episode.budget, zoom=episode.zooms_left > 0)
 
-    def _check(self, episode: Episode) -> None:
-        count = len(episode.task.options)
-        if not 0 < count <= self.max_options:
-            raise InvalidSetting(
-                f"the discrete action answers questions of 1 to {self.max_options} options (max_options), but task "
-                f"{episode.task.id!r} has {count or 'none'}"
-            )
+    def allowed(self, duration: float, options: int, budget: Budget, *, zoom: bool = True) -> NDArray[np.bool_]:
+        """The same from facts that every agent knows.
+
+        Args:
+            duration: Length of the video in seconds.
+            options: How many options the question has.
+            budget: The limits.
+            zoom: Whether a zoom is left.
+        """
+        allowed = np.zeros(self.num_zooms + self.max_options, dtype=np.bool_)
+        if zoom:
+            allowed[: self.num_zooms] = self._grid(duration, budget)
+        allowed[self.num_zooms : self.num_zooms + options] = True
+        return allowed
+
+    def _grid(self, duration: float, budget: Budget) -> NDArray[np.bool_]:
+        """Which zooms can be carried out. Asked for every round of every episode: kept while the video is as long."""
+        if self._known[:2] != (duration, budget):
+            fits = [judge(self._zoom(value, duration), duration, budget) is None for value in range(self.num_zooms)]
+            self._known = (duration, budget, np.array(fits, dtype=np.bool_))
+        return self._known[2]
 
     def _zoom(self, value: int, duration: float) -> Zoom:
         window, rate = divmod(value, len(self.fps))
@@ -219,3 +249,4 @@ class DiscreteAction:
 ACTIONS.register("default", DefaultAction)
 ACTIONS.register("text", TextAction)
 ACTIONS.register("discrete", DiscreteAction)
+ACTIONS.register("continuous", "vzgym.envs.flat:ContinuousAction")

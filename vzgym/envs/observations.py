@@ -205,3 +205,4 @@ class DialogueObservation:
 OBSERVATIONS.register("default", DefaultObservation)
 OBSERVATIONS.register("compact", CompactObservation)
 OBSERVATIONS.register("dialogue", DialogueObservation)
+OBSERVATIONS.register("flat", "vzgym.envs.flat:FlatObservation")

@@ -1,0 +1,49 @@
+"""Floor 8: the conformance kit. Checks that a part of one's own keeps the contract that its kind has.
+
+`vzgym check module:Class` runs it from the command line; the classes `...Contract` make each rule a pytest test.
+"""
+
+from vzgym.testing.backends import check_backend
+from vzgym.testing.checking import KINDS, check, kind_of
+from vzgym.testing.environments import check_environment
+from vzgym.testing.families import check_family
+from vzgym.testing.mixins import (
+    ActionContract,
+    EnvironmentContract,
+    FamilyContract,
+    ObservationContract,
+    PolicyContract,
+    RewardContract,
+)
+from vzgym.testing.modules import check_action, check_observation, check_reward
+from vzgym.testing.parity import DOORS, Door, Script, Trace, check_parity, scripts
+from vzgym.testing.policies import check_policy
+from vzgym.testing.report import Broken, Finding, Report
+
+__all__ = [
+    "DOORS",
+    "KINDS",
+    "ActionContract",
+    "Broken",
+    "Door",
+    "EnvironmentContract",
+    "FamilyContract",
+    "Finding",
+    "ObservationContract",
+    "PolicyContract",
+    "Report",
+    "RewardContract",
+    "Script",
+    "Trace",
+    "check",
+    "check_action",
+    "check_backend",
+    "check_environment",
+    "check_family",
+    "check_observation",
+    "check_parity",
+    "check_policy",
+    "check_reward",
+    "kind_of",
+    "scripts",
+]

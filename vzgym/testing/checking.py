@@ -1,0 +1,110 @@
+"""One function for everything that can be checked: finds out what a name or a class is, and applies its contract."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+from vzgym.baselines.policy import POLICIES
+from vzgym.core.errors import InvalidSetting, UnknownName
+from vzgym.core.registry import Registry, import_object
+from vzgym.envs.actions import ACTIONS
+from vzgym.envs.observations import OBSERVATIONS
+from vzgym.envs.video_zoom import VideoZoomEnv
+from vzgym.rewards.base import REWARDS
+from vzgym.tasks import FAMILIES, Family
+from vzgym.testing.backends import check_backend
+from vzgym.testing.environments import check_environment
+from vzgym.testing.families import check_family
+from vzgym.testing.modules import check_action, check_observation, check_reward
+from vzgym.testing.policies import check_policy
+from vzgym.testing.report import Report
+from vzgym.video.file import BACKENDS
+
+__all__ = ["KINDS", "check", "kind_of"]
+
+KINDS: Final[Mapping[str, tuple[Registry[Any], Callable[..., Report]]]] = {
+    "policy": (POLICIES, check_policy),
+    "observation": (OBSERVATIONS, check_observation),
+    "action": (ACTIONS, check_action),
+    "reward": (REWARDS, check_reward),
+    "family": (FAMILIES, check_family),
+    "video": (BACKENDS, check_backend),
+}
+"""What has a contract: its registry, and what checks it."""
+
+
+def kind_of(part: Any) -> str:
+    """Which contract a class or an object is meant to keep.
+
+    Raises:
+        InvalidSetting: If its methods tell of none, or it is text.
+    """
+    target = part if isinstance(part, type) else type(part)
+
+    def has(*names: str) -> bool:
+        return all(inspect.getattr_static(target, name, None) is not None for name in names)
+
+    if (isinstance(part, type) and issubclass(part, Family)) or isinstance(part, Family):
+        return "family"
+    if has("pictures") or has("isolated", "snaps"):
+        return "video"
+    if has("decode"):
+        return "action"
+    if has("observe"):
+        return "observation"
+    if has("score"):
+        return "reward"
+    if has("respond") or has("act"):
+        return "policy"
+    if has("build"):
+        return "family"
+    kinds = ", ".join(KINDS)
+    raise InvalidSetting(
+        f"{getattr(part, '__name__', part)!r} has no method that tells what it is (act or respond, observe, decode, "
+        f"score, build, pictures): say which of {kinds} it is meant to be"
+    )
+
+
+def check(name: str, kind: str | None = None, **options: Any) -> Report:
+    """Check a registered part, or any `module:Class`.
+
+    Args:
+        name: A registered name, or `"module:Class"`. A function that makes the part will do, with `kind`.
+        kind: One of `KINDS`; found out by the part's methods, or by the registry that knows the name, if not given.
+        options: What the part is made with.
+
+    Raises:
+        UnknownName: If no registry knows the name.
+        PluginError: If it cannot be imported.
+        InvalidSetting: If it cannot be told what it is, or several registries know the name.
+    """
+    if kind is None:
+        kind = kind_of(import_object(name)) if ":" in name else _registered(name)
+    if kind not in KINDS:
+        raise UnknownName("kind of part", kind, KINDS)
+    registry, checks = KINDS[kind]
+    registry.get(name)
+    if kind == "video":
+        return checks(name)
+    return checks(partial(registry.make, {"name": name, **options}), name)
+
+
+def _registered(name: str) -> str:
+    found = [kind for kind, (registry, _) in KINDS.items() if name in registry]
+    if not found:
+        every = sorted({item for registry, _ in KINDS.values() for item in registry.names()})
+        raise UnknownName("part", name, every, "A class of your own is named 'module:Class'.")
+    if len(found) > 1:
+        raise InvalidSetting(f"{name!r} is the name of several parts ({', '.join(found)}): say which with --kind")
+    return found[0]
+
+
+def environment_of(name: str, kind: str) -> Report | None:
+    """Check the environment that an observation or action module makes; None for other kinds."""
+    if kind not in ("observation", "action"):
+        return None
+    settings: dict[str, Any] = {"tasks": "tiny/test", kind: name}
+    return check_environment(partial(VideoZoomEnv, **settings), f"VideoZoomEnv({kind}={name!r})")

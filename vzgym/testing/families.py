@@ -1,0 +1,163 @@
+"""Contract of families of procedural tasks."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+
+import numpy as np
+
+from vzgym.core.actions import Answer
+from vzgym.core.budget import Budget, overview_times
+from vzgym.core.errors import InvalidSetting, TaskError
+from vzgym.episode.record import Outcome
+from vzgym.tasks import Family, VideoTask, expert_zooms
+from vzgym.testing import scenes
+from vzgym.testing.report import Broken, Report, Rule, apply_rules, need
+
+__all__ = ["check_family"]
+
+_SEEDS = (1, 2, 3)
+
+
+def _variants(family: Family, seed: int) -> list[VideoTask]:
+    return family.variants(f"checked/test/{seed}", seed)
+
+
+def _budget(task: VideoTask) -> Budget:
+    given = task.metadata.get("budget")
+    need(isinstance(given, dict), "metadata must hold the 'budget' that the task was built for (Budget.to_dict())")
+    return Budget.from_mapping(dict(given or {}))
+
+
+def _overview(task: VideoTask) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    return task.video.read(overview_times(task.video.duration, _budget(task))).pixels
+
+
+def _f_shape(family: Family) -> None:
+    need(not isinstance(family, type), f"it is the class {family!r}: give an object, by calling it")
+    need(isinstance(family, Family), "it must be a vzgym.tasks.Family: subclass it and give name, Settings and build")
+    need(isinstance(family.num_options, int) and family.num_options >= 2, "num_options must be a whole number >= 2")
+
+
+def _f_answers(family: Family) -> None:
+    for seed in _SEEDS:
+        for position in range(family.num_options):
+            task = family.build("checked", seed, position)
+            choices = task.options or tuple(task.metadata.get("choices", ()))
+            need(
+                len(choices) == family.num_options,
+                f"a task has {len(choices)} options, num_options says {family.num_options}",
+            )
+            need(
+                choices[position] == task.answer,
+                f"build(id, seed, position={position}) makes a task whose answer {task.answer!r} stands at position "
+                f"{choices.index(task.answer)}: the right option must stand where position says",
+            )
+    for position in (-1, family.num_options):
+        try:
+            family.build("checked", 1, position)
+        except (InvalidSetting, TaskError):
+            continue
+        except (LookupError, ValueError) as error:
+            raise Broken(f"position {position} raised {type(error).__name__}: raise InvalidSetting") from error
+        raise Broken(f"position {position} is out of range and is taken: raise InvalidSetting (self._check_position)")
+
+
+def _f_repeats(family: Family) -> None:
+    for seed in _SEEDS:
+        first, second = family.build("checked", seed, 0), family.build("checked", seed, 0)
+        far = pickle.loads(pickle.dumps(first))
+        for other, why in ((second, "built twice"), (far, "sent to another process")):
+            need(
+                (first.question, first.options, first.answer, first.evidence)
+                == (other.question, other.options, other.answer, other.evidence),
+                f"a task {why} is another one: everything must come from the seed",
+            )
+            need(
+                np.array_equal(_overview(first), _overview(other)),
+                f"the frames of a task {why} are others: draw from np.random.default_rng(seed) alone",
+            )
+
+
+def _f_hides(family: Family) -> None:
+    for seed in _SEEDS:
+        tasks = _variants(family, seed)
+        first = tasks[0]
+        if not first.evidence:
+            return  # the overview is meant to show the answer
+        for task in tasks[1:]:
+            need(
+                (task.question, task.options) == (first.question, first.options),
+                "question or options depend on which option is right",
+            )
+            need(
+                task.evidence == first.evidence,
+                "where the evidence lies depends on which option is right: draw times before the answer is used",
+            )
+            same = (_overview(task) == _overview(first)).all(axis=(1, 2, 3))
+            need(
+                same.all(),
+                f"overview frame {int(np.argmin(same))} depends on which option is right: the event must lie strictly "
+                "between overview frames, and every other draw must not depend on the answer",
+            )
+
+
+def _f_shows(family: Family) -> None:
+    for seed in _SEEDS:
+        tasks = _variants(family, seed)
+        budget = _budget(tasks[0])
+        clips = []
+        for task in tasks:
+            for span in task.evidence or ():
+                inside = 0 <= span.start < span.end <= task.video.duration
+                need(inside, f"evidence {span} is not inside the video of {task.video.duration} s")
+            zooms = list(expert_zooms(task, budget))
+            episode = scenes.play(task, [*zooms, Answer(task.answer)], budget)
+            for turn in episode.record.turns[:-1]:
+                need(
+                    turn.outcome is Outcome.EXECUTED,
+                    f"the expert's {turn.action} is refused: {turn.detail} Mend expert(), or metadata['needed_fps']",
+                )
+            if zooms:
+                clips.append([clip.hashes for clip in episode.record.clips[1:]])
+        alike = any(one == other for place, one in enumerate(clips) for other in clips[place + 1 :])
+        need(
+            not alike,
+            "the expert's zooms show the same frames for two different answers: evidence or needed_fps is wrong, so "
+            "the question cannot be answered from what they show",
+        )
+
+
+def _f_facts(family: Family) -> None:
+    task = family.build("checked", 1, 0)
+    try:
+        json.dumps(dict(task.metadata), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise Broken(f"metadata must hold JSON values only: {error}") from error
+    for key in ("family", "seed", "budget", "grid"):
+        need(key in task.metadata, f"metadata has no {key!r}: build tasks with Family._task")
+    need(task.evidence is not None, "evidence is None: a family knows where its event lies; () where there is none")
+
+
+FAMILY_RULES: tuple[Rule[Family], ...] = (
+    Rule("is a family", _f_shape),
+    Rule("the right option stands where it is told to", _f_answers),
+    Rule("the same seed gives the same task, in any process", _f_repeats),
+    Rule("the overview is the same whichever option is right", _f_hides),
+    Rule("the expert's zooms are carried out, and tell the answers apart", _f_shows),
+    Rule("metadata and evidence are complete", _f_facts),
+)
+
+
+def check_family(make: Callable[[], Family], subject: str = "") -> Report:
+    """Check a family of procedural tasks, in its default settings or in those that `make` chooses.
+
+    Whole suites, written files included: `vzgym tasks verify`.
+
+    Args:
+        make: Makes the family (its class will do).
+        subject: For the report; the factory's name if not given.
+    """
+    return apply_rules("task family", subject or str(getattr(make, "__name__", make)), FAMILY_RULES, make)
