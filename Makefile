@@ -5,7 +5,7 @@
 #
 # `make help` lists the others. Settings, e.g. `make demo QUICK=1` or `make test PYTHON=python3.12`:
 PYTHON      ?= python3
-DEMO_EXTRAS ?= plots
+DEMO_EXTRAS ?= llm,plots
 TEST_EXTRAS ?= all,dev
 DOCS_EXTRAS ?= docs
 WORKERS     ?= 2
@@ -28,7 +28,7 @@ DOCS  := $(call stamp,$(DOCS_EXTRAS))
 .NOTPARALLEL:
 .PHONY: demo test lint format docs hooks install clean distclean help
 
-demo: $(DEMO)  ## install, run all baselines on real video files, print the table (QUICK=1: the short one)
+demo: $(DEMO)  ## install, run all baselines on real video files, then watch a model learn (QUICK=1: files only)
 	$(BIN)/vzgym demo $(if $(filter-out 0,$(QUICK)),--quick)
 
 # One thread per worker: numpy's and torch's own threads would fight over the cores.

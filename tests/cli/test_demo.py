@@ -23,7 +23,7 @@ Run = Callable[..., Result]
 def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     """A demo of three videos: its folder, and what it printed. Not to be changed."""
     folder = tmp_path_factory.mktemp("demo")
-    arguments = ["demo", "--episodes", "3", "--out", str(folder), "--workers", "1"]
+    arguments = ["demo", "--episodes", "3", "--quick", "--out", str(folder), "--workers", "1"]
     return folder, CliRunner().invoke(app, arguments, env={"COLUMNS": "80"})
 
 
@@ -59,7 +59,7 @@ def test_a_second_call_goes_on_where_the_first_stopped(shown: tuple[Path, Result
     folder, first = shown
     kept = [*folder.glob("videos/*.mp4"), *folder.glob("runs/*/records.jsonl")]
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in kept}
-    found = run("demo", "--episodes", 3, "--out", folder, "--workers", 1)
+    found = run("demo", "--episodes", 3, "--quick", "--out", folder, "--workers", 1)
     assert found.exit_code == 0, found.output
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in kept} == before
     assert found.stdout == first.stdout

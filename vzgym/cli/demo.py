@@ -12,6 +12,7 @@ from PIL import Image
 
 from vzgym.baselines import CONTROLS
 from vzgym.cli.evaluate import run_folder, run_policies
+from vzgym.cli.learning import learn, missing_packages
 from vzgym.cli.progress import console, progress_bar, say
 from vzgym.core.budget import overview_times
 from vzgym.core.errors import InvalidSetting, VideoError
@@ -36,9 +37,10 @@ def demo(
     episodes: Annotated[int, typer.Option(help="Videos to write; a third each of needle, count, control.")] = 30,
     seed: Annotated[int, typer.Option(help="Of the policies' randomness.")] = 0,
     workers: Annotated[int, typer.Option(help="Processes that write videos.")] = 2,
-    quick: Annotated[bool, typer.Option("--quick", help=f"The short one: {QUICK} videos at most.")] = False,
+    held_out: Annotated[int, typer.Option(help="Held-out tasks on which the learning model is played.")] = 256,
+    quick: Annotated[bool, typer.Option("--quick", help=f"{QUICK} videos at most, and no learning.")] = False,
 ) -> None:
-    """Write real video files with questions, watch agents look for the answers, and draw one at work."""
+    """Watch agents search real video files for answers; then watch a small model learn to."""
     suite = load_tasks(SUITE)
     if not 1 <= episodes <= len(suite):
         raise InvalidSetting(f"--episodes must be 1 to {len(suite)}, the size of {suite.name}, got {episodes}")
@@ -60,6 +62,23 @@ def demo(
         f"\nAn episode as a picture ({record.info['policy']} on {record.task.id}): {out / 'episode.png'}"
         f"\nEvery episode as a record: {out / 'runs'}"
         f"\nPlay them again: vzgym replay {out / 'runs'}"
+    )
+    if not quick:
+        _learn(out / "learning", held_out, seed)
+
+
+def _learn(out: Path, episodes: int, seed: int) -> None:
+    """The learning half, where its packages are installed."""
+    missing = missing_packages()
+    if missing:
+        say(f'\nTo watch a model learn as well (it needs {", ".join(missing)}): pip install "vzgym[llm,plots]"')
+        return
+    say("\nNow a model of 0.3 million weights, built from a seed, learns where to look:")
+    reports = learn(out, episodes, seed)
+    console.print(rich_table(reports, title=f"{episodes} held-out questions"))
+    say(
+        f"\nIts learning curve: {out / 'learning.png'}\nThe same by single commands: vzgym train --help"
+        f"\nPlay the trained model: vzgym eval --policy {out / 'grpo'} --tasks needle-micro"
     )
 
 

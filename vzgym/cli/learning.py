@@ -1,0 +1,137 @@
+"""The second half of `vzgym demo`: a small model, built from a seed, learns where to look.
+
+The stages are those of `vzgym train`, with the preset "tiny"; each that is finished is kept, so that a demo which was
+stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from vzgym.baselines import AnyPolicy
+from vzgym.cli.evaluate import run_policies
+from vzgym.cli.progress import progress_bar, say
+from vzgym.evaluation import Report, evaluate
+from vzgym.tasks import load_tasks
+
+__all__ = ["PRESET", "draw_curve", "learn", "missing_packages"]
+
+PRESET = "tiny"
+_FINISHED = "finished.json"
+
+
+def missing_packages() -> list[str]:
+    """The packages that learning needs and that are not installed."""
+    needed = ("torch", "transformers", "trl", "datasets", "matplotlib")
+    return [name for name in needed if importlib.util.find_spec(name) is None]
+
+
+def learn(out: Path, episodes: int, seed: int) -> list[Report]:
+    """Warm up, collect, imitate, practise; then play everyone on held-out tasks.
+
+    Args:
+        out: Folder of the stages, the picture and the runs.
+        episodes: Held-out tasks.
+        seed: Of the weights and of everything random.
+
+    Returns:
+        Reports of the controls, the model after each stage, and the expert.
+    """
+    # One thread: on few cores torch's threads cost more than they give. Nothing here needs a network.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    import torch
+
+    from vzgym.agents import GRPOSettings, SFTSettings, WarmupSettings
+    from vzgym.agents.collect import CollectSettings
+    from vzgym.agents.config import load_settings
+    from vzgym.agents.grpo import train_grpo
+    from vzgym.agents.sft import train_sft
+    from vzgym.agents.store import collect
+    from vzgym.agents.tiny import warm_up
+
+    torch.set_num_threads(1)
+    warm, data, sft, grpo = (out / name for name in ("warmup", "data", "sft", "grpo"))
+
+    def settings(cls: type[Any], **values: Any) -> Any:
+        return load_settings(cls, PRESET, None, values)
+
+    _stage(warm, "learn to see", lambda: warm_up(settings(WarmupSettings, out=str(warm), seed=seed)))
+    _stage(data, "collect an expert's trajectories", lambda: collect(settings(CollectSettings, seed=seed), data))
+    _stage(
+        sft,
+        "imitate them, briefly (cold start)",
+        lambda: train_sft(settings(SFTSettings, model=str(warm), data=str(data), out=str(sft), seed=seed)),
+    )
+    practice = settings(GRPOSettings, model=str(sft), out=str(grpo), seed=seed)
+    _stage(grpo, "practise, and be paid for right answers (GRPO)", lambda: train_grpo(practice))
+    draw_curve(grpo, out / "learning.png")
+    return _compare(out, str(practice.tasks).partition("/")[0], episodes, seed, sft, grpo, practice.turn_tokens)
+
+
+def _stage(folder: Path, title: str, work: Callable[[], Any]) -> None:
+    """Run a stage unless it is finished."""
+    if (folder / _FINISHED).is_file():
+        say(f"{title}: finished already, in {folder}")
+        return
+    say(f"{title} ...")
+    work()
+    (folder / _FINISHED).write_text(json.dumps({"stage": title}) + "\n", encoding="utf-8")
+
+
+def _compare(out: Path, suite: str, episodes: int, seed: int, sft: Path, grpo: Path, turn_tokens: int) -> list[Report]:
+    from vzgym.agents.policy import VLMPolicy
+
+    tasks = load_tasks(suite, split="test")
+    runs = out / "runs"
+    reports = run_policies(["blind", "random", "overview", "uniform"], tasks, episodes, seed, runs)
+    for name, folder in (("cold start", sft), ("+ GRPO", grpo)):
+        for way, temperature in (("sampled", 1.0), ("greedy", 0.0)):
+            model: AnyPolicy = VLMPolicy(
+                folder, temperature=temperature, turn_tokens=turn_tokens, batch_size=64, name=f"{name}, {way}"
+            )
+            with progress_bar() as bar:
+                job = bar.add_task(f"{name}, {way}", total=episodes)
+                reports.append(
+                    evaluate(
+                        model,
+                        tasks,
+                        episodes=episodes,
+                        seed=seed,
+                        out=runs / f"{folder.name}-{way}",
+                        on_episode=lambda record, job=job: bar.advance(job),  # type: ignore[misc]
+                    )
+                )
+                bar.update(job, completed=episodes)
+    return reports + run_policies(["expert"], tasks, episodes, seed, runs)
+
+
+def draw_curve(grpo: Path, picture: Path) -> None:
+    """Draw accuracy and zooms of the roll-outs over GRPO's steps, from the run's `log.jsonl`."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    logged = [json.loads(line) for line in (grpo / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    points = [item for item in logged if "rewards/accuracy/mean" in item]
+    steps = [item["step"] for item in points]
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.8))
+    for axis, key, title in (
+        (axes[0], "rewards/accuracy/mean", "share of right answers (sampled roll-outs)"),
+        (axes[1], "episode/zooms", "zooms a question"),
+    ):
+        axis.plot(steps, [float(item[key]) for item in points], linewidth=1.8)
+        axis.set(xlabel="GRPO step", title=title)
+        axis.set_ylim(bottom=0)
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.suptitle("A small model learns where to look")
+    figure.tight_layout()
+    figure.savefig(picture, dpi=130)
+    plt.close(figure)
