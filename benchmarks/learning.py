@@ -122,13 +122,13 @@ def run(path: Journey, args: argparse.Namespace) -> dict[str, Any]:
     )
     imitating = SFTSettings(
         model=str(warm), data=str(data), out=str(sft), seed=path.seed, learning_rate=2e-3, scheduler="cosine",
-        batch_size=32, freeze_vision=True, log_steps=20,
+        epochs=2, batch_size=32, freeze_vision=True, log_steps=20,
     )  # fmt: skip
     budget = {**load_tasks(tasks).budget.to_dict(), **limits} if limits else None
     learning = GRPOSettings(
         model=str(sft), out=str(grpo), tasks=tasks, budget=budget, reward=dict(curve.reward), seed=path.seed,
-        steps=args.steps, groups=8, group_size=8, learning_rate=args.learning_rate, epsilon_high=0.2,
-        turn_tokens=TURN_TOKENS, freeze_vision=True, log_steps=1, save_rollouts=10,
+        steps=args.steps, groups=8, group_size=8, learning_rate=args.learning_rate, scheduler="cosine",
+        epsilon_high=0.2, turn_tokens=TURN_TOKENS, freeze_vision=True, log_steps=1, save_rollouts=10,
     )  # fmt: skip
     stages: dict[str, Any] = {
         "warm": timed(warm, lambda: warm_up(WarmupSettings(out=str(warm), tasks=tasks, seed=path.seed))),
@@ -276,7 +276,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--curve", action="append", choices=list(CURVES), help="default: main and no-tool")
     parser.add_argument("--rows", type=int, default=6000, help="cold-start trajectories to play")
-    parser.add_argument("--steps", type=int, default=120, help="GRPO steps")
+    parser.add_argument("--steps", type=int, default=150, help="GRPO steps")
     parser.add_argument("--learning-rate", type=float, default=3e-4, help="of GRPO")
     args = parser.parse_args()
 

@@ -10,7 +10,16 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from vzgym.agents.checkpoints import open_checkpoint
 from vzgym.agents.dialogues import chat_of, encode, join_inputs
 from vzgym.agents.settings import WarmupSettings
-from vzgym.agents.tiny import TinyProcessor, TinySize, TinyVLM, build_model, make_processor, train_tokenizer, warm_up
+from vzgym.agents.tiny import (
+    Progress,
+    TinyProcessor,
+    TinySize,
+    TinyVLM,
+    build_model,
+    make_processor,
+    train_tokenizer,
+    warm_up,
+)
 from vzgym.agents.tiny.exercises import LOOK_UP, make_album
 from vzgym.core.actions import Zoom
 from vzgym.core.errors import InvalidSetting
@@ -157,7 +166,7 @@ def test_labels_come_from_what_the_painter_draws(tasks):
 
 
 def test_the_warm_up_moves_the_weights_and_says_what_it_took(tmp_path):
-    seen = []
+    seen: list[Progress] = []
     settings = WarmupSettings(
         out=str(tmp_path / "warm"), videos=8, size={"width": 32, "heads": 2}, max_steps=3, batch_size=4, log_steps=1
     )

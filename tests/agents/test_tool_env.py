@@ -133,7 +133,7 @@ def test_each_term_has_its_column_and_unscored_is_none(tasks):
     right = f"<think>seen</think><answer>{tasks[0].answer}</answer>"
     rollouts = [played(tasks, [ZOOM, right]), played(tasks, [right]), played(tasks, ["nonsense"])]
     scorer = Scorer(make_reward({"accuracy": 1.0, "format": 0.1, "conditional_tool": 0.5, "call_cost": 0.2}), {})
-    metrics = {}
+    metrics: dict[str, float] = {}
     columns = {
         function.__name__: function(
             environments=[made for made, _ in rollouts],
