@@ -1,6 +1,6 @@
 """The README's table: every control on needle, count and control tasks, drawn and from video files.
 
-    python benchmarks/baselines.py [--episodes 200] [--out runs/baselines]
+    python benchmarks/baselines.py [--episodes 200] [--files 500] [--out runs/baselines]
 
 Arrays: the suites `needle`, `count`, `control` (189 s, 256x144), drawn on demand. Files: `needle-tiny`, `count-tiny`,
 `control-tiny` (64 s, 64x64), written as H.264 and read back by PyAV. A stopped run goes on where it stopped. Exits with
@@ -30,7 +30,8 @@ CHANCE = 0.25
 def main() -> int:
     """Run everything; print the table, time and memory."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--episodes", type=int, default=200, help="of each family and kind")
+    parser.add_argument("--episodes", type=int, default=200, help="of each family, drawn")
+    parser.add_argument("--files", type=int, default=500, help="of each family, from files")
     parser.add_argument("--out", type=Path, default=Path("runs/baselines"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2, help="processes that write files")
@@ -40,12 +41,12 @@ def main() -> int:
     for family in FAMILIES:
         sets[f"{family}, arrays"] = load_tasks(f"{family}/test")
     for family in FAMILIES:
-        sets[f"{family}, files"] = write_files(family, arguments.episodes, arguments.out, arguments.workers)
+        sets[f"{family}, files"] = write_files(family, arguments.files, arguments.out, arguments.workers)
     reports = {
         name: run_policies(
             [control.name for control in CONTROLS],
             tasks,
-            arguments.episodes,
+            arguments.files if name.endswith("files") else arguments.episodes,
             arguments.seed,
             arguments.out / name.replace(", ", "-"),
         )
@@ -53,7 +54,10 @@ def main() -> int:
     }
     print(table(reports))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"\n{arguments.episodes} episodes a cell, seed {arguments.seed}; accuracy in %, Wilson's 95 % interval.")
+    print(
+        f"\n{arguments.episodes} episodes a cell on arrays, {arguments.files} on files, seed {arguments.seed}; "
+        "accuracy in %, Wilson's 95 % interval."
+    )
     print(f"{time.perf_counter() - started:.0f} s, peak memory {peak:.2f} GiB.")
     faults = out_of_place(reports)
     for fault in faults:
