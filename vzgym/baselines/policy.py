@@ -66,3 +66,5 @@ class TextPolicy(Protocol):
 AnyPolicy: TypeAlias = Policy | TextPolicy
 
 POLICIES: Registry[AnyPolicy] = Registry("policy", "vzgym.policies")
+# A language model from a checkpoint's folder: {"name": "vlm", "path": ...}. Imported only when it is asked for.
+POLICIES.register("vlm", "vzgym.agents.policy:VLMPolicy")
