@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +19,7 @@ from rich.progress import TaskID
 from rich.table import Column, Table
 
 from vzgym.cli.progress import console, errors, progress_bar
+from vzgym.core.budget import Budget
 from vzgym.tasks import SUITES, VideoTask, expert_zooms, get_task, load_tasks
 from vzgym.tasks.contact import contact_sheet
 from vzgym.tasks.suites import SPLITS, Suite
@@ -65,11 +68,14 @@ def show(
     video = task.video
     facts = Table(show_header=False, box=None)
     facts.add_row("question", task.question)
-    facts.add_row("options", ", ".join(task.options))
-    facts.add_row("answer", f"{task.letter} {task.answer}")
+    facts.add_row("options", ", ".join(task.options) or "none: an open question")
+    facts.add_row("answer", f"{task.letter or ''} {task.answer}".strip())
     facts.add_row("video", f"{video.duration:g} s, {video.width}x{video.height}, {video.fps:g} fps")
     facts.add_row("evidence", _spans(task))
-    zooms = ", ".join(f"{z.start:.2f} to {z.end:.2f} s at {z.fps:.4g} fps" for z in expert_zooms(task, tasks.budget))
+    zooms = ", ".join(
+        f"{z.start:.2f} to {z.end:.2f} s at {z.fps:.4g} fps" + (f" in {z.region.to_list()}" if z.region else "")
+        for z in expert_zooms(task, tasks.budget)
+    )
     facts.add_row("expert", zooms or "no zoom")
     facts.add_row("difficulty", f"{task.metadata['difficulty']:.2f}")
     console.print(facts)
@@ -102,12 +108,18 @@ def write(
 @app.command("verify")
 def verify_suites(
     suite: Annotated[list[str] | None, typer.Option(help="Suite to verify; may be repeated.")] = None,
-    split: SplitOption = "test",
-    tasks: Annotated[int, typer.Option(help="Tasks of each suite, each rendered with every answer.", min=1)] = 24,
+    split: SplitOption = "train",
+    tasks: Annotated[int, typer.Option(help="Tasks of each family, each rendered with every answer.", min=1)] = 500,
     files: Annotated[bool, typer.Option("--files", help="Check real files too.")] = False,
-    file_tasks: Annotated[int, typer.Option(help="With --files: how many of the tasks.", min=1)] = 3,
+    file_tasks: Annotated[int, typer.Option(help="With --files: how many tasks of each family.", min=1)] = 1,
+    other_frames: Annotated[
+        int | None, typer.Option(help="Also report how often so many uniform frames show the event.", min=1)
+    ] = None,
 ) -> None:
-    """Prove that zooming is needed where it should be: same overview for every answer, on arrays and files."""
+    """Prove that zooming is needed where it should be: same overview for every answer, on arrays and files.
+
+    Suites that belong with a suite but need another budget are verified with it.
+    """
     from vzgym.baselines.readers import AutoReader
 
     reader = AutoReader()
@@ -121,8 +133,8 @@ def verify_suites(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vzgym-verify-"))) if files else None
         bar = stack.enter_context(progress_bar())
-        for name in suite or ["tiny"]:
-            job = bar.add_task(name, total=tasks)
+        for name in _with_company(suite or ["tiny"]):
+            job = bar.add_task(name, total=None)
 
             def advance(done: int, total: int, job: TaskID = job) -> None:
                 bar.update(job, completed=done, total=total)
@@ -135,6 +147,7 @@ def verify_suites(
                     files=folder,
                     file_count=file_tasks,
                     reader=read,
+                    other=_uniform(name, other_frames),
                     progress=advance,
                 )
             )
@@ -146,14 +159,35 @@ def verify_suites(
         raise typer.Exit(1)
 
 
+def _with_company(names: Sequence[str]) -> list[str]:
+    """Suites, each followed by those that belong with it."""
+    found: list[str] = []
+    for name in names:
+        plain, _, split = name.partition("/")
+        suite = SUITES.get(plain)
+        company = suite.also if isinstance(suite, Suite) else ()
+        found += [name, *(f"{other}/{split}" if split else other for other in company)]
+    return list(dict.fromkeys(found))
+
+
+def _uniform(name: str, frames: int | None) -> Budget | None:
+    """The suite's budget with an overview of so many frames, however long the video."""
+    if frames is None:
+        return None
+    return replace(load_tasks(name).budget, overview_fps=math.inf, overview_frames=frames)
+
+
 def _table(reports: Sequence[VerifyReport]) -> Table:
+    other = next((report.other for report in reports), None)
     table = Table(
         Column("suite", no_wrap=True), Column("family", no_wrap=True),
-        "tasks", "files", Column("overview", no_wrap=True), "right", "zooms", "frames", "right", "proof",
+        "tasks", "files", Column("overview", no_wrap=True), "right", "meta", "zooms", "frames", "right",
+        *(["hits"] if other else []), "proof",
         box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
         title="Is zooming needed? Each task rendered with every one of its answers",
         caption="overview: whether its decoded frames are the same for all answers; right: read from it, and from "
-        "the expert's frames; zooms, frames: what the expert needs",
+        "the expert's frames; meta: guessed from duration, frames, file size and question; zooms, frames: what the "
+        "expert needs" + (f"; hits: {other.overview_frames} uniform frames show the event" if other else ""),
     )  # fmt: skip
     for report in reports:
         for row in report.families:
@@ -164,9 +198,11 @@ def _table(reports: Sequence[VerifyReport]) -> Table:
                 str(row.files),
                 "same" if row.zoom_needed else "differs",
                 f"{row.glances_right / row.glances:.0%}",
+                f"{row.guessed_right / row.guessed:.0%}",
                 f"{row.expert_zooms / row.tasks:.1f}",
                 f"{row.expert_frames / row.tasks:.1f}",
-                f"{row.right / row.asked:.0%}",
+                f"{row.right / row.asked:.1%}",
+                *([f"{row.hits / row.tasks:.0%}"] if other else []),
                 "[green]holds[/green]" if row.ok else "[red]fails[/red]",
             )
     return table

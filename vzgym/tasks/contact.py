@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from vzgym.core.actions import Region, Zoom
 from vzgym.core.budget import overview_times
-from vzgym.core.errors import InvalidSetting
+from vzgym.core.errors import InvalidSetting, TaskError
+from vzgym.core.interval import Interval
+from vzgym.tasks.families.base import expert_zooms
 from vzgym.tasks.sets import TaskSet
 from vzgym.tasks.task import VideoTask, option_letter
 from vzgym.video.base import Frames
+from vzgym.video.synthetic import letterbox
 
 __all__ = ["contact_sheet"]
 
@@ -50,12 +56,30 @@ def contact_sheet(
             video.read(chosen, size=size),
         )
     ]
-    for span in task.evidence or ():
+
+    def add(span: Interval, what: str, region: Region | None = None) -> None:
         pad = 0.25 * span.duration
         times = np.clip(np.linspace(span.start - pad, span.end + pad, columns), 0.0, video.duration)
-        label = f"What a zoom could show: the event, {span.start:.2f} to {span.end:.2f} s"
-        strips.append((label, _EVENT_INK, video.read(times, size=size)))
+        label = f"What a zoom could show: {what}, {span.start:.2f} to {span.end:.2f} s"
+        frames = video.read(times, size=None if region else size, region=region)
+        strips.append((label, _EVENT_INK, replace(frames, pixels=letterbox(frames.pixels, size))))
+
+    for start, end in task.metadata.get("decoys", ()):
+        add(Interval(start, end), "a false cue")
+    for span in task.evidence or ():
+        add(span, "the event")
+    regions = {zoom.region for zoom in _expert(task, tasks) if zoom.region is not None}
+    for region, span in zip(regions, task.evidence or (), strict=False):
+        add(span, "the expert's region of it, from the full-resolution frames", region)
     return _draw(task, strips, columns, size)
+
+
+def _expert(task: VideoTask, tasks: TaskSet) -> tuple[Zoom, ...]:
+    """The expert's zooms; none where the task's evidence is unknown or out of reach."""
+    try:
+        return expert_zooms(task, tasks.budget)
+    except TaskError:
+        return ()
 
 
 def _draw(
@@ -71,7 +95,7 @@ def _draw(
     sheet = Image.new("RGB", (total_width, total_height), _PAPER)
     pen = ImageDraw.Draw(sheet)
     pen.text((_MARGIN, 12), task.question, _INK, font=title)
-    pen.text((_MARGIN, 38), f"{options}     answer: {task.answer}     {task.id}", _FAINT, font=text)
+    pen.text((_MARGIN, 38), f"{options or 'open question'}     answer: {task.answer}     {task.id}", _FAINT, font=text)
     top = 66
     for (label, ink, frames), n in zip(strips, rows, strict=True):
         pen.text((_MARGIN, top), label, ink, font=text)

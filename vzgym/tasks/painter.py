@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -48,6 +49,8 @@ class ScenePainter:
         actors: What plays in front; later ones paint over earlier ones.
         fps: Frames a second.
         aspect: Width of the picture in units of its height. Other sizes stretch the same picture.
+        noise: Amplitude of film grain, in levels of 255.
+        grain: Which grain: a seed.
     """
 
     scenes: tuple[SceneSpec, ...]
@@ -55,6 +58,8 @@ class ScenePainter:
     actors: tuple[Actor, ...]
     fps: float
     aspect: float
+    noise: float = 0.0
+    grain: int = 0
 
     def __call__(self, indices: NDArray[np.int64], height: int, width: int) -> NDArray[np.uint8]:
         """See `Painter.__call__`."""
@@ -73,7 +78,31 @@ class ScenePainter:
             for start in range(0, len(on_stage), batch):
                 rows = on_stage[start : start + batch]
                 actor.paint(canvas, rows, index[rows], self.aspect)
+        if self.noise > 0:
+            _add_grain(canvas, index, self.noise, self.grain)
         return canvas
+
+
+@cache
+def _grain_tile(amplitude: float) -> NDArray[np.int16]:
+    """Grain to cut from, int16, shape `(512, 512)`: whole levels from `-amplitude` to `amplitude`."""
+    raw = np.random.Generator(np.random.PCG64(np.random.SeedSequence(5))).integers(-256, 257, (512, 512))
+    tile: NDArray[np.int16] = (raw * round(amplitude * 256) // (1 << 16)).astype(np.int16)
+    tile.setflags(write=False)
+    return tile
+
+
+def _add_grain(canvas: NDArray[np.uint8], frames: NDArray[np.int64], amplitude: float, seed: int) -> None:
+    """Add film grain to each frame, in place: the same one for the same frame and size, another for each frame."""
+    height, width = canvas.shape[1:3]
+    tile = _grain_tile(amplitude)
+    # Two multiplicative congruences: cheap, and the same everywhere.
+    places = ((frames + seed) % (1 << 31)) * 48271 % ((1 << 31) - 1)
+    for frame, place in zip(canvas, places.tolist(), strict=True):
+        rows = (np.arange(height) + place) % 512
+        columns = (np.arange(width) + place // 512) % 512
+        grain = tile[rows[:, None], columns[None, :]][..., None]
+        frame[:] = np.clip(frame + grain, 0, 255)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,20 @@ from numpy.typing import NDArray
 
 from vzgym.core.errors import InvalidSetting
 
-__all__ = ["EVENT_COLORS", "LAMP_IDLE", "LAMP_LIT", "LAMP_OFF", "LAMP_RING", "SCENE_HUES", "scene_lut"]
+__all__ = [
+    "BALL",
+    "EVENT_COLORS",
+    "INK_CONTRAST",
+    "LAMP_IDLE",
+    "LAMP_LIT",
+    "LAMP_OFF",
+    "LAMP_RING",
+    "PAPER",
+    "PLATE",
+    "SCENE_HUES",
+    "WHITE",
+    "scene_lut",
+]
 
 SCENE_HUES: dict[str, tuple[int, int, int]] = {
     "red": (152, 30, 34),
@@ -40,6 +53,11 @@ LAMP_IDLE = (66, 66, 72)
 LAMP_OFF = (38, 38, 44)
 LAMP_RING = (255, 160, 48)
 LAMP_LIT = (255, 246, 206)
+WHITE = EVENT_COLORS["white"]
+BALL = (250, 250, 250)
+PLATE = (255, 160, 48)
+PAPER = (146, 146, 150)
+INK_CONTRAST = 104.0
 
 # No scene pixel is brighter than this in any channel; events are. A reader may rely on the distance.
 _SCENE_CEILING = 172

@@ -7,6 +7,7 @@ distance D between two overview frames and lies strictly between them, so that t
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
@@ -20,10 +21,13 @@ from vzgym.tasks.palette import SCENE_HUES
 from vzgym.tasks.scenery import SceneSpec, make_scene
 from vzgym.video.base import FRAME_SLACK
 
-__all__ = ["CUES", "Layout", "SceneSettings", "Stage", "set_stage", "stream"]
+__all__ = ["CUES", "MOST_NOISE", "Layout", "SceneSettings", "Stage", "set_stage", "stream"]
 
-CUES = ("visible", "none")
-"""How the question says where to look: by a scene that the overview shows, or not at all."""
+CUES = ("visible", "partial", "none")
+"""How the question says where to look: by a scene that the overview shows, by two of them, or not at all."""
+
+MOST_NOISE = 12.0
+"""Largest amplitude of film grain: beyond it a scene's pixel could look as bright as an event's."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,14 @@ class SceneSettings:
         scenes: Number of scenes, each of another hue.
         even_scenes: Whether all scenes are equally long; else the seed decides (never below 60 % of the mean).
         cue: One of `CUES`. "visible": an event in every scene, and the question names the scene by its hue.
-            "none": one event in the whole video, and no hint.
+            "partial": the question names two scenes, and only one of them has an event. "none": one event in the
+            whole video, and no hint.
         wordings: How many of the family's wordings are used, >= 1.
         guard: Frames kept free between an event and an overview frame, beside that frame.
+        open: Whether the question comes without options. The answers it may have, and their balance, stay the same.
+        distractors: How many dim shapes flash up here and there, between overview frames too; they mean nothing.
+        noise: Amplitude of film grain, 0 to 12 of 255.
+        difficulty: None takes all settings as they are. A number in [0, 1] is a dial: see `vzgym.tasks.families.dial`.
 
     Raises:
         InvalidSetting: If values clash; the message gives the numbers.
@@ -57,6 +66,10 @@ class SceneSettings:
     cue: str = "visible"
     wordings: int = 3
     guard: int = 1
+    open: bool = False
+    distractors: int = 0
+    noise: float = 0.0
+    difficulty: float | None = None
 
     def __post_init__(self) -> None:
         def need(ok: bool, name: str, rule: str) -> None:
@@ -71,6 +84,12 @@ class SceneSettings:
         need(self.cue in CUES, "cue", f"one of {', '.join(CUES)}")
         need(self.wordings >= 1, "wordings", ">= 1")
         need(self.guard >= 0, "guard", ">= 0")
+        need(isinstance(self.open, bool), "open", "True or False")
+        need(self.distractors >= 0, "distractors", ">= 0")
+        need(0 <= self.noise <= MOST_NOISE, "noise", f"0 to {MOST_NOISE:g}")
+        need(self.difficulty is None or 0 <= self.difficulty <= 1, "difficulty", "None or in [0, 1]")
+        if self.cue == "partial" and self.scenes < 2:
+            raise InvalidSetting(f"cue 'partial' names two scenes, but there are {self.scenes}")
         gaps = self.layout.num_gaps
         if self.scenes > gaps:
             raise InvalidSetting(
@@ -88,6 +107,38 @@ class SceneSettings:
         """Width in units of height."""
         return self.width / self.height
 
+    @property
+    def least_gaps(self) -> int:
+        """Gaps of the overview that every scene has at least."""
+        gaps = self.layout.num_gaps
+        return gaps // self.scenes if self.even_scenes else max(1, int(0.6 * gaps / self.scenes))
+
+    @property
+    def longest_event(self) -> int:
+        """Frames that an event may last, to fit strictly between two overview frames wherever it lies."""
+        return min(end - start for start, end in self.layout.gaps) - 1 - 2 * self.guard
+
+    def needs_gaps(self, gaps: int, what: str) -> None:
+        """Check that every scene has so many gaps of the overview, each for an event of its own.
+
+        Raises:
+            InvalidSetting: If it has not; the message gives the numbers that clash.
+        """
+        if self.least_gaps < gaps:
+            raise InvalidSetting(
+                f"{what} in each of {self.scenes} scenes need {gaps} gaps of the overview a scene, but its "
+                f"{len(self.layout.grid)} frames leave a scene as few as {self.least_gaps}"
+            )
+
+    def needs_zooms(self, zooms: int, what: str) -> None:
+        """Check that the budget has so many zooms.
+
+        Raises:
+            InvalidSetting: If it has not; the message gives the numbers that clash.
+        """
+        if zooms > self.budget.max_zooms:
+            raise InvalidSetting(f"{what} need {zooms} zooms, but the budget has {self.budget.max_zooms}")
+
     def event_frames(self, seconds: float) -> int:
         """An event's length in whole frames, checked to fit strictly between two overview frames.
 
@@ -98,7 +149,7 @@ class SceneSettings:
         layout = self.layout
         if frames < 1:
             raise InvalidSetting(f"an event of {seconds} s is shorter than a frame at {self.fps} fps")
-        room = min(end - start for start, end in layout.gaps) - 1 - 2 * self.guard
+        room = self.longest_event
         if frames > room:
             raise InvalidSetting(
                 f"an event of {seconds} s ({frames} frames at {self.fps} fps) cannot hide from the overview: its "
@@ -177,6 +228,8 @@ class Stage:
         cuts: First frame of each scene: a frame that the overview shows.
         gaps: Of each scene, its gaps (see `Layout`).
         target: Which scene is asked about.
+        asked: The scenes in which the event can lie, for all that the question says, in the order it names them.
+        idle: The scenes without an event.
         num_frames: Frames of the video.
         guard: See `SceneSettings`.
     """
@@ -185,6 +238,8 @@ class Stage:
     cuts: tuple[int, ...]
     gaps: tuple[tuple[tuple[int, int], ...], ...]
     target: int
+    asked: tuple[int, ...]
+    idle: tuple[int, ...]
     num_frames: int
     guard: int
 
@@ -195,16 +250,20 @@ class Stage:
 
     def starts(self, scenes: tuple[int, ...], event_frames: int) -> list[tuple[int, int]]:
         """Where an event of so many frames may start in these scenes: half-open ranges of frames."""
-        ranges = [
-            (begin + 1 + self.guard, end - self.guard - event_frames + 1)
-            for scene in scenes
-            for begin, end in self.gaps[scene]
-        ]
+        return self.starts_in([gap for scene in scenes for gap in self.gaps[scene]], event_frames)
+
+    def starts_in(self, gaps: Sequence[tuple[int, int]], event_frames: int) -> list[tuple[int, int]]:
+        """Where an event of so many frames may start in these gaps: half-open ranges of frames."""
+        ranges = [(begin + 1 + self.guard, end - self.guard - event_frames + 1) for begin, end in gaps]
         return [(low, high) for low, high in ranges if low < high]
 
     def draw_start(self, rng: np.random.Generator, scene: int, event_frames: int) -> int:
         """A start frame, uniform over all that are allowed in a scene."""
-        ranges = self.starts((scene,), event_frames)
+        return self.draw_start_in(rng, self.gaps[scene], event_frames)
+
+    def draw_start_in(self, rng: np.random.Generator, gaps: Sequence[tuple[int, int]], event_frames: int) -> int:
+        """A start frame, uniform over all that are allowed in these gaps."""
+        ranges = self.starts_in(gaps, event_frames)
         pick = int(rng.integers(sum(high - low for low, high in ranges)))
         for low, high in ranges:
             if pick < high - low:
@@ -216,10 +275,12 @@ class Stage:
 def set_stage(rng: np.random.Generator, settings: SceneSettings) -> Stage:
     """Draw the scenes of a video, and which of them is asked about.
 
-    With cue "none" the scene of the only event is drawn in proportion to its number of gaps, so that the event is
-    spread evenly over the video.
+    Where the question does not name one scene, the event's scene is drawn in proportion to its number of gaps, so
+    that the event is spread evenly over all places that it could have.
     """
     layout = settings.layout
+    asked: tuple[int, ...]
+    idle: tuple[int, ...]
     counts = _scene_lengths(rng, layout.num_gaps, settings.scenes, settings.even_scenes)
     ends = np.cumsum(counts).tolist()
     hues = [tuple(SCENE_HUES)[i] for i in rng.permutation(settings.scenes)]
@@ -228,9 +289,17 @@ def set_stage(rng: np.random.Generator, settings: SceneSettings) -> Stage:
     cuts = tuple(group[0][0] for group in gaps)
     if settings.cue == "visible":
         target = int(rng.integers(settings.scenes))
+        asked, idle = (target,), ()
+    elif settings.cue == "partial":
+        one, other = (int(i) for i in rng.permutation(settings.scenes)[:2])
+        asked = (one, other)
+        target = one if int(rng.integers(counts[one] + counts[other])) < counts[one] else other
+        idle = (one + other - target,)
     else:
         target = int(np.searchsorted(ends, int(rng.integers(layout.num_gaps)), side="right"))
-    return Stage(scenes, cuts, gaps, target, layout.num_frames, settings.guard)
+        asked = tuple(range(settings.scenes))
+        idle = tuple(scene for scene in asked if scene != target)
+    return Stage(scenes, cuts, gaps, target, asked, idle, layout.num_frames, settings.guard)
 
 
 def _scene_lengths(rng: np.random.Generator, gaps: int, scenes: int, even: bool) -> list[int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,13 +18,15 @@ from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.core.registry import Registry
 from vzgym.tasks.families.base import Family, make_family
+from vzgym.tasks.substrate import CUES
 from vzgym.tasks.task import VideoTask
 
-__all__ = ["SPLITS", "SUITES", "ProceduralTasks", "Suite", "register_suite", "task_seed"]
+__all__ = ["SPLITS", "SUITES", "ProceduralTasks", "Suite", "TaskSlice", "register_suite", "task_seed"]
 
 SPLITS: dict[str, int] = {"train": 100_000, "validation": 1_000, "test": 1_000}
 """Splits of every suite and their default sizes."""
 
+_STEPS = 11
 _INDEX_BITS, _SPLIT_BITS, _NAME_BITS = 20, 2, 30
 _POSITIONS = 1  # sets the stream of answer positions apart from those of tasks
 
@@ -49,6 +51,9 @@ class Suite:
         members: Specs of families, `{"name": "needle", **settings}`; task i is of member `i % len(members)`.
         description: One sentence for lists.
         sizes: Tasks of each split, each at most 2^20.
+        difficulty: Turns the dial of every member that does not set its own (`SceneSettings.difficulty`). Two numbers
+            are a curriculum: the dial rises with the index, from the first to the second, in 11 steps.
+        also: Suites that belong with this one but need another budget: `vzgym tasks verify` takes them along.
 
     Raises:
         InvalidSetting: If the name, the sizes or the members cannot work.
@@ -58,6 +63,8 @@ class Suite:
     members: tuple[Mapping[str, Any], ...]
     description: str = ""
     sizes: Mapping[str, int] = field(default_factory=lambda: dict(SPLITS))
+    difficulty: float | tuple[float, float] | None = None
+    also: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name or ":" in self.name:
@@ -70,10 +77,40 @@ class Suite:
                 f"got {dict(self.sizes)}"
             )
 
+        dials = self.dials
+        if not all(dial is None or 0 <= dial <= 1 for dial in dials):
+            raise InvalidSetting(f"suite {self.name!r}: difficulty must lie in [0, 1], got {self.difficulty!r}")
+
+    @property
+    def dials(self) -> tuple[float | None, ...]:
+        """The dial of each step of the curriculum; one step where there is none."""
+        if not isinstance(self.difficulty, tuple):
+            return (self.difficulty,)
+        first, last = self.difficulty
+        return tuple(round(first + (last - first) * step / (_STEPS - 1), 6) for step in range(_STEPS))
+
     @cached_property
+    def _steps(self) -> tuple[tuple[Family, ...], ...]:
+        """The members, built, for each step of the curriculum."""
+        return tuple(
+            tuple(
+                make_family(dict(member) if dial is None else {"difficulty": dial, **member}) for member in self.members
+            )
+            for dial in self.dials
+        )
+
+    @property
     def families(self) -> tuple[Family, ...]:
-        """The members, built."""
-        return tuple(make_family(dict(member)) for member in self.members)
+        """The members, built; of a curriculum those of its first step."""
+        return self._steps[0]
+
+    def step_of(self, index: int, size: int) -> int:
+        """Which step of the curriculum task `index` of `size` belongs to."""
+        return index * len(self.dials) // size
+
+    def family(self, index: int, size: int) -> Family:
+        """The member that builds task `index` of `size`."""
+        return self._steps[self.step_of(index, size)][index % len(self.members)]
 
     @property
     def budget(self) -> Budget:
@@ -82,7 +119,7 @@ class Suite:
         Raises:
             InvalidSetting: If its members are built for different budgets.
         """
-        budgets = {family.settings.budget for family in self.families}
+        budgets = {family.settings.budget for families in self._steps for family in families}
         if len(budgets) > 1:
             raise InvalidSetting(f"suite {self.name!r} mixes members built for different budgets")
         return next(iter(budgets))
@@ -129,8 +166,7 @@ class ProceduralTasks:
 
     def family(self, index: int) -> Family:
         """The family of task `index`."""
-        families = self.suite.families
-        return families[self._check(index) % len(families)]
+        return self.suite.family(self._check(index), len(self))
 
     def seed(self, index: int) -> int:
         """The seed of task `index`."""
@@ -155,11 +191,59 @@ class ProceduralTasks:
         index = self._check(index)
         return self.family(index).variants(f"{self.name}/{index}", self.seed(index))
 
+    def at(self, progress: float) -> TaskSlice:
+        """The part of a curriculum that belongs to a learner's progress; all tasks where there is no curriculum.
+
+        Every task is in one part, and keeps its id.
+
+        Args:
+            progress: From 0 (the first step) to 1 (the last).
+
+        Raises:
+            InvalidSetting: If `progress` is out of range.
+        """
+        if not 0 <= progress <= 1:
+            raise InvalidSetting(f"progress must be in [0, 1], got {progress}")
+        steps = len(self.suite.dials)
+        step = min(int(progress * steps), steps - 1)
+        # The first index of a step: the inverse of `Suite.step_of`.
+        first, last = (-(-place * len(self) // steps) for place in (step, step + 1))
+        return TaskSlice(self, range(first, last))
+
     def _check(self, index: int) -> int:
         size = len(self)
         if not -size <= index < size:
             raise IndexError(f"{self.name} has {size} tasks, so no task {index}")
         return index % size
+
+
+class TaskSlice:
+    """Some tasks of a set, in a row (a `TaskSet`).
+
+    Attributes:
+        tasks: The set.
+        indices: Which of its tasks.
+        name: The set's name and the indices.
+        budget: The set's.
+    """
+
+    def __init__(self, tasks: ProceduralTasks, indices: range) -> None:
+        self.tasks = tasks
+        self.indices = indices
+        self.name = f"{tasks.name}[{indices.start}:{indices.stop}]"
+        self.budget = tasks.budget
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> VideoTask:
+        return self.tasks[self.indices[index]]
+
+    def __iter__(self) -> Iterator[VideoTask]:
+        return (self.tasks[index] for index in self.indices)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} tasks of {self.name}>"
 
 
 SUITES: Registry[ProceduralTasks] = Registry("task suite", "vzgym.tasks")
@@ -191,6 +275,9 @@ TINY_BUDGET = Budget(
 )
 """For CPUs: 16 overview frames, three zooms of 8, of at most 64x64 pixels."""
 
+TINY_SPATIAL_BUDGET = replace(TINY_BUDGET, spatial=True)
+"""The same with spatial zoom."""
+
 _TINY: dict[str, Any] = {
     "budget": TINY_BUDGET,
     "duration": 64.0,
@@ -201,16 +288,36 @@ _TINY: dict[str, Any] = {
     "even_scenes": True,
     "wordings": 1,
 }
+_SPATIAL_BUDGET = Budget(spatial=True)
 _MEMBERS: dict[str, dict[str, Any]] = {
     "needle": {"name": "needle"},
     "count": {"name": "count"},
     "control": {"name": "control"},
+    "order": {"name": "order"},
+    "state": {"name": "state"},
+    "anomaly": {"name": "anomaly"},
+    "direction": {"name": "direction"},
+    "twohop": {"name": "twohop"},
+    "decoy": {"name": "decoy"},
+    "text": {"name": "text", "budget": _SPATIAL_BUDGET},
 }
 _TINY_MEMBERS: dict[str, dict[str, Any]] = {
     "needle": {"name": "needle", "event_seconds": 0.5, "flash_size": 0.86, **_TINY},
     "count": {"name": "count", "event_seconds": 1.4, "counts": (1, 2, 3, 4), "lamp_size": 0.7, **_TINY},
     "control": {"name": "control", "balloon_size": 0.5, **_TINY},
-}
+    "order": {
+        "name": "order", "events": 2, "event_seconds": 1.0, "flash_size": 0.7, **_TINY, "scenes": 4,
+    },
+    "state": {"name": "state", "event_seconds": 1.0, **_TINY},
+    "anomaly": {"name": "anomaly", "event_seconds": 1.0, "ball_size": 0.36, **_TINY},
+    "direction": {"name": "direction", "event_seconds": 1.4, "ball_size": 0.36, **_TINY},
+    "twohop": {"name": "twohop", "event_seconds": 1.0, "flash_size": 0.7, **_TINY},
+    "decoy": {"name": "decoy", "event_seconds": 1.0, "flash_size": 0.6, **_TINY, "scenes": 5},
+    "text": {
+        "name": "text", "event_seconds": 1.0, "glyph_pixels": 10.0, **_TINY, "budget": TINY_SPATIAL_BUDGET,
+        "height": 256, "width": 256,
+    },
+}  # fmt: skip
 # Files of it are written in seconds; the flash is so short that uniform frames of the same number miss some.
 _SHORT: dict[str, Any] = {"duration": 60.0, "scenes": 5}
 _SHORT_MEMBERS: dict[str, dict[str, Any]] = {
@@ -222,14 +329,72 @@ _ABOUT = {
     "needle": "one short flash in each scene; what colour?",
     "count": "a lamp blinks in a short burst in each scene; how often?",
     "control": "a balloon that the overview shows; what colour?",
+    "order": "several flashes in each scene; in which order?",
+    "state": "a ball is put into one of several boxes; which one?",
+    "anomaly": "a ball may do something odd for a moment; does it, and what?",
+    "direction": "a disc crosses the picture; which way?",
+    "twohop": "a card shows another scene's hue; what flashes there?",
+    "decoy": "lights mark a ring, a disc flashes elsewhere; what colour is the disc?",
+    "text": "a number on a sign, legible in a region crop alone; which one?",
 }
+# Those whose events can be seen without spatial zoom.
+_PLAIN = tuple(name for name in _MEMBERS if name != "text")
+
+
+def _with(member: Mapping[str, Any], **settings: Any) -> dict[str, Any]:
+    return {**member, **settings}
+
 
 for _name, _about in _ABOUT.items():
-    register_suite(Suite(_name, (_MEMBERS[_name],), f"189 s, 256x144, 7 scenes: {_about}"))
-    register_suite(Suite(f"{_name}-tiny", (_TINY_MEMBERS[_name],), f"64 s, 64x64, 8 scenes: {_about}"))
-register_suite(Suite("standard", tuple(_MEMBERS.values()), "189 s, 256x144: needle, count and control in turn"))
-register_suite(Suite("tiny", tuple(_TINY_MEMBERS.values()), "64 s, 64x64: needle, count and control in turn"))
-register_suite(Suite("short", tuple(_SHORT_MEMBERS.values()), "60 s, 256x144: the same, for writing files"))
+    _size, _tiny_size = ("1280x720", "256x256") if _name == "text" else ("256x144", "64x64")
+    _scenes = _TINY_MEMBERS[_name]["scenes"]
+    register_suite(Suite(_name, (_MEMBERS[_name],), f"189 s, {_size}, 7 scenes: {_about}"))
+    register_suite(Suite(f"{_name}-tiny", (_TINY_MEMBERS[_name],), f"64 s, {_tiny_size}, {_scenes} scenes: {_about}"))
+for _prefix, _members, _size, _spatial in (
+    ("", _MEMBERS, "189 s, 256x144", _SPATIAL_BUDGET),
+    ("tiny-", _TINY_MEMBERS, "64 s, 64x64", TINY_SPATIAL_BUDGET),
+):
+    _plain = tuple(_members[name] for name in _PLAIN)
+    _dash = _prefix.rstrip("-")
+    register_suite(
+        Suite(
+            _dash or "standard",
+            _plain,
+            f"{_size}: all families but text in turn",
+            also=("text-tiny" if _prefix else "text",),
+        )
+    )
+    register_suite(
+        Suite(
+            f"{_prefix}hard",
+            tuple(_with(member, cue="partial") for member in _plain),
+            f"{_size}: the same with a partial cue, distractors and grain",
+            difficulty=1.0,
+        )
+    )
+    register_suite(
+        Suite(
+            f"{_prefix}mixed",
+            tuple(_with(member, cue=cue, open=cue == "partial") for cue in CUES for member in _plain),
+            f"{_size}: the same in every cue tier, those with a partial cue as open questions",
+        )
+    )
+    register_suite(
+        Suite(
+            f"{_prefix}curriculum",
+            _plain,
+            f"{_size} at most: the same, harder from task to task",
+            difficulty=(0.0, 1.0),
+        )
+    )
+    register_suite(
+        Suite(
+            f"{_prefix}spatial",
+            (_members["text"], *(_with(member, budget=_spatial) for member in _plain)),
+            f"{_size}: all ten families, with spatial zoom",
+        )
+    )
+register_suite(Suite("short", tuple(_SHORT_MEMBERS.values()), "60 s, 256x144: needle, count, control, for files"))
 
 MICRO_BUDGET = Budget(
     overview_fps=1 / 12,

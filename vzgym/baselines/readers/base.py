@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from vzgym.baselines.readers.look import scene_hues
 from vzgym.core.registry import Registry
 from vzgym.tasks.families import FAMILIES, Family
 from vzgym.tasks.families.base import wording_patterns
@@ -23,7 +24,8 @@ class Reading:
     """What a reader made of some frames.
 
     Args:
-        option: The option that the frames speak for, one of those given; None if they show nothing that matters.
+        option: The option that the frames speak for, one of those given; to an open question, the answer in the
+            family's own words. None if they show nothing that matters.
         confidence: How sure it is, in [0, 1]; 0 where `option` is None.
     """
 
@@ -44,7 +46,7 @@ class FrameReader(Protocol):
             frames: uint8, shape `(n, height, width, 3)`, in any order; black bars around the picture are ignored.
             times: The frames' times in seconds, shape `(n,)`.
             question: The question.
-            options: The choices, as text.
+            options: The choices, as text; none if the question is open.
         """
         ...
 
@@ -65,9 +67,32 @@ class FamilyReader(ABC):
 
     @classmethod
     def scene_asked(cls, question: str) -> str | None:
-        """The hue of the scene that the question names; None if it names none."""
+        """The hue of the one scene that the question names; None if it names none, or two."""
+        scenes = cls.scenes_asked(question)
+        return scenes[0] if len(scenes) == 1 else None
+
+    @classmethod
+    def scenes_asked(cls, question: str) -> tuple[str, ...]:
+        """The hues of the scenes that the question names, in its order; empty if it names none."""
         found = cls._match(question)
-        return None if found is None else found.groupdict().get("scene")
+        named = None if found is None else found.groupdict().get("scene")
+        return () if named is None else tuple(named.lower().split(" or "))
+
+    @classmethod
+    def in_place(cls, question: str, shown: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Which frames are of a scene that the question names; all of them if it names none.
+
+        Args:
+            question: The question.
+            shown: uint8, shape `(n, height, width, 3)`, without bars.
+
+        Returns:
+            bool, shape `(n,)`.
+        """
+        scenes = cls.scenes_asked(question)
+        if not scenes:
+            return np.ones(len(shown), dtype=np.bool_)
+        return np.array([hue in scenes for hue in scene_hues(shown)], dtype=np.bool_)
 
     @abstractmethod
     def read(

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vzgym.baselines.readers.base import READERS, FamilyReader, Reading
-from vzgym.baselines.readers.look import bright_colors, picture, scene_hues
+from vzgym.baselines.readers.look import bright_colors, picture
 from vzgym.tasks.palette import EVENT_COLORS
 
-__all__ = ["ControlReader", "NeedleReader"]
+__all__ = ["ControlReader", "NeedleReader", "vote"]
 
 # Smallest share of the picture that counts as a shape rather than a stray pixel.
 _LEAST_AREA = 0.004
@@ -28,17 +28,27 @@ class _ColorReader(FamilyReader):
         shown = picture(frames)
         if shown.size == 0:
             return Reading(None, 0.0)
-        area = bright_colors(shown)
-        scene = self.scene_asked(question)
-        if scene is not None:
-            area = area[np.array([hue == scene for hue in scene_hues(shown)], dtype=bool)]
-        area = np.where(area >= _LEAST_AREA, area, 0.0)
-        votes = {name: float(total) for name, total in zip(EVENT_COLORS, area.sum(axis=0), strict=True)}
-        cast = {option: votes[option.lower()] for option in options if votes.get(option.lower(), 0.0) > 0.0}
-        if not cast:
-            return Reading(None, 0.0)
-        best = max(cast, key=lambda option: cast[option])
-        return Reading(best, cast[best] / sum(votes.values()))
+        return vote(bright_colors(shown)[self.in_place(question, shown)], options)
+
+
+def vote(area: NDArray[np.float64], options: Sequence[str]) -> Reading:
+    """The option whose colour covers most.
+
+    Args:
+        area: The share of each frame that shows each colour, shape `(n, len(EVENT_COLORS))`.
+        options: Colours; none for an open question.
+
+    Returns:
+        The confidence is the winner's share of all votes.
+    """
+    area = np.where(area >= _LEAST_AREA, area, 0.0)
+    votes = {name: float(total) for name, total in zip(EVENT_COLORS, area.sum(axis=0), strict=True)}
+    choices = options or tuple(EVENT_COLORS)
+    cast = {option: votes[option.lower()] for option in choices if votes.get(option.lower(), 0.0) > 0.0}
+    if not cast:
+        return Reading(None, 0.0)
+    best = max(cast, key=lambda option: cast[option])
+    return Reading(best, cast[best] / sum(votes.values()))
 
 
 class NeedleReader(_ColorReader):

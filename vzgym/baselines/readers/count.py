@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vzgym.baselines.readers.base import READERS, FamilyReader, Reading
-from vzgym.baselines.readers.look import near, picture, scene_hues
+from vzgym.baselines.readers.look import near, picture
 from vzgym.tasks.palette import LAMP_LIT, LAMP_RING
 
 __all__ = ["CountReader"]
@@ -33,13 +33,10 @@ class CountReader(FamilyReader):
         """
         shown = picture(frames)
         counts = {option: int(option) for option in options if option.strip().isdecimal()}
-        if shown.size == 0 or not counts:
+        if shown.size == 0 or (options and not counts):
             return Reading(None, 0.0)
         rim, glass = near(shown, LAMP_RING, _TOLERANCE), near(shown, LAMP_LIT, _TOLERANCE)
-        burst = rim + glass >= _LEAST_AREA
-        scene = self.scene_asked(question)
-        if scene is not None:
-            burst &= np.array([hue == scene for hue in scene_hues(shown)], dtype=bool)
+        burst = (rim + glass >= _LEAST_AREA) & self.in_place(question, shown)
         if not burst.any():
             return Reading(None, 0.0)
         lit = burst & (glass >= 0.25 * (rim + glass))
@@ -48,6 +45,8 @@ class CountReader(FamilyReader):
         if pulses == 0:
             # A frame between two pulses shows that there is a burst, but of how many it says nothing.
             return Reading(None, 0.0)
+        if not counts:
+            return Reading(str(pulses), min(1.0, int(burst.sum()) / (2 * pulses)))
         best = min(counts, key=lambda option: abs(counts[option] - pulses))
         seen = min(1.0, int(burst.sum()) / (2 * max(counts.values()) - 1))
         return Reading(best, seen if counts[best] == pulses else 0.25 * seen)

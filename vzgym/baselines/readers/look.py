@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vzgym.tasks.palette import EVENT_COLORS, SCENE_HUES, scene_lut
 
-__all__ = ["bright_colors", "near", "picture", "scene_hues"]
+__all__ = ["bright_colors", "bright_labels", "near", "near_mask", "nearest_hue", "picture", "scene_hues"]
 
 # A black bar is 0; the darkest tone of any scene has a channel above 30.
 _BAR = 16
@@ -25,11 +25,12 @@ _FARTHEST_HUE = 0.15
 _FARTHEST_COLOR = 0.16
 
 
-def picture(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def picture(frames: NDArray[np.uint8], *, thin: bool = True) -> NDArray[np.uint8]:
     """Frames without the black bars that all of them share, thinned out to what a reader needs.
 
     Args:
         frames: uint8, shape `(n, height, width, 3)`.
+        thin: Whether to leave pixels out.
 
     Returns:
         uint8, shape `(n, h, w, 3)`: every s-th pixel, such that the shorter side keeps 48 or more; empty if all is
@@ -42,7 +43,7 @@ def picture(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if len(rows) == 0:
         return frames[:, :0, :0]
     height, width = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
-    step = max(1, int(min(height, width)) // _ENOUGH_PIXELS)
+    step = max(1, int(min(height, width)) // _ENOUGH_PIXELS) if thin else 1
     return frames[:, rows[0] : rows[-1] + 1 : step, columns[0] : columns[-1] + 1 : step]
 
 
@@ -102,18 +103,58 @@ def bright_colors(frames: NDArray[np.uint8]) -> NDArray[np.float64]:
         float64, shape `(n, len(EVENT_COLORS))`: shares of the frame's area, in [0, 1].
     """
     area = np.zeros((len(frames), len(EVENT_COLORS)))
+    where, which = _bright_pixels(frames)
+    np.add.at(area, (where[0], which), 1.0)
+    area /= max(1, frames.shape[1] * frames.shape[2])
+    return area
+
+
+def bright_labels(frames: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """Which bright colour each pixel shows: its place in `EVENT_COLORS`, -1 for none.
+
+    Args:
+        frames: uint8, shape `(n, height, width, 3)`, without bars.
+
+    Returns:
+        int8, shape `(n, height, width)`.
+    """
+    labels = np.full(frames.shape[:3], -1, dtype=np.int8)
+    where, which = _bright_pixels(frames)
+    labels[where] = which
+    return labels
+
+
+def _bright_pixels(
+    frames: NDArray[np.uint8],
+) -> tuple[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]], NDArray[np.intp]]:
+    """Frame, row and column of each pixel that shows a bright colour, and which one."""
     n, y, x = np.nonzero(_brightest(frames) >= _BRIGHT)
     if len(n) == 0:
-        return area
+        return (n, y, x), n
     distance = np.linalg.norm(_shares(frames[n, y, x])[:, None, :] - _color_shares()[None], axis=2)
     close = distance.min(axis=1) < _FARTHEST_COLOR
-    np.add.at(area, (n[close], distance.argmin(axis=1)[close]), 1.0)
-    area /= frames.shape[1] * frames.shape[2]
-    return area
+    return (n[close], y[close], x[close]), distance.argmin(axis=1)[close]
+
+
+def nearest_hue(pixels: NDArray[np.uint8]) -> str:
+    """The hue of `SCENE_HUES` whose middle tone is nearest to the mean of some pixels, whatever their brightness.
+
+    Args:
+        pixels: uint8, shape `(..., 3)`, at least one pixel.
+    """
+    mean = np.asarray(pixels, dtype=np.float32).reshape(-1, 3).mean(axis=0)
+    middles = _shares(np.array(list(SCENE_HUES.values()), dtype=np.float32))
+    return tuple(SCENE_HUES)[int(np.linalg.norm(middles - _shares(mean)[None], axis=1).argmin())]
+
+
+def near_mask(frames: NDArray[np.uint8], color: tuple[int, int, int], tolerance: float) -> NDArray[np.bool_]:
+    """Which pixels are within `tolerance` of `color` in every channel: bool, shape `(n, height, width)`."""
+    apart = np.abs(frames.astype(np.int16) - np.array(color, dtype=np.int16))
+    mask: NDArray[np.bool_] = _brightest(apart) <= tolerance
+    return mask
 
 
 def near(frames: NDArray[np.uint8], color: tuple[int, int, int], tolerance: float) -> NDArray[np.float64]:
     """The share of each frame's area whose colour is within `tolerance` of `color` in every channel: shape `(n,)`."""
-    apart = np.abs(frames.astype(np.int16) - np.array(color, dtype=np.int16)).max(axis=3)
-    share: NDArray[np.float64] = (apart <= tolerance).mean(axis=(1, 2))
+    share: NDArray[np.float64] = near_mask(frames, color, tolerance).mean(axis=(1, 2))
     return share

@@ -16,12 +16,13 @@ from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.core.interval import Interval
 from vzgym.core.registry import Registry
+from vzgym.tasks.families.dial import dialled, passers_by
 from vzgym.tasks.painter import Actor, ScenePainter
 from vzgym.tasks.substrate import SceneSettings, Stage
 from vzgym.tasks.task import VideoTask
 from vzgym.video.synthetic import ProceduralVideo
 
-__all__ = ["FAMILIES", "Family", "expert_zooms", "make_family", "wording_patterns", "zooms_over"]
+__all__ = ["FAMILIES", "Family", "expert_zooms", "make_family", "region_of", "wording_patterns", "zooms_over"]
 
 
 class Family(ABC):
@@ -42,7 +43,7 @@ class Family(ABC):
     name: ClassVar[str]
     Settings: ClassVar[type[SceneSettings]]
     wordings: ClassVar[Mapping[str, Sequence[str]]]
-    """By cue: the question's wordings. `{scene}` stands for the scene's hue."""
+    """The question's wordings, "visible" and "none". `{scene}` stands for the scene's hue, or "red or blue"."""
 
     def __init__(self, settings: SceneSettings | None = None, **options: Any) -> None:
         if settings is not None and options:
@@ -57,12 +58,18 @@ class Family(ABC):
             settings = self.Settings(**options)
         if not isinstance(settings, self.Settings):
             raise InvalidSetting(f"family {self.name!r} takes {self.Settings.__name__}, got {type(settings).__name__}")
-        self._settings = settings
+        self._dial = settings.difficulty
+        self._settings = dialled(settings)
 
     @property
     def settings(self) -> SceneSettings:
-        """What the family was made with."""
+        """What tasks are built with; a dial is turned already."""
         return self._settings
+
+    @property
+    def dial(self) -> float | None:
+        """The difficulty that was set; None if all settings were taken as they are."""
+        return self._dial
 
     @property
     @abstractmethod
@@ -102,9 +109,11 @@ class Family(ABC):
                 f"{self.num_options - 1}, got {position}"
             )
 
-    def _question(self, rng: np.random.Generator, hue: str) -> str:
-        choices = self.wordings[self.settings.cue][: self.settings.wordings]
-        return choices[int(rng.integers(len(choices)))].format(scene=hue)
+    def _question(self, rng: np.random.Generator, stage: Stage) -> str:
+        cue = "none" if self.settings.cue == "none" else "visible"
+        choices = self.wordings[cue][: self.settings.wordings]
+        named = " or ".join(stage.scenes[scene].hue for scene in stage.asked)
+        return choices[int(rng.integers(len(choices)))].format(scene=named)
 
     def _task(
         self,
@@ -119,12 +128,16 @@ class Family(ABC):
         metadata: Mapping[str, Any],
     ) -> VideoTask:
         s = self.settings
-        painter = ScenePainter(stage.scenes, stage.cuts, actors, s.fps, s.aspect)
+        passers = passers_by(seed, stage, s)
+        painter = ScenePainter(stage.scenes, stage.cuts, (*passers, *actors), s.fps, s.aspect, s.noise, seed)
+        extra: dict[str, Any] = {} if self.dial is None else {"dial": self.dial}
+        if s.open:
+            extra["choices"] = list(options)
         return VideoTask(
             id=id,
             video=ProceduralVideo(f"procedural:{id}", painter, stage.num_frames, s.fps, s.height, s.width),
             question=question,
-            options=options,
+            options=() if s.open else options,
             answer=options[position],
             evidence=evidence,
             category=self.name,
@@ -135,6 +148,7 @@ class Family(ABC):
                 "cue": s.cue,
                 "grid": list(s.layout.grid),
                 "budget": s.budget.to_dict(),
+                **extra,
                 **metadata,
             },
         )
@@ -180,6 +194,20 @@ def zooms_over(task: VideoTask, budget: Budget) -> tuple[Zoom, ...]:
     return tuple(zooms)
 
 
+def region_of(x: float, y: float, across: float, down: float, aspect: float) -> list[float]:
+    """The part of the picture that something covers: `[left, top, right, bottom]` in shares, clipped to the picture.
+
+    Args:
+        x: Its centre, in units of the picture's height.
+        y: Its centre, same units.
+        across: How far it reaches to each side, same units.
+        down: How far it reaches up and down, same units.
+        aspect: Width of the picture in units of its height.
+    """
+    corners = ((x - across) / aspect, y - down, (x + across) / aspect, y + down)
+    return [round(min(1.0, max(0.0, corner)), 6) for corner in corners]
+
+
 def expert_zooms(task: VideoTask, budget: Budget) -> tuple[Zoom, ...]:
     """The scripted expert of the task's own family; for other tasks, zooms over the evidence.
 
@@ -195,10 +223,13 @@ def expert_zooms(task: VideoTask, budget: Budget) -> tuple[Zoom, ...]:
 
 
 def wording_patterns(wordings: Mapping[str, Sequence[str]]) -> tuple[re.Pattern[str], ...]:
-    """Patterns that recognise a family's questions; the group `scene`, where there is one, is the hue asked about."""
+    """Patterns that recognise a family's questions; the group `scene`, where there is one, is what is asked about.
+
+    It is a scene's hue, or two of them: "red or blue".
+    """
     patterns = []
     for template in (t for group in wordings.values() for t in group):
         before, mark, after = template.partition("{scene}")
-        scene = r"(?P<scene>[a-z]+)" if mark else ""
+        scene = r"(?P<scene>[a-z]+(?: or [a-z]+)?)" if mark else ""
         patterns.append(re.compile(re.escape(before) + scene + re.escape(after), re.IGNORECASE))
     return tuple(patterns)

@@ -74,7 +74,7 @@ class Control(Family):
         stage = set_stage(rng, s)
         names = tuple(EVENT_COLORS)[: s.colors]
         options = tuple(names[i] for i in rng.permutation(s.colors))
-        question = self._question(rng, stage.scenes[stage.target].hue)
+        question = self._question(rng, stage)
         radius = s.balloon_size / 2 * min(1.0, s.aspect)
         sway = 0.3 * radius
         balloons = []
@@ -84,7 +84,7 @@ class Control(Family):
             color = names[int(rng.integers(s.colors))]
             if scene == stage.target:
                 color = options[position]
-            elif s.cue == "none":
+            elif scene in stage.idle:
                 continue
             side, top, bottom = radius * 1.1 + sway, radius * 1.1 + sway / 2, radius * 1.9
             balloons.append(
@@ -115,6 +115,7 @@ class Control(Family):
                 "needed_fps": s.fps / (last - first),
                 "difficulty": 0.0,
                 "placement": placement.to_dict(),
+                "regions": [],
                 "varies": [[first / s.fps, last / s.fps]],
             },
         )

@@ -11,7 +11,7 @@ import numpy as np
 
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.interval import Interval
-from vzgym.tasks.families.base import FAMILIES, Family
+from vzgym.tasks.families.base import FAMILIES, Family, region_of
 from vzgym.tasks.painter import Lamp
 from vzgym.tasks.placement import Placement, search_difficulty
 from vzgym.tasks.substrate import SceneSettings, set_stage, stream
@@ -116,7 +116,7 @@ class Count(Family):
         stage = set_stage(rng, s)
         length = s.event_frames(s.event_seconds)
         options = tuple(str(count) for count in s.counts)
-        question = self._question(rng, stage.scenes[stage.target].hue)
+        question = self._question(rng, stage)
         radius = s.lamp_size / 2 * min(1.0, s.aspect)
         lamps = []
         for scene in range(s.scenes):
@@ -127,7 +127,7 @@ class Count(Family):
             burst: tuple[int, int] | None = (start, start + length)
             if scene == stage.target:
                 count, event = s.counts[position], (start, start + length)
-            elif s.cue == "none":
+            elif scene in stage.idle:
                 burst = None
             runs = pulse_pattern(length, count)[::2] if burst else []
             margin = radius * 1.15
@@ -142,9 +142,9 @@ class Count(Family):
                     tuple((start + a, start + b) for a, b in runs),
                 )
             )
-        where = (stage.target,) if s.cue == "visible" else tuple(range(s.scenes))
+        lamp = lamps[stage.target]
         runs_of_all = {run for count in s.counts for run in pulse_pattern(length, count)}
-        placement = Placement(tuple(stage.starts(where, length)), tuple(sorted(runs_of_all)), s.fps)
+        placement = Placement(tuple(stage.starts(stage.asked, length)), tuple(sorted(runs_of_all)), s.fps)
         return self._task(
             id,
             seed,
@@ -158,6 +158,7 @@ class Count(Family):
                 "needed_fps": s.needed_fps,
                 "difficulty": search_difficulty(placement, 1.0 / s.needed_fps, s.budget),
                 "placement": placement.to_dict(),
+                "regions": [region_of(lamp.x, lamp.y, 1.1 * radius, 1.1 * radius, s.aspect)],
                 "varies": [[event[0] / s.fps, event[1] / s.fps]],
             },
         )

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.interval import Interval
-from vzgym.tasks.families.base import FAMILIES, Family
+from vzgym.tasks.families.base import FAMILIES, Family, region_of
 from vzgym.tasks.painter import Flash
 from vzgym.tasks.palette import EVENT_COLORS
 from vzgym.tasks.placement import Placement, search_difficulty
@@ -78,7 +78,7 @@ class Needle(Family):
         length = s.event_frames(s.event_seconds)
         names = tuple(EVENT_COLORS)[: s.colors]
         options = tuple(names[i] for i in rng.permutation(s.colors))
-        question = self._question(rng, stage.scenes[stage.target].hue)
+        question = self._question(rng, stage)
         flashes = []
         for scene in range(s.scenes):
             start = stage.draw_start(rng, scene, length)
@@ -89,7 +89,7 @@ class Needle(Family):
             color = names[int(rng.integers(s.colors))]
             if scene == stage.target:
                 color = options[position]
-            elif s.cue == "none":
+            elif scene in stage.idle:
                 continue
             flashes.append(
                 Flash(
@@ -104,8 +104,8 @@ class Needle(Family):
             )
             if scene == stage.target:
                 event = (start, start + length)
-        where = (stage.target,) if s.cue == "visible" else tuple(range(s.scenes))
-        placement = Placement(tuple(stage.starts(where, length)), ((0, length),), s.fps)
+                region = region_of(flashes[-1].x, flashes[-1].y, 1.1 * radius, 1.1 * radius, s.aspect)
+        placement = Placement(tuple(stage.starts(stage.asked, length)), ((0, length),), s.fps)
         return self._task(
             id,
             seed,
@@ -119,6 +119,7 @@ class Needle(Family):
                 "needed_fps": s.fps / length,
                 "difficulty": search_difficulty(placement, length / s.fps, s.budget),
                 "placement": placement.to_dict(),
+                "regions": [region],
                 "varies": [[event[0] / s.fps, event[1] / s.fps]],
             },
         )
