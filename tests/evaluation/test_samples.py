@@ -140,7 +140,8 @@ def test_intervals_are_over_tasks() -> None:
     assert report.accuracy.value == pytest.approx(expected.value)
     assert report.accuracy.high == pytest.approx(expected.high)
     assert report.to_json()["samples"] == 4
-    assert report.by_category()["needle"]["correct"].n == 4
+    needles = {item.task_id for item in report.episodes if item.category == "needle"}
+    assert report.by_category()["needle"]["correct"].n == len(needles) > 0
 
 
 # What a report says of costs and findings ----------------------------------------------------------------------

@@ -68,7 +68,7 @@ def test_only_columns_with_something_in_them_are_shown() -> None:
     assert "hit %" not in head
     text = "\n".join(printed(report()))
     assert "hit %" not in text  # nor is it explained
-    assert "with Wilson's interval" in text
+    assert "with the 95 % interval" in text
 
 
 def test_unscored_episodes() -> None:

@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from vzgym.evaluation.evaluate import Report
+from vzgym.evaluation.report import Report
 from vzgym.evaluation.taxonomy import FINDINGS, Finding
 
 __all__ = ["markdown_costs", "markdown_findings", "rich_findings"]

@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from vzgym.evaluation.evaluate import Report
+from vzgym.evaluation.report import Report
 from vzgym.evaluation.statistics import Estimate
 
 __all__ = ["markdown_table", "rich_table"]
@@ -49,7 +49,7 @@ def _hit_rate(report: Report, summary: dict[str, Estimate]) -> str:
 _COLUMNS = (
     _Column("policy", "* is told where the evidence lies", lambda r, s: r.policy + (" *" if r.privileged else "")),
     _Column("n", "episodes", lambda r, s: str(len(r.episodes))),
-    _Column("accuracy % [95 %]", "right answers, with Wilson's interval", _accuracy),
+    _Column("accuracy % [95 %]", "right answers, with the 95 % interval", _accuracy),
     _Column("frames", "frames shown an episode, overview included", _mean("frames", ".1f")),
     _Column("zooms", "zooms carried out", _mean("zooms", ".2f")),
     _Column("lost", "rounds lost to refused zooms and unreadable text", _mean("refused", ".2f")),

@@ -1,0 +1,99 @@
+"""What an evaluation found."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from vzgym.core.budget import Budget
+from vzgym.evaluation.metrics import EpisodeMetrics, summarise, total_costs
+from vzgym.evaluation.statistics import Estimate
+from vzgym.evaluation.taxonomy import FINDINGS, Finding
+
+__all__ = ["Report", "json_budget"]
+
+
+def json_budget(budget: Budget) -> dict[str, Any]:
+    """A budget as JSON values."""
+    # JSON has no infinity, which `overview_fps` may be.
+    return {key: value if math.isfinite(value) else str(value) for key, value in budget.to_dict().items()}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an evaluation found.
+
+    Attributes:
+        policy: The policy's name.
+        tasks: The task set's name.
+        seed: The run's seed.
+        budget: What was played with.
+        privileged: Whether the policy was told where the evidence lies.
+        episodes: The measures of each episode played, in order.
+        hit_rate: Where the budget has no zooms: the mean probability, over the tasks' own placement of their event,
+            that the frames show all that is needed; None where zooms are possible or the tasks do not say.
+        failed: Tasks whose video could not be opened, with the reason; they count nowhere else.
+        samples: How often each task was played.
+    """
+
+    policy: str
+    tasks: str
+    seed: int
+    budget: Budget
+    privileged: bool
+    episodes: list[EpisodeMetrics]
+    hit_rate: float | None = None
+    failed: dict[str, str] = field(default_factory=dict)
+    samples: int = 1
+
+    @property
+    def summary(self) -> dict[str, Estimate]:
+        """Each metric's mean and 95 % interval; over tasks, if each was played several times."""
+        return summarise(self.episodes, by_task=self.samples > 1)
+
+    @property
+    def accuracy(self) -> Estimate:
+        """Share of right answers among the scored episodes."""
+        return self.summary["correct"]
+
+    def by_category(self) -> dict[str, dict[str, Estimate]]:
+        """The summary of each category of tasks."""
+        categories = sorted({item.category for item in self.episodes})
+        return {
+            name: summarise([item for item in self.episodes if item.category == name], by_task=self.samples > 1)
+            for name in categories
+        }
+
+    @property
+    def taxonomy(self) -> dict[Finding, int]:
+        """How many episodes fall into each class; all classes, in the order of `FINDINGS`."""
+        counts = Counter(item.finding for item in self.episodes)
+        return {finding: counts[finding] for finding in FINDINGS}
+
+    @property
+    def totals(self) -> dict[str, float]:
+        """What the whole run cost: the sum of each entry of the cost ledger."""
+        return total_costs(self.episodes)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON form: settings and summaries, not the single episodes."""
+        return {
+            "policy": self.policy,
+            "tasks": self.tasks,
+            "seed": self.seed,
+            "episodes": len(self.episodes),
+            "budget": json_budget(self.budget),
+            "privileged": self.privileged,
+            "hit_rate": self.hit_rate,
+            "failed": self.failed,
+            "samples": self.samples,
+            "taxonomy": {str(finding): count for finding, count in self.taxonomy.items()},
+            "totals": self.totals,
+            "metrics": {name: estimate.to_json() for name, estimate in self.summary.items()},
+            "by_category": {
+                category: {name: estimate.to_json() for name, estimate in summary.items()}
+                for category, summary in self.by_category().items()
+            },
+        }
