@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 from rich.text import Text
 
-from vzgym.cli import collect, demo, doctor, evaluate, replay, rewards, tasks, train, videos
+from vzgym.cli import check, collect, demo, doctor, evaluate, replay, rewards, tasks, train, videos
 from vzgym.cli.progress import errors
 from vzgym.core.errors import VzgymError
 
@@ -25,6 +25,7 @@ app.command("demo")(demo.demo)
 app.command("eval")(evaluate.evaluate_command)
 app.command("replay")(replay.replay_command)
 app.command("doctor")(doctor.doctor)
+app.command("check")(check.check_command)
 app.command("collect")(collect.collect_command)
 app.add_typer(train.app, name="train")
 app.add_typer(rewards.app, name="rewards")

@@ -35,6 +35,8 @@ def named_policy(text: str, **options: Any) -> str | Mapping[str, Any]:
         if not isinstance(spec, dict) or "name" not in spec:
             raise InvalidSetting(f"--policy given as a mapping needs a name, got {text!r}")
         return spec
+    if (Path(text) / "sb3.json").is_file():
+        return {"name": "vzgym.agents.sb3.policy:SB3Policy", "path": text}
     if (Path(text) / "config.json").is_file():
         return {"name": "vzgym.agents.policy:VLMPolicy", "path": text, **options}
     return text

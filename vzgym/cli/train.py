@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from vzgym.cli.progress import progress_bar, say
+from vzgym.cli.train_sb3 import sb3
 from vzgym.core.errors import InvalidSetting
 
 __all__ = ["app"]
@@ -16,9 +17,11 @@ __all__ = ["app"]
 S = TypeVar("S")
 
 app = typer.Typer(
-    help="Train a vision-language model to zoom: warmup (tiny models only), sft (the cold start), grpo.",
+    help="Train a vision-language model to zoom: warmup (tiny models only), sft (the cold start), grpo; or sb3.",
     no_args_is_help=True,
 )
+
+app.command("sb3")(sb3)
 
 OutOption = Annotated[str | None, typer.Option(help="Folder for checkpoints, logs and the finished model.")]
 ModelOption = Annotated[str | None, typer.Option(help="Where to start: a checkpoint folder, or a model's name.")]

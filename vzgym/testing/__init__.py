@@ -17,11 +17,13 @@ from vzgym.testing.mixins import (
 )
 from vzgym.testing.modules import check_action, check_observation, check_reward
 from vzgym.testing.parity import DOORS, Door, Script, Trace, check_parity, scripts
+from vzgym.testing.plugins import GROUPS, Plugin, installed_plugins
 from vzgym.testing.policies import check_policy
 from vzgym.testing.report import Broken, Finding, Report
 
 __all__ = [
     "DOORS",
+    "GROUPS",
     "KINDS",
     "ActionContract",
     "Broken",
@@ -30,6 +32,7 @@ __all__ = [
     "FamilyContract",
     "Finding",
     "ObservationContract",
+    "Plugin",
     "PolicyContract",
     "Report",
     "RewardContract",
@@ -44,6 +47,7 @@ __all__ = [
     "check_parity",
     "check_policy",
     "check_reward",
+    "installed_plugins",
     "kind_of",
     "scripts",
 ]

@@ -16,7 +16,7 @@ import gymnasium
 import numpy as np
 
 from vzgym.baselines.thoughts import compose
-from vzgym.core.actions import Action, Answer, Zoom
+from vzgym.core.actions import Answer, Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
 from vzgym.envs.video_zoom import VideoZoomEnv
@@ -48,7 +48,7 @@ class Script:
     name: str
     task: VideoTask
     budget: Budget
-    actions: Sequence[Action]
+    actions: Sequence[Zoom | Answer]
     windows: int
     fps: float
     reward: Mapping[str, float]
@@ -93,8 +93,15 @@ class Door(Protocol):
         needs: Packages that it cannot do without.
     """
 
-    name: str
-    needs: tuple[str, ...]
+    @property
+    def name(self) -> str:
+        """See the class."""
+        ...
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """See the class."""
+        ...
 
     def play(self, script: Script) -> EpisodeRecord:
         """Play a script to its end, and give the record."""
@@ -164,7 +171,7 @@ class TextDoor:
             return env.record
 
 
-def grid_index(script: Script, action: Action) -> int:
+def grid_index(script: Script, action: Zoom | Answer) -> int:
     """The discrete action's value for an action of the script.
 
     Raises:
@@ -288,7 +295,7 @@ def scripts() -> list[Script]:
         wrong = "B" if letter == "A" else "A"
         # 4 s at 4 fps are 16 frames, more than a clip of this budget holds.
         dense = Zoom(3 * step, 4 * step, 4.0)
-        plans: dict[str, tuple[float, list[Action]]] = {
+        plans: dict[str, tuple[float, list[Zoom | Answer]]] = {
             "two zooms, right": (2.0, [part[2], part[9], Answer(letter)]),
             "one zoom, wrong": (2.0, [part[15], Answer(wrong)]),
             "no zoom, right": (2.0, [Answer(letter)]),

@@ -1,0 +1,67 @@
+"""An observation, an action and a reward module."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+from numpy.typing import NDArray
+
+import vzgym
+from vzgym.core.errors import ActionTypeError
+from vzgym.core.interval import intersect
+from vzgym.envs import Move
+from vzgym.episode import Episode, PlainWording
+
+
+class MeanColors:
+    """The mean colour of each frame of the latest clip; unused rows are 0."""
+
+    def __init__(self, scale: float = 1.0) -> None:
+        self.scale = scale
+
+    def space(self, budget: vzgym.Budget) -> Box:
+        """`(most frames of a clip, 3)`."""
+        rows = max(budget.overview_frames, budget.clip_frames)
+        return Box(0.0, 255.0 * self.scale, (rows, 3), np.float64)
+
+    def observe(self, episode: Episode) -> NDArray[np.float64]:
+        """A fresh array each time."""
+        clip = episode.record.clips[-1]
+        colors = np.zeros((max(episode.budget.overview_frames, episode.budget.clip_frames), 3))
+        if clip.pixels is not None and len(clip):
+            colors[: len(clip)] = self.scale * clip.pixels.mean(axis=(1, 2))
+        return colors
+
+
+class Eighths:
+    """0 to 7 watch that eighth of the video with a full clip; 8 to 11 answer A to D."""
+
+    wording = PlainWording()
+
+    def space(self, budget: vzgym.Budget) -> Discrete:
+        """Twelve values."""
+        return Discrete(8 + 4)
+
+    def decode(self, value: Any, episode: Episode) -> Move:
+        """What a value means."""
+        if not isinstance(value, (int, np.integer)) or not 0 <= value < 12:
+            raise ActionTypeError(f"a whole number from 0 to 11, got {value!r}")
+        if value >= 8:
+            return Move(vzgym.Answer("ABCD"[value - 8]))
+        length = episode.record.task.duration / 8
+        fps = min(episode.budget.clip_frames / length, episode.budget.max_fps)
+        return Move(vzgym.Zoom(float(value * length), float((value + 1) * length), fps))
+
+
+class OnTarget:
+    """1 for a zoom whose window touches the evidence, else 0."""
+
+    name: ClassVar[str] = "template_on_target"
+    needs: ClassVar[frozenset[str]] = frozenset({"evidence"})
+
+    def score(self, record: Any, context: Any) -> float:
+        """The latest turn's value."""
+        clip = record.turns[-1].clip
+        return float(clip is not None and bool(intersect([clip.window], record.task.evidence)))

@@ -1,0 +1,125 @@
+"""A policy head for the discrete action: what it learns of one window, or of one option, it knows of all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from gymnasium.spaces import Discrete
+from sb3_contrib.common.maskable.policies import MaskableMultiInputActorCriticPolicy
+from stable_baselines3.common.policies import MultiInputActorCriticPolicy
+from torch import nn
+
+from vzgym.agents.sb3.extractor import ClipExtractor
+from vzgym.core.errors import InvalidSetting
+
+__all__ = ["ClipPolicy", "MaskableClipPolicy", "PointerHead"]
+
+
+class PointerHead(nn.Module):
+    """Logits of the discrete action from the features of `ClipExtractor`.
+
+    One small network scores each window from what is known of its part of the video, another each option from how well
+    it fits what was seen; both also get the summary of everything.
+
+    Args:
+        extractor: Gives the features, and says where in them what stands.
+        actions: Number of values of the action, `windows * rates + options`.
+        rates: Number of frame rates that each window can be watched at.
+
+    Raises:
+        InvalidSetting: If the numbers do not fit together.
+    """
+
+    def __init__(self, extractor: ClipExtractor, actions: int, rates: int) -> None:
+        super().__init__()
+        self.layout = extractor.layout
+        zooms = actions - self.layout.options
+        if zooms < 1 or zooms % rates or (zooms // rates) != self.layout.bins:
+            raise InvalidSetting(
+                f"{actions} actions are not {self.layout.bins} windows (the extractor's bins) at {rates} frame rates "
+                f"and {self.layout.options} options"
+            )
+        summary = self.layout.summary
+        self.window = _scorer(self.layout.heads + 1 + summary, rates)
+        self.option = _scorer(self.layout.per_option + summary, 1)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Features `(batch, features_dim)` to logits `(batch, actions)`."""
+        where, looked, which, summary = self.layout.split(features)
+        places = torch.cat([where.transpose(1, 2), looked[:, :, None], _repeat(summary, where.shape[2])], dim=2)
+        options = torch.cat([which, _repeat(summary, which.shape[1])], dim=2)
+        return torch.cat([self.window(places).flatten(1), self.option(options).flatten(1)], dim=1)
+
+
+def _scorer(width: int, out: int) -> nn.Sequential:
+    last = nn.Linear(32, out)
+    # Near-equal chances at first, and yet a gradient for what lies below.
+    nn.init.orthogonal_(last.weight, gain=0.3)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(nn.Linear(width, 32), nn.Tanh(), last)
+
+
+def _repeat(vectors: torch.Tensor, times: int) -> torch.Tensor:
+    return vectors[:, None].expand(-1, times, -1)
+
+
+class _WithPointerHead:
+    """Puts the head in place of the linear layer that Stable-Baselines3 builds."""
+
+    action_net: Any
+    action_space: Any
+    features_extractor: Any
+    optimizer_class: Any
+    optimizer_kwargs: Any
+    rates: int
+
+    def _put_head(self, lr_schedule: Any) -> None:
+        if not isinstance(self.action_space, Discrete) or not isinstance(self.features_extractor, ClipExtractor):
+            raise InvalidSetting("this policy needs the action 'discrete' and the features extractor ClipExtractor")
+        self.action_net = PointerHead(self.features_extractor, int(self.action_space.n), self.rates)
+        parameters = self.parameters()  # type: ignore[attr-defined]
+        self.optimizer = self.optimizer_class(parameters, lr=lr_schedule(1), **self.optimizer_kwargs)
+
+
+class MaskableClipPolicy(_WithPointerHead, MaskableMultiInputActorCriticPolicy):
+    """For `MaskablePPO`: `ClipExtractor`, then `PointerHead`.
+
+    Args:
+        rates: Number of frame rates of the discrete action.
+        args: As Stable-Baselines3 gives them.
+        kwargs: As Stable-Baselines3 gives them.
+    """
+
+    def __init__(self, *args: Any, rates: int = 1, **kwargs: Any) -> None:
+        self.rates = rates
+        super().__init__(*args, **_settled(kwargs))
+
+    def _build(self, lr_schedule: Any) -> None:
+        super()._build(lr_schedule)
+        self._put_head(lr_schedule)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return {**super()._get_constructor_parameters(), "rates": self.rates}
+
+
+class ClipPolicy(_WithPointerHead, MultiInputActorCriticPolicy):
+    """The same for `PPO` and `A2C`, which know no masks. See `MaskableClipPolicy`."""
+
+    def __init__(self, *args: Any, rates: int = 1, **kwargs: Any) -> None:
+        self.rates = rates
+        super().__init__(*args, **_settled(kwargs))
+
+    def _build(self, lr_schedule: Any) -> None:
+        super()._build(lr_schedule)
+        self._put_head(lr_schedule)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return {**super()._get_constructor_parameters(), "rates": self.rates}
+
+
+def _settled(options: dict[str, Any]) -> dict[str, Any]:
+    """The options, with what this policy is made for where nothing else is said."""
+    options.setdefault("features_extractor_class", ClipExtractor)
+    options.setdefault("net_arch", {"pi": [], "vf": [64]})
+    return options

@@ -1,0 +1,94 @@
+"""A learner of Stable-Baselines3 as a policy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.utils import set_random_seed
+
+from vzgym.agents.sb3.settings import SB3Settings
+from vzgym.core.budget import Budget
+from vzgym.core.errors import InvalidSetting
+from vzgym.envs.actions import DiscreteAction
+
+__all__ = ["SB3Policy"]
+
+
+class SB3Policy:
+    """Plays what `train_sb3` has trained, through the modules it was trained with.
+
+    Args:
+        path: The folder of a run; its `model.zip`, or its newest checkpoint if it was stopped.
+        model: A model in place of `path`, with `settings`.
+        settings: What `model` was trained with.
+        deterministic: Whether the likeliest action is taken; else actions are drawn.
+        name: For tables; the folder's name if not given.
+
+    Raises:
+        InvalidSetting: If the folder holds no model.
+    """
+
+    def __init__(
+        self,
+        path: str | Path = "",
+        *,
+        model: Any = None,
+        settings: SB3Settings | None = None,
+        deterministic: bool = True,
+        name: str = "",
+    ) -> None:
+        if model is None:
+            settings = SB3Settings.load(path)
+            model = _load(Path(path), settings)
+        if settings is None:
+            raise InvalidSetting("SB3Policy needs the settings that its model was trained with")
+        self.model = model
+        self.settings = settings
+        self.deterministic = deterministic
+        self.name = name or (Path(path).name if str(path) else settings.algo)
+        self.observation = settings.observation
+        self.action = settings.action
+        self._budget = Budget()
+        self._grid = DiscreteAction(settings.windows, settings.fps, settings.max_options)
+        self._masked = settings.algo == "maskable_ppo"
+
+    def prepare(self, budget: Budget) -> Budget:
+        """Learn the budget of the run, which says what is possible.
+
+        Raises:
+            InvalidSetting: If the model was trained for observations of another size.
+        """
+        known = self.model.observation_space["frames"].shape[0]
+        if max(1, budget.max_frames) != known:
+            raise InvalidSetting(
+                f"this model sees exactly {known} frames (overview and zooms), the budget gives {budget.max_frames}"
+            )
+        self._budget = budget
+        return budget
+
+    def reset(self, seed: int) -> None:
+        """Begin an episode. With `deterministic`, the seed changes nothing."""
+        if not self.deterministic:
+            set_random_seed(seed)
+
+    def act(self, observation: Any, info: dict[str, Any]) -> int:
+        """One round's action."""
+        options: dict[str, Any] = {}
+        if self._masked:
+            zoom = bool(observation["left"][0] > 0)
+            options["action_masks"] = self._grid.allowed(
+                info["duration"], len(info["options"]), self._budget, zoom=zoom
+            )
+        chosen, _ = self.model.predict(observation, deterministic=self.deterministic, **options)
+        return int(np.asarray(chosen).item())
+
+
+def _load(folder: Path, settings: SB3Settings) -> Any:
+    from vzgym.agents.sb3.training import _newest, model_class
+
+    path = folder / "model.zip" if (folder / "model.zip").is_file() else _newest(folder / "checkpoints")
+    if path is None:
+        raise InvalidSetting(f"{folder} holds no model yet: there is no model.zip and no checkpoint")
+    return model_class(settings.algo).load(path, device="cpu")

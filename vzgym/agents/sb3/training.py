@@ -1,0 +1,258 @@
+"""Training with Stable-Baselines3: environments, learner, checkpoints, evaluations, logs."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sb3_contrib import MaskablePPO
+from stable_baselines3 import A2C, DQN, PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+
+from vzgym.agents.sb3.extractor import ClipExtractor
+from vzgym.agents.sb3.heads import ClipPolicy, MaskableClipPolicy
+from vzgym.agents.sb3.policy import SB3Policy
+from vzgym.agents.sb3.settings import SB3Settings
+from vzgym.core.errors import InvalidSetting
+from vzgym.envs.video_zoom import VideoZoomEnv
+from vzgym.tasks import load_tasks
+
+__all__ = ["ModelClass", "make_vector_env", "model_class", "train_sb3"]
+
+ModelClass = type[MaskablePPO] | type[PPO] | type[A2C] | type[DQN]
+
+_CLASSES: Mapping[str, ModelClass] = {"maskable_ppo": MaskablePPO, "ppo": PPO, "a2c": A2C, "dqn": DQN}
+_CHECKPOINT = re.compile(r"step_(\d+)\.zip")
+
+
+def model_class(algo: str) -> ModelClass:
+    """The learner's class."""
+    return _CLASSES[algo]
+
+
+def make_vector_env(settings: SB3Settings) -> VecEnv:
+    """The environments that a run learns in, side by side in this process."""
+    tasks = load_tasks(settings.tasks, split="train")
+
+    def make() -> Monitor[Any, Any]:
+        env = VideoZoomEnv(tasks, observation=settings.observation, action=settings.action, reward=settings.reward)
+        return Monitor(env, info_keywords=("correct",))
+
+    return DummyVecEnv([make] * settings.envs)
+
+
+def train_sb3(
+    settings: SB3Settings,
+    *,
+    resume: bool = False,
+    progress: Callable[[int, dict[str, float]], None] | None = None,
+) -> Path:
+    """Train a learner, or go on from its newest checkpoint.
+
+    Leaves in `settings.out`: `sb3.json`, `model.zip`, `checkpoints/`, `curve.jsonl` (one line an evaluation: steps,
+    seconds, accuracy, zooms), `tensorboard/`.
+
+    Args:
+        settings: The run.
+        resume: Go on where a run in `out` was stopped. Learning goes on from the weights, the optimiser and the number
+            of steps (and, for DQN, the replay buffer); tasks and actions are drawn anew.
+        progress: Called with the steps done, and the newest measures.
+
+    Returns:
+        The folder, which `SB3Policy` and `vzgym eval --policy` take.
+
+    Raises:
+        InvalidSetting: If `out` is empty, holds a run already (without `resume`), or a run of other settings.
+    """
+    if not settings.out:
+        raise InvalidSetting("say where the results go: out")
+    folder = Path(settings.out)
+    checkpoints = folder / "checkpoints"
+    newest = _newest(checkpoints)
+    if newest is not None:
+        _check_same(settings, folder, resume)
+    settings.save(folder)
+    checkpoints.mkdir(exist_ok=True)
+    env = make_vector_env(settings)
+    logs = str(folder / "tensorboard") if settings.tensorboard else None
+    kind: Any = model_class(settings.algo)
+    seconds = 0.0
+    if newest is None:
+        (folder / "curve.jsonl").unlink(missing_ok=True)
+        model = kind(**_arguments(settings), env=env, seed=settings.seed, tensorboard_log=logs)
+    else:
+        model = kind.load(newest, env=env, tensorboard_log=logs)
+        model.set_random_seed(settings.seed + model.num_timesteps)
+        seconds = _forget_after(folder / "curve.jsonl", model.num_timesteps)
+        if settings.algo == "dqn":
+            model.load_replay_buffer(_buffer(newest))
+    left = settings.steps - model.num_timesteps
+    watcher = _Watcher(settings, folder, seconds, progress)
+    try:
+        if left > 0:
+            model.learn(left, callback=watcher, reset_num_timesteps=False, tb_log_name=settings.algo)
+        watcher.finish(model)
+    finally:
+        env.close()
+    model.save(folder / "model.zip")
+    return folder
+
+
+def _arguments(settings: SB3Settings) -> dict[str, Any]:
+    """Keyword arguments of the learner."""
+    extractor = {"bins": settings.windows}
+    given: dict[str, Any] = {"gamma": settings.gamma, "learning_rate": settings.learning_rate, "verbose": 0}
+    if settings.algo == "dqn":
+        given |= {
+            "policy": "MultiInputPolicy",
+            "policy_kwargs": {
+                "features_extractor_class": ClipExtractor,
+                "features_extractor_kwargs": extractor,
+                "net_arch": [64],
+            },
+            "buffer_size": 20_000,
+            "learning_starts": 1000,
+            "batch_size": 128,
+            "train_freq": 1,
+            "gradient_steps": 4,
+            "target_update_interval": 1000,
+            "exploration_fraction": 0.4,
+        }
+        return given | dict(settings.options)
+    policy: Any = MaskableClipPolicy if settings.algo == "maskable_ppo" else ClipPolicy
+    given |= {
+        "policy": policy,
+        "policy_kwargs": {"features_extractor_kwargs": extractor, "rates": len(settings.fps)},
+        "gae_lambda": 0.95,
+        "ent_coef": 0.01,
+    }
+    if settings.algo == "a2c":
+        given |= {"n_steps": 16, "use_rms_prop": False, "normalize_advantage": True}
+    else:
+        given |= {"n_steps": 64, "batch_size": 256, "n_epochs": 4}
+    return given | dict(settings.options)
+
+
+class _Watcher(BaseCallback):
+    """Checkpoints, evaluations and progress."""
+
+    def __init__(
+        self,
+        settings: SB3Settings,
+        folder: Path,
+        seconds: float,
+        progress: Callable[[int, dict[str, float]], None] | None,
+    ) -> None:
+        super().__init__()
+        self.settings, self.folder, self.progress = settings, folder, progress
+        self.before = seconds
+        self.begun = time.monotonic()
+        self.measures: dict[str, float] = {}
+        self.saved = self.measured = 0
+
+    def _on_training_start(self) -> None:
+        self.saved = self.measured = self.model.num_timesteps
+        if not self.model.num_timesteps and self.settings.eval_every:
+            self.measure(self.model)
+
+    def _on_step(self) -> bool:
+        steps = self.model.num_timesteps
+        if self.settings.eval_every and steps - self.measured >= self.settings.eval_every:
+            self.measure(self.model)
+        if steps - self.saved >= self.settings.checkpoint_every:
+            self.save(self.model)
+        if self.progress is not None:
+            self.progress(steps, self.measures)
+        return True
+
+    def save(self, model: Any) -> None:
+        """Write a checkpoint; one before the newest is kept, in case writing is cut short."""
+        self.saved = model.num_timesteps
+        folder = self.folder / "checkpoints"
+        path = folder / f"step_{self.saved}.zip"
+        # Under its name only when it is whole.
+        unfinished = folder / "unfinished.zip"
+        if self.settings.algo == "dqn":
+            model.save_replay_buffer(_buffer(path))
+        model.save(unfinished)
+        unfinished.replace(path)
+        for old in sorted(folder.glob("step_*.zip"), key=_steps)[:-2]:
+            old.unlink()
+            _buffer(old).unlink(missing_ok=True)
+
+    def measure(self, model: Any) -> None:
+        """Play the first validation tasks greedily, and note what came of it."""
+        from vzgym.evaluation import evaluate
+
+        self.measured = model.num_timesteps
+        started = time.monotonic()
+        suite = self.settings.tasks.partition("/")[0]
+        report = evaluate(
+            SB3Policy(model=model, settings=self.settings),
+            f"{suite}/validation",
+            episodes=self.settings.eval_episodes,
+        )
+        accuracy = report.summary["correct"]
+        line = {
+            "steps": self.measured,
+            "seconds": round(self.before + started - self.begun, 1),
+            "accuracy": round(accuracy.value, 4),
+            "low": round(accuracy.low, 4),
+            "high": round(accuracy.high, 4),
+            "zooms": round(report.summary["zooms"].value, 3),
+        }
+        self.begun += time.monotonic() - started  # seconds are those of training alone
+        with (self.folder / "curve.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        self.measures = {"accuracy": line["accuracy"], "zooms": line["zooms"]}
+        model.logger.record("eval/accuracy", line["accuracy"])
+        model.logger.record("eval/zooms", line["zooms"])
+        model.policy.set_training_mode(False)
+
+    def finish(self, model: Any) -> None:
+        """The last evaluation and checkpoint."""
+        if self.settings.eval_every and self.measured < model.num_timesteps:
+            self.measure(model)
+        if self.saved < model.num_timesteps:
+            self.save(model)
+
+
+def _steps(path: Path) -> int:
+    found = _CHECKPOINT.fullmatch(path.name)
+    return int(found.group(1)) if found else -1
+
+
+def _newest(folder: Path) -> Path | None:
+    return max(folder.glob("step_*.zip"), key=_steps, default=None)
+
+
+def _buffer(checkpoint: Path) -> Path:
+    return checkpoint.with_suffix(".buffer.pkl")
+
+
+def _check_same(settings: SB3Settings, folder: Path, resume: bool) -> None:
+    if not resume:
+        raise InvalidSetting(f"{folder} holds a run already: go on with it (resume), or choose another folder")
+    before = SB3Settings.load(folder)
+    free = {"out", "steps", "checkpoint_every", "eval_every", "eval_episodes", "tensorboard"}
+    plain = json.loads(json.dumps([vars(before), vars(settings)]))
+    other = sorted(name for name in plain[0] if name not in free and plain[0][name] != plain[1][name])
+    if other:
+        was = ", ".join(f"{name}={plain[0][name]!r}" for name in other)
+        raise InvalidSetting(f"{folder} holds a run with {was}: go on with the same, or choose another folder")
+
+
+def _forget_after(curve: Path, steps: int) -> float:
+    """Drop what was measured after the checkpoint; the seconds of training until then."""
+    if not curve.is_file():
+        return 0.0
+    lines = [json.loads(line) for line in curve.read_text(encoding="utf-8").splitlines()]
+    kept = [line for line in lines if line["steps"] <= steps]
+    curve.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+    return float(kept[-1]["seconds"]) if kept else 0.0
