@@ -23,7 +23,10 @@ from numpy.typing import NDArray
 from vzgym.baselines.base import Baseline
 from vzgym.baselines.policy import POLICIES
 from vzgym.baselines.readers import AutoReader, FamilyReader, FrameReader
+from vzgym.baselines.readers.anomaly import find_oddities
+from vzgym.baselines.readers.decoy import find_discs
 from vzgym.baselines.readers.look import bright_colors, near, picture, scene_hues
+from vzgym.baselines.readers.twohop import find_card
 from vzgym.core.actions import Answer, Zoom, frames_asked
 from vzgym.core.budget import Budget
 from vzgym.core.errors import TaskError
@@ -31,8 +34,9 @@ from vzgym.core.interval import Interval
 from vzgym.core.registry import Registry
 from vzgym.episode.clip import Clip
 from vzgym.tasks import expert_zooms
-from vzgym.tasks.palette import LAMP_LIT, LAMP_RING
+from vzgym.tasks.palette import BALL, LAMP_LIT, LAMP_RING
 from vzgym.tasks.task import VideoTask, option_letter
+from vzgym.video.synthetic import letterbox
 
 __all__ = [
     "SEARCHES",
@@ -41,8 +45,10 @@ __all__ = [
     "Search",
     "Step",
     "Viewer",
+    "find_all",
     "find_burst",
     "find_flash",
+    "find_two",
     "follow_hints",
     "look_once",
 ]
@@ -136,6 +142,7 @@ class Viewer:
         family: FamilyReader | None = _READER.reader_for(question)
         self.family = family.family if family else None
         self.scene = family.scene_asked(question) if family else None
+        self.asked: tuple[str, ...] = family.scenes_asked(question) if family else ()
         self._order = int(self.rng.integers(1 << 31))
         self._frames: list[NDArray[np.uint8]] = []
         self._times: list[NDArray[np.float64]] = []
@@ -157,8 +164,8 @@ class Viewer:
         if shown.size:
             hues = scene_hues(shown)
             marks = _MARKS.get(self.family or "", _nothing)(shown)
-        if self.scene is not None:
-            marks &= np.array([hue == self.scene for hue in hues], dtype=np.bool_)
+        if self.asked:
+            marks &= np.array([hue in self.asked for hue in hues], dtype=np.bool_)
         self._frames.append(frames)
         self._times.append(np.asarray(times, dtype=np.float64))
         self._hues.append(hues)
@@ -167,9 +174,14 @@ class Viewer:
             self._zooms.append(window)
 
     def see_clip(self, clip: Clip) -> None:
-        """Take in a clip of an episode. One of a part of the picture is passed over."""
-        if clip.pixels is not None and clip.region is None:
-            self.see(clip.pixels, clip.times, clip.window)
+        """Take in a clip of an episode. One of a part of the picture is fitted into frames as large as the first."""
+        if clip.pixels is None:
+            return
+        pixels = clip.pixels
+        if self._frames and pixels.shape[1:] != self._frames[0].shape[1:]:
+            height, width = self._frames[0].shape[1:3]
+            pixels = letterbox(pixels, (height, width))
+        self.see(pixels, clip.times, clip.window)
 
     # What is known -----------------------------------------------------------------------------------------------
 
@@ -196,6 +208,12 @@ class Viewer:
         return Interval(0.0, self.duration)
 
     @property
+    def spans(self) -> list[Interval]:
+        """The same where the question names two scenes: both of them, in order of time."""
+        found = [where for hue, where in self.scenes if hue in self.asked]
+        return found if len(self.asked) > 1 and found else [self.span]
+
+    @property
     def windows(self) -> list[Interval]:
         """The zooms made so far."""
         return list(self._zooms)
@@ -212,6 +230,22 @@ class Viewer:
             return np.empty(0)
         times: NDArray[np.float64] = np.sort(np.concatenate(self._times)[np.concatenate(self._marked)])
         return times
+
+    def card(self) -> str | None:
+        """The hue on the card that a marked frame shows (two-hop tasks)."""
+        for frames, marks in zip(self._frames, self._marked, strict=True):
+            found = find_card(picture(frames[marks])) if marks.any() else []
+            if found:
+                return found[0]
+        return None
+
+    def flashed(self, scene: str | None) -> bool:
+        """Whether a frame of a scene shows a bright colour."""
+        for frames, hues in zip(self._frames, self._hues, strict=True):
+            there = np.array([hue == scene for hue in hues], dtype=np.bool_)
+            if there.any() and _bright(picture(frames[there])).any():
+                return True
+        return False
 
     def gap(self, where: Interval, seconds: float) -> Interval | None:
         """The first stretch of an interval in which something of this length could hide from all frames seen."""
@@ -287,7 +321,7 @@ class Viewer:
         # Frames of other scenes cannot matter to a question that names one: leave them out, for speed.
         kept_frames, kept_times = [], []
         for frames, times, hues in zip(self._frames, self._times, self._hues, strict=True):
-            keep = [self.scene is None or hue == self.scene for hue in hues]
+            keep = [not self.asked or self.family in _ELSEWHERE or hue in self.asked for hue in hues]
             if any(keep):
                 kept_frames.append(frames[keep])
                 kept_times.append(times[keep])
@@ -349,21 +383,45 @@ def find_flash(viewer: Viewer) -> Step | None:
     """Search the place named by the question, window by window, until the event has been seen once."""
     if len(viewer.marked()):
         return None
-    where = viewer.span
+    return _search(viewer, viewer.spans, viewer.zooms_left)
+
+
+def find_all(viewer: Viewer) -> Step | None:
+    """Search the place named by the question to its end: there are several events to be seen."""
+    return _search(viewer, viewer.spans, viewer.zooms_left)
+
+
+def find_two(viewer: Viewer) -> Step | None:
+    """Search for a card, then the scene of its hue for a flash."""
+    spare = max(1, (viewer.zooms_left + 1) // 2)
+    if len(viewer.marked()) == 0:
+        return _search(viewer, viewer.spans, spare)
+    goal = viewer.card()
+    there = [where for hue, where in viewer.scenes if hue == goal]
+    if not there or viewer.flashed(goal):
+        return None
+    return _search(viewer, there[:1], viewer.zooms_left)
+
+
+def _search(viewer: Viewer, spans: Sequence[Interval], zooms: int) -> Step | None:
+    """The next window of a search in several places, at the rate that cannot miss the event."""
     seconds = viewer.hints.seconds or 1.0 / viewer.hints.fps
-    fps = viewer.rate(1.0 / seconds, where.duration, viewer.zooms_left)
-    return _next_piece(viewer, where, fps, seconds)
+    fps = viewer.rate(1.0 / seconds, math.fsum(where.duration for where in spans), zooms)
+    for where in spans:
+        step = _next_piece(viewer, where, fps, seconds)
+        if step is not None:
+            return step
+    return None
 
 
 def find_burst(viewer: Viewer) -> Step | None:
     """Search coarsely until one frame shows the burst, then look at all of it, at the rate that it needs."""
     seconds = viewer.hints.seconds or 1.0 / viewer.hints.fps
     marked = viewer.marked()
-    where = viewer.span
     if len(marked) == 0:
         # The finer look still to come needs a clip or two.
-        spare = max(1, viewer.zooms_left - 2)
-        return _next_piece(viewer, where, viewer.rate(1.0 / seconds, where.duration, spare), seconds)
+        return _search(viewer, viewer.spans, max(1, viewer.zooms_left - 2))
+    where = next((span for span in viewer.spans if float(marked[0]) in span), viewer.span)
     first, last = float(marked[0]), float(marked[-1])
     seen = viewer.seen(where)
     before, after = seen[seen < first], seen[seen > last]
@@ -397,6 +455,12 @@ def _window(zoom: Zoom) -> dict[str, float]:
 SEARCHES.register("needle", find_flash)
 SEARCHES.register("count", find_burst)
 SEARCHES.register("control", look_once)
+SEARCHES.register("order", find_all)
+SEARCHES.register("state", find_flash)
+SEARCHES.register("anomaly", find_flash)
+SEARCHES.register("direction", find_burst)
+SEARCHES.register("twohop", find_two)
+SEARCHES.register("decoy", find_flash)
 
 
 # What marks a frame of an event, family by family: bool, shape (n,). ---------------------------------------------
@@ -414,7 +478,34 @@ def _nothing(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.zeros(len(frames), dtype=bool)
 
 
-_MARKS: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.bool_]]] = {"needle": _bright, "count": _lamp}
+def _ball(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return np.asarray(near(frames, BALL, 48) >= 0.0015, dtype=np.bool_)
+
+
+def _odd(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return np.array([oddity is not None for oddity in find_oddities(frames)], dtype=np.bool_)
+
+
+def _card(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return np.array([hue is not None for hue in find_card(frames)], dtype=np.bool_)
+
+
+def _full(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return np.asarray((find_discs(frames) > 0).any(axis=1), dtype=np.bool_)
+
+
+_MARKS: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.bool_]]] = {
+    "needle": _bright,
+    "count": _lamp,
+    "order": _bright,
+    "state": _ball,
+    "anomaly": _odd,
+    "direction": _bright,
+    "twohop": _card,
+    "decoy": _full,
+}
+# Families whose answer lies in another scene than the one asked about.
+_ELSEWHERE = ("twohop",)
 _READER = AutoReader()
 
 
