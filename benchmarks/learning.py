@@ -60,7 +60,7 @@ CURVES = {
     "no-bonus": Curve(reward={"accuracy": 1.0, "format": 0.2}, shares=("warm", "data", "sft")),
     "control": Curve(
         tasks="control-micro",
-        mix={"guess": 0.30, "needless_zoom": 0.40, "exemplar": 0.30},
+        mix={"guess": 0.25, "policy": 0.45, "exemplar": 0.30},
         reward={"accuracy": 1.0, "format": 0.2, "call_cost": 0.1},
     ),
 }
@@ -79,6 +79,24 @@ class Journey:
         curve = "main" if stage in CURVES[self.curve].shares else self.curve
         # Trajectories are the same for all seeds of a curve: they do not depend on the model.
         return self.root / curve / ("data" if stage == "data" else f"seed{self.seed}-{stage}")
+
+
+def needless() -> Any:
+    """A policy that zooms once, somewhere, before it answers: what the control's cold start is full of."""
+    from vzgym.baselines import ZoomingBaseline
+    from vzgym.core.actions import Zoom
+
+    class Needless(ZoomingBaseline):
+        """See `needless`."""
+
+        name = "needless"
+
+        def plan(self, info: dict[str, Any]) -> list[Zoom]:
+            """One clip, from the beginning of some scene."""
+            start = 12.0 * int(self.rng.integers(8))
+            return [Zoom(start, start + self.budget.clip_frames, 1.0)]
+
+    return Needless()
 
 
 def timed(folder: Path, work: Callable[[], Any]) -> dict[str, float]:
@@ -118,11 +136,12 @@ def run(path: Journey, args: argparse.Namespace) -> dict[str, Any]:
     limits: dict[str, Any] = {} if curve.zooms is None else {"max_zooms": curve.zooms}
     warm, data, sft, grpo = (path.folder(stage) for stage in ("warm", "data", "sft", "grpo"))
     collecting = CollectSettings(
-        tasks=tasks, episodes=args.rows, mix=curve.mix, protocol="compact_tags", thoughts="short", budget=limits
-    )
+        tasks=tasks, episodes=args.rows, mix=curve.mix, protocol="compact_tags", thoughts="short", budget=limits,
+        policy="random" if "policy" in curve.mix else "", samples=1,
+    )  # fmt: skip
     imitating = SFTSettings(
         model=str(warm), data=str(data), out=str(sft), seed=path.seed, learning_rate=2e-3, scheduler="cosine",
-        epochs=2, batch_size=32, freeze_vision=True, log_steps=20,
+        epochs=args.epochs, batch_size=32, freeze_vision=True, log_steps=20,
     )  # fmt: skip
     budget = {**load_tasks(tasks).budget.to_dict(), **limits} if limits else None
     learning = GRPOSettings(
@@ -132,7 +151,7 @@ def run(path: Journey, args: argparse.Namespace) -> dict[str, Any]:
     )  # fmt: skip
     stages: dict[str, Any] = {
         "warm": timed(warm, lambda: warm_up(WarmupSettings(out=str(warm), tasks=tasks, seed=path.seed))),
-        "data": timed(data, lambda: collect(collecting, data)),
+        "data": timed(data, lambda: collect(collecting, data, policy=needless() if "policy" in curve.mix else None)),
         "sft": timed(sft, lambda: train_sft(imitating)),
     }
     results = {"sft": measure(sft, curve, "cold start")}
@@ -276,6 +295,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--curve", action="append", choices=list(CURVES), help="default: main and no-tool")
     parser.add_argument("--rows", type=int, default=6000, help="cold-start trajectories to play")
+    parser.add_argument("--epochs", type=float, default=3, help="passes over them")
     parser.add_argument("--steps", type=int, default=150, help="GRPO steps")
     parser.add_argument("--learning-rate", type=float, default=3e-4, help="of GRPO")
     args = parser.parse_args()

@@ -192,3 +192,12 @@ def test_the_same_seed_gives_the_same_model(tmp_path):
 def test_a_suite_without_painted_videos_is_refused(tmp_path):
     with pytest.raises(InvalidSetting, match="out must be given"):
         warm_up(WarmupSettings())
+
+
+def test_pictures_in_which_something_always_happens_can_be_practised_on():
+    album = make_album(load_tasks("control-micro/train"), 4, np.random.default_rng(0))
+    rng = np.random.default_rng(1)
+    assert not album.plain
+    assert len(album.look_up(rng, 4).frames) == 4
+    spot = album.spot(rng)
+    assert set(spot.events) == {spot.answer[0][0]}
