@@ -46,7 +46,7 @@ class Curve:
 
     tasks: str = "needle-micro"
     mix: Mapping[str, float] = field(
-        default_factory=lambda: {"guess": 0.35, "reflection": 0.15, "one_zoom": 0.10, "exemplar": 0.40}
+        default_factory=lambda: {"guess": 0.45, "reflection": 0.05, "one_zoom": 0.10, "exemplar": 0.40}
     )
     reward: Mapping[str, float] = field(default_factory=lambda: dict(REWARD))
     zooms: int | None = None
@@ -56,7 +56,7 @@ class Curve:
 CURVES = {
     "main": Curve(),
     "no-tool": Curve(mix={"direct": 1.0}, zooms=0, shares=("warm",)),
-    "no-reflection": Curve(mix={"guess": 0.40, "one_zoom": 0.12, "exemplar": 0.48}, shares=("warm",)),
+    "no-reflection": Curve(mix={"guess": 0.45, "one_zoom": 0.10, "exemplar": 0.45}, shares=("warm",)),
     "no-bonus": Curve(reward={"accuracy": 1.0, "format": 0.2}, shares=("warm", "data", "sft")),
     "control": Curve(
         tasks="control-micro",
@@ -296,8 +296,8 @@ def main() -> None:
     parser.add_argument("--curve", action="append", choices=list(CURVES), help="default: main and no-tool")
     parser.add_argument("--rows", type=int, default=6000, help="cold-start trajectories to play")
     parser.add_argument("--epochs", type=float, default=3, help="passes over them")
-    parser.add_argument("--steps", type=int, default=150, help="GRPO steps")
-    parser.add_argument("--learning-rate", type=float, default=3e-4, help="of GRPO")
+    parser.add_argument("--steps", type=int, default=140, help="GRPO steps")
+    parser.add_argument("--learning-rate", type=float, default=4e-4, help="of GRPO")
     args = parser.parse_args()
 
     import torch
