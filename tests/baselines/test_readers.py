@@ -86,15 +86,18 @@ def test_the_overview_alone_shows_nothing(suite: str) -> None:
 
 def test_readers_are_right_after_h264(tmp_path: Path) -> None:
     tasks = load_tasks("tiny", "validation")
-    file = write_tasks([tasks[index] for index in range(24)], tmp_path)
+    file = write_tasks([tasks[index] for index in range(18)], tmp_path)
     grid = overview_times(64.0, tasks.budget)
     for task in load_jsonl(file):
         frames = evidence_frames(task, grid)
         assert native(task, frames).option == task.answer
-        small = letterbox(frames.pixels, 32)
-        assert READER.read(small, frames.times, task.question, task.options).option == task.answer
+        if task.category in ("needle", "count", "control"):
+            small = letterbox(frames.pixels, 32)
+            assert READER.read(small, frames.times, task.question, task.options).option == task.answer
         if task.evidence:
-            assert native(task, task.video.read(grid)).option is None
+            assert native(task, task.video.read(grid)).option == (
+                "nothing unusual" if task.category == "anomaly" else None
+            )
         task.video.close()
 
 
@@ -107,8 +110,10 @@ def test_readers_are_right_on_files_of_the_papers_size(tmp_path: Path) -> None:
         task.video.close()
 
 
-@pytest.mark.parametrize("family", ["needle", "count", "control"])
+@pytest.mark.parametrize("family", FAMILIES.names())
 def test_every_wording_finds_its_reader_and_no_other(family: str) -> None:
+    if family not in READERS:
+        return  # another test's own
     made = make_family(family)
     for cue, wordings in made.wordings.items():
         for wording in wordings:
@@ -118,6 +123,9 @@ def test_every_wording_finds_its_reader_and_no_other(family: str) -> None:
             reader = READER.reader_for(question)
             assert reader is not None
             assert reader.scene_asked(question) == ("teal" if cue == "visible" else None)
+            two = wording.format(scene="teal or pink")
+            assert reader.scenes_asked(two) == (("teal", "pink") if cue == "visible" else ())
+            assert reader.scene_asked(two) is None
     assert set(FAMILIES.names()) >= set(READERS.names())
 
 

@@ -132,7 +132,39 @@ def test_answers_are_balanced_as_texts_too() -> None:
 
 def test_mixed_suites_take_turns() -> None:
     tasks = load_tasks("tiny", "test")
-    assert [tasks[index].category for index in range(6)] == ["needle", "count", "control"] * 2
+    names = ["needle", "count", "control", "order", "state", "anomaly", "direction", "twohop", "decoy"]
+    assert [tasks[index].category for index in range(18)] == names * 2
+    assert load_tasks("tiny-spatial", "test")[0].category == "text"
+    assert load_tasks("tiny-spatial").budget.spatial
+    mixed = load_tasks("tiny-mixed", "test")
+    assert [mixed[index].metadata["cue"] for index in (0, 9, 18)] == ["visible", "partial", "none"]
+    assert [bool(mixed[index].options) for index in (0, 9, 18)] == [True, False, True]
+
+
+def test_a_curriculum_gets_harder_from_task_to_task() -> None:
+    tasks = load_tasks("tiny-curriculum", "train")
+    assert isinstance(tasks, ProceduralTasks)
+    dials = [tasks[index].metadata["dial"] for index in range(0, 100_000, 4_000)]
+    assert dials == sorted(dials)
+    assert (dials[0], tasks[-1].metadata["dial"]) == (0.0, 1.0)
+    assert tasks[0].video.duration < tasks[-1].video.duration
+    begin, end = tasks.at(0.0), tasks.at(1.0)
+    assert isinstance(begin, TaskSet)
+    assert (begin[0].id, end[-1].id) == ("tiny-curriculum/train/0", "tiny-curriculum/train/99999")
+    assert {begin[index].metadata["dial"] for index in (0, -1)} == {0.0}
+    assert sum(len(tasks.at((step + 0.5) / 11)) for step in range(11)) == len(tasks)
+    assert get_task(end[5].id).question == end[5].question
+    assert len(load_tasks("tiny", "test").at(0.7)) == 1000  # type: ignore[attr-defined]
+    with pytest.raises(InvalidSetting, match=r"progress must be in \[0, 1\]"):
+        tasks.at(1.5)
+
+
+def test_a_suite_turns_the_dial_of_members_that_do_not_set_their_own() -> None:
+    members = ({"name": "needle"}, {"name": "count", "difficulty": 0.25})
+    suite = Suite("dialled", members, difficulty=1.0)
+    assert [family.dial for family in suite.families] == [1.0, 0.25]
+    with pytest.raises(InvalidSetting, match="difficulty must lie in"):
+        Suite("dialled", members, difficulty=(0.0, 2.0))
 
 
 def test_sets_pickle_and_iterate() -> None:

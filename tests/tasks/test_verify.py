@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +19,7 @@ from vzgym.tasks import FAMILIES, Suite, VideoTask, load_jsonl, load_tasks
 from vzgym.tasks.contact import contact_sheet
 from vzgym.tasks.families import Needle
 from vzgym.tasks.suites import ProceduralTasks
-from vzgym.tasks.verify import verify
+from vzgym.tasks.verify import guess_from_metadata, verify
 
 TINY: dict[str, Any] = {
     "budget": load_tasks("tiny").budget, "duration": 24.0, "fps": 10.0, "height": 48, "width": 64, "scenes": 3,
@@ -29,30 +30,63 @@ def read(frames: np.ndarray, times: np.ndarray, question: str, options: Sequence
     return AutoReader().read(frames, times, question, options).option
 
 
+FAMILY_NAMES = ["needle", "count", "control", "order", "state", "anomaly", "direction", "twohop", "decoy"]
+
+
 def test_the_proof_holds_for_the_tiny_suite_on_arrays() -> None:
-    report = verify("tiny", count=30, reader=read)
-    assert report.ok
+    budget = replace(load_tasks("tiny").budget, overview_frames=40, overview_fps=math.inf)
+    report = verify("tiny", count=4, reader=read, other=budget)
     assert report.failures == []
-    assert [row.family for row in report.families] == ["needle", "count", "control"]
+    assert [row.family for row in report.families] == FAMILY_NAMES
     for row in report.families:
-        assert (row.tasks, row.options, row.files) == (10, 4, 0)
-        assert (row.asked, row.glances) == (40, 40)
-        assert row.right == 40
-        assert row.glances_right == (0 if row.zoom_needed else 40)
-    assert [row.zoom_needed for row in report.families] == [True, True, False]
-    assert [row.expert_frames for row in report.families] == [10, 70, 0]
+        assert (row.tasks, row.options, row.files) == (4, 4, 0)
+        assert (row.asked, row.glances, row.right) == (16, 16, 16)
+        # Who sees nothing odd says so, which is right once in four.
+        assert row.glances_right == {"control": 16, "anomaly": 4}.get(row.family, 0)
+        assert row.zoom_needed == (row.family != "control")
+    frames = {row.family: row.expert_frames / row.tasks for row in report.families}
+    assert frames == {**dict.fromkeys(FAMILY_NAMES, 1.0), "count": 7.0, "control": 0.0, "order": 2.0, "direction": 3.0,
+                      "twohop": 2.0}  # fmt: skip
+    hits = {row.family: row.hits / row.tasks for row in report.families}
+    assert hits["control"] == 1.0
+    assert hits["count"] == hits["direction"] == 0.0
+    assert 0.2 < hits["needle"] < hits["decoy"] < 1.0
 
 
-def test_the_proof_holds_for_the_standard_suite() -> None:
-    assert verify("standard/validation", count=6, reader=read).ok
+def test_the_proof_holds_for_text_and_shows_that_regions_are_needed() -> None:
+    (row,) = verify("text-tiny", count=8, reader=read).families
+    assert row.failures == []
+    assert (row.asked, row.right, row.whole, row.whole_right) == (32, 32, 32, 0)
+
+
+def test_the_proof_holds_for_one_standard_task_of_each_family() -> None:
+    assert verify("standard/validation", count=1, reader=read).failures == []
+
+
+def test_the_proof_holds_for_other_mixtures() -> None:
+    for suite in ("tiny-hard", "tiny-mixed", "tiny-spatial"):
+        assert verify(suite, count=1, reader=read).failures == []
 
 
 def test_the_proof_holds_on_files(tmp_path: Path) -> None:
-    report = verify("tiny", count=6, files=tmp_path, file_count=3, reader=read)
+    report = verify("tiny", count=1, files=tmp_path, reader=read)
     assert report.failures == []
-    assert [row.files for row in report.families] == [1, 1, 1]
-    assert [row.asked for row in report.families] == [12, 12, 12]
-    assert len(list(tmp_path.glob("*.mp4"))) == 12
+    assert [row.files for row in report.families] == [1] * len(FAMILY_NAMES)
+    assert len(list(tmp_path.glob("*.mp4"))) == 4 * len(FAMILY_NAMES)
+
+
+def test_metadata_that_tells_is_found_out() -> None:
+    places = np.arange(200) % 4
+    rng = np.random.default_rng(0)
+    blind = np.stack([rng.random(200), np.full(200, 64.0)], axis=1)
+    told = np.stack([places + 0.1 * rng.random(200), np.full(200, 64.0)], axis=1)
+
+    def right(facts: np.ndarray) -> float:
+        return float((guess_from_metadata(facts[:100], places[:100], facts[100:]) == places[100:]).mean())
+
+    assert right(told) > 0.95
+    assert abs(right(blind) - 0.25) < 0.15
+    assert right(np.ones((200, 2))) == 0.25
 
 
 class LeakyPicture(Needle):
@@ -134,8 +168,10 @@ def test_a_blind_reader_fails_the_proof() -> None:
 def test_what_cannot_be_verified_is_refused() -> None:
     with pytest.raises(UnknownName):
         verify("hay")
-    with pytest.raises(InvalidSetting, match="count must be 1 to 1000"):
+    with pytest.raises(InvalidSetting, match="count must be 1 to 111"):
         verify("tiny", count=0)
+    with pytest.raises(InvalidSetting, match="count must be 1 to 111"):
+        verify("tiny", count=112)
 
 
 def test_contact_sheets_show_overview_and_event() -> None:
@@ -179,9 +215,13 @@ def test_the_command_writes(tmp_path: Path) -> None:
 
 
 def test_the_command_verifies_and_fails_on_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    fine = command("verify", "--suite", "tiny", "--tasks", "3", "--files", "--file-tasks", "1")
+    fine = command("verify", "--suite", "needle-tiny", "--tasks", "2", "--files", "--file-tasks", "1")
     assert fine.exit_code == 0, fine.output
-    assert fine.output.count("holds") == 3
+    assert fine.output.count("holds") == 1
+    company = command("verify", "--suite", "tiny", "--tasks", "1", "--other-frames", "40")
+    assert company.exit_code == 0, company.output
+    assert company.output.count("holds") == 10
+    assert "text-tiny" in company.output
     monkeypatch.setattr(ProceduralTasks, "position", lambda self, index: 0)
     bad = command("verify", "--suite", "needle-tiny", "--tasks", "2")
     assert bad.exit_code == 1

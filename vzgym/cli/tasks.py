@@ -115,6 +115,9 @@ def verify_suites(
     other_frames: Annotated[
         int | None, typer.Option(help="Also report how often so many uniform frames show the event.", min=1)
     ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the families' cards as a Markdown table.")
+    ] = False,
 ) -> None:
     """Prove that zooming is needed where it should be: same overview for every answer, on arrays and files.
 
@@ -151,7 +154,10 @@ def verify_suites(
                     progress=advance,
                 )
             )
-    console.print(_table(reports))
+    if markdown:
+        typer.echo(_cards(reports))
+    else:
+        console.print(_table(reports))
     failures = [f"{report.name}: {failure}" for report in reports for failure in report.failures]
     for failure in failures:
         errors.print(f"[red]failed[/red] {failure}", highlight=False, soft_wrap=True)
@@ -198,7 +204,7 @@ def _table(reports: Sequence[VerifyReport]) -> Table:
                 str(row.files),
                 "same" if row.zoom_needed else "differs",
                 f"{row.glances_right / row.glances:.0%}",
-                f"{row.guessed_right / row.guessed:.0%}",
+                f"{row.guessed_right / row.guessed:.0%}" if row.guessed else "-",
                 f"{row.expert_zooms / row.tasks:.1f}",
                 f"{row.expert_frames / row.tasks:.1f}",
                 f"{row.right / row.asked:.1%}",
@@ -206,6 +212,29 @@ def _table(reports: Sequence[VerifyReport]) -> Table:
                 "[green]holds[/green]" if row.ok else "[red]fails[/red]",
             )
     return table
+
+
+def _cards(reports: Sequence[VerifyReport]) -> str:
+    """What was measured of each family, as Markdown."""
+    other = next((report.other for report in reports), None)
+    head = ["suite", "family", "chance", "overview alone", "metadata alone", "expert", "its zooms", "its frames"]
+    head += [f"{other.overview_frames} uniform frames see it"] if other else []
+    lines = [f"| {' | '.join(head)} |", "|---|---|" + "---:|" * (len(head) - 2)]
+    for report in reports:
+        for row in report.families:
+            cells = [
+                f"`{report.name}`",
+                row.family,
+                f"1/{row.options}",
+                f"{row.glances_right / row.glances:.0%}",
+                f"{row.guessed_right / row.guessed:.0%}" if row.guessed else "-",
+                f"{row.right / row.asked:.1%}",
+                f"{row.expert_zooms / row.tasks:.0f}",
+                f"{row.expert_frames / row.tasks:.0f}",
+                *([f"{row.hits / row.tasks:.0%}"] if other else []),
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _spans(task: VideoTask) -> str:
