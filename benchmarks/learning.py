@@ -304,19 +304,23 @@ def main() -> None:
 
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
-    results: dict[str, dict[str, Any]] = {}
-    references = {}
+    # Curves that an earlier call measured stay in the table.
+    kept = args.out / "results.json"
+    before = json.loads(kept.read_text()) if kept.is_file() else {"references": {}, "curves": {}}
+    references: dict[str, Any] = before["references"]
+    results: dict[str, dict[str, Any]] = before["curves"]
     for seed in range(args.seeds):
         for curve in args.curve or ["main", "no-tool"]:
-            references.setdefault(CURVES[curve].tasks, reference(args.out, CURVES[curve].tasks))
+            suite = CURVES[curve].tasks
+            references[suite] = reference(args.out, suite)
             results.setdefault(curve, {})[str(seed)] = run(Journey(args.out, curve, seed), args)
-            (args.out / "results.json").write_text(json.dumps({"references": references, "curves": results}, indent=1))
+            kept.write_text(json.dumps({"references": references, "curves": results}, indent=1))
             written = table(results, references)
             (args.out / "table.md").write_text(written + "\n")
             print(f"\nafter seed {seed}, {curve}:\n{written}", flush=True)
-    references.setdefault("needle-micro", reference(args.out, "needle-micro"))
+    references["needle-micro"] = reference(args.out, "needle-micro")
     draw(results, references, args.out / "curves.png")
-    print(f"written: {args.out / 'results.json'}, {args.out / 'table.md'}, {args.out / 'curves.png'}")
+    print(f"written: {kept}, {args.out / 'table.md'}, {args.out / 'curves.png'}")
 
 
 if __name__ == "__main__":

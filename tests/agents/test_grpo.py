@@ -7,7 +7,7 @@ import torch
 
 from vzgym.agents.checkpoints import open_checkpoint
 from vzgym.agents.dialogues import BlindModel, image_token
-from vzgym.agents.grpo import make_trainer, token_need, train_grpo
+from vzgym.agents.grpo import _passes, make_trainer, token_need, train_grpo
 from vzgym.agents.settings import GRPOSettings
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode import EpisodeRecord
@@ -178,3 +178,21 @@ def test_settings_that_cannot_work_are_refused(small_model, tmp_path, field, val
         settings(small_model, tmp_path, **{field: value})
     with pytest.raises(InvalidSetting, match="tasks must be given"):
         train_grpo(GRPOSettings(model=str(small_model), out=str(tmp_path / "x")))
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "devices", "expected"), [(0, 1, (8, 1)), (0, 2, (4, 1)), (2, 1, (2, 4)), (2, 4, (2, 1))]
+)
+def test_rollouts_are_shared_out_evenly(small_model, tmp_path, batch_size, devices, expected):
+    assert _passes(settings(small_model, tmp_path, batch_size=batch_size), devices) == expected
+
+
+def test_rollouts_that_cannot_be_shared_out_are_refused(small_model, tmp_path):
+    with pytest.raises(InvalidSetting, match=r"8 roll-outs.*3 devices"):
+        _passes(settings(small_model, tmp_path, batch_size=2), 3)
+
+
+def test_small_passes_train_as_well(willing, tmp_path):
+    out = train_grpo(settings(willing, tmp_path / "run", steps=1, batch_size=4, turn_tokens=20))
+    assert json.loads((out / "training.json").read_text())["steps"] == 1
+    assert len(records(out)) == 8

@@ -156,15 +156,14 @@ def make_trainer(
     count = min(settings.num_tasks or len(tasks), len(tasks))
     row = opening_row(Episode(tasks[0], budget, start.protocol).messages)
     rows = Dataset.from_dict({"prompt": [row] * count, "task": list(range(count))})
-    total = settings.groups * settings.group_size
-    batch = settings.batch_size or total
+    batch, passes = _passes(settings, int(os.environ.get("WORLD_SIZE", "1")))
     config = GRPOConfig(
         **{
             **common_options(settings),
             "max_steps": settings.steps,
             "per_device_train_batch_size": batch,
-            "gradient_accumulation_steps": settings.accumulation if not settings.batch_size else total // batch,
-            "steps_per_generation": max(1, total // batch),
+            "gradient_accumulation_steps": passes * settings.accumulation,
+            "steps_per_generation": passes,
             "num_generations": settings.group_size,
             "num_iterations": settings.iterations,
             "max_completion_length": limit,
@@ -198,6 +197,22 @@ def make_trainer(
     )
     watch_images(start.model, image_token(start.processor), start.processor.image_processor.merge_size)
     return trainer, start
+
+
+def _passes(settings: GRPOSettings, devices: int) -> tuple[int, int]:
+    """Roll-outs of one backward pass on each device, and such passes for all roll-outs of a generation batch.
+
+    Raises:
+        InvalidSetting: If the roll-outs cannot be shared out evenly.
+    """
+    total = settings.groups * settings.group_size
+    batch = settings.batch_size or max(1, total // devices)
+    if total % (batch * devices):
+        raise InvalidSetting(
+            f"{settings.groups} groups of {settings.group_size} are {total} roll-outs; they cannot be shared out to "
+            f"{devices} devices in passes of {batch}: groups * group_size must be a multiple of batch_size * devices"
+        )
+    return batch, total // (batch * devices)
 
 
 def _generation(settings: GRPOSettings, start: Checkpoint) -> dict[str, Any]:

@@ -123,7 +123,7 @@ class TrainSettings(_Checked):
     """Gradients longer than this are shortened to it."""
 
     accumulation: int = 1
-    """Batches whose gradients are added up for one step."""
+    """Batches (of GRPO: generation batches) whose gradients are added up for one step."""
 
     freeze_vision: bool = False
     """Whether the vision tower keeps its weights. The paper freezes it in the cold start."""
@@ -224,8 +224,8 @@ class GRPOSettings(TrainSettings):
     """Roll-outs of each task, >= 2."""
 
     batch_size: int = 0
-    """Roll-outs per backward pass (on each device); 0: as many as one step needs, at once. Must divide
-    `groups * group_size`; `accumulation` is then worked out."""
+    """Roll-outs per backward pass (on each device); 0: all of a generation batch at once. It times the number of
+    devices must divide `groups * group_size`. A step takes as many passes as the generation batch needs."""
 
     iterations: int = 1
     """Times that each generation batch is used (mu of the GRPO paper)."""
