@@ -22,6 +22,7 @@ from vzgym.core.budget import Budget
 from vzgym.core.errors import ActionTypeError, InvalidSetting
 from vzgym.envs.actions import Move, check_options
 from vzgym.envs.observations import MAX_SECONDS
+from vzgym.episode.clip import Clip
 from vzgym.episode.dialogue import PlainWording, Wording
 from vzgym.episode.episode import Episode
 from vzgym.tasks.task import option_letter
@@ -117,8 +118,13 @@ class FlatObservation:
             duration=Box(0.0, MAX_SECONDS, (1,), np.float32),
         )
 
-    def observe(self, episode: Episode) -> dict[str, Any]:
-        """See the class."""
+    def observe(self, episode: Episode, clips: Sequence[Clip] | None = None) -> dict[str, Any]:
+        """See the class.
+
+        Args:
+            episode: The episode.
+            clips: What is shown, the overview first; all of the episode's clips if not given.
+        """
         facts, budget = episode.record.task, episode.budget
         if len(facts.options) > self.max_options:
             raise InvalidSetting(
@@ -130,7 +136,7 @@ class FlatObservation:
         times = np.full(capacity, -1.0, dtype=np.float32)
         rounds = np.full(capacity, -1.0, dtype=np.float32)
         filled = 0
-        for number, clip in enumerate(episode.record.clips):
+        for number, clip in enumerate(episode.record.clips if clips is None else clips):
             places = slice(filled, filled + len(clip))
             frames[places] = clip.thumbnails(self.frame_size)
             times[places] = np.clip(clip.times / facts.duration, 0.0, 1.0)

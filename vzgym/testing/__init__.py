@@ -20,6 +20,7 @@ from vzgym.testing.parity import DOORS, Door, Script, Trace, check_parity, scrip
 from vzgym.testing.plugins import GROUPS, Plugin, installed_plugins
 from vzgym.testing.policies import check_policy
 from vzgym.testing.report import Broken, Finding, Report
+from vzgym.testing.teams import check_team
 
 __all__ = [
     "DOORS",
@@ -47,6 +48,7 @@ __all__ = [
     "check_parity",
     "check_policy",
     "check_reward",
+    "check_team",
     "installed_plugins",
     "kind_of",
     "scripts",

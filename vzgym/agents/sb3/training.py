@@ -23,7 +23,7 @@ from vzgym.core.errors import InvalidSetting
 from vzgym.envs.video_zoom import VideoZoomEnv
 from vzgym.tasks import load_tasks
 
-__all__ = ["ModelClass", "make_vector_env", "model_class", "train_sb3"]
+__all__ = ["ModelClass", "curve_lines", "make_vector_env", "model_class", "train_sb3"]
 
 ModelClass = type[MaskablePPO] | type[PPO] | type[A2C] | type[DQN]
 
@@ -248,11 +248,15 @@ def _check_same(settings: SB3Settings, folder: Path, resume: bool) -> None:
         raise InvalidSetting(f"{folder} holds a run with {was}: go on with the same, or choose another folder")
 
 
+def curve_lines(curve: Path) -> list[dict[str, float]]:
+    """The evaluations of a run, from its `curve.jsonl`."""
+    return [json.loads(line) for line in curve.read_text(encoding="utf-8").splitlines()]
+
+
 def _forget_after(curve: Path, steps: int) -> float:
     """Drop what was measured after the checkpoint; the seconds of training until then."""
     if not curve.is_file():
         return 0.0
-    lines = [json.loads(line) for line in curve.read_text(encoding="utf-8").splitlines()]
-    kept = [line for line in lines if line["steps"] <= steps]
+    kept = [line for line in curve_lines(curve) if line["steps"] <= steps]
     curve.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
     return float(kept[-1]["seconds"]) if kept else 0.0

@@ -1,0 +1,132 @@
+"""Stable-Baselines3: the network, training that can be resumed, and the policy that comes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vzgym.agents.sb3 import ClipExtractor, PointerHead, SB3Policy, SB3Settings, train_sb3
+from vzgym.agents.sb3.training import curve_lines, make_vector_env
+from vzgym.core.budget import Budget
+from vzgym.core.errors import InvalidSetting
+from vzgym.envs import VideoZoomEnv
+from vzgym.evaluation import evaluate
+
+FAST = {"envs": 2, "eval_every": 0, "tensorboard": False, "frame_size": (8, 8)}
+OPTIONS = {
+    "maskable_ppo": {"n_steps": 8, "batch_size": 16, "n_epochs": 1},
+    "ppo": {"n_steps": 8, "batch_size": 16, "n_epochs": 1},
+    "a2c": {"n_steps": 8},
+    "dqn": {"learning_starts": 8, "gradient_steps": 1, "buffer_size": 64, "batch_size": 8},
+}
+
+
+def settings(out: Path, algo: str = "maskable_ppo", **changes) -> SB3Settings:
+    return SB3Settings(**{"out": str(out), "algo": algo, "steps": 16, "options": OPTIONS[algo], **FAST, **changes})
+
+
+@pytest.mark.parametrize("algo", OPTIONS)
+def test_every_learner_trains_and_is_a_policy(algo: str, tmp_path: Path) -> None:
+    folder = train_sb3(settings(tmp_path / "run", algo))
+    policy = SB3Policy(folder)
+    report = evaluate(policy, "needle-tiny/test", episodes=2)
+    assert len(report.episodes) == 2
+    assert report.policy == "run"
+    assert not report.privileged
+
+
+def test_a_run_goes_on_from_its_checkpoint_and_no_other_is_mixed_in(tmp_path: Path) -> None:
+    folder = train_sb3(settings(tmp_path, eval_every=8, eval_episodes=1))
+    with pytest.raises(InvalidSetting, match="holds a run already"):
+        train_sb3(settings(tmp_path, steps=32))
+    with pytest.raises(InvalidSetting, match="seed=0"):
+        train_sb3(settings(tmp_path, steps=32, seed=1), resume=True)
+    train_sb3(settings(tmp_path, steps=32, eval_every=8, eval_episodes=1), resume=True)
+    steps = [line["steps"] for line in curve_lines(folder / "curve.jsonl")]
+    assert steps == sorted(set(steps))
+    assert steps[0] == 0
+    assert steps[-1] == 32
+    assert SB3Policy(folder).model.num_timesteps == 32
+
+
+def test_masks_of_the_policy_are_those_of_the_environment(tmp_path: Path) -> None:
+    chosen = settings(tmp_path)
+    policy = SB3Policy(train_sb3(chosen))
+    env = VideoZoomEnv("needle-tiny/test", observation=chosen.observation, action=chosen.action)
+    policy.prepare(env.budget)
+    seen, info = env.reset(seed=0)
+    for window in (3, 4, 5):
+        mask = env.action_masks()
+        assert mask[policy.act(seen, info)]
+        zoom = bool(seen["left"][0] > 0)
+        assert np.array_equal(mask, policy._grid.allowed(info["duration"], 4, env.budget, zoom=zoom))
+        seen, *_, info = env.step(window)
+    assert not env.action_masks()[:16].any()
+    assert policy.act(seen, info) >= 16
+    with pytest.raises(InvalidSetting, match="exactly 40 frames"):
+        policy.prepare(Budget())
+
+
+def extractor() -> tuple[ClipExtractor, dict[str, torch.Tensor]]:
+    torch.manual_seed(0)
+    env = VideoZoomEnv("needle-tiny/test", observation={"name": "flat", "frame_size": (8, 8), "max_options": 4})
+    seen, _ = env.reset(seed=0)
+    batch = {key: torch.as_tensor(value)[None] for key, value in seen.items()}
+    return ClipExtractor(env.observation_space), batch
+
+
+def test_where_sums_up_to_the_number_of_parts_and_empty_places_count_nothing() -> None:
+    net, batch = extractor()
+    features = net(batch)
+    assert features.shape == (1, net.features_dim)
+    where, looked, which, summary = net.layout.split(features)
+    assert torch.allclose(where.sum(dim=2), torch.full((1, 4), 16.0), atol=1e-4)
+    assert looked.sum() == 0
+    assert which.shape == (1, 4, 4)
+    assert summary.shape == (1, 64)
+    spoiled = {**batch, "frames": batch["frames"].clone()}
+    spoiled["frames"][:, 16:] = 255
+    assert torch.equal(net(spoiled), features)
+
+
+def test_an_option_is_scored_by_its_words_wherever_it_stands() -> None:
+    net, batch = extractor()
+    _, _, which, _ = net.layout.split(net(batch))
+    turned = {**batch, "options": batch["options"].flip(1)}
+    _, _, other, _ = net.layout.split(net(turned))
+    assert torch.allclose(which.flip(1), other, atol=1e-5)
+
+
+def test_the_head_must_fit_the_action() -> None:
+    net, batch = extractor()
+    assert PointerHead(net, 16 * 2 + 4, 2)(net(batch)).shape == (1, 36)
+    with pytest.raises(InvalidSetting, match="are not 16 windows"):
+        PointerHead(net, 20, 2)
+
+
+def test_settings_and_folders_that_cannot_work(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match="algo must be one of"):
+        SB3Settings(algo="sarsa")
+    with pytest.raises(InvalidSetting, match="steps must be >= 1"):
+        SB3Settings(steps=0)
+    with pytest.raises(InvalidSetting, match="say where"):
+        train_sb3(SB3Settings())
+    with pytest.raises(InvalidSetting, match=r"no sb3\.json"):
+        SB3Policy(tmp_path)
+    settings(tmp_path).save(tmp_path)
+    assert SB3Settings.load(tmp_path) == settings(tmp_path)
+    with pytest.raises(InvalidSetting, match="no model yet"):
+        SB3Policy(tmp_path)
+
+
+def test_environments_draw_different_tasks_by_the_seed() -> None:
+    env = make_vector_env(SB3Settings(envs=2, frame_size=(8, 8)))
+    env.seed(5)
+    first = env.reset()["frames"].copy()
+    env.seed(5)
+    assert np.array_equal(env.reset()["frames"], first)
+    assert not np.array_equal(first[0], first[1])
+    env.close()

@@ -1,0 +1,237 @@
+"""A team for PettingZoo: a scout who sees the overview and chooses clips, a solver who sees only what the scout shows.
+
+Needs `pip install "vzgym[multiagent]"`. The module is not imported by `vzgym.envs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete
+from pettingzoo import ParallelEnv, register
+from pettingzoo.utils.conversions import parallel_to_aec
+
+from vzgym.core.budget import Budget
+from vzgym.core.errors import ActionTypeError, InvalidSetting
+from vzgym.envs.actions import DiscreteAction
+from vzgym.envs.flat import FlatObservation
+from vzgym.envs.video_zoom import ResetNeeded, VideoZoomEnv
+from vzgym.episode.clip import Clip
+from vzgym.episode.record import EpisodeRecord
+from vzgym.rewards.mix import RewardMix, RewardSpec, make_reward
+from vzgym.tasks import TaskSpec
+
+__all__ = ["SCOUT", "SOLVER", "TEAM_ID", "TeamEnv", "team_aec_env", "team_parallel_env"]
+
+SCOUT, SOLVER = "scout_0", "solver_0"
+TEAM_ID = "vzgym/VideoZoomTeam_v0"
+"""The id that `pettingzoo.make` knows, once this module was imported."""
+
+
+class TeamEnv(ParallelEnv):  # type: ignore[misc]  # PettingZoo has no type hints
+    """Two agents, one video, one budget, at most `max_zooms + 1` rounds.
+
+    In every round both act at once. `scout_0` chooses a window and a frame rate. `solver_0` either asks for more, by
+    one of a few messages, or answers. If the solver answers, the episode ends, and the scout's choice is not looked
+    at; else the scout's zoom is carried out. What the messages mean is up to the team: nothing in the environment
+    reads them.
+
+    - Actions: `scout_0`: `Discrete(windows * len(fps))`. `solver_0`: `Discrete(messages + max_options)`; the first
+      `messages` values ask, the others answer.
+    - Observations: both get the `Dict` of `vzgym.envs.FlatObservation`; the scout with all frames so far, the solver
+      with those of zooms alone. Beside it `message`, `Discrete(messages + 1)`: 0 before the first round, then 1 + what
+      the solver said last; and `action_mask`, int8, which actions make sense now.
+    - Rewards: the same for both, or each agent's own, by the modules of `vzgym.rewards`.
+    - The episode ends for both at once: *terminated* by an answer or the last round, *truncated* by a video error.
+
+    Args:
+        tasks: As `VideoZoomEnv` takes them.
+        action: Options of the grid: `{"windows", "fps", "max_options"}` (`vzgym.envs.DiscreteAction`).
+        observation: Options of `vzgym.envs.FlatObservation`.
+        reward: What both are paid.
+        own_rewards: Rewards by agent, in place of `reward` for those that are named.
+        budget: As `VideoZoomEnv` takes it.
+        messages: How many messages the solver can choose from, >= 1.
+
+    Raises:
+        InvalidSetting: If a setting cannot work.
+        UnknownName: If a suite, module or preset does not exist.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012 - PettingZoo declares it so
+        "name": "vzgym_team_v0",
+        "render_modes": [],
+        "is_parallelizable": True,
+    }
+
+    def __init__(
+        self,
+        tasks: TaskSpec = "tiny/train",
+        action: Mapping[str, Any] | None = None,
+        observation: Mapping[str, Any] | None = None,
+        reward: RewardSpec = "videozoomer",
+        own_rewards: Mapping[str, RewardSpec] | None = None,
+        budget: Budget | Mapping[str, object] | None = None,
+        messages: int = 2,
+    ) -> None:
+        if messages < 1:
+            raise InvalidSetting(f"messages must be >= 1, or the solver could not ask for more; got {messages}")
+        grid = {key: value for key, value in (action or {}).items() if key != "name"}
+        self.grid = DiscreteAction(**grid)
+        self._view = FlatObservation(**{"max_options": self.grid.max_options, **(observation or {})})
+        self._env = VideoZoomEnv(
+            tasks,  # type: ignore[arg-type]  # a Suite is taken too
+            observation="dialogue",
+            action=self.grid,
+            reward=reward,
+            budget=budget,
+        )
+        unknown = sorted(set(own_rewards or {}) - {SCOUT, SOLVER})
+        if unknown:
+            raise InvalidSetting(f"own_rewards names {', '.join(unknown)}; the agents are {SCOUT} and {SOLVER}")
+        self._own: dict[str, RewardMix] = {agent: make_reward(spec) for agent, spec in (own_rewards or {}).items()}
+        self.messages = messages
+        self.render_mode = None
+        self.possible_agents = [SCOUT, SOLVER]
+        self.agents: list[str] = []
+        self._said = 0
+
+    @cached_property
+    def observation_spaces(self) -> dict[str, Dict]:
+        """Each agent's observation space."""
+        space: Any = self._view.space(self._env.budget)
+        return {
+            agent: Dict(
+                {
+                    **space.spaces,
+                    "message": Discrete(self.messages + 1),
+                    "action_mask": Box(0, 1, (int(self.action_spaces[agent].n),), np.int8),
+                }
+            )
+            for agent in self.possible_agents
+        }
+
+    @cached_property
+    def action_spaces(self) -> dict[str, Discrete]:
+        """Each agent's action space."""
+        return {SCOUT: Discrete(self.grid.num_zooms), SOLVER: Discrete(self.messages + self.grid.max_options)}
+
+    def observation_space(self, agent: str) -> Dict:
+        """The same object each time."""
+        return self.observation_spaces[agent]
+
+    def action_space(self, agent: str) -> Discrete:
+        """The same object each time."""
+        return self.action_spaces[agent]
+
+    @property
+    def record(self) -> EpisodeRecord:
+        """The record of the episode, with the ledger of the shared reward."""
+        return self._env.record
+
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Start an episode.
+
+        Args:
+            seed: Seeds the generator that draws tasks.
+            options: `{"task": ...}` names the task, as in `VideoZoomEnv.reset`; other keys are ignored, as PettingZoo's
+                wrappers pass theirs.
+        """
+        chosen = {"task": options["task"]} if options and "task" in options else None
+        _, info = self._env.reset(seed=seed, options=chosen)
+        self.record.info.update(door="pettingzoo")
+        self.agents = list(self.possible_agents)
+        self._said = 0
+        return self._observe(), {agent: dict(info) for agent in self.agents}
+
+    def step(
+        self, actions: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, float], dict[str, bool], dict[str, bool], dict[str, Any]]:
+        """Play one round.
+
+        Raises:
+            ResetNeeded: If the episode has ended, or none was started.
+            ActionTypeError: If an agent's action is missing or none of its values.
+        """
+        if not self.agents:
+            raise ResetNeeded("the team's episode has ended, or none was started: call reset()")
+        for agent in self.agents:
+            if agent not in actions or not self.action_spaces[agent].contains(actions[agent]):
+                raise ActionTypeError(
+                    f"{agent} needs a whole number from 0 to {int(self.action_spaces[agent].n) - 1}, "
+                    f"got {actions.get(agent)!r}"
+                )
+        choice = int(actions[SOLVER])
+        if choice < self.messages:
+            value = int(actions[SCOUT])
+            self._said = choice + 1
+        else:
+            value = self.grid.num_zooms + choice - self.messages
+        _, reward, terminated, truncated, info = self._env.step(value)
+        rewards = dict.fromkeys(self.agents, reward)
+        infos = {agent: dict(info) for agent in self.agents}
+        for agent, mix in self._own.items():
+            own = mix.score(self.record)
+            rewards[agent] = 0.0 if own.total is None else own.total
+            infos[agent]["reward_terms"] = {name: term.to_json() for name, term in own.terms.items()}
+            infos[agent]["reward_status"] = own.status
+        seen = self._observe()
+        ends = dict.fromkeys(self.agents, terminated)
+        cuts = dict.fromkeys(self.agents, truncated)
+        if terminated or truncated:
+            self.agents = []
+        return seen, rewards, ends, cuts, infos
+
+    def close(self) -> None:
+        """Give the current video's decoder back."""
+        self._env.close()
+
+    def _observe(self) -> dict[str, Any]:
+        episode = self._env.episode
+        facts, budget = episode.record.task, self._env.budget
+        allowed = self.grid.allowed(facts.duration, len(facts.options), budget, zoom=episode.zooms_left > 0)
+        zooms, options = allowed[: self.grid.num_zooms], allowed[self.grid.num_zooms :]
+        # In the last round the scout has nothing to choose: all is allowed, nothing is looked at.
+        masks = {
+            SCOUT: zooms if zooms.any() else np.ones_like(zooms),
+            SOLVER: np.concatenate([np.full(self.messages, episode.zooms_left > 0), options]),
+        }
+        clips: dict[str, Sequence[Clip]] = {
+            SCOUT: episode.record.clips,
+            SOLVER: [replace_overview(episode.record.overview), *episode.record.clips[1:]],
+        }
+        return {
+            agent: {
+                **self._view.observe(episode, clips[agent]),
+                "message": np.int64(self._said),
+                "action_mask": masks[agent].astype(np.int8),
+            }
+            for agent in self.possible_agents
+        }
+
+
+def replace_overview(overview: Clip) -> Clip:
+    """An overview without frames: the clips keep their numbers."""
+    empty = np.empty(0, dtype=np.float64)
+    pixels = None if overview.pixels is None else overview.pixels[:0]
+    return replace(overview, requested=empty, times=empty, pixels=pixels, _hashes=[], _thumbnails={})
+
+
+def team_parallel_env(**settings: Any) -> TeamEnv:
+    """The team, for PettingZoo's parallel interface; settings as `TeamEnv`."""
+    return TeamEnv(**settings)
+
+
+def team_aec_env(**settings: Any) -> Any:
+    """The team, turn by turn (AEC): the scout, then the solver, who does not see what the scout has just chosen."""
+    return parallel_to_aec(TeamEnv(**settings))
+
+
+register("parallel", TEAM_ID, entry_point="vzgym.envs.pettingzoo_team:team_parallel_env")
+register("aec", TEAM_ID, entry_point="vzgym.envs.pettingzoo_team:team_aec_env")

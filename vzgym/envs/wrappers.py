@@ -1,0 +1,170 @@
+"""Wrappers and modules that people expect: fixed frame rate, fewer frames, relative time, records, no dialogue."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Dict
+from numpy.typing import NDArray
+
+from vzgym.core.actions import Zoom
+from vzgym.core.errors import InvalidSetting
+from vzgym.envs.actions import ACTIONS, ActionModule, Move
+from vzgym.envs.video_zoom import ModuleSpec, VideoZoomEnv
+from vzgym.episode.dialogue import Wording
+from vzgym.episode.episode import Episode
+
+__all__ = ["DropDialogue", "FixedFps", "RecordEpisodes", "RelativeTime", "fewer_frames"]
+
+
+class FixedFps:
+    """An action module whose zooms all have one frame rate, whatever the module within says.
+
+    Args:
+        fps: Frames a second, > 0.
+        action: The module within: name, mapping or object.
+
+    Raises:
+        InvalidSetting: If `fps` is not positive.
+    """
+
+    def __init__(self, fps: float, action: ModuleSpec | ActionModule = "default") -> None:
+        if not fps > 0:
+            raise InvalidSetting(f"FixedFps needs fps > 0, got {fps!r}")
+        self.fps = float(fps)
+        self.inner: ActionModule = ACTIONS.make(action)
+
+    @property
+    def wording(self) -> Wording:
+        """The wording of the module within."""
+        return self.inner.wording
+
+    def space(self, budget: Any) -> gymnasium.Space[Any]:
+        """The space of the module within."""
+        return self.inner.space(budget)
+
+    def decode(self, value: Any, episode: Episode) -> Move:
+        """What the module within decodes, at the one frame rate."""
+        move = self.inner.decode(value, episode)
+        return move._replace(action=replace(move.action, fps=self.fps)) if isinstance(move.action, Zoom) else move
+
+
+def fewer_frames(env: VideoZoomEnv, overview: int | None = None, clip: int | None = None) -> VideoZoomEnv:
+    """The same environment with a smaller budget of frames.
+
+    Args:
+        env: The environment; it stays as it is.
+        overview: Most frames of the overview; as before if None.
+        clip: Most frames of a zoom; as before if None.
+
+    Raises:
+        InvalidSetting: If a number is larger than before: what was learnt of tasks might no longer hold.
+    """
+    before = env.budget
+    wanted = {
+        "overview_frames": before.overview_frames if overview is None else overview,
+        "clip_frames": before.clip_frames if clip is None else clip,
+    }
+    for name, count in wanted.items():
+        if count > getattr(before, name):
+            raise InvalidSetting(f"fewer_frames: {name} {count} is more than before ({getattr(before, name)})")
+    return VideoZoomEnv(
+        env.tasks,
+        observation=env.observation,
+        action=env.action,
+        reward=env.reward,
+        budget=replace(before, **wanted),  # type: ignore[arg-type]  # both are whole numbers
+        render_mode=env.render_mode,
+        messages=env.with_messages,
+    )
+
+
+class RelativeTime(gymnasium.ObservationWrapper[Any, Any, Any]):
+    """`frame_times` as shares of the video, in [0, 1]; unused places stay -1.
+
+    Args:
+        env: An environment whose observation has `frame_times` in seconds (`default`, `compact`).
+
+    Raises:
+        InvalidSetting: If it has none.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        super().__init__(env)
+        space = env.observation_space
+        if not isinstance(space, Dict) or "frame_times" not in space.spaces:
+            raise InvalidSetting("RelativeTime needs an observation with frame_times: 'default' or 'compact'")
+        shape = space["frame_times"].shape
+        self.observation_space = Dict({**space.spaces, "frame_times": Box(-1.0, 1.0, shape, np.float64)})
+
+    def observation(self, observation: Any) -> Any:
+        """With times as shares."""
+        times: NDArray[np.float64] = observation["frame_times"]
+        duration = _zoom_env(self).record.task.duration
+        return {**observation, "frame_times": np.where(times >= 0, np.clip(times / duration, 0.0, 1.0), -1.0)}
+
+
+class DropDialogue(gymnasium.ObservationWrapper[Any, Any, Any]):
+    """Leaves the dialogue out of a `Dict` observation: what remains are arrays and numbers.
+
+    Args:
+        env: An environment whose observation has `dialogue`.
+
+    Raises:
+        InvalidSetting: If it has none.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        super().__init__(env)
+        space = env.observation_space
+        if not isinstance(space, Dict) or "dialogue" not in space.spaces:
+            raise InvalidSetting("DropDialogue needs an observation with a dialogue, such as 'default' or 'compact'")
+        self.observation_space = Dict({key: part for key, part in space.spaces.items() if key != "dialogue"})
+
+    def observation(self, observation: Any) -> Any:
+        """Without the dialogue."""
+        return {key: value for key, value in observation.items() if key != "dialogue"}
+
+
+class RecordEpisodes(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Appends each finished episode's record to a JSON-lines file, as `vzgym replay` and `vzgym rewards` read them.
+
+    Args:
+        env: A `VideoZoomEnv`, wrapped or not.
+        path: The file; its folder is made.
+        every: Keep one episode in so many, the first included.
+
+    Raises:
+        InvalidSetting: If `every` is below 1.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], path: str | os.PathLike[str], every: int = 1) -> None:
+        super().__init__(env)
+        if every < 1:
+            raise InvalidSetting(f"every must be >= 1, got {every}")
+        self.path = Path(path)
+        self.every = every
+        self._finished = 0
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """As the environment within; at the end the record is written."""
+        came = self.env.step(action)
+        if came[2] or came[3]:
+            if self._finished % self.every == 0:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.write(_zoom_env(self).record.to_line() + "\n")
+            self._finished += 1
+        return came
+
+
+def _zoom_env(wrapper: gymnasium.Env[Any, Any]) -> VideoZoomEnv:
+    env = wrapper.unwrapped
+    if not isinstance(env, VideoZoomEnv):
+        raise InvalidSetting(f"this wrapper is for VideoZoomEnv, got {type(env).__name__}")
+    return env
