@@ -58,7 +58,7 @@ def test_the_overview_is_the_same_for_every_answer_and_the_experts_frames_tell(n
     for settings in ({}, {"open": True, "distractors": 6, "noise": 8.0}):
         made = tiny(name, cue=cue, **settings)
         budget = made.settings.budget
-        for seed in range(3):
+        for seed in range(2):
             variants = made.variants("x", seed)
             size = budget.fit(variants[0].video.height, variants[0].video.width)
             grid = overview_times(variants[0].video.duration, budget)
@@ -76,14 +76,14 @@ def test_the_overview_is_the_same_for_every_answer_and_the_experts_frames_tell(n
 def test_frames_depend_on_the_answer_where_the_task_says_so_and_nowhere_else(name: str) -> None:
     made = tiny(name)
     fps = made.settings.fps
-    for seed in range(3):
+    for seed in range(1 if name == "text" else 2):
         a, b = made.variants("x", seed)[1:3]
         frames = np.arange(a.video.num_frames or 0)
         size = a.video.height if name == "text" else 64
         inside = np.zeros(len(frames), dtype=bool)
         for start, end in a.metadata["varies"]:
             inside |= (frames / fps >= start - 1e-9) & (frames / fps < end - 1e-9)
-        chosen = np.flatnonzero(inside | (frames % 7 == 0))
+        chosen = np.flatnonzero(inside | (frames % 31 == 0))
         differs = (painted(a, chosen, size) != painted(b, chosen, size)).any(axis=(1, 2, 3))
         assert not differs[~inside[chosen]].any()
         assert differs[inside[chosen]].any()
@@ -230,8 +230,10 @@ def test_whole_frames_show_a_blank_sign_and_crops_the_number() -> None:
         span = variants[0].evidence[0]
         size = budget.fit(variants[0].video.height, variants[0].video.width)
         before = variants[0].video.read(np.array([span.start - 0.2, span.start + 0.2]), size=size).pixels
-        scene = np.abs(before[0].astype(int) - before[1])
-        assert scene.max() < 12
+        left, top, right, bottom = variants[0].metadata["regions"][0]
+        sign = before[:, int(top * size[0]) : int(bottom * size[0]) + 1, int(left * size[1]) : int(right * size[1]) + 1]
+        # The scenery around it moves a little in between; a number of dark dots would change far more.
+        assert np.abs(sign[0].astype(int) - sign[1]).max() < 20
         # Shrunk from full resolution, as a file's frames are: the same but for rounding.
         full = [resize(task.video.read(np.array([span.start])).pixels, size).astype(int) for task in variants]
         assert max(np.abs(full[0] - other).max() for other in full[1:]) <= 1
@@ -239,11 +241,12 @@ def test_whole_frames_show_a_blank_sign_and_crops_the_number() -> None:
 
 
 def test_a_sign_in_a_file_is_read_from_a_crop(tmp_path: Path) -> None:
-    tasks = load_tasks("text-tiny", "validation")
-    for task in load_jsonl(write_tasks([tasks[0], tasks[1]], tmp_path)):
-        pixels, times = look(task, tasks.budget)
+    made = tiny("text", duration=12.0, scenes=2)
+    budget = made.settings.budget
+    for task in load_jsonl(write_tasks(made.variants("x", 3)[:2], tmp_path)):
+        pixels, times = look(task, budget)
         assert READER.read(pixels, times, task.question, task.options).option == task.answer
-        whole, times = look(task, tasks.budget, regions=False)
+        whole, times = look(task, budget, regions=False)
         assert READER.read(whole, times, task.question, task.options).option is None
         task.video.close()
 
@@ -273,8 +276,8 @@ def test_glyphs_cover_as_much_at_every_size() -> None:
         (Order, {"events": 2, "colors": 3}, "colors must be 4 to 8 for 2 events, got 3"),
         (
             Order,
-            {"scenes": 9, "events": 4},
-            "4 flashes in each of 9 scenes need 4 gaps .* 63 frames|as few as|need 4 gaps",
+            {"duration": 60.0, "scenes": 9},
+            "3 flashes in each of 9 scenes need 3 gaps .* leave a scene as few as 2",
         ),
         (Order, {"budget": Budget(max_zooms=2)}, "3 flashes, far apart, need 3 zooms, but the budget has 2"),
         (State, {"boxes": 6}, "boxes must be 2 to 5, got 6"),
