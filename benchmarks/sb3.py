@@ -28,7 +28,7 @@ def train(folder: Path, seed: int, steps: int) -> Path:
     if (folder / "model.zip").is_file() and SB3Settings.load(folder).steps >= steps:
         return folder
     started = (folder / "checkpoints").is_dir() and any((folder / "checkpoints").glob("step_*.zip"))
-    return train_sb3(SB3Settings(out=str(folder), seed=seed, steps=steps), resume=started)
+    return train_sb3(SB3Settings(out=str(folder), seed=seed, steps=steps), resume=started, evaluate=evaluate)
 
 
 def row(policy: Any, episodes: int) -> dict[str, float]:

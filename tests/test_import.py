@@ -27,9 +27,7 @@ OPTIONAL = {
 }
 DECODERS = {"av", "decord"}
 # The room of policies that learn is the one that may need what it teaches with.
-ROOMS = [
-    room.name for room in pkgutil.iter_modules(vzgym.__path__) if room.name not in {"__main__", "agents"}
-]
+ROOMS = [room.name for room in pkgutil.iter_modules(vzgym.__path__) if room.name not in {"__main__", "agents"}]
 
 
 def imported_by(statement: str) -> set[str]:

@@ -31,9 +31,7 @@ def dialogues(start, tasks, count=3):
 
 
 def test_a_folder_is_a_policy_that_evaluation_takes(small_model, tasks):
-    report = evaluate(
-        {"name": "vlm", "path": str(small_model), "turn_tokens": 6}, tasks, episodes=3
-    )
+    report = evaluate({"name": "vlm", "path": str(small_model), "turn_tokens": 6}, tasks, episodes=3)
     assert len(report.episodes) == 3
     assert "greedy" in report.policy
 

@@ -39,12 +39,12 @@ def test_every_learner_trains_and_is_a_policy(algo: str, tmp_path: Path) -> None
 
 
 def test_a_run_goes_on_from_its_checkpoint_and_no_other_is_mixed_in(tmp_path: Path) -> None:
-    folder = train_sb3(settings(tmp_path, eval_every=8, eval_episodes=1))
+    folder = train_sb3(settings(tmp_path, eval_every=8, eval_episodes=1), evaluate=evaluate)
     with pytest.raises(InvalidSetting, match="holds a run already"):
         train_sb3(settings(tmp_path, steps=32))
     with pytest.raises(InvalidSetting, match="seed=0"):
         train_sb3(settings(tmp_path, steps=32, seed=1), resume=True)
-    train_sb3(settings(tmp_path, steps=32, eval_every=8, eval_episodes=1), resume=True)
+    train_sb3(settings(tmp_path, steps=32, eval_every=8, eval_episodes=1), resume=True, evaluate=evaluate)
     steps = [line["steps"] for line in curve_lines(folder / "curve.jsonl")]
     assert steps == sorted(set(steps))
     assert steps[0] == 0

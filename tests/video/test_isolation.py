@@ -127,7 +127,7 @@ def test_closing_ends_the_process(make_file):
     video = FileVideo(make_file("b-frames").path, isolate=True)
     video.read(np.array([1.0]))
     (reader,) = library().pool._idle
-    pid = reader.decoder._process.pid
+    pid = reader.decoder._process.pid  # type: ignore[attr-defined]
     assert not gone(pid)
     video.close()
     assert gone(pid)

@@ -11,6 +11,7 @@ import yaml
 
 from vzgym.cli.progress import progress_bar, say
 from vzgym.core.errors import DependencyNotInstalled, InvalidSetting
+from vzgym.evaluation import evaluate
 
 __all__ = ["sb3"]
 
@@ -48,7 +49,7 @@ def sb3(
             told = f": validation {measures['accuracy']:.1%}" if measures else ""
             bar.update(job, completed=done, description=f"{settings.algo} on {settings.tasks}{told}")
 
-        folder = train_sb3(settings, resume=resume, progress=show)
+        folder = train_sb3(settings, resume=resume, progress=show, evaluate=evaluate)
     say(f"A learner that zooms: {folder}")
     suite = settings.tasks.partition("/")[0]
     controls = "--policy overview --policy uniform --policy oracle"

@@ -115,8 +115,7 @@ class ArrayVideo(_GridVideo):
     def __init__(self, pixels: NDArray[np.uint8], fps: float, uri: str = "array:unnamed") -> None:
         if pixels.ndim != 4 or pixels.shape[3] != 3 or pixels.dtype != np.uint8:
             raise InvalidSetting(
-                "ArrayVideo needs uint8 frames of shape (n, height, width, 3), "
-                f"got {pixels.dtype} {pixels.shape}"
+                f"ArrayVideo needs uint8 frames of shape (n, height, width, 3), got {pixels.dtype} {pixels.shape}"
             )
         super().__init__(uri, pixels.shape[0], fps, pixels.shape[1], pixels.shape[2])
         self._pixels = pixels

@@ -52,6 +52,7 @@ def train_sb3(
     *,
     resume: bool = False,
     progress: Callable[[int, dict[str, float]], None] | None = None,
+    evaluate: Callable[..., Any] | None = None,
 ) -> Path:
     """Train a learner, or go on from its newest checkpoint.
 
@@ -63,6 +64,8 @@ def train_sb3(
         resume: Go on where a run in `out` was stopped. Learning goes on from the weights, the optimiser and the number
             of steps (and, for DQN, the replay buffer); tasks and actions are drawn anew.
         progress: Called with the steps done, and the newest measures.
+        evaluate: `vzgym.evaluate`, which plays the policy on validation tasks every `eval_every` steps. It stands above
+            the agents, so the caller hands it in; without it there is no learning curve.
 
     Returns:
         The folder, which `SB3Policy` and `vzgym eval --policy` take.
@@ -93,7 +96,7 @@ def train_sb3(
         if settings.algo == "dqn":
             model.load_replay_buffer(_buffer(newest))
     left = settings.steps - model.num_timesteps
-    watcher = _Watcher(settings, folder, seconds, progress)
+    watcher = _Watcher(settings, folder, seconds, progress, evaluate)
     try:
         if left > 0:
             model.learn(left, callback=watcher, reset_num_timesteps=False, tb_log_name=settings.algo)
@@ -148,9 +151,11 @@ class _Watcher(BaseCallback):
         folder: Path,
         seconds: float,
         progress: Callable[[int, dict[str, float]], None] | None,
+        evaluate: Callable[..., Any] | None,
     ) -> None:
         super().__init__()
-        self.settings, self.folder, self.progress = settings, folder, progress
+        self.settings, self.folder, self.progress, self.evaluate = settings, folder, progress, evaluate
+        self.every = settings.eval_every if evaluate is not None else 0
         self.before = seconds
         self.begun = time.monotonic()
         self.measures: dict[str, float] = {}
@@ -158,12 +163,12 @@ class _Watcher(BaseCallback):
 
     def _on_training_start(self) -> None:
         self.saved = self.measured = self.model.num_timesteps
-        if not self.model.num_timesteps and self.settings.eval_every:
+        if not self.model.num_timesteps and self.every:
             self.measure(self.model)
 
     def _on_step(self) -> bool:
         steps = self.model.num_timesteps
-        if self.settings.eval_every and steps - self.measured >= self.settings.eval_every:
+        if self.every and steps - self.measured >= self.every:
             self.measure(self.model)
         if steps - self.saved >= self.settings.checkpoint_every:
             self.save(self.model)
@@ -188,12 +193,11 @@ class _Watcher(BaseCallback):
 
     def measure(self, model: Any) -> None:
         """Play the first validation tasks greedily, and note what came of it."""
-        from vzgym.evaluation import evaluate
-
+        assert self.evaluate is not None  # else `every` is 0
         self.measured = model.num_timesteps
         started = time.monotonic()
         suite = self.settings.tasks.partition("/")[0]
-        report = evaluate(
+        report = self.evaluate(
             SB3Policy(model=model, settings=self.settings),
             f"{suite}/validation",
             episodes=self.settings.eval_episodes,
@@ -217,7 +221,7 @@ class _Watcher(BaseCallback):
 
     def finish(self, model: Any) -> None:
         """The last evaluation and checkpoint."""
-        if self.settings.eval_every and self.measured < model.num_timesteps:
+        if self.every and self.measured < model.num_timesteps:
             self.measure(model)
         if self.saved < model.num_timesteps:
             self.save(model)
