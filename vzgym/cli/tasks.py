@@ -185,29 +185,29 @@ def _uniform(name: str, frames: int | None) -> Budget | None:
 
 def _table(reports: Sequence[VerifyReport]) -> Table:
     other = next((report.other for report in reports), None)
+    filed = any(row.files for report in reports for row in report.families)
     table = Table(
         Column("suite", no_wrap=True), Column("family", no_wrap=True),
-        "tasks", "files", Column("overview", no_wrap=True), "right", "meta", "zooms", "frames", "right",
-        *(["hits"] if other else []), "proof",
+        "tasks", *(["files"] if filed else []), Column("overview", no_wrap=True), "right", "meta", "needs", "right",
+        *(["hits"] if other else []), Column("proof", no_wrap=True),
         box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
         title="Is zooming needed? Each task rendered with every one of its answers",
         caption="overview: whether its decoded frames are the same for all answers; right: read from it, and from "
-        "the expert's frames; meta: guessed from duration, frames, file size and question; zooms, frames: what the "
-        "expert needs" + (f"; hits: {other.overview_frames} uniform frames show the event" if other else ""),
+        "the expert's frames; meta: guessed from duration, frames, file size and question; needs: zooms and "
+        "frames of the expert" + (f"; hits: {other.overview_frames} uniform frames show the event" if other else ""),
     )  # fmt: skip
     for report in reports:
         for row in report.families:
             table.add_row(
-                report.name,
+                report.name.removesuffix("/train"),
                 row.family,
                 f"{row.tasks}x{row.options}",
-                str(row.files),
+                *([str(row.files)] if filed else []),
                 "same" if row.zoom_needed else "differs",
                 f"{row.glances_right / row.glances:.0%}",
                 f"{row.guessed_right / row.guessed:.0%}" if row.guessed else "-",
-                f"{row.expert_zooms / row.tasks:.1f}",
-                f"{row.expert_frames / row.tasks:.1f}",
-                f"{row.right / row.asked:.1%}",
+                f"{row.expert_zooms / row.tasks:.0f}/{row.expert_frames / row.tasks:.0f}",
+                f"{row.right / row.asked:.1%}".replace(".0%", "%"),
                 *([f"{row.hits / row.tasks:.0%}"] if other else []),
                 "[green]holds[/green]" if row.ok else "[red]fails[/red]",
             )

@@ -9,6 +9,7 @@ __all__ = ["ENV_IDS", "register_envs"]
 ENV_IDS: dict[str, dict[str, object]] = {
     "VideoZoom-v0": {"tasks": "standard/train"},
     "VideoZoomTiny-v0": {"tasks": "tiny/train"},
+    "VideoZoomSpatial-v0": {"tasks": "spatial/train"},
 }
 """Each id and what it changes; a task suite brings its own budget."""
 
