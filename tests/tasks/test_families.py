@@ -191,7 +191,7 @@ def test_the_expert_splits_long_evidence_and_says_what_a_budget_cannot_show() ->
         ("needle", {"colors": 1}, "colors must be 2 to 8, got 1"),
         ("needle", {"flash_size": 1.5}, r"flash_size must be in \(0, 0.9\], got 1.5"),
         ("needle", {"height": 63}, "height must be even and >= 16 pixels, got 63"),
-        ("needle", {"cue": "loud"}, "cue must be one of visible, none, got 'loud'"),
+        ("needle", {"cue": "loud"}, "cue must be one of visible, partial, none, got 'loud'"),
         ("needle", {"duration": float("nan")}, "duration must be finite"),
         ("needle", {"budget": Budget(overview_frames=1)}, "at least 2 frames"),
         ("needle", {"budget": Budget(max_zooms=0)}, "0 zooms of 16 frames show 0"),

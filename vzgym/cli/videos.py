@@ -110,7 +110,8 @@ def _files(paths: list[Path]) -> list[Path]:
 
 
 def _print(reports: list[Report], copies: dict[str, str]) -> None:
-    table = Table("file", "length", "size", "fps", "codec", "key frames every", "found", box=SIMPLE_HEAD)
+    """A table of what the files are, and below it a line for each thing found: messages are too long for a cell."""
+    table = Table("file", "length", "size", "fps", "codec", "key frames", "state", box=SIMPLE_HEAD)
     for report in reports:
         info = report.info
         if info is None:
@@ -125,14 +126,13 @@ def _print(reports: list[Report], copies: dict[str, str]) -> None:
                 info.codec,
                 every,
             ]
-        found = [_told(finding) for finding in report.findings] or [Text("fine", style="green")]
-        if report.path in copies:
-            found.append(Text(f"remuxed to {copies[report.path]}"))
+        state = Text("fine", "green") if not report.findings else Text("see below", "yellow" if report.ok else "red")
         # As text, not as markup: names of files may hold brackets.
-        table.add_row(Text(report.path, overflow="fold"), *row, Text("\n").join(found))
+        table.add_row(Text(Path(report.path).name, overflow="fold"), *row, state)
     console.print(table)
-
-
-def _told(finding: Finding) -> Text:
-    where = "" if finding.time is None else f" (at {finding.time:.2f} s)"
-    return Text(f"{finding.what}{where}", style="red" if finding.level == "error" else "yellow")
+    for report in reports:
+        for finding in report.findings:
+            where = "" if finding.time is None else f" (at {finding.time:.2f} s)"
+            say(f"{report.path}: {finding.level}: {finding.what}{where}")
+        if report.path in copies:
+            say(f"{report.path}: remuxed to {copies[report.path]}")
