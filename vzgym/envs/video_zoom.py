@@ -100,10 +100,10 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
     |---|---|---|---|---|---|---|
     | `VideoZoom-v0` | `standard` | 189 s, 144x256, 25 fps | 64 frames | 4 of 16 frames | 128 frames of 64x64 | 13 ms |
     | `VideoZoomTiny-v0` | `tiny` | 64 s, 64x64, 10 fps | 16 frames | 3 of 8 frames | 40 frames of 64x64 | 1.6 ms |
-    | `VideoZoomSpatial-v0` | `spatial` | 189 s, 708x1272, 25 fps | 64 frames | 4 of 16 frames | 128 frames of 64x64 | * |
+    | `VideoZoomSpatial-v0` | `spatial` | 189 s, 708x1272, 25 fps | 64 frames | 4 of 16 frames | 128 frames of 64x64 | |
 
     `VideoZoomSpatial-v0` has zooms into a part of the picture: `vzgym.Zoom(start, end, fps, region=vzgym.Region(...))`.
-    Its videos are 708x1272 where there is something to read, else 144x256, where a step takes 14 ms (*).
+    Its videos are 708x1272 where there is something to read, else 144x256, where a step takes 14 ms.
 
     Each suite asks the questions of its families in turn (`vzgym tasks list`). Step: median time of a full zoom on one
     core, drawing of the frames included, as `python benchmarks/steps.py` measures it; a refused one takes 0.1 to
