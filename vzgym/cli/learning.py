@@ -53,7 +53,7 @@ def learn(out: Path, episodes: int, seed: int) -> list[Report]:
     from vzgym.agents.grpo import train_grpo
     from vzgym.agents.sft import train_sft
     from vzgym.agents.store import collect
-    from vzgym.agents.tiny import warm_up
+    from vzgym.agents.tiny import Progress, warm_up
 
     torch.set_num_threads(1)
     warm, data, sft, grpo = (out / name for name in ("warmup", "data", "sft", "grpo"))
@@ -61,8 +61,26 @@ def learn(out: Path, episodes: int, seed: int) -> list[Report]:
     def settings(cls: type[Any], **values: Any) -> Any:
         return load_settings(cls, PRESET, None, values)
 
-    _stage(warm, "learn to see", lambda: warm_up(settings(WarmupSettings, out=str(warm), seed=seed)))
-    _stage(data, "collect an expert's trajectories", lambda: collect(settings(CollectSettings, seed=seed), data))
+    def see() -> None:
+        warming = settings(WarmupSettings, out=str(warm), seed=seed)
+        with progress_bar() as bar:
+            job = bar.add_task("learn to see", total=warming.max_steps)
+
+            def show(now: Progress) -> None:
+                text = f"learn to see: look-ups {now.look_up:.0%}, events {now.spot:.0%}"
+                bar.update(job, completed=now.step, description=text)
+
+            warm_up(warming, show)
+            bar.update(job, completed=warming.max_steps)
+
+    def watch_the_expert() -> None:
+        collecting = settings(CollectSettings, seed=seed)
+        with progress_bar() as bar:
+            job = bar.add_task("collect", total=collecting.episodes)
+            collect(collecting, data, progress=lambda count: bar.advance(job, count))
+
+    _stage(warm, "learn to see", see)
+    _stage(data, "collect an expert's trajectories", watch_the_expert)
     _stage(
         sft,
         "imitate them, briefly (cold start)",
