@@ -10,12 +10,13 @@ import importlib.util
 import json
 import os
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from vzgym.baselines import AnyPolicy
 from vzgym.cli.evaluate import run_policies
-from vzgym.cli.progress import progress_bar, say
+from vzgym.cli.progress import errors, progress_bar, say
 from vzgym.evaluation import Report, evaluate
 from vzgym.tasks import load_tasks
 
@@ -81,13 +82,12 @@ def learn(out: Path, episodes: int, seed: int) -> list[Report]:
 
     _stage(warm, "learn to see", see)
     _stage(data, "collect an expert's trajectories", watch_the_expert)
-    _stage(
-        sft,
-        "imitate them, briefly (cold start)",
-        lambda: train_sft(settings(SFTSettings, model=str(warm), data=str(data), out=str(sft), seed=seed)),
-    )
+    imitation = settings(SFTSettings, model=str(warm), data=str(data), out=str(sft), seed=seed)
     practice = settings(GRPOSettings, model=str(sft), out=str(grpo), seed=seed)
-    _stage(grpo, "practise, and be paid for right answers (GRPO)", lambda: train_grpo(practice))
+    # The trainers print every measure of every step; their bars go to stderr and stay.
+    with (out / "training.log").open("a", encoding="utf-8") as log, redirect_stdout(log):
+        _stage(sft, "imitate them, briefly (cold start)", lambda: train_sft(imitation))
+        _stage(grpo, "practise, and be paid for right answers (GRPO)", lambda: train_grpo(practice))
     draw_curve(grpo, out / "learning.png")
     return _compare(out, str(practice.tasks).partition("/")[0], episodes, seed, sft, grpo, practice.turn_tokens)
 
@@ -95,9 +95,9 @@ def learn(out: Path, episodes: int, seed: int) -> list[Report]:
 def _stage(folder: Path, title: str, work: Callable[[], Any]) -> None:
     """Run a stage unless it is finished."""
     if (folder / _FINISHED).is_file():
-        say(f"{title}: finished already, in {folder}")
+        say(f"{title}: finished already, in {folder}", errors)
         return
-    say(f"{title} ...")
+    say(f"{title} ...", errors)
     work()
     (folder / _FINISHED).write_text(json.dumps({"stage": title}) + "\n", encoding="utf-8")
 
