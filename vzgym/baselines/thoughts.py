@@ -139,8 +139,9 @@ def compose(protocol: TextProtocol, action: Zoom | Answer, thought: str) -> str:
     Raises:
         InvalidSetting: If the protocol does not read its own form back as the same action.
     """
-    wants = getattr(protocol, "think", "none") != "none"
-    text = f"<think>{thought}</think>{protocol.said(action)}" if wants else protocol.said(action)
+    text = protocol.said(action)
+    if getattr(protocol, "think", "none") != "none":
+        text = f"<think>{thought}</think>{getattr(protocol, 'after_thought', '')}{text}"
     parsed = protocol.parse(text)
     if type(parsed.action) is not type(action) or not parsed.well_formed:
         raise InvalidSetting(

@@ -29,7 +29,7 @@ def collect_command(
         typer.Option(help="Plays kinds 'policy' and 'continued': a registered name, module:Class, a model's folder."),
     ] = None,
     samples: Annotated[int | None, typer.Option(help="Roll-outs of the policy for each task.")] = None,
-    protocol: Annotated[str | None, typer.Option(help="Text protocol: tags, compact_tags.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="Text protocol: tags, tool_calls, compact_tags.")] = None,
     thoughts: Annotated[str | None, typer.Option(help="Phrase book of the experts: sentences, short.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything that is drawn.")] = None,
     config: Annotated[Path | None, typer.Option(help="A YAML file of settings.")] = None,

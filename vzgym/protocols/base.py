@@ -48,3 +48,4 @@ def make_wording(spec: Mapping[str, Any]) -> Wording:
 PROTOCOLS: Registry[TextProtocol] = Registry("text protocol", "vzgym.protocols")
 PROTOCOLS.register("tags", "vzgym.protocols.tags:TagProtocol")
 PROTOCOLS.register("compact_tags", "vzgym.protocols.compact:CompactTags")
+PROTOCOLS.register("tool_calls", "vzgym.protocols.tool_calls:ToolCallProtocol")

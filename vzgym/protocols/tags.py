@@ -9,25 +9,41 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from functools import cache
+from typing import Any, ClassVar, Literal, NamedTuple
 
-from vzgym.core.actions import Action, Answer, Malformed, Region, Zoom
+from vzgym.core.actions import Action, Answer, Malformed, Zoom
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode.dialogue import Message, PlainWording, TextBlock
 from vzgym.episode.record import EpisodeRecord
+from vzgym.protocols.arguments import arguments_of, read_json, zoom_of
 from vzgym.protocols.base import Parsed
 
 __all__ = ["TagProtocol"]
 
-_PLAIN = r"((?:(?!</?(?:think|video_zoom|answer)>).)*)"
-_STRICT = re.compile(
-    rf"\s*(?P<thought><think>{_PLAIN}</think>\s*)?<(?P<tag>video_zoom|answer)>{_PLAIN}</(?P=tag)>\s*", re.DOTALL
-)
 # A thought may name the tags without meaning them. A chat template may have opened it before the agent's text begins.
 _THOUGHT = re.compile(r"(?:\A(?:(?!<think>).)*?|<think>.*?)</think>", re.DOTALL)
-_ACTION = re.compile(r"<(video_zoom|answer)>(.*?)</\1>", re.DOTALL)
-# Engines cut a stop string off: an action that ends the text may lack its closing tag.
-_UNCLOSED = re.compile(r"<(video_zoom|answer)>(.*)\Z", re.DOTALL)
+
+
+class _Patterns(NamedTuple):
+    """How turns are read whose zooms stand in a certain tag."""
+
+    strict: re.Pattern[str]
+    action: re.Pattern[str]
+    unclosed: re.Pattern[str]
+
+
+@cache
+def _patterns(zoom: str) -> _Patterns:
+    plain = rf"((?:(?!</?(?:think|{zoom}|answer)>).)*)"
+    return _Patterns(
+        re.compile(
+            rf"\s*(?P<thought><think>{plain}</think>\s*)?<(?P<tag>{zoom}|answer)>{plain}</(?P=tag)>\s*", re.DOTALL
+        ),
+        re.compile(rf"<({zoom}|answer)>(.*?)</\1>", re.DOTALL),
+        # Engines cut a stop string off: an action that ends the text may lack its closing tag.
+        re.compile(rf"<({zoom}|answer)>(.*)\Z", re.DOTALL),
+    )
 
 
 class TagProtocol(PlainWording):
@@ -46,6 +62,12 @@ class TagProtocol(PlainWording):
     Raises:
         InvalidSetting: If `think` is none of the three.
     """
+
+    tag: ClassVar[str] = "video_zoom"
+    """The tag that a zoom stands in."""
+
+    after_thought: ClassVar[str] = ""
+    """What stands between a thought and its action in a turn that is written for the agent."""
 
     def __init__(
         self,
@@ -69,10 +91,12 @@ class TagProtocol(PlainWording):
     def parse(self, text: str) -> Parsed:
         """Read one turn's text; see the class for what strict and lenient mean."""
         body = _THOUGHT.sub("", text)
-        found = _ACTION.search(body) or _UNCLOSED.search(body)
+        patterns = _patterns(self.tag)
+        found = patterns.action.search(body) or patterns.unclosed.search(body)
         if found is None:
             return Parsed(Malformed(f"no complete action found: write {self._forms()}."), False)
-        action, tidy = _read_action(found.group(1), found.group(2))
+        read = _read_answer if found.group(1) == "answer" else self.read_call
+        action, tidy = read(found.group(2))
         well_formed = tidy and self._keeps_form(text)
         if self.strict and not well_formed and not isinstance(action, Malformed):
             action = Malformed(f"the turn must hold {self._forms()}, and nothing else.")
@@ -80,7 +104,7 @@ class TagProtocol(PlainWording):
 
     def _keeps_form(self, text: str) -> bool:
         """Whether the tags stand as the strict form wants them, whatever they hold."""
-        found = _STRICT.fullmatch(text)
+        found = _patterns(self.tag).strict.fullmatch(text)
         if found is None:
             return False
         thinks = found["thought"] is not None
@@ -88,22 +112,36 @@ class TagProtocol(PlainWording):
 
     def _forms(self) -> str:
         thought = {"required": "<think>...</think> and then ", "optional": "", "none": ""}[self.think]
-        return f'{thought}one of <video_zoom>{{"segment": [start, end], "fps": n}}</video_zoom> or <answer>...</answer>'
+        return f"{thought}one of {self.form()} or <answer>...</answer>"
+
+    def read_call(self, content: str) -> tuple[Action, bool]:
+        """The zoom that stands in its tag, and whether it keeps the exact form."""
+        call = read_json(content)
+        return (call, False) if isinstance(call, Malformed) else zoom_of(call)
 
     # Writing ---------------------------------------------------------------------------------------------------
 
     def said(self, action: Action) -> str:
         """The canonical text of an action, without a thought."""
         match action:
-            case Zoom(start, end, fps, region):
-                call: dict[str, Any] = {"segment": [_float(start), _float(end)], "fps": _float(fps)}
-                if region is not None:
-                    call["region"] = region.to_list()
-                return f"<video_zoom>{json.dumps(call)}</video_zoom>"
+            case Zoom():
+                return f"<video_zoom>{json.dumps(arguments_of(action))}</video_zoom>"
             case Answer(text):
                 return f"<answer>{text}</answer>"
             case Malformed():
                 return ""
+
+    def form(self, region: str = "") -> str:
+        """The form of a zoom, for rules and errors.
+
+        Args:
+            region: What stands behind `fps`, where the budget is spatial.
+        """
+        return f'<video_zoom>{{"segment": [start, end], "fps": n{region}}}</video_zoom>'
+
+    def to_zoom(self, region: str) -> str:
+        """What the rules say one does to zoom."""
+        return f"write {self.form(region)}"
 
     def opening(self, record: EpisodeRecord) -> list[Message]:
         """The rules as a system message (unless switched off), then overview and question."""
@@ -126,7 +164,7 @@ class TagProtocol(PlainWording):
             "none": "",
         }[self.think]
         zoom = (
-            f'To look more closely, write <video_zoom>{{"segment": [start, end], "fps": n{region}}}</video_zoom>, '
+            f"To look more closely, {self.to_zoom(region)}, "
             f"with times in seconds: you get the frames of that interval at n frames a second. At most "
             f"{budget.clip_frames} frames a zoom, fps from {budget.min_fps:g} to {budget.max_fps:g}, at most "
             f"{budget.max_zooms} zooms.{spatial} A zoom that cannot be carried out uses up its round. "
@@ -147,45 +185,6 @@ class TagProtocol(PlainWording):
         return Message("tool", (TextBlock("<tool_response>\n"), *message.blocks, TextBlock("\n</tool_response>")))
 
 
-def _read_action(tag: str, content: str) -> tuple[Action, bool]:
-    """The action within a tag, and whether its content keeps the exact form."""
-    if tag == "answer":
-        text = content.strip()
-        return (Answer(text), True) if text else (Malformed("the answer is empty."), False)
-    try:
-        call = json.loads(content)
-    except json.JSONDecodeError as error:
-        return Malformed(f"the zoom is not JSON: {error.msg}."), False
-    except RecursionError:
-        return Malformed("the zoom is not JSON: nested too deeply."), False
-    except ValueError:
-        # Python refuses integers of thousands of digits.
-        return Malformed("the zoom holds a number that is far too long."), False
-    if not isinstance(call, dict) or "segment" not in call or "fps" not in call:
-        return Malformed('the zoom must be a JSON object with "segment" and "fps".'), False
-    segment, fps, region = call["segment"], call["fps"], call.get("region")
-    if not _are_numbers(segment, 2):
-        return Malformed('"segment" must be [start, end], two numbers of seconds.'), False
-    if not _are_numbers([fps], 1):
-        return Malformed('"fps" must be a number.'), False
-    if region is not None and not _are_numbers(region, 4):
-        return Malformed('"region" must be [left, top, right, bottom], four numbers.'), False
-    start, end = map(_float, segment)
-    place = None if region is None else Region(*map(_float, region))
-    return Zoom(start, end, _float(fps), place), set(call) <= {"segment", "fps", "region"}
-
-
-def _are_numbers(values: object, count: int) -> bool:
-    return (
-        isinstance(values, list)
-        and len(values) == count
-        and all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
-    )
-
-
-def _float(value: int | float) -> float:
-    """A JSON number as a float; an integer too long for one becomes infinite, which the episode refuses."""
-    try:
-        return float(value)
-    except OverflowError:
-        return float("inf") if value > 0 else float("-inf")
+def _read_answer(content: str) -> tuple[Action, bool]:
+    text = content.strip()
+    return (Answer(text), True) if text else (Malformed("the answer is empty."), False)

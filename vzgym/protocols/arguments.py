@@ -1,0 +1,71 @@
+"""A zoom as JSON: what stands in the paper's tag, and what a native tool call has for arguments."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from vzgym.core.actions import Action, Malformed, Region, Zoom
+
+__all__ = ["arguments_of", "read_json", "zoom_of"]
+
+
+def arguments_of(zoom: Zoom) -> dict[str, Any]:
+    """`{"segment": [start, end], "fps": n}`, with `"region"` if the zoom has one."""
+    call: dict[str, Any] = {"segment": [_float(zoom.start), _float(zoom.end)], "fps": _float(zoom.fps)}
+    if zoom.region is not None:
+        call["region"] = zoom.region.to_list()
+    return call
+
+
+def read_json(text: str) -> Any:
+    """What a JSON text holds; `Malformed`, with the reason, if it is none. Never raises."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        return Malformed(f"the zoom is not JSON: {error.msg}.")
+    except RecursionError:
+        return Malformed("the zoom is not JSON: nested too deeply.")
+    except ValueError:
+        # Python refuses integers of thousands of digits.
+        return Malformed("the zoom holds a number that is far too long.")
+
+
+def zoom_of(call: object) -> tuple[Action, bool]:
+    """The zoom that arguments ask for.
+
+    Args:
+        call: A JSON value, as an agent gave it.
+
+    Returns:
+        The zoom (`Malformed`, with the reason, if there is none), and whether the arguments hold nothing but `segment`,
+        `fps` and, if any, `region`.
+    """
+    if not isinstance(call, dict) or "segment" not in call or "fps" not in call:
+        return Malformed('the zoom must be a JSON object with "segment" and "fps".'), False
+    segment, fps, region = call["segment"], call["fps"], call.get("region")
+    if not _are_numbers(segment, 2):
+        return Malformed('"segment" must be [start, end], two numbers of seconds.'), False
+    if not _are_numbers([fps], 1):
+        return Malformed('"fps" must be a number.'), False
+    if region is not None and not _are_numbers(region, 4):
+        return Malformed('"region" must be [left, top, right, bottom], four numbers.'), False
+    start, end = map(_float, segment)
+    place = None if region is None else Region(*map(_float, region))
+    return Zoom(start, end, _float(fps), place), set(call) <= {"segment", "fps", "region"}
+
+
+def _are_numbers(values: object, count: int) -> bool:
+    return (
+        isinstance(values, list)
+        and len(values) == count
+        and all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+    )
+
+
+def _float(value: int | float) -> float:
+    """A JSON number as a float; an integer too long for one becomes infinite, which the episode refuses."""
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf") if value > 0 else float("-inf")

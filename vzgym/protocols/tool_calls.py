@@ -1,0 +1,246 @@
+"""Native tool calls: the zoom as a function, in the text form of Qwen's chat templates and in the structured one.
+
+A zoom turn:    `<think> ... </think>` and then, on a line of their own each, `<tool_call>`,
+                `{"name": "video_zoom", "arguments": {"segment": [12.0, 14.0], "fps": 8}}` and `</tool_call>`
+An answer turn: `<think> ... </think> <answer> B </answer>`
+
+The text form needs nothing of a chat template or server: the protocol writes the tool's description into the system
+message, word for word as Qwen's templates do for `tools`, and the tags around replies too. So acting, imitation and
+reinforcement see the same tokens that Qwen was taught its tool calls with. Servers that take `tools` and give
+`tool_calls` back add those parts themselves: for them there is `structured=True`, `as_tool_chat` on the way out and
+`turn_text` on the way back.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+from vzgym.core.actions import Action, Malformed, Zoom
+from vzgym.core.budget import Budget
+from vzgym.episode.dialogue import Message, PlainWording
+from vzgym.episode.record import EpisodeRecord
+from vzgym.protocols.arguments import arguments_of, read_json, zoom_of
+from vzgym.protocols.chat import as_chat
+from vzgym.protocols.tags import TagProtocol
+
+__all__ = ["TOOL_NAME", "ToolCallProtocol", "as_tool_chat", "turn_text", "video_zoom_tool"]
+
+TOOL_NAME = "video_zoom"
+"""The function's name, that of the paper's tag."""
+
+_CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
+
+
+def video_zoom_tool(budget: Budget) -> dict[str, Any]:
+    """The zoom as chat templates and OpenAI-compatible endpoints take it in `tools`.
+
+    Args:
+        budget: Gives the limits; a region is described only where it is spatial.
+
+    Returns:
+        `{"type": "function", "function": {"name", "description", "parameters"}}`; the parameters are a JSON schema of
+        `{"segment": [start, end], "fps": n}`.
+    """
+    properties: dict[str, Any] = {
+        "segment": {
+            "type": "array",
+            "items": {"type": "number"},
+            "minItems": 2,
+            "maxItems": 2,
+            "description": "[start, end] of the interval, in seconds from the start of the video.",
+        },
+        "fps": {
+            "type": "number",
+            "minimum": budget.min_fps,
+            "maximum": budget.max_fps,
+            "description": f"Frames a second; (end - start) * fps may be at most {budget.clip_frames}.",
+        },
+    }
+    if budget.spatial:
+        properties["region"] = {
+            "type": "array",
+            "items": {"type": "number", "minimum": 0, "maximum": 1},
+            "minItems": 4,
+            "maxItems": 4,
+            "description": "[left, top, right, bottom] of the part of the picture to look at, in shares of its width "
+            "and height from the top left; leave it out for the whole picture.",
+        }
+    return {
+        "type": "function",
+        "function": {
+            "name": TOOL_NAME,
+            "description": "Look at an interval of the video more closely: gives its frames, each after its time.",
+            "parameters": {
+                "type": "object",
+                "properties": properties,
+                "required": ["segment", "fps"],
+                "additionalProperties": False,
+            },
+        },
+    }
+
+
+class ToolCallProtocol(TagProtocol):
+    """Zooms as native tool calls, answers in `<answer>` tags; strict and lenient as in `TagProtocol`.
+
+    The answer keeps its tags: a turn without a call is then still either an answer or a mistake, and never both, for
+    evaluation as for the trainers' roll-out loop. A call's JSON object holds exactly `name` and `arguments`. Lenient
+    reading takes the first call of several, and arguments that are given as a text of JSON.
+
+    Args:
+        think: See `TagProtocol`.
+        strict: See `TagProtocol`.
+        instructions: See `TagProtocol`. Without them the tool is not described either.
+        structured: Leave out the tool's description and the tags around replies, since a server or a chat template
+            adds them from `tools` and the role "tool". The agent's turns are the same.
+    """
+
+    tag: ClassVar[str] = "tool_call"
+    after_thought: ClassVar[str] = "\n"
+
+    def __init__(
+        self,
+        think: Literal["required", "optional", "none"] = "required",
+        strict: bool = False,
+        instructions: bool = True,
+        structured: bool = False,
+    ) -> None:
+        super().__init__(think=think, strict=strict, instructions=instructions)
+        self.structured = structured
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """See `Wording.spec`."""
+        return {**super().spec, "name": "tool_calls", "structured": self.structured}
+
+    def read_call(self, content: str) -> tuple[Action, bool]:
+        """The zoom that a call asks for, and whether it keeps the exact form."""
+        call = read_json(content)
+        if isinstance(call, Malformed):
+            return call, False
+        if not isinstance(call, dict) or "name" not in call or "arguments" not in call:
+            return Malformed('a tool call must be a JSON object with "name" and "arguments".'), False
+        if call["name"] != TOOL_NAME:
+            return Malformed(f'there is no such tool: the only one is "{TOOL_NAME}".'), False
+        arguments, tidy = call["arguments"], set(call) == {"name", "arguments"}
+        if isinstance(arguments, str):
+            arguments, tidy = read_json(arguments), False
+            if isinstance(arguments, Malformed):
+                return arguments, False
+        action, exact = zoom_of(arguments)
+        return action, exact and tidy
+
+    def said(self, action: Action) -> str:
+        """The canonical text of an action, without a thought."""
+        return _call_text(arguments_of(action)) if isinstance(action, Zoom) else super().said(action)
+
+    def form(self, region: str = "") -> str:
+        """See `TagProtocol.form`."""
+        arguments = f'{{"segment": [start, end], "fps": n{region}}}'
+        return f'<tool_call>{{"name": "{TOOL_NAME}", "arguments": {arguments}}}</tool_call>'
+
+    def to_zoom(self, region: str) -> str:
+        """See `TagProtocol.to_zoom`."""
+        return f"call {TOOL_NAME}"
+
+    def rules(self, record: EpisodeRecord) -> str:
+        """The system message: the rules and, unless `structured`, the tool, as Qwen's chat templates describe it."""
+        rules = super().rules(record)
+        if self.structured or not record.budget.max_zooms:
+            return rules
+        tool = json.dumps(video_zoom_tool(record.budget), ensure_ascii=False)
+        return (
+            f"{rules}\n\n# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
+            f"You are provided with function signatures within <tools></tools> XML tags:\n<tools>\n{tool}\n</tools>\n\n"
+            "For each function call, return a json object with function name and arguments within "
+            "<tool_call></tool_call> XML tags:\n<tool_call>\n"
+            '{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>'
+        )
+
+    def reply(self, record: EpisodeRecord) -> Message | None:
+        """The environment's reply; between `<tool_response>` tags unless `structured`."""
+        return PlainWording.reply(self, record) if self.structured else super().reply(record)
+
+
+def as_tool_chat(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """A dialogue of a structured `ToolCallProtocol` as chat messages with `tool_calls`, for servers and templates.
+
+    A turn with a call of the tool becomes text (its thought) and that call; arguments stay as the agent gave them. What
+    answers it has the role "tool" and the call's id. A turn in which no call can be read stays text, and what answers
+    it has the role "user": a server refuses replies to calls that were never made.
+
+    Args:
+        messages: An episode's dialogue.
+
+    Returns:
+        See `as_chat`; assistant messages may have `"tool_calls": [{"id", "type": "function", "function": {"name",
+        "arguments": JSON text}}]`, and then `content` is a text block or "". Messages of role "tool" have
+        `"tool_call_id"` and `"name"`. Some servers take no pictures in them.
+    """
+    chat = as_chat(messages)
+    for place in range(1, len(chat)):
+        if messages[place].role != "tool":
+            continue
+        call = _split(chat[place - 1], messages[place - 1].text, f"call{place:05d}")
+        if call:
+            chat[place].update(role="tool", tool_call_id=call["id"], name=TOOL_NAME)
+    return chat
+
+
+def turn_text(message: Mapping[str, Any]) -> str:
+    """A structured reply of a model as the text that `ToolCallProtocol` reads.
+
+    Args:
+        message: An assistant message as OpenAI-compatible servers give it: `content` (text, blocks or None),
+            `tool_calls` (or None), and what some servers keep apart as `reasoning_content` or `reasoning`.
+
+    Returns:
+        The reasoning as a thought, the content, and each call in Qwen's form, on lines of their own.
+    """
+    parts = []
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    if reasoning:
+        parts.append(f"<think>{reasoning}</think>")
+    content = message.get("content") or ""
+    if not isinstance(content, str):
+        content = "".join(str(block.get("text") or "") for block in content)
+    if content.strip():
+        parts.append(content.strip())
+    for call in message.get("tool_calls") or ():
+        function = call["function"]
+        arguments = function["arguments"]
+        if isinstance(arguments, str):
+            # Servers give JSON as text. What cannot be read stays text, which the protocol then refuses by name.
+            read = read_json(arguments)
+            arguments = arguments if isinstance(read, Malformed) else read
+        parts.append(_call_text(arguments, str(function["name"])))
+    return "\n".join(parts)
+
+
+def _call_text(arguments: Any, name: str = TOOL_NAME) -> str:
+    return f'<tool_call>\n{{"name": {json.dumps(name)}, "arguments": {json.dumps(arguments)}}}\n</tool_call>'
+
+
+def _split(message: dict[str, Any], text: str, name: str) -> dict[str, Any] | None:
+    """Move a turn's call into the message's `tool_calls`; give it back, None if there is none that can be read."""
+    found = _CALL.search(text, text.rfind("</think>") + 1)
+    read = read_json(found.group(1)) if found else None
+    if not found or not isinstance(read, dict) or read.get("name") != TOOL_NAME or "arguments" not in read:
+        return None
+    # Nine letters and digits: what the strictest servers take for an id.
+    arguments = read["arguments"]
+    call = {
+        "id": name,
+        "type": "function",
+        "function": {
+            "name": TOOL_NAME,
+            "arguments": arguments if isinstance(arguments, str) else json.dumps(arguments),
+        },
+    }
+    rest = (text[: found.start()].rstrip() + text[found.end() :]).strip()
+    message["content"] = [{"type": "text", "text": rest}] if rest else ""
+    message["tool_calls"] = [call]
+    return call
