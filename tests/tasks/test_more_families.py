@@ -11,17 +11,18 @@ from vzgym.baselines.readers import AutoReader
 from vzgym.core import Budget, Region, overview_times
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.tasks import Suite, VideoTask, expert_zooms, hit_rate, load_jsonl, load_tasks, make_family
-from vzgym.tasks.families import Anomaly, Decoy, Direction, Family, Needle, Order, State, Text, TwoHop
+from vzgym.tasks.families import Anomaly, Decoy, Direction, Family, Needle, Order, Speed, State, Text, TwoHop
 from vzgym.tasks.families.anomaly import NORMAL
 from vzgym.tasks.families.direction import WAYS
 from vzgym.tasks.glyphs import DIGITS, dots, ink_cover
 from vzgym.tasks.painter import ScenePainter
+from vzgym.tasks.palette import EVENT_COLORS
 from vzgym.tasks.suites import SUITES
 from vzgym.tasks.write import write_tasks
 from vzgym.video.base import crop_box
 from vzgym.video.synthetic import resize
 
-NAMES = ["order", "state", "anomaly", "direction", "twohop", "decoy", "text"]
+NAMES = ["order", "state", "anomaly", "direction", "speed", "twohop", "decoy", "text"]
 READER = AutoReader()
 
 
@@ -183,6 +184,22 @@ def test_a_disc_moves_the_way_of_its_answer() -> None:
         assert (across, down) == WAYS[task.answer]
 
 
+def test_the_disc_of_the_answer_flies_farthest_while_all_are_seen_for_as_long() -> None:
+    made = tiny("speed")
+    for seed in range(3):
+        for task in made.variants("x", seed):
+            first, last = (round(edge * made.settings.fps) for edge in (task.evidence or ())[0].to_list())
+            flights = [actor for actor in task.video.painter.actors if actor.first == first]  # type: ignore[attr-defined]
+            names = {color: name for name, color in EVENT_COLORS.items()}
+            ways = {names[flight.color]: abs(flight.end[0] - flight.start[0]) for flight in flights}
+            assert set(ways) == set(task.options)
+            assert {flight.last for flight in flights} == {last}
+            slower = max(way for name, way in ways.items() if name != task.answer)
+            assert slower <= 0.6 * ways[task.answer]
+            one = task.video.read(np.array([(first + 5) / made.settings.fps]))
+            assert READER.read(one.pixels, one.times, task.question, task.options).option is None
+
+
 def test_nothing_unusual_is_as_frequent_as_any_oddity_and_really_is_nothing() -> None:
     made = tiny("anomaly")
     variants = {task.answer: task for task in made.variants("x", 5)}
@@ -286,6 +303,9 @@ def test_glyphs_cover_as_much_at_every_size() -> None:
         (Direction, {"ways": 3}, "ways must be 2 or 4, got 3"),
         (Direction, {"event_seconds": 0.08}, "a pass of 0.08 s at 25.0 fps has 2 frames, but needs 3"),
         (Direction, {"budget": Budget(max_fps=1.0)}, "needs 1.786 fps, but a zoom gives at most 1.0"),
+        (Speed, {"discs": 6}, "discs must be 2 to 5, got 6"),
+        (Speed, {"rivals": 0.95}, r"rivals must be in \[0.3, 0.8\], got 0.95"),
+        (Speed, {"event_seconds": 0.08}, "a flight of 0.08 s at 25.0 fps has 2 frames, but needs 3"),
         (TwoHop, {"scenes": 1}, "need 2 scenes at least, got 1"),
         (TwoHop, {"scenes": 2, "cue": "partial"}, "cue 'partial' need 3 scenes at least, got 2"),
         (TwoHop, {"budget": Budget(max_zooms=1)}, "need 2 zooms, but the budget has 1"),

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from vzgym.core.interval import Interval
 from vzgym.tasks import FAMILIES, Suite, VideoTask, load_jsonl, load_tasks
 from vzgym.tasks.contact import contact_sheet
 from vzgym.tasks.families import Needle
+from vzgym.tasks.palette import LAMP_LIT
 from vzgym.tasks.suites import ProceduralTasks
 from vzgym.tasks.verify import guess_from_metadata, verify
 
@@ -190,6 +192,16 @@ def test_contact_sheets_show_overview_and_event() -> None:
         contact_sheet(tasks[0], tasks, columns=1)
 
 
+def test_a_sheet_shows_an_event_as_finely_as_it_must_be_seen() -> None:
+    tasks = load_tasks("count-tiny", "test")
+    task = next(task for task in (tasks[index] for index in range(8)) if task.answer == "4")
+    # The event's frames are the last two rows of the sheet.
+    rows = contact_sheet(task, tasks, columns=8, overview_rows=1, frame_height=64)[-192:, 16:].astype(int)
+    frames = [rows[y : y + 64, x : x + 64] for y in (0, 86) for x in range(0, 8 * 70, 70)]
+    lit = [bool((np.abs(frame - LAMP_LIT).max(axis=2) < 30).sum() > 200) for frame in frames]
+    assert sum(b and not a for a, b in pairwise([False, *lit])) == 4
+
+
 def command(*arguments: str) -> Any:
     from vzgym.cli.tasks import app
 
@@ -220,8 +232,8 @@ def test_the_command_verifies_and_fails_on_a_failure(monkeypatch: pytest.MonkeyP
     assert fine.output.count("holds") == 1
     company = command("verify", "--suite", "tiny", "--tasks", "1", "--other-frames", "40")
     assert company.exit_code == 0, company.output
-    assert company.output.count("holds") == 10
-    assert "text-tiny" in company.output
+    assert company.output.count("holds") == 11
+    assert all(name in company.output for name in ("speed-tiny", "text-tiny"))
     monkeypatch.setattr(ProceduralTasks, "position", lambda self, index: 0)
     bad = command("verify", "--suite", "needle-tiny", "--tasks", "2")
     assert bad.exit_code == 1

@@ -459,6 +459,7 @@ SEARCHES.register("order", find_all)
 SEARCHES.register("state", find_flash)
 SEARCHES.register("anomaly", find_flash)
 SEARCHES.register("direction", find_burst)
+SEARCHES.register("speed", find_burst)
 SEARCHES.register("twohop", find_two)
 SEARCHES.register("decoy", find_flash)
 
@@ -501,6 +502,7 @@ _MARKS: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.bool_]]] = {
     "state": _ball,
     "anomaly": _odd,
     "direction": _bright,
+    "speed": _bright,
     "twohop": _card,
     "decoy": _full,
 }

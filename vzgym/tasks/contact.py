@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -59,7 +60,10 @@ def contact_sheet(
 
     def add(span: Interval, what: str, region: Region | None = None) -> None:
         pad = 0.25 * span.duration
-        times = np.clip(np.linspace(span.start - pad, span.end + pad, columns), 0.0, video.duration)
+        # As finely as the task needs: a sheet must not show fewer pulses than there are.
+        needed = math.ceil((span.duration + 2 * pad) * float(task.metadata.get("needed_fps", 0.0)) - 1e-6) + 1
+        count = columns * max(1, math.ceil(needed / columns))
+        times = np.clip(np.linspace(span.start - pad, span.end + pad, count), 0.0, video.duration)
         label = f"What a zoom could show: {what}, {span.start:.2f} to {span.end:.2f} s"
         frames = video.read(times, size=None if region else size, region=region)
         strips.append((label, _EVENT_INK, replace(frames, pixels=letterbox(frames.pixels, size))))

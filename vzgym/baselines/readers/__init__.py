@@ -8,6 +8,7 @@ from vzgym.baselines.readers.count import CountReader
 from vzgym.baselines.readers.decoy import DecoyReader
 from vzgym.baselines.readers.direction import DirectionReader
 from vzgym.baselines.readers.order import OrderReader
+from vzgym.baselines.readers.speed import SpeedReader
 from vzgym.baselines.readers.state import StateReader
 from vzgym.baselines.readers.text import TextReader
 from vzgym.baselines.readers.twohop import TwoHopReader
@@ -25,6 +26,7 @@ __all__ = [
     "NeedleReader",
     "OrderReader",
     "Reading",
+    "SpeedReader",
     "StateReader",
     "TextReader",
     "TwoHopReader",

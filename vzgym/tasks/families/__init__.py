@@ -8,6 +8,7 @@ from vzgym.tasks.families.decoy import Decoy, DecoySettings
 from vzgym.tasks.families.direction import Direction, DirectionSettings
 from vzgym.tasks.families.needle import Needle, NeedleSettings
 from vzgym.tasks.families.order import Order, OrderSettings
+from vzgym.tasks.families.speed import Speed, SpeedSettings
 from vzgym.tasks.families.state import State, StateSettings
 from vzgym.tasks.families.text import Text, TextSettings
 from vzgym.tasks.families.twohop import TwoHop, TwoHopSettings
@@ -29,6 +30,8 @@ __all__ = [
     "NeedleSettings",
     "Order",
     "OrderSettings",
+    "Speed",
+    "SpeedSettings",
     "State",
     "StateSettings",
     "Text",
