@@ -1,17 +1,28 @@
-"""One small, barely trained model for all tests of agents; nothing is fetched from a network."""
+"""One small, barely trained model for all tests of agents, and a real server; nothing is fetched from a network."""
 
 from __future__ import annotations
 
+import json
 import os
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 import torch
 
-from vzgym.agents.collect import CollectSettings
+from vzgym.agents.checkpoints import open_checkpoint, save_checkpoint
+from vzgym.agents.collect import Collector, CollectSettings
 from vzgym.agents.settings import WarmupSettings
 from vzgym.agents.store import collect
+from vzgym.protocols import as_chat
 
 SMALL = {"width": 32, "layers": 2, "heads": 2, "inner": 48, "vision_width": 16}
 
@@ -43,3 +54,176 @@ def trajectories(tmp_path_factory):
     )
     collect(settings, out)
     return out
+
+
+# A server -----------------------------------------------------------------------------------------------------------
+
+
+def learn_by_heart(model, folder, settings, steps):
+    """Save a model that knows what an expert says in a few tasks, so that it zooms, is answered, and answers."""
+    from vzgym.agents.sft import TrajectoryCollator
+
+    start = open_checkpoint(model)
+    collector = Collector(settings)
+    rows = [
+        {"messages": as_chat(trajectory.record.messages, tool_role="tool"), "task_id": trajectory.record.task.id}
+        for trajectory in collector.play(range(settings.episodes))
+    ]
+    batch = TrajectoryCollator(start.processor, 2000)(rows)
+    optimizer = torch.optim.Adam(start.model.parameters(), lr=5e-3)
+    for _ in range(steps):
+        start.model(**batch).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    save_checkpoint(folder, start.model, start.processor, collector.protocol)
+    return folder
+
+
+@contextmanager
+def transformers_serve(model, modules_cache):
+    """What `transformers serve FOLDER --trust-remote-code` runs, in a thread; gives the base URL."""
+    import transformers.dynamic_module_utils as modules
+    from transformers.cli.serve import Serve
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(modules, "HF_MODULES_CACHE", str(modules_cache))
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        served = Serve(
+            force_model=str(model), trust_remote_code=True, device="cpu", host="127.0.0.1", port=port, non_blocking=True
+        )
+    try:
+        while not served.server.started:
+            time.sleep(0.02)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        served.kill_server()
+
+
+@pytest.fixture(scope="session")
+def fluent_model(small_model, tmp_path_factory):
+    """A model that knows the first tasks of needle-micro/test by heart, in compact tags."""
+    settings = CollectSettings(
+        tasks="needle-micro/test", episodes=4, mix="exemplar=1", protocol="compact_tags", thoughts="short"
+    )
+    return learn_by_heart(small_model, tmp_path_factory.mktemp("fluent") / "model", settings, steps=50)
+
+
+@pytest.fixture(scope="session")
+def calling_model(small_model, tmp_path_factory):
+    """A model that knows the first of these tasks by heart, in native calls, which its templates render and read."""
+    settings = CollectSettings(
+        tasks="needle-micro/test",
+        episodes=1,
+        mix="exemplar=1",
+        protocol={"name": "tool_calls", "think": "none", "instructions": False, "structured": True},
+    )
+    folder = learn_by_heart(small_model, tmp_path_factory.mktemp("calling") / "model", settings, steps=60)
+    template = (folder / "chat_template.jinja").read_text()
+    tag = "'<' + call['function']['name'] + '>' + call['function']['arguments'] | tojson"
+    assert tag in template
+    name = """'<tool_call>\n{"name": "' + call['function']['name'] + '", "arguments": '"""
+    template = template.replace(tag, f"{name} + call['function']['arguments'] | tojson + '}}\\n'")
+    template = template.replace("'</' + call['function']['name'] + '>'", "'</tool_call>'")
+    (folder / "chat_template.jinja").write_text(template)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings["response_template"]["fields"]["tool_calls"] = {
+        "open_pattern": r"\s*<tool_call>",
+        "close": "</tool_call>",
+        "content": "json",
+        "transform": [{"type": "function", "function": "{content}"}],
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(fluent_model, tmp_path_factory):
+    """The fluent model on a server; its base URL."""
+    with transformers_serve(fluent_model, tmp_path_factory.mktemp("modules")) as url:
+        yield url
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Serve another model: `with serve(folder) as url`."""
+    return lambda model: transformers_serve(model, tmp_path / "modules")
+
+
+@pytest.fixture
+def gate(server):
+    """A gate before the server."""
+    with closing(Gate(server)) as made:
+        yield made
+
+
+class Gate:
+    """Stands before a server and lets requests through, unless `refuse` has something to say to one.
+
+    Attributes:
+        refuse: Called with the number of requests so far; a status and a body instead of the server's own answer, or
+            None.
+        change: What becomes of a request on its way.
+        seen: The requests' bodies.
+        keys: Their Authorization headers.
+        busiest: Most requests that were under way at once.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.server_url = url
+        self.refuse: Callable[[int], tuple[int, object] | None] = lambda number: None
+        self.change: Callable[[dict], dict] = lambda request: request
+        self.seen: list[dict] = []
+        self.keys: list[str | None] = []
+        self.busiest = self._busy = 0
+        self._lock = threading.Lock()
+        gate = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                status, answer = gate.take(self.path, body, self.headers.get("Authorization"))
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        class Server(ThreadingHTTPServer):
+            def handle_error(self, *args: object) -> None:
+                pass  # a client that gave up
+
+        self._http = Server(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
+
+    def take(self, path: str, body: bytes, key: str | None) -> tuple[int, bytes]:
+        with self._lock:
+            self.seen.append(json.loads(body))
+            body = json.dumps(self.change(json.loads(body))).encode()
+            self.keys.append(key)
+            refused = self.refuse(len(self.seen))
+            self._busy += 1
+            self.busiest = max(self.busiest, self._busy)
+        try:
+            if refused:
+                return refused[0], json.dumps(refused[1]).encode()
+            request = urllib.request.Request(
+                self.server_url.removesuffix("/v1") + path, body, {"Content-Type": "application/json"}
+            )
+            try:
+                with urllib.request.urlopen(request) as response:
+                    return response.status, response.read()
+            except urllib.error.HTTPError as error:
+                return error.code, error.read()
+        finally:
+            with self._lock:
+                self._busy -= 1
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()

@@ -36,11 +36,19 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: str | Path, model: Any, processor: Any, protocol: TextProtocol) -> None:
-    """Write model, processor and protocol into a folder."""
+    """Write model, processor and protocol into a folder.
+
+    The response template that trainers read turns by stays out: a server of the folder would take whole turns for
+    calls of a tool.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
+    tokenizer = processor.tokenizer
+    ours = getattr(tokenizer, "response_template", None)
+    tokenizer.response_template = getattr(tokenizer, "own_response_template", ours)
     processor.save_pretrained(folder)
+    tokenizer.response_template = ours
     (folder / FACTS).write_text(json.dumps({"protocol": dict(protocol.spec)}, indent=2))
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from vzgym.agents.teaching import speak
 from vzgym.baselines.policy import POLICIES, AnyPolicy, Policy, TextPolicy
 from vzgym.baselines.scripts import KINDS, Player, Voice, resume_with_expert
 from vzgym.baselines.thoughts import PHRASES, compose, think
@@ -349,12 +350,7 @@ class Collector:
         if reveal:
             reveal([episode.task for episode in episodes.values()])
         policy.reset([self._seed(index, 2 + sample) for index, sample in episodes])
-        running = list(episodes.values())
-        while running:
-            for episode, text in zip(running, policy.respond([item.messages for item in running]), strict=True):
-                parsed = self.protocol.parse(text)
-                episode.step(parsed.action, text=text, well_formed=parsed.well_formed)
-            running = [episode for episode in running if not episode.ended]
+        speak(policy, list(episodes.values()), self.protocol)
         for job, episode in episodes.items():
             episode.task.video.close()
             yield job, episode.record

@@ -200,6 +200,9 @@ def prepare_processor(processor: Any, path: str) -> None:
     tokenizer.padding_side = "left"
     closed = _render(processor, [_said("user", "x")], reply=False)
     opened = _render(processor, [_said("user", "x")], reply=True)
+    # What the model came with goes back into saved folders: see `save_checkpoint`.
+    if not hasattr(tokenizer, "own_response_template"):
+        tokenizer.own_response_template = getattr(tokenizer, "response_template", None)
     tokenizer.response_template = response_template(opened[len(closed) :], tokenizer.eos_token)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+from vzgym.core.errors import InvalidSetting
 from vzgym.core.registry import Registry
 from vzgym.episode.dialogue import Message
 
-__all__ = ["POLICIES", "AnyPolicy", "Policy", "TextPolicy"]
+__all__ = ["POLICIES", "AnyPolicy", "Policy", "Spending", "TextPolicy"]
 
 
 @runtime_checkable
@@ -18,6 +19,8 @@ class Policy(Protocol):
     Two methods are all that is needed. Optional attributes and methods, looked for by `vzgym.evaluate`:
 
     - `name`: str, for tables; the class's name otherwise.
+    - `identity`: what tells its runs from others, JSON values; a stopped run goes on only under the same. The options
+      it was made with otherwise.
     - `observation`, `action`: the modules it wants to play through (as `VideoZoomEnv` takes them); "default" otherwise.
     - `prepare(budget) -> Budget`: told the budget before a run; returns the one to play with. A policy that only wants
       to know it returns it unchanged.
@@ -42,8 +45,10 @@ class Policy(Protocol):
 class TextPolicy(Protocol):
     """Speaks: takes a batch of dialogues and gives a text for each.
 
-    Optional: `name`, `prepare(budget)`, `reveal(tasks)` as in `Policy`; `protocol`, the text protocol that its texts
-    follow (a name, mapping or object; "tags" otherwise); `batch_size`, how many dialogues it wants at once (default 8).
+    Optional: `name`, `identity`, `prepare(budget)`, `reveal(tasks)` as in `Policy`; `protocol`, the text protocol that
+    its texts follow (a name, mapping or object; "tags" otherwise); `batch_size`, how many dialogues it wants at once
+    (default 8); `spent`, a list that says after each `respond` what each of its texts cost: mappings of numbers, which
+    are added up for each episode (`Spending`).
     """
 
     def reset(self, seeds: Sequence[int]) -> None:
@@ -68,3 +73,43 @@ AnyPolicy: TypeAlias = Policy | TextPolicy
 POLICIES: Registry[AnyPolicy] = Registry("policy", "vzgym.policies")
 # A language model from a checkpoint's folder: {"name": "vlm", "path": ...}. Imported only when it is asked for.
 POLICIES.register("vlm", "vzgym.agents.policy:VLMPolicy")
+# A model on a server: "served:MODEL@URL", or {"name": "served", "model": ..., "url": ..., ...}.
+POLICIES.register("served", "vzgym.agents.served:ServedPolicy")
+
+
+class Spending:
+    """What each of several episodes cost, as their policy counts it (`TextPolicy.spent`).
+
+    Args:
+        episodes: How many there are.
+    """
+
+    def __init__(self, episodes: int) -> None:
+        self._sums: list[dict[str, float]] = [{} for _ in range(episodes)]
+
+    def add(self, policy: object, places: Sequence[int]) -> None:
+        """Add what the latest `respond` cost.
+
+        Args:
+            policy: Who spoke; one that counts nothing adds nothing.
+            places: For which episodes, in the order of its texts.
+
+        Raises:
+            InvalidSetting: If `spent` has not one mapping of numbers for each text.
+        """
+        spent = getattr(policy, "spent", None)
+        if spent is None:
+            return
+        if len(spent) != len(places):
+            raise InvalidSetting(
+                f"spent of a policy must say what each text cost: {len(spent)} mappings for {len(places)} texts"
+            )
+        for place, costs in zip(places, spent, strict=True):
+            sums = self._sums[place]
+            for key, value in costs.items():
+                sums[key] = sums.get(key, 0) + value
+
+    def note(self, place: int, info: dict[str, Any]) -> None:
+        """Put an episode's sums into its record's `info`, under "spent"; nothing if nothing was counted."""
+        if self._sums[place]:
+            info["spent"] = self._sums[place]

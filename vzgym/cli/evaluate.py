@@ -125,7 +125,8 @@ def evaluate_command(
     policy: Annotated[
         list[str] | None,
         typer.Option(
-            help="A registered name, module:Class, or a trained model's folder; repeatable. All controls if left out."
+            help="A registered name, module:Class, a trained model's folder, served:MODEL@URL, {name: ..., options}; "
+            "repeatable. All controls if left out."
         ),
     ] = None,
     tasks: Annotated[str, typer.Option(help="A suite (needle, needle/validation) or a .jsonl file.")] = "tiny",
@@ -178,8 +179,22 @@ def evaluate_command(
             say(
                 f"Zooms that the answer rests on, by what {answerer} answers without them and from them alone: {shares}"
             )
+        for report in reports:
+            if "requests" in report.totals:
+                say(_spent(report))
         if out:
             say(f"Records: {out}. Play them again: vzgym replay {out}")
+
+
+def _spent(report: Report) -> str:
+    """What a served model was asked, in words."""
+    totals = report.totals
+    words = [f"{totals['requests']:.0f} requests ({totals['retries']:.0f} sent again)"]
+    if "input_tokens" in totals:
+        words += [f"{totals['input_tokens']:,.0f} tokens read", f"{totals['output_tokens']:,.0f} written"]
+    if "price" in totals:
+        words.append(f"price {totals['price']:.4g}")
+    return f"{report.policy}: {', '.join(words)}"
 
 
 def _percent(report: Report) -> str:

@@ -17,9 +17,9 @@ def named_policy(text: str, **options: Any) -> str | Mapping[str, Any]:
     """What a policy's name on the command line means.
 
     Args:
-        text: A registered name or `module:Class`; the folder of a trained model; or a mapping with options, as
-            `{name: random}` or `{name: vzgym.agents.policy:VLMPolicy, path: runs/sft, temperature: 1}`.
-        options: For a model's folder: options of `VLMPolicy`.
+        text: A registered name or `module:Class`; the folder of a trained model; `served:MODEL@URL`; or a mapping with
+            options, as `{name: random}` or `{name: vlm, path: runs/sft, temperature: 1}`.
+        options: For models, in folders or served: further options.
 
     Returns:
         What `vzgym.evaluate` takes.
@@ -39,4 +39,6 @@ def named_policy(text: str, **options: Any) -> str | Mapping[str, Any]:
         return {"name": "vzgym.agents.sb3.policy:SB3Policy", "path": text}
     if (Path(text) / "config.json").is_file():
         return {"name": "vzgym.agents.policy:VLMPolicy", "path": text, **options}
+    if text.startswith("served:"):
+        return {"name": text, **options}
     return text

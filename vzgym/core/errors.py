@@ -14,6 +14,7 @@ from collections.abc import Iterable
 __all__ = [
     "ActionTypeError",
     "DependencyNotInstalled",
+    "EndpointError",
     "EpisodeEnded",
     "InvalidSetting",
     "PluginError",
@@ -137,3 +138,53 @@ class RecordError(VzgymError, ValueError):
 
 class WorkerError(VzgymError, RuntimeError):
     """A process that did part of the work died; what was finished before is kept."""
+
+
+class EndpointError(VzgymError, RuntimeError):
+    """A server of a model that did not answer, or refused to. What was finished before is kept.
+
+    Args:
+        reason: What it said, or what went wrong; or an `EndpointError` to make again.
+        url: The server's base URL.
+        model: The model's name there.
+        status: The HTTP status, if there was an answer.
+        tries: How often the request was sent.
+        advice: What to do about it.
+    """
+
+    reason: str
+    url: str
+    model: str
+    status: int | None
+    tries: int
+    advice: str
+
+    def __init__(
+        self,
+        reason: str | EndpointError,
+        *,
+        url: str = "",
+        model: str = "",
+        status: int | None = None,
+        tries: int = 1,
+        advice: str = "",
+    ) -> None:
+        if isinstance(reason, EndpointError):
+            url, model, status, tries, advice = reason.url, reason.model, reason.status, reason.tries, reason.advice
+            reason = reason.reason
+        self.reason, self.url, self.model, self.status = reason, url, model, status
+        self.tries, self.advice = tries, advice
+        code = "" if status is None else f"HTTP {status}: "
+        often = f" ({tries} tries)" if tries > 1 else ""
+        message = f"{url} (model {model!r}): {code}{reason.rstrip('.')}{often}."
+        super().__init__(f"{message} {advice.rstrip('.')}." if advice else message)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Keyword-only arguments: errors cross process borders, so rebuild by hand.
+        return _rebuild_endpoint_error, (self.reason, self.url, self.model, self.status, self.tries, self.advice)
+
+
+def _rebuild_endpoint_error(
+    reason: str, url: str, model: str, status: int | None, tries: int, advice: str
+) -> EndpointError:
+    return EndpointError(reason, url=url, model=model, status=status, tries=tries, advice=advice)

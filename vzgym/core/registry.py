@@ -2,7 +2,8 @@
 
 Every kind of part (task suite, observation, action, reward, policy, video back-end) has one `Registry`. A
 part is named by a string, by a mapping `{"name": ..., **options}` or by `"module:Class"`, or is given as an
-object.
+object. A part may have a short form, `"name:..."`: its class then has a `parse_name(text)`, which gives the options
+that the text behind the colon stands for.
 """
 
 from __future__ import annotations
@@ -88,6 +89,8 @@ class Registry(Generic[T]):
         if name in self._factories:
             factory = self._factories[name]
             return cast("Callable[..., T]", import_object(factory)) if isinstance(factory, str) else factory
+        if self._short_form(name):
+            return self.get(name.partition(":")[0])
         if ":" in name:
             return cast("Callable[..., T]", import_object(name))
         plugins = self._entry_points()
@@ -128,6 +131,7 @@ class Registry(Generic[T]):
         else:
             return spec
         factory = self.get(name)
+        options = {**self._short_form(name), **options}
         if not callable(factory):
             raise PluginError(f"{self.kind} {name!r} is a {type(factory).__name__}, not a class or a function")
         signature = _signature(factory)
@@ -148,6 +152,12 @@ class Registry(Generic[T]):
         except TypeError as error:
             raise InvalidSetting(f"{self.kind} {name!r}: {error}") from error
         return factory(**options)
+
+    def _short_form(self, name: str) -> dict[str, Any]:
+        """The options that a name of the form "name:..." stands for; none if it is of another form."""
+        head, colon, text = name.partition(":")
+        parse = getattr(self.get(head), "parse_name", None) if colon and head in self else None
+        return {} if parse is None else dict(parse(text))
 
     def _entry_points(self) -> dict[str, importlib.metadata.EntryPoint]:
         if self._plugins is None:

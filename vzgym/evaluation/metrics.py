@@ -46,6 +46,11 @@ class EpisodeMetrics:
         model_seconds: Wall time of the policy.
         finding: What came of the episode; see `vzgym.evaluation.taxonomy`.
         useful_zooms: Share of the zooms that the answer rests on, where somebody answered again; see `Credit`.
+        requests: Requests that a served model was sent, one a turn.
+        retries: How often requests had to be sent again.
+        input_tokens: Tokens that the server read, the whole dialogue anew each turn, pictures included.
+        output_tokens: Tokens that the server wrote, thoughts included.
+        price: What the server's tokens cost, where prices were given; in their currency.
     """
 
     task_id: str
@@ -69,6 +74,11 @@ class EpisodeMetrics:
     model_seconds: float | None = None
     finding: Finding = Finding.UNKNOWN
     useful_zooms: float | None = None
+    requests: int | None = None
+    retries: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    price: float | None = None
 
     @classmethod
     def of(cls, record: EpisodeRecord) -> EpisodeMetrics:
@@ -105,6 +115,7 @@ class EpisodeMetrics:
             model_seconds=costs.model_seconds,
             finding=classify(record),
             useful_zooms=None if again is None else Credit.from_json(again).share,
+            **{name: record.info.get("spent", {}).get(name) for name in SPENT},
         )
 
 
@@ -147,9 +158,16 @@ METRICS: tuple[Metric, ...] = (
     Metric("tool_seconds", "tool time", "seconds"),
     Metric("model_seconds", "model time", "seconds"),
     Metric("useful_zooms", "useful zooms", "share"),
+    Metric("requests", "requests", "count"),
+    Metric("retries", "retries", "count"),
+    Metric("input_tokens", "input tokens", "count"),
+    Metric("output_tokens", "output tokens", "count"),
+    Metric("price", "price", "count"),
 )
 """Every measure, in the order of a table."""
 
+SPENT: tuple[str, ...] = ("requests", "retries", "input_tokens", "output_tokens", "price")
+"""What a policy counts itself (`TextPolicy.spent`): known for served models alone."""
 
 TOTALS: tuple[str, ...] = (
     "visual_tokens",
@@ -167,10 +185,11 @@ TOTALS: tuple[str, ...] = (
 
 
 def total_costs(episodes: Sequence[EpisodeMetrics]) -> dict[str, float]:
-    """The sum of each cost over the episodes of which it is known."""
-    return {
-        name: math.fsum(value for item in episodes if (value := getattr(item, name)) is not None) for name in TOTALS
+    """The sum of each cost over the episodes of which it is known; what only some policies count, if they do."""
+    known = {
+        name: [value for item in episodes if (value := getattr(item, name)) is not None] for name in (*TOTALS, *SPENT)
     }
+    return {name: math.fsum(values) for name, values in known.items() if values or name in TOTALS}
 
 
 def summarise(episodes: Sequence[EpisodeMetrics], *, by_task: bool = False) -> dict[str, Estimate]:

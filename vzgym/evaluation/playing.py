@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vzgym.baselines.policy import POLICIES, AnyPolicy, Policy, TextPolicy
+from vzgym.baselines.policy import POLICIES, AnyPolicy, Policy, Spending, TextPolicy
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, VideoError
 from vzgym.envs.video_zoom import ModuleSpec, VideoZoomEnv
@@ -139,7 +139,8 @@ class Run:
 
     def settings(self, policy: AnyPolicy | str | Mapping[str, Any], episodes: int) -> dict[str, Any]:
         """What tells this run from another, as JSON values."""
-        options = {key: value for key, value in policy.items() if key != "name"} if isinstance(policy, Mapping) else {}
+        given = {key: value for key, value in policy.items() if key != "name"} if isinstance(policy, Mapping) else {}
+        options = getattr(self.policy, "identity", given)
         return {
             "policy": self.name,
             "options": _plain(options),
@@ -346,11 +347,14 @@ class Run:
                 policy.reveal(tasks)
             policy.reset([self._episode_seed(index) for index in envs])
             running = list(envs)
+            places = {index: place for place, index in enumerate(envs)}
+            spending = Spending(len(envs))
             while running:
                 # Tuples: the environment's own lists grow, and belong in the record.
                 thinking = _Clock()
                 texts = policy.respond([tuple(envs[index].episode.messages) for index in running])
                 each = thinking.lap() / len(running)
+                spending.add(policy, [places[index] for index in running])
                 for index, text in zip(running, self._checked(texts, len(running)), strict=True):
                     clocks[index].model += each
                     clocks[index].lap()
@@ -361,6 +365,7 @@ class Run:
         share = shared.lap() / len(envs)
         for index, env in envs.items():
             clocks[index].wall = share
+            spending.note(places[index], env.record.info)
             yield index, self._finish(env, index, clocks[index])
 
     def _checked(self, texts: object, wanted: int) -> Sequence[str]:

@@ -114,4 +114,7 @@ def build_model(tokenizer: PreTrainedTokenizerBase, size: TinySize | None = None
         layer.self_attn.k_norm.weight.data.fill_(2.0)
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.generation_config.eos_token_id = tokenizer.eos_token_id
+    # Saved beside the weights, so that a server of the model, too, cannot make up frames or other speakers.
+    special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    model.generation_config.suppress_tokens = sorted(special - {tokenizer.eos_token_id})
     return model

@@ -37,6 +37,14 @@ CHAT_TEMPLATE = (
 )
 """One token begins a message, one ends it; a frame is its visual token and nothing else."""
 
+_MODULE = "processing_tiny"
+_CODE = f'''"""Lets `AutoProcessor.from_pretrained(folder, trust_remote_code=True)` open this folder. Needs vzgym."""
+
+from {__name__} import TinyProcessor
+
+__all__ = ["TinyProcessor"]
+'''
+
 
 class TinyImageProcessor(Qwen2VLImageProcessorPil):  # type: ignore[misc]
     """Qwen's processor, with a short cut: pictures of one fitting size become patches in one go, not one by one."""
@@ -119,6 +127,20 @@ class TinyProcessor(Qwen3VLProcessor):  # type: ignore[misc]
         """The parts that are saved."""
         return ["image_processor", "tokenizer"]
 
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> Any:
+        """Save the parts, and what lets `AutoProcessor` find this class: servers open models by it.
+
+        They must be told to (`transformers serve FOLDER --trust-remote-code`), and need vzgym beside them.
+        """
+        saved = super().save_pretrained(save_directory, **kwargs)
+        folder = Path(save_directory)
+        (folder / f"{_MODULE}.py").write_text(_CODE, encoding="utf-8")
+        settings = folder / "processor_config.json"
+        values = json.loads(settings.read_text(encoding="utf-8"))
+        values["auto_map"] = {"AutoProcessor": f"{_MODULE}.TinyProcessor"}
+        settings.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        return saved
+
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> TinyProcessor:
         """Load what `save_pretrained` wrote; the library's own loader only knows image processors of its own.
@@ -150,4 +172,10 @@ def make_processor(tokenizer: PreTrainedTokenizerBase, patch_size: int, pixels: 
         image_mean=[0.5, 0.5, 0.5],
         image_std=[0.5, 0.5, 0.5],
     )
+    # Servers read a turn by this, and would else take this model's turns for those of a large Qwen3-VL.
+    tokenizer.response_template = {
+        "defaults": {"role": "assistant"},
+        "start_anchor": ROLES["assistant"],
+        "fields": {"content": {"content": "text", "content_args": {"strip": False}, "close": END}},
+    }
     return TinyProcessor(images, tokenizer, chat_template=CHAT_TEMPLATE)
