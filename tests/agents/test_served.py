@@ -13,8 +13,8 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
+from vzgym.agents.data_urls import Pictures, picture_file
 from vzgym.agents.endpoint import DEFAULT_KEY, Endpoint
-from vzgym.agents.pictures import Pictures, picture_file
 from vzgym.agents.policy import VLMPolicy
 from vzgym.agents.served import ServedPolicy
 from vzgym.baselines import TextPolicy

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from vzgym.agents.data_urls import Pictures
 from vzgym.agents.endpoint import Endpoint, Reply
-from vzgym.agents.pictures import Pictures
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode.dialogue import Message, TextBlock
