@@ -8,7 +8,8 @@ One process, one core. Each stage that is finished is kept, so a run that was st
 Each seed goes through: warm-up (random weights to a model that sees), cold start (deliberately short), GRPO; and, with
 the same weights and the same steps but no zoom, through the same as a control ("no tool"). `--curve` names a variation
 of the main path: "no-reflection" (no trajectories that go back on a mistake), "no-bonus" (no pay for a right answer
-with a zoom), "control" (questions that the overview answers).
+with a zoom), "control" (questions that the overview answers). Settings are those of the preset "tiny", unless options
+say others.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import os
 import resource
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -29,7 +30,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 HELD_OUT = 512
 TURN_TOKENS = 20
-REWARD = {"accuracy": 1.0, "format": 0.2, "conditional_tool": 0.5}
+PRESET = "tiny"
+"""Where the recipe stands; a curve says what it does otherwise."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +40,15 @@ class Curve:
 
     Args:
         tasks: The suite.
-        mix: Kinds of cold-start trajectories and their shares (`vzgym collect --mix`).
-        reward: Weights of the reward's terms.
+        mix: Kinds of cold-start trajectories and their shares (`vzgym collect --mix`); None for the preset's.
+        reward: Weights of the reward's terms; None for the preset's.
         zooms: Zooms allowed; None for as many as the suite has.
         shares: The stages that are those of the main path.
     """
 
     tasks: str = "needle-micro"
-    mix: Mapping[str, float] = field(
-        default_factory=lambda: {"guess": 0.45, "reflection": 0.05, "one_zoom": 0.10, "exemplar": 0.40}
-    )
-    reward: Mapping[str, float] = field(default_factory=lambda: dict(REWARD))
+    mix: Mapping[str, float] | None = None
+    reward: Mapping[str, float] | None = None
     zooms: int | None = None
     shares: tuple[str, ...] = ()
 
@@ -124,6 +124,7 @@ def run(path: Journey, args: argparse.Namespace) -> dict[str, Any]:
         What each stage took, and what came of each evaluation.
     """
     from vzgym.agents.collect import CollectSettings
+    from vzgym.agents.config import load_settings
     from vzgym.agents.grpo import train_grpo
     from vzgym.agents.settings import GRPOSettings, SFTSettings, WarmupSettings
     from vzgym.agents.sft import train_sft
@@ -134,24 +135,27 @@ def run(path: Journey, args: argparse.Namespace) -> dict[str, Any]:
     curve = CURVES[path.curve]
     tasks = f"{curve.tasks}/train"
     limits: dict[str, Any] = {} if curve.zooms is None else {"max_zooms": curve.zooms}
-    warm, data, sft, grpo = (path.folder(stage) for stage in ("warm", "data", "sft", "grpo"))
-    collecting = CollectSettings(
-        tasks=tasks, episodes=args.rows, mix=curve.mix, protocol="compact_tags", thoughts="short", budget=limits,
-        policy="random" if "policy" in curve.mix else "", samples=1,
-    )  # fmt: skip
-    imitating = SFTSettings(
-        model=str(warm), data=str(data), out=str(sft), seed=path.seed, learning_rate=2e-3, scheduler="cosine",
-        epochs=args.epochs, batch_size=32, freeze_vision=True, log_steps=20,
-    )  # fmt: skip
     budget = {**load_tasks(tasks).budget.to_dict(), **limits} if limits else None
-    learning = GRPOSettings(
-        model=str(sft), out=str(grpo), tasks=tasks, budget=budget, reward=dict(curve.reward), seed=path.seed,
-        steps=args.steps, groups=8, group_size=8, learning_rate=args.learning_rate, scheduler="cosine",
-        epsilon_high=0.2, turn_tokens=TURN_TOKENS, freeze_vision=True, log_steps=1, save_rollouts=10,
+    warm, data, sft, grpo = (path.folder(stage) for stage in ("warm", "data", "sft", "grpo"))
+
+    def settings(cls: type[Any], **values: Any) -> Any:
+        return load_settings(cls, PRESET, None, {key: value for key, value in values.items() if value is not None})
+
+    warming = settings(WarmupSettings, out=str(warm), tasks=tasks, seed=path.seed)
+    collecting = settings(
+        CollectSettings, tasks=tasks, episodes=args.rows, mix=curve.mix, budget=limits or None, samples=1,
+        policy="random" if "policy" in (curve.mix or ()) else None,
+    )  # fmt: skip
+    imitating = settings(
+        SFTSettings, model=str(warm), data=str(data), out=str(sft), seed=path.seed, epochs=args.epochs, log_steps=20,
+    )  # fmt: skip
+    learning = settings(
+        GRPOSettings, model=str(sft), out=str(grpo), tasks=tasks, budget=budget, reward=curve.reward, seed=path.seed,
+        steps=args.steps, learning_rate=args.learning_rate, log_steps=1, save_rollouts=10,
     )  # fmt: skip
     stages: dict[str, Any] = {
-        "warm": timed(warm, lambda: warm_up(WarmupSettings(out=str(warm), tasks=tasks, seed=path.seed))),
-        "data": timed(data, lambda: collect(collecting, data, policy=needless() if "policy" in curve.mix else None)),
+        "warm": timed(warm, lambda: warm_up(warming)),
+        "data": timed(data, lambda: collect(collecting, data, policy=needless() if collecting.policy else None)),
         "sft": timed(sft, lambda: train_sft(imitating)),
     }
     results = {"sft": measure(sft, curve, "cold start")}
@@ -294,10 +298,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/learning"))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--curve", action="append", choices=list(CURVES), help="default: main and no-tool")
-    parser.add_argument("--rows", type=int, default=6000, help="cold-start trajectories to play")
-    parser.add_argument("--epochs", type=float, default=3, help="passes over them")
-    parser.add_argument("--steps", type=int, default=140, help="GRPO steps")
-    parser.add_argument("--learning-rate", type=float, default=4e-4, help="of GRPO")
+    parser.add_argument("--rows", type=int, help="cold-start trajectories to play")
+    parser.add_argument("--epochs", type=float, help="passes over them")
+    parser.add_argument("--steps", type=int, help="GRPO steps")
+    parser.add_argument("--learning-rate", type=float, help="of GRPO")
     args = parser.parse_args()
 
     import torch
