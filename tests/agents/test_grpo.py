@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from vzgym.agents.checkpoints import open_checkpoint
-from vzgym.agents.dialogues import BlindModel, image_token
-from vzgym.agents.grpo import _passes, make_trainer, token_need, train_grpo
+from vzgym.agents.grpo import make_trainer, share_out, token_need, train_grpo
+from vzgym.agents.pictures import BlindModel, image_token
 from vzgym.agents.settings import GRPOSettings
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode import EpisodeRecord
@@ -148,7 +148,7 @@ def test_a_model_too_short_for_the_episode_is_refused_at_the_start(small_model, 
 
 def test_the_need_for_tokens_is_measured(small_model):
     start, tasks = open_checkpoint(small_model), load_tasks("needle-micro/train")
-    need = token_need(start, tasks, tasks.budget, 10)
+    need = token_need(start.processor, start.protocol, tasks, tasks.budget, 10)
     # Six frames and their times, the message's two ends, the next turn's beginning.
     assert need.reply >= 6 * 2 + 3
     assert need.completion == 3 * 10 + round(2 * need.reply * 1.1)
@@ -184,15 +184,15 @@ def test_settings_that_cannot_work_are_refused(small_model, tmp_path, field, val
     ("batch_size", "devices", "expected"), [(0, 1, (8, 1)), (0, 2, (4, 1)), (2, 1, (2, 4)), (2, 4, (2, 1))]
 )
 def test_rollouts_are_shared_out_evenly(small_model, tmp_path, batch_size, devices, expected):
-    assert _passes(settings(small_model, tmp_path, batch_size=batch_size), devices) == expected
+    assert share_out(settings(small_model, tmp_path, batch_size=batch_size), devices) == expected
 
 
 def test_rollouts_that_cannot_be_shared_out_are_refused(small_model, tmp_path):
     with pytest.raises(InvalidSetting, match=r"8 roll-outs.*3 devices"):
-        _passes(settings(small_model, tmp_path, batch_size=2), 3)
+        share_out(settings(small_model, tmp_path, batch_size=2), 3)
 
 
-def test_small_passes_train_as_well(willing, tmp_path):
+def test_smallshare_out_train_as_well(willing, tmp_path):
     out = train_grpo(settings(willing, tmp_path / "run", steps=1, batch_size=4, turn_tokens=20))
     assert json.loads((out / "training.json").read_text())["steps"] == 1
     assert len(records(out)) == 8

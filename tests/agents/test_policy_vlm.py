@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from vzgym.agents.checkpoints import open_checkpoint
-from vzgym.agents.dialogues import BlindModel, chat_of, encode, image_token, join_inputs, watch_images
-from vzgym.agents.policy import VLMPolicy, silent_tokens
+from vzgym.agents.dialogues import chat_of, encode, join_inputs, silent_tokens
+from vzgym.agents.pictures import BlindModel, image_token, watch_images
+from vzgym.agents.policy import VLMPolicy
 from vzgym.baselines import TextPolicy
 from vzgym.core.actions import Zoom
 from vzgym.core.errors import InvalidSetting
@@ -51,13 +52,13 @@ def test_log_probabilities_of_a_padded_batch_are_those_of_single_dialogues(small
     start = open_checkpoint(small_model)
     start.model.eval()
     rows = [encode(start.processor, chat_of(messages)) for messages in dialogues(start, tasks)]
-    pad, image = start.processor.tokenizer.pad_token_id, image_token(start.processor)
+    pad = start.processor.tokenizer.pad_token_id
     with torch.no_grad():
         for side in ("left", "right"):
-            batch = join_inputs(rows, pad, image, side)
+            batch = join_inputs(rows, pad, side)
             logits = start.model(**batch).logits
             for i, row in enumerate(rows):
-                alone = start.model(**join_inputs([row], pad, image)).logits[0]
+                alone = start.model(**join_inputs([row], pad)).logits[0]
                 found = logits[i][batch["attention_mask"][i].bool()]
                 torch.testing.assert_close(found.log_softmax(-1), alone.log_softmax(-1), rtol=0, atol=2e-5)
 
@@ -87,9 +88,9 @@ def test_no_turn_can_hold_a_picture_or_begin_a_message(small_model, tasks):
 
 def test_lost_pixels_are_found_in_any_forward_pass(small_model, tasks):
     start = open_checkpoint(small_model)
-    watch_images(start.model, image_token(start.processor), start.processor.image_processor.merge_size)
+    watch_images(start.model, image_token(start.processor))
     row = encode(start.processor, chat_of(dialogues(start, tasks)[1]))
-    batch = join_inputs([row], start.processor.tokenizer.pad_token_id, image_token(start.processor))
+    batch = join_inputs([row], start.processor.tokenizer.pad_token_id)
     start.model(**batch)
     blind = {key: value for key, value in batch.items() if not key.startswith(("pixel", "image"))}
     with pytest.raises(BlindModel, match="14 visual tokens but pixels for 0"):
@@ -120,7 +121,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
         open_checkpoint("")
 
 
-def test_a_chat_template_that_drops_tools_pictures_is_refused(small_model, tmp_path):
+def test_a_chat_template_that_drops_tools_pictures_is_mended(small_model, tasks, tmp_path):
     folder = tmp_path / "model"
     shutil.copytree(small_model, folder)
     template = folder / "chat_template.jinja"
@@ -128,7 +129,17 @@ def test_a_chat_template_that_drops_tools_pictures_is_refused(small_model, tmp_p
     template.write_text(
         kept.replace("block['type'] == 'image'", "block['type'] == 'image' and message['role'] != 'tool'")
     )
-    with pytest.raises(InvalidSetting, match="drops pictures in messages of role 'tool'"):
+    start = open_checkpoint(folder)
+    ids = encode(start.processor, chat_of(dialogues(start, tasks)[1]))["input_ids"]
+    assert int((ids == image_token(start.processor)).sum()) == 14
+
+
+def test_a_chat_template_that_drops_all_pictures_or_replies_is_refused(small_model, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(small_model, folder)
+    template = folder / "chat_template.jinja"
+    template.write_text(template.read_text().replace("block['type'] == 'image'", "false"))
+    with pytest.raises(InvalidSetting, match="drops pictures"):
         open_checkpoint(folder)
     template.write_text("{%- for message in messages if message['role'] != 'tool' -%}x{%- endfor -%}")
     with pytest.raises(InvalidSetting, match="drops replies"):

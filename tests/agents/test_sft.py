@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from vzgym.agents.checkpoints import open_checkpoint
-from vzgym.agents.dialogues import answer_spans, image_token
+from vzgym.agents.dialogues import answer_spans
+from vzgym.agents.pictures import image_token
 from vzgym.agents.settings import LoraSettings, SFTSettings
 from vzgym.agents.sft import TrajectoryCollator, train_sft, trajectory_chat
 from vzgym.agents.store import load_trajectories

@@ -102,7 +102,7 @@ def test_the_quick_model_computes_what_qwen_computes(tmp_path, tokenizer, size):
             blocks += [{"type": "image", "image": Image.fromarray(frame)}, {"type": "text", "text": str(i)}]
         chat = [{"role": "user", "content": blocks}]
         rows.append(encode(processor, chat))
-    batch = join_inputs(rows, tokenizer.pad_token_id, quick.config.image_token_id)
+    batch = join_inputs(rows, tokenizer.pad_token_id)
     with torch.no_grad():
         expected, found = plain(**batch).logits, quick(**batch).logits
         written = [model.generate(**batch, max_new_tokens=6, do_sample=False) for model in (plain, quick)]

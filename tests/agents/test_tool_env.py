@@ -6,7 +6,8 @@ import pytest
 from trl.chat_template_utils import parse_response, supports_tool_calling
 
 from vzgym.agents.checkpoints import open_checkpoint
-from vzgym.agents.dialogues import BlindModel, assistant_header, chat_of, encode
+from vzgym.agents.dialogues import assistant_header, chat_of, encode
+from vzgym.agents.pictures import BlindModel
 from vzgym.agents.scoring import Scorer
 from vzgym.agents.tool_env import RolloutFault, ToolEnvironment, finish_rollout, opening_row
 from vzgym.core.errors import InvalidSetting

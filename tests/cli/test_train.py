@@ -125,3 +125,25 @@ def test_mistakes_are_named_before_anything_is_trained(trainers: Trainers, tmp_p
 def test_the_trainers_are_where_the_command_line_looks_for_them() -> None:
     for module, function in (("sft", "train_sft"), ("grpo", "train_grpo"), ("tiny", "warm_up")):
         assert callable(getattr(importlib.import_module(f"vzgym.agents.{module}"), function))
+
+
+def test_a_dry_run_prints_what_would_be_run_and_writes_nothing(tmp_path: Path) -> None:
+    from vzgym.testing.models import build_checkpoint
+
+    model = str(build_checkpoint("qwen3_vl", tmp_path / "model"))
+    common = ("grpo", "--preset", "single-gpu", "--model", model, "--tasks", "needle-tiny/train", "--dry-run")
+    here = sorted(tmp_path.iterdir())
+    result = run(*common, "--device-memory", "8", "--launch", "ddp", "--devices", "2", "--set", "vllm=false")
+    assert result.exit_code == 0, result.output
+    for line in (
+        "learning_rate: 1.0e-05",
+        "longest dialogue",
+        "memory of each of 2 device(s)",
+        "in adapters of rank 32",
+    ):
+        assert line in result.output
+    assert "--num_processes 2 -m vzgym train grpo --preset single-gpu" in " ".join(result.output.split())
+    assert sorted(tmp_path.iterdir()) == here
+    refused = run(*common, "--device-memory", "0.5", "--set", "vllm=false")
+    assert isinstance(refused.exception, InvalidSetting)
+    assert "but a device of 0.5 GiB has 0.50 GiB" in str(refused.exception)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from vzgym.core.errors import InvalidSetting
 from vzgym.protocols import PROTOCOLS, TextProtocol
 
-__all__ = ["Checkpoint", "open_checkpoint", "save_checkpoint"]
+__all__ = ["Checkpoint", "kept_protocol", "open_checkpoint", "open_processor", "save_checkpoint", "vision_config"]
 
 FACTS = "vzgym.json"
 """In a model's folder: the text protocol that it speaks."""
@@ -38,18 +39,28 @@ class Checkpoint:
 def save_checkpoint(folder: str | Path, model: Any, processor: Any, protocol: TextProtocol) -> None:
     """Write model, processor and protocol into a folder.
 
-    The response template that trainers read turns by stays out: a server of the folder would take whole turns for
-    calls of a tool.
+    What only trainers need stays out: the response template that they read turns by (a server of the folder would take
+    whole turns for calls of a tool), and what was put in front of the chat template (it hides a server's `tools`).
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
-    tokenizer = processor.tokenizer
-    ours = getattr(tokenizer, "response_template", None)
-    tokenizer.response_template = getattr(tokenizer, "own_response_template", ours)
-    processor.save_pretrained(folder)
-    tokenizer.response_template = ours
+    with _as_it_came(processor):
+        processor.save_pretrained(folder)
     (folder / FACTS).write_text(json.dumps({"protocol": dict(protocol.spec)}, indent=2))
+
+
+@contextmanager
+def _as_it_came(processor: Any) -> Iterator[None]:
+    """A processor with the templates that it was opened with."""
+    tokenizer = processor.tokenizer
+    ours = getattr(tokenizer, "response_template", None), processor.chat_template
+    tokenizer.response_template = getattr(tokenizer, "own_response_template", ours[0])
+    processor.chat_template = getattr(processor, "own_chat_template", ours[1])
+    try:
+        yield
+    finally:
+        tokenizer.response_template, processor.chat_template = ours
 
 
 def open_checkpoint(path: str | Path, protocol: str | Mapping[str, Any] | None = None, **options: Any) -> Checkpoint:
@@ -63,14 +74,12 @@ def open_checkpoint(path: str | Path, protocol: str | Mapping[str, Any] | None =
     Raises:
         InvalidSetting: If there is no model, it has no vision, or its chat template drops images.
     """
-    from vzgym.agents.dialogues import prepare_processor
-
-    model, processor = _load(str(path), options)
-    prepare_processor(processor, str(path))
-    return Checkpoint(model, processor, PROTOCOLS.make(protocol or _kept_protocol(path)), str(path))
+    model, processor = _model(str(path), options), open_processor(path)
+    return Checkpoint(model, processor, PROTOCOLS.make(protocol or kept_protocol(path)), str(path))
 
 
-def _kept_protocol(path: str | Path) -> str | Mapping[str, Any]:
+def kept_protocol(path: str | Path) -> str | Mapping[str, Any]:
+    """The text protocol that a folder keeps; the paper's if it keeps none."""
     facts = Path(path) / FACTS
     if not facts.is_file():
         return "tags"
@@ -78,8 +87,13 @@ def _kept_protocol(path: str | Path) -> str | Mapping[str, Any]:
     return kept
 
 
-def _load(path: str, options: Mapping[str, Any]) -> tuple[Any, Any]:
-    from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+def vision_config(path: str) -> Any:
+    """A model's configuration.
+
+    Raises:
+        InvalidSetting: If there is none, or the model has no vision.
+    """
+    from transformers import AutoConfig
 
     if not path:
         raise InvalidSetting("model must be given: a checkpoint folder, or a name on the Hugging Face hub")
@@ -92,8 +106,37 @@ def _load(path: str, options: Mapping[str, Any]) -> tuple[Any, Any]:
             f"the model at {path!r} ({config.model_type}) has no vision: frames could not reach it. Give a "
             "vision-language model, such as Qwen/Qwen3-VL-4B-Instruct or a folder made by `vzgym train warmup`"
         )
-    if (config.architectures or [""])[0] == "TinyVLM":
-        from vzgym.agents.tiny import TinyProcessor, TinyVLM
+    return config
 
-        return TinyVLM.from_pretrained(path, **options), TinyProcessor.from_pretrained(path)
-    return AutoModelForImageTextToText.from_pretrained(path, **options), AutoProcessor.from_pretrained(path)
+
+def open_processor(path: str | Path) -> Any:
+    """A model's processor, made ready for dialogues; no weight is loaded.
+
+    Raises:
+        InvalidSetting: If there is no model, it has no vision, or its chat template drops images.
+    """
+    from vzgym.agents.dialogues import prepare_processor
+    from vzgym.agents.processors import load_processor
+
+    if _is_tiny(vision_config(str(path))):
+        from vzgym.agents.tiny import TinyProcessor
+
+        processor: Any = TinyProcessor.from_pretrained(path)
+    else:
+        processor = load_processor(str(path))
+    prepare_processor(processor, str(path))
+    return processor
+
+
+def _is_tiny(config: Any) -> bool:
+    return bool((config.architectures or [""])[0] == "TinyVLM")
+
+
+def _model(path: str, options: Mapping[str, Any]) -> Any:
+    from transformers import AutoModelForImageTextToText
+
+    if _is_tiny(vision_config(path)):
+        from vzgym.agents.tiny import TinyVLM
+
+        return TinyVLM.from_pretrained(path, **options)
+    return AutoModelForImageTextToText.from_pretrained(path, **options)

@@ -1,43 +1,43 @@
 """From an episode's dialogue to a model's inputs: the one path that acting, imitation and reinforcement share.
 
-A frame that does not reach the model is the worst fault there is, since nothing crashes: the model trains blind. So
-what is needed is checked where a processor is opened, and `watch_images` checks every single forward pass.
+What is needed of a processor is checked where it is opened; that no frame is lost on the way, in `encode` and, in every
+forward pass, by `vzgym.agents.pictures.watch_images`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import resources
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
+from jinja2 import TemplateError
 from torch import Tensor
 
-from vzgym.core.budget import Budget
-from vzgym.core.errors import InvalidSetting, VzgymError
+from vzgym.agents.pictures import BlindModel, image_token, picture_mark
+from vzgym.core.errors import InvalidSetting
 from vzgym.episode.dialogue import Message
 from vzgym.protocols import as_chat
 
 __all__ = [
-    "BlindModel",
     "answer_spans",
+    "assistant_header",
     "chat_of",
     "encode",
-    "frame_tokens",
-    "image_token",
     "join_inputs",
     "prepare_processor",
     "response_template",
-    "watch_images",
+    "silent_tokens",
+    "turn_end",
+    "turn_lead",
 ]
 
 TOOL = "video_zoom"
 """The tool's name in trainers: the paper's tag."""
 
 
-class BlindModel(VzgymError, RuntimeError):
-    """Frames were lost on their way to the model: their tokens and their pixels do not match."""
+_SPOKEN = {f"<{slash}{tag}>" for tag in ("think", "answer", "video_zoom", "tool_call") for slash in ("", "/")}
+"""Marks that an agent says, whether or not a tokenizer calls them special."""
 
 
 def chat_of(messages: Sequence[Message]) -> list[dict[str, Any]]:
@@ -54,55 +54,73 @@ def encode(processor: Any, chat: Sequence[Mapping[str, Any]], *, reply: bool = T
         reply: Whether the model's next turn is opened.
 
     Returns:
-        `input_ids`, shape `(tokens,)`, and, where there are pictures, the processor's pixel fields.
+        `input_ids` and what else goes along the tokens, shape `(tokens,)`; where there are pictures, the processor's
+        pixel fields, as it makes them.
 
     Raises:
-        BlindModel: If the tokens of pictures are not as many as the pixels ask for.
+        BlindModel: If the template shows another number of pictures than the dialogue has.
     """
-    made = processor.apply_chat_template(
-        list(chat), add_generation_prompt=reply, tokenize=True, return_dict=True, return_tensors="pt"
+    pictures = [block["image"] for message in chat for block in _blocks(message) if block["type"] == "image"]
+    text = _render(processor, chat, reply=reply)
+    shown = text.count(picture_mark(processor))
+    if shown != len(pictures):
+        raise BlindModel(
+            f"a dialogue has {len(pictures)} pictures, but its text has places for {shown}: the chat template dropped "
+            "some, or something that was said looks like a picture's mark"
+        )
+    bos = processor.tokenizer.bos_token
+    made = processor(
+        text=[text],
+        images=[pictures] if pictures else None,
+        return_tensors="pt",
+        # As the library's own `apply_chat_template` does: the template may have written it.
+        **({"add_special_tokens": False} if bos is not None and text.startswith(bos) else {}),
     )
-    inputs = {
-        key: value[0] if key == "input_ids" else value
+    length = made["input_ids"].shape[1]
+    return {
+        key: value[0] if tuple(value.shape) == (1, length) else value
         for key, value in made.items()
-        if key not in ("attention_mask", "mm_token_type_ids", "token_type_ids")
+        if key != "attention_mask"
     }
-    pictures = sum(block["type"] == "image" for message in chat for block in _blocks(message))
-    shown = len(inputs["image_grid_thw"]) if "image_grid_thw" in inputs else 0
-    if shown != pictures:
-        raise BlindModel(f"a dialogue has {pictures} pictures, but the processor gave pixels for {shown}")
-    _match(
-        inputs["input_ids"], inputs.get("image_grid_thw"), image_token(processor), processor.image_processor.merge_size
-    )
-    return inputs
 
 
-def join_inputs(
-    rows: Sequence[Mapping[str, Tensor]], pad_id: int, image_id: int, side: str = "left"
-) -> dict[str, Tensor]:
+def join_inputs(rows: Sequence[Mapping[str, Tensor]], pad_id: int, side: str = "left") -> dict[str, Tensor]:
     """A batch of encoded dialogues.
 
     Args:
         rows: From `encode`.
         pad_id: Fills up shorter rows.
-        image_id: The token of pictures.
         side: Where rows are filled up: "left" for acting, "right" for training.
 
     Returns:
-        `input_ids`, `attention_mask`, `mm_token_type_ids`, each of shape `(rows, tokens)`, and the pixel fields.
+        `input_ids`, `attention_mask` and what else goes along the tokens, each of shape `(rows, tokens)`, and the pixel
+        fields: one row's after the other's; where they differ in a further size, filled up with 0.
     """
     length = max(len(row["input_ids"]) for row in rows)
-    ids = torch.full((len(rows), length), pad_id)
-    mask = torch.zeros((len(rows), length), dtype=torch.long)
-    for i, row in enumerate(rows):
-        count = len(row["input_ids"])
-        place = slice(length - count, length) if side == "left" else slice(0, count)
-        ids[i, place] = row["input_ids"]
-        mask[i, place] = 1
-    batch = {"input_ids": ids, "attention_mask": mask, "mm_token_type_ids": (ids == image_id).long()}
-    for key in {key for row in rows for key in row} - {"input_ids"}:
-        batch[key] = torch.cat([row[key] for row in rows if key in row])
-    return batch
+    batch: dict[str, Tensor] = {}
+    for key in sorted({key for row in rows for key in row}):
+        parts = [row[key] for row in rows if key in row]
+        if all(key in row and row[key].dim() == 1 and len(row[key]) == len(row["input_ids"]) for row in rows):
+            batch[key] = torch.stack([_fill(part, length, pad_id if key == "input_ids" else 0, side) for part in parts])
+        else:
+            batch[key] = torch.cat(_same_size(parts))
+    masks = [torch.ones(len(row["input_ids"]), dtype=torch.long) for row in rows]
+    return {**batch, "attention_mask": torch.stack([_fill(mask, length, 0, side) for mask in masks])}
+
+
+def _fill(values: Tensor, length: int, value: int, side: str) -> Tensor:
+    rest = length - len(values)
+    return torch.nn.functional.pad(values, (rest, 0) if side == "left" else (0, rest), value=value)
+
+
+def _same_size(parts: Sequence[Tensor]) -> list[Tensor]:
+    """Tensors filled up with 0 behind, so that they differ in their first dimension alone."""
+    sizes = [max(part.shape[axis] for part in parts) for axis in range(1, parts[0].dim())]
+    filled = []
+    for part in parts:
+        pads = [amount for axis in range(part.dim() - 1, 0, -1) for amount in (0, sizes[axis - 1] - part.shape[axis])]
+        filled.append(torch.nn.functional.pad(part, pads) if any(pads) else part)
+    return filled
 
 
 def answer_spans(ids: Sequence[int], header: Sequence[int], end: int) -> list[tuple[int, int]]:
@@ -134,16 +152,55 @@ def answer_spans(ids: Sequence[int], header: Sequence[int], end: int) -> list[tu
 # Processors -------------------------------------------------------------------------------------------------------
 
 
-def image_token(processor: Any) -> int:
-    """The id of the token that stands for a visual token."""
-    return int(processor.image_token_id)
-
-
 def assistant_header(processor: Any) -> list[int]:
-    """The tokens that open an assistant turn."""
-    opened = [_render(processor, [_said("user", "x")], reply=reply) for reply in (False, True)]
-    header = processor.tokenizer.encode(opened[1][len(opened[0]) :], add_special_tokens=False)
+    """The tokens that open an assistant turn.
+
+    Raises:
+        InvalidSetting: If the chat template opens it without any: own turns could not be told from the rest.
+    """
+    header = processor.tokenizer.encode(_header(processor), add_special_tokens=False)
+    if not header:
+        raise InvalidSetting(
+            "the chat template opens the assistant's turn with no token of its own, so that the loss could not be kept "
+            "to the model's own turns: set processor.chat_template to one that does"
+        )
     return [int(token) for token in header]
+
+
+def turn_end(processor: Any) -> int:
+    """The token that ends the model's turn: what the chat template writes behind one."""
+    said = "turn"
+    rendered = _render(processor, [_said("user", "x"), _said("assistant", said)], reply=False)
+    behind = processor.tokenizer.encode(rendered[rendered.rindex(said) + len(said) :], add_special_tokens=False)
+    special = _special(processor.tokenizer)
+    return int(next((token for token in behind if token in special), processor.tokenizer.eos_token_id))
+
+
+def turn_lead(processor: Any) -> str:
+    """White space that the chat template writes between an assistant turn's header and what is said; mostly none."""
+    said, header = "turn", _header(processor)
+    rendered = _render(processor, [_said("user", "x"), _said("assistant", said)], reply=False)
+    before = rendered[: rendered.rindex(said)]
+    return before[before.rindex(header) + len(header) :] if header and header in before else ""
+
+
+def silent_tokens(processor: Any) -> list[int]:
+    """Tokens that no turn may hold: those of pictures and of messages' beginnings. An agent cannot make up frames."""
+    tokenizer = processor.tokenizer
+    ends = {tokenizer.eos_token_id, turn_end(processor)}
+    spoken = {token for token, content in _special(tokenizer).items() if content in _SPOKEN}
+    return sorted({*_special(tokenizer), image_token(processor)} - ends - spoken)
+
+
+def _special(tokenizer: Any) -> dict[int, str]:
+    """Special tokens by id."""
+    added = {int(token): str(mark) for token, mark in tokenizer.added_tokens_decoder.items() if mark.special}
+    return {**added, **dict(zip(map(int, tokenizer.all_special_ids), tokenizer.all_special_tokens, strict=True))}
+
+
+def _header(processor: Any) -> str:
+    closed, opened = (_render(processor, [_said("user", "x")], reply=reply) for reply in (False, True))
+    return opened[len(closed) :]
 
 
 def response_template(header: str, end: str) -> dict[str, Any]:
@@ -170,6 +227,9 @@ def response_template(header: str, end: str) -> dict[str, Any]:
 def prepare_processor(processor: Any, path: str) -> None:
     """Make a processor ready for dialogues with zooms, and check it.
 
+    A chat template that does not show the environment's replies and the model's own turns as they are played, or that
+    writes a trainer's tools into the prompt, gets `templates/dialogue.jinja` put in front of it.
+
     Args:
         processor: Loaded for a vision-language model; its tokenizer gets left padding and a response template.
         path: Names the model in errors.
@@ -184,74 +244,49 @@ def prepare_processor(processor: Any, path: str) -> None:
         )
     if not processor.chat_template:
         raise InvalidSetting(f"the processor of {path!r} has no chat template: set processor.chat_template and save it")
-    probe = [
-        _said("user", "question"),
-        _said("assistant", "call"),
-        {"role": "tool", "name": TOOL, "content": [{"type": "image"}, {"type": "text", "text": "reply"}]},
-    ]
-    rendered = _render(processor, probe, reply=True)
-    if "reply" not in rendered or processor.image_token not in rendered:
-        lost = "pictures" if "reply" in rendered else "replies"
+    if _fault(processor) or _writes_tools(processor):
+        processor.own_chat_template = processor.chat_template
+        adapter = (resources.files("vzgym.agents") / "templates" / "dialogue.jinja").read_text(encoding="utf-8")
+        processor.chat_template = adapter + processor.chat_template
+    fault = _fault(processor)
+    if fault:
         raise InvalidSetting(
-            f"the chat template of {path!r} drops {lost} in messages of role 'tool': the model would never see what it "
-            "zoomed into. Set processor.chat_template to one that renders them, such as TRL's qwen3_vl.jinja"
+            f"the chat template of {path!r} {fault}: the model would never see what it zoomed into. Set "
+            "processor.chat_template to one that shows them, such as TRL's qwen3_vl.jinja"
         )
     tokenizer = processor.tokenizer
     tokenizer.padding_side = "left"
-    closed = _render(processor, [_said("user", "x")], reply=False)
-    opened = _render(processor, [_said("user", "x")], reply=True)
     # What the model came with goes back into saved folders: see `save_checkpoint`.
     if not hasattr(tokenizer, "own_response_template"):
         tokenizer.own_response_template = getattr(tokenizer, "response_template", None)
-    tokenizer.response_template = response_template(opened[len(closed) :], tokenizer.eos_token)
+    tokenizer.response_template = response_template(_header(processor), _special(tokenizer)[turn_end(processor)])
 
 
-def frame_tokens(processor: Any, budget: Budget, height: int, width: int) -> int:
-    """Visual tokens of one frame of a video of `height` x `width`, as shown under a budget."""
-    shown = budget.fit(height, width)
-    blank = Image.fromarray(np.zeros((*shown, 3), dtype=np.uint8))
-    grid = processor.image_processor(images=[blank], return_tensors="pt")["image_grid_thw"][0]
-    return int(grid.prod()) // int(processor.image_processor.merge_size) ** 2
+def _fault(processor: Any) -> str:
+    """What a chat template leaves out of a dialogue with a zoom; "" if nothing."""
+    picture = {"type": "image", "image": None}
+    call = {"type": "function", "function": {"name": TOOL, "arguments": {"turn": "callturn"}}}
+    probe: list[dict[str, Any]] = [
+        _said("user", "question"),
+        {"role": "assistant", "content": [{"type": "text", "text": ""}], "tool_calls": [call]},
+        {"role": "tool", "name": TOOL, "content": [picture, {"type": "text", "text": "reply"}]},
+    ]
+    try:
+        rendered = _render(processor, probe, reply=True)
+        probe[-1]["content"] = [{"type": "text", "text": "reply"}]
+        plain = _render(processor, probe, reply=True)
+    except (TemplateError, TypeError) as error:
+        return f"cannot show a dialogue with replies ({error})"
+    lost = {"replies": "reply" not in rendered, "pictures": rendered == plain, "turns": "callturn" not in rendered}
+    return next((f"drops {what} in messages of role 'tool'" for what, gone in lost.items() if gone), "")
 
 
-def watch_images(model: Any, image_id: int, merge_size: int) -> Any:
-    """Check each forward pass of a model: as many visual tokens as pixels for them, neither lost nor left over.
-
-    Args:
-        model: A Qwen-VL model, or one that takes the same inputs.
-        image_id: The token of pictures.
-        merge_size: Patches along one side of a visual token.
-
-    Returns:
-        A handle; `remove()` ends the watch.
-    """
-
-    def check(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        ids = kwargs.get("input_ids")
-        if ids is None:
-            return
-        seen = (kwargs.get("mm_encoder_outputs") or {}).get("image")
-        if seen is not None:
-            # While generating, the library runs the vision tower first and passes on what it made.
-            _agree(int((ids == image_id).sum()), sum(len(picture) for picture in seen.pooler_output))
-        else:
-            grids = kwargs.get("image_grid_thw") if kwargs.get("pixel_values") is not None else None
-            _match(ids, grids, image_id, merge_size)
-
-    return model.register_forward_pre_hook(check, with_kwargs=True)
-
-
-def _match(ids: Tensor, grids: Tensor | None, image_id: int, merge_size: int) -> None:
-    wanted = 0 if grids is None else int(grids.prod(-1).sum()) // merge_size**2
-    _agree(int((ids == image_id).sum()), wanted)
-
-
-def _agree(tokens: int, pixels: int) -> None:
-    if tokens != pixels:
-        raise BlindModel(
-            f"the model was given {tokens} visual tokens but pixels for {pixels}: frames were cut off or lost. If this "
-            "comes from a trainer, its limit on lengths (max_length, max_completion_length) is too small"
-        )
+def _writes_tools(processor: Any) -> bool:
+    """Whether tools that a trainer passes on would change the prompt."""
+    tool = {"type": "function", "function": {"name": TOOL, "description": "", "parameters": {"type": "object"}}}
+    chat = [_said("system", "rules"), _said("user", "question")]
+    shown = processor.apply_chat_template(chat, tools=[tool], add_generation_prompt=True, tokenize=False)
+    return str(shown) != _render(processor, chat, reply=True)
 
 
 def _blocks(message: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from vzgym.agents.checkpoints import Checkpoint, open_checkpoint
-from vzgym.agents.dialogues import chat_of, encode, image_token, watch_images
-from vzgym.agents.policy import silent_tokens
+from vzgym.agents.dialogues import chat_of, encode, silent_tokens
+from vzgym.agents.pictures import image_token, watch_images
 from vzgym.agents.scoring import Scorer
 from vzgym.agents.settings import GRPOSettings
 from vzgym.agents.tool_env import ToolEnvironment, opening_row
@@ -32,7 +32,7 @@ from vzgym.protocols import TextProtocol
 from vzgym.rewards import make_reward
 from vzgym.tasks import TaskSet, load_tasks
 
-__all__ = ["TokenNeed", "make_trainer", "token_need", "train_grpo"]
+__all__ = ["TokenNeed", "make_trainer", "share_out", "token_need", "train_grpo"]
 
 # Replies differ by a few tokens in their numbers; measured ones get this much more.
 _SLACK = 1.1
@@ -86,19 +86,19 @@ class TokenNeed:
         return limit
 
 
-def token_need(start: Checkpoint, tasks: TaskSet, budget: Budget, turn_tokens: int) -> TokenNeed:
+def token_need(processor: Any, protocol: TextProtocol, tasks: TaskSet, budget: Budget, turn_tokens: int) -> TokenNeed:
     """Measure the tokens of an opening and of the longest reply, on the first task."""
-    episode = Episode(tasks[0], budget, start.protocol)
-    lengths = [len(encode(start.processor, chat_of(episode.messages))["input_ids"])]
+    episode = Episode(tasks[0], budget, protocol)
+    lengths = [len(encode(processor, chat_of(episode.messages))["input_ids"])]
     duration = episode.record.task.duration
     replies = [0]
     if budget.max_zooms:
         fps = min(budget.max_fps, max(budget.min_fps, budget.clip_frames / duration))
         full = Zoom(0.0, min(duration, budget.clip_frames / fps), fps)
         for action in (full, Malformed("unreadable.")):
-            episode = Episode(tasks[0], budget, start.protocol)
+            episode = Episode(tasks[0], budget, protocol)
             episode.step(action, text="x")
-            both = len(encode(start.processor, chat_of(episode.messages))["input_ids"])
+            both = len(encode(processor, chat_of(episode.messages))["input_ids"])
             replies.append(both - lengths[0])
     return TokenNeed(lengths[0], max(replies), budget.clip_frames, budget.max_zooms, turn_tokens)
 
@@ -137,10 +137,10 @@ def make_trainer(
     check_places(settings)
     if not settings.tasks:
         raise InvalidSetting('GRPOSettings.tasks must be given, such as "needle-micro/train"')
-    start = open_checkpoint(settings.model, settings.protocol)
+    start = open_checkpoint(settings.model, settings.protocol, **settings.model_options)
     tasks = load_tasks(settings.tasks)
     budget = Budget.from_mapping(settings.budget) if settings.budget is not None else tasks.budget
-    need = token_need(start, tasks, budget, settings.turn_tokens)
+    need = token_need(start.processor, start.protocol, tasks, budget, settings.turn_tokens)
     limit = need.check(settings, int(start.model.config.get_text_config().max_position_embeddings))
     if settings.freeze_vision:
         freeze_vision(start.model)
@@ -156,13 +156,13 @@ def make_trainer(
     count = min(settings.num_tasks or len(tasks), len(tasks))
     row = opening_row(Episode(tasks[0], budget, start.protocol).messages)
     rows = Dataset.from_dict({"prompt": [row] * count, "task": list(range(count))})
-    batch, passes = _passes(settings, int(os.environ.get("WORLD_SIZE", "1")))
+    batch, passes = share_out(settings, int(os.environ.get("WORLD_SIZE", "1")))
     config = GRPOConfig(
         **{
             **common_options(settings),
             "max_steps": settings.steps,
             "per_device_train_batch_size": batch,
-            "gradient_accumulation_steps": passes * settings.accumulation,
+            "gradient_accumulation_steps": _accumulation(settings, passes),
             "steps_per_generation": passes,
             "num_generations": settings.group_size,
             "num_iterations": settings.iterations,
@@ -191,15 +191,15 @@ def make_trainer(
         args=config,
         train_dataset=rows,
         processing_class=start.processor,
-        peft_config=adapters(settings),
+        peft_config=adapters(settings, start.model),
         environment_factory=factory,
         callbacks=[LogFile(out / "log.jsonl", fresh=fresh), *callbacks],
     )
-    watch_images(start.model, image_token(start.processor), start.processor.image_processor.merge_size)
+    watch_images(start.model, image_token(start.processor))
     return trainer, start
 
 
-def _passes(settings: GRPOSettings, devices: int) -> tuple[int, int]:
+def share_out(settings: GRPOSettings, devices: int) -> tuple[int, int]:
     """Roll-outs of one backward pass on each device, and such passes for all roll-outs of a generation batch.
 
     Raises:
@@ -213,6 +213,20 @@ def _passes(settings: GRPOSettings, devices: int) -> tuple[int, int]:
             f"{devices} devices in passes of {batch}: groups * group_size must be a multiple of batch_size * devices"
         )
     return batch, total // (batch * devices)
+
+
+def _accumulation(settings: GRPOSettings, passes: int) -> int:
+    """Backward passes of one optimiser step.
+
+    Raises:
+        InvalidSetting: If a generation batch's passes cannot be shared out evenly among its optimiser steps.
+    """
+    if passes % settings.updates:
+        raise InvalidSetting(
+            f"a generation batch has {passes} backward passes on each device; they cannot be shared out among "
+            f"{settings.updates} optimiser steps: lower GRPOSettings.batch_size, or make updates a divisor of {passes}"
+        )
+    return passes * settings.accumulation // settings.updates
 
 
 def _generation(settings: GRPOSettings, start: Checkpoint) -> dict[str, Any]:

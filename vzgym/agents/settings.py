@@ -107,6 +107,9 @@ class TrainSettings(_Checked):
     protocol: str | Mapping[str, Any] | None = None
     """Text protocol by name or mapping. None: the one kept in the model's folder, else the paper's "tags"."""
 
+    model_options: Mapping[str, Any] = field(default_factory=dict)
+    """For the model's `from_pretrained`: `dtype` (as saved if not given), `attn_implementation`, ..."""
+
     learning_rate: float = 1e-5
     """Highest learning rate."""
 
@@ -227,6 +230,9 @@ class GRPOSettings(TrainSettings):
     """Roll-outs per backward pass (on each device); 0: all of a generation batch at once. It times the number of
     devices must divide `groups * group_size`. A step takes as many passes as the generation batch needs."""
 
+    updates: int = 1
+    """Optimiser steps among which a generation batch is shared out (the paper's mini-batches: 4)."""
+
     iterations: int = 1
     """Times that each generation batch is used (mu of the GRPO paper)."""
 
@@ -266,7 +272,7 @@ class GRPOSettings(TrainSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._need_count(1, "steps", "groups", "iterations", "turn_tokens")
+        self._need_count(1, "steps", "groups", "updates", "iterations", "turn_tokens")
         self._need_count(2, "group_size")
         self._need_count(0, "num_tasks", "batch_size", "completion_tokens", "save_rollouts")
         self._need_positive("temperature", "epsilon", "epsilon_high")

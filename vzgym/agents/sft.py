@@ -10,14 +10,8 @@ from typing import Any
 import torch
 
 from vzgym.agents.checkpoints import open_checkpoint
-from vzgym.agents.dialogues import (
-    answer_spans,
-    assistant_header,
-    encode,
-    image_token,
-    join_inputs,
-    watch_images,
-)
+from vzgym.agents.dialogues import answer_spans, assistant_header, encode, join_inputs, turn_end
+from vzgym.agents.pictures import image_token, watch_images
 from vzgym.agents.settings import SFTSettings
 from vzgym.agents.training import (
     LogFile,
@@ -47,6 +41,7 @@ class TrajectoryCollator:
         self.processor = processor
         self.max_length = max_length
         self._header = assistant_header(processor)
+        self._end = turn_end(processor)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """Model inputs and labels.
@@ -63,11 +58,11 @@ class TrajectoryCollator:
         """
         tokenizer = self.processor.tokenizer
         encoded = [encode(self.processor, trajectory_chat(row), reply=False) for row in rows]
-        batch = join_inputs(encoded, tokenizer.pad_token_id, image_token(self.processor), side="right")
+        batch = join_inputs(encoded, tokenizer.pad_token_id, side="right")
         labels = torch.full_like(batch["input_ids"], _IGNORED)
         for i, row in enumerate(encoded):
             ids = row["input_ids"].tolist()
-            spans = answer_spans(ids, self._header, tokenizer.eos_token_id)
+            spans = answer_spans(ids, self._header, self._end)
             if len(ids) > self.max_length or not spans:
                 name = rows[i].get("task_id", "?")
                 why = f"{len(ids)} tokens, more than max_length {self.max_length}" if spans else "no assistant turn"
@@ -114,7 +109,7 @@ def train_sft(settings: SFTSettings, data: Any = None) -> Path:
     check_places(settings)
     if data is None and not settings.data:
         raise InvalidSetting("SFTSettings.data must be given: a folder that `vzgym collect` wrote")
-    start = open_checkpoint(settings.model, settings.protocol)
+    start = open_checkpoint(settings.model, settings.protocol, **settings.model_options)
     rows = data if data is not None else _load(settings.data)
     if settings.limit:
         rows = rows.select(range(min(settings.limit, len(rows))))
@@ -141,10 +136,10 @@ def train_sft(settings: SFTSettings, data: Any = None) -> Path:
         train_dataset=rows,
         data_collator=collator,
         processing_class=start.processor,
-        peft_config=adapters(settings),
+        peft_config=adapters(settings, start.model),
         callbacks=[LogFile(Path(settings.out) / "log.jsonl", fresh=resumed is None)],
     )
-    watch_images(start.model, image_token(start.processor), start.processor.image_processor.merge_size)
+    watch_images(start.model, image_token(start.processor))
     began = time.perf_counter()
     trainer.train(resume_from_checkpoint=resumed)
     return save_result(settings, trainer, start, time.perf_counter() - began)

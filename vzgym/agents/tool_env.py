@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vzgym.agents.dialogues import TOOL, BlindModel, chat_of
+from vzgym.agents.dialogues import TOOL, chat_of
+from vzgym.agents.pictures import BlindModel
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, VzgymError
 from vzgym.episode import Episode, EpisodeRecord, Message

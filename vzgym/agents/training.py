@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import sys
 import time
@@ -12,10 +13,18 @@ from typing import Any
 from transformers import TrainerCallback
 
 from vzgym.agents.checkpoints import Checkpoint, save_checkpoint
-from vzgym.agents.settings import TrainSettings
+from vzgym.agents.settings import LoraSettings, TrainSettings
 from vzgym.core.errors import InvalidSetting
 
-__all__ = ["LogFile", "adapters", "common_options", "freeze_vision", "newest_checkpoint", "save_result"]
+__all__ = [
+    "LogFile",
+    "adapted_layers",
+    "adapters",
+    "common_options",
+    "freeze_vision",
+    "newest_checkpoint",
+    "save_result",
+]
 
 
 class LogFile(TrainerCallback):  # type: ignore[misc]
@@ -84,19 +93,16 @@ def freeze_vision(model: Any) -> int:
         How many weights were frozen.
 
     Raises:
-        InvalidSetting: If the model has no part called `visual` or `vision_tower`.
+        InvalidSetting: If the model has no vision tower that the library knows of.
     """
-    frozen = 0
-    for name, weight in model.named_parameters():
-        if "visual." in name or "vision_tower." in name:
-            weight.requires_grad_(False)
-            frozen += weight.numel()
-    if not frozen:
-        raise InvalidSetting(f"freeze_vision: {type(model).__name__} has no weights under 'visual' or 'vision_tower'")
-    return frozen
+    tower = model.get_encoder(modality="image")
+    if any(tower is part for part in (model, model.base_model)):
+        raise InvalidSetting(f"freeze_vision: {type(model).__name__} has no vision tower that could be told apart")
+    tower.requires_grad_(False)
+    return sum(weight.numel() for weight in tower.parameters())
 
 
-def adapters(settings: TrainSettings) -> Any:
+def adapters(settings: TrainSettings, model: Any) -> Any:
     """Give the configuration of the adapters; None if there are none."""
     lora = settings.lora
     if not lora.rank:
@@ -107,9 +113,23 @@ def adapters(settings: TrainSettings) -> Any:
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules=rf".*language_model.*\.({'|'.join(lora.targets)})",
+        target_modules=adapted_layers(model, lora),
         task_type="CAUSAL_LM",
     )
+
+
+def adapted_layers(model: Any, lora: LoraSettings) -> str:
+    """A pattern for the full names of the layers that get adapters: those of the language model alone.
+
+    Raises:
+        InvalidSetting: If the language model has none of them.
+    """
+    language = model.get_decoder()
+    place = next(name for name, part in model.named_modules() if part is language)
+    pattern = rf"{re.escape(place)}\..*\.({'|'.join(map(re.escape, lora.targets))})"
+    if not any(re.fullmatch(pattern, name) for name, _ in model.named_modules()):
+        raise InvalidSetting(f"{type(model).__name__} has no layers named {', '.join(lora.targets)} to adapt")
+    return pattern
 
 
 def newest_checkpoint(settings: TrainSettings) -> str | None:

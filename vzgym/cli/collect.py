@@ -33,7 +33,7 @@ def collect_command(
     thoughts: Annotated[str | None, typer.Option(help="Phrase book of the experts: sentences, short.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything that is drawn.")] = None,
     config: Annotated[Path | None, typer.Option(help="A YAML file of settings.")] = None,
-    preset: Annotated[str | None, typer.Option(help="Settings by name: tiny.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Settings by name: tiny, paper, single-gpu, multi-gpu.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="name=value, any setting; repeatable. Wins over all else.")
     ] = None,

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from vzgym.cli.progress import progress_bar, say
+from vzgym.cli.train_plan import DevicesOption, DryOption, LaunchOption, MemoryOption, show_plan
 from vzgym.cli.train_sb3 import sb3
 from vzgym.core.errors import InvalidSetting
 
@@ -26,7 +27,7 @@ app.command("sb3")(sb3)
 OutOption = Annotated[str | None, typer.Option(help="Folder for checkpoints, logs and the finished model.")]
 ModelOption = Annotated[str | None, typer.Option(help="Where to start: a checkpoint folder, or a model's name.")]
 ConfigOption = Annotated[Path | None, typer.Option(help="A YAML file of settings.")]
-PresetOption = Annotated[str | None, typer.Option(help="Settings by name: tiny.")]
+PresetOption = Annotated[str | None, typer.Option(help="Settings by name: tiny, paper, single-gpu, multi-gpu.")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="name=value, any setting; repeatable. Wins over all else.")
 ]
@@ -34,14 +35,20 @@ ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the new
 
 
 def _settings(
-    cls: type[S], preset: str | None, config: Path | None, pairs: list[str] | None, flags: dict[str, Any]
+    cls: type[S],
+    preset: str | None,
+    config: Path | None,
+    pairs: list[str] | None,
+    flags: dict[str, Any],
+    *,
+    out_needed: bool = True,
 ) -> S:
     """Settings from preset, file and flags; flags that were not given (None, False) leave them as they are."""
     from vzgym.agents.config import load_settings, parse_overrides, section_of
 
     given = {name: value for name, value in flags.items() if value is not None and value is not False}
     settings = load_settings(cls, preset, config, {**given, **parse_overrides(pairs or [])})
-    if not getattr(settings, "out", ""):
+    if out_needed and not getattr(settings, "out", ""):
         raise InvalidSetting(f"say where the results go: vzgym train {section_of(cls)} --out FOLDER")
     return settings
 
@@ -101,6 +108,10 @@ def sft(
     preset: PresetOption = None,
     set_: SetOption = None,
     resume: ResumeOption = False,
+    dry_run: DryOption = False,
+    launch: LaunchOption = None,
+    devices: DevicesOption = None,
+    device_memory: MemoryOption = None,
 ) -> None:
     """Cold start: imitate collected trajectories; the loss covers the model's own turns only."""
     from vzgym.agents import SFTSettings
@@ -108,7 +119,12 @@ def sft(
     from vzgym.agents.sft import train_sft
 
     flags = {"model": model, "data": data, "out": out, "seed": seed, "resume": resume}
-    settings = _settings(SFTSettings, preset, config, set_, flags)
+    settings = _settings(SFTSettings, preset, config, set_, flags, out_needed=not dry_run)
+    if dry_run:
+        from vzgym.agents.plan import plan_sft, read_launch
+
+        show_plan(plan_sft(settings, read_launch(launch, devices), device_memory), launch, preset)
+        return
     save_settings(settings, settings.out)
     folder = train_sft(settings)
     tasks = _collected_from(settings.data)
@@ -133,6 +149,10 @@ def grpo(
     preset: PresetOption = None,
     set_: SetOption = None,
     resume: ResumeOption = False,
+    dry_run: DryOption = False,
+    launch: LaunchOption = None,
+    devices: DevicesOption = None,
+    device_memory: MemoryOption = None,
 ) -> None:
     """Reinforcement learning: groups of roll-outs of the same task, compared with each other (GRPO)."""
     from vzgym.agents import GRPOSettings
@@ -142,7 +162,12 @@ def grpo(
     flags = {
         "model": model, "tasks": tasks, "reward": reward, "steps": steps, "out": out, "seed": seed, "resume": resume,
     }  # fmt: skip
-    settings = _settings(GRPOSettings, preset, config, set_, flags)
+    settings = _settings(GRPOSettings, preset, config, set_, flags, out_needed=not dry_run)
+    if dry_run:
+        from vzgym.agents.plan import plan_grpo, read_launch
+
+        show_plan(plan_grpo(settings, read_launch(launch, devices), device_memory), launch, preset)
+        return
     save_settings(settings, settings.out)
     folder = train_grpo(settings)
     say(f"GRPO finished: {folder}")

@@ -1,0 +1,254 @@
+"""What a training run would take, before it is begun: tokens against the model's context, bytes against the device.
+
+Tokens are measured on the first task (or the longest trajectories) with the model's own processor; memory is estimated
+from its configuration (`vzgym.agents.memory`). No weight is loaded, nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vzgym.agents.checkpoints import kept_protocol, open_processor
+from vzgym.agents.memory import GIB, Memory, ModelFacts, Sharding, device_memory, model_facts
+from vzgym.agents.settings import GRPOSettings, SFTSettings, TrainSettings
+from vzgym.core.budget import Budget
+from vzgym.core.errors import InvalidSetting, UnknownName
+from vzgym.episode import Episode
+from vzgym.protocols import PROTOCOLS
+from vzgym.tasks import load_tasks
+
+__all__ = ["Plan", "launch_file", "launch_names", "plan_grpo", "plan_sft", "read_launch"]
+
+_ADVICE = {
+    "weights": "Shard them over more devices (--launch zero3), or load them in bfloat16 (model_options.dtype)",
+    "reference model": "Train adapters (lora.rank), which need no copy, or set beta to 0",
+    "gradients": "Train adapters (lora.rank), or shard over more devices (--launch zero3)",
+    "optimiser": "Train adapters (lora.rank), or shard over more devices (--launch zero3)",
+    "activations": "Set gradient_checkpointing, lower batch_size, or the budget's frames, zooms or max_pixels",
+    "logits": "Lower batch_size or turn_tokens",
+    "keys and values, beyond activations": "Lower groups or group_size, or generate with vLLM (vllm)",
+    "vLLM engine": "Lower trainer.vllm_gpu_memory_utilization",
+}
+"""What helps where a part is the largest."""
+
+
+@dataclass
+class Plan:
+    """A run's needs.
+
+    Attributes:
+        settings: As resolved.
+        tokens: Rows of `(what, how many, how that comes about)`.
+        memory: Of one device.
+        facts: The model's size.
+        sharding: How the run is spread.
+        available: Bytes of one device.
+        device: Which device that is.
+    """
+
+    settings: TrainSettings
+    facts: ModelFacts
+    sharding: Sharding
+    available: int
+    device: str
+    tokens: list[tuple[str, int, str]] = field(default_factory=list)
+    memory: Memory = field(default_factory=Memory)
+
+    def check(self) -> None:
+        """Refuse a run that does not fit its devices.
+
+        Raises:
+            InvalidSetting: With the parts in GiB, what is there, and what to change.
+        """
+        largest = max(self.memory.parts, key=lambda part: self.memory.parts[part] if part in _ADVICE else 0)
+        self.memory.check(self.available, f"{_ADVICE.get(largest, 'Take a smaller model')}.", self.device)
+
+
+def launch_names() -> list[str]:
+    """Names of the launch configurations that come with vzgym."""
+    folder = resources.files("vzgym.agents") / "launch"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def launch_file(name: str) -> Path:
+    """The file of a launch configuration: one of ours by name, or a path.
+
+    Raises:
+        UnknownName: If there is neither.
+    """
+    if name in launch_names():
+        return Path(str(resources.files("vzgym.agents") / "launch" / f"{name}.yaml"))
+    if not Path(name).is_file():
+        raise UnknownName("launch configuration", name, launch_names(), "Or give the path of one of accelerate's.")
+    return Path(name)
+
+
+def read_launch(name: str | None, devices: int | None) -> Sharding:
+    """How a launch configuration of accelerate spreads a run.
+
+    Args:
+        name: See `launch_file`; None: a single process.
+        devices: Another number of processes than the file says.
+
+    Raises:
+        UnknownName: If there is no such file.
+        InvalidSetting: If it cannot be read, or the number of devices is no number >= 1.
+    """
+    values: Mapping[str, Any] = {}
+    if name is not None:
+        try:
+            values = yaml.safe_load(launch_file(name).read_text(encoding="utf-8")) or {}
+        except (OSError, yaml.YAMLError) as error:
+            raise InvalidSetting(f"cannot read the launch configuration {name}: {error}") from error
+    count = devices or int(values.get("num_processes", 1))
+    if count < 1:
+        raise InvalidSetting(f"a run needs at least one device, got {count}")
+    return Sharding(count, int((values.get("deepspeed_config") or {}).get("zero_stage", 0)))
+
+
+def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_gib: float | None = None) -> Plan:
+    """Plan reinforcement learning.
+
+    Args:
+        settings: See `GRPOSettings`; `out` may be left out.
+        sharding: How the run is spread; a single device if not given.
+        memory_gib: Memory of a device; that of the first GPU here (or of this machine) if not given.
+
+    Raises:
+        InvalidSetting: If a setting cannot work, or tokens or bytes do not fit; with the numbers and what to change.
+    """
+    from vzgym.agents.grpo import share_out, token_need
+
+    plan = _begin(settings, sharding, memory_gib)
+    if not settings.tasks:
+        raise InvalidSetting('GRPOSettings.tasks must be given, such as "needle-micro/train"')
+    tasks = load_tasks(settings.tasks)
+    budget = Budget.from_mapping(settings.budget) if settings.budget is not None else tasks.budget
+    processor = open_processor(settings.model)
+    protocol = PROTOCOLS.make(settings.protocol or kept_protocol(settings.model))
+    need = token_need(processor, protocol, tasks, budget, settings.turn_tokens)
+    limit = need.check(settings, plan.facts.positions)
+    frames = _frames(processor, budget, tasks[0], protocol)
+    longest = need.prompt + limit
+    plan.tokens = [
+        ("overview", frames[0] * frames[1], f"{frames[0]} frames of {frames[1]} tokens"),
+        ("rules, question, times", need.prompt - frames[0] * frames[1], "text of the prompt"),
+        (
+            "zooms",
+            need.zooms * need.reply,
+            f"{need.zooms} replies of {need.clip} frames of {frames[1]} tokens and text",
+        ),
+        ("turns", (need.zooms + 1) * need.turn, f"{need.zooms + 1} turns of at most {need.turn} tokens"),
+        ("longest dialogue", longest, f"prompt {need.prompt} and completion {limit}, with some to spare"),
+        ("context", plan.facts.positions, "what the model can read"),
+    ]
+    batch, passes = share_out(settings, plan.sharding.devices)
+    _add_training(plan, batch * longest, batch * limit, batch * budget.max_frames * frames[1], settings.beta > 0)
+    rollouts = batch * passes
+    if settings.vllm:
+        _add_engine(plan, settings, longest)
+    else:
+        plan.memory.add_generation(plan.facts, rollouts, longest)
+    plan.check()
+    return plan
+
+
+def plan_sft(settings: SFTSettings, sharding: Sharding | None = None, memory_gib: float | None = None) -> Plan:
+    """Plan the cold start; see `plan_grpo`.
+
+    Raises:
+        InvalidSetting: If a setting cannot work, or tokens or bytes do not fit; with the numbers and what to change.
+    """
+    from vzgym.agents.dialogues import encode
+    from vzgym.agents.pictures import image_token
+    from vzgym.agents.sft import trajectory_chat
+    from vzgym.agents.store import load_trajectories
+
+    plan = _begin(settings, sharding, memory_gib)
+    if not settings.data:
+        raise InvalidSetting("SFTSettings.data must be given: a folder that `vzgym collect` wrote")
+    rows = load_trajectories(settings.data)
+    processor = open_processor(settings.model)
+    counts = [len(images) for images in load_trajectories(settings.data, in_blocks=False)["images"]]
+    fullest = sorted(range(len(counts)), key=counts.__getitem__, reverse=True)[:8]
+    encoded = [encode(processor, trajectory_chat(rows[place]), reply=False)["input_ids"] for place in fullest]
+    longest = max(encoded, key=len)
+    pictures = int((longest == image_token(processor)).sum())
+    limit = min(settings.max_length or plan.facts.positions, plan.facts.positions)
+    plan.tokens = [
+        ("frames", pictures, f"visual tokens of the longest of {len(encoded)} trajectories with most frames"),
+        ("text", len(longest) - pictures, "its other tokens"),
+        ("longest trajectory", len(longest), f"of {len(rows)}"),
+        ("limit", limit, "max_length, or what the model can read"),
+    ]
+    if len(longest) > limit:
+        raise InvalidSetting(
+            f"the longest trajectory has {len(longest)} tokens ({pictures} of frames), but at most {limit} are read: "
+            "raise SFTSettings.max_length, or collect with a budget of fewer frames, zooms or max_pixels"
+        )
+    tokens = settings.batch_size * len(longest)
+    _add_training(plan, tokens, tokens, settings.batch_size * pictures, False)
+    plan.check()
+    return plan
+
+
+def _begin(settings: TrainSettings, sharding: Sharding | None, memory_gib: float | None) -> Plan:
+    if not settings.model:
+        raise InvalidSetting(f"{type(settings).__name__}.model must be given")
+    if memory_gib is not None and memory_gib <= 0:
+        raise InvalidSetting(f"a device's memory must be > 0 GiB, got {memory_gib}")
+    facts = model_facts(settings.model, settings.lora, settings.model_options)
+    found = device_memory() if memory_gib is None else (int(memory_gib * GIB), f"a device of {memory_gib:g} GiB")
+    return Plan(settings, facts, sharding or Sharding(), *found)
+
+
+def _frames(processor: Any, budget: Budget, task: Any, protocol: Any) -> tuple[int, int]:
+    """Frames of the overview, and visual tokens of each."""
+    from vzgym.agents.pictures import frame_tokens
+
+    count = len(Episode(task, budget, protocol).record.overview)
+    return count, frame_tokens(processor, budget, task.video.height, task.video.width)
+
+
+def _add_training(plan: Plan, tokens: int, loss_tokens: int, visual: int, reference: bool) -> None:
+    settings = plan.settings
+    plan.memory.add_training(
+        plan.facts,
+        plan.sharding,
+        freeze_vision=settings.freeze_vision,
+        checkpointing=settings.gradient_checkpointing,
+        tokens=tokens,
+        loss_tokens=loss_tokens,
+        patches=visual * plan.facts.merged,
+        # Adapters are simply switched off for it.
+        reference=reference and not settings.lora.rank,
+    )
+
+
+def _add_engine(plan: Plan, settings: GRPOSettings, longest: int) -> None:
+    """Add vLLM's share of the device, and check that one dialogue fits into it."""
+    options = settings.trainer
+    length = options.get("vllm_max_model_length")
+    if length is not None and int(length) < longest:
+        raise InvalidSetting(
+            f"trainer.vllm_max_model_length is {length}, but the longest dialogue has {longest} tokens: raise it to at "
+            f"least {longest}, or lower turn_tokens, or the budget's frames, zooms or max_pixels"
+        )
+    if options.get("vllm_mode", "colocate") != "colocate":
+        return
+    share = float(options.get("vllm_gpu_memory_utilization", 0.3))
+    engine = int(share * plan.available)
+    least = plan.facts.weights * plan.facts.bytes + plan.facts.kv_bytes * longest
+    if engine < least:
+        raise InvalidSetting(
+            f"vLLM gets {share:g} of {plan.device}'s {plan.available / GIB:.2f} GiB: {engine / GIB:.2f} GiB, but the "
+            f"weights and one dialogue of {longest} tokens take {least / GIB:.2f} GiB: raise "
+            f"trainer.vllm_gpu_memory_utilization to at least {least / plan.available:.2f}, or use a vLLM server"
+        )
+    plan.memory.parts["vLLM engine"] = engine

@@ -1,0 +1,66 @@
+"""What `vzgym train ... --dry-run` prints: settings, tokens, memory, and how the run is started."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from vzgym.cli.progress import console, say
+
+if TYPE_CHECKING:
+    from vzgym.agents.plan import Plan
+
+__all__ = ["DevicesOption", "DryOption", "LaunchOption", "MemoryOption", "show_plan"]
+
+DryOption = Annotated[
+    bool, typer.Option("--dry-run", help="Print settings, token budget and memory; refuse what cannot fit; end there.")
+]
+LaunchOption = Annotated[
+    str | None, typer.Option(help="With --dry-run: zero2, zero3, ddp, or a configuration file of accelerate.")
+]
+DevicesOption = Annotated[
+    int | None, typer.Option(help="With --dry-run: how many GPUs train, if not as many as --launch says.")
+]
+MemoryOption = Annotated[
+    float | None, typer.Option(help="With --dry-run: GiB of each GPU; that of the first one here if left out.")
+]
+
+
+def show_plan(plan: Plan, launch: str | None, preset: str | None) -> None:
+    """Print a plan that fits."""
+    from vzgym.agents.config import section_of, to_yaml
+    from vzgym.agents.memory import GIB
+    from vzgym.agents.plan import launch_file
+
+    section = section_of(type(plan.settings))
+    print(f"# Settings, as resolved\n{to_yaml(plan.settings)}")
+    tokens = _table("tokens", "", "how it comes about")
+    for what, count, why in plan.tokens:
+        tokens.add_row(what, f"{count:,}", why)
+    console.print(tokens)
+    facts, sharding = plan.facts, plan.sharding
+    trained = facts.trained(plan.settings.freeze_vision)
+    memory = _table(f"memory of each of {sharding.devices} device(s)", "GiB", "")
+    for part, size in plan.memory.parts.items():
+        memory.add_row(part, f"{size / GIB:.2f}", "")
+    memory.add_row("together", f"{plan.memory.total / GIB:.2f}", f"of {plan.available / GIB:.2f}: {plan.device}")
+    console.print(memory)
+    say(
+        f"{facts.weights / 1e9:.3f} billion weights of {facts.bytes} bytes, {trained / 1e9:.3f} billion trained"
+        f"{f' in adapters of rank {plan.settings.lora.rank}' if facts.adapters else ''}; DeepSpeed ZeRO stage "
+        f"{sharding.stage}. Memory is an estimate; its formulas stand in vzgym.agents.memory."
+    )
+    if launch is not None:
+        say(
+            f"Start with:\n  accelerate launch --config_file {launch_file(launch)} --num_processes {sharding.devices} "
+            f"-m vzgym train {section}{f' --preset {preset}' if preset else ''} ..."
+        )
+
+
+def _table(*columns: str) -> Table:
+    table: Any = Table(*columns, box=SIMPLE_HEAD)
+    table.columns[1].justify = "right"
+    return table  # type: ignore[no-any-return]
