@@ -227,7 +227,6 @@ def test_tool_calls_are_what_qwens_own_template_makes_of_structured_ones(tasks):
     assert native[0].count("<|image_pad|>") == len(text.record.overview) + 2
 
 
-@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
 def test_a_trainers_tools_do_not_get_into_the_prompt_but_a_servers_do(tmp_path):
     start = open_checkpoint(build_checkpoint("qwen3_vl", tmp_path / "model"))
     chat = [{"role": "user", "content": [{"type": "text", "text": "x"}]}]

@@ -131,7 +131,8 @@ def test_a_dry_run_prints_what_would_be_run_and_writes_nothing(tmp_path: Path) -
     from vzgym.testing.models import build_checkpoint
 
     model = str(build_checkpoint("qwen3_vl", tmp_path / "model"))
-    common = ("grpo", "--preset", "single-gpu", "--model", model, "--tasks", "needle-tiny/train", "--dry-run")
+    tasks = ("--tasks", "needle-tiny/train", "--set", "budget=null", "--set", "turn_tokens=64")
+    common = ("grpo", "--preset", "single-gpu", "--model", model, *tasks, "--dry-run")
     here = sorted(tmp_path.iterdir())
     result = run(*common, "--device-memory", "8", "--launch", "ddp", "--devices", "2", "--set", "vllm=false")
     assert result.exit_code == 0, result.output

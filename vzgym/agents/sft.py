@@ -90,12 +90,13 @@ def trajectory_chat(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     return chat
 
 
-def train_sft(settings: SFTSettings, data: Any = None) -> Path:
+def train_sft(settings: SFTSettings, data: Any = None, callbacks: Sequence[Any] = ()) -> Path:
     """Imitate trajectories.
 
     Args:
         settings: See `SFTSettings`.
         data: A finished dataset of trajectories, in place of the folder `settings.data`.
+        callbacks: Further `transformers.TrainerCallback`s.
 
     Returns:
         `settings.out`: the model, `training.json` and `log.jsonl`.
@@ -137,7 +138,7 @@ def train_sft(settings: SFTSettings, data: Any = None) -> Path:
         data_collator=collator,
         processing_class=start.processor,
         peft_config=adapters(settings, start.model),
-        callbacks=[LogFile(Path(settings.out) / "log.jsonl", fresh=resumed is None)],
+        callbacks=[LogFile(Path(settings.out) / "log.jsonl", fresh=resumed is None), *callbacks],
     )
     watch_images(start.model, image_token(start.processor))
     began = time.perf_counter()
