@@ -118,6 +118,7 @@ def _metrics(records: Sequence[EpisodeRecord]) -> dict[str, float]:
     known = [record for record in records if record.task.evidence]
     turns = [turn for record in records for turn in record.turns]
     covered = [coverage(record.task.evidence or (), record.windows) for record in known]
+    known_answers = [record.grade.score for record in records if record.grade and record.grade.score is not None]
     means = {
         "episode/zooms": _mean([record.zooms for record in records]),
         "episode/frames": _mean([record.frames for record in records]),
@@ -127,6 +128,8 @@ def _metrics(records: Sequence[EpisodeRecord]) -> dict[str, float]:
         "episode/well_formed": _mean([turn.well_formed for turn in turns]),
         "episode/video_errors": _mean([any(t.outcome is Outcome.FAILED for t in r.turns) for r in records]),
     }
+    if known_answers:
+        means["episode/correct"] = _mean(known_answers)
     if covered:
         means["episode/evidence_coverage"] = _mean(covered)
     return means

@@ -185,7 +185,7 @@ def build(cls: type[S], values: Mapping[str, Item]) -> S:
     """Make the dataclass.
 
     Raises:
-        InvalidSetting: If a name is no field, a value is of the wrong type, or the dataclass refuses it; with the place.
+        InvalidSetting: If a name is no field, a value has the wrong type, or the dataclass refuses it; with the place.
         UnknownName: If the dataclass knows no such name; with the place.
     """
     check_names(cls, values)

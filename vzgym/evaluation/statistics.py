@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import NormalDist, fmean, stdev
 
-__all__ = ["Estimate", "mean", "proportion"]
+__all__ = ["Estimate", "exact_mcnemar", "mean", "paired_difference", "paired_proportions", "proportion", "student"]
 
 _Z = NormalDist().inv_cdf(0.975)
 
@@ -60,3 +61,89 @@ def mean(values: Sequence[float]) -> Estimate:
     middle = fmean(values)
     half = _Z * stdev(values) / math.sqrt(n) if n > 1 else math.nan
     return Estimate(middle, middle - half, middle + half, n)
+
+
+def student(values: Sequence[float]) -> Estimate:
+    """A mean with Student's 95 % interval, mean +- t s / sqrt(n): for few values, such as those of a few seeds.
+
+    The interval of a single value is unknown.
+    """
+    n = len(values)
+    if n == 0:
+        return _NOTHING
+    middle = fmean(values)
+    half = student_quantile(n - 1) * stdev(values) / math.sqrt(n) if n > 1 else math.nan
+    return Estimate(middle, middle - half, middle + half, n)
+
+
+@cache
+def student_quantile(freedom: int) -> float:
+    """The t that 95 % of Student's distribution lie within, -t to t, for `freedom` >= 1 degrees of freedom."""
+    low, high = 0.0, 100.0
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _within(middle, freedom) < 0.95 else (low, middle)
+    return (low + high) / 2
+
+
+def _within(t: float, freedom: int) -> float:
+    """The share of Student's distribution in [-t, t] (Abramowitz and Stegun, 26.7.3 and 26.7.4)."""
+    theta = math.atan(t / math.sqrt(freedom))
+    odd = freedom % 2
+    total, term = 0.0, math.cos(theta) if odd else 1.0
+    for power in range(1 if odd else 0, freedom - 1, 2):
+        total += term
+        term *= math.cos(theta) ** 2 * (power + 1) / (power + 2)
+    return 2 / math.pi * (theta + math.sin(theta) * total) if odd else math.sin(theta) * total
+
+
+def paired_proportions(first: Sequence[bool], second: Sequence[bool]) -> Estimate:
+    """The difference of two shares of the same cases, first minus second, with Newcombe's 95 % interval.
+
+    The score interval for paired shares (Newcombe 1998, "Improved confidence intervals for the difference between
+    binomial proportions based on paired data", method 10), which stays honest near 0 and 1.
+
+    Args:
+        first: Whether each case went right, the one way.
+        second: And the other way; as many.
+    """
+    n = len(first)
+    if n == 0:
+        return _NOTHING
+    both = sum(a and b for a, b in zip(first, second, strict=True))
+    one, other = proportion(first), proportion(second)
+    only_one, only_other = sum(first) - both, sum(second) - both
+    neither = n - both - only_one - only_other
+    product = both * neither - only_one * only_other
+    # A correction for continuity, where the two go together.
+    product = max(product - n / 2, 0.0) if product > 0 else product
+    margins = sum(first) * (n - sum(first)) * sum(second) * (n - sum(second))
+    phi = product / math.sqrt(margins) if margins else 0.0
+
+    def half(a: float, b: float) -> float:
+        return math.sqrt(max(0.0, a * a - 2 * phi * a * b + b * b))
+
+    difference = one.value - other.value
+    return Estimate(
+        difference,
+        difference - half(one.value - one.low, other.high - other.value),
+        difference + half(one.high - one.value, other.value - other.low),
+        n,
+    )
+
+
+def paired_difference(first: Sequence[float], second: Sequence[float]) -> Estimate:
+    """The mean difference of pairs, first minus second, with Student's 95 % interval."""
+    return student([a - b for a, b in zip(first, second, strict=True)])
+
+
+def exact_mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
+    """The exact two-sided p of McNemar's test: how likely are the cases in which the two differ to part as unevenly.
+
+    1 where they never differ.
+    """
+    only_one = sum(a and not b for a, b in zip(first, second, strict=True))
+    only_other = sum(b and not a for a, b in zip(first, second, strict=True))
+    n = only_one + only_other
+    tail = sum(math.comb(n, k) for k in range(min(only_one, only_other) + 1))
+    return min(1.0, 2 * tail / 2**n)

@@ -14,7 +14,7 @@ from typing import Protocol
 from vzgym.core.errors import WorkerError
 from vzgym.episode.record import EpisodeRecord
 
-__all__ = ["Player", "spread"]
+__all__ = ["Player", "end_with_parent", "spread"]
 
 
 class Player(Protocol):
@@ -76,12 +76,17 @@ def _begin(make: Callable[[], Player]) -> None:
     """In a new process: keep what makes the player. It is made with the first chunk, so that its errors are told."""
     global _make
     _make = make
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """In a new process: leave Ctrl-C to the process that started it, and end when that one does, however it ends."""
     # Ctrl-C is the first process's business: it lets the others finish their episode.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def _wait_for_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

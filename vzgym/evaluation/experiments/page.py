@@ -1,0 +1,126 @@
+"""Results as one HTML page that opens anywhere: pictures within, no script, nothing fetched."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+from vzgym.evaluation.experiments.doing import LOG, failed
+from vzgym.evaluation.experiments.plots import PICTURES
+from vzgym.evaluation.experiments.results import Results, Row
+from vzgym.evaluation.experiments.running import tail
+from vzgym.evaluation.experiments.tables import interval_note, table_rows, with_interval
+
+__all__ = ["html_page"]
+
+_STYLE = """
+:root { color-scheme: light dark; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.9rem; }
+th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid #8884; text-align: right; white-space: nowrap; }
+th.text, td.text { text-align: left; }
+th { border-bottom: 2px solid #8888; }
+.wide { overflow-x: auto; }
+figure { margin: 1.5rem 0; }
+figure img { max-width: 100%; background: white; }
+figcaption, .note { color: #777; font-size: 0.9rem; }
+pre { background: #8881; padding: 0.8rem; overflow-x: auto; font-size: 0.85rem; }
+.failed { color: #c0392b; }
+"""
+
+
+def html_page(results: Results, pictures: Sequence[Path]) -> str:
+    """The page.
+
+    Args:
+        results: What was found.
+        pictures: The pictures that were drawn.
+    """
+    settings = results.plan.experiment.settings
+    title = escape(settings.title or settings.name)
+    heads, rows = table_rows(results)
+    parts = [f"<h1>{title}</h1>"]
+    if settings.about:
+        parts.append(f"<p>{escape(settings.about.strip())}</p>")
+    parts.append(f"<p>{escape(_state(results))}</p>")
+    parts += ["<h2>Results</h2>", _table(heads, rows, len(results.plan.axes))]
+    parts.append(f'<p class="note">{escape(interval_note(results))}</p>')
+    for path in pictures:
+        data = base64.b64encode(path.read_bytes()).decode()
+        caption = escape(PICTURES[path.name])
+        image = f'<img alt="{caption}" src="data:image/png;base64,{data}">'
+        parts.append(f"<figure>{image}<figcaption>{caption}</figcaption></figure>")
+    parts += ["<h2>Every cell</h2>", _cells(results), _failures(results)]
+    parts += ["<h2>The experiment</h2>", f"<pre>{escape(results.plan.experiment.text)}</pre>", _versions(results)]
+    body = "\n".join(part for part in parts if part)
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>{_STYLE}</style>\n</head>\n'
+        f"<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def _state(results: Results) -> str:
+    count = {status: sum(row.status == status for row in results.rows) for status in ("done", "failed", "to do")}
+    told = f"{count['done']} of {len(results.rows)} cells are done"
+    told += "".join(f", {count[status]} {status}" for status in ("failed", "to do") if count[status])
+    return f"{told}."
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
+    def line(cells: Sequence[str], tag: str) -> str:
+        marks = [' class="text"' if place < left else "" for place in range(len(cells))]
+        return "".join(f"<{tag}{mark}>{escape(cell)}</{tag}>" for cell, mark in zip(cells, marks, strict=True))
+
+    head = f"<thead><tr>{line(heads, 'th')}</tr></thead>"
+    body = "\n".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
+    return f'<div class="wide"><table>\n{head}\n<tbody>\n{body}\n</tbody>\n</table></div>'
+
+
+def _cells(results: Results) -> str:
+    axes = results.plan.axes
+    heads = [*axes, "seed", "state", "accuracy % [95 %, Wilson]", "zooms", "frames", "seconds, with stages", "folder"]
+    rows = []
+    for row in results.rows:
+        numbers = [row.metric(name) for name in ("zooms", "frames")]
+        told = [f"{number.value:.2f}" if number.n else "-" for number in numbers]
+        rows.append(
+            [
+                *(row.cell.names[axis] or "-" for axis in axes), str(row.cell.seed), row.status,
+                with_interval(row.metric("correct")), *told, f"{row.seconds:.0f}",
+                row.cell.work.folder(results.root).relative_to(results.root).as_posix(),
+            ]
+        )  # fmt: skip
+    return f"<details><summary>One row a seed</summary>{_table(heads, rows, len(axes))}</details>"
+
+
+def _failures(results: Results) -> str:
+    broken = [row for row in results.rows if row.status == "failed"]
+    if not broken:
+        return ""
+    parts = ['<h2 class="failed">What failed</h2>']
+    for row in broken:
+        parts.append(f"<h3>{escape(row.cell.name)}</h3><p>{escape(row.error)}</p>")
+        if log := _log_of(row, results):
+            parts.append(f"<details><summary>End of the log</summary><pre>{escape(log)}</pre></details>")
+    return "\n".join(parts)
+
+
+def _log_of(row: Row, results: Results) -> str:
+    """The end of the log of the work that failed: of the last stage, or of the play."""
+    for work in row.cell.work.lineage():
+        if failed(work, results.root) is not None:
+            return "\n".join(tail(work.folder(results.root) / LOG))
+    return ""
+
+
+def _versions(results: Results) -> str:
+    found: dict[str, set[str]] = {}
+    for row in results.rows:
+        versions: Mapping[str, str] = (row.facts or {}).get("versions", {})
+        for name, value in versions.items():
+            found.setdefault(name, set()).add(value)
+    told = ", ".join(f"{name} {' and '.join(sorted(values))}" for name, values in sorted(found.items()))
+    return f'<p class="note">Played with {escape(told)}.</p>' if told else ""

@@ -1,0 +1,196 @@
+"""Results as pictures. Needs matplotlib (`pip install "vzgym[plots]"`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from vzgym.core.errors import DependencyNotInstalled
+from vzgym.evaluation.experiments.results import Group, Results
+from vzgym.evaluation.taxonomy import FINDINGS, Finding
+
+__all__ = ["PICTURES", "draw_all"]
+
+PICTURES: Final = {
+    "accuracy.png": "Accuracy. Dots: single seeds; bars: the mean with its 95 % interval over seeds.",
+    "curves.png": "While learning: right answers and zooms of sampled roll-outs. Thick: mean over seeds; thin: seeds.",
+    "frames.png": "Accuracy against frames shown a question, the overview's included; bars: 95 % intervals.",
+    "tokens.png": "Accuracy against visual tokens a question; bars: 95 % intervals.",
+    "taxonomy.png": "What came of the episodes, in shares.",
+}
+"""File names, and what each shows."""
+
+# Right: greens and blues, from the best on; wrong: warm colours; not known: greys.
+_COLORS: Final = {
+    Finding.GROUNDED: "#1b7837",
+    Finding.REDUNDANT: "#7fbf7b",
+    Finding.LUCKY: "#92c5de",
+    Finding.WRONG_ANSWER: "#fee090",
+    Finding.TOO_COARSE: "#fdae61",
+    Finding.WRONG_SEGMENT: "#d73027",
+    Finding.MALFORMED: "#762a83",
+    Finding.OUT_OF_BUDGET: "#b2abd2",
+    Finding.VIDEO_ERROR: "#bdbdbd",
+    Finding.UNKNOWN: "#636363",
+}
+_MARKERS = "osD^vP*Xh<>"
+
+
+def draw_all(results: Results, folder: Path) -> list[Path]:
+    """Draw every picture for which there is something to show.
+
+    Raises:
+        DependencyNotInstalled: If matplotlib is missing.
+    """
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise DependencyNotInstalled('matplotlib is not installed, run `pip install "vzgym[plots]"`') from error
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    groups = [group for group in results.groups if group.done]
+    made = []
+    drawers = (_accuracy, _curves, _frames, _tokens, _taxonomy)
+    for name, draw in zip(PICTURES, drawers, strict=True):
+        path = folder / name
+        path.unlink(missing_ok=True)
+        figure = draw(results, groups) if groups else None
+        if figure is not None:
+            figure.savefig(path, dpi=130, bbox_inches="tight")
+            pyplot.close(figure)
+            made.append(path)
+    return made
+
+
+def _color(place: int) -> Any:
+    from matplotlib import colormaps
+
+    return colormaps["tab20" if place >= 10 else "tab10"](place % 20 if place >= 10 else place)
+
+
+def _plain(*axes: Any) -> None:
+    for axis in axes:
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+
+
+def _rows_figure(groups: Sequence[Group]) -> tuple[Any, Any]:
+    """A figure with a line for each group, named on the left, the first on top."""
+    from matplotlib import pyplot
+
+    figure, axis = pyplot.subplots(figsize=(8.5, 0.9 + 0.34 * len(groups)))
+    axis.set_yticks(range(len(groups)), [group.label for group in groups], fontsize=9)
+    axis.set_ylim(len(groups) - 0.5, -0.5)
+    _plain(axis)
+    axis.grid(visible=False, axis="y")
+    return figure, axis
+
+
+def _accuracy(results: Results, groups: Sequence[Group]) -> Any:
+    figure, axis = _rows_figure(groups)
+    for place, group in enumerate(groups):
+        estimate = group.metric("correct")
+        singles = [row.metric("correct").value for row in group.done]
+        axis.plot(singles, [place] * len(singles), "o", color="0.6", markersize=4, zorder=2)
+        bar = None if math.isnan(estimate.low) else [[estimate.value - estimate.low], [estimate.high - estimate.value]]
+        axis.errorbar(estimate.value, place, xerr=bar, fmt="D", color=_color(0), markersize=5, capsize=3, zorder=3)
+    axis.set_xlim(-0.02, 1.02)
+    axis.set_xlabel("share of right answers on held-out tasks")
+    return figure
+
+
+def _curves(results: Results, groups: Sequence[Group]) -> Any:
+    from matplotlib import pyplot
+
+    found = [(group, [curve for row in group.done if (curve := results.curve(row))]) for group in groups]
+    found = [(group, curves) for group, curves in found if curves]
+    if not found:
+        return None
+    figure, axes = pyplot.subplots(1, 2, figsize=(11.5, 4.4))
+    for place, (group, curves) in enumerate(found):
+        length = min(len(curve.steps) for curve in curves)
+        for axis, name in zip(axes, ("accuracy", "zooms"), strict=True):
+            lines = [_smooth(getattr(curve, name))[:length] for curve in curves]
+            steps = curves[0].steps[:length]
+            for line in lines if len(lines) > 1 else ():
+                axis.plot(steps, line, color=_color(place), alpha=0.18, linewidth=0.7)
+            mean = [math.fsum(column) / len(column) for column in zip(*lines, strict=True)]
+            style = "-" if place < 10 else "--"
+            axis.plot(steps, mean, style, color=_color(place), linewidth=2.0, label=group.label)
+    axes[0].set(xlabel="step", ylabel="share of right answers, while learning", ylim=(0, 1.02))
+    axes[1].set(xlabel="step", ylabel="zooms a question")
+    axes[1].set_ylim(bottom=0)
+    _plain(*axes)
+    axes[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+    figure.tight_layout()
+    return figure
+
+
+def _smooth(values: Sequence[float], reach: int = 3) -> list[float]:
+    """Running means over 7 points, fewer at the ends."""
+    near = [values[max(0, place - reach) : place + reach + 1] for place in range(len(values))]
+    return [math.fsum(part) / len(part) for part in near]
+
+
+def _frames(results: Results, groups: Sequence[Group]) -> Any:
+    return _against(results, groups, "frames", "frames shown a question")
+
+
+def _tokens(results: Results, groups: Sequence[Group]) -> Any:
+    return _against(results, groups, "visual_tokens", "visual tokens a question")
+
+
+def _against(results: Results, groups: Sequence[Group], cost: str, title: str) -> Any:
+    """Accuracy against a cost; where budgets differ, the budgets of a learner are joined by a line."""
+    from matplotlib import pyplot
+
+    figure, axis = pyplot.subplots(figsize=(7.2, 4.8))
+    families: dict[tuple[str, ...], list[Group]] = {}
+    for group in groups:
+        families.setdefault(tuple(name for axis_, name in group.names.items() if axis_ != "budget"), []).append(group)
+    axes = [name for name in results.plan.axes if name != "budget"] or ["learner"]
+    for place, members in enumerate(families.values()):
+        points = [(group.metric(cost), group.metric("correct")) for group in members]
+        color = _color(place)
+        label = ", ".join(members[0].names[name] for name in axes if members[0].names[name])
+        if len(points) > 1:
+            ordered = sorted(points, key=lambda point: point[0].value)
+            axis.plot([x.value for x, _ in ordered], [y.value for _, y in ordered], "-", color=color, alpha=0.5)
+        for number, (x, y) in enumerate(points):
+            axis.errorbar(
+                x.value, y.value, xerr=_bar(x), yerr=_bar(y), fmt=_MARKERS[place % len(_MARKERS)], color=color,
+                markersize=6, capsize=2, elinewidth=0.9, label=None if number else label,
+            )  # fmt: skip
+    axis.set(xlabel=title, ylabel="share of right answers", ylim=(-0.02, 1.05))
+    _plain(axis)
+    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+    return figure
+
+
+def _bar(estimate: Any) -> list[list[float]] | None:
+    if math.isnan(estimate.low):
+        return None
+    # The rounding of an interval's ends may pass its middle by a hair.
+    return [[max(0.0, estimate.value - estimate.low)], [max(0.0, estimate.high - estimate.value)]]
+
+
+def _taxonomy(results: Results, groups: Sequence[Group]) -> Any:
+    used = [finding for finding in FINDINGS if any(group.share(str(finding)) > 0 for group in groups)]
+    used.sort(key=list(_COLORS).index)
+    figure, axis = _rows_figure(groups)
+    for place, group in enumerate(groups):
+        left = 0.0
+        for finding in used:
+            share = group.share(str(finding))
+            axis.barh(place, share, left=left, height=0.72, color=_COLORS[finding])
+            left += share
+    for finding in used:
+        axis.barh(0, 0, color=_COLORS[finding], label=str(finding).replace("_", " "))
+    axis.set_xlim(0, 1)
+    axis.grid(visible=False)
+    axis.set_xlabel("share of the episodes")
+    axis.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.45, -0.9 / (0.9 + 0.34 * len(groups))))
+    return figure

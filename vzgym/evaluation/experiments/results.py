@@ -1,0 +1,213 @@
+"""What an experiment has found so far: rows, one a cell, and groups, the seeds of a cell together. Read from disk."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from io import StringIO
+from pathlib import Path
+from typing import Any, Final
+
+from vzgym.evaluation.experiments.doing import OUT, done, failed
+from vzgym.evaluation.experiments.plan import Cell, Plan
+from vzgym.evaluation.metrics import METRICS
+from vzgym.evaluation.statistics import Estimate, paired_difference, student
+from vzgym.evaluation.taxonomy import FINDINGS
+
+__all__ = ["Curve", "Group", "Results", "Row", "cells_csv"]
+
+_SHARES: Final = frozenset(metric.name for metric in METRICS if metric.unit == "share")
+NAN: Final = Estimate(math.nan, math.nan, math.nan, 0)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A cell and what came of it.
+
+    Attributes:
+        cell: The cell.
+        facts: What its play noted (`report` within); None unless it is done.
+        status: "done", "failed" (it, or a stage that it needs), or "to do".
+        error: Of a failed one.
+        seconds: What its play and its stages took, shared ones in full.
+    """
+
+    cell: Cell
+    facts: Mapping[str, Any] | None
+    status: str
+    error: str
+    seconds: float
+
+    def metric(self, name: str) -> Estimate:
+        """A metric of the cell's own episodes, with its interval over them; nan where there is none."""
+        found = (self.facts or {}).get("report", {}).get("metrics", {}).get(name)
+        if found is None or found["value"] is None:
+            return NAN
+        ends = [math.nan if found[end] is None else found[end] for end in ("low", "high")]
+        return Estimate(found["value"], *ends, found["n"])
+
+    def share(self, finding: str) -> float:
+        """The share of episodes that fall into a class of the taxonomy."""
+        taxonomy = (self.facts or {}).get("report", {}).get("taxonomy", {})
+        total = sum(taxonomy.values())
+        return taxonomy.get(finding, 0) / total if total else math.nan
+
+
+@dataclass(frozen=True)
+class Group:
+    """The seeds of a cell.
+
+    Attributes:
+        names: The cell's name on each axis.
+        label: Its name on the axes on which cells differ.
+        rows: One a seed, those that are not done included.
+    """
+
+    names: Mapping[str, str]
+    label: str
+    rows: Sequence[Row]
+
+    @property
+    def done(self) -> list[Row]:
+        """The rows that are done."""
+        return [row for row in self.rows if row.status == "done"]
+
+    def metric(self, name: str) -> Estimate:
+        """A metric's mean over the seeds with Student's interval; of a single seed, its own over its episodes."""
+        found = [estimate for row in self.done if (estimate := row.metric(name)).n]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            return NAN
+        over = student([estimate.value for estimate in found])
+        if name not in _SHARES:
+            return over
+        return replace(over, low=max(0.0, over.low), high=min(1.0, over.high))
+
+    def share(self, finding: str) -> float:
+        """The mean share of a class of the taxonomy."""
+        rows = self.done
+        return math.fsum(row.share(finding) for row in rows) / len(rows) if rows else math.nan
+
+    def against(self, other: Group, name: str = "correct") -> Estimate:
+        """The difference of a metric from another group's, paired by seed, with Student's interval."""
+        theirs = {row.cell.seed: row.metric(name).value for row in other.done}
+        pairs = [(row.metric(name).value, theirs[row.cell.seed]) for row in self.done if row.cell.seed in theirs]
+        return paired_difference([a for a, _ in pairs], [b for _, b in pairs]) if pairs else NAN
+
+
+@dataclass(frozen=True)
+class Curve:
+    """How a learner went on while it learnt.
+
+    Attributes:
+        steps: Steps.
+        accuracy: Share of right answers at each.
+        zooms: Zooms a question at each.
+    """
+
+    steps: list[float]
+    accuracy: list[float]
+    zooms: list[float]
+
+
+class Results:
+    """What an experiment has found so far.
+
+    Args:
+        plan: The experiment's plan.
+        root: The folder of all experiments.
+    """
+
+    def __init__(self, plan: Plan, root: Path) -> None:
+        self.plan = plan
+        self.root = root
+        self.rows = [self._row(cell) for cell in plan.cells]
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """The cells of each name, in the order of the file."""
+        axes = self.plan.axes
+        found: dict[tuple[str, ...], list[Row]] = {}
+        for row in self.rows:
+            found.setdefault(tuple(row.cell.names.values()), []).append(row)
+        groups = []
+        for rows in found.values():
+            names = rows[0].cell.names
+            groups.append(Group(names, ", ".join(names[axis] for axis in axes if names[axis]), rows))
+        return groups
+
+    def reference_of(self, group: Group) -> Group | None:
+        """The group that another is held against: as it, but for what the experiment's `reference` names."""
+        wanted = self.plan.experiment.settings.reference
+        if not wanted or ("reward" in wanted and not group.names["reward"]):
+            return None
+        names = {**group.names, **wanted}
+        found = next((other for other in self.groups if dict(other.names) == names), None)
+        return None if found is group else found
+
+    def curve(self, row: Row) -> Curve | None:
+        """The learning curve of a cell's last stage; None if it has learnt nothing from rewards."""
+        work = row.cell.work.parents.get("model")
+        if work is None or work.kind not in ("grpo", "sb3"):
+            return None
+        out = work.folder(self.root) / OUT
+        if work.kind == "sb3":
+            lines = _lines(out / "curve.jsonl")
+            keys = ("steps", "accuracy", "zooms")
+        else:
+            lines = [line for line in _lines(out / "log.jsonl") if "episode/correct" in line]
+            keys = ("step", "episode/correct", "episode/zooms")
+        if not lines:
+            return None
+        columns = [[float(line[key]) for line in lines] for key in keys]
+        return Curve(*columns)
+
+    def _row(self, cell: Cell) -> Row:
+        works = list(cell.work.lineage())
+        facts = done(cell.work, self.root)
+        error = ""
+        for work in works:
+            broken = failed(work, self.root)
+            if broken is not None:
+                error = f"{work.label}: {broken['error']}"
+        status = "done" if facts is not None else "failed" if error else "to do"
+        seconds = math.fsum(found["seconds"] for work in works if (found := done(work, self.root)) is not None)
+        return Row(cell, facts, status, "" if facts is not None else error, seconds)
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+
+
+def cells_csv(results: Results) -> str:
+    """One line a cell: its names, each metric (accuracy with Wilson's interval), each class's share, time, folder."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    metrics = [metric.name for metric in METRICS]
+    writer.writerow(
+        [
+            "tasks", "budget", "learner", "reward", "seed", "status", "episodes", "correct", "correct_low",
+            "correct_high", *metrics[1:], *map(str, FINDINGS), "seconds", "folder", "error",
+        ]
+    )  # fmt: skip
+    for row in results.rows:
+        accuracy = row.metric("correct")
+        values: list[float] = [accuracy.value, accuracy.low, accuracy.high]
+        values += [row.metric(name).value for name in metrics[1:]]
+        values += [row.share(str(finding)) for finding in FINDINGS]
+        written = ["" if math.isnan(value) else f"{value:.6g}" for value in values]
+        folder = row.cell.work.folder(results.root).relative_to(results.root)
+        writer.writerow(
+            [
+                *row.cell.names.values(), row.cell.seed, row.status, accuracy.n or "", *written,
+                f"{row.seconds:.1f}", folder.as_posix(), row.error,
+            ]
+        )  # fmt: skip
+    return text.getvalue()

@@ -1,0 +1,104 @@
+"""Results as Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from vzgym.evaluation.experiments.results import Group, Results
+from vzgym.evaluation.statistics import Estimate
+
+__all__ = ["interval_note", "markdown_results", "table_rows"]
+
+_COLUMNS = (
+    ("frames", "frames", ".1f", 1.0),
+    ("zooms", "zooms", ".2f", 1.0),
+    ("refused", "lost", ".2f", 1.0),
+    ("evidence_seen", "seen %", ".1f", 100.0),
+    ("evidence_iou", "IoU %", ".1f", 100.0),
+    ("visual_tokens", "visual tokens", ".0f", 1.0),
+    ("said_tokens", "said", ".0f", 1.0),
+)
+
+
+def _number(value: float, form: str, scale: float = 1.0) -> str:
+    return "-" if math.isnan(value) else format(value * scale, form)
+
+
+def with_interval(estimate: Estimate, form: str = ".1f", scale: float = 100.0) -> str:
+    """`52.3 [48.1, 56.5]`; the interval left out where it is unknown, "-" where there is nothing."""
+    if math.isnan(estimate.value):
+        return "-"
+    text = format(estimate.value * scale, form)
+    if math.isnan(estimate.low):
+        return text
+    return f"{text} [{format(estimate.low * scale, form)}, {format(estimate.high * scale, form)}]"
+
+
+def table_rows(results: Results) -> tuple[list[str], list[list[str]]]:
+    """Heads and cells of the main table: one row a group."""
+    referred = any(results.reference_of(group) for group in results.groups)
+    heads = [*results.plan.axes, "seeds", "accuracy % [95 %]"]
+    if referred:
+        heads.append("against the reference [95 %]")
+    heads += [title for _, title, _, _ in _COLUMNS]
+    rows = []
+    for group in results.groups:
+        row = [group.names[axis] or "-" for axis in results.plan.axes]
+        row += [_seeds(group), with_interval(group.metric("correct"))]
+        if referred:
+            other = results.reference_of(group)
+            row.append("" if other is None else _signed(group.against(other)))
+        row += [_number(group.metric(name).value, form, scale) for name, _, form, scale in _COLUMNS]
+        rows.append(row)
+    return heads, rows
+
+
+def _seeds(group: Group) -> str:
+    count = len(group.done)
+    return str(count) if count == len(group.rows) else f"{count} of {len(group.rows)}"
+
+
+def _signed(estimate: Estimate) -> str:
+    return with_interval(estimate, "+.1f")
+
+
+def interval_note(results: Results) -> str:
+    """What the intervals of the table are."""
+    most = max((len(group.done) for group in results.groups), default=0)
+    if most == 0:
+        return "Nothing is finished yet."
+    episodes = results.plan.experiment.settings.evaluate.episodes
+    note = f"{episodes} held-out tasks a cell. "
+    if most == 1:
+        note += "Intervals: of the one seed, over its tasks (accuracy: Wilson's)."
+    else:
+        note += (
+            "Intervals: over seeds, mean +- t s / sqrt(seeds) (Student's, 95 %); where only one seed is done, over its "
+            "tasks (Wilson's)."
+        )
+    if any(results.reference_of(group) for group in results.groups):
+        names = ", ".join(f"{axis} {name!r}" for axis, name in results.plan.experiment.settings.reference.items())
+        note += f" The reference is {names}; differences in points of accuracy, paired by seed (Student's, 95 %)."
+    return note
+
+
+def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
+    """A Markdown table whose first `left` columns are texts, the others numbers."""
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * left + "---:|" * (len(heads) - left)]
+    lines += ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def markdown_results(results: Results) -> str:
+    """The main table, what its intervals are, and what failed."""
+    settings = results.plan.experiment.settings
+    heads, rows = table_rows(results)
+    parts = [f"# {settings.title or settings.name}"]
+    if settings.about:
+        parts.append(settings.about.strip())
+    parts += [markdown(heads, rows, len(results.plan.axes)), interval_note(results)]
+    broken = [row for row in results.rows if row.status == "failed"]
+    if broken:
+        parts.append("Failed:\n\n" + "\n".join(f"- {row.cell.name}: {row.error}" for row in broken))
+    return "\n\n".join(parts) + "\n"
