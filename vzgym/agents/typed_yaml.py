@@ -241,7 +241,13 @@ def _convert(item: Item, hint: Any, name: str) -> Any:
             return value
         raise InvalidSetting(f"{item.where}: {name} must be one of {', '.join(map(repr, inner))}, got {value!r}")
     if isinstance(hint, type) and is_dataclass(hint) and isinstance(value, dict):
-        return build(hint, value)
+        try:
+            return build(hint, value)
+        except InvalidSetting as error:
+            # What the dataclass says of itself as a whole has no place yet.
+            if item.where.rpartition(":")[0] in str(error):
+                raise
+            raise InvalidSetting(f"{item.where}: {error}") from error
     if origin in (dict, collections.abc.Mapping) and isinstance(value, dict):
         return {key: _convert(child, inner[1] if inner else Any, f"{name}.{key}") for key, child in value.items()}
     if origin in (list, tuple, collections.abc.Sequence) and isinstance(value, list):

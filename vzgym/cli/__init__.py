@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 from rich.text import Text
 
-from vzgym.cli import ablate, check, collect, demo, doctor, evaluate, replay, rewards, tasks, train, videos
+from vzgym.cli import ablate, check, collect, compare, demo, doctor, evaluate, replay, rewards, tasks, train, videos
 from vzgym.cli.progress import errors
 from vzgym.core.errors import VzgymError
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("eval")(evaluate.evaluate_command)
 app.command("ablate")(ablate.ablate)
+app.command("compare")(compare.compare)
 app.command("replay")(replay.replay_command)
 app.command("doctor")(doctor.doctor)
 app.command("check")(check.check_command)

@@ -431,3 +431,6 @@ _MICRO_MEMBERS: dict[str, dict[str, Any]] = {
 }
 for _name, _member in _MICRO_MEMBERS.items():
     register_suite(Suite(f"{_name}-micro", (_member,), f"96 s, 32x32, 8 scenes of 12 s: {_ABOUT[_name]}"))
+register_suite(
+    Suite("micro", tuple(_MICRO_MEMBERS.values()), "96 s, 32x32, 8 scenes of 12 s: needle and control in turn")
+)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from vzgym.evaluation.experiments.doing import DONE, WORK, done
-from vzgym.evaluation.experiments.plan import PLAY, Work
+from vzgym.evaluation.experiments.plan import PLAY, STORE, Work
 
 __all__ = ["DEFAULT_RATES", "Estimates", "measured_rates", "rate_key"]
 
@@ -39,7 +39,7 @@ def rate_key(work: Work) -> str:
 def measured_rates(root: Path) -> dict[str, tuple[float, int]]:
     """Seconds a unit of what was finished in a folder, and of how many works."""
     found: dict[str, list[float]] = defaultdict(list)
-    for note in [*root.glob(f"stages/*/{DONE}"), *root.glob(f"cells/*/{DONE}")]:
+    for note in root.glob(f"{STORE}/*/{DONE}"):
         work = json.loads((note.parent / WORK).read_text(encoding="utf-8"))
         facts = json.loads(note.read_text(encoding="utf-8"))
         key = f"play {work['settings']['player']}" if work["kind"] == PLAY else work["kind"]

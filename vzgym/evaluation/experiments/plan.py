@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ __all__ = ["Cell", "Plan", "Work", "make_plan"]
 
 PLAY = "play"
 """The kind of work that measures a cell; every other kind is a stage of learning."""
+
+STORE = "works"
+"""The folder, below that of all experiments, of their works."""
 
 # What changes how a stage is run or kept, but nothing of what comes out.
 _NO_MATTER = ("out", "model", "data", "resume", "log_steps", "save_steps", "save_limit", "report_to", "tensorboard")
@@ -54,16 +57,14 @@ class Work:
             "kind": self.kind,
             "settings": {key: value for key, value in self.settings.items() if key not in _NO_MATTER},
             "parents": {role: parent.digest for role, parent in self.parents.items()},
-            "vzgym": version("vzgym"),
+            "vzgym": _version(),
         }
         text = json.dumps(facts, sort_keys=True, ensure_ascii=False)
         return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
     def folder(self, root: Path) -> Path:
         """Where its results lie, below the folder of all experiments."""
-        if self.kind == PLAY:
-            return root / "cells" / self.digest
-        return root / "stages" / f"{self.kind}-{self.digest}"
+        return root / STORE / f"{self.kind}-{self.digest}"
 
     def lineage(self) -> Iterator[Work]:
         """All that it builds on, parents before children, and itself last."""
@@ -304,8 +305,18 @@ class _Builder:
         return make_reward(self.experiment.settings.rewards[name] if name else "videozoomer").to_spec()
 
 
+@cache
+def _version() -> str:
+    return version("vzgym")
+
+
+@cache
+def _task_budget(tasks: str) -> Budget:
+    return load_tasks(tasks).budget
+
+
 def _budget(tasks: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-    return Budget.from_mapping({**load_tasks(tasks).budget.to_dict(), **changes}).to_dict()
+    return Budget.from_mapping({**_task_budget(tasks).to_dict(), **changes}).to_dict()
 
 
 def _file_digest(tasks: str) -> str:

@@ -142,13 +142,17 @@ class Results:
         return groups
 
     def reference_of(self, group: Group) -> Group | None:
-        """The group that another is held against: as it, but for what the experiment's `reference` names."""
+        """The group that another is held against: as it, but for what the experiment's `reference` names.
+
+        A reference that no reward taught stands for all rewards. None for the reference itself.
+        """
         wanted = self.plan.experiment.settings.reference
-        if not wanted or ("reward" in wanted and not group.names["reward"]):
-            return None
         names = {**group.names, **wanted}
-        found = next((other for other in self.groups if dict(other.names) == names), None)
-        return None if found is group else found
+        for sought in (names, {**names, "reward": ""}) if wanted else ():
+            for other in self.groups:
+                if dict(other.names) == sought:
+                    return None if other is group else other
+        return None
 
     def curve(self, row: Row) -> Curve | None:
         """The learning curve of a cell's last stage; None if it has learnt nothing from rewards."""

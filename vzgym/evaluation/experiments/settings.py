@@ -277,8 +277,8 @@ def load_experiment(path: str | Path) -> Experiment:
     settings = build(ExperimentSettings, items)
     if not settings.name:
         settings = replace(settings, name=Path(path).stem)
-    if settings.name in ("stages", "cells") or "/" in settings.name:
-        raise InvalidSetting(f"{path}: name must be a folder's name other than stages and cells, got {settings.name!r}")
+    if settings.name == "works" or "/" in settings.name:
+        raise InvalidSetting(f"{path}: name must be a folder's name other than 'works', got {settings.name!r}")
     for name, item in _named(items, "rewards").items():
         with _at(item):
             make_reward(settings.rewards[name])

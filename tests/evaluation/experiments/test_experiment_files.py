@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from vzgym.cli import app
+from vzgym.core.errors import InvalidSetting, VzgymError
+from vzgym.evaluation.experiments import Plan, load_experiment
+
+SHIPPED = sorted((Path(__file__).parents[3] / "experiments").glob("*.yaml"))
+
+GOOD = """\
+tasks: needle-micro
+seeds: 2
+evaluate: {episodes: 4}
+rewards:
+  accuracy: {accuracy: 1.0}
+  bonus:
+    accuracy: 1.0
+    conditional_tool: 0.5
+learners:
+  tiny:
+    kind: vlm
+    grpo:
+      steps: 3
+"""
+
+
+def load(folder: Path, text: str):
+    path = folder / "trial.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_experiment(path)
+
+
+def test_short_forms_are_spelled_out(tmp_path):
+    found = load(tmp_path, GOOD)
+    assert found.settings.name == "trial"
+    assert found.settings.seeds == (0, 1)
+    assert found.settings.tasks["needle-micro"].learn == "needle-micro/train"
+    assert found.settings.tasks["needle-micro"].play == "needle-micro/test"
+    assert found.settings.budgets == {"usual": {}}
+
+
+def test_a_learners_stages_lie_over_its_preset(tmp_path):
+    tiny = load(tmp_path, GOOD).learners["tiny"]
+    assert tiny.stages["grpo"].steps == 3
+    assert tiny.stages["grpo"].groups == 8
+    assert tiny.stages["grpo"].turn_tokens == 20  # the preset's
+    assert tiny.rewarded
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("seeds: 2", "sedes: 2", [":2:", "no setting 'sedes'", "did you mean 'seeds'", "learners, tasks"]),
+        ("seeds: 2", "seeds: two", [":2:", "seeds must be a list", "'two'"]),
+        ("seeds: 2", "seeds: [1, 1]", ["must differ", "trial.yaml:2"]),
+        ("seeds: 2", "seeds: 0", [":2:", "seeds"]),
+        ("{episodes: 4}", "{episodes: 0}", ["episodes must be >= 1", "trial.yaml:3"]),
+        ("{episodes: 4}", "{episodes: 5000}", [":1:", "has 1000 tasks, fewer than evaluate.episodes = 5000"]),
+        ("needle-micro", "needle-macro", [":1:", "unknown task suite 'needle-macro'", "needle-micro"]),
+        ("  accuracy: {accuracy: 1.0}", "  accuracy: {acuracy: 1.0}", [":5:", "acuracy", "accuracy"]),
+        ("    conditional_tool: 0.5", "    conditional_tool: much", [":8:", "conditional_tool", "much"]),
+        ("kind: vlm", "kind: llm", [":11:", "'policy', 'vlm', 'sb3'"]),
+        ("kind: vlm", "kind: policy", [":10:", "LearnerSettings.policy must be given"]),
+        ("steps: 3", "stepz: 3", [":13:", "grpo has no setting 'stepz'", "did you mean 'steps'"]),
+        ("steps: 3", "steps: many", [":13:", "steps must be a whole number"]),
+        ("steps: 3", "steps: 0", ["steps must be an integer >= 1", "trial.yaml:13"]),
+        ("steps: 3", "seed: 3", [":13:", "grpo.seed is decided by the experiment"]),
+        ("    kind: vlm", "    kind: vlm\n    stages: [grpo, sft]", [":12", "in this order"]),
+        ("    kind: vlm", "    kind: vlm\n    stages: [sft]", [":12", "begin with 'warmup', or 'model'"]),
+        ("    kind: vlm", "    kind: vlm\n    preset: huge", [":10:", "unknown preset 'huge'", "tiny"]),
+        (
+            "    kind: vlm",
+            "    kind: vlm\n    sb3: {steps: 3}",
+            [":12", "sb3 is of no use to a learner of kind 'vlm'"],
+        ),
+        (
+            "    kind: vlm",
+            "    kind: vlm\n    collect: {mix: weird}",
+            ["unknown mixture 'weird'", "trial.yaml:12", "weak"],
+        ),
+        ("seeds: 2", "budgets: {few: {max_zoms: 1}}", [":2:", "max_zoms", "max_zooms"]),
+        (
+            "seeds: 2",
+            "grid: [{learners: [tinny]}]",
+            [":2:", "nothing called 'tinny' among the learners", "valid: tiny"],
+        ),
+        ("seeds: 2", "reference: {rewards: accuracy}", [":2:", "no axis 'rewards'", "reward"]),
+        ("seeds: 2", "reference: {reward: iou}", [":2:", "no reward 'iou'", "accuracy, bonus"]),
+        ("seeds: 2", "name: works", ["name must be a folder's name"]),
+    ],
+)
+def test_mistakes_are_named_with_line_and_what_would_be_right(tmp_path, old, new, words):
+    assert old in GOOD
+    with pytest.raises(VzgymError) as caught:
+        load(tmp_path, GOOD.replace(old, new, 1))
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_what_must_be_there_is_asked_for(tmp_path):
+    with pytest.raises(InvalidSetting, match="must say its learners"):
+        load(tmp_path, "tasks: needle-micro\n")
+
+
+def test_tasks_without_anything_to_learn_from_are_for_policies_alone(plan_of: Callable[[str], Plan]):
+    text = GOOD.replace("tasks: needle-micro", "tasks: needle-micro/test")
+    with pytest.raises(InvalidSetting, match=r":1: tasks 'needle-micro/test' do not say from what to learn"):
+        plan_of(text)
+    assert plan_of(text[: text.index("rewards")] + "learners: {blind: {kind: policy, policy: blind}}\n").cells
+
+
+def test_there_are_experiments_to_start_from():
+    assert {path.stem for path in SHIPPED} >= {"rewards", "zooms", "frames", "fps", "stages", "ordinary"}
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_experiment_can_be_run(path, tmp_path):
+    result = CliRunner().invoke(app, ["ablate", str(path), "--out", str(tmp_path / "out"), "--dry-run"])
+    assert result.exit_code == 0, result.output or result.exception
+    assert "About" in result.output
+    assert not (tmp_path / "out").exists()
