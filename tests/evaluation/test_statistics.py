@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vzgym.evaluation import Estimate, mean, proportion
+from vzgym.evaluation.statistics import exact_mcnemar, paired_proportions, student, student_quantile
 
 
 @pytest.mark.parametrize(
@@ -75,3 +76,46 @@ def test_nothing_is_not_zero(estimate: object) -> None:
 
 def test_json_knows_no_nan() -> None:
     assert json.dumps(mean([7.0]).to_json(), allow_nan=False) == '{"value": 7.0, "low": null, "high": null, "n": 1}'
+
+
+@pytest.mark.parametrize(
+    ("freedom", "t"), [(1, 12.7062), (2, 4.3027), (3, 3.1824), (4, 2.7764), (9, 2.2622), (30, 2.0423)]
+)
+def test_students_quantiles_are_those_of_the_tables(freedom: int, t: float) -> None:
+    assert student_quantile(freedom) == pytest.approx(t, abs=1e-4)
+
+
+def test_students_interval_of_a_few_values() -> None:
+    found = student([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert found.value == 3.0
+    # s = sqrt(2.5), t(4) = 2.7764
+    assert found.high - 3.0 == pytest.approx(2.7764 * math.sqrt(2.5 / 5), abs=1e-4)
+    assert math.isnan(student([1.0]).low)
+    assert student([]).n == 0
+
+
+@pytest.mark.parametrize(
+    ("both", "first", "second", "neither", "low", "high"),
+    [
+        # An example of Newcombe 1998, method 10.
+        (36, 12, 2, 0, 0.0569, 0.3404),
+        # phi = 0: 1 - sqrt(2) z^2 / (n + z^2)
+        (0, 54, 0, 0, 0.9061, 1.0),
+    ],
+)
+def test_newcombes_interval_for_paired_shares(
+    both: int, first: int, second: int, neither: int, low: float, high: float
+) -> None:
+    one = [True] * both + [True] * first + [False] * second + [False] * neither
+    other = [True] * both + [False] * first + [True] * second + [False] * neither
+    found = paired_proportions(one, other)
+    assert found.value == pytest.approx((first - second) / len(one))
+    assert found.low == pytest.approx(low, abs=2e-4)
+    assert found.high == pytest.approx(high, abs=2e-4)
+
+
+@pytest.mark.parametrize(("first", "second", "p"), [(0, 0, 1.0), (5, 5, 1.0), (10, 0, 2 / 1024), (8, 1, 20 / 512)])
+def test_mcnemars_exact_test(first: int, second: int, p: float) -> None:
+    one = [True] * first + [False] * second + [True] * 4
+    other = [False] * first + [True] * second + [True] * 4
+    assert exact_mcnemar(one, other) == pytest.approx(p)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,3 +125,15 @@ def test_every_shipped_experiment_can_be_run(path, tmp_path):
     assert result.exit_code == 0, result.output or result.exception
     assert "About" in result.output
     assert not (tmp_path / "out").exists()
+
+
+def test_the_guides_first_file_is_what_the_guide_says(plan_of: Callable[[str], Plan]):
+    guide = (Path(__file__).parents[3] / "docs" / "experiments.md").read_text(encoding="utf-8")
+    plan = plan_of(guide.split("## A first file")[1].split("```yaml\n")[1].split("```")[0])
+    assert len(plan.cells) == 15
+    assert sum(work.kind == "sft" for work in plan.works) == 5
+
+
+def test_the_guide_lists_what_ships():
+    guide = (Path(__file__).parents[3] / "docs" / "experiments.md").read_text(encoding="utf-8")
+    assert {path.name for path in SHIPPED} == set(re.findall(r"^\| `(\w+\.yaml)` \|", guide, re.MULTILINE))

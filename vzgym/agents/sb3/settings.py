@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
+from vzgym.tasks import TaskSet
 
 __all__ = ["ALGORITHMS", "SB3Settings"]
 
@@ -43,6 +45,7 @@ class SB3Settings:
         eval_episodes: Tasks of an evaluation.
         tensorboard: Whether to write TensorBoard logs into `out/tensorboard`.
         options: Over the learner's own keyword arguments.
+        budget: Settings of `Budget` over what the tasks were built for; None: nothing else.
 
     Raises:
         InvalidSetting: If a value is out of range.
@@ -72,6 +75,7 @@ class SB3Settings:
     eval_episodes: int = 100
     tensorboard: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
+    budget: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fps", tuple(float(rate) for rate in self.fps))
@@ -102,6 +106,10 @@ class SB3Settings:
             "fps": list(self.fps),
             "max_options": self.max_options,
         }
+
+    def budget_for(self, tasks: TaskSet) -> Budget:
+        """What may be looked at: the tasks' own budget, and the run's settings over it."""
+        return Budget.from_mapping({**tasks.budget.to_dict(), **(self.budget or {})})
 
     def save(self, folder: Path) -> None:
         """Write `sb3.json` into a folder."""

@@ -41,7 +41,13 @@ def make_vector_env(settings: SB3Settings) -> VecEnv:
     tasks = load_tasks(settings.tasks, split="train")
 
     def make() -> Monitor[Any, Any]:
-        env = VideoZoomEnv(tasks, observation=settings.observation, action=settings.action, reward=settings.reward)
+        env = VideoZoomEnv(
+            tasks,
+            observation=settings.observation,
+            action=settings.action,
+            reward=settings.reward,
+            budget=settings.budget_for(tasks),
+        )
         return Monitor(env, info_keywords=("correct",))
 
     return DummyVecEnv([make] * settings.envs)
@@ -197,10 +203,12 @@ class _Watcher(BaseCallback):
         self.measured = model.num_timesteps
         started = time.monotonic()
         suite = self.settings.tasks.partition("/")[0]
+        tasks = load_tasks(suite, split="validation")
         report = self.evaluate(
             SB3Policy(model=model, settings=self.settings),
-            f"{suite}/validation",
+            tasks,
             episodes=self.settings.eval_episodes,
+            budget=self.settings.budget_for(tasks),
         )
         accuracy = report.summary["correct"]
         line = {

@@ -27,8 +27,8 @@ DEFAULT_RATES: Final[Mapping[str, float]] = {
 """Seconds a unit on one core: a warm-up, a trajectory, an imitated trajectory, a roll-out, a step, an episode; of the
 tiny model, or of Stable-Baselines3 on the tiny suites."""
 
-START: Final = 8.0
-"""Seconds that a new process takes before it works (imports)."""
+START: Final = 1.0
+"""Seconds that a new process takes before it works."""
 
 
 def rate_key(work: Work) -> str:
@@ -81,8 +81,7 @@ class Estimates:
         """How long a work will take, the start of its process included."""
         key = rate_key(work)
         rate = self.measured[key][0] if key in self.measured else DEFAULT_RATES[key]
-        start = 1.5 if key == "play policy" else START
-        return start + rate * work.units
+        return START + rate * work.units
 
     def lines(self, works: Sequence[Work]) -> list[Line]:
         """One line a kind of work."""

@@ -6,13 +6,13 @@ import logging
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Literal
+from typing import Any, Final, Literal
 
 from filelock import FileLock, Timeout
 
@@ -25,6 +25,16 @@ from vzgym.evaluation.workers import end_with_parent
 __all__ = ["Event", "Outcome", "progress", "run_plan", "tail"]
 
 _TICK = 0.5  # seconds between two looks at the processes
+
+# What takes long to load, by what needs it.
+_MODULES: Final[Mapping[str, Sequence[str]]] = {
+    "vlm": ("vzgym.agents.policy",),
+    "warmup": ("vzgym.agents.tiny.warmup",),
+    "collect": ("vzgym.agents.store", "datasets"),
+    "sft": ("vzgym.agents.sft", "trl.trainer.sft_trainer"),
+    "grpo": ("vzgym.agents.grpo", "trl.trainer.grpo_trainer"),
+    "sb3": ("vzgym.agents.sb3.training",),
+}
 
 
 @dataclass(frozen=True)
@@ -98,11 +108,12 @@ def run_plan(
     jobs: list[_Job] = []
     with _alone(root), _threads(threads):
         waiting = [chain for chain in plan.chains() if not _all_done(chain, root)]
+        context = _context(plan)
         try:
             while waiting or jobs:
                 for chain in _ready(waiting, root, outcome, tell)[: workers - len(jobs)]:
                     waiting.remove(chain)
-                    jobs.append(_start(chain, root))
+                    jobs.append(_start(chain, root, context, threads))
                 wait([job.process.sentinel for job in jobs], timeout=_TICK)
                 for job in jobs:
                     _follow(job, root, tell)
@@ -174,16 +185,32 @@ def _ready(waiting: list[list[Work]], root: Path, outcome: Outcome, tell: Callab
     return ready
 
 
-def _start(chain: Sequence[Work], root: Path) -> _Job:
+def _start(chain: Sequence[Work], root: Path, context: Any, threads: int) -> _Job:
     undone = [work for work in chain if done(work, root) is None]
-    process = multiprocessing.get_context("spawn").Process(target=_work, args=(undone, root))
+    process = context.Process(target=_work, args=(undone, root, threads))
     process.start()
     return _Job(process, undone)
 
 
-def _work(chain: Sequence[Work], root: Path) -> None:
+def _context(plan: Plan) -> Any:
+    """How processes begin: where possible as copies of one that has loaded the libraries and done nothing else.
+
+    Loading them takes longer than many a cell's play.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    kinds = {work.settings.get("player", work.kind) for work in plan.works}
+    context.set_forkserver_preload([__name__, *(module for kind in kinds for module in _MODULES.get(kind, ()))])
+    return context
+
+
+def _work(chain: Sequence[Work], root: Path, threads: int) -> None:
     """In a new process: do the works one after the other, each with its own log."""
     end_with_parent()
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     for work in chain:
         folder = work.folder(root)

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import csv
+import math
+import re
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from vzgym.evaluation.experiments import Plan, Results, load_experiment, make_plan, write_results
+from vzgym.evaluation.experiments.doing import do
+from vzgym.evaluation.experiments.results import cells_csv
+from vzgym.evaluation.statistics import student
+
+TEXT = """
+title: Controls & more
+about: Who sees what?
+tasks: [needle-micro, control-micro]
+seeds: 3
+evaluate: {episodes: 12}
+reference: {learner: blind}
+learners:
+  blind: {kind: policy, policy: blind}
+  expert: {kind: policy, policy: expert}
+grid:
+  - {tasks: [needle-micro]}
+  - {tasks: [control-micro], learners: [blind]}
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Path]:
+    """All but the last cell are done, in this process."""
+    root = tmp_path_factory.mktemp("experiments")
+    (root / "controls.yaml").write_text(TEXT, encoding="utf-8")
+    plan = make_plan(load_experiment(root / "controls.yaml"))
+    for work in plan.works[:-1]:
+        do(work, root)
+    return plan, root
+
+
+def test_a_group_is_the_seeds_of_a_cell_with_students_interval(finished):
+    results = Results(*finished)
+    assert [group.label for group in results.groups] == [
+        "needle-micro, blind", "needle-micro, expert", "control-micro, blind",
+    ]  # fmt: skip
+    blind, expert, control = results.groups
+    values = [row.metric("correct").value for row in blind.rows]
+    wanted = student(values)
+    assert blind.metric("correct").value == wanted.value
+    assert blind.metric("correct").low == max(0.0, wanted.low)
+    assert expert.metric("correct").value == 1.0
+    assert expert.metric("zooms").n == 3
+    assert [len(group.done) for group in results.groups] == [3, 3, 2]
+    assert control.rows[-1].status == "to do"
+
+
+def test_differences_from_the_reference_are_paired_by_seed(finished):
+    results = Results(*finished)
+    blind, expert, _ = results.groups
+    assert results.reference_of(expert) is blind
+    assert results.reference_of(blind) is None
+    difference = expert.against(blind)
+    pairs = [
+        b.metric("correct").value - a.metric("correct").value for a, b in zip(blind.rows, expert.rows, strict=True)
+    ]
+    assert difference == student(pairs)
+
+
+def test_a_single_seed_has_the_interval_over_its_tasks(finished):
+    plan, root = finished
+    results = Results(plan, root)
+    row = results.groups[0].rows[0]
+    alone = type(results.groups[0])(row.cell.names, "alone", [row])
+    assert alone.metric("correct") == row.metric("correct")
+    assert row.metric("correct").n == 12
+    assert row.metric("correct").high > row.metric("correct").value
+
+
+def test_the_csv_has_a_line_a_cell(finished):
+    lines = list(csv.DictReader(StringIO(cells_csv(Results(*finished)))))
+    assert len(lines) == 9
+    first = lines[0]
+    assert (first["tasks"], first["learner"], first["seed"], first["status"]) == ("needle-micro", "blind", "0", "done")
+    assert float(first["correct_low"]) <= float(first["correct"]) <= float(first["correct_high"])
+    shares = ["right_and_grounded", "right_by_luck", "wrong_segment", "unknown"]
+    assert math.isclose(sum(float(first[name]) for name in shares), 1.0, abs_tol=1e-5)
+    assert (lines[-1]["status"], lines[-1]["correct"]) == ("to do", "")
+
+
+def test_all_results_are_made_of_what_is_on_disk(finished):
+    plan, root = finished
+    write_results(plan, root)
+    folder = root / "controls"
+    table = (folder / "table.md").read_text()
+    assert table.startswith("# Controls & more")
+    assert "| needle-micro | expert | 3 | 100.0 [100.0, 100.0] |" in table
+    assert "| control-micro | blind | 2 of 3 |" in table
+    assert "Student's" in table
+    for picture in ("accuracy.png", "frames.png", "tokens.png", "taxonomy.png"):
+        assert (folder / picture).read_bytes().startswith(b"\x89PNG")
+    assert not (folder / "curves.png").exists()  # nobody has learnt anything
+    before = table
+    write_results(plan, root)
+    assert (folder / "table.md").read_text() == before
+
+
+def test_the_page_opens_without_a_server_or_a_network(finished):
+    plan, root = finished
+    write_results(plan, root)
+    page = (root / "controls" / "index.html").read_text()
+    assert "Controls &amp; more" in page
+    assert "8 of 9 cells are done, 1 to do." in page
+    assert page.count("data:image/png;base64,") == 4
+    assert not re.search(r"(src|href)=[\"'](?!data:)", page)
+    assert "<script" not in page
+    assert "learner: blind" in page  # the file itself
+
+
+def test_a_plan_of_which_nothing_is_done_has_tables_too(finished, tmp_path):
+    plan, _ = finished
+    write_results(plan, tmp_path)
+    assert "Nothing is finished yet." in (tmp_path / "controls" / "table.md").read_text()

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import vzgym
+from vzgym.cli import app
+from vzgym.core.errors import InvalidSetting, RecordError
+from vzgym.evaluation.comparing import compare_runs
+from vzgym.evaluation.statistics import exact_mcnemar, paired_proportions
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    out = tmp_path_factory.mktemp("runs")
+    for name, episodes in (("blind", 20), ("expert", 16)):
+        vzgym.evaluate(name, "needle-micro", episodes=episodes, out=out / name)
+    vzgym.evaluate("random", "needle-micro", episodes=10, samples=2, out=out / "random")
+    vzgym.evaluate("blind", "control-micro", episodes=4, out=out / "other")
+    return {path.name: path for path in out.iterdir()}
+
+
+def test_runs_are_compared_on_the_tasks_that_both_have_played(runs):
+    found = compare_runs([runs["blind"], runs["expert"]])
+    assert len(found.tasks) == 16
+    blind, expert = (row["correct"] for row in found.rows)
+    assert expert.value.value == 1.0
+    right = [value == 1.0 for value in list(found.runs[0].values["correct"].values())[:16]]
+    assert expert.difference == paired_proportions([True] * 16, right)
+    assert expert.p == exact_mcnemar([True] * 16, right)
+    assert blind.difference.value == 0.0
+    assert found.rows[1]["zooms"].difference.low > 0
+
+
+def test_several_rollouts_of_a_task_are_one_observation(runs):
+    found = compare_runs([runs["blind"], runs["random"]])
+    assert found.rows[1]["frames"].difference.n == 10
+    assert found.rows[1]["zooms"].value.value == 2.0
+
+
+def test_runs_without_a_shared_task_and_too_few_runs_are_refused(runs, tmp_path):
+    with pytest.raises(InvalidSetting, match="share no task"):
+        compare_runs([runs["blind"], runs["other"]])
+    with pytest.raises(InvalidSetting, match="two runs or more"):
+        compare_runs([runs["blind"]])
+    with pytest.raises(RecordError, match="no such file"):
+        compare_runs([runs["blind"], tmp_path])
+
+
+def test_the_command_shows_both_and_gives_json(runs):
+    shown = CliRunner().invoke(app, ["compare", str(runs["blind"]), str(runs["expert"])])
+    assert shown.exit_code == 0
+    for word in ("blind", "expert", "100.0", "16 tasks", "McNemar"):
+        assert word in shown.output
+    given = CliRunner().invoke(app, ["compare", str(runs["blind"]), str(runs["expert"]), "--json"])
+    data = json.loads(given.output)
+    assert data["tasks"] == 16
+    assert data["runs"][1]["metrics"]["correct"]["value"]["value"] == 1.0
