@@ -114,7 +114,7 @@ def paired_proportions(first: Sequence[bool], second: Sequence[bool]) -> Estimat
     one, other = proportion(first), proportion(second)
     only_one, only_other = sum(first) - both, sum(second) - both
     neither = n - both - only_one - only_other
-    product = both * neither - only_one * only_other
+    product = float(both * neither - only_one * only_other)
     # A correction for continuity, where the two go together.
     product = max(product - n / 2, 0.0) if product > 0 else product
     margins = sum(first) * (n - sum(first)) * sum(second) * (n - sum(second))
@@ -146,4 +146,4 @@ def exact_mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
     only_other = sum(b and not a for a, b in zip(first, second, strict=True))
     n = only_one + only_other
     tail = sum(math.comb(n, k) for k in range(min(only_one, only_other) + 1))
-    return min(1.0, 2 * tail / 2**n)
+    return min(1.0, math.ldexp(tail, 1 - n))

@@ -39,6 +39,7 @@ learners:
 
 POLICIES = """
 import os, signal
+from vzgym import Answer
 class Breaks:
     def reset(self, seed): ...
     def act(self, observation, info):
@@ -98,7 +99,7 @@ def test_what_fails_is_told_and_the_rest_goes_on(
     assert "2 failed" in page
     # A failed one is tried again; what it left is of the past.
     (tmp_path / "policy_that_breaks.py").write_text(
-        POLICIES.replace('raise ArithmeticError("the sum was wrong")', "return 'A'")
+        POLICIES.replace('raise ArithmeticError("the sum was wrong")', "return Answer('A')")
     )
     assert run_plan(plan, out).finished == 3 - 1
     assert not (broken.folder(out) / FAILED).exists()

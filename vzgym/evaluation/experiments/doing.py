@@ -66,6 +66,7 @@ def do(work: Work, root: Path) -> None:
     if not work.resume:
         # What a killed process left behind would make its numbers those of another run.
         shutil.rmtree(out, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / FAILED).unlink(missing_ok=True)
     write_whole(folder / WORK, work.to_json())
     began, processor = time.perf_counter(), time.process_time()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from vzgym.core.errors import DependencyNotInstalled
-from vzgym.evaluation.experiments.results import Group, Results
+from vzgym.evaluation.experiments.results import Curve, Group, Results
 from vzgym.evaluation.taxonomy import FINDINGS, Finding
 
 __all__ = ["PICTURES", "draw_all"]
@@ -66,9 +66,10 @@ def draw_all(results: Results, folder: Path) -> list[Path]:
 
 
 def _color(place: int) -> Any:
+    """Ten strong colours, then their light ones."""
     from matplotlib import colormaps
 
-    return colormaps["tab20" if place >= 10 else "tab10"](place % 20 if place >= 10 else place)
+    return colormaps["tab20"](2 * (place % 10) + (place // 10) % 2)
 
 
 def _plain(*axes: Any) -> None:
@@ -77,11 +78,11 @@ def _plain(*axes: Any) -> None:
         axis.spines[["top", "right"]].set_visible(False)
 
 
-def _rows_figure(groups: Sequence[Group]) -> tuple[Any, Any]:
-    """A figure with a line for each group, named on the left, the first on top."""
+def _rows_figure(groups: Sequence[Group], more: float = 0.0) -> tuple[Any, Any]:
+    """A figure with a line for each group, named on the left, the first on top; `more` inches below for a legend."""
     from matplotlib import pyplot
 
-    figure, axis = pyplot.subplots(figsize=(8.5, 0.9 + 0.34 * len(groups)))
+    figure, axis = pyplot.subplots(figsize=(8.5, 0.9 + more + 0.34 * len(groups)), layout="constrained")
     axis.set_yticks(range(len(groups)), [group.label for group in groups], fontsize=9)
     axis.set_ylim(len(groups) - 0.5, -0.5)
     _plain(axis)
@@ -105,12 +106,18 @@ def _accuracy(results: Results, groups: Sequence[Group]) -> Any:
 def _curves(results: Results, groups: Sequence[Group]) -> Any:
     from matplotlib import pyplot
 
-    found = [(group, [curve for row in group.done if (curve := results.curve(row))]) for group in groups]
-    found = [(group, curves) for group, curves in found if curves]
+    found: dict[tuple[str, ...], tuple[str, list[Curve]]] = {}
+    for group in groups:
+        learnt = [(row, curve) for row in group.done if (curve := results.curve(row))]
+        # What was learnt once may be played in several cells.
+        key = tuple(row.cell.work.parents["model"].digest for row, _ in learnt)
+        if key:
+            label = group.label if key not in found else _learner(group)
+            found[key] = (label, [curve for _, curve in learnt])
     if not found:
         return None
     figure, axes = pyplot.subplots(1, 2, figsize=(11.5, 4.4))
-    for place, (group, curves) in enumerate(found):
+    for place, (label, curves) in enumerate(found.values()):
         length = min(len(curve.steps) for curve in curves)
         for axis, name in zip(axes, ("accuracy", "zooms"), strict=True):
             lines = [_smooth(getattr(curve, name))[:length] for curve in curves]
@@ -119,7 +126,7 @@ def _curves(results: Results, groups: Sequence[Group]) -> Any:
                 axis.plot(steps, line, color=_color(place), alpha=0.18, linewidth=0.7)
             mean = [math.fsum(column) / len(column) for column in zip(*lines, strict=True)]
             style = "-" if place < 10 else "--"
-            axis.plot(steps, mean, style, color=_color(place), linewidth=2.0, label=group.label)
+            axis.plot(steps, mean, style, color=_color(place), linewidth=2.0, label=label)
     axes[0].set(xlabel="step", ylabel="share of right answers, while learning", ylim=(0, 1.02))
     axes[1].set(xlabel="step", ylabel="zooms a question")
     axes[1].set_ylim(bottom=0)
@@ -127,6 +134,10 @@ def _curves(results: Results, groups: Sequence[Group]) -> Any:
     axes[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
     figure.tight_layout()
     return figure
+
+
+def _learner(group: Group) -> str:
+    return ", ".join(group.names[axis] for axis in ("learner", "reward") if group.names[axis])
 
 
 def _smooth(values: Sequence[float], reach: int = 3) -> list[float]:
@@ -180,7 +191,7 @@ def _bar(estimate: Any) -> list[list[float]] | None:
 def _taxonomy(results: Results, groups: Sequence[Group]) -> Any:
     used = [finding for finding in FINDINGS if any(group.share(str(finding)) > 0 for group in groups)]
     used.sort(key=list(_COLORS).index)
-    figure, axis = _rows_figure(groups)
+    figure, axis = _rows_figure(groups, more=0.25 * math.ceil(len(used) / 4))
     for place, group in enumerate(groups):
         left = 0.0
         for finding in used:
@@ -192,5 +203,5 @@ def _taxonomy(results: Results, groups: Sequence[Group]) -> Any:
     axis.set_xlim(0, 1)
     axis.grid(visible=False)
     axis.set_xlabel("share of the episodes")
-    axis.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.45, -0.9 / (0.9 + 0.34 * len(groups))))
+    figure.legend(fontsize=8, ncols=4, loc="outside lower center", frameon=False)
     return figure

@@ -47,8 +47,8 @@ class Row:
         found = (self.facts or {}).get("report", {}).get("metrics", {}).get(name)
         if found is None or found["value"] is None:
             return NAN
-        ends = [math.nan if found[end] is None else found[end] for end in ("low", "high")]
-        return Estimate(found["value"], *ends, found["n"])
+        low, high = (math.nan if found[end] is None else float(found[end]) for end in ("low", "high"))
+        return Estimate(found["value"], low, high, found["n"])
 
     def share(self, finding: str) -> float:
         """The share of episodes that fall into a class of the taxonomy."""

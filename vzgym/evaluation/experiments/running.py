@@ -284,5 +284,5 @@ def progress(work: Work, root: Path) -> float | None:
     log = out / "log.jsonl"
     if work.kind != "grpo" or not log.is_file():
         return None
-    lines = log.read_bytes().count(b"\n")
-    return min(1.0, lines * work.settings["log_steps"] / work.settings["steps"])
+    steps = log.read_bytes().count(b"\n") * int(work.settings["log_steps"])
+    return min(1.0, steps / int(work.settings["steps"]))

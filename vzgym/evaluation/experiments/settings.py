@@ -310,7 +310,8 @@ def _quoted(item: Item, message: str) -> str:
     """The place of the innermost key that a message quotes."""
     if not isinstance(item.value, dict):
         return ""
-    for key, child in item.value.items():
+    children: Mapping[str, Item] = item.value
+    for key, child in children.items():
         if found := _quoted(child, message):
             return found
         if repr(key) in message or f".{key} " in message:
