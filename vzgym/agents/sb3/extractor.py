@@ -17,7 +17,7 @@ __all__ = ["ClipExtractor", "Layout"]
 _KEYS = {"frames", "frame_times", "frame_rounds", "question", "options", "left", "duration"}
 # A score that no softmax gives any weight.
 _NEVER = -1e9
-# Attention that is nearly even at first has hardly a gradient: begin with heads that differ.
+# Matches begin at 0, where all actions are alike; this makes them grow fast enough.
 _SHARP = 2.0
 
 
@@ -26,67 +26,53 @@ class Layout:
     """What stands where in the features of `ClipExtractor`.
 
     Attributes:
-        heads: Heads of attention from the question.
         bins: Parts of the video.
-        width: Width of what a head sees.
         options: Number of options.
-        per_option: Numbers for each option.
+        others: Numbers that belong to neither.
+        summary: Numbers of the summary of everything.
     """
 
-    heads: int
     bins: int
-    width: int
     options: int
-    per_option: int = 4
+    others: int
+    summary: int
 
     @property
-    def plain(self) -> int:
-        """Numbers before the summary: where, looked, which, what, and four of what is left."""
-        return self.heads * self.bins + self.bins + self.options * self.per_option + self.heads * self.width + 4
-
-    @property
-    def summary(self) -> int:
-        """Numbers of the summary."""
-        return 2 * self.width
+    def sizes(self) -> tuple[int, ...]:
+        """Numbers for where, looked, struck, which, the others and the summary."""
+        return (self.bins, self.bins, self.bins, self.options, self.others, self.summary)
 
     def split(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """The parts that belong to places or options, and the summary.
 
         Returns:
-            where `(batch, heads, bins)`, looked `(batch, bins)`, which `(batch, options, per_option)`, summary
+            where `(batch, bins)`, places `(batch, bins, 3)` (where, looked, struck), which `(batch, options)`, summary
             `(batch, summary)`.
         """
-        sizes = [self.heads * self.bins, self.bins, self.options * self.per_option]
-        where, looked, which, _, summary = torch.split(features, [*sizes, self.plain - sum(sizes), self.summary], dim=1)
-        return (
-            where.reshape(-1, self.heads, self.bins),
-            looked,
-            which.reshape(-1, self.options, self.per_option),
-            summary,
-        )
+        where, looked, struck, which, _, summary = torch.split(features, self.sizes, dim=1)
+        return where, torch.stack([where, looked, struck], dim=2), which, summary
 
 
 class ClipExtractor(BaseFeaturesExtractor):
     """Frames, times and words to one vector.
 
-    1. One small convolutional encoder, shared by all frames; each frame also gets its time and whether it is of the
-       overview or of a zoom.
-    2. The question is the mean of its words' learned embeddings, each option the sum of its words'. Nothing else is
-       known of what is asked.
-    3. *Where*: several heads of attention from the question over the frames. Each head's weights are summed up in
-       `bins` equal parts of the video; beside them stands how many zoomed frames fell into each part.
-    4. *What*: what each of these heads sees.
-    5. *Which*: from each option, attention over the frames; one small network, shared by all options, compares what is
-       seen with the option's words, so that what is learnt of a word holds wherever it stands.
-    6. All of that, and a layer over all of that, is the output.
+    1. One small convolutional encoder, shared by all frames. What matters of a frame is what sets it apart from the
+       others of its clip: in the overview its scene, in a zoom what happens there and nowhere else. So each frame is
+       also known by its *contrast*, the distance from its clip's mean, and by how large that is.
+    2. *Where*: how well the question's words match the overview's contrast in each of `bins` equal parts of the video.
+       Beside it stands how often a part was *looked* at, and how much *struck* the eye there.
+    3. *Which*: how well each option's words match what is seen: in the zooms, most of all what strikes the eye in the
+       part that the question asks for; in the overview, that part.
+    4. A layer over all of that, the summary.
+
+    Words are known by their numbers alone: both matches begin at zero and are learnt.
 
     A policy head without hidden layers (`net_arch`) is enough, and learns fastest.
 
     Args:
         observation_space: The space of `vzgym.envs.FlatObservation`.
-        bins: Parts of the video that *where* is told in; the number of windows of the action, or a multiple, is best.
+        bins: Parts of the video that *where* is told in; the number of windows of the action is best.
         width: Width of a frame's and a word's vector.
-        heads: Heads of attention from the question.
         vocabulary: The observation's `vocabulary`; read from the space if None.
 
     Raises:
@@ -98,30 +84,27 @@ class ClipExtractor(BaseFeaturesExtractor):
         observation_space: Dict,
         bins: int = 16,
         width: int = 32,
-        heads: int = 4,
         vocabulary: int | None = None,
     ) -> None:
         if not isinstance(observation_space, Dict) or not set(observation_space.spaces) >= _KEYS:
             raise InvalidSetting("ClipExtractor reads the observation 'flat': make the environment with it")
-        if min(bins, width, heads) < 1:
-            raise InvalidSetting(f"bins, width and heads must be >= 1, got {bins}, {width} and {heads}")
+        if min(bins, width) < 1:
+            raise InvalidSetting(f"bins and width must be >= 1, got {bins} and {width}")
         words: Any = observation_space["question"]
         options: Any = observation_space["options"]
-        layout = Layout(heads, bins, width, options.shape[0])
-        super().__init__(observation_space, layout.plain + layout.summary)
+        rounds: Any = observation_space["frame_rounds"]
+        layout = Layout(bins, options.shape[0], others=2 * width + 6, summary=2 * width)
+        super().__init__(observation_space, sum(layout.sizes))
         self.layout = layout
+        self.bins, self.width, self.rounds = bins, width, int(rounds.high.max()) + 1
         size = vocabulary or int(words.high.max()) + 1
-        self.bins, self.heads, self.width = bins, heads, width
         self.frame = FrameEncoder(width)
-        self.place = nn.Linear(3, width)
-        self.asked = nn.Embedding(size, width, padding_idx=0)
-        self.offered = nn.Embedding(size, width, padding_idx=0)
-        self.keys = nn.Linear(width, heads * width)
-        self.queries = nn.Linear(width, heads * width)
-        self.option_query = nn.Linear(2 * width, width)
-        self.option_key = nn.Linear(width, width)
-        self.compare = nn.Sequential(nn.Linear(3 * width, width), nn.ReLU(), nn.Linear(width, layout.per_option))
-        self.mix = nn.Sequential(nn.Linear(layout.plain, layout.summary), nn.ReLU())
+        self.place = nn.Linear(width, width)
+        self.sight = nn.Linear(2 * width, width)
+        self.asked = _words(size, width)
+        self.offered = _words(size, width)
+        self.glance = nn.Parameter(torch.tensor([2.0, 1.0]))
+        self.mix = nn.Sequential(nn.Linear(sum(layout.sizes[:-1]), layout.summary), nn.ReLU())
 
     def forward(self, observations: dict[str, torch.Tensor]) -> torch.Tensor:
         """Features.
@@ -133,48 +116,65 @@ class ClipExtractor(BaseFeaturesExtractor):
             float32, shape `(batch, features_dim)`.
         """
         times, rounds = observations["frame_times"], observations["frame_rounds"]
-        shown, zoomed = times >= 0, rounds > 0
-        frames = self._frames(observations["frames"], shown, times, zoomed)
-        question = _mean(self.asked, observations["question"])
+        shown = times >= 0
+        zoomed = shown & (rounds > 0)
+        frames = self._frames(observations["frames"], shown)
+        contrast = frames - self._clip_means(frames, rounds, shown)
+        strikes = (contrast.square().sum(dim=2) + 1e-6).sqrt() * zoomed  # a root of 0 has no gradient
+
+        part = self._parts(times)
+        scenes = self._scenes(part, times, shown & ~zoomed)
+        asked = self.asked(observations["question"].long()).sum(dim=1)
+        places = self.place(scenes @ contrast)
+        where = torch.einsum("bw,bpw->bp", asked, places) * _SHARP / self.width**0.5
+        looked = _per_part(part, zoomed.to(frames.dtype), self.bins, "sum")
+        struck = _per_part(part, strikes, self.bins, "amax")
+
+        wanted = torch.softmax(where, dim=1)
+        near = torch.gather(where, 1, part)
+        glance = self.glance[0] * strikes + self.glance[1] * near
+        eyes = torch.softmax(glance.masked_fill(~zoomed, _NEVER), dim=1) * zoomed
+        seen = torch.cat([eyes[:, None] @ frames, wanted[:, None] @ (scenes @ frames)], dim=2).squeeze(1)
         words = observations["options"].long()
-        options = self.offered(words).sum(dim=2)
-        offered = (words > 0).any(dim=2, keepdim=True)
+        which = torch.einsum("bow,bw->bo", self.offered(words).sum(dim=2), self.sight(seen)) * _SHARP / self.width**0.5
 
-        batch, count = shown.shape
-        keys = self.keys(frames).view(batch, count, self.heads, self.width)
-        queries = self.queries(question).view(batch, self.heads, self.width)
-        scores = torch.einsum("bnhw,bhw->bhn", keys, queries) * _SHARP / self.width**0.5
-        weights = torch.softmax(scores.masked_fill(~shown[:, None], _NEVER), dim=2)
-        # Frames of the overview lie on the borders of parts: a hair to the right, lest rounding move them back.
-        part = ((times.clamp(0, 1) + 1e-4) * self.bins).long().clamp(max=self.bins - 1)
-        where = torch.zeros(batch, self.heads, self.bins, device=frames.device, dtype=frames.dtype)
-        where.scatter_add_(2, part[:, None].expand(-1, self.heads, -1), weights * shown[:, None])
-        where = where * self.bins  # an even spread is 1 everywhere
-        looked = torch.zeros(batch, self.bins, device=frames.device, dtype=frames.dtype)
-        looked.scatter_add_(1, part, zoomed.to(frames.dtype))
-        what = torch.einsum("bhn,bnw->bhw", weights, frames)
-
-        both = torch.cat([options, question[:, None].expand_as(options)], dim=2)
-        matches = (
-            torch.einsum("bkw,bnw->bkn", self.option_query(both), self.option_key(frames)) * _SHARP / self.width**0.5
-        )
-        seen = torch.einsum("bkn,bnw->bkw", torch.softmax(matches, dim=2), frames)
-        which = self.compare(torch.cat([seen * options, seen, options], dim=2)) * offered
-
-        left = torch.cat([observations["left"], torch.log10(observations["duration"].clamp(min=1e-3)) / 4], dim=1)
-        plain = torch.cat([where.flatten(1), looked.clamp(max=8) / 8, which.flatten(1), what.flatten(1), left], dim=1)
+        told = [(wanted * struck).sum(dim=1, keepdim=True), struck.amax(dim=1, keepdim=True), observations["left"]]
+        length = torch.log10(observations["duration"].clamp(min=1e-3)) / 4
+        plain = torch.cat([where, looked.clamp(max=8) / 8, struck, which, *told, length, seen], dim=1)
         return torch.cat([plain, self.mix(plain)], dim=1)
 
-    def _frames(
-        self, pixels: torch.Tensor, shown: torch.Tensor, times: torch.Tensor, zoomed: torch.Tensor
-    ) -> torch.Tensor:
+    def _frames(self, pixels: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
         """A vector for each place, shape `(batch, count, width)`; zeros where there is no frame."""
         out = torch.zeros(*shown.shape, self.width, device=pixels.device)
         # Most places are empty most of the time: only frames are encoded.
-        seen = self.frame(pixels[shown].float() / 255.0)
-        place = torch.stack([times[shown], zoomed[shown].float(), 1 - zoomed[shown].float()], dim=1)
-        out[shown] = seen + self.place(place)
+        out[shown] = self.frame(pixels[shown].float() / 255.0)
         return out
+
+    def _clip_means(self, frames: torch.Tensor, rounds: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
+        """For each frame the mean of its clip, shape `(batch, count, width)`."""
+        clips = torch.arange(self.rounds, device=frames.device)
+        member = ((rounds[:, None] == clips[:, None]) & shown[:, None]).to(frames.dtype)
+        means = member @ frames / member.sum(dim=2, keepdim=True).clamp(min=1)
+        return member.transpose(1, 2) @ means
+
+    def _parts(self, times: torch.Tensor) -> torch.Tensor:
+        """Which part of the video each frame lies in, int64, shape `(batch, count)`."""
+        # Frames of the overview lie on the borders of parts: a hair to the right, lest rounding move them back.
+        return ((times.clamp(0, 1) + 1e-4) * self.bins).long().clamp(max=self.bins - 1)
+
+    def _scenes(self, part: torch.Tensor, times: torch.Tensor, overview: torch.Tensor) -> torch.Tensor:
+        """Which frames of the overview show a part: those in it, or the last before it; weights that sum up to 1.
+
+        Returns:
+            float32, shape `(batch, bins, count)`; zeros for a part that no frame comes before.
+        """
+        parts = torch.arange(self.bins, device=part.device)[:, None]
+        inside = (part[:, None] == parts) & overview[:, None]
+        before = (part[:, None] <= parts) & overview[:, None]
+        latest = times[:, None].masked_fill(~before, -1.0).amax(dim=2, keepdim=True)
+        last = before & (times[:, None] == latest)
+        chosen = torch.where(inside.any(dim=2, keepdim=True), inside, last).to(times.dtype)
+        return chosen / chosen.sum(dim=2, keepdim=True).clamp(min=1)
 
 
 class FrameEncoder(nn.Module):
@@ -200,8 +200,14 @@ class FrameEncoder(nn.Module):
         return vectors
 
 
-def _mean(embedding: nn.Embedding, words: torch.Tensor) -> torch.Tensor:
-    """Mean of the words' embeddings; places without a word count nothing."""
-    ids = words.long()
-    total: torch.Tensor = embedding(ids).sum(dim=1)
-    return total
+def _words(size: int, width: int) -> nn.Embedding:
+    """A vector for each word, at first zeros."""
+    embedding = nn.Embedding(size, width, padding_idx=0)
+    nn.init.zeros_(embedding.weight)
+    return embedding
+
+
+def _per_part(part: torch.Tensor, values: torch.Tensor, bins: int, reduce: str) -> torch.Tensor:
+    """Values of frames, gathered for each part of the video: `(batch, count)` to `(batch, bins)`."""
+    out = torch.zeros(part.shape[0], bins, device=part.device, dtype=values.dtype)
+    return out.scatter_reduce(1, part, values, reduce)

@@ -41,15 +41,15 @@ class PointerHead(nn.Module):
                 f"and {self.layout.options} options"
             )
         summary = self.layout.summary
-        self.window = _scorer(self.layout.heads + 1 + summary, rates)
-        self.option = _scorer(self.layout.per_option + summary, 1)
+        self.window = _scorer(3 + summary, rates)
+        self.option = _scorer(1 + summary, 1)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Features `(batch, features_dim)` to logits `(batch, actions)`."""
-        where, looked, which, summary = self.layout.split(features)
-        places = torch.cat([where.transpose(1, 2), looked[:, :, None], _repeat(summary, where.shape[2])], dim=2)
-        options = torch.cat([which, _repeat(summary, which.shape[1])], dim=2)
-        return torch.cat([self.window(places).flatten(1), self.option(options).flatten(1)], dim=1)
+        where, places, which, summary = self.layout.split(features)
+        windows = self.window(torch.cat([places, _repeat(summary, self.layout.bins)], dim=2))
+        options = self.option(torch.cat([which[:, :, None], _repeat(summary, self.layout.options)], dim=2))
+        return torch.cat([(windows + where[:, :, None]).flatten(1), options.squeeze(2) + which], dim=1)
 
 
 def _scorer(width: int, out: int) -> nn.Sequential:
