@@ -1,15 +1,19 @@
 """Trains MaskablePPO on the tiny needle tasks from several seeds, and compares it with the controls.
 
-    python benchmarks/sb3.py [--out runs/sb3] [--seeds 5] [--steps 60000]
+    OMP_NUM_THREADS=1 python benchmarks/sb3.py --out runs/sb3
 
-Seeds that were trained are not trained again; one that was stopped goes on. Prints a Markdown table, and writes
-`results.json` and the learning curve (`curve.png`, with matplotlib) into the folder.
+One process, one core, one seed after the other. Seeds that were trained are not trained again; one that was stopped
+goes on from its newest checkpoint. Training sees the train split, the learning curve is that of the first 100 tasks of
+the validation split, and the table that of the first `--episodes` tasks of the test split, which every policy plays once.
+Prints the table in Markdown and writes `results.json`, `table.md` and the picture of the curves (`sb3.png`) into the
+folder.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +21,37 @@ import numpy as np
 
 from vzgym.agents.sb3 import SB3Policy, SB3Settings, train_sb3
 from vzgym.agents.sb3.training import curve_lines
+from vzgym.cli.progress import progress_bar
 from vzgym.evaluation import evaluate
 
 TEST = "needle-tiny/test"
-CONTROLS = ("blind", "overview", "uniform", "oracle")
+CONTROLS = ("blind", "random", "overview", "uniform", "oracle")
+SHARE = 0.9
+"""Of the oracle's accuracy: what is to be reached."""
+# Student's t for a mean over few seeds, two-sided 95 %.
+_STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
+
+Row = dict[str, Any]
 
 
-def train(folder: Path, seed: int, steps: int) -> Path:
+def train(settings: SB3Settings) -> Path:
     """One seed; nothing is done if it is finished."""
-    if (folder / "model.zip").is_file() and SB3Settings.load(folder).steps >= steps:
+    folder = Path(settings.out)
+    if (folder / "model.zip").is_file() and SB3Settings.load(folder).steps >= settings.steps:
         return folder
-    started = (folder / "checkpoints").is_dir() and any((folder / "checkpoints").glob("step_*.zip"))
-    return train_sb3(SB3Settings(out=str(folder), seed=seed, steps=steps), resume=started, evaluate=evaluate)
+    started = any((folder / "checkpoints").glob("step_*.zip"))
+    with progress_bar() as bar:
+        job = bar.add_task(f"seed {settings.seed}", total=settings.steps)
+
+        def show(done: int, measures: Mapping[str, float]) -> None:
+            told = f": validation {measures['accuracy']:.1%}" if measures else ""
+            bar.update(job, completed=done, description=f"seed {settings.seed}{told}")
+
+        return train_sb3(settings, resume=started, progress=show, evaluate=evaluate)
 
 
-def row(policy: Any, episodes: int) -> dict[str, float]:
-    """Accuracy on the test split, with its interval."""
+def play(policy: Any, episodes: int) -> Row:
+    """What a policy reaches on the test split."""
     report = evaluate(policy, TEST, episodes=episodes)
     accuracy = report.accuracy
     return {
@@ -44,25 +63,85 @@ def row(policy: Any, episodes: int) -> dict[str, float]:
     }
 
 
-def draw(curves: list[list[dict[str, float]]], controls: dict[str, dict[str, float]], path: Path) -> None:
-    """The learning curves and the controls as lines."""
+def first_at(curve: Iterable[Mapping[str, float]], target: float) -> Mapping[str, float] | None:
+    """The first point of a learning curve at or above the target."""
+    return next((point for point in curve if point["accuracy"] >= target), None)
+
+
+def table(controls: Mapping[str, Row], seeds: Sequence[Row], curves: Sequence[list[dict[str, float]]]) -> str:
+    """All rows in Markdown, and the mean over seeds."""
+    target = SHARE * controls["oracle"]["accuracy"]
+    lines = [
+        "| policy | accuracy, % | zooms | frames | steps | CPU seconds | at least 0.9 of the oracle from |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    lines += [f"| {name} | {_cells(found)} | | | |" for name, found in controls.items()]
+    for seed, (found, curve) in enumerate(zip(seeds, curves, strict=True)):
+        reached = first_at(curve, target)
+        when = f"step {reached['steps']:.0f}, {reached['cpu_seconds']:.0f} s" if reached else "never"
+        end = curve[-1]
+        lines.append(
+            f"| MaskablePPO, seed {seed} | {_cells(found)} | {end['steps']:.0f} | {end['cpu_seconds']:.0f} | {when} |"
+        )
+    if len(seeds) > 1:
+        means = {name: _mean([found[name] for found in seeds]) for name in ("accuracy", "zooms", "frames")}
+        value, half = means["accuracy"]
+        lines.append(
+            f"| **MaskablePPO, mean of {len(seeds)}** | **{100 * value:.1f} ± {100 * half:.1f}** | "
+            f"{means['zooms'][0]:.2f} | {means['frames'][0]:.1f} | | | |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _cells(found: Row) -> str:
+    span = f"[{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
+    return f"{100 * found['accuracy']:.1f} {span} | {found['zooms']:.2f} | {found['frames']:.1f}"
+
+
+def _mean(values: Sequence[float]) -> tuple[float, float]:
+    """Mean, and half the width of its 95 % interval by Student's t."""
+    spread = float(np.std(values, ddof=1)) / len(values) ** 0.5
+    return float(np.mean(values)), _STUDENT.get(len(values), 1.96) * spread
+
+
+def draw(curves: Sequence[list[dict[str, float]]], controls: Mapping[str, Row], path: Path) -> None:
+    """The learning curves, their mean and the controls."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(7, 4))
-    for curve in curves:
-        axes.plot([point["steps"] for point in curve], [point["accuracy"] for point in curve], color="tab:blue", lw=1)
-    for name, style in (("oracle", "-"), ("uniform", "--"), ("overview", ":")):
-        axes.axhline(controls[name]["accuracy"], color="black", ls=style, lw=1, label=name)
-    axes.axhline(0.9 * controls["oracle"]["accuracy"], color="tab:red", lw=0.8, label="0.9 of the oracle")
-    axes.set_xlabel("steps of the environment")
-    axes.set_ylabel("accuracy on the validation split")
-    axes.set_ylim(0, 1.05)
-    axes.legend(loc="center right")
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+    for axes, key in ((left, "accuracy"), (right, "zooms")):
+        for seed, curve in enumerate(curves):
+            axes.plot(
+                [point["steps"] for point in curve],
+                [point[key] for point in curve],
+                color="tab:blue",
+                alpha=0.35,
+                lw=1,
+                label=f"MaskablePPO, {len(curves)} seeds" if seed == 0 else None,
+            )
+        if len({len(curve) for curve in curves}) == 1:
+            axes.plot(
+                [point["steps"] for point in curves[0]],
+                np.mean([[point[key] for point in curve] for curve in curves], axis=0),
+                color="tab:blue",
+                lw=2.2,
+                label="their mean",
+            )
+        for name, style in (("oracle", "-"), ("uniform", "--"), ("overview", ":")):
+            axes.axhline(controls[name][key], color="black", ls=style, lw=1, label=name)
+        axes.set_xlabel("steps of the environment")
+        axes.set_xlim(left=0)
+        axes.spines[["top", "right"]].set_visible(False)
+    left.axhline(SHARE * controls["oracle"]["accuracy"], color="tab:red", lw=0.8, label="0.9 of the oracle")
+    left.set(ylim=(0, 1.03), ylabel="accuracy, validation split")
+    right.set(ylim=(0, 3.1), ylabel="zooms an episode, validation split")
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
 
 
 def main() -> None:
@@ -70,35 +149,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/sb3"))
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=60_000)
-    parser.add_argument("--episodes", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=SB3Settings().steps)
+    parser.add_argument("--episodes", type=int, default=500)
     options = parser.parse_args()
-    folders = [train(options.out / f"seed{seed}", seed, options.steps) for seed in range(options.seeds)]
-    controls = {name: row(name, options.episodes) for name in CONTROLS}
-    seeds = [row(SB3Policy(folder), options.episodes) for folder in folders]
+    folders = [
+        train(SB3Settings(out=str(options.out / f"seed{seed}"), seed=seed, steps=options.steps))
+        for seed in range(options.seeds)
+    ]
     curves = [curve_lines(folder / "curve.jsonl") for folder in folders]
-    target = 0.9 * controls["oracle"]["accuracy"]
-    print("| policy | accuracy | 95 % interval | zooms | steps | seconds | reaches 0.9 of the oracle at |")
-    print("|---|---|---|---|---|---|---|")
-    for name, found in controls.items():
-        print(
-            f"| {name} | {found['accuracy']:.3f} | {found['low']:.3f} to {found['high']:.3f} | {found['zooms']:.2f} |||"
-        )
-    for seed, (found, curve) in enumerate(zip(seeds, curves, strict=True)):
-        first = next((f"{point['steps']:.0f} steps" for point in curve if point["accuracy"] >= target), "never")
-        print(
-            f"| MaskablePPO, seed {seed} | {found['accuracy']:.3f} | {found['low']:.3f} to {found['high']:.3f} | "
-            f"{found['zooms']:.2f} | {curve[-1]['steps']:.0f} | {curve[-1]['seconds']:.0f} | {first} |"
-        )
-    over = np.array([found["accuracy"] for found in seeds])
-    if len(over) > 1:
-        # Student's t for a mean over few seeds: 2.776 for five.
-        quantile = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}.get(len(over), 1.96)
-        half = quantile * over.std(ddof=1) / np.sqrt(len(over))
-        print(f"\nMean over {len(over)} seeds: {over.mean():.3f} +- {half:.3f} (95 % interval of the mean).")
+    controls = {name: play(name, options.episodes) for name in CONTROLS}
+    seeds = [play(SB3Policy(folder), options.episodes) for folder in folders]
+    text = table(controls, seeds, curves)
+    print(text)
+    (options.out / "table.md").write_text(text, encoding="utf-8")
     results = {"controls": controls, "seeds": seeds, "curves": curves}
     (options.out / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    draw(curves, controls, options.out / "curve.png")
+    draw(curves, controls, options.out / "sb3.png")
 
 
 if __name__ == "__main__":

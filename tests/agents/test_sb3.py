@@ -49,7 +49,9 @@ def test_a_run_goes_on_from_its_checkpoint_and_no_other_is_mixed_in(tmp_path: Pa
     assert steps == sorted(set(steps))
     assert steps[0] == 0
     assert steps[-1] == 32
-    assert SB3Policy(folder).model.num_timesteps == 32
+    model = SB3Policy(folder).model
+    assert model.num_timesteps == 32
+    assert model.lr_schedule(0.0) == pytest.approx(0.1 * model.lr_schedule(1.0))
 
 
 def test_masks_of_the_policy_are_those_of_the_environment(tmp_path: Path) -> None:
@@ -78,15 +80,15 @@ def extractor() -> tuple[ClipExtractor, dict[str, torch.Tensor]]:
     return ClipExtractor(env.observation_space), batch
 
 
-def test_where_sums_up_to_the_number_of_parts_and_empty_places_count_nothing() -> None:
+def test_at_first_all_is_alike_and_empty_places_count_nothing() -> None:
     net, batch = extractor()
     features = net(batch)
     assert features.shape == (1, net.features_dim)
-    where, looked, which, summary = net.layout.split(features)
-    assert torch.allclose(where.sum(dim=2), torch.full((1, 4), 16.0), atol=1e-4)
-    assert looked.sum() == 0
-    assert which.shape == (1, 4, 4)
+    where, places, which, summary = net.layout.split(features)
+    assert places.shape == (1, 16, 3)
     assert summary.shape == (1, 64)
+    for nothing in (where, places, which):
+        assert not nothing.any()
     spoiled = {**batch, "frames": batch["frames"].clone()}
     spoiled["frames"][:, 16:] = 255
     assert torch.equal(net(spoiled), features)
@@ -94,10 +96,60 @@ def test_where_sums_up_to_the_number_of_parts_and_empty_places_count_nothing() -
 
 def test_an_option_is_scored_by_its_words_wherever_it_stands() -> None:
     net, batch = extractor()
+    torch.nn.init.normal_(net.offered.weight)
     _, _, which, _ = net.layout.split(net(batch))
     turned = {**batch, "options": batch["options"].flip(1)}
     _, _, other, _ = net.layout.split(net(turned))
+    assert which.std() > 0
     assert torch.allclose(which.flip(1), other, atol=1e-5)
+
+
+def test_a_flash_strikes_the_eye_and_a_quiet_zoom_does_not() -> None:
+    net, _ = extractor()
+    env = VideoZoomEnv("needle-tiny/test", observation=SB3Settings().observation, action=SB3Settings().action)
+    for task in range(5):
+        env.reset(options={"task": task})
+        (evidence,) = env.episode.task.evidence
+        gold = int(evidence.start // 4)
+        quiet = gold ^ 1  # the other half of the scene, which has one flash
+        env.step(gold)
+        seen, *_ = env.step(quiet)
+        _, places, _, _ = net.layout.split(net({key: torch.as_tensor(value)[None] for key, value in seen.items()}))
+        looked, struck = places[0, :, 1], places[0, :, 2]
+        assert set(looked.nonzero().flatten().tolist()) == {gold, quiet}
+        assert struck[gold] > 3 * struck[quiet] > 0
+
+
+def test_a_part_without_a_frame_shows_what_was_on_before() -> None:
+    net, _ = extractor()
+    times = torch.tensor([[0.0, 0.26, 0.5, -1.0]])
+    scenes = net._scenes(net._parts(times), times, times >= 0)
+    assert scenes.sum(dim=2).eq(1).all()
+    assert scenes[0].argmax(dim=1).tolist() == [0] * 4 + [1] * 4 + [2] * 8
+
+
+def test_imitation_teaches_the_head_to_point_at_the_scene_that_is_asked_for() -> None:
+    chosen = SB3Settings()
+    env = VideoZoomEnv("needle-tiny/train", observation=chosen.observation, action=chosen.action)
+    rows, golds = [], []
+    for task in range(160):
+        seen, _ = env.reset(options={"task": task})
+        rows.append({key: torch.as_tensor(value) for key, value in seen.items()})
+        golds.append(int(env.episode.task.evidence[0].start // 4))
+    batch = {key: torch.stack([row[key] for row in rows]) for key in rows[0]}
+    gold = torch.tensor(golds)
+    torch.manual_seed(0)
+    net = ClipExtractor(env.observation_space)
+    head = PointerHead(net, 20, 1)
+    adam = torch.optim.Adam([*net.parameters(), *head.parameters()], lr=5e-3)
+    seen = {key: value[:128] for key, value in batch.items()}
+    for _ in range(60):
+        adam.zero_grad()
+        torch.nn.functional.cross_entropy(head(net(seen)), gold[:128]).backward()
+        adam.step()
+    with torch.no_grad():
+        said = head(net({key: value[128:] for key, value in batch.items()})).argmax(dim=1)
+    assert (said // 2 == gold[128:] // 2).float().mean() > 0.8
 
 
 def test_the_head_must_fit_the_action() -> None:
@@ -112,6 +164,8 @@ def test_settings_and_folders_that_cannot_work(tmp_path: Path) -> None:
         SB3Settings(algo="sarsa")
     with pytest.raises(InvalidSetting, match="steps must be >= 1"):
         SB3Settings(steps=0)
+    with pytest.raises(InvalidSetting, match=r"final_rate must lie in \[0, 1\], got 2"):
+        SB3Settings(final_rate=2)
     with pytest.raises(InvalidSetting, match="say where"):
         train_sb3(SB3Settings())
     with pytest.raises(InvalidSetting, match=r"no sb3\.json"):

@@ -133,7 +133,8 @@ class ClipExtractor(BaseFeaturesExtractor):
         wanted = torch.softmax(where, dim=1)
         near = torch.gather(where, 1, part)
         glance = self.glance[0] * strikes + self.glance[1] * near
-        eyes = torch.softmax(glance.masked_fill(~zoomed, _NEVER), dim=1) * zoomed
+        # Frames that all look alike tell nothing: the eye rests on what strikes it, or on nothing.
+        eyes = torch.softmax(glance.masked_fill(~zoomed, _NEVER), dim=1) * (1 - torch.exp(-strikes.square()))
         seen = torch.cat([eyes[:, None] @ frames, wanted[:, None] @ (scenes @ frames)], dim=2).squeeze(1)
         words = observations["options"].long()
         which = torch.einsum("bow,bw->bo", self.offered(words).sum(dim=2), self.sight(seen)) * _SHARP / self.width**0.5

@@ -35,11 +35,12 @@ class SB3Settings:
         fps: Frame rates that the action chooses from.
         max_options: Most options of a question.
         frame_size: `(height, width)` of a frame as the learner sees it.
-        reward: What is learnt from, as `vzgym.rewards.make_reward` takes it. The default pays for a right answer and,
-            half as much each, for zooms that come near the evidence and that cover it: training may use where the
-            evidence lies, the observation never shows it.
-        gamma: Discount.
-        learning_rate: Step size of the optimiser.
+        reward: What is learnt from, as `vzgym.rewards.make_reward` takes it. The default pays as much for a zoom that
+            comes near the evidence as for a right answer: training may use where the evidence lies, the observation
+            never shows it.
+        gamma: Discount. Below 1, a zoom that finds nothing costs a little.
+        learning_rate: Step size of the optimiser at first.
+        final_rate: Share of it that is left after the last step; it falls linearly. 1: it stays.
         checkpoint_every: Steps between two checkpoints.
         eval_every: Steps between two evaluations on the validation split; 0: none.
         eval_episodes: Tasks of an evaluation.
@@ -54,7 +55,7 @@ class SB3Settings:
     out: str = ""
     algo: str = "maskable_ppo"
     tasks: str = "needle-tiny"
-    steps: int = 40_000
+    steps: int = 20_480
     seed: int = 0
     envs: int = 16
     windows: int = 16
@@ -64,12 +65,12 @@ class SB3Settings:
     reward: Any = field(
         default_factory=lambda: {
             "accuracy": 1.0,
-            "time_proximity": {"weight": 0.5, "sigma": 2.0},
-            "recall": 0.5,
+            "time_proximity": {"weight": 1.0, "sigma": 2.0},
         }
     )
-    gamma: float = 0.9
-    learning_rate: float = 1e-3
+    gamma: float = 0.98
+    learning_rate: float = 3e-3
+    final_rate: float = 0.1
     checkpoint_every: int = 8192
     eval_every: int = 4096
     eval_episodes: int = 100
@@ -91,6 +92,8 @@ class SB3Settings:
             raise InvalidSetting(
                 f"gamma must lie in [0, 1] and learning_rate be > 0, got {self.gamma} and {self.learning_rate}"
             )
+        if not 0 <= self.final_rate <= 1:
+            raise InvalidSetting(f"final_rate must lie in [0, 1], got {self.final_rate}")
 
     @property
     def observation(self) -> dict[str, Any]:

@@ -7,12 +7,13 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from vzgym.agents.sb3.extractor import ClipExtractor
@@ -63,7 +64,7 @@ def train_sb3(
     """Train a learner, or go on from its newest checkpoint.
 
     Leaves in `settings.out`: `sb3.json`, `model.zip`, `checkpoints/`, `curve.jsonl` (one line an evaluation: steps,
-    seconds, accuracy, zooms), `tensorboard/`.
+    seconds of training by the clock and of the processor, accuracy with its interval, zooms), `tensorboard/`.
 
     Args:
         settings: The run.
@@ -91,18 +92,18 @@ def train_sb3(
     env = make_vector_env(settings)
     logs = str(folder / "tensorboard") if settings.tensorboard else None
     kind: Any = model_class(settings.algo)
-    seconds = 0.0
+    clock = _Stopwatch()
     if newest is None:
         (folder / "curve.jsonl").unlink(missing_ok=True)
         model = kind(**_arguments(settings), env=env, seed=settings.seed, tensorboard_log=logs)
     else:
         model = kind.load(newest, env=env, tensorboard_log=logs)
         model.set_random_seed(settings.seed + model.num_timesteps)
-        seconds = _forget_after(folder / "curve.jsonl", model.num_timesteps)
+        clock = _Stopwatch(_forget_after(folder / "curve.jsonl", model.num_timesteps))
         if settings.algo == "dqn":
             model.load_replay_buffer(_buffer(newest))
     left = settings.steps - model.num_timesteps
-    watcher = _Watcher(settings, folder, seconds, progress, evaluate)
+    watcher = _Watcher(settings, folder, clock, progress, evaluate)
     try:
         if left > 0:
             model.learn(left, callback=watcher, reset_num_timesteps=False, tb_log_name=settings.algo)
@@ -116,7 +117,8 @@ def train_sb3(
 def _arguments(settings: SB3Settings) -> dict[str, Any]:
     """Keyword arguments of the learner."""
     extractor = {"bins": settings.windows}
-    given: dict[str, Any] = {"gamma": settings.gamma, "learning_rate": settings.learning_rate, "verbose": 0}
+    rate = LinearSchedule(settings.learning_rate, settings.final_rate * settings.learning_rate, 1.0)
+    given: dict[str, Any] = {"gamma": settings.gamma, "learning_rate": rate, "verbose": 0}
     if settings.algo == "dqn":
         given |= {
             "policy": "MultiInputPolicy",
@@ -144,8 +146,35 @@ def _arguments(settings: SB3Settings) -> dict[str, Any]:
     if settings.algo == "a2c":
         given |= {"n_steps": 16, "use_rms_prop": False, "normalize_advantage": True}
     else:
-        given |= {"n_steps": 64, "batch_size": 256, "n_epochs": 4}
+        given |= {"n_steps": 64, "batch_size": 256, "n_epochs": 8}
     return given | dict(settings.options)
+
+
+class _Stopwatch:
+    """Seconds of training, by the clock and of the processor; what evaluations take is left out.
+
+    Args:
+        before: What earlier parts of the run took.
+    """
+
+    _CLOCKS: ClassVar[Mapping[str, Callable[[], float]]] = {
+        "seconds": time.monotonic,
+        "cpu_seconds": time.process_time,
+    }
+
+    def __init__(self, before: Mapping[str, float] | None = None) -> None:
+        self._took = {name: (before or {}).get(name, 0.0) for name in self._CLOCKS}
+        self.go()
+
+    def go(self) -> None:
+        """Start, or go on."""
+        self._begun = {name: clock() for name, clock in self._CLOCKS.items()}
+
+    def stop(self) -> dict[str, float]:
+        """Stop, and tell the seconds of each clock."""
+        for name, clock in self._CLOCKS.items():
+            self._took[name] += clock() - self._begun[name]
+        return {name: round(took, 1) for name, took in self._took.items()}
 
 
 class _Watcher(BaseCallback):
@@ -155,15 +184,14 @@ class _Watcher(BaseCallback):
         self,
         settings: SB3Settings,
         folder: Path,
-        seconds: float,
+        clock: _Stopwatch,
         progress: Callable[[int, dict[str, float]], None] | None,
         evaluate: Callable[..., Any] | None,
     ) -> None:
         super().__init__()
         self.settings, self.folder, self.progress, self.evaluate = settings, folder, progress, evaluate
         self.every = settings.eval_every if evaluate is not None else 0
-        self.before = seconds
-        self.begun = time.monotonic()
+        self.clock = clock
         self.measures: dict[str, float] = {}
         self.saved = self.measured = 0
 
@@ -201,7 +229,7 @@ class _Watcher(BaseCallback):
         """Play the first validation tasks greedily, and note what came of it."""
         assert self.evaluate is not None  # else `every` is 0
         self.measured = model.num_timesteps
-        started = time.monotonic()
+        took = self.clock.stop()
         suite = self.settings.tasks.partition("/")[0]
         tasks = load_tasks(suite, split="validation")
         report = self.evaluate(
@@ -213,19 +241,19 @@ class _Watcher(BaseCallback):
         accuracy = report.summary["correct"]
         line = {
             "steps": self.measured,
-            "seconds": round(self.before + started - self.begun, 1),
+            **took,
             "accuracy": round(accuracy.value, 4),
             "low": round(accuracy.low, 4),
             "high": round(accuracy.high, 4),
             "zooms": round(report.summary["zooms"].value, 3),
         }
-        self.begun += time.monotonic() - started  # seconds are those of training alone
         with (self.folder / "curve.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self.measures = {"accuracy": line["accuracy"], "zooms": line["zooms"]}
         model.logger.record("eval/accuracy", line["accuracy"])
         model.logger.record("eval/zooms", line["zooms"])
         model.policy.set_training_mode(False)
+        self.clock.go()
 
     def finish(self, model: Any) -> None:
         """The last evaluation and checkpoint."""
@@ -265,10 +293,10 @@ def curve_lines(curve: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in curve.read_text(encoding="utf-8").splitlines()]
 
 
-def _forget_after(curve: Path, steps: int) -> float:
-    """Drop what was measured after the checkpoint; the seconds of training until then."""
+def _forget_after(curve: Path, steps: int) -> dict[str, float]:
+    """Drop what was measured after the checkpoint; the last that is left, which tells the seconds until then."""
     if not curve.is_file():
-        return 0.0
+        return {}
     kept = [line for line in curve_lines(curve) if line["steps"] <= steps]
     curve.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-    return float(kept[-1]["seconds"]) if kept else 0.0
+    return kept[-1] if kept else {}
