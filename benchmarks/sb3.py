@@ -4,9 +4,9 @@
 
 One process, one core, one seed after the other. Seeds that were trained are not trained again; one that was stopped
 goes on from its newest checkpoint. Training sees the train split, the learning curve is that of the first 100 tasks of
-the validation split, and the table that of the first `--episodes` tasks of the test split, which every policy plays once.
-Prints the table in Markdown and writes `results.json`, `table.md` and the picture of the curves (`sb3.png`) into the
-folder.
+the validation split, and the table that of the first `--episodes` tasks of the test split, each played once by each
+policy. Prints the table in Markdown and writes `results.json`, `table.md` and the picture of the curves (`sb3.png`)
+into the folder.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python sb3_maskable.py [steps]
 
-It learns for a moment only (1,024 steps). About 20,000 steps, two minutes on one core, are enough to answer nearly every
-question: `python sb3_maskable.py 20480`, or with checkpoints and TensorBoard `vzgym train sb3 --out runs/ppo`.
+It learns for a moment only (1,024 steps). About 20,000 steps, two minutes on one core, are enough to answer nearly
+every question: `python sb3_maskable.py 20480`, or with checkpoints and TensorBoard `vzgym train sb3 --out runs/ppo`.
 """
 
 from __future__ import annotations
