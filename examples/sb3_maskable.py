@@ -2,7 +2,7 @@
 
     python sb3_maskable.py [steps]
 
-It learns for a moment only (1,024 steps). About 20,000 steps, two minutes on one core, are enough to answer nearly
+It learns for a moment only (512 steps). About 20,000 steps, two minutes on one core, are enough to answer nearly
 every question: `python sb3_maskable.py 20480`, or with checkpoints and TensorBoard `vzgym train sb3 --out runs/ppo`.
 """
 
@@ -32,11 +32,11 @@ def make(split: str) -> gym.Env:
     )
 
 
-steps = int(sys.argv[1]) if len(sys.argv) > 1 else 1024
+steps = int(sys.argv[1]) if len(sys.argv) > 1 else 512
 model = MaskablePPO(
     MaskableClipPolicy,
     DummyVecEnv([lambda: make("train")] * 16),
-    n_steps=64,
+    n_steps=min(64, steps // 16),
     batch_size=256,
     n_epochs=8,
     gamma=0.98,
@@ -62,5 +62,5 @@ env.close()
 
 # The same learner as a policy, beside the controls.
 for policy in ("overview", SB3Policy(model=model, settings=settings, name="MaskablePPO"), "oracle"):
-    report = vzgym.evaluate(policy, "needle-tiny/validation", episodes=40)
+    report = vzgym.evaluate(policy, "needle-tiny/validation", episodes=20)
     print(f"{report.policy}: accuracy {report.accuracy.value:.2f}, {report.summary['zooms'].value:.1f} zooms")

@@ -49,7 +49,7 @@ class Layout:
             where `(batch, bins)`, places `(batch, bins, 3)` (where, looked, struck), which `(batch, options)`, summary
             `(batch, summary)`.
         """
-        where, looked, struck, which, _, summary = torch.split(features, self.sizes, dim=1)
+        where, looked, struck, which, _, summary = torch.split(features, list(self.sizes), dim=1)
         return where, torch.stack([where, looked, struck], dim=2), which, summary
 
 
