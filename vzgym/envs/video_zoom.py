@@ -226,11 +226,13 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         turn = episode.step(move.action, text=move.text, well_formed=move.well_formed)
         reward = self.reward.score(self.record)
         assert self.record.rewards is not None  # reset made the ledger
-        self.record.rewards.append(reward.to_json())
+        entry = reward.to_json()
+        self.record.rewards.append(entry)
         info = self._info()
         info["outcome"] = str(turn.outcome)
         info["refusal"] = str(turn.refusal) if turn.refusal else ""
-        info["reward_terms"] = {name: term.to_json() for name, term in reward.terms.items()}
+        # Copies: what a user does to `info` must not change the ledger.
+        info["reward_terms"] = {name: dict(term) for name, term in entry["terms"].items()}
         info["reward_status"] = reward.status
         if self.record.end is not None and self.record.grade is not None:
             info["end"] = str(self.record.end)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -57,7 +58,7 @@ class ImageBlock:
 Block: TypeAlias = TextBlock | ImageBlock
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Message:
     """One message of the dialogue.
 
@@ -69,9 +70,12 @@ class Message:
     role: Role
     blocks: tuple[Block, ...]
 
-    @property
+    @cached_property
     def text(self) -> str:
-        """The message without its pictures (each of which has its time as text before it)."""
+        """The message without its pictures (each of which has its time as text before it).
+
+        Joined once: every observation of the episode holds it.
+        """
         return "".join(block.text for block in self.blocks if isinstance(block, TextBlock))
 
     @property

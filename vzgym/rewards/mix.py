@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Final, TypeAlias, get_args
 
 import numpy as np
@@ -291,6 +292,11 @@ class RewardMix:
         """Whether a term needs what is known only after the episode (group, answers given again, wall times)."""
         return bool(self.needs - {"evidence"})
 
+    @cached_property
+    def _essential(self) -> tuple[str, ...]:
+        """The terms without which an episode is not scored at all."""
+        return tuple(name for name, term in self.terms.items() if getattr(term.module, "essential", False))
+
     def with_context(
         self, *, answerer: Answerer | None = None, progress: float | None = None, quiet: bool = False
     ) -> RewardMix:
@@ -316,9 +322,7 @@ class RewardMix:
         """
         around = self.context if context is None else context
         scores = {name: self._score(name, term, record, around) for name, term in self.terms.items()}
-        voided = any(
-            scores[name].value is None and getattr(term.module, "essential", False) for name, term in self.terms.items()
-        )
+        voided = any(scores[name].value is None for name in self._essential)
         total = None if voided else math.fsum(score.contribution for score in scores.values())
         return StepReward(total, scores)
 
@@ -373,6 +377,9 @@ class RewardMix:
 
 
 def _missing(term: Term, record: EpisodeRecord, context: RewardContext) -> list[str]:
+    needs = term.needs
+    if not needs and term.anneal is None:
+        return []
     have: dict[Need, bool] = {
         "evidence": record.task.evidence is not None,
         "group": context.group is not None,
@@ -380,7 +387,7 @@ def _missing(term: Term, record: EpisodeRecord, context: RewardContext) -> list[
         "first_answer": context.answerer is not None or "first_answer" in record.info,
         "timing": "wall_seconds" in record.info,
     }
-    missing = [need for need in sorted(term.needs) if not have[need]]
+    missing = [need for need in sorted(needs) if not have[need]]
     wanted = [need if need in ("evidence", "group", "answerer") else NEEDS[need] for need in missing]
     if term.anneal is not None and context.progress is None:
         wanted.append("the training progress")
