@@ -20,6 +20,7 @@ from rich.table import Column, Table
 
 from vzgym.cli.progress import console, errors, progress_bar
 from vzgym.core.budget import Budget
+from vzgym.core.errors import PluginError
 from vzgym.tasks import SUITES, VideoTask, expert_zooms, get_task, load_tasks
 from vzgym.tasks.contact import contact_sheet
 from vzgym.tasks.suites import SPLITS, Suite
@@ -41,8 +42,12 @@ def list_suites() -> None:
         caption="frames: of the overview + zooms x frames of each, at most",
     )  # fmt: skip
     for name in SUITES.names():
-        suite = SUITES.get(name)
-        tasks = [load_tasks(name, split) for split in SPLITS]
+        try:
+            suite = SUITES.get(name)
+            tasks = [load_tasks(name, split) for split in SPLITS]
+        except PluginError as error:  # one that is broken must not hide the others
+            table.add_row(name, "?", "?", str(error))
+            continue
         budget = tasks[0].budget
         about = suite.description if isinstance(suite, Suite) and suite.description else "a plug-in's"
         table.add_row(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import inspect
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -20,9 +21,22 @@ __all__ = ["Registry", "import_object"]
 
 T = TypeVar("T")
 
-# What goes wrong when somebody else's module is imported: it is missing, is no Python, or does not fit the versions of
-# what it uses.
-_IMPORT_FAULTS = (ImportError, SyntaxError, AttributeError, NameError)
+_log = logging.getLogger("vzgym.plugins")
+
+# What goes wrong when somebody else's module is imported: it is missing, is no Python, does not fit the versions of
+# what it uses, or lacks what it looks for when it starts (a file, a setting, a device).
+_IMPORT_FAULTS = (
+    ImportError,
+    SyntaxError,
+    AttributeError,
+    NameError,
+    TypeError,
+    ValueError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    AssertionError,
+)
 
 
 def import_object(path: str) -> Any:
@@ -37,7 +51,7 @@ def import_object(path: str) -> Any:
     try:
         target: Any = importlib.import_module(module_name)
     except _IMPORT_FAULTS as error:
-        raise PluginError(f"cannot import module {module_name!r} of {path!r}: {error}") from error
+        raise PluginError(f"cannot import module {module_name!r} of {path!r}: {_reason(error)}") from error
     for part in attribute.split("."):
         try:
             target = getattr(target, part)
@@ -100,7 +114,7 @@ class Registry(Generic[T]):
                 return cast("Callable[..., T]", entry.load())
             except _IMPORT_FAULTS as error:
                 raise PluginError(
-                    f"plug-in {self.kind} {name!r} ({entry.value}) cannot be imported: {error}"
+                    f"plug-in {self.kind} {name!r} ({entry.value}) cannot be imported: {_reason(error)}"
                 ) from error
         raise UnknownName(self.kind, name, self.names(), "A class of your own is named 'module:Class'.")
 
@@ -159,10 +173,32 @@ class Registry(Generic[T]):
         parse = getattr(self.get(head), "parse_name", None) if colon and head in self else None
         return {} if parse is None else dict(parse(text))
 
+    def make_all(self) -> dict[str, T]:
+        """Every part that can be made without options, by name, sorted.
+
+        A plug-in's part that cannot be made is left out, and named with the reason in a warning of the log
+        `vzgym.plugins`: it must not get in the way of the others. One of our own that cannot is an error.
+        """
+        made = {}
+        for name in self.names():
+            try:
+                made[name] = self.make(name)
+            except (PluginError, InvalidSetting) as error:
+                if name in self._factories:
+                    raise
+                _log.warning("left out: %s", error)
+        return made
+
     def _entry_points(self) -> dict[str, importlib.metadata.EntryPoint]:
         if self._plugins is None:
             self._plugins = {entry.name: entry for entry in importlib.metadata.entry_points(group=self.group)}
         return self._plugins
+
+
+def _reason(error: Exception) -> str:
+    """The reason in words. Some errors have no text, or one that says little without their name."""
+    plain = isinstance(error, (ImportError, SyntaxError, AttributeError, NameError)) and str(error)
+    return str(error) if plain else f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 class _Bare(Protocol):

@@ -16,7 +16,7 @@ class AutoReader:
     """Reads frames of any family that has a reader (a `FrameReader`). Questions of no family are left unanswered."""
 
     def __init__(self) -> None:
-        self._readers = [READERS.make(name) for name in READERS.names()]
+        self._readers = list(READERS.make_all().values())
 
     def reader_for(self, question: str) -> FamilyReader | None:
         """The reader whose family asks such questions."""
