@@ -9,6 +9,7 @@ import copy
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -19,9 +20,12 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from vzgym.core.actions import Answer, Zoom
 from vzgym.core.errors import UnknownName, VideoError
+from vzgym.envs import ResetNeeded
 from vzgym.tasks import VideoTask
+from vzgym.testing.backends import write_numbered
+from vzgym.video.barcode import read_barcode
 
-NEXT, SAME = AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP
+NEXT, SAME, OFF = AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED
 
 # Two environments, six steps: a zoom, a refused one, an answer, and what comes after each end.
 SCRIPT: list[tuple[Any, Any]] = [
@@ -118,6 +122,55 @@ def test_same_step_autoreset_keeps_the_last_observation(tasks: list[VideoTask], 
         assert info["final_info"]["grade"][1] == "unreadable"
 
 
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_next_step_autoreset_takes_a_step_of_its_own_which_ignores_its_action(
+    tasks: list[VideoTask], small: Any, mode: str
+) -> None:
+    with vector(tasks, small, mode) as env:
+        assert env.metadata["autoreset_mode"] is NEXT  # gymnasium's default, stated by the vector environment
+        env.reset(seed=11)
+        env.step(SCRIPT[0])
+        observation, _, terminated, _, info = env.step(SCRIPT[1])
+        assert terminated.tolist() == [False, True]
+        assert observation["dialogue"][1].endswith("assistant: à droite, 日本 🎬")
+        assert "final_obs" not in info
+        observation, reward, terminated, truncated, info = env.step(SCRIPT[2])
+        assert (reward[1], terminated[1], truncated[1]) == (0.0, False, False)
+        assert observation["dialogue"][1].endswith("Rounds left: 4.")
+        assert observation["num_frames"][1] == 6  # the overview alone: the zoom of this step was not carried out
+        assert info["_outcome"].tolist() == [True, False]
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_without_autoreset_the_ended_ones_are_reset_by_a_mask(tasks: list[VideoTask], small: Any, mode: str) -> None:
+    with vector(tasks, small, mode, autoreset_mode=OFF) as env:
+        assert env.metadata["autoreset_mode"] is OFF
+        env.reset(seed=11)
+        env.step(SCRIPT[0])
+        before, _, terminated, truncated, _ = copy.deepcopy(env.step(SCRIPT[1]))
+        assert terminated.tolist() == [False, True]
+        after, info = env.reset(options={"reset_mask": terminated | truncated})
+        assert after["dialogue"][0] == before["dialogue"][0]
+        assert np.array_equal(after["frames"][0], before["frames"][0])
+        assert after["dialogue"][1].endswith("Rounds left: 4.")
+        assert info["_question"].tolist() == [False, True]
+        observation, _, terminated, _, info = env.step(SCRIPT[2])
+        assert not terminated.any()
+        assert info["outcome"].tolist() == ["executed", "executed"]
+        assert observation["budget_left"][:, 2].tolist() == [1, 3]
+
+
+@pytest.mark.filterwarnings("ignore:.*ERROR")  # gymnasium also prints the worker's trace, as a warning
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_without_autoreset_a_step_after_the_end_is_an_error(tasks: list[VideoTask], small: Any, mode: str) -> None:
+    with vector(tasks, small, mode, envs=1, autoreset_mode=OFF) as env:
+        env.reset(seed=11)
+        env.step(((1, "A"),))
+        # In one process gymnasium itself objects, before the environment can.
+        with pytest.raises(AssertionError if mode == "sync" else ResetNeeded):
+            env.step(((1, "A"),))
+
+
 def test_every_kind_of_action_goes_through_workers(tasks: list[VideoTask], small: Any) -> None:
     with vector(tasks, small, "async", envs=3) as env:
         env.reset(seed=0)
@@ -129,6 +182,30 @@ def test_every_kind_of_action_goes_through_workers(tasks: list[VideoTask], small
         env.action_space.seed(1)
         for _ in range(4):
             env.step(env.action_space.sample())
+
+
+def test_workers_share_no_decoder(tmp_path: Path) -> None:
+    # The parent has the file open before the workers fork: a shared position in it would mix up their frames.
+    path = write_numbered(tmp_path / "numbered.mp4")
+    task = VideoTask.from_file(str(path), "Which numbers?", ["1", "2"], "1")
+    task.video.read(np.array([0.0, 4.9]))
+    env = gymnasium.make_vec(
+        "VideoZoom-v0",
+        num_envs=3,
+        vectorization_mode="async",
+        tasks=task,
+        observation={"name": "compact", "frame_size": (64, 96)},
+    )
+    env.reset(seed=0)
+    starts = np.array([[0.5, 3.0, 1.0], [2.0, 1.5, 4.0], [4.0, 0.0, 2.0]])
+    for row in starts:
+        seen, *_, info = env.step(tuple(Zoom(start, start + 1.0, 12.0) for start in row))
+        task.video.read(np.array([4.9, 0.0]))
+        assert info["outcome"].tolist() == ["executed"] * 3
+        for frames, start in zip(seen["frames"], row, strict=True):
+            first = round(start * 12)
+            assert [read_barcode(frame) for frame in frames[:12]] == list(range(first, first + 12))
+    env.close()
 
 
 def test_text_actions_and_masks_go_through_workers() -> None:
