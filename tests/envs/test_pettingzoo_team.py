@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pettingzoo
 import pytest
+from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test, seed_test
 
 from vzgym.core.errors import ActionTypeError, InvalidSetting
 from vzgym.envs.pettingzoo_team import SCOUT, SOLVER, TEAM_ID, team_parallel_env
@@ -28,6 +31,37 @@ def test_pettingzoo_makes_it_by_its_id(kind: str) -> None:
     env = pettingzoo.make(kind, TEAM_ID)
     env.reset(seed=0)
     assert env.agents == [SCOUT, SOLVER]
+
+
+def test_pettingzoos_own_tests_pass_on_what_its_own_registry_makes() -> None:
+    def make(kind: str):
+        return pettingzoo.make(kind, TEAM_ID, tasks="needle-tiny/test", action=GRID)
+
+    with warnings.catch_warnings():
+        # They expect arrays, and go on to check dictionaries all the same.
+        warnings.filterwarnings("ignore", message=".*[Oo]bservation.*")
+        parallel_api_test(make("parallel"), num_cycles=20)
+        parallel_seed_test(lambda: make("parallel"), num_cycles=20)
+        api_test(make("aec"), num_cycles=20)
+        seed_test(lambda: make("aec"), num_cycles=20)
+
+
+def test_turn_by_turn_the_solver_does_not_see_what_the_scout_has_just_chosen() -> None:
+    env = pettingzoo.make("aec", TEAM_ID, tasks="needle-tiny/test", action=GRID)
+    env.reset(seed=1)
+    assert env.agent_selection == SCOUT
+    env.step(5)
+    assert env.agent_selection == SOLVER
+    assert (env.last()[0]["frame_times"] >= 0).sum() == 0
+    env.step(0)
+    seen, _, terminated, truncated, info = env.last()
+    assert (env.agent_selection, terminated, truncated) == (SCOUT, False, False)
+    assert (seen["message"], info["outcome"]) == (1, "executed")
+    env.step(0)
+    assert (env.last()[0]["frame_times"] >= 0).sum() == 8
+    env.step(env.unwrapped.messages)
+    assert all(env.terminations.values())
+    assert env.unwrapped.record.zooms == 1
 
 
 def test_the_solver_sees_only_what_the_scout_shows() -> None:

@@ -223,22 +223,53 @@ class PettingZooDoor:
 
     def play(self, script: Script) -> EpisodeRecord:
         """See `Door.play`."""
-        from vzgym.envs.pettingzoo_team import SCOUT, SOLVER, team_parallel_env
+        from vzgym.envs.pettingzoo_team import team_parallel_env
 
-        env = team_parallel_env(
-            tasks=[script.task],
-            action={"name": "discrete", "windows": script.windows, "fps": (script.fps,)},
-            reward=dict(script.reward),
-            budget=script.budget,
-        )
+        env = team_parallel_env(**_team_settings(script))
         env.reset(seed=0)
         for action in script.actions:
-            value = grid_index(script, action)
-            if isinstance(action, Zoom):
-                env.step({SCOUT: value, SOLVER: 0})
-            else:
-                env.step({SCOUT: 0, SOLVER: env.messages + value - script.windows})
+            env.step(_team_actions(script, action, env.messages))
         return env.record
+
+
+class AECDoor:
+    """The team turn by turn: in each round the scout speaks first, then the solver."""
+
+    name = "pettingzoo, turn by turn"
+    needs = ("pettingzoo",)
+
+    def play(self, script: Script) -> EpisodeRecord:
+        """See `Door.play`."""
+        from vzgym.envs.pettingzoo_team import team_aec_env
+
+        env = team_aec_env(**_team_settings(script))
+        env.reset(seed=0)
+        team = env.unwrapped
+        for action in script.actions:
+            values = _team_actions(script, action, team.messages)
+            for _ in values:
+                env.step(values[env.agent_selection])
+        record: EpisodeRecord = team.record
+        return record
+
+
+def _team_settings(script: Script) -> dict[str, Any]:
+    return {
+        "tasks": [script.task],
+        "action": {"name": "discrete", "windows": script.windows, "fps": (script.fps,)},
+        "reward": dict(script.reward),
+        "budget": script.budget,
+    }
+
+
+def _team_actions(script: Script, action: Zoom | Answer, messages: int) -> dict[str, int]:
+    """What each agent does in a round: the scout zooms, or the solver answers."""
+    from vzgym.envs.pettingzoo_team import SCOUT, SOLVER
+
+    value = grid_index(script, action)
+    if isinstance(action, Zoom):
+        return {SCOUT: value, SOLVER: 0}
+    return {SCOUT: 0, SOLVER: messages + value - script.windows}
 
 
 class TRLDoor:
@@ -273,6 +304,7 @@ DOORS: tuple[Door, ...] = (
     TextDoor("compact_tags"),
     SB3Door(),
     PettingZooDoor(),
+    AECDoor(),
     TRLDoor(),
 )
 """Every door of the package; the first is what the others are compared with."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from vzgym.testing.report import Broken, Report, Rule, apply_rules, need
 __all__ = ["check_team"]
 
 _CYCLES = 20
+_RESET = ("observations", "infos")
 _SEED = 11
 
 MakeTeam = Callable[[], Any]
@@ -30,7 +31,7 @@ def _quietly(test: Callable[..., Any], *values: Any, what: str, **options: Any) 
         try:
             test(*values, **options)
         except (AssertionError, UserWarning, ValueError, TypeError, LookupError, AttributeError) as error:
-            raise Broken(f"PettingZoo's {what} says: {error}") from error
+            raise Broken(f"PettingZoo's {what} says: {error!s:.300}") from error
 
 
 def _t_parallel(make: MakeTeam) -> None:
@@ -52,33 +53,83 @@ def _t_seed(make: MakeTeam) -> None:
     _quietly(parallel_seed_test, make, num_cycles=_CYCLES, what="parallel_seed_test")
 
 
-def _run(env: Any, spoil: bool) -> list[Any]:
-    said = []
-    observations, _ = env.reset(seed=_SEED)
-    for agent in env.possible_agents:
+def _rounds(env: Any, spoil: bool = False) -> Iterator[tuple[tuple[Any, ...], list[str]]]:
+    """What `reset` and each `step` of an episode return, and the agents that this is about.
+
+    Args:
+        env: The environment.
+        spoil: Write nonsense into every observation once it was used.
+    """
+    came: tuple[Any, ...] = env.reset(seed=_SEED)
+    agents = list(env.possible_agents)
+    for agent in agents:
         env.action_space(agent).seed(_SEED)
-    while env.agents:
-        said.append(scenes.copied(observations))
+    for _ in range(_CYCLES):
+        yield came, agents
         if spoil:
-            for array in scenes.arrays_in(observations):
+            for array in scenes.arrays_in(came[0]):
                 array[...] = 1
-        observations, rewards, *_ = env.step({agent: env.action_space(agent).sample() for agent in env.agents})
-        said.append(scenes.copied(rewards))
-    return said
+        agents = list(env.agents)
+        if not agents or _over(came, agents):
+            return
+        came = env.step({agent: env.action_space(agent).sample() for agent in agents})
+    raise Broken(f"the episode has not ended after {_CYCLES} rounds: terminate or truncate every agent at some time")
+
+
+def _over(came: tuple[Any, ...], agents: list[str]) -> bool:
+    """Whether a step said that it was the last for all."""
+    return len(came) == 5 and all(came[2].get(agent) or came[3].get(agent) for agent in agents)
+
+
+def _t_spaces(make: MakeTeam) -> None:
+    env = make()
+    for agent in env.possible_agents:
+        for what in ("observation_space", "action_space"):
+            space = getattr(env, what)
+            need(
+                space(agent) is space(agent),
+                f"{what}({agent!r}) makes a new space at each call, whose seed is lost: keep one and return that",
+            )
+
+
+def _t_shape(make: MakeTeam) -> None:
+    env = make()
+    for came, agents in _rounds(env):
+        names = ("observations", "rewards", "terminations", "truncations", "infos") if len(came) == 5 else _RESET
+        need(len(came) == len(names), f"it returns {len(came)} values: {', '.join(names)} are wanted")
+        for name, values in zip(names, came, strict=True):
+            missing = [agent for agent in agents if agent not in values]
+            need(not missing, f"{name} have no entry for {', '.join(missing)}: give one for every agent of the round")
+        for agent, seen in came[0].items():
+            space = env.observation_space(agent)
+            if not space.contains(seen):
+                raise Broken(f"what {agent} sees is not in its space{_where(space, seen)}: mend one or the other")
+
+
+def _where(space: Any, seen: Any) -> str:
+    parts = getattr(space, "spaces", None)
+    if not isinstance(parts, dict) or not isinstance(seen, dict):
+        return ""
+    apart = sorted(set(parts) ^ set(seen)) or [key for key in parts if not parts[key].contains(seen[key])]
+    return f", at {', '.join(map(repr, apart))}"
 
 
 def _t_alias(make: MakeTeam) -> None:
-    place = scenes.differ(_run(make(), False), _run(make(), True))
+    kept, spoiled = ([scenes.copied(came[:2]) for came, _ in _rounds(make(), spoil)] for spoil in (False, True))
+    place = scenes.differ(kept, spoiled)
     need(place is None, f"what a user writes into an observation shows up later, at {place}: return fresh arrays")
 
 
 def _t_end(make: MakeTeam) -> None:
     env = make()
-    _run(env, False)
-    need(env.agents == [], "after the end env.agents must be empty")
+    *_, (came, agents) = _rounds(env)
+    need(_over(came, agents), "the agents are gone before they were terminated or truncated: say so for each of them")
+    need(env.agents == [], f"after the end env.agents is {env.agents}: it must be empty")
 
 
 TEAM_RULES: tuple[Rule[MakeTeam], ...] = (
+    Rule("an agent's spaces are the same objects each time", _t_spaces),
+    Rule("every agent gets its share, in its space", _t_shape),
     Rule("passes PettingZoo's parallel_api_test", _t_parallel),
     Rule("passes PettingZoo's api_test, turn by turn", _t_aec),
     Rule("passes PettingZoo's seed test", _t_seed),
