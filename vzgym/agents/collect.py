@@ -1,7 +1,8 @@
 """Cold-start data: trajectories by scripted experts, by deliberate blunderers and by policies, filtered.
 
 The paper's two sorts (VideoZoomer, section 3.2) are `exemplar` and `reflection`; with a policy, `policy` is rejection
-sampling, and `continued` its wrong roll-outs continued by the expert. Other kinds make a cold start weaker on purpose.
+sampling, and `continued` or `taught` are its wrong roll-outs continued by the expert or by a teacher (the paper's own
+way, for videos that no expert knows). Other kinds make a cold start weaker on purpose.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from vzgym.agents.teaching import speak
-from vzgym.baselines.policy import POLICIES, AnyPolicy, Policy, TextPolicy
+from vzgym.agents.teaching import HINT, goes_back, kept_turns, speak
+from vzgym.baselines.policy import POLICIES, AnyPolicy, Policy, TextPolicy, add_spent
 from vzgym.baselines.scripts import KINDS, Player, Voice, resume_with_expert
 from vzgym.baselines.thoughts import PHRASES, compose, think
 from vzgym.core.actions import Answer, Zoom
@@ -44,11 +45,14 @@ MIXES: Final[Mapping[str, Mapping[str, float]]] = {
     # Rejection sampling alone; and with the wrong roll-outs mended.
     "policy": {"policy": 1.0},
     "policy-reflection": {"policy": 0.6, "continued": 0.4},
+    # The paper's own: a teacher's exemplars, and what it makes of wrong roll-outs.
+    "teacher": {"policy": 0.6, "taught": 0.4},
 }
 """Mixtures by name: the share of each kind of trajectory."""
 
-FILTERS: Final[tuple[str, ...]] = ("correct", "well_formed", "evidence")
-"""What a trajectory must be to be kept: right, well-formed in every turn, and with the evidence among its frames."""
+FILTERS: Final[tuple[str, ...]] = ("correct", "well_formed", "evidence", "reflection")
+"""What a trajectory must be to be kept: right, well-formed in every turn, with the evidence among its frames, and, if a
+teacher continued it, a reflection: the mistake in words, then another zoom."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +69,15 @@ class CollectSettings:
     """The first task's index."""
 
     mix: str | Mapping[str, float] = ""
-    """A mixture's name, or the share of each kind. "": "policy" if there is a policy, else "paper"."""
+    """A mixture's name, or the share of each kind. "": "teacher" if there is one, "policy" if there is a policy, else
+    "paper"."""
 
     policy: str | Mapping[str, Any] = ""
-    """Plays the kinds "policy" and "continued": a registered name, `module:Class`, or a mapping with options."""
+    """Plays the kinds "policy", "continued" and "taught": a registered name, `module:Class`, `served:MODEL@URL`, or a
+    mapping with options."""
+
+    teacher: str | Mapping[str, Any] = ""
+    """Continues wrong roll-outs of the kind "taught"; a policy that speaks. "": the policy itself."""
 
     samples: int = 4
     """Roll-outs of the policy for each task."""
@@ -86,7 +95,8 @@ class CollectSettings:
     """Single budget settings, over those that the tasks were built for."""
 
     filters: tuple[str, ...] = FILTERS
-    """Which filters apply: of "correct", "well_formed", "evidence". Deliberately bad kinds skip what they must."""
+    """Which filters apply: of "correct", "well_formed", "evidence", "reflection". Deliberately bad kinds skip what they
+    must."""
 
     tool_role: str = "tool"
     """The role under which the environment's replies are saved: "tool", as acting and GRPO give them, or "user"."""
@@ -114,11 +124,13 @@ class CollectSettings:
             raise InvalidSetting(
                 f"CollectSettings.mix asks for {', '.join(played)}, which need a policy: --policy NAME"
             )
+        if self.teacher and "taught" not in self.shares:
+            raise InvalidSetting("CollectSettings.teacher continues trajectories of the kind 'taught': --mix teacher")
 
     @property
     def shares(self) -> dict[str, float]:
         """The mixture, normalised to a sum of 1."""
-        mix = self.mix or ("policy" if self.policy else "paper")
+        mix = self.mix or ("teacher" if self.teacher else "policy" if self.policy else "paper")
         return parse_mix(mix)
 
     def to_dict(self) -> dict[str, Any]:
@@ -203,6 +215,7 @@ class Collector:
     Args:
         settings: What to collect.
         policy: A finished policy in place of `settings.policy`.
+        teacher: A finished policy in place of `settings.teacher`.
 
     Attributes:
         settings: As given.
@@ -216,7 +229,9 @@ class Collector:
         UnknownName: If a name is not registered.
     """
 
-    def __init__(self, settings: CollectSettings, policy: AnyPolicy | None = None) -> None:
+    def __init__(
+        self, settings: CollectSettings, policy: AnyPolicy | None = None, teacher: AnyPolicy | None = None
+    ) -> None:
         self.settings = settings
         self.tasks: TaskSet = load_tasks(settings.tasks)
         last = settings.start + settings.episodes
@@ -243,6 +258,30 @@ class Collector:
         self.protocol: TextProtocol = PROTOCOLS.make(spec)
         self.voice = Voice(self.protocol, settings.thoughts, settings.wordings or None)
         self.failed: dict[str, str] = {}
+        self._teacher = self._find_teacher(teacher) if "taught" in self._shares else None
+
+    @property
+    def players(self) -> dict[str, Any]:
+        """Who plays and teaches, as what tells their trajectories from others'; see `Policy`."""
+        found = {"policy": self._policy, "teacher": self._teacher if self.settings.teacher else None}
+        return {role: player.identity for role, player in found.items() if hasattr(player, "identity")}
+
+    def _find_teacher(self, given: AnyPolicy | None) -> TextPolicy:
+        settings = self.settings
+        made: Any = given or (POLICIES.make(settings.teacher) if settings.teacher else self._policy)
+        if not isinstance(made, TextPolicy):
+            raise InvalidSetting(f"a teacher must speak: {settings.teacher or settings.policy!r} has no respond()")
+        if getattr(self.protocol, "think", "required") == "none":
+            raise InvalidSetting(f"{dict(self.protocol.spec)} has no thoughts: a teacher could not say what was wrong")
+        spoken = dict(PROTOCOLS.make(getattr(made, "protocol", "tags")).spec)
+        if spoken != dict(self.protocol.spec):
+            raise InvalidSetting(
+                f"the teacher speaks {spoken}, but the trajectories are in {dict(self.protocol.spec)}: give both the "
+                "same protocol"
+            )
+        if made is not self._policy and hasattr(made, "prepare"):
+            made.prepare(self.budget)
+        return made
 
     def kind_of(self, index: int) -> str:
         """Which kind task `index` is played as."""
@@ -257,9 +296,10 @@ class Collector:
         for first in range(0, len(indices), size):
             chunk = indices[first : first + size]
             rollouts = self._rollouts([index for index in chunk if KINDS[self.kind_of(index)].script is None])
+            taught = self._taught({i: played for i, played in rollouts.items() if self.kind_of(i) == "taught"})
             for index in chunk:
                 if index in rollouts:
-                    yield from self._from_policy(index, self.kind_of(index), rollouts[index])
+                    yield from self._from_policy(index, self.kind_of(index), rollouts[index], taught)
                 else:
                     yield from self._from_script(index, self.kind_of(index))
 
@@ -279,12 +319,22 @@ class Collector:
             kind = "exemplar"
         yield self._judge(index, 0, kind, player.episode.record, lucky=player.lucky)
 
-    def _from_policy(self, index: int, kind: str, records: Sequence[EpisodeRecord]) -> Iterator[Trajectory]:
+    def _from_policy(
+        self,
+        index: int,
+        kind: str,
+        records: Sequence[EpisodeRecord],
+        taught: Mapping[tuple[int, int], tuple[EpisodeRecord, int]],
+    ) -> Iterator[Trajectory]:
         for sample, record in enumerate(records):
             if kind == "policy":
                 yield self._judge(index, sample, kind, record)
                 continue
-            if record.grade is None or record.grade.score != 0.0:
+            if kind == "taught" and (index, sample) in taught:
+                mended, kept = taught[index, sample]
+                yield self._judge(index, sample, kind, mended, kept=kept)
+                continue
+            if kind == "taught" or not _is_wrong(record):
                 # Only what went wrong can be mended; a right roll-out is worth keeping as it is.
                 yield self._judge(index, sample, "policy", record)
                 continue
@@ -296,12 +346,15 @@ class Collector:
             else:
                 yield self._judge(index, sample, kind, better)
 
-    def _judge(self, index: int, sample: int, kind: str, record: EpisodeRecord, *, lucky: bool = False) -> Trajectory:
+    def _judge(
+        self, index: int, sample: int, kind: str, record: EpisodeRecord, *, lucky: bool = False, kept: int = 0
+    ) -> Trajectory:
         grade = record.grade
         passes = {
             "correct": grade is not None and grade.is_correct,
             "well_formed": grade is not None and bool(record.turns) and all(t.well_formed for t in record.turns),
             "evidence": evidence_shown(record) is not False,
+            "reflection": kind != "taught" or goes_back(record, kept),
         }
         skipped = KINDS[kind].skips
         rejected = next((name for name in self.settings.filters if name not in skipped and not passes[name]), "")
@@ -335,6 +388,31 @@ class Collector:
                 if played is not None:
                     found[index].append(played)
         return found
+
+    def _taught(
+        self, rollouts: Mapping[int, Sequence[EpisodeRecord]]
+    ) -> dict[tuple[int, int], tuple[EpisodeRecord, int]]:
+        """Wrong roll-outs that the teacher went on from, and how many of their turns were kept, by index and sample."""
+        wrong = {
+            (index, sample): (record, turns)
+            for index, records in rollouts.items()
+            for sample, record in enumerate(records)
+            if _is_wrong(record) and (turns := kept_turns(record))
+        }
+        if not wrong or self._teacher is None:
+            return {}
+        episodes = {}
+        for job, (_, turns) in wrong.items():
+            episode = episodes[job] = Episode(self.tasks[job[0]], self.budget, self.protocol)
+            for turn in turns:
+                episode.step(turn.action, text=turn.text, well_formed=turn.well_formed)
+        self._teacher.reset([self._seed(index, 1002 + sample) for index, sample in wrong])
+        speak(self._teacher, list(episodes.values()), self.protocol, HINT)
+        for job, episode in episodes.items():
+            episode.task.video.close()
+            # What the wrong roll-out cost was spent for this one.
+            add_spent(episode.record.info, wrong[job][0].info)
+        return {job: (episode.record, len(wrong[job][1])) for job, episode in episodes.items()}
 
     def _speak(
         self, policy: TextPolicy, jobs: Sequence[tuple[int, int]]
@@ -379,6 +457,11 @@ class Collector:
             ended = terminated or truncated
         env.close()
         return env.record
+
+
+def _is_wrong(record: EpisodeRecord) -> bool:
+    """Whether a roll-out was judged, and not right."""
+    return record.grade is not None and record.grade.score == 0.0
 
 
 class _Spoken:

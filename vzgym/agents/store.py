@@ -45,6 +45,7 @@ class CollectStatistics:
         frames: Frames of all kept ones.
         reflections: Kept ones that go back on a mistake.
         correct: Kept ones with a right answer.
+        spent: What served models counted over all that was played, kept or not: requests, tokens, price.
         failed: Tasks whose video could not be opened, with the reason.
         seconds: Wall time.
     """
@@ -58,6 +59,7 @@ class CollectStatistics:
     frames: int = 0
     reflections: int = 0
     correct: int = 0
+    spent: Counter[str] = field(default_factory=Counter)
     failed: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -70,6 +72,7 @@ class CollectStatistics:
         """Count a trajectory in."""
         kind, record = trajectory.kind, trajectory.record
         self.played[kind] += 1
+        self.spent.update(record.info.get("spent", {}))
         if trajectory.rejected:
             self.rejected.setdefault(kind, Counter())[trajectory.rejected] += 1
             return
@@ -84,7 +87,7 @@ class CollectStatistics:
 
     def add(self, other: CollectStatistics) -> None:
         """Add another's counts."""
-        for name in ("played", "kept", "turns", "zooms", "fps"):
+        for name in ("played", "kept", "turns", "zooms", "fps", "spent"):
             getattr(self, name).update(getattr(other, name))
         for kind, counts in other.rejected.items():
             self.rejected.setdefault(kind, Counter()).update(counts)
@@ -106,6 +109,7 @@ class CollectStatistics:
             "frames": self.frames,
             "reflections": self.reflections,
             "correct": self.correct,
+            "spent": dict(self.spent),
             "failed": self.failed,
             "seconds": round(self.seconds, 3),
             "means": {
@@ -130,6 +134,7 @@ class CollectStatistics:
             frames=int(data["frames"]),
             reflections=int(data["reflections"]),
             correct=int(data["correct"]),
+            spent=Counter(data.get("spent", {})),
             failed=dict(data["failed"]),
             seconds=float(data["seconds"]),
         )
@@ -176,6 +181,7 @@ def collect(
     out: str | Path,
     *,
     policy: AnyPolicy | None = None,
+    teacher: AnyPolicy | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> CollectStatistics:
     """Collect trajectories into a folder. A run that was stopped goes on there, from its last finished part.
@@ -187,6 +193,7 @@ def collect(
         settings: What to collect.
         out: The folder.
         policy: A finished policy in place of `settings.policy`.
+        teacher: A finished policy in place of `settings.teacher`.
         progress: Called with the number of tasks just done; at first with those done by an earlier run.
 
     Raises:
@@ -195,7 +202,7 @@ def collect(
     """
     _datasets()
     folder = Path(out)
-    collector = Collector(settings, policy)
+    collector = Collector(settings, policy, teacher)
     if _keep_settings(folder, settings, collector):
         statistics = CollectStatistics.from_json(json.loads((folder / _STATISTICS).read_text(encoding="utf-8")))
         if progress:
@@ -391,9 +398,8 @@ def _png(image: Image.Image) -> bytes:
 
 def _keep_settings(folder: Path, settings: CollectSettings, collector: Collector) -> bool:
     """Check or write the folder's settings; says whether it is complete already."""
-    wanted = json.loads(
-        json.dumps({**settings.to_dict(), "tasks": collector.tasks.name, "protocol": dict(collector.protocol.spec)})
-    )
+    changes = {**collector.players, "tasks": collector.tasks.name, "protocol": dict(collector.protocol.spec)}
+    wanted = json.loads(json.dumps({**settings.to_dict(), **changes}))
     file = folder / _SETTINGS
     if not file.exists():
         if folder.exists() and any(folder.iterdir()):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.registry import Registry
 from vzgym.episode.dialogue import Message
 
-__all__ = ["POLICIES", "AnyPolicy", "Policy", "Spending", "TextPolicy"]
+__all__ = ["POLICIES", "AnyPolicy", "Policy", "Spending", "TextPolicy", "add_spent"]
 
 
 @runtime_checkable
@@ -105,11 +105,20 @@ class Spending:
                 f"spent of a policy must say what each text cost: {len(spent)} mappings for {len(places)} texts"
             )
         for place, costs in zip(places, spent, strict=True):
-            sums = self._sums[place]
-            for key, value in costs.items():
-                sums[key] = sums.get(key, 0) + value
+            _add(self._sums[place], costs)
 
     def note(self, place: int, info: dict[str, Any]) -> None:
         """Put an episode's sums into its record's `info`, under "spent"; nothing if nothing was counted."""
         if self._sums[place]:
             info["spent"] = self._sums[place]
+
+
+def add_spent(info: dict[str, Any], other: Mapping[str, Any]) -> None:
+    """Add to a record's `info` what another's says was spent."""
+    if "spent" in other:
+        _add(info.setdefault("spent", {}), other["spent"])
+
+
+def _add(sums: dict[str, float], costs: Mapping[str, float]) -> None:
+    for key, value in costs.items():
+        sums[key] = sums.get(key, 0) + value

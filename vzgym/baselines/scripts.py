@@ -184,6 +184,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "direct": Kind(_direct, "the right answer at once, as told: for models without zoom", frozenset({"evidence"})),
     "policy": Kind(None, "a policy's own roll-out"),
     "continued": Kind(None, "a policy's wrong roll-out, continued by the expert", reflects=True),
+    "taught": Kind(None, "a policy's wrong roll-out, continued by a teacher", reflects=True),
 }
 """Every kind of trajectory, by name."""
 

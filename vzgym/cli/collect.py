@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from vzgym.cli.policies import named_policy
-from vzgym.cli.progress import console, errors, progress_bar, say
+from vzgym.cli.progress import console, errors, progress_bar, say, spent_words
 from vzgym.core.errors import InvalidSetting
 
 __all__ = ["collect_command"]
@@ -22,11 +22,19 @@ def collect_command(
     episodes: Annotated[int | None, typer.Option(help="How many tasks, from the first.")] = None,
     mix: Annotated[
         str | None,
-        typer.Option(help="paper, no-reflection, weak, no-tool, policy, policy-reflection; or kind=share,kind=share."),
+        typer.Option(
+            help="paper, no-reflection, weak, no-tool, policy, policy-reflection, teacher; or kind=share,kind=share."
+        ),
     ] = None,
     policy: Annotated[
         str | None,
-        typer.Option(help="Plays kinds 'policy' and 'continued': a registered name, module:Class, a model's folder."),
+        typer.Option(
+            help="Plays kinds 'policy', 'continued', 'taught': a registered name, module:Class, a model's folder, "
+            "served:MODEL@URL."
+        ),
+    ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Continues wrong roll-outs of the kind 'taught'; the policy itself if left out.")
     ] = None,
     samples: Annotated[int | None, typer.Option(help="Roll-outs of the policy for each task.")] = None,
     protocol: Annotated[str | None, typer.Option(help="Text protocol: tags, tool_calls, compact_tags.")] = None,
@@ -48,6 +56,7 @@ def collect_command(
         "thoughts": thoughts, "seed": seed,
         # Sampling, since the likeliest turn would be the same in every roll-out of a task.
         "policy": named_policy(policy, temperature=1.0) if policy else None,
+        "teacher": named_policy(teacher) if teacher else None,
     }  # fmt: skip
     given = {name: value for name, value in flags.items() if value is not None}
     settings = load_settings(CollectSettings, preset, config, {**given, **parse_overrides(set_ or [])})
@@ -60,12 +69,15 @@ def collect_command(
     if not statistics.rows:
         raise InvalidSetting(f"nothing was kept of {sum(statistics.played.values())} trajectories; see {out}")
     means = statistics.to_json()["means"]
+    words = spent_words(statistics.spent)
+    spent = f"\nAsked of served models: {words}." if words else ""
     say(
         f"{statistics.rows} trajectories in {out}: {means['turns']:.2f} turns, {means['zooms']:.2f} zooms and "
         f"{means['frames']:.1f} frames each, {means['correct']:.1%} right, {means['reflections']:.1%} with reflection; "
         f"{statistics.seconds:.0f} s"
         f"\nZooms by fps: {_counts(statistics.to_json()['fps'])}. Trajectories by turns: "
         f"{_counts(statistics.to_json()['turns'])}."
+        f"{spent}"
         f"\nNext: vzgym train sft{f' --preset {preset}' if preset else ''} --model MODEL --data {out} --out runs/sft"
         "\n(MODEL: a folder made by vzgym train warmup, or a vision-language model's name)"
     )

@@ -11,7 +11,7 @@ import typer
 
 from vzgym.baselines import CONTROLS, POLICIES, Oracle
 from vzgym.cli.policies import named_policy
-from vzgym.cli.progress import console, errors, progress_bar, say
+from vzgym.cli.progress import console, errors, progress_bar, say, spent_words
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.evaluation import Report, evaluate
@@ -180,21 +180,10 @@ def evaluate_command(
                 f"Zooms that the answer rests on, by what {answerer} answers without them and from them alone: {shares}"
             )
         for report in reports:
-            if "requests" in report.totals:
-                say(_spent(report))
+            if spent := spent_words(report.totals):
+                say(f"{report.policy}: {spent}")
         if out:
             say(f"Records: {out}. Play them again: vzgym replay {out}")
-
-
-def _spent(report: Report) -> str:
-    """What a served model was asked, in words."""
-    totals = report.totals
-    words = [f"{totals['requests']:.0f} requests ({totals['retries']:.0f} sent again)"]
-    if "input_tokens" in totals:
-        words += [f"{totals['input_tokens']:,.0f} tokens read", f"{totals['output_tokens']:,.0f} written"]
-    if "price" in totals:
-        words.append(f"price {totals['price']:.4g}")
-    return f"{report.policy}: {', '.join(words)}"
 
 
 def _percent(report: Report) -> str:
