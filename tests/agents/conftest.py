@@ -22,6 +22,11 @@ from vzgym.agents.checkpoints import open_checkpoint, save_checkpoint
 from vzgym.agents.collect import Collector, CollectSettings
 from vzgym.agents.settings import WarmupSettings
 from vzgym.agents.store import collect
+from vzgym.agents.teaching import HINT
+from vzgym.baselines.thoughts import compose
+from vzgym.core import Answer, Zoom
+from vzgym.episode import Episode, Message
+from vzgym.episode.dialogue import TextBlock
 from vzgym.protocols import as_chat
 
 SMALL = {"width": 32, "layers": 2, "heads": 2, "inner": 48, "vision_width": 16}
@@ -59,22 +64,27 @@ def trajectories(tmp_path_factory):
 # A server -----------------------------------------------------------------------------------------------------------
 
 
-def learn_by_heart(model, folder, settings, steps):
+def learn_by_heart(model, folder, settings, steps, more=()):
     """Save a model that knows what an expert says in a few tasks, so that it zooms, is answered, and answers."""
     from vzgym.agents.sft import TrajectoryCollator
 
     start = open_checkpoint(model)
     collector = Collector(settings)
-    rows = [
-        {"messages": as_chat(trajectory.record.messages, tool_role="tool"), "task_id": trajectory.record.task.id}
-        for trajectory in collector.play(range(settings.episodes))
+    played = [trajectory.record.messages for trajectory in collector.play(range(settings.episodes))]
+    collate = TrajectoryCollator(start.processor, 2000)
+    batches = [
+        collate([{"messages": as_chat(messages, tool_role="tool")} for messages in batch])
+        for batch in (played, more)
+        if batch
     ]
-    batch = TrajectoryCollator(start.processor, 2000)(rows)
-    optimizer = torch.optim.Adam(start.model.parameters(), lr=5e-3)
+    optimizer = torch.optim.Adam(start.model.parameters(), lr=8e-3)
+    course = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, 2.5 * (1 - step / steps)))
     for _ in range(steps):
-        start.model(**batch).loss.backward()
+        for batch in batches:
+            start.model(**batch).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
+        course.step()
     save_checkpoint(folder, start.model, start.processor, collector.protocol)
     return folder
 
@@ -103,11 +113,31 @@ def transformers_serve(model, modules_cache):
 
 @pytest.fixture(scope="session")
 def fluent_model(small_model, tmp_path_factory):
-    """A model that knows the first tasks of needle-micro/test by heart, in compact tags."""
+    """A model that knows the first tasks of needle-micro/test by heart, in compact tags; the fifth it has wrong."""
     settings = CollectSettings(
         tasks="needle-micro/test", episodes=4, mix="exemplar=1", protocol="compact_tags", thoughts="short"
     )
-    return learn_by_heart(small_model, tmp_path_factory.mktemp("fluent") / "model", settings, steps=50)
+    folder = tmp_path_factory.mktemp("fluent") / "model"
+    return learn_by_heart(small_model, folder, settings, 80, wrong_then_taught(Collector(settings)))
+
+
+def wrong_then_taught(collector):
+    """Two dialogues about the fifth task: a wrong roll-out, and how one goes on from it when told so."""
+    task, budget, protocol = collector.tasks[4], collector.budget, collector.protocol
+    place = min(90, int(task.evidence[0].start))
+    wrong, taught = (Episode(task, budget, protocol) for _ in range(2))
+
+    def say(episode, action, thought):
+        episode.step(action, text=compose(protocol, action, thought), well_formed=True)
+
+    for episode in (wrong, taught):
+        say(episode, Zoom((place + 48) % 90, (place + 48) % 90 + 6, 1.0), "here")
+    say(wrong, Answer(next(option for option in task.options if option != task.answer)), "seen")
+    shown = taught.messages[-1]
+    say(taught, Zoom(place, place + 6, 1.0), "The previous tool call was incorrect because it shows another scene.")
+    say(taught, Answer(task.answer), "seen")
+    told = Message(shown.role, (*shown.blocks, TextBlock(HINT)))
+    return [wrong.messages, [told if message is shown else message for message in taught.messages]]
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,11 @@ from vzgym.agents.data_urls import Pictures, picture_file
 from vzgym.agents.endpoint import DEFAULT_KEY, Endpoint
 from vzgym.agents.policy import VLMPolicy
 from vzgym.agents.served import ServedPolicy
+from vzgym.agents.store import load_trajectories
+from vzgym.agents.teaching import HINT
 from vzgym.baselines import TextPolicy
 from vzgym.baselines.policy import POLICIES
+from vzgym.cli.collect import collect_command
 from vzgym.cli.evaluate import evaluate_command
 from vzgym.core.errors import EndpointError, InvalidSetting, PluginError
 from vzgym.episode import Episode
@@ -153,6 +156,32 @@ def test_the_command_plays_it_and_says_what_it_cost(fluent_model, server, tmp_pa
     assert re.search(r"\d requests \(0 sent again\), [\d,]+ tokens read, \d+ written, price 0.0\d+", first.output)
     again = CliRunner().invoke(app, command)
     assert re.findall(r"\d+ requests.*", again.output) == re.findall(r"\d+ requests.*", first.output)
+
+
+def test_a_served_teacher_makes_exemplars_and_reflections(fluent_model, server, gate, tmp_path):
+    """The fluent model knows four tasks, has the fifth wrong, and mends that when it is told so."""
+    app = typer.Typer()
+    app.command("collect")(collect_command)
+    spec = options(fluent_model, gate.url, temperature=0.0, turn_tokens=120, retries=0, price_in=1.0)
+    command = ["--policy", json.dumps(spec), "--mix", "taught=1", "--tasks", "needle-micro/test", "--episodes", "5"]
+    command += ["--samples", "1", "--set", "part=2", "--out", str(tmp_path / "data")]
+    # The server breaks down after the first part, and comes back at another address.
+    gate.refuse = lambda number: (502, {"error": "gone"}) if (tmp_path / "data/parts/00000.json").exists() else None
+    broken = CliRunner().invoke(app, command)
+    assert isinstance(broken.exception, EndpointError)
+    command[1] = json.dumps({**spec, "url": server})
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    rows = load_trajectories(tmp_path / "data", in_blocks=False)
+    assert rows["kind"] == ["policy"] * 4 + ["taught"]
+    assert all(rows["correct"])
+    last = "".join(block.get("text", "") for message in rows[4]["messages"] for block in message["content"])
+    assert "The previous tool call was incorrect because it shows another scene." in last
+    assert HINT.strip()[:30] not in last
+    statistics = json.loads((tmp_path / "data" / "statistics.json").read_text())
+    # Two turns of the wrong roll-out, two of its continuation.
+    assert statistics["spent"]["requests"] == sum(rows["turns"][:4]) + 4
+    assert re.search(r"Asked of served models: \d+ requests .* price", result.output)
 
 
 # Naming -------------------------------------------------------------------------------------------------------------

@@ -119,7 +119,7 @@ def test_a_wrong_rollout_is_continued_and_judged_again() -> None:
         assert HINT.strip() not in "".join(message.text for message in item.record.messages)
         # Two requests of the wrong roll-out, two of the teacher.
         assert item.record.info["spent"] == {"requests": 4}
-    # The teacher alone is told, and once an episode.
+    # The teacher alone is told.
     assert sum(HINT in text for text in teacher.told) == 12
     assert not any(HINT in text for text in policy.told)
 

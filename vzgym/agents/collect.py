@@ -22,7 +22,7 @@ from vzgym.baselines.scripts import KINDS, Player, Voice, resume_with_expert
 from vzgym.baselines.thoughts import PHRASES, compose, think
 from vzgym.core.actions import Answer, Zoom
 from vzgym.core.budget import Budget
-from vzgym.core.errors import InvalidSetting, UnknownName, VideoError
+from vzgym.core.errors import InvalidSetting, TaskError, UnknownName, VideoError
 from vzgym.envs.actions import ACTIONS, Move
 from vzgym.envs.video_zoom import VideoZoomEnv
 from vzgym.episode.episode import Episode
@@ -40,6 +40,8 @@ MIXES: Final[Mapping[str, Mapping[str, float]]] = {
     "no-reflection": {"exemplar": 1.0},
     # A deliberately weak start, from which reinforcement learning has something to learn.
     "weak": {"guess": 0.35, "wrong_scene": 0.15, "one_zoom": 0.10, "exemplar": 0.40},
+    # For videos of one's own whose evidence is known: no expert can read them, and no teacher is needed.
+    "told": {"told": 1.0},
     # For the control that cannot zoom: give it a budget with max_zooms=0.
     "no-tool": {"direct": 1.0},
     # Rejection sampling alone; and with the wrong roll-outs mended.
@@ -264,7 +266,8 @@ class Collector:
     def players(self) -> dict[str, Any]:
         """Who plays and teaches, as what tells their trajectories from others'; see `Policy`."""
         found = {"policy": self._policy, "teacher": self._teacher if self.settings.teacher else None}
-        return {role: player.identity for role, player in found.items() if hasattr(player, "identity")}
+        identities = {role: getattr(player, "identity", None) for role, player in found.items()}
+        return {role: identity for role, identity in identities.items() if identity is not None}
 
     def _find_teacher(self, given: AnyPolicy | None) -> TextPolicy:
         settings = self.settings
@@ -312,8 +315,14 @@ class Collector:
         except VideoError as error:
             self.failed[task.id] = str(error)
             return
-        script(player)
-        task.video.close()
+        try:
+            script(player)
+        except TaskError as error:
+            # Nobody can be told what is not known of the task.
+            self.failed[task.id] = str(error)
+            return
+        finally:
+            task.video.close()
         if KINDS[kind].reflects and not player.reflects:
             # There is no mistake to be made here: what was played is an exemplar.
             kind = "exemplar"

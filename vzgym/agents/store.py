@@ -7,23 +7,19 @@ picture). `load_trajectories` puts each picture into its block, which messages o
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from PIL import Image
-
 from vzgym.agents.collect import Collector, CollectSettings, Trajectory
+from vzgym.agents.rows import describe, import_datasets, png, row_features, write_whole
 from vzgym.baselines.policy import AnyPolicy
-from vzgym.core.errors import DependencyNotInstalled, InvalidSetting, RecordError
+from vzgym.core.errors import InvalidSetting, RecordError
 from vzgym.protocols.chat import as_chat
 
 __all__ = ["CollectStatistics", "collect", "load_trajectories", "trajectory_row"]
@@ -154,7 +150,7 @@ def trajectory_row(trajectory: Trajectory, tool_role: str = "tool") -> dict[str,
         blocks = []
         for block in message["content"]:
             if block["type"] == "image":
-                images.append({"bytes": _png(block["image"]), "path": None})
+                images.append({"bytes": png(block["image"]), "path": None})
                 block = {"type": "image"}
             blocks.append(block)
         messages.append({"role": message["role"], "content": blocks})
@@ -200,7 +196,7 @@ def collect(
         InvalidSetting: If the folder holds something else.
         DependencyNotInstalled: If `datasets` is missing.
     """
-    _datasets()
+    import_datasets()
     folder = Path(out)
     collector = Collector(settings, policy, teacher)
     if _keep_settings(folder, settings, collector):
@@ -243,7 +239,7 @@ class _Part:
 
         started = time.perf_counter()
         statistics = CollectStatistics()
-        features = _features()
+        features = row_features()
         known = set(collector.failed)
         # Few rows at a time: a row of the paper's size holds 128 frames.
         with (
@@ -263,7 +259,7 @@ class _Part:
             writer.finalize()
         statistics.failed = {task: why for task, why in collector.failed.items() if task not in known}
         statistics.seconds = time.perf_counter() - started
-        _write_whole(self.statistics, json.dumps(statistics.to_json()))
+        write_whole(self.statistics, json.dumps(statistics.to_json()))
 
     @staticmethod
     def _put(
@@ -283,31 +279,16 @@ def _join(folder: Path, parts: list[_Part]) -> CollectStatistics:
     statistics = CollectStatistics()
     for part in parts:
         statistics.add(CollectStatistics.from_json(json.loads(part.statistics.read_text(encoding="utf-8"))))
-    _describe(folder, parts)
+    # The settings decide the contents.
+    describe(folder, [part.data.name for part in parts], (folder / _SETTINGS).read_bytes())
     for name, files in ((_RECORDS, [p.records for p in parts]), (_REJECTED, [p.rejected for p in parts])):
         with (folder / name).open("wb") as target:
             for file in files:
                 with file.open("rb") as source:
                     shutil.copyfileobj(source, target)
-    _write_whole(folder / _STATISTICS, json.dumps(statistics.to_json(), indent=2, ensure_ascii=False) + "\n")
+    write_whole(folder / _STATISTICS, json.dumps(statistics.to_json(), indent=2, ensure_ascii=False) + "\n")
     shutil.rmtree(folder / "parts")
     return statistics
-
-
-def _describe(folder: Path, parts: list[_Part]) -> None:
-    """Write the two files that make a saved dataset of the parts' rows: what the library writes, naming our files."""
-    datasets = _datasets()
-    features = _features()
-    empty = folder / "parts" / "empty"
-    with _quiet():
-        datasets.Dataset.from_dict({name: [] for name in features}, features=features).save_to_disk(str(empty))
-    state = json.loads((empty / "state.json").read_text(encoding="utf-8"))
-    state["_data_files"] = [{"filename": part.data.name} for part in parts]
-    # Names the contents for the library's cache: the settings decide them.
-    settings = (folder / _SETTINGS).read_bytes()
-    state["_fingerprint"] = hashlib.blake2b(settings, digest_size=8).hexdigest()
-    (empty / "dataset_info.json").replace(folder / "dataset_info.json")
-    _write_whole(folder / "state.json", json.dumps(state, indent=2))
 
 
 def load_trajectories(folder: str | Path, *, in_blocks: bool = True) -> Any:
@@ -322,7 +303,7 @@ def load_trajectories(folder: str | Path, *, in_blocks: bool = True) -> Any:
         InvalidSetting: If the folder holds no trajectories.
         DependencyNotInstalled: If `datasets` is missing.
     """
-    datasets = _datasets()
+    datasets = import_datasets()
     try:
         data = datasets.load_from_disk(str(folder))
     except FileNotFoundError as error:
@@ -364,38 +345,6 @@ def _fill_blocks(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
     return {**batch, "messages": filled, "images": [[] for _ in filled]}
 
 
-def _features() -> Any:
-    from datasets import Features, Image, Json, List, Value
-
-    number, text, flag = Value("int64"), Value("string"), Value("bool")
-    return Features(
-        {
-            # JSON, so that a text block has no empty "image" and an image block no empty "text".
-            "messages": List(Json()),
-            "images": List(Image(mode="RGB")),
-            "task_id": text,
-            "category": text,
-            "kind": text,
-            "index": number,
-            "sample": number,
-            "correct": flag,
-            "reflects": flag,
-            "turns": number,
-            "zooms": number,
-            "frames": number,
-            "fps": List(Value("float64")),
-            "answer": text,
-        }
-    )
-
-
-def _png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    # Level 1 takes a third of the default's time for a tenth more bytes.
-    image.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
-
-
 def _keep_settings(folder: Path, settings: CollectSettings, collector: Collector) -> bool:
     """Check or write the folder's settings; says whether it is complete already."""
     changes = {**collector.players, "tasks": collector.tasks.name, "protocol": dict(collector.protocol.spec)}
@@ -405,7 +354,7 @@ def _keep_settings(folder: Path, settings: CollectSettings, collector: Collector
         if folder.exists() and any(folder.iterdir()):
             raise InvalidSetting(f"{folder} holds something else: choose another folder")
         folder.mkdir(parents=True, exist_ok=True)
-        _write_whole(file, json.dumps(wanted, indent=2, ensure_ascii=False) + "\n")
+        write_whole(file, json.dumps(wanted, indent=2, ensure_ascii=False) + "\n")
         return False
     there = json.loads(file.read_text(encoding="utf-8"))
     for key in {**there, **wanted}:
@@ -415,31 +364,3 @@ def _keep_settings(folder: Path, settings: CollectSettings, collector: Collector
                 "choose another folder, or delete this one"
             )
     return (folder / _STATISTICS).exists()
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file that is either there, whole, or not at all."""
-    draft = path.with_name(path.name + ".draft")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
-
-
-def _datasets() -> Any:
-    try:
-        import datasets
-    except ImportError as error:
-        raise DependencyNotInstalled('datasets is not installed, run `pip install "vzgym[llm]"`') from error
-    return datasets
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars of the library's own."""
-    datasets = _datasets()
-    shown = datasets.is_progress_bar_enabled()
-    datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        if shown:
-            datasets.enable_progress_bars()

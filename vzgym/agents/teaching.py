@@ -17,7 +17,7 @@ from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord, Outcome, Turn
 from vzgym.protocols.base import TextProtocol
 
-__all__ = ["HINT", "goes_back", "kept_turns", "speak"]
+__all__ = ["HINT", "goes_back", "goes_back_in_words", "kept_turns", "speak"]
 
 HINT: Final = (
     '\n\nThe answer given from what you have seen so far was wrong. Look again: begin your thought with "The previous '
@@ -36,13 +36,13 @@ def speak(policy: TextPolicy, episodes: Sequence[Episode], protocol: TextProtoco
         policy: After its `reset`.
         episodes: Worded by `protocol`.
         protocol: Reads its texts.
-        hint: Told to the policy before its first turn, behind the latest message; kept nowhere.
+        hint: Told to the policy behind the message that is the latest now, in each of its turns; kept nowhere.
     """
     spending = Spending(len(episodes))
     running = [place for place, episode in enumerate(episodes) if not episode.ended]
+    told = [len(episode.messages) - 1 for episode in episodes]
     while running:
-        dialogues = [_hinted(episodes[place].messages, hint) for place in running]
-        hint = ""
+        dialogues = [_hinted(episodes[place].messages, told[place], hint) for place in running]
         texts = policy.respond(dialogues)
         spending.add(policy, running)
         for place, text in zip(running, texts, strict=True):
@@ -53,11 +53,11 @@ def speak(policy: TextPolicy, episodes: Sequence[Episode], protocol: TextProtoco
         spending.note(place, episode.record.info)
 
 
-def _hinted(messages: Sequence[Message], hint: str) -> tuple[Message, ...]:
+def _hinted(messages: Sequence[Message], place: int, hint: str) -> tuple[Message, ...]:
     if not hint:
         return tuple(messages)
-    last = messages[-1]
-    return (*messages[:-1], Message(last.role, (*last.blocks, TextBlock(hint))))
+    told = messages[place]
+    return (*messages[:place], Message(told.role, (*told.blocks, TextBlock(hint))), *messages[place + 1 :])
 
 
 def kept_turns(wrong: EpisodeRecord) -> list[Turn]:
@@ -81,4 +81,9 @@ def goes_back(record: EpisodeRecord, kept: int) -> bool:
     turn = record.turns[kept]
     before = [earlier.action for earlier in record.turns[:kept]]
     new = turn.outcome is Outcome.EXECUTED and isinstance(turn.action, Zoom) and turn.action not in before
-    return new and bool(_BACK.search(turn.text))
+    return new and goes_back_in_words(turn.text)
+
+
+def goes_back_in_words(text: str) -> bool:
+    """Whether a turn's text names the previous call."""
+    return bool(_BACK.search(text))

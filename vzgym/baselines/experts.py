@@ -39,6 +39,7 @@ from vzgym.tasks.task import VideoTask, option_letter
 from vzgym.video.synthetic import letterbox
 
 __all__ = [
+    "NICE_FPS",
     "SEARCHES",
     "Expert",
     "Hints",
@@ -53,8 +54,8 @@ __all__ = [
     "look_once",
 ]
 
-# Rates that a person would choose; any other only where none of these fits.
-_NICE_FPS = (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 2.5, 4.0, 5.0, 8.0, 10.0, 12.5, 15.0, 20.0, 25.0, 30.0)
+NICE_FPS = (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 2.5, 4.0, 5.0, 8.0, 10.0, 12.5, 15.0, 20.0, 25.0, 30.0)
+"""Rates that a person would choose; any other only where none of these fits."""
 # Frames are those decoded: their distance may exceed the one asked for by a frame's length.
 _GAP_SLACK = 1.2
 _LEAST_AREA = 0.004
@@ -262,7 +263,7 @@ class Viewer:
         budget = self.budget
         least = min(max(least, budget.min_fps), budget.max_fps)
         reach = budget.clip_frames * max(1, zooms)
-        for fps in _NICE_FPS:
+        for fps in NICE_FPS:
             if least - 1e-6 <= fps <= budget.max_fps and seconds * fps <= reach + 1e-6:
                 return fps
         return least

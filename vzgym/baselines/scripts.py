@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from vzgym.baselines.experts import Hints, Step, Viewer
+from vzgym.baselines.experts import NICE_FPS, Hints, Step, Viewer
 from vzgym.baselines.thoughts import compose, think
 from vzgym.core.actions import Answer, Zoom
 from vzgym.core.budget import Budget
+from vzgym.core.errors import TaskError
 from vzgym.episode.answers import lettered
 from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord, Outcome, Turn
@@ -155,6 +156,34 @@ def _direct(player: Player) -> None:
     player.do(Step(Answer(answer), "told", {**player.viewer.facts(), "answer": answer}))
 
 
+def _told(player: Player) -> None:
+    for zoom in _over_evidence(player.task, player.episode.budget):
+        player.do(Step(zoom, "oracle", {**player.viewer.facts(), "from": zoom.start, "to": zoom.end, "fps": zoom.fps}))
+    _direct(player)
+
+
+def _over_evidence(task: VideoTask, budget: Budget) -> Sequence[Zoom]:
+    """A zoom over each interval of a task's evidence, of some eight frames where the task names no rate.
+
+    Raises:
+        TaskError: If the evidence is unknown, or the budget cannot show it.
+    """
+    if task.evidence is None:
+        raise TaskError(f"task {task.id!r}: its evidence is unknown, so nobody can be told where to look")
+    if "needed_fps" in task.metadata:
+        return expert_zooms(task, budget)
+    if len(task.evidence) > budget.max_zooms:
+        raise TaskError(f"task {task.id!r}: {len(task.evidence)} evidence intervals, but {budget.max_zooms} zooms")
+    zooms = []
+    for span in task.evidence:
+        most = min(budget.max_fps, min(8, budget.clip_frames) / span.duration)
+        rates = [rate for rate in NICE_FPS if budget.min_fps <= rate <= most]
+        if not rates:
+            raise TaskError(f"task {task.id!r}: a clip of the budget cannot show its evidence of {span.duration:g} s")
+        zooms.append(Zoom(span.start, span.end, rates[-1]))
+    return zooms
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of trajectory.
@@ -181,6 +210,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "guess": Kind(_guess, "guesses without looking", _BAD),
     "wrong_scene": Kind(_wrong_scene, "zooms into a wrong scene, then searches with what is left", _BAD),
     "one_zoom": Kind(_one_zoom, "answers after one zoom, whatever it showed", _BAD),
+    "told": Kind(_told, "is told place and answer: zooms there, then answers; for videos that no expert can read"),
     "direct": Kind(_direct, "the right answer at once, as told: for models without zoom", frozenset({"evidence"})),
     "policy": Kind(None, "a policy's own roll-out"),
     "continued": Kind(None, "a policy's wrong roll-out, continued by the expert", reflects=True),

@@ -8,7 +8,21 @@ from pathlib import Path
 import typer
 from rich.text import Text
 
-from vzgym.cli import ablate, check, collect, compare, demo, doctor, evaluate, replay, rewards, tasks, train, videos
+from vzgym.cli import (
+    ablate,
+    check,
+    collect,
+    compare,
+    data,
+    demo,
+    doctor,
+    evaluate,
+    replay,
+    rewards,
+    tasks,
+    train,
+    videos,
+)
 from vzgym.cli.progress import errors
 from vzgym.core.errors import VzgymError
 
@@ -29,6 +43,7 @@ app.command("replay")(replay.replay_command)
 app.command("doctor")(doctor.doctor)
 app.command("check")(check.check_command)
 app.command("collect")(collect.collect_command)
+app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
 app.add_typer(rewards.app, name="rewards")
 app.add_typer(tasks.app, name="tasks")

@@ -23,7 +23,7 @@ def collect_command(
     mix: Annotated[
         str | None,
         typer.Option(
-            help="paper, no-reflection, weak, no-tool, policy, policy-reflection, teacher; or kind=share,kind=share."
+            help="paper, no-reflection, weak, told, no-tool, policy, policy-reflection, teacher; or kind=share,..."
         ),
     ] = None,
     policy: Annotated[
