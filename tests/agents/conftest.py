@@ -89,6 +89,12 @@ def learn_by_heart(model, folder, settings, steps, more=()):
     return folder
 
 
+@pytest.fixture(scope="session")
+def by_heart():
+    """Makes models that know a few trajectories by heart: `by_heart(model, folder, settings, steps)`."""
+    return learn_by_heart
+
+
 @contextmanager
 def transformers_serve(model, modules_cache):
     """What `transformers serve FOLDER --trust-remote-code` runs, in a thread; gives the base URL."""

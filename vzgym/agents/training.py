@@ -143,11 +143,16 @@ def newest_checkpoint(settings: TrainSettings) -> str | None:
 
 
 def save_result(settings: TrainSettings, trainer: Any, start: Checkpoint, seconds: float) -> Path:
-    """Save the finished model, adapters merged, and a note of the run: settings, seconds, peak memory."""
+    """Save the finished model, adapters merged, and a note of the run: settings, seconds, peak memory.
+
+    The adapters alone go into the folder `adapter`, as peft saves them.
+    """
     model = trainer.accelerator.unwrap_model(trainer.model)
-    if settings.lora.rank:
-        model = model.merge_and_unload()
     out = Path(settings.out)
+    if settings.lora.rank:
+        if trainer.is_world_process_zero():
+            model.save_pretrained(out / "adapter")
+        model = model.merge_and_unload()
     if trainer.is_world_process_zero():
         save_checkpoint(out, model, start.processor, start.protocol)
         facts = {

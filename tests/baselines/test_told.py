@@ -1,0 +1,56 @@
+"""Trajectories about videos that no reader can read: told where to look, and what to answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vzgym.baselines.scripts import KINDS, Player, Voice
+from vzgym.core import Budget, Interval, Zoom
+from vzgym.core.errors import TaskError
+from vzgym.protocols import TagProtocol
+from vzgym.tasks import VideoTask
+from vzgym.video.synthetic import ArrayVideo
+
+BUDGET = Budget(overview_fps=0.2, overview_frames=8, clip_frames=16, max_zooms=2)
+
+
+def played(evidence: Any, **metadata: Any) -> Any:
+    video = ArrayVideo(np.zeros((300, 32, 32, 3), dtype=np.uint8), 10.0)
+    spans = None if evidence is None else tuple(Interval(*span) for span in evidence)
+    task = VideoTask("mine", video, "What is it?", ("a cat", "a dog"), "a dog", evidence=spans, metadata=metadata)
+    player = Player(task, BUDGET, Voice(TagProtocol()), seed=0)
+    script = KINDS["told"].script
+    assert script is not None
+    script(player)
+    return player.episode.record
+
+
+def test_it_zooms_where_it_is_told_and_answers_right() -> None:
+    record = played([(10.0, 12.0), (20.0, 20.5)])
+    assert [turn.action for turn in record.turns[:2]] == [Zoom(10.0, 12.0, 4.0), Zoom(20.0, 20.5, 15.0)]
+    assert record.grade.is_correct
+    assert record.answer == "B"
+    assert all(turn.well_formed for turn in record.turns)
+
+
+def test_a_known_rate_is_kept() -> None:
+    assert played([(10.0, 12.0)], needed_fps=2.5).turns[0].action == Zoom(10.0, 12.0, 2.5)
+
+
+def test_where_there_is_nothing_to_find_it_answers_at_once() -> None:
+    assert len(played([]).turns) == 1
+
+
+@pytest.mark.parametrize(
+    ("evidence", "words"),
+    [
+        (None, "evidence is unknown"),
+        ([(1.0, 2.0), (5.0, 6.0), (9.0, 10.0)], "3 evidence intervals, but 2 zooms"),
+    ],
+)
+def test_what_cannot_be_told_is_named(evidence: Any, words: str) -> None:
+    with pytest.raises(TaskError, match=words):
+        played(evidence)
