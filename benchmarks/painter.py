@@ -23,6 +23,7 @@ import numpy as np
 
 from vzgym.tasks import FAMILIES, load_tasks
 from vzgym.tasks.encode import encode_video
+from vzgym.tasks.scenery import forget_scenes
 from vzgym.video.base import Video
 from vzgym.video.synthetic import ProceduralVideo, resize
 
@@ -76,6 +77,7 @@ def best(work: Callable[[], None], repeats: int) -> float:
 
 def draw(video: Video, count: int) -> None:
     """Draw the first frames of a video, batch by batch."""
+    forget_scenes()  # what was kept of the last repeat would flatter
     for start in range(0, count, BATCH):
         video.read(np.arange(start, min(count, start + BATCH)) / video.fps, size=(SIDE, SIDE))
 

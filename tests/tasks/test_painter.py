@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from vzgym.core.errors import InvalidSetting
-from vzgym.tasks import get_task
+from vzgym.tasks import get_task, load_tasks
 from vzgym.tasks.palette import EVENT_COLORS, SCENE_HUES, scene_lut
-from vzgym.tasks.scenery import STYLES, SceneSpec, draw_scene
+from vzgym.tasks.scenery import STYLES, SceneSpec, draw_scene, forget_scenes, scene_frames
 from vzgym.tasks.shapes import SHAPES, paint_shape
 from vzgym.video.synthetic import resize
 
@@ -100,3 +100,20 @@ def test_a_shape_outside_the_picture_paints_nothing() -> None:
     far = np.array([5.0])
     paint_shape(canvas, np.array([0]), "disc", (far, far), np.array([0.2]), np.zeros(3), np.zeros(1), 1.0)
     assert (canvas == 7).all()
+
+
+def test_sceneries_kept_are_those_drawn_anew_and_nobody_paints_on_them() -> None:
+    one, other = (task for task in load_tasks("needle-tiny", "test").variants(3)[:2])  # type: ignore[attr-defined]
+    (span,) = one.evidence or ()
+    times = np.append(np.linspace(0.0, 63.0, 40), (span.start + span.end) / 2)
+    forget_scenes()
+    fresh = one.video.read(times).pixels
+    other.video.read(times)
+    again = one.video.read(times).pixels
+    assert np.array_equal(fresh, again)
+    scene = one.video.painter.scenes[0]  # type: ignore[attr-defined]
+    seconds = np.arange(3) / 10
+    kept = scene_frames(scene, seconds, 64, 64, 1.0)
+    assert np.array_equal(kept, draw_scene(scene, seconds, 64, 64, 1.0))
+    assert not kept.flags.writeable
+    assert scene_frames(scene, np.arange(33) / 10, 64, 64, 1.0).flags.writeable  # too large to be kept

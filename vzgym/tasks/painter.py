@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vzgym.tasks.palette import LAMP_IDLE, LAMP_LIT, LAMP_OFF, LAMP_RING
-from vzgym.tasks.scenery import SceneSpec, draw_scene
+from vzgym.tasks.scenery import SceneSpec, scene_frames
 from vzgym.tasks.shapes import paint_shape
 
 __all__ = ["Actor", "Balloon", "Flash", "Lamp", "ScenePainter"]
@@ -72,7 +72,7 @@ class ScenePainter:
             for start in range(0, len(members), batch):
                 rows = members[start : start + batch]
                 seconds = index[rows] / self.fps
-                canvas[rows] = draw_scene(self.scenes[scene], seconds, height, width, self.aspect)
+                canvas[rows] = scene_frames(self.scenes[scene], seconds, height, width, self.aspect)
         for actor in self.actors:
             on_stage = np.flatnonzero((index >= actor.first) & (index < actor.last))
             for start in range(0, len(on_stage), batch):

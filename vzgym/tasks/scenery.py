@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from vzgym.tasks.palette import scene_lut
 
-__all__ = ["STYLES", "SceneSpec", "draw_scene", "make_scene"]
+__all__ = ["STYLES", "SceneSpec", "draw_scene", "forget_scenes", "make_scene", "scene_frames"]
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -23,6 +24,8 @@ _TABLE_SIZE = 4096
 # Rounded to 2^-14, so that the last bit of a platform's sine never shows.
 _SINE: Floats = (np.rint(np.sin(np.arange(_TABLE_SIZE) * (2 * np.pi / _TABLE_SIZE)) * 16384) / 16384).astype(np.float32)
 _NUM_PARAMS = 24
+# Larger drawings are not kept (`scene_frames`).
+_KEPT_PIXELS = 1 << 17
 
 
 def _wave(turns: NDArray[Any]) -> Floats:
@@ -53,6 +56,30 @@ def make_scene(rng: np.random.Generator, hue: str) -> SceneSpec:
     return SceneSpec(hue, style, tuple(rng.random(_NUM_PARAMS).tolist()))
 
 
+def scene_frames(
+    scene: SceneSpec, seconds: NDArray[np.float64], height: int, width: int, aspect: float
+) -> NDArray[np.uint8]:
+    """The same as `draw_scene`, not to be written to: those drawn last are kept.
+
+    Roll-outs of a group, and a task with each of its answers, have the same scenery at the same times.
+    """
+    if len(seconds) * height * width > _KEPT_PIXELS:
+        return draw_scene(scene, seconds, height, width, aspect)
+    return _kept(scene, np.asarray(seconds, dtype=np.float64).tobytes(), height, width, aspect)
+
+
+@lru_cache(maxsize=96)
+def _kept(scene: SceneSpec, seconds: bytes, height: int, width: int, aspect: float) -> NDArray[np.uint8]:
+    drawn = draw_scene(scene, np.frombuffer(seconds), height, width, aspect)
+    drawn.setflags(write=False)
+    return drawn
+
+
+def forget_scenes() -> None:
+    """Let go of the sceneries kept: 38 MB at most."""
+    _kept.cache_clear()
+
+
 def draw_scene(
     scene: SceneSpec, seconds: NDArray[np.float64], height: int, width: int, aspect: float
 ) -> NDArray[np.uint8]:
@@ -68,23 +95,32 @@ def draw_scene(
     Returns:
         uint8, shape `(n, height, width, 3)`.
     """
-    y = ((np.arange(height, dtype=np.float32) + np.float32(0.5)) / np.float32(height))[:, None]
-    x = ((np.arange(width, dtype=np.float32) + np.float32(0.5)) * np.float32(aspect / width))[None, :]
+    x, y = _places(height, width, aspect)
     tone = STYLES[scene.style](scene.params, seconds, x, y, height)
-    tone += _texture(scene.params, x, y, aspect)
+    tone += _texture(scene.params, height, width, aspect)
     np.clip(tone, 0.0, 1.0, out=tone)
     tone *= np.float32(255)
     return np.take(scene_lut(scene.hue), tone.astype(np.uint8), axis=0)
 
 
-def _texture(p: tuple[float, ...], x: Floats, y: Floats, aspect: float) -> Floats:
-    """A woven grain and a darker rim: float32, shape `(height, width)`."""
+def _places(height: int, width: int, aspect: float) -> tuple[Floats, Floats]:
+    """Where the middles of the pixels are: x, shape `(1, width)`, and y, shape `(height, 1)`."""
+    y = ((np.arange(height, dtype=np.float32) + np.float32(0.5)) / np.float32(height))[:, None]
+    x = ((np.arange(width, dtype=np.float32) + np.float32(0.5)) * np.float32(aspect / width))[None, :]
+    return x, y
+
+
+@lru_cache(maxsize=9)
+def _texture(p: tuple[float, ...], height: int, width: int, aspect: float) -> Floats:
+    """A woven grain and a darker rim, the same all the time: float32, shape `(height, width)`, not to be written to."""
+    x, y = _places(height, width, aspect)
     grain = _wave(x * (9 + 6 * p[20]) + p[21]) * _wave(y * (11 + 6 * p[22]) + p[23])
     fine = _wave(x * 23 + y * 5 + p[22]) * _wave(y * 19 - x * 7 + p[20])
     dx = (x - np.float32(aspect / 2)) * np.float32(2 / aspect)
     dy = y * 2 - 1
     rim = dx * dx + dy * dy
     texture: Floats = grain * np.float32(0.035) + fine * np.float32(0.02) - rim * np.float32(0.06)
+    texture.setflags(write=False)
     return texture
 
 
