@@ -223,24 +223,26 @@ def our_glance(path: Path, times: NDArray[np.float64], **settings: Any) -> float
     return used
 
 
-def measure_groups(file: File, seeds: range) -> Iterator[dict[str, Any]]:
-    """The cost of whole groups, and of single zooms within them."""
-    for seed in seeds:
-        clips = group(file.minutes, seed)
-        row: dict[str, Any] = {"file": file.name, "seed": seed, "bound": bound(file.path, clips)}
+def measure_group(file: File, seed: int, with_peer: bool) -> dict[str, Any]:
+    """The cost of a whole group, and of single zooms within it."""
+    clips = group(file.minutes, seed)
+    row: dict[str, Any] = {"file": file.name, "seed": seed, "bound": bound(file.path, clips)}
+    row["decord"] = row["decord_median"] = None
+    if with_peer:
         decord_each = peer(file.path, clips)
         row["decord"], row["decord_median"] = sum(decord_each), float(np.median(decord_each))
-        for name, settings in (("exact", {}), ("grid", {"grid_fps": 8.0})):
-            each = ours(file.path, clips, **settings)
-            row[name], row[f"{name}_median"] = sum(each), float(np.median(each))
-        library.clear()
-        video = FileVideo(file.path)
-        per_turn = [[ClipRequest(times, SIZE) for times in clips[at : at + 16]] for at in range(0, len(clips), 16)]
-        row["together"] = cpu(lambda per_turn=per_turn, video=video: [video.read_many(turn) for turn in per_turn])
-        yield row
+    for name, settings in (("exact", {}), ("grid", {"grid_fps": 8.0})):
+        each = ours(file.path, clips, **settings)
+        row[name], row[f"{name}_median"] = sum(each), float(np.median(each))
+    library.clear()
+    video = FileVideo(file.path)
+    per_turn = [[ClipRequest(times, SIZE) for times in clips[at : at + 16]] for at in range(0, len(clips), 16)]
+    row["together"] = cpu(lambda: [video.read_many(turn) for turn in per_turn])
+    library.clear()
+    return row
 
 
-def measure_glances(file: File) -> dict[str, Any]:
+def measure_glance(file: File) -> dict[str, Any]:
     """The cost of 64 frames spread over the file."""
     times = np.linspace(0, file.minutes * 60 - 1, 64)
     return {
@@ -305,9 +307,7 @@ def table(groups: list[dict[str, Any]], glances: list[dict[str, Any]]) -> str:
             ),
             "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
         ]
-    for name in dict.fromkeys(row["file"] for row in groups):
-        rows = [row for row in groups if row["file"] == name]
-        mean = {key: float(np.mean([row[key] for row in rows])) for key in rows[0] if key not in ("file", "seed")}
+    for name, mean in medians(groups):
         lines.append(
             f"| {name} | {mean['bound']:.2f} | {mean['decord']:.1f} | {mean['exact']:.2f} | {mean['grid']:.2f} "
             f"| {mean['exact'] / mean['bound']:.2f} | {mean['grid'] / mean['bound']:.2f} "
@@ -322,11 +322,24 @@ def table(groups: list[dict[str, Any]], glances: list[dict[str, Any]]) -> str:
             "|---|---|---|---|---|---|",
         ]
     lines += [
-        f"| {row['file']} | {row['plain']:.2f} | {row['exact']:.2f} | {row['key_frames']:.3f} "
+        f"| {name} | {row['plain']:.2f} | {row['exact']:.2f} | {row['key_frames']:.3f} "
         f"| {row['exact'] / row['plain']:.2f} | {row['plain'] / row['key_frames']:.1f} |"
-        for row in glances
+        for name, row in medians(glances)
     ]
     return "\n".join(lines)
+
+
+def medians(rows: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, float]]]:
+    """Of each file, the median of each figure over its rows."""
+    for name in dict.fromkeys(row["file"] for row in rows):
+        mine = [row for row in rows if row["file"] == name]
+        yield name, {key: told([row[key] for row in mine]) for key in mine[0] if key != "file"}
+
+
+def told(values: list[float | None]) -> float:
+    """The median of what was measured; not a number where nothing was."""
+    measured = [value for value in values if value is not None]
+    return float(np.median(measured)) if measured else math.nan
 
 
 def save(
@@ -354,6 +367,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=int, action="append", help="30 and 60 if not given")
     parser.add_argument("--gop", type=int, action="append", help="48 and 250 if not given")
     parser.add_argument("--seeds", type=int, default=2, help="groups measured on each file")
+    parser.add_argument("--repeats", type=int, default=3, help="how often each is measured; medians are told")
+    parser.add_argument("--no-peer", action="store_true", help="leave decord out, which takes most of the time")
     parser.add_argument("--zooms", type=int, default=10_000, help="zooms of the memory part")
     arguments = parser.parse_args()
     folder: Path = arguments.folder
@@ -369,10 +384,12 @@ def main() -> None:
                 if arguments.only == "memory":
                     continue
                 file = make_file(folder, height, length, gop)
-                if arguments.only in (None, "group"):
-                    groups.extend(measure_groups(file, range(arguments.seeds)))
-                if arguments.only in (None, "glance"):
-                    glances.append(measure_glances(file))
+                for repeat_ in range(arguments.repeats):
+                    if arguments.only in (None, "group"):
+                        with_peer = not (arguments.no_peer or repeat_)
+                        groups.extend(measure_group(file, seed, with_peer) for seed in range(arguments.seeds))
+                    if arguments.only in (None, "glance"):
+                        glances.append(measure_glance(file))
                 print(f"measured {file.name}", flush=True)
                 save(folder, groups, glances, [])
     memory: list[tuple[int, float]] = []

@@ -215,6 +215,13 @@ def test_a_dense_clip_stays_exact_beside_a_glance_at_key_frames(make_file, codes
     assert codes(FileVideo(made.path, glance="key_frames").read(times).pixels) == made.expected(times)
 
 
+def test_after_a_glance_at_key_frames_other_requests_are_exact(make_file, codes):
+    made = make_file("constant-rate")
+    FileVideo(made.path, glance="key_frames").read(np.array([0.0, 1.2, 2.1, 3.0]), size=SIZE)
+    for times in (np.array([0.0, 1.25, 2.3, 3.4]), np.arange(0.9, 2.0, 0.1)):
+        assert codes(FileVideo(made.path).read(times, size=SIZE).pixels) == made.expected(times)
+
+
 # -- threads and processes ---------------------------------------------------------------------------------------
 
 
@@ -306,3 +313,28 @@ def test_a_fork_opens_the_file_for_itself(make_file):
     _, status = os.waitpid(child, 0)
     assert (answer, status) == (b"same", 0)
     np.testing.assert_array_equal(np.stack(read_all(made.path, 1)), np.stack(expected))
+
+
+def test_a_reader_that_stands_in_no_group_of_pictures_is_moved_rather_than_another_opened(make_file):
+    video = FileVideo(make_file("b-frames").path)
+    _ = video.duration
+    pool = shared.library().pool
+    for start in (3.3, 0.1, 1.7):
+        video.read(start + np.arange(4) * 0.1, size=SIZE)  # the rest of each group is decoded along
+        assert pool.open_readers == 1
+    FileVideo(video.path, glance="key_frames").read(np.array([0.0, 1.7, 3.3]), size=SIZE)
+    assert pool.open_readers == 1
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le", "yuvj420p", "yuv422p", "yuv444p"])
+def test_a_frame_kept_small_is_drawn_as_one_read_alone(pix_fmt, encode, codes, tmp_path):
+    """Frames much larger than what is shown of them are kept resized."""
+    options = {"preset": "ultrafast", "g": "20"}
+    path = encode(tmp_path / "a.mp4", [n / 30 for n in range(40)], options=options, pix_fmt=pix_fmt, size=(240, 320))
+    FileVideo(path).read(np.arange(0, 1.2, 0.2), size=(24, 40))
+    others = np.arange(0.1, 1.0, 0.07)
+    kept = FileVideo(path).read(others, size=(24, 40))
+    assert kept.decoded == 0
+    assert codes(kept.pixels) == [int(time * 30 + 1e-6) for time in others]
+    shared.clear()
+    np.testing.assert_array_equal(kept.pixels, FileVideo(path).read(others, size=(24, 40)).pixels)

@@ -81,7 +81,7 @@ def _b_shape(bench: _Bench) -> None:
         return  # runs in a process of its own
     opened = factory(str(bench.folder / "numbered.mp4"), threads=1, timeout=30.0)
     try:
-        for part in ("raw", "decoded", "info", "pictures", "runs", "key_pictures", "continues", "close"):
+        for part in ("raw", "decoded", "info", "pictures", "runs", "key_pictures", "continues", "rests", "close"):
             need(hasattr(opened, part), f"an open file has no {part!r} (see vzgym.video.decoder.Decoder)")
     finally:
         opened.close()

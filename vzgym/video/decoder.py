@@ -68,6 +68,10 @@ class Pixels(Protocol):
         """The picture at `view`: uint8, shape `(height, width, 3)`, RGB."""
         ...
 
+    def shrunk(self, view: View) -> Pixels:
+        """What it takes to draw the same at `view` later, as small as it gets without drawing it now."""
+        ...
+
 
 class Rendered:
     """A picture drawn already, at the one view that was asked for."""
@@ -85,6 +89,10 @@ class Rendered:
     def render(self, view: View) -> NDArray[np.uint8]:
         """The array: `view` is the one it was drawn at."""
         return self.pixels
+
+    def shrunk(self, view: View) -> Pixels:
+        """Itself."""
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +183,8 @@ class Decoder(Protocol):
     def key_pictures(self, times: NDArray[np.float64], view: View, watch: Watch) -> Iterator[Picture]:
         """The last key frame at or before each of `times` (ascending), each once, in order of time.
 
+        Their `end` may be infinite: it need not be known.
+
         Raises:
             VideoError: As `pictures`; also if the back-end cannot tell key frames.
         """
@@ -182,6 +192,11 @@ class Decoder(Protocol):
 
     def continues(self, time: float) -> bool:
         """Whether `time` can be reached by decoding on, with no seek, in less work than a seek would cost."""
+        ...
+
+    @property
+    def rests(self) -> bool:
+        """Whether it stands where nothing is lost by jumping away: no other reader is worth opening to spare it."""
         ...
 
     def close(self) -> None:

@@ -94,3 +94,8 @@ class IndexedDecoder(abc.ABC):
     def continues(self, time: float) -> bool:
         """Unknown; one reader serves all places of its file."""
         return True
+
+    @property
+    def rests(self) -> bool:
+        """Always: it may be moved to any place."""
+        return True

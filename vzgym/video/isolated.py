@@ -88,6 +88,11 @@ class IsolatedDecoder:
         """Not known from here: the file's one process serves all its places."""
         return True
 
+    @property
+    def rests(self) -> bool:
+        """Always: it may be moved to any place."""
+        return True
+
     def close(self) -> None:
         """End the process."""
         self._process.kill()

@@ -222,7 +222,7 @@ class Library:
             view = shelf.clip.view
             if shelf.wants(picture):
                 if view not in drawn:
-                    drawn[view] = self._draw(key, picture, view)
+                    drawn[view] = self._draw(key, picture, view, keep=not shelf.clip.key_frames)
                 shelf.put(drawn[view])
         if keep_every is None:
             return
@@ -231,13 +231,15 @@ class Library:
             # Kept whole, drawn when somebody asks: most never are.
             self.cache.put(key, _RAW, picture)
             return
-        # Few, or much larger than what will be shown of them: drawn at once.
+        # Few, or much larger than what will be shown of them: resized at once, drawn when somebody asks.
         for view in views - set(drawn):
-            self._draw(key, picture, view)
+            small = Picture(picture.start, picture.end, picture.pixels.shrunk(view))
+            self.cache.put(key, view, small)
 
-    def _draw(self, key: Hashable, picture: Picture, view: View) -> Picture:
+    def _draw(self, key: Hashable, picture: Picture, view: View, keep: bool = True) -> Picture:
         drawn = Picture(picture.start, picture.end, Rendered(picture.pixels.render(view)))
-        self.cache.put(key, view, drawn)
+        if keep:  # of a key frame taken alone it is not known when it ends: it could pass for a later frame
+            self.cache.put(key, view, drawn)
         return drawn
 
     def _most_readers(self, key: Hashable, now: VideoLimits) -> int:

@@ -37,7 +37,7 @@ class ReaderPool:
         most_per_video: int,
         watch: Watch,
     ) -> Iterator[Decoder]:
-        """A reader of `video`, preferably one that stands shortly before `time`.
+        """A reader of `video`, preferably one that stands shortly before `time`, else one that rests.
 
         A reader whose use ends in an error is closed.
 
@@ -86,9 +86,13 @@ class ReaderPool:
             while True:
                 mine = [r for r in self._idle if r.video == video]
                 near = [r for r in mine if r.decoder.continues(time)]
+                # One more is opened where each of the others stands in the midst of something.
+                free = [r for r in mine if r.decoder.rests]
                 open_now = len(self._idle) + sum(self._lent.values())
                 if near:
                     chosen: _Reader | None = near[-1]
+                elif free:
+                    chosen = free[-1]
                 elif len(mine) + self._lent.get(video, 0) < most_per_video and (open_now < most or self._idle):
                     chosen = None
                     if open_now >= most:

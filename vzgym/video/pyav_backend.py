@@ -162,17 +162,23 @@ class PyAVDecoder:
             if given == origin:
                 continue
             given = origin
-            packet = self._tape.next()
-            frames = [*self._decode(packet), *self._decode(None)] if packet is not None else []
-            if not frames or self._is_bad(frames[0]):
+            frame = self._key_frame()
+            if frame is None:
                 raise self._tape.error("a key frame cannot be decoded", origin)
             watch.progress()
-            yield self._picture(frames[0])
-            self._last = None
+            # What follows is not read: when it ends is not known, and nobody asks.
+            yield Picture(self._tape.seconds(origin), math.inf, RawPixels(frame))
 
     def continues(self, time: float) -> bool:
         """See `Decoder.continues`."""
         return self._continues(self._stamp(time))
+
+    @property
+    def rests(self) -> bool:
+        """See `Decoder.rests`: nothing decoded yet, or all of a group of pictures."""
+        if self._drained or self._last is None or self._last.end is None:
+            return True
+        return self._tape.next_key(self._last.pts) == self._last.end
 
     def close(self) -> None:
         """Close the file."""
@@ -312,6 +318,21 @@ class PyAVDecoder:
             self._tape.forget_before(frame.pts)
             shown.append(self._last)
         return shown
+
+    def _key_frame(self) -> av.VideoFrame | None:
+        """The key frame that decoding begins with, alone; None if it does not come out whole."""
+        packet = self._tape.next()
+        self._drained = True
+        if packet is None:
+            return None
+        try:
+            frames = [*self._codec.decode(packet.packet), *self._codec.decode(None)]
+        except av.FFmpegError:
+            return None
+        self.decoded += len(frames)
+        self._depth = max(self._depth, self._codec.reorder_depth)
+        whole = [f for f in frames if f.pts == packet.pts and not f.is_corrupt and not packet.packet.is_corrupt]
+        return whole[0] if whole else None
 
     def _distrust(self) -> None:
         """An error was met: what comes out from now on may be wrong, up to the next key frame."""
