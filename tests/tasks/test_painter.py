@@ -104,7 +104,7 @@ def test_a_shape_outside_the_picture_paints_nothing() -> None:
 
 def test_sceneries_kept_are_those_drawn_anew_and_nobody_paints_on_them() -> None:
     one, other = (task for task in load_tasks("needle-tiny", "test").variants(3)[:2])  # type: ignore[attr-defined]
-    (span,) = one.evidence or ()
+    span = one.evidence[0]
     times = np.append(np.linspace(0.0, 63.0, 40), (span.start + span.end) / 2)
     forget_scenes()
     fresh = one.video.read(times).pixels

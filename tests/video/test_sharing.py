@@ -18,6 +18,7 @@ from vzgym.video import library as shared
 from vzgym.video.base import Video
 from vzgym.video.file import ClipRequest, FileVideo
 from vzgym.video.grid import grid_step, snap
+from vzgym.video.scale import RawPixels
 from vzgym.video.settings import VideoLimits, configure, limits
 
 SIZE = (48, 80)
@@ -338,3 +339,20 @@ def test_a_frame_kept_small_is_drawn_as_one_read_alone(pix_fmt, encode, codes, t
     assert codes(kept.pixels) == [int(time * 30 + 1e-6) for time in others]
     shared.clear()
     np.testing.assert_array_equal(kept.pixels, FileVideo(path).read(others, size=(24, 40)).pixels)
+
+
+def test_what_is_kept_resized_is_drawn_once(encode, monkeypatch, tmp_path):
+    path = encode(tmp_path / "a.mp4", [n / 30 for n in range(40)], options={"preset": "ultrafast"}, size=(240, 320))
+    drawn = []
+    render = RawPixels.render
+
+    def counted(self, view):
+        drawn.append(view)
+        return render(self, view)
+
+    monkeypatch.setattr(RawPixels, "render", counted)
+    FileVideo(path).read(np.arange(0, 1.2, 0.2), size=(24, 40))
+    assert len(drawn) == 6  # of forty decoded, those asked for
+    for _ in range(2):
+        FileVideo(path).read(np.arange(0.1, 1.0, 0.2), size=(24, 40))
+    assert len(drawn) == 11

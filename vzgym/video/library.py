@@ -177,10 +177,10 @@ class Library:
             for time in shelf.missing():
                 picture = self.cache.get(key, view, time + FRAME_SLACK)
                 if picture is None:
-                    raw = self.cache.get(key, _RAW, time + FRAME_SLACK)
-                    picture = None if raw is None else self._draw(key, raw, view)
+                    picture = self.cache.get(key, _RAW, time + FRAME_SLACK)
                 if picture is not None:
-                    shelf.put(picture)
+                    drawn = isinstance(picture.pixels, Rendered)
+                    shelf.put(picture if drawn else self._draw(key, picture, view))
 
     def _decode(
         self,
