@@ -57,7 +57,7 @@ def test_the_own_policy_beats_chance_and_not_the_oracle(tmp_path: Path) -> None:
     assert accuracy["random"] < accuracy["scene sweep"]
 
 
-def test_the_scripted_team_finds_the_scene_and_the_learned_one_has_learned(tmp_path: Path) -> None:
+def test_the_scripted_team_finds_the_scene_and_the_other_one_trains(tmp_path: Path) -> None:
     printed = run("team.py", tmp_path, "--fast")
     assert "64 episodes:" in printed
     rows = [line.split() for line in printed.splitlines() if " scout " in line and " to " in line]
