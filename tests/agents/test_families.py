@@ -14,6 +14,8 @@ from vzgym.agents.dialogues import answer_spans, assistant_header, chat_of, enco
 from vzgym.agents.pictures import BlindModel, count_features, frame_tokens, image_token, watch_images
 from vzgym.agents.policy import VLMPolicy
 from vzgym.agents.processors import load_processor
+from vzgym.agents.settings import LoraSettings, SFTSettings
+from vzgym.agents.training import adapters
 from vzgym.core.actions import Answer, Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
@@ -34,7 +36,9 @@ def tasks():
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def folder(request, tmp_path_factory):
-    return build_checkpoint(request.param, tmp_path_factory.mktemp(request.param), ModelSize(vision_layers=1))
+    return build_checkpoint(
+        request.param, tmp_path_factory.mktemp(request.param), ModelSize(vision_layers=1, width=32, inner=48)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +158,19 @@ def test_a_lost_picture_is_found_in_any_forward_pass(start, tasks):
     with pytest.raises(BlindModel, match="visual tokens but pixels for 0"):
         start.model.generate(**blind, max_new_tokens=1)
     end()
+
+
+def test_a_lost_picture_is_found_under_adapters(folder, tasks):
+    from peft import get_peft_model
+
+    start = open_checkpoint(folder)
+    watch_images(start.model, image_token(start.processor))
+    adapted = get_peft_model(start.model, adapters(SFTSettings(lora=LoraSettings(rank=2)), start.model))
+    row = encode(start.processor, chat_of(episodes(start, tasks)[1].messages))
+    batch = join_inputs([row], start.processor.tokenizer.pad_token_id)
+    adapted(**batch)
+    with pytest.raises(BlindModel, match="visual tokens but pixels for 0"):
+        adapted(**{key: value for key, value in batch.items() if not key.startswith(("pixel", "image"))})
 
 
 def test_a_template_that_swallows_a_picture_is_found(start, tasks):

@@ -41,7 +41,7 @@ class ServedPolicy:
         key_variable: The environment variable that holds the key. "": `VZGYM_API_KEY` if it is set, else no key. The
             key itself is never an option, and never written anywhere.
         tool_role: The role under which frames come back from a zoom: "user", which every server takes with pictures, or
-            "tool", as models trained by vzgym have seen it. (A native call is always answered under "tool"; with "user"
+            "tool", as the tiny model has seen it. (A native call is always answered under "tool"; with "user"
             its frames follow in a message of their own.)
         picture: "jpeg", or "png" for frames without loss.
         quality: Of JPEG, 1 to 100; colours are kept at full resolution.

@@ -49,14 +49,14 @@ class ModelSize:
 
 SIZES: Mapping[str, ModelSize] = {
     "tiny": ModelSize(),
-    # Of the order of Qwen2-VL-2B, but for fewer layers and channels: about 0.6 billion weights.
+    # About 0.6 billion weights as a Qwen3-VL.
     "mid": ModelSize(
         width=1024, layers=24, heads=16, kv_heads=4, inner=4096, vision_width=768, vision_layers=12, vision_heads=12,
         vision_inner=3072, positions=32_768, vocabulary=152_064,
     ),
-    # About 1.8 billion weights.
+    # About 2.0 billion weights as a Qwen3-VL.
     "large": ModelSize(
-        width=1792, layers=28, heads=14, kv_heads=2, inner=8960, vision_width=1280, vision_layers=16, vision_heads=16,
+        width=1792, layers=24, heads=14, kv_heads=2, inner=8960, vision_width=1280, vision_layers=16, vision_heads=16,
         vision_inner=5120, positions=32_768, vocabulary=152_064,
     ),
 }  # fmt: skip
