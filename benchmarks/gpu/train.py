@@ -4,16 +4,17 @@
     python benchmarks/gpu/train.py --size large         # 2.0 billion
     python benchmarks/gpu/train.py --device cpu --size tiny   # the same path, in a minute, without a GPU
 
-First the loss of a small model on the device in bfloat16 is held against the CPU's in float32. Then SFT and GRPO steps
-are run through the package's own trainers, and a table in Markdown says what they took. Random weights say nothing that
-an episode could go on with, so the turns of the roll-outs are scripted (two zooms, an answer); the model computes every
-token of them all the same. Without a CUDA device the script says so and ends well.
+First, loss and gradient of a small model on the device in bfloat16 are held against the CPU's in float32. Then SFT and
+GRPO steps are run through the package's own trainers, and a table in Markdown says what they took. Random weights say
+nothing that an episode could go on with, so the turns of the roll-outs are scripted (two zooms, an answer); the model
+computes every token of them all the same. Without a CUDA device the script says so and ends well.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import resource
 import statistics
@@ -47,7 +48,7 @@ from vzgym.episode import Episode
 from vzgym.testing.models import FAMILIES, SIZES, build_checkpoint
 
 TOLERANCE = 0.02
-"""How far a loss in bfloat16 may be from the one in float32, as a share of it: bfloat16 has eight bits."""
+"""How far loss and gradient in bfloat16 may be from those in float32, as a share: bfloat16 has eight bits."""
 
 ZOOMS = 2
 
@@ -141,8 +142,8 @@ def follow(start: Any, script: list[str]) -> None:
     start.model.generate = scripted
 
 
-def losses(folder: Path, data: Path, device: str) -> tuple[float, float]:
-    """A small model's loss on the CPU in float32, and on the device in bfloat16."""
+def compare(folder: Path, data: Path, device: str) -> list[tuple[float, float]]:
+    """A small model's loss, and the length of its gradient: on the CPU in float32, and on the device in bfloat16."""
     found = []
     for place, dtype in (("cpu", "float32"), (device, "bfloat16")):
         start = open_checkpoint(folder, dtype=getattr(torch, dtype))
@@ -153,9 +154,11 @@ def losses(folder: Path, data: Path, device: str) -> tuple[float, float]:
             key: value.to(place, start.model.dtype if value.is_floating_point() else value.dtype)
             for key, value in batch.items()
         }
-        with torch.no_grad():
-            found.append(float(start.model(**placed).loss))
-    return found[0], found[1]
+        loss = start.model(**placed).loss
+        loss.backward()
+        lengths = [float(weight.grad.float().norm()) for weight in start.model.parameters() if weight.grad is not None]
+        found.append((float(loss), math.hypot(*lengths)))
+    return list(zip(*found, strict=True))
 
 
 def peak(device: str) -> float:
@@ -311,8 +314,8 @@ def main(arguments: list[str] | None = None) -> None:
             data,
         )
         small = build_checkpoint(options.family, out / "small")
-        exact, rounded = losses(small, data, options.device)
-        apart = abs(rounded - exact) / exact
+        (loss, gradient) = compare(small, data, options.device)
+        apart = [abs(rounded - exact) / exact for exact, rounded in (loss, gradient)]
         model = build_checkpoint(options.family, out / "model", SIZES[options.size])
         facts = model_facts(str(model), LoraSettings(), {})
         device = torch.cuda.get_device_name() if options.device == "cuda" else "CPU"
@@ -321,15 +324,18 @@ def main(arguments: list[str] | None = None) -> None:
             "model": f"{options.family}, {facts.weights / 1e9:.4f} billion weights, bfloat16, {options.protocol}"
             f"{f', adapters of rank {options.lora}' if options.lora else ''}",
             "frames": f"{options.overview} + {ZOOMS} x {options.clip}, at most {options.pixels} pixels",
-            "loss of a small model: CPU float32, device bfloat16": f"{exact:.5f}, {rounded:.5f} ({apart:.2%} apart)",
+            "small model on CPU, device: loss": f"{loss[0]:.5f}, {loss[1]:.5f} ({apart[0]:.2%} apart)",
+            "- length of its gradient": f"{gradient[0]:.4f}, {gradient[1]:.4f} ({apart[1]:.2%} apart)",
             **run_sft(options, model, data, out),
             **run_grpo(options, model, out),
         }
         lines = ["| what | measured |", "|---|---|", *(f"| {what} | {value} |" for what, value in table.items())]
         print("\n".join(lines))
         (out / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        if apart > TOLERANCE:
-            raise SystemExit(f"the losses are {apart:.2%} apart, more than {TOLERANCE:.0%}: do not trust the rest")
+        if max(apart) > TOLERANCE:
+            raise SystemExit(
+                f"device and CPU are {max(apart):.2%} apart, more than {TOLERANCE:.0%}: do not trust the rest"
+            )
 
 
 if __name__ == "__main__":

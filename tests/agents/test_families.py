@@ -14,7 +14,7 @@ from vzgym.agents.dialogues import answer_spans, assistant_header, chat_of, enco
 from vzgym.agents.pictures import BlindModel, count_features, frame_tokens, image_token, watch_images
 from vzgym.agents.policy import VLMPolicy
 from vzgym.agents.processors import load_processor
-from vzgym.agents.settings import LoraSettings, SFTSettings
+from vzgym.agents.settings import GRPOSettings, LoraSettings, SFTSettings
 from vzgym.agents.training import adapters
 from vzgym.core.actions import Answer, Zoom
 from vzgym.core.budget import Budget
@@ -256,3 +256,12 @@ def test_a_trainers_tools_do_not_get_into_the_prompt_but_a_servers_do(tmp_path):
     assert "video_zoom" in served(chat, tools=tools)
     again = open_checkpoint(tmp_path / "saved")
     assert again.processor.chat_template == start.processor.chat_template
+
+
+def test_practice_is_refused_where_trls_loop_could_not_feed_the_model(tmp_path):
+    from vzgym.agents.grpo import make_trainer
+
+    folder = build_checkpoint("idefics3", tmp_path / "model", ModelSize(width=32, inner=48, vision_layers=1))
+    settings = GRPOSettings(model=str(folder), out=str(tmp_path / "out"), tasks="needle-tiny/train")
+    with pytest.raises(InvalidSetting, match="Idefics3ForConditionalGeneration takes no token types"):
+        make_trainer(settings)

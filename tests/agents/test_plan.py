@@ -109,6 +109,15 @@ def test_a_run_that_fits_says_what_it_takes(seven):
     assert tokens["context"] == 128_000
     assert plan.memory.parts["weights"] == 8_292_166_656 * 2 + 80_740_352 * 4
     assert plan.memory.total < 80 * GIB
+    assert plan.notes == []
+
+
+def test_two_byte_weights_without_float32_masters_are_warned_of(small_model):
+    settings = GRPOSettings(
+        model=str(small_model), tasks="needle-micro/train", turn_tokens=10, model_options={"dtype": "bfloat16"}
+    )
+    assert "most updates round away" in plan_grpo(settings, memory_gib=8).notes[0]
+    assert plan_grpo(settings, Sharding(2, 2), 8).notes == []
 
 
 def number(pattern, text):

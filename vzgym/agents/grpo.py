@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import time
 from collections.abc import Sequence
@@ -138,6 +139,7 @@ def make_trainer(
     if not settings.tasks:
         raise InvalidSetting('GRPOSettings.tasks must be given, such as "needle-micro/train"')
     start = open_checkpoint(settings.model, settings.protocol, **settings.model_options)
+    _check_loop(settings, start.model)
     tasks = load_tasks(settings.tasks)
     budget = Budget.from_mapping(settings.budget) if settings.budget is not None else tasks.budget
     need = token_need(start.processor, start.protocol, tasks, budget, settings.turn_tokens)
@@ -197,6 +199,20 @@ def make_trainer(
     )
     watch_images(start.model, image_token(start.processor))
     return trainer, start
+
+
+def _check_loop(settings: GRPOSettings, model: Any) -> None:
+    """Check that TRL's roll-out loop can feed the model.
+
+    Raises:
+        InvalidSetting: If the loop would hand it what it does not take.
+    """
+    taken = set(inspect.signature(model.forward).parameters)
+    if not settings.vllm and not taken & {"mm_token_type_ids", "token_type_ids"}:
+        raise InvalidSetting(
+            f"{type(model).__name__} takes no token types, which TRL's roll-out loop gives to every model whose tool "
+            "returns pictures: it can act and imitate, but not practise. Use one that takes them, such as Qwen-VL"
+        )
 
 
 def share_out(settings: GRPOSettings, devices: int) -> tuple[int, int]:

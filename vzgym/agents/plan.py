@@ -60,6 +60,18 @@ class Plan:
     tokens: list[tuple[str, int, str]] = field(default_factory=list)
     memory: Memory = field(default_factory=Memory)
 
+    @property
+    def notes(self) -> list[str]:
+        """What fits and is yet no good idea, one sentence each."""
+        if self.facts.adapters or self.facts.bytes >= 4 or self.sharding.stage:
+            return []
+        note = (
+            f"Weights of {self.facts.bytes} bytes are trained in place: with a learning rate of "
+            f"{self.settings.learning_rate:g} most updates round away. Use DeepSpeed (--launch zero2), which keeps "
+            "float32 masters, train adapters (lora.rank), or load float32 (model_options.dtype)."
+        )
+        return [note]
+
     def check(self) -> None:
         """Refuse a run that does not fit its devices.
 

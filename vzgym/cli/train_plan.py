@@ -53,6 +53,8 @@ def show_plan(plan: Plan, launch: str | None, preset: str | None) -> None:
         f"{f' in adapters of rank {plan.settings.lora.rank}' if facts.adapters else ''}; DeepSpeed ZeRO stage "
         f"{sharding.stage}. Memory is an estimate; its formulas stand in vzgym.agents.memory."
     )
+    for note in plan.notes:
+        say(f"Note: {note}")
     if launch is not None:
         say(
             f"Start with:\n  accelerate launch --config_file {launch_file(launch)} --num_processes {sharding.devices} "
