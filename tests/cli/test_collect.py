@@ -88,6 +88,8 @@ def test_policies_are_named_in_three_ways(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     found = named_policy(str(tmp_path), temperature=1.0)
     assert found == {"name": "vzgym.agents.policy:VLMPolicy", "path": str(tmp_path), "temperature": 1.0}
+    served = "served:qwen@http://localhost:8000/v1"
+    assert named_policy(served, temperature=1.0) == {"name": served, "temperature": 1.0}
     for bad in ("{frames: 8}", "{name: [}"):
         with pytest.raises(InvalidSetting, match="--policy"):
             named_policy(bad)

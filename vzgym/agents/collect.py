@@ -412,10 +412,16 @@ class Collector:
             return {}
         episodes = {}
         for job, (_, turns) in wrong.items():
-            episode = episodes[job] = Episode(self.tasks[job[0]], self.budget, self.protocol)
+            task = self.tasks[job[0]]
+            try:
+                episode = Episode(task, self.budget, self.protocol)
+            except VideoError as error:
+                self.failed[task.id] = str(error)
+                continue
             for turn in turns:
                 episode.step(turn.action, text=turn.text, well_formed=turn.well_formed)
-        self._teacher.reset([self._seed(index, 1002 + sample) for index, sample in wrong])
+            episodes[job] = episode
+        self._teacher.reset([self._seed(index, 1002 + sample) for index, sample in episodes])
         speak(self._teacher, list(episodes.values()), self.protocol, HINT)
         for job, episode in episodes.items():
             episode.task.video.close()

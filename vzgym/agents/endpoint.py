@@ -29,15 +29,15 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # What to do about it, by HTTP status.
 _ADVICE: Final[Mapping[int, str]] = {
     400: "The server refuses the request: look for an option that it does not know, too many pictures (vLLM: "
-    "--limit-mm-per-prompt), or a dialogue longer than its context",
+    "--limit-mm-per-prompt), or a dialogue longer than its context.",
     401: f"The key is missing or wrong: put it into the environment variable {DEFAULT_KEY}, or name another variable "
-    "by key_variable",
-    403: "The key may not use this model",
+    "by key_variable.",
+    403: "The key may not use this model.",
     404: "The server does not know this model or this path: url usually ends with /v1, and `GET url/models` lists the "
-    "models",
-    413: "The pictures are too large for the server: lower max_pixels or quality",
-    422: "The server refuses the request: look for an option that it does not know",
-    429: "The server limits the rate: lower concurrency, or raise retries",
+    "models.",
+    413: "The pictures are too large for the server: lower max_pixels or quality.",
+    422: "The server refuses the request: look for an option that it does not know.",
+    429: "The server limits the rate: lower concurrency, or raise retries.",
 }
 
 
@@ -151,7 +151,7 @@ class Endpoint:
                 status = error.status_code
                 raise self._error(_said(error), status, tried=status in (408, 409, 429) or status >= 500) from None
             except openai.APITimeoutError:
-                advice = "Raise timeout, lower concurrency, or see whether the server still works"
+                advice = "Raise timeout, lower concurrency, or see whether the server still works."
                 raise self._error("no answer in time", advice=advice, tried=True) from None
             except openai.APIConnectionError as error:
                 advice = "Is it running, and is the url right?"
@@ -160,7 +160,7 @@ class Endpoint:
                 raise self._error(str(error)) from None
         if not isinstance(made, openai.types.chat.ChatCompletion) or not made.choices:
             fault = getattr(made, "error", None) or made
-            advice = "The url usually ends with /v1"
+            advice = "The url usually ends with /v1."
             raise self._error(f"this is no chat completion: {fault!s:.200}", advice=advice)
         choice, usage = made.choices[0], made.usage
         return Reply(
@@ -173,7 +173,7 @@ class Endpoint:
 
     def _error(self, reason: str, status: int | None = None, *, advice: str = "", tried: bool = False) -> EndpointError:
         if not advice and status is not None:
-            advice = _ADVICE.get(status, "See the server's own log" if status >= 500 else "")
+            advice = _ADVICE.get(status, "See the server's own log." if status >= 500 else "")
         if self._key:
             reason = reason.replace(self._key, "***")
         tries = self.retries + 1 if tried else 1

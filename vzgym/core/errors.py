@@ -149,7 +149,7 @@ class EndpointError(VzgymError, RuntimeError):
         model: The model's name there.
         status: The HTTP status, if there was an answer.
         tries: How often the request was sent.
-        advice: What to do about it.
+        advice: What to do about it, in whole sentences.
     """
 
     reason: str
@@ -177,7 +177,7 @@ class EndpointError(VzgymError, RuntimeError):
         code = "" if status is None else f"HTTP {status}: "
         often = f" ({tries} tries)" if tries > 1 else ""
         message = f"{url} (model {model!r}): {code}{reason.rstrip('.')}{often}."
-        super().__init__(f"{message} {advice.rstrip('.')}." if advice else message)
+        super().__init__(f"{message} {advice}" if advice else message)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments: errors cross process borders, so rebuild by hand.
