@@ -258,10 +258,11 @@ def test_a_trainers_tools_do_not_get_into_the_prompt_but_a_servers_do(tmp_path):
     assert again.processor.chat_template == start.processor.chat_template
 
 
-def test_practice_is_refused_where_trls_loop_could_not_feed_the_model(tmp_path):
+@pytest.mark.parametrize(("family", "what"), [("idefics3", "token types"), ("gemma3", "num_crops")])
+def test_practice_is_refused_where_trls_loop_could_not_feed_the_model(family, what, tmp_path):
     from vzgym.agents.grpo import make_trainer
 
-    folder = build_checkpoint("idefics3", tmp_path / "model", ModelSize(width=32, inner=48, vision_layers=1))
+    folder = build_checkpoint(family, tmp_path / "model", ModelSize(width=32, inner=48, vision_layers=1))
     settings = GRPOSettings(model=str(folder), out=str(tmp_path / "out"), tasks="needle-tiny/train")
-    with pytest.raises(InvalidSetting, match="Idefics3ForConditionalGeneration takes no token types"):
+    with pytest.raises(InvalidSetting, match=f"ForConditionalGeneration does not take {what}, which TRL's"):
         make_trainer(settings)

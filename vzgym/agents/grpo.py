@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from vzgym.agents.checkpoints import Checkpoint, open_checkpoint
 from vzgym.agents.dialogues import chat_of, encode, silent_tokens
 from vzgym.agents.pictures import image_token, watch_images
@@ -139,7 +141,7 @@ def make_trainer(
     if not settings.tasks:
         raise InvalidSetting('GRPOSettings.tasks must be given, such as "needle-micro/train"')
     start = open_checkpoint(settings.model, settings.protocol, **settings.model_options)
-    _check_loop(settings, start.model)
+    _check_loop(settings, start)
     tasks = load_tasks(settings.tasks)
     budget = Budget.from_mapping(settings.budget) if settings.budget is not None else tasks.budget
     need = token_need(start.processor, start.protocol, tasks, budget, settings.turn_tokens)
@@ -201,17 +203,24 @@ def make_trainer(
     return trainer, start
 
 
-def _check_loop(settings: GRPOSettings, model: Any) -> None:
+def _check_loop(settings: GRPOSettings, start: Checkpoint) -> None:
     """Check that TRL's roll-out loop can feed the model.
 
+    The loop hands over what the image processor makes of a tool's pictures, as it is, and token types.
+
     Raises:
-        InvalidSetting: If the loop would hand it what it does not take.
+        InvalidSetting: If the model does not take them.
     """
-    taken = set(inspect.signature(model.forward).parameters)
-    if not settings.vllm and not taken & {"mm_token_type_ids", "token_type_ids"}:
+    taken = set(inspect.signature(start.model.forward).parameters)
+    blank = Image.new("RGB", (64, 64))
+    made = set(start.processor.image_processor(images=[blank, blank], return_tensors="pt"))
+    refused = ", ".join(sorted(made - taken))
+    if not taken & {"mm_token_type_ids", "token_type_ids"}:
+        refused = "token types"
+    if refused and not settings.vllm:
         raise InvalidSetting(
-            f"{type(model).__name__} takes no token types, which TRL's roll-out loop gives to every model whose tool "
-            "returns pictures: it can act and imitate, but not practise. Use one that takes them, such as Qwen-VL"
+            f"{type(start.model).__name__} does not take {refused}, which TRL's roll-out loop gives to a model whose "
+            "tool returns pictures: it can act and imitate, but not practise. Use one that does, such as Qwen-VL"
         )
 
 
