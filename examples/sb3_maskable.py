@@ -12,6 +12,7 @@ import sys
 
 import gymnasium as gym
 from sb3_contrib import MaskablePPO
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import DummyVecEnv
 
@@ -44,6 +45,7 @@ model = MaskablePPO(
     ent_coef=0.01,
     seed=0,
 )
+model.set_logger(Logger(folder=None, output_formats=[]))  # else it leaves an empty folder behind
 model.learn(steps)
 print(f"{model.num_timesteps} steps learnt")
 
