@@ -92,6 +92,9 @@ def test_a_learners_stages_lie_over_its_preset(tmp_path):
         ),
         ("seeds: 2", "reference: {rewards: accuracy}", [":2:", "no axis 'rewards'", "reward"]),
         ("seeds: 2", "reference: {reward: iou}", [":2:", "no reward 'iou'", "accuracy, bonus"]),
+        ("  tiny:", "  blind: {kind: policy, policy: blnd}\n  tiny:", [":10:", "unknown policy 'blnd'", "blind"]),
+        ("    kind: vlm", "    kind: vlm\n    budget: {max_zoms: 1}", [":12:", "max_zoms", "max_zooms"]),
+        ("{episodes: 4}", "{answerer: me}", [":3:", "answerer must be one of", "'reader'"]),
         ("seeds: 2", "name: works", ["name must be a folder's name"]),
     ],
 )
