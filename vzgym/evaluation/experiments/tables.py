@@ -40,7 +40,7 @@ def table_rows(results: Results) -> tuple[list[str], list[list[str]]]:
     referred = any(results.reference_of(group) for group in results.groups)
     heads = [*results.plan.axes, "seeds", "accuracy % [95 %]"]
     if referred:
-        heads.append("against the reference [95 %]")
+        heads.append("difference [95 %]")
     heads += [title for _, title, _, _ in _COLUMNS]
     rows = []
     for group in results.groups:
