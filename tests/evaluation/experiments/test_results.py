@@ -98,7 +98,7 @@ def test_all_results_are_made_of_what_is_on_disk(finished):
     assert "| needle-micro | expert | 3 | 100.0 [100.0, 100.0] |" in table
     assert "| control-micro | blind | 2 of 3 |" in table
     assert "Student's" in table
-    for picture in ("accuracy.png", "frames.png", "tokens.png", "taxonomy.png"):
+    for picture in ("accuracy.png", "differences.png", "frames.png", "tokens.png", "taxonomy.png"):
         assert (folder / picture).read_bytes().startswith(b"\x89PNG")
     assert not (folder / "curves.png").exists()  # nobody has learnt anything
     before = table
@@ -112,7 +112,7 @@ def test_the_page_opens_without_a_server_or_a_network(finished):
     page = (root / "controls" / "index.html").read_text()
     assert "Controls &amp; more" in page
     assert "8 of 9 cells are done, 1 to do." in page
-    assert page.count("data:image/png;base64,") == 4
+    assert page.count("data:image/png;base64,") == 5
     assert not re.search(r"(src|href)=[\"'](?!data:)", page)
     assert "<script" not in page
     assert "learner: blind" in page  # the file itself

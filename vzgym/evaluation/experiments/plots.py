@@ -15,6 +15,7 @@ __all__ = ["PICTURES", "draw_all"]
 
 PICTURES: Final = {
     "accuracy.png": "Accuracy. Dots: single seeds; bars: the mean with its 95 % interval over seeds.",
+    "differences.png": "Accuracy against the reference. Dots: single seeds; bars: the mean with its 95 % interval.",
     "curves.png": "While learning: right answers and zooms of sampled roll-outs. Thick: mean over seeds; thin: seeds.",
     "frames.png": "Accuracy against frames shown a question, the overview's included; bars: 95 % intervals.",
     "tokens.png": "Accuracy against visual tokens a question; bars: 95 % intervals.",
@@ -53,7 +54,7 @@ def draw_all(results: Results, folder: Path) -> list[Path]:
 
     groups = [group for group in results.groups if group.done]
     made = []
-    drawers = (_accuracy, _curves, _frames, _tokens, _taxonomy)
+    drawers = (_accuracy, _differences, _curves, _frames, _tokens, _taxonomy)
     for name, draw in zip(PICTURES, drawers, strict=True):
         path = folder / name
         path.unlink(missing_ok=True)
@@ -96,10 +97,31 @@ def _accuracy(results: Results, groups: Sequence[Group]) -> Any:
         estimate = group.metric("correct")
         singles = [row.metric("correct").value for row in group.done]
         axis.plot(singles, [place] * len(singles), "o", color="0.6", markersize=4, zorder=2)
-        bar = None if math.isnan(estimate.low) else [[estimate.value - estimate.low], [estimate.high - estimate.value]]
-        axis.errorbar(estimate.value, place, xerr=bar, fmt="D", color=_color(0), markersize=5, capsize=3, zorder=3)
+        axis.errorbar(
+            estimate.value, place, xerr=_bar(estimate), fmt="D", color=_color(0), markersize=5, capsize=3, zorder=3
+        )
     axis.set_xlim(-0.02, 1.02)
     axis.set_xlabel("share of right answers on held-out tasks")
+    return figure
+
+
+def _differences(results: Results, groups: Sequence[Group]) -> Any:
+    pairs = [(group, other) for group in groups if (other := results.reference_of(group)) is not None and other.done]
+    if not pairs:
+        return None
+    figure, axis = _rows_figure([group for group, _ in pairs])
+    axis.axvline(0.0, color="0.4", linewidth=1)
+    for place, (group, other) in enumerate(pairs):
+        singles = [100 * difference for difference in group.differences(other)]
+        axis.plot(singles, [place] * len(singles), "o", color="0.6", markersize=4, zorder=2)
+        estimate = group.against(other)
+        bar = _bar(estimate)
+        ends = None if bar is None else [[100 * end for end in side] for side in bar]
+        axis.errorbar(
+            100 * estimate.value, place, xerr=ends, fmt="D", color=_color(0), markersize=5, capsize=3, zorder=3
+        )
+    names = ", ".join(results.plan.experiment.settings.reference.values())
+    axis.set_xlabel(f"points of accuracy more than with {names}")
     return figure
 
 

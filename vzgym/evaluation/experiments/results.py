@@ -15,7 +15,7 @@ from typing import Any, Final
 from vzgym.evaluation.experiments.doing import OUT, done, failed
 from vzgym.evaluation.experiments.plan import Cell, Plan
 from vzgym.evaluation.metrics import METRICS
-from vzgym.evaluation.statistics import Estimate, paired_difference, student
+from vzgym.evaluation.statistics import Estimate, student
 from vzgym.evaluation.taxonomy import FINDINGS
 
 __all__ = ["Curve", "Group", "Results", "Row", "cells_csv"]
@@ -94,10 +94,13 @@ class Group:
         return math.fsum(row.share(finding) for row in rows) / len(rows) if rows else math.nan
 
     def against(self, other: Group, name: str = "correct") -> Estimate:
-        """The difference of a metric from another group's, paired by seed, with Student's interval."""
+        """The mean difference of a metric from another group's, paired by seed, with Student's interval."""
+        return student(self.differences(other, name))
+
+    def differences(self, other: Group, name: str = "correct") -> list[float]:
+        """The difference of a metric from another group's, for each seed that is done in both."""
         theirs = {row.cell.seed: row.metric(name).value for row in other.done}
-        pairs = [(row.metric(name).value, theirs[row.cell.seed]) for row in self.done if row.cell.seed in theirs]
-        return paired_difference([a for a, _ in pairs], [b for _, b in pairs]) if pairs else NAN
+        return [row.metric(name).value - theirs[row.cell.seed] for row in self.done if row.cell.seed in theirs]
 
 
 @dataclass(frozen=True)
