@@ -157,7 +157,7 @@ def compare(folder: Path, data: Path, device: str) -> list[tuple[float, float]]:
         loss = start.model(**placed).loss
         loss.backward()
         lengths = [float(weight.grad.float().norm()) for weight in start.model.parameters() if weight.grad is not None]
-        found.append((float(loss), math.hypot(*lengths)))
+        found.append((float(loss.detach()), math.hypot(*lengths)))
     return list(zip(*found, strict=True))
 
 
