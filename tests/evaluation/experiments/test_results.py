@@ -79,7 +79,10 @@ def test_a_single_seed_has_the_interval_over_its_tasks(finished):
 
 
 def test_the_csv_has_a_line_a_cell(finished):
-    lines = list(csv.DictReader(StringIO(cells_csv(Results(*finished)))))
+    text = cells_csv(Results(*finished))
+    heads = text.splitlines()[0].split(",")
+    assert len(set(heads)) == len(heads)
+    lines = list(csv.DictReader(StringIO(text)))
     assert len(lines) == 9
     first = lines[0]
     assert (first["tasks"], first["learner"], first["seed"], first["status"]) == ("needle-micro", "blind", "0", "done")

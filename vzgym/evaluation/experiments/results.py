@@ -201,7 +201,8 @@ def cells_csv(results: Results) -> str:
     writer.writerow(
         [
             "tasks", "budget", "learner", "reward", "seed", "status", "episodes", "correct", "correct_low",
-            "correct_high", *metrics[1:], *map(str, FINDINGS), "seconds", "folder", "error",
+            "correct_high", *("mean_reward" if name == "reward" else name for name in metrics[1:]),
+            *map(str, FINDINGS), "seconds", "folder", "error",
         ]
     )  # fmt: skip
     for row in results.rows:
