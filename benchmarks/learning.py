@@ -275,7 +275,7 @@ def draw(results: Mapping[str, Any], references: Mapping[str, Any], file: Path) 
     right.axhline(expert["zooms"]["value"], color="0.4", linestyle="--", linewidth=1)
     left.set(xlabel="GRPO step", ylabel="share of right answers (sampled)", ylim=(0, 1.02))
     right.set(xlabel="GRPO step", ylabel="zooms per question", ylim=(0, 2.05))
-    left.legend(fontsize=8, loc="lower right")
+    left.legend(fontsize=8, loc="center right")
     for axis in (left, right):
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
