@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vzgym.video import library
+from vzgym.video import sharing
 from vzgym.video.barcode import draw_barcode
 from vzgym.video.file import ClipRequest, FileVideo
 from vzgym.video.settings import VideoLimits, configure
@@ -185,13 +185,13 @@ def peer(path: Path, clips: list[NDArray[np.float64]]) -> list[float]:
 
 def ours(path: Path, clips: list[NDArray[np.float64]], **settings: Any) -> list[float]:
     """vzgym, clip by clip; every clip through a `FileVideo` of its own, as separate roll-outs have."""
-    library.clear()
+    sharing.clear()
     videos = [FileVideo(path, **settings) for _ in range(16)]
     used = [
         cpu(lambda number=number, times=times: videos[number % 16].read(times, size=SIZE))
         for number, times in enumerate(clips)
     ]
-    library.clear()
+    sharing.clear()
     return used
 
 
@@ -217,9 +217,9 @@ def plain_glance(path: Path, times: NDArray[np.float64]) -> float:
 
 def our_glance(path: Path, times: NDArray[np.float64], **settings: Any) -> float:
     """A glance by vzgym, opening included."""
-    library.clear()
+    sharing.clear()
     used = cpu(lambda: FileVideo(path, **settings).read(times, size=SIZE))
-    library.clear()
+    sharing.clear()
     return used
 
 
@@ -234,11 +234,11 @@ def measure_group(file: File, seed: int, with_peer: bool) -> dict[str, Any]:
     for name, settings in (("exact", {}), ("grid", {"grid_fps": 8.0})):
         each = ours(file.path, clips, **settings)
         row[name], row[f"{name}_median"] = sum(each), float(np.median(each))
-    library.clear()
+    sharing.clear()
     video = FileVideo(file.path)
     per_turn = [[ClipRequest(times, SIZE) for times in clips[at : at + 16]] for at in range(0, len(clips), 16)]
     row["together"] = cpu(lambda: [video.read_many(turn) for turn in per_turn])
-    library.clear()
+    sharing.clear()
     return row
 
 
@@ -263,7 +263,7 @@ def measure_memory(folder: Path, zooms: int) -> list[tuple[int, float]]:
     """Resident memory over many zooms, with 256 MiB of frames allowed."""
     file = make_file(folder, 180, 10, 48)
     before = configure(VideoLimits(cache_bytes=256 << 20))
-    library.clear()
+    sharing.clear()
     rng = np.random.default_rng(0)
     samples = [(0, resident())]
     for number in range(1, zooms + 1):
@@ -272,7 +272,7 @@ def measure_memory(folder: Path, zooms: int) -> list[tuple[int, float]]:
         if number % 50 == 0:
             samples.append((number, resident()))
     configure(before)
-    library.clear()
+    sharing.clear()
     return samples
 
 

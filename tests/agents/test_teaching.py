@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def place(task: Any) -> float:
     return float(int(task.evidence[0].start))
 
 
-class Speaker:
+class Speaker(ABC):
     """Knows the tasks it plays (a `TextPolicy`)."""
 
     protocol = "compact_tags"
@@ -64,8 +65,9 @@ class Speaker:
             for dialogue in dialogues
         ]
 
+    @abstractmethod
     def say(self, task: Any, turn: int, dialogue: Sequence[Message]) -> str:
-        raise NotImplementedError
+        """The turn's text."""
 
 
 TASK_LIST = [TASKS[index] for index in range(6)]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vzgym.video import library
+from vzgym.video import sharing
 from vzgym.video.barcode import draw_barcode, read_barcode
 
 BASE = Fraction(1, 90_000)
@@ -265,6 +265,6 @@ def codes() -> Callable[[NDArray[np.uint8]], list[int | None]]:
 
 
 @pytest.fixture(autouse=True)
-def fresh_library() -> None:
+def nothing_kept() -> None:
     """Each test begins with nothing open and nothing cached."""
-    library.clear()
+    sharing.clear()

@@ -12,7 +12,7 @@ import pytest
 from vzgym.core.errors import VideoError
 from vzgym.video import VideoLimits, clear, configure
 from vzgym.video.file import FileVideo
-from vzgym.video.library import library
+from vzgym.video.sharing import shared_videos
 
 # A back-end for tests. What it does is told by the file's name, and by a mark it leaves on doing it for the first time.
 BACKEND = """
@@ -99,7 +99,7 @@ def test_a_read_that_hangs_or_crashes_is_an_error_and_the_next_one_works(
 def test_opening_that_crashes_is_an_error(moody):
     with pytest.raises(VideoError, match="ended unexpectedly"):
         _ = moody("aborts-on-opening").duration
-    assert library().pool.open_readers == 0
+    assert shared_videos().pool.open_readers == 0
 
 
 def test_what_a_library_prints_does_no_harm(moody, codes, make_file):
@@ -126,7 +126,7 @@ def test_an_error_of_the_isolated_decoder_keeps_its_name(tmp_path):
 def test_closing_ends_the_process(make_file):
     video = FileVideo(make_file("b-frames").path, isolate=True)
     video.read(np.array([1.0]))
-    (reader,) = library().pool._idle
+    (reader,) = shared_videos().pool._idle
     pid = reader.decoder._process.pid  # type: ignore[attr-defined]
     assert not gone(pid)
     video.close()

@@ -14,7 +14,7 @@ import pytest
 
 from vzgym.core.actions import Region
 from vzgym.core.errors import VideoError
-from vzgym.video import library as shared
+from vzgym.video import sharing
 from vzgym.video.base import Video
 from vzgym.video.file import ClipRequest, FileVideo
 from vzgym.video.grid import grid_step, snap
@@ -75,7 +75,7 @@ def test_several_clips_together_are_what_each_is_alone(make_file):
                 for n, times in enumerate(clips())]  # fmt: skip
     together = FileVideo(made.path).read_many(requests)
     for request, frames in zip(requests, together, strict=True):
-        shared.clear()
+        sharing.clear()
         alone = FileVideo(made.path).read(request.times, size=request.size, region=request.region)
         np.testing.assert_array_equal(frames.pixels, alone.pixels)
         np.testing.assert_array_equal(frames.times, alone.times)
@@ -111,8 +111,8 @@ def test_limits_change_the_cost_and_not_the_frames(settings, make_file, codes, l
     limited(VideoLimits(**settings))
     for times in clips(3):
         assert codes(FileVideo(made.path).read(times, size=SIZE).pixels) == made.expected(times)
-    assert shared.stats().nbytes <= settings.get("cache_bytes", limits().cache_bytes)
-    assert shared.library().pool.open_readers <= settings.get("max_readers", 16)
+    assert sharing.stats().nbytes <= settings.get("cache_bytes", limits().cache_bytes)
+    assert sharing.shared_videos().pool.open_readers <= settings.get("max_readers", 16)
 
 
 def test_memory_stays_under_the_limit(make_file, limited):
@@ -120,7 +120,7 @@ def test_memory_stays_under_the_limit(make_file, limited):
     video = FileVideo(make_file("b-frames").path)
     for times in clips(4, 30):
         video.read(times, size=SIZE)
-        assert shared.stats().nbytes <= 300_000
+        assert sharing.stats().nbytes <= 300_000
 
 
 def test_closing_frees_a_file_when_its_last_user_leaves(make_file):
@@ -129,9 +129,9 @@ def test_closing_frees_a_file_when_its_last_user_leaves(make_file):
     for video in (first, second):
         video.read(clips()[0], size=SIZE)
     first.close()
-    assert shared.stats().pictures > 0
+    assert sharing.stats().pictures > 0
     second.close()
-    assert (shared.stats().pictures, shared.library().pool.open_readers) == (0, 0)
+    assert (sharing.stats().pictures, sharing.shared_videos().pool.open_readers) == (0, 0)
     assert second.read(clips()[0], size=SIZE).decoded > 0
 
 
@@ -234,7 +234,7 @@ def read_all(path, seed):
 def test_two_threads_give_the_frames_of_one(make_file):
     made = make_file("b-frames")
     alone = [read_all(made.path, seed) for seed in range(4)]
-    shared.clear()
+    sharing.clear()
     with ThreadPoolExecutor(2) as pool:
         together = list(pool.map(lambda seed: read_all(made.path, seed), range(4)))
     for one, other in zip(alone, together, strict=True):
@@ -248,7 +248,7 @@ def test_threads_wait_for_the_one_reader(make_file, limited):
 
     def work(seed):
         read_all(made.path, seed)
-        most.append(shared.library().pool.open_readers)
+        most.append(sharing.shared_videos().pool.open_readers)
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
     for thread in threads:
@@ -291,7 +291,7 @@ def test_four_spawned_workers_give_the_frames_of_one(make_file):
             np.testing.assert_array_equal(np.stack([r.get(120).pixels for r in asked]), np.stack(one))
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork: there is nothing to keep apart")
 def test_a_fork_opens_the_file_for_itself(make_file):
     made = make_file("b-frames")
     expected = read_all(made.path, 1)
@@ -305,7 +305,7 @@ def test_a_fork_opens_the_file_for_itself(make_file):
             for one, times in zip(expected, clips(1), strict=True)
         )
         video.close()
-        shared.clear()
+        sharing.clear()
         os.write(sending, b"same" if same else b"unlike")
         os._exit(0)
     os.close(sending)
@@ -319,7 +319,7 @@ def test_a_fork_opens_the_file_for_itself(make_file):
 def test_a_reader_that_stands_in_no_group_of_pictures_is_moved_rather_than_another_opened(make_file):
     video = FileVideo(make_file("b-frames").path)
     _ = video.duration
-    pool = shared.library().pool
+    pool = sharing.shared_videos().pool
     for start in (3.3, 0.1, 1.7):
         video.read(start + np.arange(4) * 0.1, size=SIZE)  # the rest of each group is decoded along
         assert pool.open_readers == 1
@@ -337,7 +337,7 @@ def test_a_frame_kept_small_is_drawn_as_one_read_alone(pix_fmt, encode, codes, t
     kept = FileVideo(path).read(others, size=(24, 40))
     assert kept.decoded == 0
     assert codes(kept.pixels) == [int(time * 30 + 1e-6) for time in others]
-    shared.clear()
+    sharing.clear()
     np.testing.assert_array_equal(kept.pixels, FileVideo(path).read(others, size=(24, 40)).pixels)
 
 

@@ -2,8 +2,8 @@
 
 from vzgym.video.base import Frames, Video, frame_hash
 from vzgym.video.file import BACKENDS, ClipRequest, FileVideo
-from vzgym.video.library import clear, stats
 from vzgym.video.settings import VideoLimits, configure, limits
+from vzgym.video.sharing import clear, stats
 from vzgym.video.synthetic import ArrayVideo, ProceduralVideo
 
 __all__ = [

@@ -17,7 +17,7 @@ from vzgym.core.registry import Registry
 from vzgym.video.base import Frames, check_times
 from vzgym.video.decoder import Decoder, DecoderFactory, StreamInfo, View
 from vzgym.video.grid import grid_step, snap, spacing
-from vzgym.video.library import Clip, Source, library
+from vzgym.video.sharing import Clip, Source, shared_videos
 
 if TYPE_CHECKING:
     from vzgym.video.store import FrameStore
@@ -155,7 +155,7 @@ class FileVideo:
         Raises:
             VideoError: If it cannot be opened, holds no video, or is broken in a way that opening shows.
         """
-        return library().info(self._source)
+        return shared_videos().info(self._source)
 
     @property
     def duration(self) -> float:
@@ -206,12 +206,12 @@ class FileVideo:
         clips = [self._clip(request, info) for request in requests]
         stored = {n: frames for n, clip in enumerate(clips) if (frames := self._from_store(clip)) is not None}
         rest = [clip for n, clip in enumerate(clips) if n not in stored]
-        decoded = iter(library().read(self._source, rest, self._user)) if rest else iter(())
+        decoded = iter(shared_videos().read(self._source, rest, self._user)) if rest else iter(())
         return [stored[n] if n in stored else next(decoded) for n in range(len(clips))]
 
     def close(self) -> None:
         """Give readers and frames back, unless another `FileVideo` of the same file has them in use."""
-        library().leave(self._source, self._user)
+        shared_videos().leave(self._source, self._user)
         if self._store is not None:
             self._store.close()
 

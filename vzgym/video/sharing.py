@@ -23,7 +23,7 @@ from vzgym.video.decoder import Decoder, Picture, Rendered, StreamInfo, View, Wa
 from vzgym.video.pool import ReaderPool
 from vzgym.video.settings import VideoLimits, limits
 
-__all__ = ["Clip", "Library", "Source", "clear", "library", "stats"]
+__all__ = ["Clip", "SharedVideos", "Source", "clear", "shared_videos", "stats"]
 
 _RAW = "raw"
 _INFOS = 1024
@@ -80,7 +80,7 @@ class Clip:
     grid: float | None = None
 
 
-class Library:
+class SharedVideos:
     """All that video reading holds in a process: frames, open readers, what is known of files."""
 
     def __init__(self) -> None:
@@ -370,28 +370,28 @@ def _shape(info: StreamInfo, view: View) -> tuple[int, int]:
     return bottom - top, right - left
 
 
-_library = Library()
+_shared = SharedVideos()
 
 
-def library() -> Library:
+def shared_videos() -> SharedVideos:
     """What video reading holds in this process."""
-    return _library
+    return _shared
 
 
 def stats() -> CacheStats:
     """What the frame cache of this process holds and has done."""
-    return _library.cache.stats
+    return _shared.cache.stats
 
 
 def clear() -> None:
     """Close all files that are open for later use, and free all frames kept."""
-    _library.clear()
+    _shared.clear()
 
 
 def _start_anew() -> None:
     """After a fork: open files belong to the parent, and its threads, which may hold our locks, are not here."""
-    global _library
-    old, _library = _library, Library()
+    global _shared
+    old, _shared = _shared, SharedVideos()
     # Never destroy them here: closing a decoder would wait for threads that this process does not have.
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(old))
 
