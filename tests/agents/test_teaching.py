@@ -55,7 +55,7 @@ class Speaker(ABC):
         )
 
     def reset(self, seeds: Sequence[int]) -> None:
-        pass
+        self.seeds = list(seeds)
 
     def respond(self, dialogues: Sequence[Sequence[Message]]) -> list[str]:
         self.told += [dialogue[-1].text for dialogue in dialogues]
