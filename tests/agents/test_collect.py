@@ -15,13 +15,13 @@ import pytest
 from PIL import Image
 
 from vzgym.agents import store
-from vzgym.agents.collect import MIXES, Collector, CollectSettings, evidence_shown, parse_mix
+from vzgym.agents.collect import MIXES, Collector, CollectSettings, parse_mix
 from vzgym.agents.store import CollectStatistics, collect, load_trajectories, trajectory_row
 from vzgym.baselines.scripts import KINDS
 from vzgym.baselines.thoughts import compose
 from vzgym.core import Answer, Zoom
 from vzgym.core.errors import InvalidSetting, RecordError, UnknownName
-from vzgym.episode import Episode, Message
+from vzgym.episode import Episode, Message, evidence_shown
 from vzgym.evaluation.replay import replay
 from vzgym.evaluation.runs import read_records
 from vzgym.protocols import CompactTags, TagProtocol, as_chat

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from vzgym.core import Action, Answer, Budget, Interval, Malformed, Region, Zoom
 from vzgym.core.errors import InvalidSetting, VideoError
-from vzgym.episode import Episode, EpisodeRecord
-from vzgym.evaluation import FINDINGS, Finding, classify, evaluate, evidence_shown
+from vzgym.episode import Episode, EpisodeRecord, evidence_shown
+from vzgym.evaluation import FINDINGS, Finding, classify, evaluate
 from vzgym.tasks import get_task
 from vzgym.tasks.task import VideoTask
 from vzgym.video import ArrayVideo, Frames

@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -25,13 +24,14 @@ from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError, UnknownName, VideoError
 from vzgym.envs.actions import ACTIONS, Move
 from vzgym.envs.video_zoom import VideoZoomEnv
+from vzgym.episode import evidence_shown
 from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord
 from vzgym.protocols.base import PROTOCOLS, TextProtocol
 from vzgym.tasks import TaskSet, load_tasks
 from vzgym.tasks.task import VideoTask
 
-__all__ = ["FILTERS", "MIXES", "CollectSettings", "Collector", "Trajectory", "evidence_shown", "parse_mix"]
+__all__ = ["FILTERS", "MIXES", "CollectSettings", "Collector", "Trajectory", "parse_mix"]
 
 MIXES: Final[Mapping[str, Mapping[str, float]]] = {
     # About the paper's: teachers' exemplars, and reflections beside them.
@@ -188,27 +188,6 @@ class Trajectory:
     record: EpisodeRecord
     reflects: bool
     rejected: str = ""
-
-
-def evidence_shown(record: EpisodeRecord) -> bool | None:
-    """Whether the frames show all of the evidence, at the rate that it needs.
-
-    Each evidence interval must hold frames, none farther apart (nor from the interval's ends) than 1.2 / `needed_fps`
-    seconds. True where there is nothing to find, None where the evidence is unknown.
-    """
-    if record.task.evidence is None:
-        return None
-    times = np.unique(np.concatenate([clip.times for clip in record.clips]))
-    needed = record.task.metadata.get("needed_fps")
-    for span in record.task.evidence:
-        inside = times[(times >= span.start - 1e-6) & (times < span.end)]
-        if len(inside) == 0:
-            return False
-        farthest = 1.2 / float(needed) + 1e-6 if needed else span.duration
-        places = [span.start, *inside.tolist(), span.end]
-        if any(after - before > farthest for before, after in pairwise(places)):
-            return False
-    return True
 
 
 class Collector:

@@ -4,6 +4,7 @@ from vzgym.episode.answers import Grade, GradeStatus, grade
 from vzgym.episode.clip import Clip
 from vzgym.episode.dialogue import ImageBlock, Message, PlainWording, TextBlock, Wording
 from vzgym.episode.episode import Episode, judge
+from vzgym.episode.evidence import evidence_shown
 from vzgym.episode.record import End, EpisodeRecord, Outcome, Refusal, TaskFacts, Turn
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "TextBlock",
     "Turn",
     "Wording",
+    "evidence_shown",
     "grade",
     "judge",
 ]

@@ -6,7 +6,7 @@ from vzgym.evaluation.metrics import EpisodeMetrics, summarise
 from vzgym.evaluation.report import Report
 from vzgym.evaluation.runs import RunFolder, read_records
 from vzgym.evaluation.statistics import Estimate, mean, proportion
-from vzgym.evaluation.taxonomy import FINDINGS, Finding, classify, evidence_shown
+from vzgym.evaluation.taxonomy import FINDINGS, Finding, classify
 
 __all__ = [
     "FINDINGS",
@@ -21,7 +21,6 @@ __all__ = [
     "classify",
     "credit",
     "evaluate",
-    "evidence_shown",
     "make_answerer",
     "mean",
     "proportion",
