@@ -123,7 +123,7 @@ def run(path: Journey, args: argparse.Namespace) -> dict[str, Any]:
     Returns:
         What each stage took, and what came of each evaluation.
     """
-    from vzgym.agents.collect import CollectSettings
+    from vzgym.agents.collect_settings import CollectSettings
     from vzgym.agents.config import load_settings
     from vzgym.agents.grpo import train_grpo
     from vzgym.agents.settings import GRPOSettings, SFTSettings, WarmupSettings

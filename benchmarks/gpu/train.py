@@ -33,7 +33,7 @@ import torch
 from transformers import LogitsProcessor, LogitsProcessorList, TrainerCallback
 
 from vzgym.agents.checkpoints import open_checkpoint
-from vzgym.agents.collect import CollectSettings
+from vzgym.agents.collect_settings import CollectSettings
 from vzgym.agents.dialogues import assistant_header, turn_end
 from vzgym.agents.grpo import make_trainer
 from vzgym.agents.memory import GIB, model_facts

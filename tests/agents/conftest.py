@@ -19,7 +19,8 @@ import pytest
 import torch
 
 from vzgym.agents.checkpoints import open_checkpoint, save_checkpoint
-from vzgym.agents.collect import Collector, CollectSettings
+from vzgym.agents.collect import Collector
+from vzgym.agents.collect_settings import CollectSettings
 from vzgym.agents.settings import WarmupSettings
 from vzgym.agents.store import collect
 from vzgym.agents.teaching import HINT

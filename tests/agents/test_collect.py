@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from vzgym.agents import store
-from vzgym.agents.collect import MIXES, Collector, CollectSettings, parse_mix
+from vzgym.agents.collect import Collector
+from vzgym.agents.collect_settings import MIXES, CollectSettings, parse_mix
 from vzgym.agents.store import CollectStatistics, collect, load_trajectories, trajectory_row
 from vzgym.baselines.scripts import KINDS
 from vzgym.baselines.thoughts import compose
@@ -333,7 +334,7 @@ def test_a_stopped_run_goes_on_from_its_last_part(tmp_path: Path, monkeypatch: p
 def test_a_killed_run_loses_no_finished_part(tmp_path: Path) -> None:
     out = tmp_path / "data"
     script = (
-        "from vzgym.agents.collect import CollectSettings; from vzgym.agents.store import collect;"
+        "from vzgym.agents.collect_settings import CollectSettings; from vzgym.agents.store import collect;"
         "collect(CollectSettings(tasks='needle-micro/train', episodes=4000, protocol='compact_tags', part=20), "
         f"{str(out)!r})"
     )

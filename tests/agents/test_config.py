@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from vzgym.agents import GRPOSettings, SFTSettings, WarmupSettings
-from vzgym.agents.collect import CollectSettings
+from vzgym.agents.collect_settings import CollectSettings
 from vzgym.agents.config import (
     SECTIONS,
     load_settings,

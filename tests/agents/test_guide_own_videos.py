@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from vzgym.agents.collect import CollectSettings
+from vzgym.agents.collect_settings import CollectSettings
 from vzgym.agents.settings import WarmupSettings
 from vzgym.agents.store import load_trajectories
 from vzgym.cli import app

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from vzgym.agents.collect import Collector, CollectSettings
+from vzgym.agents.collect import Collector
+from vzgym.agents.collect_settings import CollectSettings
 from vzgym.agents.store import collect, load_trajectories
 from vzgym.agents.teaching import HINT
 from vzgym.baselines.thoughts import compose

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vzgym.baselines.experts import Expert, Hints, Step, Viewer
+from vzgym.baselines.experts import Expert
 from vzgym.baselines.scripts import KINDS, Player, Voice, resume_with_expert
 from vzgym.baselines.thoughts import PHRASES, compose, think
+from vzgym.baselines.viewer import Hints, Step, Viewer
 from vzgym.core import Answer, Budget, Interval, Zoom
 from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.episode import Episode

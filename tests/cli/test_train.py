@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from vzgym.agents import GRPOSettings, SFTSettings, WarmupSettings
-from vzgym.agents.collect import CollectSettings
+from vzgym.agents.collect_settings import CollectSettings
 from vzgym.agents.config import load_settings
 from vzgym.agents.store import collect
 from vzgym.cli.train import app

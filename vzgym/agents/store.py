@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from vzgym.agents.collect import Collector, CollectSettings, Trajectory
+from vzgym.agents.collect import Collector, Trajectory
+from vzgym.agents.collect_settings import CollectSettings
 from vzgym.agents.rows import describe, import_datasets, png, row_features, write_whole
 from vzgym.baselines.policy import AnyPolicy
 from vzgym.core.errors import InvalidSetting, RecordError

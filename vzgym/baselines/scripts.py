@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from vzgym.baselines.experts import NICE_FPS, Hints, Step, Viewer
 from vzgym.baselines.thoughts import compose, think
+from vzgym.baselines.viewer import NICE_FPS, Hints, Step, Viewer
 from vzgym.core.actions import Answer, Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import TaskError

@@ -47,7 +47,7 @@ def collect_command(
     ] = None,
 ) -> None:
     """Collect cold-start trajectories: experts, reflection, rejection sampling; filtered, with statistics."""
-    from vzgym.agents.collect import CollectSettings
+    from vzgym.agents.collect_settings import CollectSettings
     from vzgym.agents.config import load_settings, parse_overrides
     from vzgym.agents.store import collect
 

@@ -49,7 +49,7 @@ def learn(out: Path, episodes: int, seed: int) -> list[Report]:
     import torch
 
     from vzgym.agents import GRPOSettings, SFTSettings, WarmupSettings
-    from vzgym.agents.collect import CollectSettings
+    from vzgym.agents.collect_settings import CollectSettings
     from vzgym.agents.config import load_settings
     from vzgym.agents.grpo import train_grpo
     from vzgym.agents.sft import train_sft

@@ -117,7 +117,7 @@ def _warmup(work: Work, out: Path, parents: Mapping[str, Path]) -> dict[str, Any
 
 
 def _collect(work: Work, out: Path, parents: Mapping[str, Path]) -> dict[str, Any]:
-    from vzgym.agents.collect import CollectSettings
+    from vzgym.agents.collect_settings import CollectSettings
     from vzgym.agents.store import collect
 
     statistics = collect(CollectSettings(**_settings(work)), out)

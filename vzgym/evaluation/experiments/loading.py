@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vzgym.agents import GRPOSettings, SFTSettings, WarmupSettings
-from vzgym.agents.collect import CollectSettings
+from vzgym.agents.collect_settings import CollectSettings
 from vzgym.agents.config import load_settings
 from vzgym.agents.sb3 import SB3Settings
 from vzgym.agents.typed_yaml import Item, build, read_file

@@ -1,0 +1,373 @@
+"""What one episode has shown so far, as a careful viewer remembers it, and how it chooses its next step.
+
+A viewer sees what an agent sees: the question, the frames and their times. It is told two further things, which an
+agent must learn: how long the event that is asked about lasts, and how many frames a second it needs (`Hints`). Only
+for a family that has no search (`SEARCHES`) is it told the place, too.
+
+Each `Step` says what to do and why, in facts that can be put into words (`vzgym.baselines.thoughts`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vzgym.baselines.marks import MARKS, bright, nothing
+from vzgym.baselines.readers import AutoReader, FamilyReader, FrameReader
+from vzgym.baselines.readers.look import picture, scene_hues
+from vzgym.baselines.readers.twohop import find_card
+from vzgym.core.actions import Answer, Zoom, frames_asked
+from vzgym.core.budget import Budget
+from vzgym.core.errors import TaskError
+from vzgym.core.interval import Interval
+from vzgym.core.registry import Registry
+from vzgym.episode.clip import Clip
+from vzgym.tasks import expert_zooms
+from vzgym.tasks.task import VideoTask
+from vzgym.video.synthetic import letterbox
+
+__all__ = ["NICE_FPS", "SEARCHES", "Hints", "Search", "Step", "Viewer", "follow_hints", "zoom_facts"]
+
+NICE_FPS = (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 2.5, 4.0, 5.0, 8.0, 10.0, 12.5, 15.0, 20.0, 25.0, 30.0)
+"""Rates that a person would choose; any other only where none of these fits."""
+# Frames are those decoded: their distance may exceed the one asked for by a frame's length.
+_GAP_SLACK = 1.2
+# Families whose answer lies in another scene than the one asked about.
+_ELSEWHERE = ("twohop",)
+_READER = AutoReader()
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What an expert is told of an event, and an agent must learn.
+
+    Args:
+        seconds: How long it lasts; None if unknown, or if there is none.
+        fps: Frames a second that it needs.
+        zooms: For tasks of a family without a search alone: zooms that show the evidence, where it is known.
+    """
+
+    seconds: float | None = None
+    fps: float = 1.0
+    zooms: tuple[Zoom, ...] = ()
+
+    @classmethod
+    def of(cls, task: VideoTask, budget: Budget | None = None) -> Hints:
+        """From a task's evidence (its length, not its place) and `metadata["needed_fps"]`.
+
+        Args:
+            task: The task.
+            budget: What may be looked at; without it there are no `zooms`.
+        """
+        seconds = max((span.duration for span in task.evidence), default=None) if task.evidence else None
+        needed = task.metadata.get("needed_fps")
+        fps = float(needed) if isinstance(needed, (int, float)) else (1.0 / seconds if seconds else 1.0)
+        zooms: tuple[Zoom, ...] = ()
+        if budget is not None and task.metadata.get("family") not in SEARCHES:
+            # Unknown evidence, or more than the budget can show: then there is nothing to be told.
+            with suppress(TaskError):
+                zooms = expert_zooms(task, budget)
+        return cls(seconds, fps, zooms)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What to do next, and why.
+
+    Attributes:
+        action: The zoom or the answer.
+        reason: A key of the phrase books in `vzgym.baselines.thoughts`.
+        facts: What the phrase may name: `scene`, `start`, `end`, `fps`, `answer`, ...
+    """
+
+    action: Zoom | Answer
+    reason: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Viewer:
+    """What one episode has shown so far, as an expert remembers it.
+
+    Args:
+        question: The question.
+        options: The choices, as text.
+        duration: Length of the video in seconds.
+        budget: What may be looked at.
+        hints: What the expert is told.
+        reader: Reads the answer from pixels.
+        seed: Decides the order of a search that cannot cover everything, guesses and mistakes.
+
+    Attributes:
+        zooms_left: Zooms that may still be made; the caller keeps it up to date.
+    """
+
+    def __init__(
+        self,
+        question: str,
+        options: Sequence[str],
+        duration: float,
+        budget: Budget,
+        hints: Hints,
+        reader: FrameReader | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.question, self.options = question, tuple(options)
+        self.duration, self.budget, self.hints = duration, budget, hints
+        self.reader: FrameReader = reader or _READER
+        self.rng = np.random.default_rng(seed)
+        self.zooms_left = budget.max_zooms
+        family: FamilyReader | None = _READER.reader_for(question)
+        self.family = family.family if family else None
+        self.scene = family.scene_asked(question) if family else None
+        self.asked: tuple[str, ...] = family.scenes_asked(question) if family else ()
+        self._order = int(self.rng.integers(1 << 31))
+        self._frames: list[NDArray[np.uint8]] = []
+        self._times: list[NDArray[np.float64]] = []
+        self._hues: list[list[str | None]] = []
+        self._marked: list[NDArray[np.bool_]] = []
+        self._zooms: list[Interval] = []
+
+    def see(self, frames: NDArray[np.uint8], times: NDArray[np.float64], window: Interval | None = None) -> None:
+        """Take in a clip.
+
+        Args:
+            frames: uint8, shape `(n, height, width, 3)`.
+            times: Seconds, shape `(n,)`.
+            window: The zoom's interval; None for the overview.
+        """
+        shown = picture(frames)
+        hues: list[str | None] = [None] * len(frames)
+        marks: NDArray[np.bool_] = np.zeros(len(frames), dtype=np.bool_)
+        if shown.size:
+            hues = scene_hues(shown)
+            marks = MARKS.get(self.family or "", nothing)(shown)
+        if self.asked:
+            marks &= np.array([hue in self.asked for hue in hues], dtype=np.bool_)
+        self._frames.append(frames)
+        self._times.append(np.asarray(times, dtype=np.float64))
+        self._hues.append(hues)
+        self._marked.append(marks)
+        if window is not None:
+            self._zooms.append(window)
+
+    def see_clip(self, clip: Clip) -> None:
+        """Take in a clip of an episode. One of a part of the picture is fitted into frames as large as the first."""
+        if clip.pixels is None:
+            return
+        pixels = clip.pixels
+        if self._frames and pixels.shape[1:] != self._frames[0].shape[1:]:
+            height, width = self._frames[0].shape[1:3]
+            pixels = letterbox(pixels, (height, width))
+        self.see(pixels, clip.times, clip.window)
+
+    # What is known -----------------------------------------------------------------------------------------------
+
+    @property
+    def scenes(self) -> list[tuple[str, Interval]]:
+        """The overview's scenes in order: hue, and from its first frame to the next scene's first."""
+        if not self._times:
+            return []
+        times, hues = self._times[0], self._hues[0]
+        firsts = [i for i, hue in enumerate(hues) if hue is not None and (i == 0 or hues[i - 1] != hue)]
+        found = []
+        for place, first in enumerate(firsts):
+            end = float(times[firsts[place + 1]]) if place + 1 < len(firsts) else self.duration
+            if end > times[first]:
+                found.append((str(hues[first]), Interval(float(times[first]), end)))
+        return found
+
+    @property
+    def span(self) -> Interval:
+        """Where the event can lie: the scene that the question names, else the whole video."""
+        for hue, where in self.scenes:
+            if hue == self.scene:
+                return where
+        return Interval(0.0, self.duration)
+
+    @property
+    def spans(self) -> list[Interval]:
+        """The same where the question names two scenes: both of them, in order of time."""
+        found = [where for hue, where in self.scenes if hue in self.asked]
+        return found if len(self.asked) > 1 and found else [self.span]
+
+    @property
+    def windows(self) -> list[Interval]:
+        """The zooms made so far."""
+        return list(self._zooms)
+
+    def seen(self, where: Interval) -> NDArray[np.float64]:
+        """Times of all frames seen in an interval, sorted."""
+        times = np.unique(np.concatenate(self._times)) if self._times else np.empty(0)
+        inside: NDArray[np.float64] = times[(times >= where.start - 1e-9) & (times < where.end)]
+        return inside
+
+    def marked(self) -> NDArray[np.float64]:
+        """Times of the frames that show the event, sorted."""
+        if not self._times:
+            return np.empty(0)
+        times: NDArray[np.float64] = np.sort(np.concatenate(self._times)[np.concatenate(self._marked)])
+        return times
+
+    def card(self) -> str | None:
+        """The hue on the card that a marked frame shows (two-hop tasks)."""
+        for frames, marks in zip(self._frames, self._marked, strict=True):
+            found = find_card(picture(frames[marks])) if marks.any() else []
+            if found:
+                return found[0]
+        return None
+
+    def flashed(self, scene: str | None) -> bool:
+        """Whether a frame of a scene shows a bright colour."""
+        for frames, hues in zip(self._frames, self._hues, strict=True):
+            there = np.array([hue == scene for hue in hues], dtype=np.bool_)
+            if there.any() and bright(picture(frames[there])).any():
+                return True
+        return False
+
+    def gap(self, where: Interval, seconds: float) -> Interval | None:
+        """The first stretch of an interval in which something of this length could hide from all frames seen."""
+        places = [where.start, *self.seen(where).tolist(), where.end]
+        for before, after in pairwise(places):
+            if after - before > seconds * _GAP_SLACK + 1e-6:
+                return Interval(before, after)
+        return None
+
+    # Making zooms ------------------------------------------------------------------------------------------------
+
+    def rate(self, least: float, seconds: float, zooms: int) -> float:
+        """A frame rate of at least `least`: a round number, unless `zooms` clips at it could not cover `seconds`."""
+        budget = self.budget
+        least = min(max(least, budget.min_fps), budget.max_fps)
+        reach = budget.clip_frames * max(1, zooms)
+        for fps in NICE_FPS:
+            if least - 1e-6 <= fps <= budget.max_fps and seconds * fps <= reach + 1e-6:
+                return fps
+        return least
+
+    def zoom(self, start: float, end: float, fps: float) -> Zoom | None:
+        """A zoom that the episode will carry out: inside the video, at most a clip long; None if nothing is left."""
+        start = math.floor(max(0.0, start) * 100 + 1e-6) / 100
+        end = math.floor(min(end, self.duration, start + self.budget.clip_frames / fps) * 100 + 1e-6) / 100
+        while end > start and frames_asked(end - start, fps) > self.budget.clip_frames:
+            end = round(end - 0.01, 2)
+        return Zoom(start, end, fps) if end > start else None
+
+    def pieces(self, where: Interval, fps: float) -> list[Zoom]:
+        """Full clips that cover an interval one after the other."""
+        reach = self.budget.clip_frames / fps
+        count = max(1, math.ceil(where.duration / reach - 1e-6))
+        starts = [where.start + i * reach for i in range(count)]
+        made = [self.zoom(start, min(start + reach, where.end), fps) for start in starts]
+        zooms = [zoom for zoom in made if zoom is not None]
+        if len(zooms) > self.budget.max_zooms:
+            # Not all can be searched: any order is as good, and always the same one would be no search at all.
+            order = np.random.default_rng(self._order).permutation(len(zooms))
+            zooms = [zooms[i] for i in order]
+        return zooms
+
+    # Deciding ----------------------------------------------------------------------------------------------------
+
+    def next(self) -> Step:
+        """The next step of the family's search; the answer once it is done, or no zoom is left."""
+        if self.zooms_left > 0:
+            search = SEARCHES.get(self.family) if self.family is not None and self.family in SEARCHES else follow_hints
+            step = search(self)
+            if step is not None:
+                return step
+        return self.answer()
+
+    def answer(self) -> Step:
+        """What the reader reads from all frames seen; a guess among the options where it reads nothing."""
+        read = self._read()
+        if read is None:
+            return self.guess()
+        reason = "seen" if self._zooms else "overview"
+        return Step(Answer(read), reason, {**self.facts(), "answer": read})
+
+    def guess(self) -> Step:
+        """One of the options, uniformly; an empty-handed answer to an open question."""
+        text = self.options[int(self.rng.integers(len(self.options)))] if self.options else "unknown"
+        return Step(Answer(text), "guess", {**self.facts(), "answer": text})
+
+    def facts(self) -> dict[str, Any]:
+        """What phrases may name of the place that is asked about."""
+        where = self.span
+        return {"scene": self.scene or "", "start": where.start, "end": where.end, "duration": self.duration}
+
+    def _read(self) -> str | None:
+        # Frames of other scenes cannot matter to a question that names one: leave them out, for speed.
+        kept_frames, kept_times = [], []
+        for frames, times, hues in zip(self._frames, self._times, self._hues, strict=True):
+            keep = [not self.asked or self.family in _ELSEWHERE or hue in self.asked for hue in hues]
+            if any(keep):
+                kept_frames.append(frames[keep])
+                kept_times.append(times[keep])
+        if not kept_frames:
+            return None
+        pixels = kept_frames[0] if len(kept_frames) == 1 else np.concatenate(kept_frames)
+        return self.reader.read(pixels, np.concatenate(kept_times), self.question, self.options).option
+
+    # Mistakes ----------------------------------------------------------------------------------------------------
+
+    def wrong_scene(self) -> Step | None:
+        """A zoom into a scene that is not asked about, as a careless viewer makes it; None where there is none."""
+        others = [(hue, where) for hue, where in self.scenes if hue != self.scene]
+        if self.scene is None or not others or self.zooms_left == 0 or self.hints.seconds is None:
+            return None
+        hue, where = others[int(self.rng.integers(len(others)))]
+        zoom = self.pieces(where, self.rate(self.hints.fps, where.duration, self.budget.max_zooms))[0]
+        return self._mistake(zoom, "wrong_scene", other=hue)
+
+    def too_coarse(self) -> Step | None:
+        """A zoom over the right place that shows no more than the overview did; None where there is none."""
+        if self.zooms_left == 0 or self.hints.seconds is None or not self._times or len(self._times[0]) < 2:
+            return None
+        step = float(np.diff(self._times[0]).min())
+        fps = max(self.budget.min_fps, round(1.0 / step, 4))
+        if fps * self.hints.seconds > 0.5:
+            return None
+        where = self.span
+        # Only a whole number of the overview's own steps repeats the overview's own frames.
+        zoom = self.zoom(where.start, where.end, fps)
+        return None if zoom is None or zoom.num_frames < 2 else self._mistake(zoom, "too_coarse")
+
+    def _mistake(self, zoom: Zoom, kind: str, **more: Any) -> Step:
+        facts = {**self.facts(), **more, "from": zoom.start, "to": zoom.end, "fps": zoom.fps, "gap": 1.0 / zoom.fps}
+        return Step(zoom, kind, facts)
+
+
+Search: TypeAlias = Callable[[Viewer], Step | None]
+"""One family's search: the next zoom, or None when nothing is left to look for. All it needs is in the viewer."""
+
+SEARCHES: Registry[Step | None] = Registry("expert search", "vzgym.searches")
+"""Searches by the name of their family; `SEARCHES.get(name)` is the `Search`."""
+SEARCHES.register("needle", "vzgym.baselines.searches:find_flash")
+SEARCHES.register("count", "vzgym.baselines.searches:find_burst")
+SEARCHES.register("control", "vzgym.baselines.searches:look_once")
+SEARCHES.register("order", "vzgym.baselines.searches:find_all")
+SEARCHES.register("state", "vzgym.baselines.searches:find_flash")
+SEARCHES.register("anomaly", "vzgym.baselines.searches:find_flash")
+SEARCHES.register("direction", "vzgym.baselines.searches:find_burst")
+SEARCHES.register("speed", "vzgym.baselines.searches:find_burst")
+SEARCHES.register("twohop", "vzgym.baselines.searches:find_two")
+SEARCHES.register("decoy", "vzgym.baselines.searches:find_flash")
+
+
+def follow_hints(viewer: Viewer) -> Step | None:
+    """For families without a search: the zooms that the hints hold, one after the other."""
+    for zoom in viewer.hints.zooms:
+        if Interval(zoom.start, zoom.end) not in viewer.windows:
+            return Step(zoom, "oracle", {**viewer.facts(), **zoom_facts(zoom)})
+    return None
+
+
+def zoom_facts(zoom: Zoom) -> dict[str, float]:
+    """What phrases may name of a zoom."""
+    return {"from": zoom.start, "to": zoom.end, "fps": zoom.fps}
