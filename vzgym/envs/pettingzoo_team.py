@@ -22,7 +22,8 @@ from vzgym.envs.flat import FlatObservation
 from vzgym.envs.video_zoom import ResetNeeded, VideoZoomEnv
 from vzgym.episode.clip import Clip
 from vzgym.episode.record import EpisodeRecord
-from vzgym.rewards.mix import RewardMix, RewardSpec, make_reward
+from vzgym.rewards.making import RewardSpec, make_reward
+from vzgym.rewards.mix import RewardMix
 from vzgym.tasks import TaskSpec
 
 __all__ = ["SCOUT", "SOLVER", "TEAM_ID", "TeamEnv", "team_aec_env", "team_parallel_env"]

@@ -18,7 +18,7 @@ from vzgym.envs.rendering import draw_episode
 from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord
 from vzgym.protocols.chat import as_chat
-from vzgym.rewards.mix import RewardSpec, make_reward
+from vzgym.rewards.making import RewardSpec, make_reward
 from vzgym.tasks import TaskList, TaskSet, get_task, load_tasks
 from vzgym.tasks.task import VideoTask
 

@@ -18,7 +18,7 @@ from vzgym.evaluation.playing import Run
 from vzgym.evaluation.report import Report
 from vzgym.evaluation.runs import RunFolder
 from vzgym.rewards.base import Answerer
-from vzgym.rewards.mix import RewardSpec
+from vzgym.rewards.making import RewardSpec
 from vzgym.tasks import TaskSet, TaskSpec, VideoTask, load_tasks
 from vzgym.tasks.placement import Placement
 

@@ -24,7 +24,8 @@ from vzgym.evaluation.workers import spread
 from vzgym.rewards.base import Answerer
 from vzgym.rewards.counterfactual import credit
 from vzgym.rewards.group import rescore
-from vzgym.rewards.mix import RewardMix, RewardSpec, make_reward
+from vzgym.rewards.making import RewardSpec, make_reward
+from vzgym.rewards.mix import RewardMix
 from vzgym.rewards.yaml_file import is_yaml_path
 from vzgym.tasks import TaskSet, VideoTask
 

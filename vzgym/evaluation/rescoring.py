@@ -12,7 +12,8 @@ from vzgym.episode.record import EpisodeRecord
 from vzgym.evaluation.statistics import Estimate, mean
 from vzgym.rewards.base import Answerer, RewardContext
 from vzgym.rewards.group import rescore
-from vzgym.rewards.mix import RewardMix, RewardSpec, StepReward, make_reward
+from vzgym.rewards.making import RewardSpec, make_reward
+from vzgym.rewards.mix import RewardMix, StepReward
 
 __all__ = ["RunScore", "score_run"]
 

@@ -4,7 +4,8 @@ from vzgym.rewards.base import NEEDS, REWARDS, Answerer, Need, RewardContext, Re
 from vzgym.rewards.condition import PREDICATES, AllOf, Compare, Condition, Is, make_condition
 from vzgym.rewards.counterfactual import Credit, credit
 from vzgym.rewards.group import rescore, score_group
-from vzgym.rewards.mix import Anneal, RewardMix, StepReward, Term, TermScore, make_reward
+from vzgym.rewards.making import make_reward
+from vzgym.rewards.mix import Anneal, RewardMix, StepReward, Term, TermScore
 from vzgym.rewards.presets import PRESETS
 
 __all__ = [

@@ -23,7 +23,7 @@ from vzgym.envs.video_zoom import VideoZoomEnv
 from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord
 from vzgym.protocols.base import PROTOCOLS
-from vzgym.rewards.mix import make_reward
+from vzgym.rewards.making import make_reward
 from vzgym.tasks import VideoTask
 from vzgym.testing import scenes
 from vzgym.testing.report import Finding, Report

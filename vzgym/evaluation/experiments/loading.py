@@ -27,7 +27,7 @@ from vzgym.evaluation.experiments.settings import (
     Learner,
     LearnerSettings,
 )
-from vzgym.rewards.mix import make_reward
+from vzgym.rewards.making import make_reward
 from vzgym.tasks import load_tasks
 
 __all__ = ["load_experiment"]

@@ -15,7 +15,7 @@ from vzgym.agents.typed_yaml import plain
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
 from vzgym.evaluation.experiments.settings import Experiment, GridSettings, Learner
-from vzgym.rewards.mix import make_reward
+from vzgym.rewards.making import make_reward
 from vzgym.tasks import load_tasks
 
 __all__ = ["Cell", "Plan", "Work", "make_plan"]
