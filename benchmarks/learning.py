@@ -60,7 +60,7 @@ CURVES = {
     "no-bonus": Curve(reward={"accuracy": 1.0, "format": 0.2}, shares=("warm", "data", "sft")),
     "control": Curve(
         tasks="control-micro",
-        mix={"guess": 0.25, "policy": 0.45, "exemplar": 0.30},
+        mix={"guess": 0.25, "needless": 0.45, "exemplar": 0.30},
         reward={"accuracy": 1.0, "format": 0.2, "call_cost": 0.1},
     ),
 }
@@ -79,24 +79,6 @@ class Journey:
         curve = "main" if stage in CURVES[self.curve].shares else self.curve
         # Trajectories are the same for all seeds of a curve: they do not depend on the model.
         return self.root / curve / ("data" if stage == "data" else f"seed{self.seed}-{stage}")
-
-
-def needless() -> Any:
-    """A policy that zooms once, somewhere, before it answers: what the control's cold start is full of."""
-    from vzgym.baselines import ZoomingBaseline
-    from vzgym.core.actions import Zoom
-
-    class Needless(ZoomingBaseline):
-        """See `needless`."""
-
-        name = "needless"
-
-        def plan(self, info: dict[str, Any]) -> list[Zoom]:
-            """One clip, from the beginning of some scene."""
-            start = 12.0 * int(self.rng.integers(8))
-            return [Zoom(start, start + self.budget.clip_frames, 1.0)]
-
-    return Needless()
 
 
 def timed(folder: Path, work: Callable[[], Any]) -> dict[str, float]:
@@ -143,8 +125,7 @@ def run(path: Journey, args: argparse.Namespace) -> dict[str, Any]:
 
     warming = settings(WarmupSettings, out=str(warm), tasks=tasks, seed=path.seed)
     collecting = settings(
-        CollectSettings, tasks=tasks, episodes=args.rows, mix=curve.mix, budget=limits or None, samples=1,
-        policy="random" if "policy" in (curve.mix or ()) else None,
+        CollectSettings, tasks=tasks, episodes=args.rows, mix=curve.mix, budget=limits or None
     )  # fmt: skip
     imitating = settings(
         SFTSettings, model=str(warm), data=str(data), out=str(sft), seed=path.seed, epochs=args.epochs, log_steps=20,
@@ -155,7 +136,7 @@ def run(path: Journey, args: argparse.Namespace) -> dict[str, Any]:
     )  # fmt: skip
     stages: dict[str, Any] = {
         "warm": timed(warm, lambda: warm_up(warming)),
-        "data": timed(data, lambda: collect(collecting, data, policy=needless() if collecting.policy else None)),
+        "data": timed(data, lambda: collect(collecting, data)),
         "sft": timed(sft, lambda: train_sft(imitating)),
     }
     results = {"sft": measure(sft, curve, "cold start")}

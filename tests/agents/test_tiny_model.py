@@ -20,7 +20,7 @@ from vzgym.agents.tiny import (
     train_tokenizer,
     warm_up,
 )
-from vzgym.agents.tiny.exercises import LOOK_UP, make_album
+from vzgym.agents.tiny.exercises import LOOK_UP, NAME, SPOT, make_album
 from vzgym.core.actions import Zoom
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode import Episode
@@ -157,7 +157,7 @@ def test_exercises_show_what_their_labels_say(tasks):
 
 def test_labels_come_from_what_the_painter_draws(tasks):
     album = make_album(tasks, 3, np.random.default_rng(0))
-    for (_, color), frames in album.event.items():
+    for (_, color), frames in album.passing.items():
         if color == "white":
             # White light is bright in every channel; scenes are dim.
             assert (album.pixels[frames].min(axis=-1).max(axis=(1, 2)) > 200).all()
@@ -194,10 +194,55 @@ def test_a_suite_without_painted_videos_is_refused(tmp_path):
         warm_up(WarmupSettings())
 
 
-def test_pictures_in_which_something_always_happens_can_be_practised_on():
+def test_what_lasts_as_long_as_its_scene_is_named_from_the_overview():
     album = make_album(load_tasks("control-micro/train"), 4, np.random.default_rng(0))
     rng = np.random.default_rng(1)
     assert not album.plain
-    assert len(album.look_up(rng, 4).frames) == 4
-    spot = album.spot(rng)
+    assert not album.passing
+    assert album.questions == (LOOK_UP, NAME, SPOT)
+    row = album.ask(NAME, rng)
+    assert len(row.frames) == len(album.grid)
+    there = dict(zip(row.scenes, row.events, strict=True))
+    asked = [piece for piece, learned in row.answer if not learned]
+    assert sorted(asked) == sorted(there)
+    assert [piece for piece, learned in row.answer if learned] == [there[hue] for hue in asked]
+    spot = album.ask(SPOT, rng)
     assert set(spot.events) == {spot.answer[0][0]}
+
+
+def test_flashes_between_overview_frames_are_never_asked_of_the_overview(tasks):
+    album = make_album(tasks, 12, np.random.default_rng(0))
+    assert not album.lasting
+    assert album.questions == (LOOK_UP, SPOT)
+    assert NAME not in album.texts
+
+
+def test_where_both_kinds_of_event_occur_every_exercise_shows_its_own():
+    album = make_album(load_tasks("micro/train"), 12, np.random.default_rng(0))
+    rng = np.random.default_rng(1)
+    assert album.questions == (LOOK_UP, NAME, SPOT)
+    named = {event for _ in range(20) for event in album.ask(NAME, rng).events}
+    assert "nothing" in named
+    assert len(named) > 3
+    shown = [len([event for event in album.ask(SPOT, rng).events if event != "nothing"]) for _ in range(80)]
+    assert set(shown) == {0, 1, album.clip_frames}
+
+
+def test_look_ups_are_practised_alone_until_they_are_solved(tmp_path):
+    seen: list[Progress] = []
+    settings = WarmupSettings(
+        out=str(tmp_path / "warm"), tasks="control-micro/train", videos=4, size={"width": 16, "heads": 1, "layers": 1},
+        max_steps=12, batch_size=4, log_steps=1,
+    )  # fmt: skip
+    warm_up(settings, seen.append)
+    assert any(progress.shares["look-up"] for progress in seen)
+    assert all(progress.shares["name"] == progress.shares["spot"] == 0 for progress in seen)
+    assert str(seen[0]) == "look-up 0.0%, name 0.0%, spot 0.0%"
+
+
+@pytest.mark.parametrize("text", ["tealgreen", "redred", "green36"])
+def test_words_and_numbers_that_touch_stay_tokens_of_their_own(text):
+    tokenizer = train_tokenizer([f"<think>{text}</think>"] * 3, ["red", "green", "teal"], 96)
+    tokens = tokenizer.encode(text)
+    assert len(tokens) == 2
+    assert tokenizer.decode(tokens) == text

@@ -267,6 +267,29 @@ def test_where_no_mistake_can_be_made_nothing_is_reflected_on() -> None:
     assert player.episode.record.zooms == 0
 
 
+@pytest.mark.parametrize("book", ["sentences", "short"])
+def test_needless_zooms_are_made_where_the_overview_has_shown_the_answer(book: str) -> None:
+    for index in range(6):
+        player = play("needless", "control-micro/train", index, CompactTags(), seed=index, book=book)
+        record = player.episode.record
+        zoom = record.turns[0].action
+        assert isinstance(zoom, Zoom)
+        assert player.viewer.span.start <= zoom.start < zoom.end <= player.viewer.span.end
+        assert record.zooms == 1
+        assert record.grade is not None
+        assert record.grade.is_correct
+        assert "does not show" not in record.turns[0].text
+
+
+def test_where_the_overview_shows_nothing_no_zoom_is_needless() -> None:
+    assert viewer_of("needle-micro/train", 0)[0].needless() is None
+    needless, exemplar = (
+        [turn.action for turn in play(kind, "needle-micro/train", 0, seed=3).episode.record.turns]
+        for kind in ("needless", "exemplar")
+    )
+    assert needless == exemplar
+
+
 def test_wrong_scene_searches_on_without_a_word() -> None:
     record = play("wrong_scene", "needle-tiny/train", 2).episode.record
     assert record.zooms >= 2

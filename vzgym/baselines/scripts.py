@@ -137,6 +137,12 @@ def _guess(player: Player) -> None:
     player.do(player.viewer.guess())
 
 
+def _needless(player: Player) -> None:
+    for zoom in player.mistakes(Viewer.needless):
+        player.do(zoom)
+    player.search()
+
+
 def _wrong_scene(player: Player) -> None:
     for mistake in player.mistakes(Viewer.wrong_scene):
         player.do(mistake)
@@ -210,6 +216,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "guess": Kind(_guess, "guesses without looking", _BAD),
     "wrong_scene": Kind(_wrong_scene, "zooms into a wrong scene, then searches with what is left", _BAD),
     "one_zoom": Kind(_one_zoom, "answers after one zoom, whatever it showed", _BAD),
+    "needless": Kind(_needless, "zooms once before it answers, even where the overview shows the answer"),
     "told": Kind(_told, "is told place and answer: zooms there, then answers; for videos that no expert can read"),
     "direct": Kind(_direct, "the right answer at once, as told: for models without zoom", frozenset({"evidence"})),
     "policy": Kind(None, "a policy's own roll-out"),

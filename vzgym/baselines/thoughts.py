@@ -31,6 +31,10 @@ PHRASES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
             "It is not in this part of the {scene} scene, so it must be in {from} to {to} s.",
             "I have not seen it yet. Next I look at {from} to {to} s.",
         ),
+        "needless": (
+            "The {scene} scene begins at {start} s. To be sure I look at {from} to {to} s more closely.",
+            "Before I answer I look at {from} to {to} s.",
+        ),
         "instead": (
             "Instead I look at {from} to {to} s at {fps} fps.",
             "A better choice is {from} to {to} s at {fps} fps.",
@@ -81,14 +85,16 @@ PHRASES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "zoom": ("I look at {from} to {to} s at {fps} fps.",),
         "answer": ("My answer is {answer}.",),
     },
-    # One fixed phrase of few tokens for each reason, for tiny models. A look says where the scene begins.
+    # One fixed phrase of few tokens for each reason, for tiny models. A look says where the scene begins;
+    # an answer from the overview, what is seen in the scene.
     "short": {
         "look": ("{scene}{start}", "{from}"),
         "look_on": ("nothing",),
+        "needless": ("{scene}{start}", "{from}"),
         "instead": ("{scene}{start}", "{from}"),
         "closer": ("{scene}{at}", "{at}"),
         "seen": ("seen",),
-        "overview": ("seen",),
+        "overview": ("{scene}{answer}", "seen"),
         "guess": ("seen",),
         "stop": ("seen",),
         "told": ("seen",),

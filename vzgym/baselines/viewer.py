@@ -338,6 +338,13 @@ class Viewer:
         zoom = self.zoom(where.start, where.end, fps)
         return None if zoom is None or zoom.num_frames < 2 else self._mistake(zoom, "too_coarse")
 
+    def needless(self) -> Step | None:
+        """A zoom into the place that is asked about, though the overview has shown it; None where it has not."""
+        if self.zooms_left == 0 or self.next().reason != "overview":
+            return None
+        where = self.span
+        return self._mistake(self.pieces(where, self.rate(1.0, where.duration, self.budget.max_zooms))[0], "needless")
+
     def _mistake(self, zoom: Zoom, kind: str, **more: Any) -> Step:
         facts = {**self.facts(), **more, "from": zoom.start, "to": zoom.end, "fps": zoom.fps, "gap": 1.0 / zoom.fps}
         return Step(zoom, kind, facts)

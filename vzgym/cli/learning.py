@@ -68,8 +68,7 @@ def learn(out: Path, episodes: int, seed: int) -> list[Report]:
             job = bar.add_task("learn to see", total=warming.max_steps)
 
             def show(now: Progress) -> None:
-                text = f"learn to see: look-ups {now.look_up:.0%}, events {now.spot:.0%}"
-                bar.update(job, completed=now.step, description=text)
+                bar.update(job, completed=now.step, description=f"learn to see: {now}")
 
             warm_up(warming, show)
             bar.update(job, completed=warming.max_steps)

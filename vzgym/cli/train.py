@@ -86,7 +86,7 @@ def warmup(
         job = bar.add_task("warm up", total=settings.max_steps)
 
         def show(progress: Progress) -> None:
-            text = f"warm up: loss {progress.loss:.3f}, look-ups {progress.look_up:.1%}, events {progress.spot:.1%}"
+            text = f"warm up: loss {progress.loss:.3f}, {progress}"
             bar.update(job, completed=progress.step, description=text)
 
         folder = warm_up(settings, show)

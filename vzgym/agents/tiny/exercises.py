@@ -1,4 +1,4 @@
-"""What the tiny model practises before it meets a question: to find a time for a colour, and a flash among frames.
+"""What the tiny model practises before it meets a question: to find a time for a colour, and what happens on a frame.
 
 Frames come from a suite's own videos, and their labels from the painters of those videos, so nothing is learned here
 that the suite's pictures do not show. The suite's questions are never asked.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from vzgym.tasks.palette import EVENT_COLORS
 __all__ = ["Album", "Exercise", "make_album"]
 
 LOOK_UP = "When?"
+NAME = "What is there?"
 SPOT = "What flashes?"
 NOTHING = "nothing"
 
@@ -54,7 +56,8 @@ class Album:
     Attributes:
         pixels: uint8, shape `(n, height, width, 3)`.
         plain: By scene hue, positions of frames on which nothing happens.
-        event: By scene hue and event colour, positions of frames that show the event.
+        passing: By scene hue and event colour, positions of frames that show an event between two overview frames.
+        lasting: The same for events that last as long as their scene, so that the overview shows them.
         labels: Of each frame, the hue of its scene, and the colour of what happens on it or None.
         grid: The overview's times in seconds.
         clip_frames: Most frames of a clip.
@@ -62,38 +65,68 @@ class Album:
 
     pixels: NDArray[np.uint8]
     plain: dict[str, NDArray[np.int64]]
-    event: dict[tuple[str, str], NDArray[np.int64]]
+    passing: dict[tuple[str, str], NDArray[np.int64]]
+    lasting: dict[tuple[str, str], NDArray[np.int64]]
     labels: tuple[tuple[str, str | None], ...]
     grid: tuple[int, ...]
     clip_frames: int
 
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """What can be practised on these frames; times of scenes come first."""
+        return (LOOK_UP, NAME, SPOT) if self.lasting else (LOOK_UP, SPOT)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The exercises' own words, for a tokenizer: each twice, as a pair is merged only if it comes up again."""
+        return (*self.questions, NOTHING) * 2
+
+    def ask(self, question: str, rng: np.random.Generator) -> Exercise:
+        """An exercise of one of the `questions`; an overview is as long as the suite's."""
+        if question == SPOT:
+            return self.spot(rng)
+        return self.name(rng, len(self.grid)) if question == NAME else self.look_up(rng, len(self.grid))
+
     def look_up(self, rng: np.random.Generator, count: int) -> Exercise:
         """An overview of `count` scenes; asked for the time of each, in random order."""
-        count = min(count, len(self.grid))
-        hues = [list(self._seen)[i] for i in rng.permutation(len(self._seen))[:count]]
-        times = [self.grid[i] for i in sorted(rng.choice(len(self.grid), count, replace=False).tolist())]
-        frames = np.array([rng.choice(self._seen[hue]) for hue in hues], dtype=np.int64)
+        hues, times, frames = self._overview(rng, count)
         answer: list[tuple[str, bool]] = []
-        for i in rng.permutation(count).tolist():
+        for i in rng.permutation(len(hues)).tolist():
             answer += [(hues[i], False), (str(times[i]), True)]
         return self._exercise(frames, times, LOOK_UP, answer)
 
+    def name(self, rng: np.random.Generator, count: int) -> Exercise:
+        """An overview of `count` scenes; asked for the colour of what is in each, in random order."""
+        hues, times, frames = self._overview(rng, count)
+        answer: list[tuple[str, bool]] = []
+        for i in rng.permutation(len(hues)).tolist():
+            answer += [(hues[i], False), (self.labels[frames[i]][1] or NOTHING, True)]
+        return self._exercise(frames, times, NAME, answer)
+
     def spot(self, rng: np.random.Generator) -> Exercise:
         """A clip of one scene; asked for the colour of the event in it, if there is one."""
-        pairs = list(self.event)
+        pairs = [*self.passing, *self.lasting]
         hue, color = pairs[int(rng.integers(len(pairs)))]
         start = int(rng.integers(self.grid[-1] + self.clip_frames))
         times = tuple(range(start, start + self.clip_frames))
-        if hue not in self.plain:
-            # The event never pauses (as in the control family): every frame shows it.
-            frames = rng.choice(self.event[hue, color], self.clip_frames)
+        if (hue, color) in self.lasting:
+            # Every frame shows it.
+            frames = rng.choice(self.lasting[hue, color], self.clip_frames)
             return self._exercise(frames, times, SPOT, [(color, True)])
         frames = rng.choice(self.plain[hue], self.clip_frames)
         if rng.random() < 0.4:
             return self._exercise(frames, times, SPOT, [(NOTHING, True)])
         place = int(rng.integers(self.clip_frames))
-        frames[place] = rng.choice(self.event[hue, color])
+        frames[place] = rng.choice(self.passing[hue, color])
         return self._exercise(frames, times, SPOT, [(color, True)])
+
+    def _overview(self, rng: np.random.Generator, count: int) -> tuple[list[str], list[int], NDArray[np.int64]]:
+        """Scenes in random order, with times that rise: their hues, times in seconds, and frames."""
+        count = min(count, len(self.grid))
+        seen = self._seen
+        hues = [list(seen)[i] for i in rng.permutation(len(seen))[:count]]
+        times = [self.grid[i] for i in sorted(rng.choice(len(self.grid), count, replace=False).tolist())]
+        return hues, times, np.array([rng.choice(seen[hue]) for hue in hues], dtype=np.int64)
 
     def _exercise(
         self, frames: NDArray[np.int64], times: Sequence[int], question: str, answer: Sequence[tuple[str, bool]]
@@ -102,15 +135,15 @@ class Album:
         events = tuple(self.labels[i][1] or NOTHING for i in frames.tolist())
         return Exercise(frames, tuple(times), question, tuple(answer), scenes, events)
 
-    @property
+    @cached_property
     def _seen(self) -> dict[str, NDArray[np.int64]]:
         """By hue, frames as an overview may show them."""
-        if self.plain:
-            return self.plain
         merged: dict[str, list[NDArray[np.int64]]] = defaultdict(list)
-        for (hue, _), frames in self.event.items():
+        for hue, frames in self.plain.items():
             merged[hue].append(frames)
-        return {hue: np.concatenate(frames) for hue, frames in merged.items()}
+        for (hue, _), frames in self.lasting.items():
+            merged[hue].append(frames)
+        return {hue: np.concatenate(merged[hue]) for hue in sorted(merged)}
 
 
 def make_album(tasks: TaskSet, videos: int, rng: np.random.Generator) -> Album:
@@ -126,18 +159,19 @@ def make_album(tasks: TaskSet, videos: int, rng: np.random.Generator) -> Album:
     """
     shots: list[NDArray[np.uint8]] = []
     plain: dict[str, list[int]] = defaultdict(list)
-    event: dict[tuple[str, str], list[int]] = defaultdict(list)
+    passing: dict[tuple[str, str], list[int]] = defaultdict(list)
+    lasting: dict[tuple[str, str], list[int]] = defaultdict(list)
     seen: list[tuple[str, str | None]] = []
     size = tasks.budget.fit(tasks[0].video.height, tasks[0].video.width)
     for index in range(min(videos, len(tasks))):
         task = tasks[index]
         times, labels = _moments(task, rng)
         shots.append(task.video.read(times, size=size).pixels)
-        for hue, color in labels:
+        for hue, color, lasts in labels:
             if color is None:
                 plain[hue].append(len(seen))
             else:
-                event[hue, color].append(len(seen))
+                (lasting if lasts else passing)[hue, color].append(len(seen))
             seen.append((hue, color))
     grid = overview_times(tasks[0].video.duration, tasks.budget)
     if not np.array_equal(grid, np.rint(grid)):
@@ -145,15 +179,18 @@ def make_album(tasks: TaskSet, videos: int, rng: np.random.Generator) -> Album:
     return Album(
         pixels=np.concatenate(shots),
         plain={hue: np.array(found, dtype=np.int64) for hue, found in sorted(plain.items())},
-        event={pair: np.array(found, dtype=np.int64) for pair, found in sorted(event.items())},
+        passing={pair: np.array(found, dtype=np.int64) for pair, found in sorted(passing.items())},
+        lasting={pair: np.array(found, dtype=np.int64) for pair, found in sorted(lasting.items())},
         labels=tuple(seen),
         grid=tuple(int(time) for time in grid),
         clip_frames=tasks.budget.clip_frames,
     )
 
 
-def _moments(task: VideoTask, rng: np.random.Generator) -> tuple[NDArray[np.float64], list[tuple[str, str | None]]]:
-    """Times to take frames at, and for each the scene's hue and the colour of what happens."""
+def _moments(
+    task: VideoTask, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], list[tuple[str, str | None, bool]]]:
+    """Times to take frames at; for each the scene's hue, the colour of what happens, and whether it fills the scene."""
     painter = getattr(task.video, "painter", None)
     if not isinstance(painter, ScenePainter):
         raise InvalidSetting(f"the exercises need painted videos; task {task.id!r} has none")
@@ -165,10 +202,11 @@ def _moments(task: VideoTask, rng: np.random.Generator) -> tuple[NDArray[np.floa
         frames += [first, *rng.integers(first, end, 2).tolist()]
     for actor in actors:
         frames += rng.integers(actor.first, actor.last, 2).tolist()
-    labels: list[tuple[str, str | None]] = []
+    labels: list[tuple[str, str | None, bool]] = []
     for frame in frames:
-        scene = painter.scenes[int(np.searchsorted(painter.cuts, frame, side="right")) - 1]
-        color = next((names[actor.color] for actor in actors if actor.first <= frame < actor.last), None)
-        labels.append((scene.hue, color))
+        place = int(np.searchsorted(painter.cuts, frame, side="right")) - 1
+        shown = next((actor for actor in actors if actor.first <= frame < actor.last), None)
+        lasts = shown is not None and shown.first <= painter.cuts[place] and shown.last >= ends[place]
+        labels.append((painter.scenes[place].hue, None if shown is None else names[shown.color], lasts))
     # Half a frame later: the frame is surely the one that is shown.
     return (np.array(frames, dtype=np.float64) + 0.5) / painter.fps, labels

@@ -41,7 +41,7 @@ def train_tokenizer(texts: Iterable[str], words: Sequence[str], largest_number: 
     Returns:
         The tokenizer, with left padding.
     """
-    variable = re.compile(rf"\d+(?:\.\d+)?|(?<![a-z])(?:{'|'.join(map(re.escape, sorted(words)))})(?![a-z])")
+    variable = re.compile(rf"\d+(?:\.\d+)?|(?<![a-z])(?:{'|'.join(map(re.escape, sorted(words)))})+(?![a-z])")
     pieces: Counter[str] = Counter()
     for text in texts:
         pieces.update(piece for piece in variable.split(text) if len(piece) > 1)

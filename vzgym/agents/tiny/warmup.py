@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from vzgym.agents.checkpoints import save_checkpoint
 from vzgym.agents.settings import WarmupSettings
-from vzgym.agents.tiny.exercises import SPOT, Album, Exercise, make_album
+from vzgym.agents.tiny.exercises import LOOK_UP, NAME, SPOT, Album, Exercise, make_album
 from vzgym.agents.tiny.fast import TinyVLM
 from vzgym.agents.tiny.model import TinySize, build_model
 from vzgym.agents.tiny.processor import TinyProcessor, make_processor
@@ -32,7 +32,8 @@ __all__ = ["Progress", "warm_up"]
 _log = logging.getLogger("vzgym.agents")
 
 _IGNORED = -100
-_SPOTS = 0.4  # share of a batch, once look-ups are solved
+_EXERCISES = {LOOK_UP: "look-up", NAME: "name", SPOT: "spot"}
+_OTHERS = 0.4  # share of a batch that is not look-ups, once these are solved
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +44,19 @@ class Progress:
         step: Steps done.
         seconds: Since the start.
         loss: Mean over the last steps.
-        look_up: Share of times found, over the last steps.
-        spot: Share of events named, over the last steps; 0 until they are practised.
+        shares: By exercise ("look-up": a scene's time in an overview; "name": what is in a scene of an overview, where
+            overviews show it; "spot": what happens in a clip), the share solved over the last steps; 0 until it is
+            practised.
     """
 
     step: int
     seconds: float
     loss: float
-    look_up: float
-    spot: float
+    shares: Mapping[str, float]
+
+    def __str__(self) -> str:
+        """The shares in words, such as "look-up 98.0%, spot 12.5%"."""
+        return ", ".join(f"{name} {share:.1%}" for name, share in self.shares.items())
 
 
 def warm_up(settings: WarmupSettings, on_progress: Callable[[Progress], None] | None = None) -> Path:
@@ -75,35 +80,31 @@ def warm_up(settings: WarmupSettings, on_progress: Callable[[Progress], None] | 
     rng = np.random.default_rng(np.random.SeedSequence([settings.seed, 1]))
     album = make_album(tasks, settings.videos, rng)
     longest = int(np.ceil(tasks[0].video.duration))
-    tokenizer = train_tokenizer(dialogue_texts(tasks, protocol), vocabulary(), longest)
+    tokenizer = train_tokenizer([*album.texts, *dialogue_texts(tasks, protocol)], vocabulary(), longest)
     size = TinySize.from_mapping(settings.size)
     processor = make_processor(tokenizer, size.patch, tasks.budget.max_pixels)
     model = build_model(tokenizer, size, settings.seed)
     _balance(model, processor, album)
     course = _Course(model, processor, album, rng, settings)
-    last = Progress(0, 0.0, 0.0, 0.0, 0.0)
+    last = course.progress(0.0)
     while course.step < settings.max_steps and not course.done:
         course.practise()
         if course.step % settings.log_steps == 0 or course.done:
             last = course.progress(time.perf_counter() - started)
-            _log.info(
-                "warm-up step %d, %.0f s: loss %.3f, look-up %.3f, spot %.3f",
-                last.step, last.seconds, last.loss, last.look_up, last.spot,
-            )  # fmt: skip
+            _log.info("warm-up step %d, %.0f s: loss %.3f, %s", last.step, last.seconds, last.loss, last)
             if on_progress:
                 on_progress(last)
     if not course.done:
         _log.warning(
-            "the warm-up stopped after %d steps below its target of %.2f (look-up %.2f, spot %.2f): "
-            "raise max_steps or try another seed", course.step, settings.target, last.look_up, last.spot,
+            "the warm-up stopped after %d steps below its target of %.0f%% (%s): raise max_steps or try another seed",
+            course.step, 100 * settings.target, last,
         )  # fmt: skip
     out = Path(settings.out)
     save_checkpoint(out, model, processor, protocol)
     facts = {
         "seconds": round(time.perf_counter() - started, 1),
         "steps": course.step,
-        "look_up": last.look_up,
-        "spot": last.spot,
+        "shares": dict(last.shares),
         "weights": sum(weight.numel() for weight in model.parameters()),
         "settings": settings.to_dict(),
     }
@@ -127,8 +128,8 @@ def _balance(model: TinyVLM, processor: TinyProcessor, album: Album) -> None:
 class _Course:
     """The exercises' order, and the training on them.
 
-    Look-ups come first, alone. Events are practised beside them once look-ups are solved: from the first step on they
-    keep look-ups from being learned for long.
+    Look-ups come first, alone. All else is practised beside them once they are solved: from the first step on it keeps
+    look-ups from being learned for long.
     """
 
     def __init__(
@@ -151,31 +152,30 @@ class _Course:
         )
         self.patches, self.grid = processor.image_processor.patches(album.pixels[:1])
         self.losses: list[float] = []
-        self.shares: dict[str, list[float]] = {"look_up": [], "spot": []}
+        self.shares: dict[str, list[float]] = {question: [] for question in album.questions}
 
     @property
     def done(self) -> bool:
         """Whether all exercises are solved."""
-        return all(self._share(kind) >= self.settings.target for kind in self.shares)
+        return all(self._share(question) >= self.settings.target for question in self.shares)
 
     def progress(self, seconds: float) -> Progress:
         """See `Progress`."""
         recent = self.losses[-self.settings.log_steps :]
-        return Progress(self.step, seconds, float(np.mean(recent)), self._share("look_up"), self._share("spot"))
+        shares = {_EXERCISES[question]: self._share(question) for question in self.shares}
+        return Progress(self.step, seconds, float(np.mean(recent)) if recent else 0.0, shares)
 
-    def _share(self, kind: str) -> float:
-        recent = self.shares[kind][-8:]
+    def _share(self, question: str) -> float:
+        recent = self.shares[question][-8:]
         return float(np.mean(recent)) if len(recent) == 8 else 0.0
 
     def practise(self) -> None:
         """One step."""
-        scenes = len(self.album.grid)
-        if not self.solved and self._share("look_up") >= self.settings.target:
+        if not self.solved and self._share(LOOK_UP) >= self.settings.target:
             self.solved = self.step
             _log.info("warm-up: look-ups solved at step %d", self.step)
-        spots = round(_SPOTS * self.settings.batch_size) if self.solved else 0
-        rows = [self.album.look_up(self.rng, scenes) for _ in range(self.settings.batch_size - spots)]
-        rows += [self.album.spot(self.rng) for _ in range(spots)]
+        asked = self._questions()
+        rows = [self.album.ask(question, self.rng) for question in asked]
         inputs, labels, captions = self._batch(rows)
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * min(1.0, (self.step + 1) / 20)
@@ -189,12 +189,20 @@ class _Course:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.losses.append(loss.item())
-        right = (logits.argmax(-1) == wanted).float()
-        for kind, part in (("look_up", slice(0, len(rows) - spots)), ("spot", slice(len(rows) - spots, len(rows)))):
-            asked = wanted[part] != _IGNORED
-            if asked.any():
-                self.shares[kind].append(float(right[part][asked].mean()))
+        learned = wanted != _IGNORED
+        right = (logits.argmax(-1) == wanted) & learned
+        for question, found in self.shares.items():
+            part = [i for i, other in enumerate(asked) if other == question]
+            if part:
+                found.append(float(right[part].sum() / learned[part].sum()))
         self.step += 1
+
+    def _questions(self) -> list[str]:
+        """What the rows of the next batch ask."""
+        size = self.settings.batch_size
+        others = [question for question in self.album.questions if question != LOOK_UP]
+        each = round(_OTHERS * size / len(others)) if self.solved else 0
+        return [LOOK_UP] * (size - each * len(others)) + [question for question in others for _ in range(each)]
 
     def _caption_loss(self, hidden: Sequence[Tensor], captions: Tensor) -> Tensor:
         """Behind each frame, at its time, name the scene after the first layer and what happens after the second.
@@ -224,7 +232,8 @@ class _Course:
             row_ids, row_labels = list(given), [_IGNORED] * len(given)
             # Behind the message's beginning, each frame and its time take one token each.
             for i, (scene, event) in enumerate(zip(row.scenes, row.events, strict=True)):
-                event_token = encode(event)[0] if row.question == SPOT else _IGNORED
+                # Look-ups stay alone: see the class.
+                event_token = _IGNORED if row.question == LOOK_UP else encode(event)[0]
                 captions.append((number, 2 + 2 * i, encode(scene)[0], event_token))
             for piece, learned in (*row.answer, (END, True)):
                 tokens = encode(piece)

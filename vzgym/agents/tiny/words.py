@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vzgym.agents.tiny.exercises import LOOK_UP, NOTHING, SPOT
 from vzgym.baselines.scripts import KINDS, Player, Voice
 from vzgym.baselines.thoughts import PHRASES, compose
 from vzgym.core.actions import Answer, Malformed, Zoom
@@ -34,7 +33,6 @@ def dialogue_texts(tasks: TaskSet, protocol: TextProtocol) -> Iterator[str]:
         tasks: The first few are played.
         protocol: Words the dialogues.
     """
-    yield from (LOOK_UP, SPOT, NOTHING) * 2
     voice = Voice(protocol, _VOICE)
     for index in range(min(_EPISODES, len(tasks))):
         task = tasks[index]
