@@ -88,15 +88,16 @@ def test_pictures_of_other_sizes_go_through_the_library(tokenizer):
     assert made["image_grid_thw"].prod(-1).tolist() == [4, 4]
 
 
-@pytest.mark.parametrize("size", [(32, 32), (64, 32)])
-def test_the_quick_model_computes_what_qwen_computes(tmp_path, tokenizer, size):
+@pytest.mark.parametrize("sizes", [[(32, 32)], [(64, 32)], [(32, 32), (64, 32)]], ids=["tokens", "tall", "mixed"])
+def test_the_quick_model_computes_what_qwen_computes(tmp_path, tokenizer, sizes):
     quick = build_model(tokenizer, TinySize(layers=2)).eval()
     quick.save_pretrained(tmp_path)
     plain = Qwen3VLForConditionalGeneration.from_pretrained(tmp_path).eval()
     processor = make_processor(tokenizer, 16, 4096)
     rows = []
     for count in (3, 1):
-        noise = np.random.default_rng(count).integers(0, 256, (count, *size, 3), dtype=np.uint8)
+        rng = np.random.default_rng(count)
+        noise = [rng.integers(0, 256, (*sizes[i % len(sizes)], 3), dtype=np.uint8) for i in range(count)]
         blocks = []
         for i, frame in enumerate(noise):
             blocks += [{"type": "image", "image": Image.fromarray(frame)}, {"type": "text", "text": str(i)}]

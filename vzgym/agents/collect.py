@@ -105,6 +105,8 @@ class Collector:
         self.protocol: TextProtocol = PROTOCOLS.make(spec)
         self.voice = Voice(self.protocol, settings.thoughts, settings.wordings or None)
         self.failed: dict[str, str] = {}
+        # Looked up once: it reads the installed package's files.
+        self._version = version("vzgym")
         self._teacher = self._find_teacher(teacher) if "taught" in self._shares else None
 
     @property
@@ -218,7 +220,7 @@ class Collector:
             sample=sample,
             seed=self.settings.seed,
             door="collect",
-            vzgym=version("vzgym"),
+            vzgym=self._version,
         )
         # A "mistake" that showed the event all the same: what is thought of it afterwards would be untrue.
         return Trajectory(index, sample, kind, record, KINDS[kind].reflects, "lucky" if lucky else rejected)

@@ -81,7 +81,9 @@ def learn(out: Path, episodes: int, seed: int) -> list[Report]:
 
     _stage(warm, "learn to see", see)
     _stage(data, "collect an expert's trajectories", watch_the_expert)
-    imitation = settings(SFTSettings, model=str(warm), data=str(data), out=str(sft), seed=seed)
+    # A second process unpacks the frames; what is learned stays the same.
+    loading = {"dataloader_num_workers": 1} if (os.cpu_count() or 1) > 1 else {}
+    imitation = settings(SFTSettings, model=str(warm), data=str(data), out=str(sft), seed=seed, trainer=loading)
     practice = settings(GRPOSettings, model=str(sft), out=str(grpo), seed=seed)
     # The trainers print every measure of every step; their bars go to stderr and stay.
     with (out / "training.log").open("a", encoding="utf-8") as log, redirect_stdout(log):

@@ -98,20 +98,22 @@ def paint_shape(
     v = (y[None, :, None] - column(cy)) / size
     edge = SHAPES[shape](u, v)
     inside = np.clip(np.float32(0.5) - edge * (size * np.float32(height)), 0.0, 1.0)
-    around = np.clip(np.float32(1) - edge * np.float32(2.2), 0.0, 1.0) * (1 - inside)
-    around *= around
     # Lit from above on the left: at most a tenth darker on the far side, so that a colour keeps its name.
     light = np.clip(np.float32(0.97) - (u + v) * np.float32(0.05), 0.86, 1.0)
 
     full = np.broadcast_to(np.asarray(color, dtype=np.float32), (len(rows), 3))
-    glow, shade = column(np.maximum(halo, 0.0)), column(np.maximum(-halo, 0.0))
     patch = canvas[rows, top:bottom, left:right].astype(np.float32)
+    if halo.any():
+        around = np.clip(np.float32(1) - edge * np.float32(2.2), 0.0, 1.0) * (1 - inside)
+        around *= around
+        glow, shade = column(np.maximum(halo, 0.0)), column(np.maximum(-halo, 0.0))
+        for channel in range(3):
+            plane = patch[..., channel]
+            plane *= 1 - around * shade
+            plane += around * glow * full[:, channel, None, None]
     for channel in range(3):
         plane = patch[..., channel]
-        tint = full[:, channel, None, None]
-        plane *= 1 - around * shade
-        plane += around * glow * tint
-        plane += inside * (light * tint - plane)
+        plane += inside * (light * full[:, channel, None, None] - plane)
     np.clip(patch, 0.0, 255.0, out=patch)
     patch += np.float32(0.5)
     canvas[rows, top:bottom, left:right] = patch.astype(np.uint8)

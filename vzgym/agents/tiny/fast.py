@@ -1,8 +1,8 @@
 """Qwen3-VL, unchanged in what it computes, quicker where all pictures are small and alike.
 
-The library walks through pictures one by one, in Python, at two places: attention within each picture, and positions.
-With a thousand pictures of four patches in a batch that is most of the time. Where all pictures have the same grid,
-both are done at once; where not, the library's own code runs. Weights have the same names.
+The library walks through pictures one by one, in Python: for attention within each, for the places of its patches, and
+for the positions of its tokens. With a thousand pictures of four patches in a batch that is most of the time. Where all
+pictures have the same grid, it is done at once; where not, the library's own code runs. Weights have the same names.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import (
     Qwen3VLModel,
     Qwen3VLVisionAttention,
     apply_rotary_pos_emb_vision,
+    get_vision_interpolation_indices_and_weights,
+    get_vision_position_ids,
 )
 
 __all__ = ["TinyVLM"]
@@ -52,7 +54,26 @@ class _FrameAttention(Qwen3VLVisionAttention):  # type: ignore[misc]
 
 
 class _Inner(Qwen3VLModel):  # type: ignore[misc]
-    """Positions at once where each picture is a single token: then they just count the tokens."""
+    """Places of patches from one picture where all are alike; positions at once where each is a single token."""
+
+    def get_image_features(self, pixel_values: Tensor, image_grid_thw: Tensor | None = None, **kwargs: Any) -> Any:
+        """See `Qwen3VLModel.get_image_features`."""
+        if image_grid_thw is not None and len(image_grid_thw) > 1 and bool((image_grid_thw == image_grid_thw[0]).all()):
+            tower, first, count = self.visual, image_grid_thw[:1], len(image_grid_thw)
+            indices, weights = get_vision_interpolation_indices_and_weights(
+                first,
+                num_grid_per_side=tower.num_grid_per_side,
+                mode=tower.interpolation_mode,
+                align_corners=tower.interpolation_align_corners,
+                spatial_merge_size=tower.spatial_merge_size,
+            )
+            kwargs = {
+                **kwargs,
+                "position_ids": get_vision_position_ids(first, tower.spatial_merge_size).repeat(count, 1),
+                "interp_indices": indices.repeat(count, 1),
+                "interp_weights": weights.repeat(count, 1),
+            }
+        return super().get_image_features(pixel_values, image_grid_thw, **kwargs)
 
     def get_rope_index(
         self,

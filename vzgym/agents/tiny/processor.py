@@ -122,6 +122,11 @@ class TinyProcessor(Qwen3VLProcessor):  # type: ignore[misc]
     ) -> None:
         super().__init__(image_processor, tokenizer, chat_template=chat_template, **kwargs)
 
+    def replace_image_token(self, image_inputs: Any, image_idx: int, **kwargs: Any) -> str:
+        """See `Qwen3VLProcessor.replace_image_token`; in plain integers, as a dialogue has dozens of small frames."""
+        time, rows, columns = image_inputs["image_grid_thw"][image_idx].tolist()
+        return str(self.image_token * (time * rows * columns // self.image_processor.merge_size**2))
+
     @classmethod
     def get_attributes(cls) -> list[str]:
         """The parts that are saved."""

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,8 @@ class _Course:
         self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
         )
-        self.patches, self.grid = processor.image_processor.patches(album.pixels[:1])
+        # Most pieces come up in every batch.
+        self._encode = lru_cache(maxsize=4096)(processor.tokenizer.encode)
         self.losses: list[float] = []
         self.shares: dict[str, list[float]] = {question: [] for question in album.questions}
 
@@ -222,7 +224,7 @@ class _Course:
 
     def _batch(self, rows: Sequence[Exercise]) -> tuple[dict[str, Any], Tensor, Tensor]:
         """Model inputs, labels, and captions (row, place, scene, event), padded on the right."""
-        encode = self.processor.tokenizer.encode
+        encode = self._encode
         sequences: list[list[int]] = []
         targets: list[list[int]] = []
         captions: list[tuple[int, int, int, int]] = []
