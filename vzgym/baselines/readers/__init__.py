@@ -2,7 +2,7 @@
 
 from vzgym.baselines.readers.anomaly import AnomalyReader
 from vzgym.baselines.readers.auto import AutoReader
-from vzgym.baselines.readers.base import READERS, FamilyReader, FrameReader, Reading
+from vzgym.baselines.readers.base import READERS, FamilyReader, FrameReader, PictureReader, Reading
 from vzgym.baselines.readers.color import ControlReader, NeedleReader
 from vzgym.baselines.readers.count import CountReader
 from vzgym.baselines.readers.decoy import DecoyReader
@@ -25,6 +25,7 @@ __all__ = [
     "FrameReader",
     "NeedleReader",
     "OrderReader",
+    "PictureReader",
     "Reading",
     "SpeedReader",
     "StateReader",

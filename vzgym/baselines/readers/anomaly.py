@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vzgym.baselines.readers.base import READERS, FamilyReader, Reading
-from vzgym.baselines.readers.look import bright_labels, picture
+from vzgym.baselines.readers.base import READERS, PictureReader, Reading
+from vzgym.baselines.readers.look import bright_labels
 from vzgym.tasks.families.anomaly import NORMAL, ODDITIES
 from vzgym.tasks.palette import EVENT_COLORS
 
@@ -40,22 +40,19 @@ def find_oddities(shown: NDArray[np.uint8]) -> list[str | None]:
     return found
 
 
-class AnomalyReader(FamilyReader):
+class AnomalyReader(PictureReader):
     """Judges each frame of the scene asked about; where all are normal, it says that nothing unusual happens."""
 
     family: ClassVar[str] = "anomaly"
 
-    def read(
-        self, frames: NDArray[np.uint8], times: NDArray[np.float64], question: str, options: Sequence[str]
+    def read_picture(
+        self, shown: NDArray[np.uint8], times: NDArray[np.float64], question: str, options: Sequence[str]
     ) -> Reading:
-        """See `FrameReader.read`.
+        """See `PictureReader`.
 
         The confidence of an oddity is its share of the odd frames. That of nothing unusual is n / (n + 8) for n
         frames: it grows with what was looked at, and never reaches 1.
         """
-        shown = picture(frames)
-        if shown.size == 0:
-            return Reading(None, 0.0)
         shown = shown[self.in_place(question, shown)]
         if len(shown) == 0:
             return Reading(None, 0.0)

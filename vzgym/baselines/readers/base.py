@@ -11,12 +11,12 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from vzgym.baselines.readers.look import scene_hues
+from vzgym.baselines.readers.look import picture, scene_hues
 from vzgym.core.registry import Registry
 from vzgym.tasks.families import FAMILIES, Family
 from vzgym.tasks.families.base import wording_patterns
 
-__all__ = ["READERS", "FamilyReader", "FrameReader", "Reading"]
+__all__ = ["READERS", "FamilyReader", "FrameReader", "PictureReader", "Reading"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +110,30 @@ class FamilyReader(ABC):
             if found is not None:
                 return found
         return None
+
+
+class PictureReader(FamilyReader):
+    """A family reader of frames without their bars, thinned out; where nothing is left, it has read nothing."""
+
+    def read(
+        self, frames: NDArray[np.uint8], times: NDArray[np.float64], question: str, options: Sequence[str]
+    ) -> Reading:
+        """See `FrameReader.read`, and `read_picture` for the confidence."""
+        shown = picture(frames)
+        return self.read_picture(shown, times, question, options) if shown.size else Reading(None, 0.0)
+
+    @abstractmethod
+    def read_picture(
+        self, shown: NDArray[np.uint8], times: NDArray[np.float64], question: str, options: Sequence[str]
+    ) -> Reading:
+        """Answer a question from what `picture` left of its frames.
+
+        Args:
+            shown: uint8, shape `(n, height, width, 3)`, not empty.
+            times: See `FrameReader.read`.
+            question: See there.
+            options: See there.
+        """
 
 
 READERS: Registry[FamilyReader] = Registry("frame reader", "vzgym.readers")

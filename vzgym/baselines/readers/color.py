@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vzgym.baselines.readers.base import READERS, FamilyReader, Reading
-from vzgym.baselines.readers.look import bright_colors, picture
+from vzgym.baselines.readers.base import READERS, PictureReader, Reading
+from vzgym.baselines.readers.look import bright_colors
 from vzgym.tasks.palette import EVENT_COLORS
 
 __all__ = ["ControlReader", "NeedleReader", "vote"]
@@ -18,16 +18,13 @@ __all__ = ["ControlReader", "NeedleReader", "vote"]
 _LEAST_AREA = 0.004
 
 
-class _ColorReader(FamilyReader):
+class _ColorReader(PictureReader):
     """Votes for the bright colour that covers most of the frames of the scene asked about."""
 
-    def read(
-        self, frames: NDArray[np.uint8], times: NDArray[np.float64], question: str, options: Sequence[str]
+    def read_picture(
+        self, shown: NDArray[np.uint8], times: NDArray[np.float64], question: str, options: Sequence[str]
     ) -> Reading:
-        """See `FrameReader.read`. The confidence is the winner's share of all votes."""
-        shown = picture(frames)
-        if shown.size == 0:
-            return Reading(None, 0.0)
+        """See `PictureReader`. The confidence is the winner's share of all votes."""
         return vote(bright_colors(shown)[self.in_place(question, shown)], options)
 
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vzgym.baselines.readers.base import READERS, FamilyReader, Reading
-from vzgym.baselines.readers.look import near, picture
+from vzgym.baselines.readers.base import READERS, PictureReader, Reading
+from vzgym.baselines.readers.look import near
 from vzgym.tasks.palette import LAMP_LIT, LAMP_RING
 
 __all__ = ["CountReader"]
@@ -18,22 +18,21 @@ _LEAST_AREA = 0.004
 _TOLERANCE = 52
 
 
-class CountReader(FamilyReader):
+class CountReader(PictureReader):
     """Counts how often a lamp's glass goes bright, in the frames of the scene asked about, in order of time."""
 
     family: ClassVar[str] = "count"
 
-    def read(
-        self, frames: NDArray[np.uint8], times: NDArray[np.float64], question: str, options: Sequence[str]
+    def read_picture(
+        self, shown: NDArray[np.uint8], times: NDArray[np.float64], question: str, options: Sequence[str]
     ) -> Reading:
-        """See `FrameReader.read`.
+        """See `PictureReader`.
 
         The confidence grows with the number of frames in the burst, up to two for each pulse of the largest option;
         it is small if the count is no option (then the nearest one is given).
         """
-        shown = picture(frames)
         counts = {option: int(option) for option in options if option.strip().isdecimal()}
-        if shown.size == 0 or (options and not counts):
+        if options and not counts:
             return Reading(None, 0.0)
         rim, glass = near(shown, LAMP_RING, _TOLERANCE), near(shown, LAMP_LIT, _TOLERANCE)
         burst = (rim + glass >= _LEAST_AREA) & self.in_place(question, shown)

@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vzgym.baselines.readers.base import READERS, FamilyReader, Reading
+from vzgym.baselines.readers.base import READERS, PictureReader, Reading
 from vzgym.baselines.readers.color import vote
-from vzgym.baselines.readers.look import bright_labels, picture
+from vzgym.baselines.readers.look import bright_labels
 from vzgym.tasks.palette import EVENT_COLORS
 
 __all__ = ["DecoyReader", "find_discs"]
@@ -45,18 +45,15 @@ def find_discs(shown: NDArray[np.uint8]) -> NDArray[np.float64]:
     return area
 
 
-class DecoyReader(FamilyReader):
+class DecoyReader(PictureReader):
     """Votes for the colour of full discs in the frames of the scene asked about, and ignores rings and lights."""
 
     family: ClassVar[str] = "decoy"
 
-    def read(
-        self, frames: NDArray[np.uint8], times: NDArray[np.float64], question: str, options: Sequence[str]
+    def read_picture(
+        self, shown: NDArray[np.uint8], times: NDArray[np.float64], question: str, options: Sequence[str]
     ) -> Reading:
-        """See `FrameReader.read`. The confidence is the winner's share of all votes."""
-        shown = picture(frames)
-        if shown.size == 0:
-            return Reading(None, 0.0)
+        """See `PictureReader`. The confidence is the winner's share of all votes."""
         return vote(find_discs(shown)[self.in_place(question, shown)], options)
 
 

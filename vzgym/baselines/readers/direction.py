@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vzgym.baselines.readers.base import READERS, FamilyReader, Reading
-from vzgym.baselines.readers.look import bright_labels, picture
+from vzgym.baselines.readers.base import READERS, PictureReader, Reading
+from vzgym.baselines.readers.look import bright_labels
 from vzgym.tasks.families.direction import WAYS
 
 __all__ = ["DirectionReader"]
@@ -19,18 +19,15 @@ _LEAST_AREA = 0.004
 _LEAST_WAY = 0.12
 
 
-class DirectionReader(FamilyReader):
+class DirectionReader(PictureReader):
     """Follows a bright disc through the frames of the scene asked about, in order of time."""
 
     family: ClassVar[str] = "direction"
 
-    def read(
-        self, frames: NDArray[np.uint8], times: NDArray[np.float64], question: str, options: Sequence[str]
+    def read_picture(
+        self, shown: NDArray[np.uint8], times: NDArray[np.float64], question: str, options: Sequence[str]
     ) -> Reading:
-        """See `FrameReader.read`. The confidence grows with the way seen, and is 1 from 40 % of the picture on."""
-        shown = picture(frames)
-        if shown.size == 0:
-            return Reading(None, 0.0)
+        """See `PictureReader`. The confidence grows with the way seen, and is 1 from 40 % of the picture on."""
         lit = bright_labels(shown) >= 0
         seen = np.flatnonzero((lit.mean(axis=(1, 2)) >= _LEAST_AREA) & self.in_place(question, shown))
         if len(seen) < 2:

@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vzgym.baselines.readers.base import READERS, FamilyReader, Reading
-from vzgym.baselines.readers.look import bright_colors, picture
+from vzgym.baselines.readers.base import READERS, PictureReader, Reading
+from vzgym.baselines.readers.look import bright_colors
 from vzgym.tasks.families.order import in_words
 from vzgym.tasks.palette import EVENT_COLORS
 
@@ -18,18 +18,15 @@ __all__ = ["OrderReader"]
 _LEAST_AREA = 0.004
 
 
-class OrderReader(FamilyReader):
+class OrderReader(PictureReader):
     """Lists the colours that light up in the scene asked about, and looks for an option that agrees."""
 
     family: ClassVar[str] = "order"
 
-    def read(
-        self, frames: NDArray[np.uint8], times: NDArray[np.float64], question: str, options: Sequence[str]
+    def read_picture(
+        self, shown: NDArray[np.uint8], times: NDArray[np.float64], question: str, options: Sequence[str]
     ) -> Reading:
-        """See `FrameReader.read`. Of n options that agree with what was seen the first, with confidence 1 / n."""
-        shown = picture(frames)
-        if shown.size == 0:
-            return Reading(None, 0.0)
+        """See `PictureReader`. Of n options that agree with what was seen the first, with confidence 1 / n."""
         area = bright_colors(shown)
         area[~self.in_place(question, shown)] = 0.0
         seen: list[str] = []

@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vzgym.baselines.readers.base import READERS, FamilyReader, Reading
-from vzgym.baselines.readers.look import bright_labels, picture
+from vzgym.baselines.readers.base import READERS, PictureReader, Reading
+from vzgym.baselines.readers.look import bright_labels
 from vzgym.tasks.palette import EVENT_COLORS
 
 __all__ = ["SpeedReader"]
@@ -19,18 +19,15 @@ _LEAST_AREA = 0.002
 _LEAST_WAY = 0.06
 
 
-class SpeedReader(FamilyReader):
+class SpeedReader(PictureReader):
     """Follows the disc of each colour through the frames of the scene asked about."""
 
     family: ClassVar[str] = "speed"
 
-    def read(
-        self, frames: NDArray[np.uint8], times: NDArray[np.float64], question: str, options: Sequence[str]
+    def read_picture(
+        self, shown: NDArray[np.uint8], times: NDArray[np.float64], question: str, options: Sequence[str]
     ) -> Reading:
-        """See `FrameReader.read`. The confidence grows with the fastest's way, and is 1 from 40 % of the picture on."""
-        shown = picture(frames)
-        if shown.size == 0:
-            return Reading(None, 0.0)
+        """See `PictureReader`. The confidence grows with the fastest's way, and is 1 from 40 % of the picture on."""
         labels = bright_labels(shown)
         labels[~self.in_place(question, shown)] = -1
         order = np.argsort(times, kind="stable")

@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vzgym.baselines.readers.base import READERS, FamilyReader, Reading
-from vzgym.baselines.readers.look import bright_labels, near_mask, picture
+from vzgym.baselines.readers.base import READERS, PictureReader, Reading
+from vzgym.baselines.readers.look import bright_labels, near_mask
 from vzgym.tasks.families.state import BOX_COLORS
 from vzgym.tasks.palette import BALL, EVENT_COLORS
 
@@ -20,18 +20,15 @@ _LEAST_BOX = 0.002
 _TOLERANCE = 48
 
 
-class StateReader(FamilyReader):
+class StateReader(PictureReader):
     """Finds a white ball in the frames of the scene asked about, and the colour of the box below it."""
 
     family: ClassVar[str] = "state"
 
-    def read(
-        self, frames: NDArray[np.uint8], times: NDArray[np.float64], question: str, options: Sequence[str]
+    def read_picture(
+        self, shown: NDArray[np.uint8], times: NDArray[np.float64], question: str, options: Sequence[str]
     ) -> Reading:
-        """See `FrameReader.read`. Each frame with a ball votes for the nearest box; the confidence is its share."""
-        shown = picture(frames)
-        if shown.size == 0:
-            return Reading(None, 0.0)
+        """See `PictureReader`. Each frame with a ball votes for the nearest box; the confidence is its share."""
         ball = near_mask(shown, BALL, _TOLERANCE)
         votes: dict[str, int] = {}
         with_ball = (ball.mean(axis=(1, 2)) >= _LEAST_AREA) & self.in_place(question, shown)

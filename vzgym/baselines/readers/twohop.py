@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vzgym.baselines.readers.base import READERS, FamilyReader, Reading
+from vzgym.baselines.readers.base import READERS, PictureReader, Reading
 from vzgym.baselines.readers.color import vote
-from vzgym.baselines.readers.look import bright_colors, bright_labels, nearest_hue, picture, scene_hues
+from vzgym.baselines.readers.look import bright_colors, bright_labels, nearest_hue, scene_hues
 from vzgym.tasks.palette import EVENT_COLORS
 
 __all__ = ["TwoHopReader", "find_card"]
@@ -39,18 +39,15 @@ def find_card(shown: NDArray[np.uint8]) -> list[str | None]:
     return found
 
 
-class TwoHopReader(FamilyReader):
+class TwoHopReader(PictureReader):
     """Without the card it reads nothing: every scene has a flash."""
 
     family: ClassVar[str] = "twohop"
 
-    def read(
-        self, frames: NDArray[np.uint8], times: NDArray[np.float64], question: str, options: Sequence[str]
+    def read_picture(
+        self, shown: NDArray[np.uint8], times: NDArray[np.float64], question: str, options: Sequence[str]
     ) -> Reading:
-        """See `FrameReader.read`. The confidence is the winner's share of the colours seen in the second scene."""
-        shown = picture(frames)
-        if shown.size == 0:
-            return Reading(None, 0.0)
+        """See `PictureReader`. The confidence is the winner's share of the colours seen in the second scene."""
         place = self.in_place(question, shown)
         goals = [hue for hue, here in zip(find_card(shown), place, strict=True) if here and hue is not None]
         if not goals:
