@@ -152,15 +152,16 @@ class IsolatedDecoder:
             answer: tuple[str, Any] = read_message(self._process.stdout)
             return answer
         except (EOFError, ValueError) as error:
-            raise (watch.error(time) if expired.is_set() else self._crashed(time)) from error
+            crash = self._crashed(time)
+            raise (watch.error(time) if expired.is_set() else crash) from error
         finally:
             timer.cancel()
 
     def _crashed(self, time: float | None) -> VideoError:
-        self._process.kill()
-        status = self._process.wait()
+        """Clears up behind a process that is gone, and says so."""
+        self.close()
         return VideoError(
-            f"the decoder's process ended unexpectedly (exit status {status})",
+            f"the decoder's process ended unexpectedly (exit status {self._process.returncode})",
             path=self.path,
             time=time,
             backend=self.backend,
