@@ -42,6 +42,23 @@ def test_a_stage_that_failed_runs_again(tmp_path: Path) -> None:
     assert runs == [1, 1]
 
 
+def test_the_demo_goes_on_with_what_another_process_collected(tmp_path: Path) -> None:
+    pytest.importorskip("datasets", reason="trajectories need the extra 'llm'")
+    from vzgym.agents.collect_settings import CollectSettings
+    from vzgym.agents.config import load_settings
+    from vzgym.agents.store import collect
+
+    settings = load_settings(CollectSettings, learning.PRESET, None, {"episodes": 6})
+    helper = learning._start(learning._collect, settings, tmp_path / "data")
+    helper.join()
+    assert helper.exitcode == 0
+    made = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "data").iterdir()}
+    counts: list[int] = []
+    collect(settings, tmp_path / "data", progress=counts.append)
+    assert counts == [6]
+    assert made == {file.name: file.stat().st_mtime_ns for file in (tmp_path / "data").iterdir()}
+
+
 def test_the_curve_is_drawn_from_the_log(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="pictures need the extra 'plots'")
     lines = [{"step": i, "rewards/accuracy/mean": str(i / 20), "episode/zooms": str(1 + i / 20)} for i in range(20)]

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import multiprocessing
 import os
+import signal
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -24,6 +26,8 @@ __all__ = ["PRESET", "draw_curve", "learn", "missing_packages"]
 
 PRESET = "tiny"
 _FINISHED = "finished.json"
+_STEPS = 100
+"""GRPO steps: three fifths of the preset's. The curve is flat by then, and nobody likes to wait."""
 
 
 def missing_packages() -> list[str]:
@@ -58,6 +62,7 @@ def learn(out: Path, episodes: int, seed: int) -> list[Report]:
 
     torch.set_num_threads(1)
     warm, data, sft, grpo = (out / name for name in ("warmup", "data", "sft", "grpo"))
+    more_cores = (os.cpu_count() or 1) > 1
 
     def settings(cls: type[Any], **values: Any) -> Any:
         return load_settings(cls, PRESET, None, values)
@@ -73,24 +78,44 @@ def learn(out: Path, episodes: int, seed: int) -> list[Report]:
             warm_up(warming, show)
             bar.update(job, completed=warming.max_steps)
 
+    collecting = settings(CollectSettings, seed=seed)
+
     def watch_the_expert() -> None:
-        collecting = settings(CollectSettings, seed=seed)
         with progress_bar() as bar:
             job = bar.add_task("collect", total=collecting.episodes)
             collect(collecting, data, progress=lambda count: bar.advance(job, count))
 
+    # Trajectories need no model, so that another core plays them meanwhile. What it leaves is gone on with here.
+    helper = _start(_collect, collecting, data) if more_cores and not (data / _FINISHED).is_file() else None
     _stage(warm, "learn to see", see)
+    if helper:
+        helper.join()
     _stage(data, "collect an expert's trajectories", watch_the_expert)
     # A second process unpacks the frames; what is learned stays the same.
-    loading = {"dataloader_num_workers": 1} if (os.cpu_count() or 1) > 1 else {}
+    loading = {"dataloader_num_workers": 1} if more_cores else {}
     imitation = settings(SFTSettings, model=str(warm), data=str(data), out=str(sft), seed=seed, trainer=loading)
-    practice = settings(GRPOSettings, model=str(sft), out=str(grpo), seed=seed)
+    practice = settings(GRPOSettings, model=str(sft), out=str(grpo), seed=seed, steps=_STEPS)
     # The trainers print every measure of every step; their bars go to stderr and stay.
     with (out / "training.log").open("a", encoding="utf-8") as log, redirect_stdout(log):
         _stage(sft, "imitate them, briefly (cold start)", lambda: train_sft(imitation))
         _stage(grpo, "practise, and be paid for right answers (GRPO)", lambda: train_grpo(practice))
     draw_curve(grpo, out / "learning.png")
     return _compare(out, str(practice.tasks).partition("/")[0], episodes, seed, sft, grpo, practice.turn_tokens)
+
+
+def _start(work: Callable[..., None], *args: Any) -> Any:
+    """A process of its own that ends with this one."""
+    process = multiprocessing.get_context("spawn").Process(target=work, args=args, daemon=True)
+    process.start()
+    return process
+
+
+def _collect(settings: Any, folder: Path) -> None:
+    from vzgym.agents.store import collect
+
+    # Ctrl-C is for the parent, whose end is this one's end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    collect(settings, folder)
 
 
 def _stage(folder: Path, title: str, work: Callable[[], Any]) -> None:
