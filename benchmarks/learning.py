@@ -250,17 +250,19 @@ def draw(results: Mapping[str, Any], references: Mapping[str, Any], file: Path) 
             for line in smooth:
                 axis.plot(runs[0][:length, 0], line, color=color, alpha=0.25, linewidth=0.8)
             axis.plot(runs[0][:length, 0], np.median(smooth, axis=0), color=color, linewidth=2.2, label=curve)
-    expert = references["needle-micro"]["expert"]
-    left.axhline(expert["correct"]["value"], color="0.4", linestyle="--", linewidth=1, label="scripted expert")
+    for suite, style in zip(dict.fromkeys(CURVES[curve].tasks for curve in results), ("--", "-."), strict=False):
+        expert = references[suite]["expert"]
+        left.axhline(expert["correct"]["value"], color="0.4", linestyle=style, linewidth=1)
+        right.axhline(expert["zooms"]["value"], color="0.4", linestyle=style, linewidth=1, label=f"expert, {suite}")
     left.axhline(1 / 6, color="0.4", linestyle=":", linewidth=1, label="chance")
-    right.axhline(expert["zooms"]["value"], color="0.4", linestyle="--", linewidth=1)
     left.set(xlabel="GRPO step", ylabel="share of right answers (sampled)", ylim=(0, 1.02))
     right.set(xlabel="GRPO step", ylabel="zooms per question", ylim=(0, 2.05))
     left.legend(fontsize=8, loc="center right")
+    right.legend(fontsize=8, loc="center right")
     for axis in (left, right):
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
-    figure.suptitle("A model of 0.3 million weights learns where to look (one processor core)", fontsize=11)
+    figure.suptitle("A model of 0.3 million weights learns where to look, and where not to (one core)", fontsize=11)
     figure.tight_layout()
     figure.savefig(file, dpi=130)
     plt.close(figure)
@@ -303,7 +305,6 @@ def main() -> None:
             written = table(results, references)
             (args.out / "table.md").write_text(written + "\n")
             print(f"\nafter seed {seed}, {curve}:\n{written}", flush=True)
-    references["needle-micro"] = reference(args.out, "needle-micro")
     draw(results, references, args.out / "curves.png")
     print(f"written: {kept}, {args.out / 'table.md'}, {args.out / 'curves.png'}")
 
