@@ -195,6 +195,12 @@ def test_a_suite_without_painted_videos_is_refused(tmp_path):
         warm_up(WarmupSettings())
 
 
+@pytest.mark.parametrize("family", ["count", "state", "text"])
+def test_a_suite_without_coloured_events_is_refused_before_any_step(family):
+    with pytest.raises(InvalidSetting, match=rf"'{family}-tiny/train' show neither.*needle"):
+        make_album(load_tasks(f"{family}-tiny/train"), 2, np.random.default_rng(0))
+
+
 def test_what_lasts_as_long_as_its_scene_is_named_from_the_overview():
     album = make_album(load_tasks("control-micro/train"), 4, np.random.default_rng(0))
     rng = np.random.default_rng(1)

@@ -155,7 +155,8 @@ def make_album(tasks: TaskSet, videos: int, rng: np.random.Generator) -> Album:
         rng: Which moments are taken.
 
     Raises:
-        InvalidSetting: If the tasks' videos are not painted, or their overview times are no whole seconds.
+        InvalidSetting: If the tasks' videos are not painted, show neither flashes nor balloons, or have an overview
+            whose times are no whole seconds.
     """
     shots: list[NDArray[np.uint8]] = []
     plain: dict[str, list[int]] = defaultdict(list)
@@ -173,6 +174,11 @@ def make_album(tasks: TaskSet, videos: int, rng: np.random.Generator) -> Album:
             else:
                 (lasting if lasts else passing)[hue, color].append(len(seen))
             seen.append((hue, color))
+    if not passing and not lasting:
+        raise InvalidSetting(
+            f"the exercises are about coloured flashes and balloons: videos of {tasks.name!r} show neither. Warm up "
+            "on a suite that does (of the families needle, control, order, decoy or twohop)"
+        )
     grid = overview_times(tasks[0].video.duration, tasks.budget)
     if not np.array_equal(grid, np.rint(grid)):
         raise InvalidSetting(f"the exercises need an overview at whole seconds; {tasks.name!r} has {grid.tolist()}")
