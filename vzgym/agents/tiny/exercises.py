@@ -7,7 +7,7 @@ that the suite's pictures do not show. The suite's questions are never asked.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -89,15 +89,17 @@ class Album:
 
     def look_up(self, rng: np.random.Generator, count: int) -> Exercise:
         """An overview of `count` scenes; asked for the time of each, in random order."""
-        hues, times, frames = self._overview(rng, count)
+        # As in the suite's videos, something lasts in all scenes or in none.
+        pools = [pool for pool in (self.plain, self._lasting_by_hue) if pool]
+        hues, times, frames = self._overview(rng, count, pools[int(rng.integers(2)) if len(pools) > 1 else 0])
         answer: list[tuple[str, bool]] = []
         for i in rng.permutation(len(hues)).tolist():
             answer += [(hues[i], False), (str(times[i]), True)]
         return self._exercise(frames, times, LOOK_UP, answer)
 
     def name(self, rng: np.random.Generator, count: int) -> Exercise:
-        """An overview of `count` scenes; asked for the colour of what is in each, in random order."""
-        hues, times, frames = self._overview(rng, count)
+        """An overview of `count` scenes; asked for the colour of what lasts in each, in random order."""
+        hues, times, frames = self._overview(rng, count, self._lasting_by_hue)
         answer: list[tuple[str, bool]] = []
         for i in rng.permutation(len(hues)).tolist():
             answer += [(hues[i], False), (self.labels[frames[i]][1] or NOTHING, True)]
@@ -120,13 +122,14 @@ class Album:
         frames[place] = rng.choice(self.passing[hue, color])
         return self._exercise(frames, times, SPOT, [(color, True)])
 
-    def _overview(self, rng: np.random.Generator, count: int) -> tuple[list[str], list[int], NDArray[np.int64]]:
+    def _overview(
+        self, rng: np.random.Generator, count: int, pool: Mapping[str, NDArray[np.int64]]
+    ) -> tuple[list[str], list[int], NDArray[np.int64]]:
         """Scenes in random order, with times that rise: their hues, times in seconds, and frames."""
         count = min(count, len(self.grid))
-        seen = self._seen
-        hues = [list(seen)[i] for i in rng.permutation(len(seen))[:count]]
+        hues = [list(pool)[i] for i in rng.permutation(len(pool))[:count]]
         times = [self.grid[i] for i in sorted(rng.choice(len(self.grid), count, replace=False).tolist())]
-        return hues, times, np.array([rng.choice(seen[hue]) for hue in hues], dtype=np.int64)
+        return hues, times, np.array([rng.choice(pool[hue]) for hue in hues], dtype=np.int64)
 
     def _exercise(
         self, frames: NDArray[np.int64], times: Sequence[int], question: str, answer: Sequence[tuple[str, bool]]
@@ -136,14 +139,11 @@ class Album:
         return Exercise(frames, tuple(times), question, tuple(answer), scenes, events)
 
     @cached_property
-    def _seen(self) -> dict[str, NDArray[np.int64]]:
-        """By hue, frames as an overview may show them."""
+    def _lasting_by_hue(self) -> dict[str, NDArray[np.int64]]:
         merged: dict[str, list[NDArray[np.int64]]] = defaultdict(list)
-        for hue, frames in self.plain.items():
-            merged[hue].append(frames)
         for (hue, _), frames in self.lasting.items():
             merged[hue].append(frames)
-        return {hue: np.concatenate(merged[hue]) for hue in sorted(merged)}
+        return {hue: np.concatenate(frames) for hue, frames in sorted(merged.items())}
 
 
 def make_album(tasks: TaskSet, videos: int, rng: np.random.Generator) -> Album:

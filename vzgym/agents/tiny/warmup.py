@@ -202,9 +202,21 @@ class _Course:
     def _questions(self) -> list[str]:
         """What the rows of the next batch ask."""
         size = self.settings.batch_size
-        others = [question for question in self.album.questions if question != LOOK_UP]
-        each = round(_OTHERS * size / len(others)) if self.solved else 0
-        return [LOOK_UP] * (size - each * len(others)) + [question for question in others for _ in range(each)]
+        if not self.solved:
+            return [LOOK_UP] * size
+        # Most of the rest is for what is not solved yet.
+        target = self.settings.target
+        weights = {
+            question: 1 if self._share(question) >= target else 3
+            for question in self.album.questions
+            if question != LOOK_UP
+        }
+        asked = [
+            question
+            for question, weight in weights.items()
+            for _ in range(round(_OTHERS * size * weight / sum(weights.values())))
+        ]
+        return [LOOK_UP] * (size - len(asked)) + asked
 
     def _caption_loss(self, hidden: Sequence[Tensor], captions: Tensor) -> Tensor:
         """Behind each frame, at its time, name the scene after the first layer and what happens after the second.
