@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -199,6 +201,26 @@ def test_a_suite_without_painted_videos_is_refused(tmp_path):
 def test_a_suite_without_coloured_events_is_refused_before_any_step(family):
     with pytest.raises(InvalidSetting, match=rf"'{family}-tiny/train' show neither.*needle"):
         make_album(load_tasks(f"{family}-tiny/train"), 2, np.random.default_rng(0))
+
+
+def test_frames_of_more_than_one_visual_token_are_refused_with_the_setting_that_helps(tmp_path):
+    settings = WarmupSettings(out=str(tmp_path), tasks="needle-tiny/train", videos=4, max_steps=1, batch_size=2)
+    with pytest.raises(InvalidSetting, match=r"64x64 pixels, a token has 32x32. Take --set size.patch=32.*micro"):
+        warm_up(settings)
+    with pytest.raises(InvalidSetting, match=r"144x256.*square"):
+        warm_up(dataclasses.replace(settings, tasks="needle/train"))
+    folder = warm_up(dataclasses.replace(settings, size={"patch": 32, "layers": 1}))
+    assert (folder / "warmup.json").is_file()
+
+
+def test_an_overview_has_no_more_times_than_scenes_and_a_clip_ends_with_the_video():
+    tasks = load_tasks("order-tiny/train")
+    album = make_album(tasks, 2, np.random.default_rng(0))
+    rng = np.random.default_rng(1)
+    for _ in range(30):
+        row = album.ask(LOOK_UP, rng)
+        assert len(row.frames) == len(row.times) <= len(album.plain)
+        assert max(album.ask(SPOT, rng).times) <= tasks[0].video.duration
 
 
 def test_what_lasts_as_long_as_its_scene_is_named_from_the_overview():

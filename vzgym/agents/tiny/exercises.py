@@ -60,6 +60,7 @@ class Album:
         lasting: The same for events that last as long as their scene, so that the overview shows them.
         labels: Of each frame, the hue of its scene, and the colour of what happens on it or None.
         grid: The overview's times in seconds.
+        end: Last whole second of the videos.
         clip_frames: Most frames of a clip.
     """
 
@@ -69,6 +70,7 @@ class Album:
     lasting: dict[tuple[str, str], NDArray[np.int64]]
     labels: tuple[tuple[str, str | None], ...]
     grid: tuple[int, ...]
+    end: int
     clip_frames: int
 
     @property
@@ -109,7 +111,7 @@ class Album:
         """A clip of one scene; asked for the colour of the event in it, if there is one."""
         pairs = [*self.passing, *self.lasting]
         hue, color = pairs[int(rng.integers(len(pairs)))]
-        start = int(rng.integers(self.grid[-1] + self.clip_frames))
+        start = int(rng.integers(min(self.grid[-1] + self.clip_frames, self.end - self.clip_frames + 2)))
         times = tuple(range(start, start + self.clip_frames))
         if (hue, color) in self.lasting:
             # Every frame shows it.
@@ -126,7 +128,7 @@ class Album:
         self, rng: np.random.Generator, count: int, pool: Mapping[str, NDArray[np.int64]]
     ) -> tuple[list[str], list[int], NDArray[np.int64]]:
         """Scenes in random order, with times that rise: their hues, times in seconds, and frames."""
-        count = min(count, len(self.grid))
+        count = min(count, len(self.grid), len(pool))
         hues = [list(pool)[i] for i in rng.permutation(len(pool))[:count]]
         times = [self.grid[i] for i in sorted(rng.choice(len(self.grid), count, replace=False).tolist())]
         return hues, times, np.array([rng.choice(pool[hue]) for hue in hues], dtype=np.int64)
@@ -182,6 +184,7 @@ def make_album(tasks: TaskSet, videos: int, rng: np.random.Generator) -> Album:
     grid = overview_times(tasks[0].video.duration, tasks.budget)
     if not np.array_equal(grid, np.rint(grid)):
         raise InvalidSetting(f"the exercises need an overview at whole seconds; {tasks.name!r} has {grid.tolist()}")
+    end = int(tasks[0].video.duration)
     return Album(
         pixels=np.concatenate(shots),
         plain={hue: np.array(found, dtype=np.int64) for hue, found in sorted(plain.items())},
@@ -189,7 +192,8 @@ def make_album(tasks: TaskSet, videos: int, rng: np.random.Generator) -> Album:
         lasting={pair: np.array(found, dtype=np.int64) for pair, found in sorted(lasting.items())},
         labels=tuple(seen),
         grid=tuple(int(time) for time in grid),
-        clip_frames=tasks.budget.clip_frames,
+        end=end,
+        clip_frames=min(tasks.budget.clip_frames, end + 1),
     )
 
 

@@ -71,7 +71,7 @@ def warm_up(settings: WarmupSettings, on_progress: Callable[[Progress], None] | 
         The checkpoint's folder (`settings.out`), with the protocol in it and `warmup.json`: seconds, steps, shares.
 
     Raises:
-        InvalidSetting: If `out` is not given, or the suite's pictures cannot be practised on.
+        InvalidSetting: If `out` is not given, or the suite's pictures cannot be practised on; see `make_album`.
     """
     if not settings.out:
         raise InvalidSetting("WarmupSettings.out must be given: the folder for the checkpoint")
@@ -83,6 +83,7 @@ def warm_up(settings: WarmupSettings, on_progress: Callable[[Progress], None] | 
     longest = int(np.ceil(tasks[0].video.duration))
     tokenizer = train_tokenizer([*album.texts, *dialogue_texts(tasks, protocol)], vocabulary(), longest)
     size = TinySize.from_mapping(settings.size)
+    _need_single_tokens(album, size, tasks.name)
     processor = make_processor(tokenizer, size.patch, tasks.budget.max_pixels)
     model = build_model(tokenizer, size, settings.seed)
     _balance(model, processor, album)
@@ -111,6 +112,20 @@ def warm_up(settings: WarmupSettings, on_progress: Callable[[Progress], None] | 
     }
     (out / "warmup.json").write_text(json.dumps(facts, indent=2))
     return out
+
+
+def _need_single_tokens(album: Album, size: TinySize, name: str) -> None:
+    """The exercises put one visual token in front of each time."""
+    height, width = album.pixels.shape[1:3]
+    side = 2 * size.patch
+    if (height, width) != (side, side):
+        wanted = (
+            f"--set size.patch={height // 2}" if height == width and height % 2 == 0 else "a suite of square frames"
+        )
+        raise InvalidSetting(
+            f"a warm-up needs frames of one visual token; those of {name!r} have {height}x{width} pixels, a token has "
+            f"{side}x{side}. Take {wanted}, or one of the suites for small models: needle-micro, control-micro, micro"
+        )
 
 
 def _balance(model: TinyVLM, processor: TinyProcessor, album: Album) -> None:
