@@ -76,6 +76,11 @@ def test_a_learners_stages_lie_over_its_preset(tmp_path):
         ("    kind: vlm", "    kind: vlm\n    preset: huge", [":10:", "unknown preset 'huge'", "tiny"]),
         (
             "    kind: vlm",
+            "    kind: vlm\n    stages: [grpo]\n    model: big",
+            ["model is 'big'", "'preset' must be given", "single-gpu", "model stands at", "trial.yaml:13"],
+        ),
+        (
+            "    kind: vlm",
             "    kind: vlm\n    sb3: {steps: 3}",
             [":12", "sb3 is of no use to a learner of kind 'vlm'"],
         ),
@@ -135,6 +140,25 @@ def test_the_guides_first_file_is_what_the_guide_says(plan_of: Callable[[str], P
     plan = plan_of(guide.split("## A first file")[1].split("```yaml\n")[1].split("```")[0])
     assert len(plan.cells) == 15
     assert sum(work.kind == "sft" for work in plan.works) == 5
+
+
+@pytest.mark.parametrize(("preset", "rate", "tokens"), [("single-gpu", 1e-5, 512), ("paper", 1e-6, 1024)])
+def test_a_model_of_ones_own_learns_and_plays_as_its_preset_says(
+    plan_of: Callable[[str], Plan], preset: str, rate: float, tokens: int
+):
+    own = f"stages: [grpo]\n    model: big\n    preset: {preset}"
+    plan = plan_of(GOOD.replace("kind: vlm", f"kind: vlm\n    {own}"))
+    grpo = [work for work in plan.works if work.kind == "grpo"]
+    assert {work.settings["learning_rate"] for work in grpo} == {rate}
+    assert {cell.work.settings["turn_tokens"] for cell in plan.cells} == {tokens}
+
+
+def test_the_guides_large_model_can_be_planned(plan_of: Callable[[str], Plan]):
+    guide = (Path(__file__).parents[3] / "docs" / "experiments.md").read_text(encoding="utf-8")
+    learners = guide.split("### Learners")[1].split("```yaml\n")[1].split("```")[0]
+    plan = plan_of("tasks: needle-micro\nseeds: 1\n" + learners)
+    assert [work.kind for work in plan.works] == ["sft", "grpo", "play"]
+    assert plan.works[1].settings["learning_rate"] == 1e-5
 
 
 def test_the_guide_lists_what_ships():

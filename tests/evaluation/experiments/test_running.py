@@ -108,7 +108,7 @@ def test_what_fails_is_told_and_the_rest_goes_on(
 def test_a_stage_that_fails_takes_its_cells_with_it(plan_of: Callable[[str], Plan], tmp_path: Path) -> None:
     plan = plan_of(
         "tasks: needle-micro\nseeds: 1\nevaluate: {episodes: 2}\n"
-        "learners:\n  gone: {kind: vlm, stages: [sft], model: no/where, sft: {data: nowhere}}\n"
+        "learners:\n  gone: {kind: vlm, stages: [sft], model: no/where, preset: tiny, sft: {data: nowhere}}\n"
         "  blind: {kind: policy, policy: blind}\n"
     )
     outcome = run_plan(plan, tmp_path / "out", workers=2)

@@ -39,6 +39,9 @@ _CLASSES: Mapping[str, type[Any]] = {
     "grpo": GRPOSettings,
     "sb3": SB3Settings,
 }
+# Of a learner whose model is the tiny one; any other must say its preset.
+_USUAL_PRESET = "tiny"
+
 # What the experiment itself decides of each stage.
 _DECIDED = {
     "warmup": ("out", "seed"),
@@ -154,6 +157,8 @@ def _learner(name: str, item: Item, settings: LearnerSettings) -> Learner:
         Budget.from_mapping({**Budget().to_dict(), **(settings.budget or {})})
     stages: dict[str, Any] = {}
     wanted = {"policy": (), "vlm": SECTIONS[:4], "sb3": ("sb3",)}[settings.kind]
+    # A preset for large models has nothing to say of a warm-up, which they never go through.
+    based = {"collect", "sft", "grpo", *settings.stages} if settings.kind == "vlm" else set()
     own = set()
     for stage in wanted:
         section = _dict(given[stage]) if stage in given else {}
@@ -165,7 +170,7 @@ def _learner(name: str, item: Item, settings: LearnerSettings) -> Learner:
                 )
         own |= {stage} if "tasks" in section else set()
         with _at(item):
-            preset = settings.preset if stage != "sb3" else None
+            preset = (settings.preset or _USUAL_PRESET) if stage in based else None
             stages[stage] = load_settings(_CLASSES[stage], preset, section=section)
     return Learner(name, settings, stages, frozenset(own))
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal
 
+from vzgym.agents.config import preset_names
 from vzgym.core.errors import InvalidSetting
 
 __all__ = [
@@ -44,8 +45,8 @@ class LearnerSettings:
     model: str = ""
     """Of kind "vlm": where to start, a checkpoint's folder or a name on the Hugging Face hub."""
 
-    preset: str = "tiny"
-    """Of kind "vlm": the preset under the sections below."""
+    preset: str = ""
+    """Of kind "vlm": the preset under the sections below. Must be given with `model`; "": "tiny"."""
 
     budget: Mapping[str, Any] | None = None
     """What may be looked at while learning, over what the tasks were built for. Not given: the cell's budget."""
@@ -82,6 +83,12 @@ class LearnerSettings:
                 raise InvalidSetting(
                     "LearnerSettings.stages must begin with 'warmup', or 'model' say where to start: one of the two, "
                     f"got stages {list(self.stages)} and model {self.model!r}"
+                )
+            # The tiny model's settings would ruin a large one (a learning rate of 2e-3), and nobody would be told.
+            if self.model and not self.preset:
+                raise InvalidSetting(
+                    f"LearnerSettings.model is {self.model!r}, so its 'preset' must be given: one of "
+                    f"{', '.join(preset_names())} ('single-gpu' for 3 to 8 billion weights on one GPU)"
                 )
         fits = {
             "policy": {"policy"},
