@@ -6,10 +6,13 @@ import shutil
 import pytest
 import torch
 
-from vzgym.agents.checkpoints import open_checkpoint
+from vzgym.agents.checkpoints import open_checkpoint, save_checkpoint
+from vzgym.agents.collect import Collector
+from vzgym.agents.collect_settings import CollectSettings
 from vzgym.agents.dialogues import chat_of, encode, join_inputs, silent_tokens
 from vzgym.agents.pictures import BlindModel, image_token, watch_images
 from vzgym.agents.policy import VLMPolicy
+from vzgym.agents.store import collect
 from vzgym.baselines import TextPolicy
 from vzgym.core.actions import Zoom
 from vzgym.core.errors import InvalidSetting
@@ -150,3 +153,51 @@ def test_a_chat_template_that_drops_all_pictures_or_replies_is_refused(small_mod
 def test_numbers_out_of_range_are_refused(small_model, option, value):
     with pytest.raises(InvalidSetting, match=option):
         VLMPolicy(small_model, **{option: value})
+
+
+def trained_again(folder, amount=0.5):
+    """Put other weights into a model's folder."""
+    start = open_checkpoint(folder)
+    with torch.no_grad():
+        start.model.lm_head.weight += amount * torch.randn_like(start.model.lm_head.weight)
+    save_checkpoint(folder, start.model, start.processor, start.protocol)
+
+
+def test_a_model_trained_again_in_its_folder_is_another_run(small_model, tasks, tmp_path):
+    folder, out = tmp_path / "model", tmp_path / "run"
+    shutil.copytree(small_model, folder)
+    spec = {"name": "vlm", "path": str(folder), "turn_tokens": 4}
+    evaluate(spec, tasks, episodes=1, out=out)
+    # The same weights at another place are the same model.
+    shutil.copytree(folder, tmp_path / "elsewhere" / "model")
+    moved = {**spec, "path": str(tmp_path / "elsewhere" / "model")}
+    assert len(evaluate(moved, tasks, episodes=2, out=out).episodes) == 2
+    trained_again(folder)
+    with pytest.raises(
+        InvalidSetting, match=r"its options\.weights\.model\.safetensors is '\w+', not '\w+'; choose another folder"
+    ):
+        evaluate(spec, tasks, episodes=2, out=out)
+
+
+@pytest.mark.parametrize(
+    "change", [{"temperature": 1.0}, {"turn_tokens": 5}, {"top_p": 0.5}, {"protocol": "tags"}, {"dtype": "bfloat16"}]
+)
+def test_what_changes_the_texts_is_part_of_its_identity(small_model, change):
+    settings = {"turn_tokens": 4, "name": "one", "device": "cpu"}
+    one = VLMPolicy(small_model, **settings).identity
+    assert one == VLMPolicy(small_model, **{**settings, "name": "two"}).identity
+    assert one != VLMPolicy(small_model, **{**settings, **change}).identity
+    assert json.loads(json.dumps(one)) == one
+
+
+def test_trajectories_of_a_model_trained_again_are_others(small_model, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(small_model, folder)
+    policy = {"name": "vlm", "path": str(folder), "turn_tokens": 4}
+    settings = CollectSettings(tasks="needle-micro/train", episodes=1, policy=policy, protocol="compact_tags")
+    collect(settings, tmp_path / "data")
+    before = Collector(settings).players
+    trained_again(folder)
+    assert Collector(settings).players != before
+    with pytest.raises(InvalidSetting, match=r"their policy\.weights\.model\.safetensors is"):
+        collect(settings, tmp_path / "data")

@@ -260,7 +260,7 @@ def test_a_broken_run_goes_on_where_it_stopped(fluent_model, server, gate, tasks
     assert again.accuracy == whole.accuracy
     runs = [[texts(record) for record in read_records(tmp_path / name)] for name in ("run", "whole")]
     assert runs[0] == runs[1]
-    with pytest.raises(InvalidSetting, match="its options is"):
+    with pytest.raises(InvalidSetting, match=r"its options\.turn_tokens is"):
         evaluate(options(fluent_model, server, turn_tokens=9), tasks, episodes=5, out=tmp_path / "run")
 
 

@@ -51,7 +51,7 @@ def test_identity_tells_runs_apart(tmp_path: Any) -> None:
     vzgym.evaluate(Counting(), "tiny", episodes=1, out=tmp_path)
     other = Counting()
     other.identity = {"words": 4}
-    with pytest.raises(InvalidSetting, match=r"its options is \{'words': 3\}"):
+    with pytest.raises(InvalidSetting, match=r"its options\.words is 3, not 4"):
         vzgym.evaluate(other, "tiny", episodes=1, out=tmp_path)
 
 

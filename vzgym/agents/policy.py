@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 import torch
 
 from vzgym.agents.checkpoints import Checkpoint, open_checkpoint
+from vzgym.agents.contents import contents
 from vzgym.agents.dialogues import chat_of, encode, join_inputs, silent_tokens, turn_end, turn_lead
 from vzgym.agents.pictures import image_token, picture_mark, watch_images
 from vzgym.agents.reuse import Continued, TurnCache
+from vzgym.agents.typed_yaml import plain
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode.dialogue import Message
@@ -70,6 +73,9 @@ class VLMPolicy:
         if max_pixels < 0:
             raise InvalidSetting(f"max_pixels must be >= 0, got {max_pixels}")
         given = {**({"dtype": _dtype(dtype)} if dtype else {}), **(options or {})}
+        self._source = str(checkpoint.path if checkpoint else path)
+        # Now, not when they are asked for: the files may be others by then.
+        self._weights = contents(self._source)
         opened = checkpoint or open_checkpoint(path, protocol, **given)
         self.model, self.processor, self.protocol = opened.model, opened.processor, opened.protocol
         if "device_map" not in given:
@@ -85,8 +91,30 @@ class VLMPolicy:
         self._ends = sorted({int(self.processor.tokenizer.eos_token_id), turn_end(self.processor)})
         self._lead = turn_lead(self.processor)
         self._kept = TurnCache() if reuse else None
+        self._options = {key: value for key, value in (options or {}).items() if key != "device_map"}
         watch_images(self.model, self._image)
         self._noise = torch.Generator(self.device)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tells its runs from others: which weights say what under which settings, not where they lie or run.
+
+        A folder is known by what its weights hold: a model that was trained again in its place is another. A name on a
+        hub stands for itself, with the revision among the options.
+        """
+        return {
+            **({"weights": self._weights} if self._weights else {"model": self._source}),
+            "protocol": dict(self.protocol.spec),
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "turn_tokens": self.turn_tokens,
+            # Dialogues that are answered at once share a stream of randomness.
+            "batch_size": self.batch_size,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "max_pixels": self.max_pixels,
+            "reuse": self._kept is not None,
+            "options": json.loads(json.dumps(plain(self._options), default=str)),
+        }
 
     def prepare(self, budget: Budget) -> Budget:
         """The budget that is played: frames of at most `max_pixels`, if that is set."""

@@ -20,6 +20,7 @@ from vzgym.agents.collect import Collector, Trajectory
 from vzgym.agents.collect_settings import CollectSettings
 from vzgym.agents.rows import describe, import_datasets, png, row_features, write_whole
 from vzgym.baselines.policy import AnyPolicy
+from vzgym.core.differences import first_difference
 from vzgym.core.errors import InvalidSetting, RecordError
 from vzgym.protocols.chat import as_chat
 
@@ -358,10 +359,11 @@ def _keep_settings(folder: Path, settings: CollectSettings, collector: Collector
         write_whole(file, json.dumps(wanted, indent=2, ensure_ascii=False) + "\n")
         return False
     there = json.loads(file.read_text(encoding="utf-8"))
-    for key in {**there, **wanted}:
-        if there.get(key) != wanted.get(key):
-            raise InvalidSetting(
-                f"{folder} holds other trajectories: their {key} is {there.get(key)!r}, not {wanted.get(key)!r}; "
-                "choose another folder, or delete this one"
-            )
+    other = first_difference(there, wanted)
+    if other is not None:
+        key, before, now = other
+        raise InvalidSetting(
+            f"{folder} holds other trajectories: their {key} is {before!r}, not {now!r}; "
+            "choose another folder, or delete this one"
+        )
     return (folder / _STATISTICS).exists()

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from vzgym.core.differences import first_difference
 from vzgym.core.errors import InvalidSetting, RecordError
 from vzgym.episode.record import EpisodeRecord
 
@@ -92,14 +93,14 @@ class RunFolder:
         """Compare with the settings of the run that is there, if one has finished an episode; write them."""
         wanted = json.loads(json.dumps(settings))
         if count_records(self.path):
-            there = self._read_settings()
-            for key in {**there, **wanted}:
-                # More episodes of the same run are a continuation, not another run.
-                if key != "episodes" and there.get(key) != wanted.get(key):
-                    raise InvalidSetting(
-                        f"{self.path} holds another run: its {key} is {there.get(key)!r}, not {wanted.get(key)!r}; "
-                        "choose another folder, or delete this one"
-                    )
+            # More episodes of the same run are a continuation, not another run.
+            other = first_difference(self._read_settings(), wanted, free=("episodes",))
+            if other is not None:
+                key, before, now = other
+                raise InvalidSetting(
+                    f"{self.path} holds another run: its {key} is {before!r}, not {now!r}; "
+                    "choose another folder, or delete this one"
+                )
         self._write(SETTINGS, wanted)
 
     def _read_settings(self) -> dict[str, Any]:

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from vzgym.core.errors import InvalidSetting
 from vzgym.evaluation.experiments import Plan
+from vzgym.evaluation.experiments.doing import _settings
 
 REWARDS = """\
 tasks: needle-micro
@@ -113,3 +115,54 @@ def test_a_stage_may_learn_from_tasks_of_its_own(plan_of: Callable[[str], Plan])
     grpo = [work for work in plan.works if work.kind == "grpo" and "tiny" in work.label]
     assert {work.settings["tasks"] for work in grpo} == {"control-micro/train"}
     assert {work.parents["model"].parents["data"].settings["tasks"] for work in grpo} == {"needle-micro/train"}
+
+
+OWN = """\
+tasks: needle-micro
+seeds: 1
+evaluate: {episodes: 4}
+learners:
+  blind: {kind: policy, policy: blind}
+  played: {kind: policy, policy: {name: vlm, path: model}}
+  learned: {kind: vlm, model: model, preset: tiny, stages: [sft, grpo], sft: {data: data}}
+  asked: {kind: vlm, stages: [warmup, sft], collect: {policy: {name: vlm, path: model}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "changed"),
+    [
+        ("model/model.safetensors", {"played play", "learned sft", "learned grpo", "learned play", "asked collect",
+                                     "asked sft", "asked play"}),
+        ("data/data-00000-of-00001.arrow", {"learned sft", "learned grpo", "learned play"}),
+        ("model/log.jsonl", set()),
+        ("blind", set()),
+    ],
+)  # fmt: skip
+def test_files_made_anew_in_their_place_make_other_works(
+    plan_of: Callable[[str], Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, changed: set[str]
+):
+    def works() -> dict[str, str]:
+        return {
+            f"{cell.names['learner']} {work.kind}": work.digest
+            for cell in plan_of(OWN).cells
+            for work in cell.work.lineage()
+        }
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("model/model.safetensors", "data/data-00000-of-00001.arrow"):
+        Path(name).parent.mkdir()
+        Path(name).write_bytes(b"once")
+    before = works()
+    assert works() == before
+    Path(file).write_bytes(b"again")
+    assert {name for name, digest in works().items() if digest != before[name]} == changed
+
+
+def test_what_files_hold_is_no_setting_of_a_stage(plan_of: Callable[[str], Plan], tmp_path: Path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "rows.arrow").write_bytes(b"rows")
+    plan = plan_of(OWN.replace("data: data", f"data: {tmp_path / 'data'}"))
+    sft = next(work for work in plan.works if work.kind == "sft" and "learned" in work.label)
+    assert list(sft.settings["contents"]) == [str(tmp_path / "data")]
+    assert "contents" not in _settings(sft)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.utils import set_random_seed
 
+from vzgym.agents.contents import contents
 from vzgym.agents.sb3.settings import SB3Settings
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
@@ -39,9 +40,12 @@ class SB3Policy:
         deterministic: bool = True,
         name: str = "",
     ) -> None:
+        self._weights: dict[str, str] = {}
         if model is None:
             settings = SB3Settings.load(path)
-            model = _load(Path(path), settings)
+            file = _model_file(Path(path))
+            self._weights = contents(file)
+            model = _load(file, settings)
         if settings is None:
             raise InvalidSetting("SB3Policy needs the settings that its model was trained with")
         self.model = model
@@ -53,6 +57,11 @@ class SB3Policy:
         self._budget = Budget()
         self._grid = DiscreteAction(settings.windows, settings.fps, settings.max_options)
         self._masked = settings.algo == "maskable_ppo"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tells its runs from others: a model that was trained again in its place is another."""
+        return {"weights": self._weights, "deterministic": self.deterministic}
 
     def prepare(self, budget: Budget) -> Budget:
         """Learn the budget of the run, which says what is possible.
@@ -85,10 +94,16 @@ class SB3Policy:
         return int(np.asarray(chosen).item())
 
 
-def _load(folder: Path, settings: SB3Settings) -> Any:
-    from vzgym.agents.sb3.training import _newest, model_class
+def _model_file(folder: Path) -> Path:
+    from vzgym.agents.sb3.training import _newest
 
     path = folder / "model.zip" if (folder / "model.zip").is_file() else _newest(folder / "checkpoints")
     if path is None:
         raise InvalidSetting(f"{folder} holds no model yet: there is no model.zip and no checkpoint")
-    return model_class(settings.algo).load(path, device="cpu")
+    return path
+
+
+def _load(file: Path, settings: SB3Settings) -> Any:
+    from vzgym.agents.sb3.training import model_class
+
+    return model_class(settings.algo).load(file, device="cpu")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeAlias
 
+from vzgym.agents.contents import contents, contents_named
 from vzgym.agents.typed_yaml import plain
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
@@ -23,11 +24,20 @@ __all__ = ["Cell", "Plan", "Work", "make_plan"]
 PLAY = "play"
 """The kind of work that measures a cell; every other kind is a stage of learning."""
 
+CONTENTS = "contents"
+"""The setting that tells what the files hold which a work's other settings name."""
+
 STORE = "works"
 """The folder, below that of all experiments, of their works."""
 
 # What changes how a stage is run or kept, but nothing of what comes out.
 _NO_MATTER = ("out", "model", "data", "resume", "log_steps", "save_steps", "save_limit", "report_to", "tensorboard")
+
+# Settings that may name a model or data on disk, which can be made anew in its place; and policies, whose options may.
+_PLACES: Final = ("start", "own_data")
+_PLAYERS: Final = ("policy", "teacher")
+
+_Contents: TypeAlias = Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -152,10 +162,12 @@ def make_plan(experiment: Experiment) -> Plan:
         InvalidSetting: If two cells are equal, or a learner cannot learn what it is asked to.
     """
     cells: dict[str, Cell] = {}
+    # Read once a plan, however many works stand on it; not once for all, since it may change.
+    known = cache(contents)
     for seed in experiment.settings.seeds:
         for part in experiment.settings.grid:
             for names in _combinations(experiment, part):
-                cell = Cell(names, seed, _Builder(experiment, names, seed).play())
+                cell = Cell(names, seed, _Builder(experiment, names, seed, known).play())
                 twin = cells.get(cell.work.digest)
                 if twin is not None:
                     raise InvalidSetting(
@@ -184,8 +196,14 @@ def _combinations(experiment: Experiment, part: GridSettings) -> Iterator[dict[s
 class _Builder:
     """Makes the works of one cell."""
 
-    def __init__(self, experiment: Experiment, names: Mapping[str, str], seed: int) -> None:
-        self.experiment, self.names, self.seed = experiment, names, seed
+    def __init__(
+        self,
+        experiment: Experiment,
+        names: Mapping[str, str],
+        seed: int,
+        contents_of: Callable[[str], Mapping[str, str]],
+    ) -> None:
+        self.experiment, self.names, self.seed, self.contents_of = experiment, names, seed, contents_of
         self.learner: Learner = experiment.learners[names["learner"]]
         self.tasks = experiment.settings.tasks[names["tasks"]]
         self.changes = dict(experiment.settings.budgets[names["budget"]])
@@ -225,6 +243,7 @@ class _Builder:
                 parents["model"] = last
         where = f"{self.names['tasks']}, {self.names['budget']}" if self.names["budget"] else self.names["tasks"]
         label = f"{self.names['learner']} {self.names['reward']}".strip()
+        facts |= self._contents(facts)
         return Work(
             PLAY, f"play {label} on {where}, seed {self.seed}", facts, parents, how.episodes * how.samples,
             settings.resume,
@@ -276,9 +295,17 @@ class _Builder:
             # None: what the tasks were built for.
             values["budget"] = _budget(values["tasks"], self.learn_changes) if self.learn_changes else None
             values["reward"] = self._reward()
+        values |= self._contents(values)
         told = {"collect": "", "grpo": f" {self.names['reward']}"}.get(kind, "")
         seed = "" if kind == "collect" else f", seed {self.seed}"
         return Work(kind, f"{kind} {self.learner.name}{told}{seed}", values, parents, units, learner.resume)
+
+    def _contents(self, settings: Mapping[str, Any]) -> dict[str, _Contents]:
+        """What the files hold that settings name; no entry where they name none, as with all that is made here."""
+        # A policy given as a text is a registered name, and no file that happens to have it.
+        players = [player for role in _PLAYERS if isinstance(player := settings.get(role), Mapping)]
+        found = contents_named([*(settings.get(place) for place in _PLACES), *players], self.contents_of)
+        return {CONTENTS: found} if found else {}
 
     def _sb3(self) -> Work:
         values = json.loads(json.dumps(plain(asdict(self.learner.stages["sb3"]))))
