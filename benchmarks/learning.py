@@ -112,12 +112,10 @@ def run(path: Journey, args: argparse.Namespace) -> dict[str, Any]:
     from vzgym.agents.sft import train_sft
     from vzgym.agents.store import collect
     from vzgym.agents.tiny import warm_up
-    from vzgym.tasks import load_tasks
 
     curve = CURVES[path.curve]
     tasks = f"{curve.tasks}/train"
     limits: dict[str, Any] = {} if curve.zooms is None else {"max_zooms": curve.zooms}
-    budget = {**load_tasks(tasks).budget.to_dict(), **limits} if limits else None
     warm, data, sft, grpo = (path.folder(stage) for stage in ("warm", "data", "sft", "grpo"))
 
     def settings(cls: type[Any], **values: Any) -> Any:
@@ -131,8 +129,8 @@ def run(path: Journey, args: argparse.Namespace) -> dict[str, Any]:
         SFTSettings, model=str(warm), data=str(data), out=str(sft), seed=path.seed, epochs=args.epochs, log_steps=20,
     )  # fmt: skip
     learning = settings(
-        GRPOSettings, model=str(sft), out=str(grpo), tasks=tasks, budget=budget, reward=curve.reward, seed=path.seed,
-        steps=args.steps, learning_rate=args.learning_rate, log_steps=1, save_rollouts=10,
+        GRPOSettings, model=str(sft), out=str(grpo), tasks=tasks, budget=limits or None, reward=curve.reward,
+        seed=path.seed, steps=args.steps, learning_rate=args.learning_rate, log_steps=1, save_rollouts=10,
     )  # fmt: skip
     stages: dict[str, Any] = {
         "warm": timed(warm, lambda: warm_up(warming)),

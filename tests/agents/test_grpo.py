@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from vzgym.agents.checkpoints import open_checkpoint
 from vzgym.agents.grpo import make_trainer, share_out, token_need, train_grpo
 from vzgym.agents.pictures import BlindModel, image_token
 from vzgym.agents.settings import GRPOSettings
+from vzgym.agents.tool_env import finish_rollout
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode import EpisodeRecord
 from vzgym.evaluation.replay import replay
@@ -152,6 +154,14 @@ def test_the_need_for_tokens_is_measured(small_model):
     # Six frames and their times, the message's two ends, the next turn's beginning.
     assert need.reply >= 6 * 2 + 3
     assert need.completion == 3 * 10 + round(2 * need.reply * 1.1)
+
+
+def test_limits_that_a_budget_does_not_name_are_the_tasks_own(small_model, tmp_path):
+    trainer, _ = make_trainer(settings(small_model, tmp_path / "run", budget={"max_zooms": 1}))
+    environment = trainer.environment_factories[None]()
+    environment.reset(prompt=[{"role": "user", "content": ""}], task=0)
+    played = finish_rollout(environment, [{"role": "assistant", "content": "<think>x</think><answer>red</answer>"}])
+    assert played.budget == replace(load_tasks("needle-micro/train").budget, max_zooms=1)
 
 
 def test_a_run_goes_on_from_its_checkpoint(willing, tmp_path):

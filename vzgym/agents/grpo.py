@@ -143,7 +143,7 @@ def make_trainer(
     start = open_checkpoint(settings.model, settings.protocol, **settings.model_options)
     _check_loop(settings, start)
     tasks = load_tasks(settings.tasks)
-    budget = Budget.from_mapping(settings.budget) if settings.budget is not None else tasks.budget
+    budget = settings.budget_for(tasks)
     need = token_need(start.processor, start.protocol, tasks, budget, settings.turn_tokens)
     limit = need.check(settings, int(start.model.config.get_text_config().max_position_embeddings))
     if settings.freeze_vision:

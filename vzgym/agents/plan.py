@@ -141,7 +141,7 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
     if not settings.tasks:
         raise InvalidSetting('GRPOSettings.tasks must be given, such as "needle-micro/train"')
     tasks = load_tasks(settings.tasks)
-    budget = Budget.from_mapping(settings.budget) if settings.budget is not None else tasks.budget
+    budget = settings.budget_for(tasks)
     processor = open_processor(settings.model)
     protocol = PROTOCOLS.make(settings.protocol or kept_protocol(settings.model))
     need = token_need(processor, protocol, tasks, budget, settings.turn_tokens)

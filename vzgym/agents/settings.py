@@ -10,9 +10,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
+
+if TYPE_CHECKING:
+    from vzgym.tasks import TaskSet
 
 __all__ = ["GRPOSettings", "LoraSettings", "SFTSettings", "TrainSettings", "WarmupSettings"]
 
@@ -212,7 +216,7 @@ class GRPOSettings(TrainSettings):
     """Use only the first so many tasks; 0: all."""
 
     budget: Mapping[str, Any] | None = None
-    """What may be looked at, as a mapping of `Budget`'s fields; None: what the tasks were built for."""
+    """What may be looked at otherwise than the tasks' own budget says, as a mapping of `Budget`'s fields."""
 
     reward: str | Mapping[str, Any] = "videozoomer"
     """A reward preset, or weights by module name; each module gets a logged column of its own."""
@@ -284,6 +288,14 @@ class GRPOSettings(TrainSettings):
         self._need(self.scale_rewards in scales, "scale_rewards", f"one of {', '.join(scales)}")
         total = self.groups * self.group_size
         self._need(not self.batch_size or total % self.batch_size == 0, "batch_size", f"a divisor of {total}")
+
+    def budget_for(self, tasks: TaskSet) -> Budget:
+        """What may be looked at: the tasks' own budget, and the run's settings over it.
+
+        Raises:
+            InvalidSetting: If `budget` names no limit, or one that cannot work.
+        """
+        return Budget.from_mapping({**tasks.budget.to_dict(), **(self.budget or {})})
 
 
 @dataclass(frozen=True, kw_only=True)
