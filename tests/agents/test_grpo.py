@@ -3,26 +3,35 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from vzgym.agents.checkpoints import open_checkpoint
+from vzgym.agents.dialogues import chat_of, encode
 from vzgym.agents.grpo import make_trainer, share_out, token_need, train_grpo
 from vzgym.agents.pictures import BlindModel, image_token
 from vzgym.agents.settings import GRPOSettings
 from vzgym.agents.tool_env import finish_rollout
+from vzgym.core.actions import Zoom
+from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
-from vzgym.episode import EpisodeRecord
+from vzgym.episode import Episode, EpisodeRecord
 from vzgym.evaluation.replay import replay
+from vzgym.protocols import TagProtocol
 from vzgym.rewards import make_reward
 from vzgym.tasks import load_tasks
+from vzgym.tasks.encode import encode_video
+from vzgym.testing.models import build_processor
+from vzgym.video import ArrayVideo
 
 REWARD = {"accuracy": 1.0, "format": 0.1, "tool": {"module": "conditional_tool", "weight": 0.5}}
 
 
 def settings(model, out, **more):
-    values = {"steps": 3, "groups": 2, "group_size": 4, "turn_tokens": 8, "learning_rate": 1e-2, "log_steps": 1}
-    return GRPOSettings(model=str(model), out=str(out), tasks="needle-micro/train", reward=REWARD, **{**values, **more})
+    values = {"tasks": "needle-micro/train", "reward": REWARD, "learning_rate": 1e-2, "log_steps": 1}
+    values |= {"steps": 3, "groups": 2, "group_size": 4, "turn_tokens": 8}
+    return GRPOSettings(model=str(model), out=str(out), **{**values, **more})
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +65,25 @@ def finished(willing, tmp_path_factory):
     before = {name: weight.clone() for name, weight in start.model.state_dict().items()}
     trainer.train()
     return {"out": out, "seen": seen, "before": before, "start": start, "trainer": trainer}
+
+
+MIXED = {"overview_fps": 1.0, "overview_frames": 6, "clip_frames": 2, "max_zooms": 1, "min_pixels": 1024,
+         "max_pixels": 16384}  # fmt: skip
+
+
+@pytest.fixture
+def mixed_tasks(tmp_path):
+    """A file of questions about a small video, a long one and a large one, each of its own kind."""
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    rows = []
+    for name, seconds, side in (("small", 2, 56), ("long", 10, 56), ("large", 1, 112)):
+        video = ArrayVideo(np.full((seconds * 4, side, side, 3), 90, np.uint8), 4.0)
+        encode_video(video, folder / f"{name}.mp4")
+        rows.append({"id": name, "video": f"{name}.mp4", "question": "What colour?", "answer": "red"})
+    listing = folder / "tasks.jsonl"
+    listing.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return listing
 
 
 def records(out):
@@ -150,10 +178,42 @@ def test_a_model_too_short_for_the_episode_is_refused_at_the_start(small_model, 
 
 def test_the_need_for_tokens_is_measured(small_model):
     start, tasks = open_checkpoint(small_model), load_tasks("needle-micro/train")
-    need = token_need(start.processor, start.protocol, tasks, tasks.budget, 10)
+    need = token_need(start.processor, start.protocol, [tasks[0]], tasks.budget, 10)
     # Six frames and their times, the message's two ends, the next turn's beginning.
     assert need.reply >= 6 * 2 + 3
     assert need.completion == 3 * 10 + round(2 * need.reply * 1.1)
+
+
+def test_what_is_measured_is_the_largest_task_wherever_it_stands(mixed_tasks, tmp_path):
+    """A small video first, then the longest one, then the largest: each has a part of what is needed most."""
+    processor, protocol, tasks = build_processor("qwen2_5_vl"), TagProtocol(), load_tasks(mixed_tasks)
+    budget = Budget.from_mapping(MIXED)
+    need = token_need(processor, protocol, list(tasks), budget, 10)
+    assert (need.prompt_task, need.reply_task) == ("long", "large")
+    assert need.overview[0] == 6
+    assert need.frame > need.overview[1]
+    for task in tasks:
+        episode = Episode(task, budget, protocol)
+        opening = len(encode(processor, chat_of(episode.messages))["input_ids"])
+        assert opening <= need.prompt
+        episode.step(Zoom(0.0, 1.0, 2.0), text="x")
+        both = len(encode(processor, chat_of(episode.messages))["input_ids"])
+        assert both - opening <= need.reply
+    with pytest.raises(InvalidSetting, match=r"completion_tokens is 30.*longest replies are those of task 'large'"):
+        need.check(settings("model", tmp_path, completion_tokens=30), 10_000)
+    with pytest.raises(InvalidSetting, match=r"longest prompt is that of task 'long', the longest .* of 'large'"):
+        need.check(settings("model", tmp_path), need.prompt)
+
+
+def test_a_task_whose_video_cannot_be_opened_is_left_out_and_named(willing, mixed_tasks, tmp_path, caplog):
+    (mixed_tasks.parent / "small.mp4").write_bytes(b"no video at all")
+    own = {"tasks": str(mixed_tasks), "budget": MIXED, "turn_tokens": 20}
+    out = train_grpo(settings(willing, tmp_path / "run", steps=2, groups=2, group_size=2, **own))
+    assert {record.task.id for record in records(out)} == {"long", "large"}
+    assert "1 of 3 tasks are left out" in caplog.text
+    assert "left out: small: " in caplog.text
+    assert str(mixed_tasks.parent / "small.mp4") in caplog.text
+    assert "vzgym videos check" in caplog.text
 
 
 def test_limits_that_a_budget_does_not_name_are_the_tasks_own(small_model, tmp_path):

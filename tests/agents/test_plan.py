@@ -123,7 +123,8 @@ def test_two_byte_weights_without_float32_masters_are_warned_of(small_model):
 def test_a_part_of_a_budget_is_planned_over_the_tasks_own(small_model):
     settings = GRPOSettings(model=str(small_model), tasks="needle-micro/train", turn_tokens=10, budget={"max_zooms": 1})
     tokens = {what: (count, why) for what, count, why in plan_grpo(settings, memory_gib=8).tokens}
-    assert tokens["overview"] == (8, "8 frames of 1 tokens")
+    assert tokens["overview"][0] == 8
+    assert tokens["overview"][1].startswith("8 frames of 1 tokens")
     assert tokens["zooms"][1].startswith("1 replies of 6 frames of 1 tokens")
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,24 @@ def test_unknown_names_are_answered_with_the_valid_ones() -> None:
         load_tasks("needle/dev")
     with pytest.raises(InvalidSetting, match="got int"):
         load_tasks(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["tiny-curriculum/test", "tiny-mixed/test", "micro/test"])
+def test_a_few_tasks_stand_for_the_lengths_and_sizes_of_all(name: str) -> None:
+    tasks = load_tasks(name)
+    assert isinstance(tasks, ProceduralTasks)
+    used = range(5, 300)
+    kinds = tasks.kinds(used)
+    assert set(kinds) <= set(used)
+    assert len(kinds) <= 100
+
+    def seen(indices: Iterable[int]) -> set[tuple[float, int, int]]:
+        return {(tasks[i].video.duration, tasks[i].video.height, tasks[i].video.width) for i in indices}
+
+    assert seen(kinds) == seen(used[::7]) | seen(kinds)
+    assert tasks.kinds(range(1)) == [0]
+    families = {(tasks.suite.step_of(i, len(tasks)), i % len(tasks.suite.members)) for i in used}
+    assert {(tasks.suite.step_of(i, len(tasks)), i % len(tasks.suite.members)) for i in kinds} == families
 
 
 def test_get_task_rebuilds_a_task_bit_for_bit() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from PIL import Image
 
 from vzgym.agents.checkpoints import Checkpoint, open_checkpoint
 from vzgym.agents.dialogues import chat_of, encode, silent_tokens
-from vzgym.agents.pictures import image_token, watch_images
+from vzgym.agents.pictures import frame_tokens, image_token, watch_images
 from vzgym.agents.scoring import Scorer
 from vzgym.agents.settings import GRPOSettings
+from vzgym.agents.survey import stand_in, survey
 from vzgym.agents.tool_env import ToolEnvironment, opening_row
 from vzgym.agents.training import (
     LogFile,
@@ -28,12 +30,12 @@ from vzgym.agents.training import (
     save_result,
 )
 from vzgym.core.actions import Answer, Malformed, Zoom
-from vzgym.core.budget import Budget
+from vzgym.core.budget import Budget, overview_times
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode import Episode
 from vzgym.protocols import TextProtocol
 from vzgym.rewards import make_reward
-from vzgym.tasks import TaskSet, load_tasks
+from vzgym.tasks import VideoTask, load_tasks
 
 __all__ = ["TokenNeed", "make_trainer", "share_out", "token_need", "train_grpo"]
 
@@ -41,19 +43,31 @@ __all__ = ["TokenNeed", "make_trainer", "share_out", "token_need", "train_grpo"]
 _SLACK = 1.1
 
 
+@dataclass(frozen=True)
 class TokenNeed:
-    """How many tokens an episode can take.
+    """How many tokens an episode can take, of those tasks that take most.
 
     Args:
-        prompt: Tokens of the opening.
+        prompt: Tokens of the longest opening.
         reply: Tokens of the longest reply: a full clip.
         clip: Frames of a full clip.
         zooms: Most zooms.
         turn: Most tokens of one of the model's turns.
+        overview: Frames of the longest opening, and visual tokens of each.
+        frame: Visual tokens of a frame of the longest reply.
+        prompt_task: The id of the task with the longest opening.
+        reply_task: The id of the task with the longest reply.
     """
 
-    def __init__(self, prompt: int, reply: int, clip: int, zooms: int, turn: int) -> None:
-        self.prompt, self.reply, self.clip, self.zooms, self.turn = prompt, reply, clip, zooms, turn
+    prompt: int
+    reply: int
+    clip: int
+    zooms: int
+    turn: int
+    overview: tuple[int, int]
+    frame: int
+    prompt_task: str
+    reply_task: str
 
     @property
     def completion(self) -> int:
@@ -79,31 +93,83 @@ class TokenNeed:
             raise InvalidSetting(
                 f"GRPOSettings.completion_tokens is {limit}, but {spelled}: an over-long reply would be dropped and "
                 f"the roll-out end unanswered. Set completion_tokens to 0 or to at least {self.completion}, or lower "
-                "turn_tokens, or the budget's clip_frames, max_zooms or max_pixels"
+                "turn_tokens, or the budget's clip_frames, max_zooms or max_pixels. The longest replies are those of "
+                f"task {self.reply_task!r}"
             )
         if self.prompt + limit > positions:
             raise InvalidSetting(
                 f"the model reads at most {positions} tokens, but a prompt has about {self.prompt} and {spelled}: "
-                "lower turn_tokens, or the budget's overview_frames, clip_frames, max_zooms or max_pixels"
+                "lower turn_tokens, or the budget's overview_frames, clip_frames, max_zooms or max_pixels. The longest "
+                f"prompt is that of task {self.prompt_task!r}, the longest replies are those of {self.reply_task!r}"
             )
         return limit
 
 
-def token_need(processor: Any, protocol: TextProtocol, tasks: TaskSet, budget: Budget, turn_tokens: int) -> TokenNeed:
-    """Measure the tokens of an opening and of the longest reply, on the first task."""
-    episode = Episode(tasks[0], budget, protocol)
-    lengths = [len(encode(processor, chat_of(episode.messages))["input_ids"])]
+def token_need(
+    processor: Any, protocol: TextProtocol, tasks: Sequence[VideoTask], budget: Budget, turn_tokens: int
+) -> TokenNeed:
+    """Measure the tokens of the longest opening and of the longest reply.
+
+    Sizes and lengths of the videos tell which tasks may have them; these alone are measured, with blank frames.
+
+    Args:
+        processor: The model's.
+        protocol: How the dialogue is worded.
+        tasks: At least one task; of those with the same length and size one is enough (`Survey.kinds`).
+        budget: What may be looked at.
+        turn_tokens: Most tokens of one of the model's turns.
+    """
+    by_shape: dict[tuple[int, int], int] = {}
+
+    def visual(task: VideoTask) -> int:
+        # Not the pixels: sizes with as many of them are cut into different numbers of patches.
+        height, width = task.video.height, task.video.width
+        shape = budget.fit(height, width)
+        if shape not in by_shape:
+            by_shape[shape] = frame_tokens(processor, budget, height, width)
+        return by_shape[shape]
+
+    def overview(task: VideoTask) -> int:
+        return len(overview_times(task.video.duration, budget))
+
+    rankings: list[Callable[[VideoTask], float]] = [
+        lambda task: visual(task) * min(budget.clip_frames, task.video.duration * budget.max_fps),
+        lambda task: visual(task) * overview(task),
+        # Where a frame is few tokens, the words beside it count for more.
+        overview,
+        lambda task: len(task.question) + sum(map(len, task.options)),
+    ]
+    largest = {task.id: task for task in (max(tasks, key=ranking) for ranking in rankings)}
+    measured = {name: _measure(processor, protocol, stand_in(task), budget) for name, task in largest.items()}
+    first, reply = (max(measured, key=lambda name: measured[name][place]) for place in (0, 1))
+    return TokenNeed(
+        prompt=measured[first][0],
+        reply=measured[reply][1],
+        clip=budget.clip_frames,
+        zooms=budget.max_zooms,
+        turn=turn_tokens,
+        overview=(overview(largest[first]), visual(largest[first])),
+        frame=visual(largest[reply]),
+        prompt_task=first,
+        reply_task=reply,
+    )
+
+
+def _measure(processor: Any, protocol: TextProtocol, task: VideoTask, budget: Budget) -> tuple[int, int]:
+    """Tokens of a task's opening, and of its longest reply."""
+    episode = Episode(task, budget, protocol)
+    opening = len(encode(processor, chat_of(episode.messages))["input_ids"])
     duration = episode.record.task.duration
     replies = [0]
     if budget.max_zooms:
         fps = min(budget.max_fps, max(budget.min_fps, budget.clip_frames / duration))
         full = Zoom(0.0, min(duration, budget.clip_frames / fps), fps)
         for action in (full, Malformed("unreadable.")):
-            episode = Episode(tasks[0], budget, protocol)
+            episode = Episode(task, budget, protocol)
             episode.step(action, text="x")
             both = len(encode(processor, chat_of(episode.messages))["input_ids"])
-            replies.append(both - lengths[0])
-    return TokenNeed(lengths[0], max(replies), budget.clip_frames, budget.max_zooms, turn_tokens)
+            replies.append(both - opening)
+    return opening, max(replies)
 
 
 def train_grpo(settings: GRPOSettings, callbacks: Sequence[Any] = ()) -> Path:
@@ -117,7 +183,8 @@ def train_grpo(settings: GRPOSettings, callbacks: Sequence[Any] = ()) -> Path:
         `settings.out`: the model, `training.json`, `log.jsonl` (rewards by module, metrics) and `rollouts.jsonl`.
 
     Raises:
-        InvalidSetting: If a setting cannot work, the model cannot see, or completions are too short for the clips.
+        InvalidSetting: If a setting cannot work, the model cannot see, completions are too short for the clips, or no
+            task's video can be opened. Single ones are left out, and named in a warning.
         BlindModel: If frames are lost on their way to the model.
     """
     resumed = newest_checkpoint(settings)
@@ -144,7 +211,9 @@ def make_trainer(
     _check_loop(settings, start)
     tasks = load_tasks(settings.tasks)
     budget = settings.budget_for(tasks)
-    need = token_need(start.processor, start.protocol, tasks, budget, settings.turn_tokens)
+    # A video that cannot be opened would end the run at the step that comes to it, and each one that goes on there.
+    found = survey(tasks, min(settings.num_tasks or len(tasks), len(tasks)))
+    need = token_need(start.processor, start.protocol, found.kinds, budget, settings.turn_tokens)
     limit = need.check(settings, int(start.model.config.get_text_config().max_position_embeddings))
     if settings.freeze_vision:
         freeze_vision(start.model)
@@ -157,9 +226,8 @@ def make_trainer(
         rollouts.unlink(missing_ok=True)
     info = {"policy": settings.model, "reward": reward, "vzgym": version("vzgym"), "seed": settings.seed}
     scorer = Scorer(mix, info, rollouts, settings.save_rollouts)
-    count = min(settings.num_tasks or len(tasks), len(tasks))
-    row = opening_row(Episode(tasks[0], budget, start.protocol).messages)
-    rows = Dataset.from_dict({"prompt": [row] * count, "task": list(range(count))})
+    row = opening_row(Episode(stand_in(found.kinds[0]), budget, start.protocol).messages)
+    rows = Dataset.from_dict({"prompt": [row] * len(found.playable), "task": found.playable})
     batch, passes = share_out(settings, int(os.environ.get("WORLD_SIZE", "1")))
     config = GRPOConfig(
         **{

@@ -1,7 +1,7 @@
 """What a training run would take, before it is begun: tokens against the model's context, bytes against the device.
 
-Tokens are measured on the first task (or the longest trajectories) with the model's own processor; memory is estimated
-from its configuration (`vzgym.agents.memory`). No weight is loaded, nothing is written.
+Tokens are measured on the largest tasks (or the longest trajectories) with the model's own processor; memory is
+estimated from its configuration (`vzgym.agents.memory`). No weight is loaded, nothing is written.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ import yaml
 from vzgym.agents.checkpoints import kept_protocol, open_processor
 from vzgym.agents.memory import GIB, Memory, ModelFacts, Sharding, device_memory, model_facts
 from vzgym.agents.settings import GRPOSettings, SFTSettings, TrainSettings
-from vzgym.core.budget import Budget
+from vzgym.agents.survey import survey
 from vzgym.core.errors import InvalidSetting, UnknownName
-from vzgym.episode import Episode
 from vzgym.protocols import PROTOCOLS
 from vzgym.tasks import load_tasks
 
@@ -144,24 +143,27 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
     budget = settings.budget_for(tasks)
     processor = open_processor(settings.model)
     protocol = PROTOCOLS.make(settings.protocol or kept_protocol(settings.model))
-    need = token_need(processor, protocol, tasks, budget, settings.turn_tokens)
+    found = survey(tasks, min(settings.num_tasks or len(tasks), len(tasks)))
+    need = token_need(processor, protocol, found.kinds, budget, settings.turn_tokens)
     limit = need.check(settings, plan.facts.positions)
-    frames = _frames(processor, budget, tasks[0], protocol)
+    frames, each = need.overview
     longest = need.prompt + limit
     plan.tokens = [
-        ("overview", frames[0] * frames[1], f"{frames[0]} frames of {frames[1]} tokens"),
-        ("rules, question, times", need.prompt - frames[0] * frames[1], "text of the prompt"),
+        ("overview", frames * each, f"{frames} frames of {each} tokens, the longest: task {need.prompt_task}"),
+        ("rules, question, times", need.prompt - frames * each, "text of the prompt"),
         (
             "zooms",
             need.zooms * need.reply,
-            f"{need.zooms} replies of {need.clip} frames of {frames[1]} tokens and text",
+            f"{need.zooms} replies of {need.clip} frames of {need.frame} tokens and text: task {need.reply_task}",
         ),
         ("turns", (need.zooms + 1) * need.turn, f"{need.zooms + 1} turns of at most {need.turn} tokens"),
         ("longest dialogue", longest, f"prompt {need.prompt} and completion {limit}, with some to spare"),
         ("context", plan.facts.positions, "what the model can read"),
     ]
     batch, passes = share_out(settings, plan.sharding.devices)
-    _add_training(plan, batch * longest, batch * limit, batch * budget.max_frames * frames[1], settings.beta > 0)
+    _add_training(
+        plan, batch * longest, batch * limit, batch * budget.max_frames * max(each, need.frame), settings.beta > 0
+    )
     rollouts = batch * passes
     if settings.vllm:
         _add_engine(plan, settings, longest)
@@ -218,14 +220,6 @@ def _begin(settings: TrainSettings, sharding: Sharding | None, memory_gib: float
     facts = model_facts(settings.model, settings.lora, settings.model_options)
     found = device_memory() if memory_gib is None else (int(memory_gib * GIB), f"a device of {memory_gib:g} GiB")
     return Plan(settings, facts, sharding or Sharding(), *found)
-
-
-def _frames(processor: Any, budget: Budget, task: Any, protocol: Any) -> tuple[int, int]:
-    """Frames of the overview, and visual tokens of each."""
-    from vzgym.agents.pictures import frame_tokens
-
-    count = len(Episode(task, budget, protocol).record.overview)
-    return count, frame_tokens(processor, budget, task.video.height, task.video.width)
 
 
 def _add_training(plan: Plan, tokens: int, loss_tokens: int, visual: int, reference: bool) -> None:

@@ -187,6 +187,19 @@ class ProceduralTasks:
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
         return int(rng.permutation(places)[place])
 
+    def kinds(self, indices: range) -> list[int]:
+        """Those among `indices` (in a row) that stand for the rest: the first of each member at each difficulty.
+
+        The videos of a member have one length and one size, whatever the seed, and can always be drawn: who asks for
+        no more than that need not build a hundred thousand tasks.
+        """
+        found: list[int] = []
+        for step in range(len(self.suite.dials)):
+            whole = self._of_step(step)
+            first, last = max(whole.start, indices.start), min(whole.stop, indices.stop)
+            found += range(first, min(last, first + len(self.suite.members)))
+        return found
+
     def variants(self, index: int) -> list[VideoTask]:
         """Task `index` with each of its K answers in turn; see `Family.variants`."""
         index = self._check(index)
@@ -206,10 +219,12 @@ class ProceduralTasks:
         if not 0 <= progress <= 1:
             raise InvalidSetting(f"progress must be in [0, 1], got {progress}")
         steps = len(self.suite.dials)
-        step = min(int(progress * steps), steps - 1)
-        # The first index of a step: the inverse of `Suite.step_of`.
-        first, last = (-(-place * len(self) // steps) for place in (step, step + 1))
-        return TaskSlice(self, range(first, last))
+        return TaskSlice(self, self._of_step(min(int(progress * steps), steps - 1)))
+
+    def _of_step(self, step: int) -> range:
+        """The indices of a curriculum's step: the inverse of `Suite.step_of`."""
+        steps = len(self.suite.dials)
+        return range(*(-(-place * len(self) // steps) for place in (step, step + 1)))
 
     def _check(self, index: int) -> int:
         size = len(self)

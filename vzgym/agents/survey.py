@@ -1,0 +1,112 @@
+"""What a run's tasks are like, before it begins: which can be played, and what the largest of them take.
+
+Videos are opened for it and none is decoded: lengths and sizes tell enough.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from vzgym.core.errors import InvalidSetting, VideoError
+from vzgym.tasks import TaskSet, VideoTask
+from vzgym.video.synthetic import ProceduralVideo
+
+__all__ = ["Survey", "stand_in", "survey"]
+
+_log = logging.getLogger("vzgym.agents")
+
+# So many videos are opened in a moment.
+_MANY = 200
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found.
+
+    Attributes:
+        playable: Indices of the tasks whose videos can be opened.
+        kinds: One task for each length and size among them, the one with the longest question.
+        failed: Why the others were left out, by their ids.
+    """
+
+    playable: list[int]
+    kinds: list[VideoTask]
+    failed: dict[str, str]
+
+
+def survey(tasks: TaskSet, count: int) -> Survey:
+    """Open the videos of the first `count` tasks; say in a warning which are left out, since theirs cannot be.
+
+    A set that knows which of its tasks stand for all others (`kinds`, as procedural ones do) is asked for them, and
+    no other is built.
+
+    Args:
+        tasks: The tasks.
+        count: How many of them are used.
+
+    Raises:
+        InvalidSetting: If none is left.
+    """
+    representatives = getattr(tasks, "kinds", None)
+    looked = list(range(count)) if representatives is None else list(representatives(range(count)))
+    found: dict[tuple[int, int, float], VideoTask] = {}
+    broken: set[int] = set()
+    failed: dict[str, str] = {}
+    # Several questions may ask about one video, and one that hangs takes its time to fail.
+    faults: dict[Hashable, VideoError] = {}
+    shown = len(looked) > _MANY and sys.stderr.isatty()
+    for index in track(looked, "open the videos", console=Console(stderr=True), disable=not shown):
+        task = tasks[index]
+        video = task.video
+        key: Hashable = video if isinstance(video, Hashable) else id(video)
+        try:
+            if key in faults:
+                raise faults[key]
+            sight = (video.height, video.width, video.duration)
+        except VideoError as error:
+            faults[key] = error
+            broken.add(index)
+            failed[task.id] = str(error)
+            continue
+        known = found.get(sight)
+        if known is None or _words(task) > _words(known):
+            found[sight] = task
+    playable = [index for index in range(count) if index not in broken]
+    if not playable:
+        raise InvalidSetting(
+            f"none of the {count} tasks used of {tasks.name!r} can be played: no video can be opened. The first: "
+            f"{next(iter(failed.values()))}. `vzgym videos check` says what is wrong with a file"
+        )
+    if failed:
+        _log.warning(
+            "%d of %d tasks are left out, since their videos cannot be opened (`vzgym videos check` says more):\n%s",
+            len(failed),
+            count,
+            "\n".join(f"left out: {task}: {reason}" for task, reason in failed.items()),
+        )
+    return Survey(playable, list(found.values()), failed)
+
+
+def stand_in(task: VideoTask) -> VideoTask:
+    """The task with a blank video of the same length and size: costs no decoding, and takes as many tokens."""
+    video = task.video
+    # Thousandths of a second, so that times have their usual digits.
+    count = max(1, round(video.duration * 1000))
+    blank = ProceduralVideo(video.uri, _blank, count, count / video.duration, video.height, video.width)
+    return replace(task, video=blank)
+
+
+def _blank(indices: NDArray[np.int64], height: int, width: int) -> NDArray[np.uint8]:
+    return np.zeros((len(indices), height, width, 3), dtype=np.uint8)
+
+
+def _words(task: VideoTask) -> int:
+    return len(task.question) + sum(map(len, task.options))
