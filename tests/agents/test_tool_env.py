@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from trl.chat_template_utils import parse_response, supports_tool_calling
 
@@ -10,13 +12,14 @@ from vzgym.agents.dialogues import assistant_header, chat_of, encode
 from vzgym.agents.pictures import BlindModel
 from vzgym.agents.scoring import Scorer
 from vzgym.agents.tool_env import RolloutFault, ToolEnvironment, finish_rollout, opening_row
-from vzgym.core.errors import InvalidSetting
+from vzgym.core.errors import InvalidSetting, VideoError
 from vzgym.envs import VideoZoomEnv
 from vzgym.episode import End, Episode, EpisodeRecord, Outcome
 from vzgym.evaluation.replay import replay
 from vzgym.protocols import CompactTags, TagProtocol
 from vzgym.rewards import make_reward
-from vzgym.tasks import load_tasks
+from vzgym.tasks import TaskList, load_tasks
+from vzgym.video import ArrayVideo
 
 ZOOM = '<think>red0</think><video_zoom>{"segment": [0, 6], "fps": 1}</video_zoom>'
 REVERSED = '<think>red0</think><video_zoom>{"segment": [6, 0], "fps": 1}</video_zoom>'
@@ -200,3 +203,48 @@ def test_rules_that_differ_from_the_rows_are_refused(tasks):
 def test_an_environment_must_be_reset_first(tasks):
     with pytest.raises(RolloutFault, match="before its reset"):
         ToolEnvironment(tasks, tasks.budget, CompactTags()).video_zoom(ZOOM)
+
+
+class Damaged(ArrayVideo):
+    """Opens as any other, but nothing from a place on can be read."""
+
+    def __init__(self, place):
+        super().__init__(np.zeros((960, 32, 32, 3), np.uint8), 10.0, "damaged.mp4")
+        self.place = place
+
+    def read(self, times, *, size=None, region=None):
+        if times.max(initial=0.0) >= self.place:
+            raise VideoError("the data ends here", path=self.uri, time=self.place)
+        return super().read(times, size=size, region=region)
+
+
+@pytest.mark.parametrize(("place", "turns"), [(90.0, 1), (0.0, 0)])
+def test_a_video_that_breaks_inside_costs_the_rollout_and_not_the_run(tasks, tmp_path, caplog, place, turns):
+    """The overview ends at 84 s: a zoom meets damage from 90 s on, `reset` meets damage from the start."""
+    zoom = ZOOM.replace("[0, 6]", "[88, 94]")
+    broken = TaskList([replace(tasks[0], id="broken", video=Damaged(place))], budget=tasks.budget)
+    fine, lost = environment(tasks), ToolEnvironment(broken, tasks.budget, CompactTags())
+    blocks = lost.reset(prompt=opening_row(Episode(tasks[0], tasks.budget, CompactTags()).messages), task=0)
+    assert sum(block["type"] == "image" for block in blocks) == 8
+    assert ("broken" in caplog.text) == (not turns)
+    completions = []
+    for made in (fine, lost):
+        call = {"type": "function", "function": {"name": "video_zoom", "arguments": {"turn": zoom}}}
+        completions.append(
+            [
+                {"role": "assistant", "content": "", "tool_calls": [call]},
+                {"role": "tool", "name": "video_zoom", "content": made.video_zoom(zoom)},
+                {"role": "assistant", "content": f"<think>seen</think><answer>{tasks[0].answer}</answer>"},
+            ]
+        )
+    metrics: dict[str, float] = {}
+    scorer = Scorer(make_reward({"accuracy": 1.0, "format": 0.1}), {}, tmp_path / "rollouts.jsonl")
+    columns = [
+        function(environments=[fine, lost], completions=completions, log_metric=metrics.__setitem__)
+        for function in scorer.functions
+    ]
+    assert columns == [[1.0, None], [1.0, None]]
+    assert metrics["episode/video_errors"] == 0.5
+    assert finish_rollout(lost, completions[1]).end is End.VIDEO_ERROR
+    saved = [EpisodeRecord.from_line(line) for line in (tmp_path / "rollouts.jsonl").read_text().splitlines()]
+    assert [len(record.turns) for record in saved] == [2, turns][: 1 + turns]

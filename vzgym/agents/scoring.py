@@ -11,7 +11,7 @@ from typing import Any
 
 from vzgym.agents.tool_env import ToolEnvironment, finish_rollout
 from vzgym.core.interval import coverage
-from vzgym.episode.record import EpisodeRecord, Outcome
+from vzgym.episode.record import End, EpisodeRecord, Outcome
 from vzgym.rewards import RewardMix, StepReward, Term
 
 __all__ = ["Scorer"]
@@ -95,7 +95,8 @@ class Scorer:
         self._batch = list(records)
         if self.out is not None and step % self.every == 0:
             with self.out.open("a", encoding="utf-8") as file:
-                file.writelines(record.to_line() + "\n" for record in records)
+                # Without a turn, its overview could not be read: there is nothing in it that could be replayed.
+                file.writelines(record.to_line() + "\n" for record in records if record.turns)
 
 
 def _scale(term: Term) -> float:
@@ -126,7 +127,7 @@ def _metrics(records: Sequence[EpisodeRecord]) -> dict[str, float]:
         "episode/refused": _mean([sum(turn.outcome is Outcome.REFUSED for turn in r.turns) for r in records]),
         "episode/answered": _mean([record.answer is not None for record in records]),
         "episode/well_formed": _mean([turn.well_formed for turn in turns]),
-        "episode/video_errors": _mean([any(t.outcome is Outcome.FAILED for t in r.turns) for r in records]),
+        "episode/video_errors": _mean([record.end is End.VIDEO_ERROR for record in records]),
     }
     if known_answers:
         means["episode/correct"] = _mean(known_answers)

@@ -7,18 +7,22 @@ through every other door.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vzgym.agents.dialogues import TOOL, chat_of
 from vzgym.agents.pictures import BlindModel
+from vzgym.agents.survey import stand_in
 from vzgym.core.budget import Budget
-from vzgym.core.errors import InvalidSetting, VzgymError
+from vzgym.core.errors import InvalidSetting, VideoError, VzgymError
 from vzgym.episode import Episode, EpisodeRecord, Message
 from vzgym.protocols import TextProtocol
-from vzgym.tasks import TaskSet
+from vzgym.tasks import TaskSet, VideoTask
 
 __all__ = ["RolloutFault", "ToolEnvironment", "finish_rollout", "opening_row"]
+
+_log = logging.getLogger("vzgym.agents")
 
 
 class RolloutFault(VzgymError, RuntimeError):
@@ -54,7 +58,7 @@ class ToolEnvironment:
         Raises:
             InvalidSetting: If the task needs other messages before its question than the row has.
         """
-        self._episode = Episode(self._tasks[task], self._budget, self._protocol)
+        self._episode = self._begin(self._tasks[task])
         self._calls, self._finished = 0, False
         if opening_row(self._episode.messages) != [dict(message) for message in prompt]:
             raise InvalidSetting(
@@ -63,6 +67,25 @@ class ToolEnvironment:
             )
         blocks: list[dict[str, Any]] = chat_of(self._episode.messages[-1:])[0]["content"]
         return blocks
+
+    def _begin(self, task: VideoTask) -> Episode:
+        """An episode of the task; where its overview cannot be read, one that has ended, with blank frames.
+
+        Opening a file does not tell of damage inside it, and the trainer has no way to leave out a roll-out that it has
+        begun: this one is unscored, so that nothing is learned from it.
+        """
+        try:
+            return Episode(task, self._budget, self._protocol)
+        except VideoError as error:
+            _log.warning(
+                "a roll-out of task %r counts for nothing, since its overview cannot be read: %s; "
+                "`vzgym videos check --full` says more",
+                task.id,
+                error,
+            )
+            episode = Episode(stand_in(task), self._budget, self._protocol)
+            episode.fail()
+            return episode
 
     def video_zoom(self, turn: str) -> list[dict[str, Any]]:
         """Look at a part of the video more closely.

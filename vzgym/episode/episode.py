@@ -165,6 +165,10 @@ class Episode:
         self._close_round(turn)
         return turn
 
+    def fail(self) -> None:
+        """End the episode here, truncated and unscored: its video cannot be read."""
+        self.record.end, self.record.grade = End.VIDEO_ERROR, Grade(GradeStatus.UNSCORED)
+
     def _zoom(self, zoom: Zoom, said: str, well_formed: bool) -> Turn:
         fault = judge(zoom, self.record.task.duration, self.budget)
         if self.rounds_left == 1:
@@ -186,7 +190,7 @@ class Episode:
         if turn.outcome is Outcome.ANSWERED:
             record.end, record.grade = End.ANSWERED, grade(record.answer, self.task)
         elif turn.outcome is Outcome.FAILED:
-            record.end, record.grade = End.VIDEO_ERROR, Grade(GradeStatus.UNSCORED)
+            self.fail()
         elif len(record.turns) == self.budget.max_rounds:
             record.end, record.grade = End.OUT_OF_ROUNDS, grade(None, self.task)
         record.messages.append(Message.from_text("assistant", turn.text))

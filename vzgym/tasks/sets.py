@@ -20,6 +20,9 @@ __all__ = ["TaskList", "TaskSet", "TaskSpec", "get_task", "load_tasks"]
 class TaskSet(Protocol):
     """A finite, indexed set of tasks. Cheap to make and to pickle; `set[i]` is the same task every time.
 
+    A set whose tasks are costly to build may have a method `kinds(indices)`: which of a `range` of indices stand for
+    the rest, whose videos have the same lengths and sizes and can all be opened. Without it all are looked at.
+
     Attributes:
         name: Names the set in records and tables.
         budget: The budget that its tasks were built for; the paper's where nothing else is known.
