@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
 
-from vzgym.agents.checkpoints import open_checkpoint
+from vzgym.agents.checkpoints import FACTS, kept_protocol, open_checkpoint
+from vzgym.agents.collect_settings import CollectSettings
 from vzgym.agents.dialogues import answer_spans
 from vzgym.agents.pictures import image_token
+from vzgym.agents.plan import plan_sft
 from vzgym.agents.settings import LoraSettings, SFTSettings
 from vzgym.agents.sft import TrajectoryCollator, train_sft, trajectory_chat
-from vzgym.agents.store import load_trajectories
+from vzgym.agents.store import IMPORTED, collect, load_trajectories
 from vzgym.core.errors import InvalidSetting
 
 
@@ -113,3 +116,61 @@ def test_what_must_be_given_is_asked_for(small_model, trajectories, tmp_path, mi
     given = {"model": str(small_model), "data": str(trajectories), "out": str(tmp_path / "x"), missing: ""}
     with pytest.raises(InvalidSetting, match=f"{name} must be given"):
         train_sft(SFTSettings.from_mapping(given))
+
+
+@pytest.fixture(scope="module")
+def called(tmp_path_factory):
+    """A folder of trajectories in native tool calls."""
+    out = tmp_path_factory.mktemp("data") / "called"
+    collect(CollectSettings(tasks="needle-micro/train", episodes=4, mix="exemplar=1", protocol="tool_calls"), out)
+    return out
+
+
+@pytest.fixture
+def patient(small_model, tmp_path):
+    """The small model, with places for the many tokens that its tokenizer makes of native calls."""
+    folder = shutil.copytree(small_model, tmp_path / "patient")
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["max_position_embeddings"] = 8192
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.fixture
+def speechless(patient):
+    """A model that keeps no protocol, as one from elsewhere."""
+    (patient / FACTS).unlink()
+    return patient
+
+
+def test_a_model_keeps_the_protocol_of_what_it_imitated(speechless, called, tmp_path):
+    out = train_sft(settings(speechless, called, tmp_path / "sft", max_steps=1, batch_size=1))
+    assert kept_protocol(out).spec == json.loads((called / "collect.json").read_text())["protocol"]
+    assert kept_protocol(out).spec["name"] == "tool_calls"
+
+
+def test_imported_trajectories_say_their_protocol_too(speechless, called, tmp_path):
+    imported = shutil.copytree(called, tmp_path / "imported")
+    (imported / "collect.json").rename(imported / IMPORTED)
+    out = train_sft(settings(speechless, imported, tmp_path / "sft", max_steps=1, batch_size=1))
+    assert kept_protocol(out).spec["name"] == "tool_calls"
+
+
+def test_another_protocol_than_the_trajectories_is_refused(small_model, speechless, called, tmp_path):
+    out = tmp_path / "sft"
+    for wrong in (
+        settings(speechless, called, out, protocol="tags"),
+        settings(speechless, called, out, protocol={"name": "tool_calls", "think": "none"}),
+    ):
+        for refuse in (train_sft, plan_sft):
+            with pytest.raises(InvalidSetting, match=rf"protocol is .*'name'.*{called} are in .*'tool_calls'"):
+                refuse(wrong)
+    for refuse in (train_sft, plan_sft):
+        with pytest.raises(InvalidSetting, match=rf"{small_model} speaks .*'compact_tags'.*{called}.*'tool_calls'"):
+            refuse(settings(small_model, called, out))
+    assert not out.exists()
+
+
+def test_a_model_is_taught_another_protocol_only_where_that_is_said(patient, called, tmp_path):
+    out = train_sft(settings(patient, called, tmp_path / "sft", max_steps=1, batch_size=1, protocol="tool_calls"))
+    assert kept_protocol(out).spec["name"] == "tool_calls"

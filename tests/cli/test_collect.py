@@ -7,6 +7,8 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from vzgym.agents.config import load_settings, preset_names
+from vzgym.agents.settings import GRPOSettings, SFTSettings
 from vzgym.agents.store import load_trajectories
 from vzgym.cli.collect import collect_command
 from vzgym.cli.policies import named_policy
@@ -38,6 +40,18 @@ def test_a_preset_with_flags_over_it(tmp_path: Path) -> None:
     assert notes["protocol"]["name"] == "compact_tags"
     assert (notes["episodes"], notes["seed"], notes["mix"]) == (4, 7, {"exemplar": 1.0})
     assert "--preset tiny" in result.output
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_the_next_command_takes_the_protocol_of_the_data(tmp_path: Path, preset: str) -> None:
+    out = tmp_path / "data"
+    result = run(
+        "--out", str(out), "--preset", preset, *MICRO, "--protocol", "tool_calls", "--set", "mix={exemplar: 1}"
+    )
+    assert result.exit_code == 0, result.output
+    assert f"Next: vzgym train sft --preset {preset} --model MODEL --data {out}" in result.output
+    for stage in (SFTSettings, GRPOSettings):
+        assert load_settings(stage, preset).protocol is None
 
 
 def test_a_second_call_finds_the_first_ones_work(tmp_path: Path) -> None:

@@ -12,7 +12,15 @@ from typing import Any
 from vzgym.core.errors import InvalidSetting
 from vzgym.protocols import PROTOCOLS, TextProtocol
 
-__all__ = ["Checkpoint", "kept_protocol", "open_checkpoint", "open_processor", "save_checkpoint", "vision_config"]
+__all__ = [
+    "Checkpoint",
+    "kept_protocol",
+    "open_checkpoint",
+    "open_processor",
+    "save_checkpoint",
+    "spoken_protocol",
+    "vision_config",
+]
 
 FACTS = "vzgym.json"
 """In a model's folder: the text protocol that it speaks."""
@@ -75,16 +83,22 @@ def open_checkpoint(path: str | Path, protocol: str | Mapping[str, Any] | None =
         InvalidSetting: If there is no model, it has no vision, or its chat template drops images.
     """
     model, processor = _model(str(path), options), open_processor(path)
-    return Checkpoint(model, processor, PROTOCOLS.make(protocol or kept_protocol(path)), str(path))
+    return Checkpoint(model, processor, spoken_protocol(path, protocol), str(path))
 
 
-def kept_protocol(path: str | Path) -> str | Mapping[str, Any]:
-    """The text protocol that a folder keeps; the paper's if it keeps none."""
+def spoken_protocol(path: str | Path, given: str | Mapping[str, Any] | None = None) -> TextProtocol:
+    """The text protocol that a model is spoken to in: the given one, else the one kept in its folder, else the paper's.
+
+    Raises:
+        UnknownName: If there is no such protocol.
+    """
+    return PROTOCOLS.make(given) if given else kept_protocol(path) or PROTOCOLS.make("tags")
+
+
+def kept_protocol(path: str | Path) -> TextProtocol | None:
+    """The text protocol that a folder keeps; None if it keeps none."""
     facts = Path(path) / FACTS
-    if not facts.is_file():
-        return "tags"
-    kept: Mapping[str, Any] = json.loads(facts.read_text())["protocol"]
-    return kept
+    return PROTOCOLS.make(json.loads(facts.read_text())["protocol"]) if facts.is_file() else None
 
 
 def vision_config(path: str) -> Any:

@@ -14,12 +14,11 @@ from typing import Any
 
 import yaml
 
-from vzgym.agents.checkpoints import kept_protocol, open_processor
+from vzgym.agents.checkpoints import open_processor, spoken_protocol
 from vzgym.agents.memory import GIB, Memory, ModelFacts, Sharding, device_memory, model_facts
 from vzgym.agents.settings import GRPOSettings, SFTSettings, TrainSettings
 from vzgym.agents.survey import survey
 from vzgym.core.errors import InvalidSetting, UnknownName
-from vzgym.protocols import PROTOCOLS
 from vzgym.tasks import load_tasks
 
 __all__ = ["Plan", "launch_file", "launch_names", "plan_grpo", "plan_sft", "read_launch"]
@@ -142,7 +141,7 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
     tasks = load_tasks(settings.tasks)
     budget = settings.budget_for(tasks)
     processor = open_processor(settings.model)
-    protocol = PROTOCOLS.make(settings.protocol or kept_protocol(settings.model))
+    protocol = spoken_protocol(settings.model, settings.protocol)
     found = survey(tasks, min(settings.num_tasks or len(tasks), len(tasks)))
     need = token_need(processor, protocol, found.kinds, budget, settings.turn_tokens)
     limit = need.check(settings, plan.facts.positions)
@@ -181,13 +180,14 @@ def plan_sft(settings: SFTSettings, sharding: Sharding | None = None, memory_gib
     """
     from vzgym.agents.dialogues import encode
     from vzgym.agents.pictures import image_token
-    from vzgym.agents.sft import trajectory_chat
+    from vzgym.agents.sft import taught_protocol, trajectory_chat
     from vzgym.agents.store import load_trajectories
 
     plan = _begin(settings, sharding, memory_gib)
     if not settings.data:
         raise InvalidSetting("SFTSettings.data must be given: a folder that `vzgym collect` wrote")
     rows = load_trajectories(settings.data)
+    taught_protocol(settings)
     processor = open_processor(settings.model)
     counts = [len(images) for images in load_trajectories(settings.data, in_blocks=False)["images"]]
     fullest = sorted(range(len(counts)), key=counts.__getitem__, reverse=True)[:8]

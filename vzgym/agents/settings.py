@@ -109,7 +109,8 @@ class TrainSettings(_Checked):
     """Folder for checkpoints, logs and the finished model. A run that was stopped goes on there with `resume`."""
 
     protocol: str | Mapping[str, Any] | None = None
-    """Text protocol by name or mapping. None: the one kept in the model's folder, else the paper's "tags"."""
+    """Text protocol by name or mapping. None: that of the trajectories (SFT), else the one kept in the model's folder,
+    else the paper's "tags"."""
 
     model_options: Mapping[str, Any] = field(default_factory=dict)
     """For the model's `from_pretrained`: `dtype` (as saved if not given), `attn_implementation`, ..."""

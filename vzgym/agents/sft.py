@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from vzgym.agents.checkpoints import open_checkpoint
+from vzgym.agents.checkpoints import kept_protocol, open_checkpoint
 from vzgym.agents.dialogues import answer_spans, assistant_header, encode, join_inputs, turn_end
 from vzgym.agents.pictures import image_token, watch_images
 from vzgym.agents.settings import SFTSettings
@@ -23,8 +23,9 @@ from vzgym.agents.training import (
     save_result,
 )
 from vzgym.core.errors import InvalidSetting
+from vzgym.protocols import PROTOCOLS
 
-__all__ = ["TrajectoryCollator", "train_sft"]
+__all__ = ["TrajectoryCollator", "taught_protocol", "train_sft"]
 
 _IGNORED = -100
 
@@ -90,6 +91,40 @@ def trajectory_chat(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     return chat
 
 
+def taught_protocol(settings: SFTSettings) -> str | Mapping[str, Any] | None:
+    """The text protocol that imitation teaches: that of the trajectories, which nothing else can change.
+
+    Returns:
+        What `settings.protocol` would have to be; as it is, if the folder of trajectories does not say.
+
+    Raises:
+        InvalidSetting: If the settings say another protocol than the trajectories are in; or, where the settings say
+            none, the model's folder does.
+    """
+    from vzgym.agents.store import said_protocol
+
+    said = said_protocol(settings.data)
+    if said is None:
+        return settings.protocol
+    there = dict(said.spec)
+    if settings.protocol:
+        asked = dict(PROTOCOLS.make(settings.protocol).spec)
+        if asked != there:
+            raise InvalidSetting(
+                f"SFTSettings.protocol is {asked}, but the trajectories in {settings.data} are in {there}: leave "
+                f'protocol out, or collect anew with --set "protocol={asked}"'
+            )
+        return there
+    kept = kept_protocol(settings.model)
+    if kept is not None and dict(kept.spec) != there:
+        raise InvalidSetting(
+            f"the model in {settings.model} speaks {dict(kept.spec)}, but the trajectories in {settings.data} are in "
+            f'{there}: collect anew with --set "protocol={dict(kept.spec)}"; or, to teach the model another protocol '
+            f'than its own, say so: SFTSettings.protocol (--set "protocol={there}")'
+        )
+    return there
+
+
 def train_sft(settings: SFTSettings, data: Any = None, callbacks: Sequence[Any] = ()) -> Path:
     """Imitate trajectories.
 
@@ -102,7 +137,8 @@ def train_sft(settings: SFTSettings, data: Any = None, callbacks: Sequence[Any] 
         `settings.out`: the model, `training.json` and `log.jsonl`.
 
     Raises:
-        InvalidSetting: If a setting cannot work, the model cannot see, or a trajectory is too long.
+        InvalidSetting: If a setting cannot work, the model cannot see, a trajectory is too long, or the trajectories
+            are in another text protocol than the settings or the model say (see `taught_protocol`).
     """
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
@@ -110,7 +146,8 @@ def train_sft(settings: SFTSettings, data: Any = None, callbacks: Sequence[Any] 
     check_places(settings)
     if data is None and not settings.data:
         raise InvalidSetting("SFTSettings.data must be given: a folder that `vzgym collect` wrote")
-    start = open_checkpoint(settings.model, settings.protocol, **settings.model_options)
+    protocol = settings.protocol if data is not None else taught_protocol(settings)
+    start = open_checkpoint(settings.model, protocol, **settings.model_options)
     rows = data if data is not None else _load(settings.data)
     if settings.limit:
         rows = rows.select(range(min(settings.limit, len(rows))))

@@ -18,7 +18,7 @@ from typing import Any, Final
 from PIL import Image, UnidentifiedImageError
 
 from vzgym.agents.rows import import_datasets, png, write_rows, write_whole
-from vzgym.agents.store import load_trajectories
+from vzgym.agents.store import IMPORTED, load_trajectories
 from vzgym.agents.teaching import goes_back_in_words
 from vzgym.core.actions import Answer, Malformed, Zoom
 from vzgym.core.errors import InvalidSetting, RecordError, TaskError
@@ -201,7 +201,7 @@ def import_sharegpt(
         if not report.rows:
             raise RecordError(f"{path}: no row is left; the first: {report.broken[0]}")
         notes = {"imported": file.name, "protocol": dict(reader.spec), **vars(report)}
-        write_whole(target / "import.json", json.dumps(notes, indent=2, ensure_ascii=False) + "\n")
+        write_whole(target / IMPORTED, json.dumps(notes, indent=2, ensure_ascii=False) + "\n")
     return report
 
 

@@ -22,11 +22,14 @@ from vzgym.agents.rows import describe, import_datasets, png, row_features, writ
 from vzgym.baselines.policy import AnyPolicy
 from vzgym.core.differences import first_difference
 from vzgym.core.errors import InvalidSetting, RecordError
+from vzgym.protocols import PROTOCOLS, TextProtocol
 from vzgym.protocols.chat import as_chat
 
-__all__ = ["CollectStatistics", "collect", "load_trajectories", "trajectory_row"]
+__all__ = ["IMPORTED", "CollectStatistics", "collect", "load_trajectories", "said_protocol", "trajectory_row"]
 
 _SETTINGS, _STATISTICS, _RECORDS, _REJECTED = "collect.json", "statistics.json", "records.jsonl", "rejected.jsonl"
+IMPORTED = "import.json"
+"""Stands in the place of the settings where trajectories were not collected but read from another project's file."""
 
 
 @dataclass
@@ -314,6 +317,16 @@ def load_trajectories(folder: str | Path, *, in_blocks: bool = True) -> Any:
     if not {"messages", "images"} <= set(columns):
         raise InvalidSetting(f"{folder} is a dataset of {columns}; trajectories have 'messages' and 'images'")
     return data.with_transform(_fill_blocks) if in_blocks else data
+
+
+def said_protocol(folder: str | Path) -> TextProtocol | None:
+    """The text protocol that a folder's trajectories are in; None if the folder does not say."""
+    for name in (_SETTINGS, IMPORTED):
+        notes = Path(folder) / name
+        spec = json.loads(notes.read_text(encoding="utf-8")).get("protocol") if notes.is_file() else None
+        if spec:
+            return PROTOCOLS.make(spec)
+    return None
 
 
 def _fill_blocks(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
