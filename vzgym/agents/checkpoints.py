@@ -14,8 +14,10 @@ from vzgym.protocols import PROTOCOLS, TextProtocol
 
 __all__ = [
     "Checkpoint",
+    "complete_checkpoint",
     "kept_protocol",
     "open_checkpoint",
+    "open_model",
     "open_processor",
     "save_checkpoint",
     "spoken_protocol",
@@ -47,12 +49,27 @@ class Checkpoint:
 def save_checkpoint(folder: str | Path, model: Any, processor: Any, protocol: TextProtocol) -> None:
     """Write model, processor and protocol into a folder.
 
-    What only trainers need stays out: the response template that they read turns by (a server of the folder would take
-    whole turns for calls of a tool), and what was put in front of the chat template (it hides a server's `tools`).
+    Args:
+        folder: Made if it does not exist.
+        model: The model.
+        processor: Its processor; see `complete_checkpoint`.
+        protocol: The text protocol that it speaks.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
+    complete_checkpoint(folder, model.config, processor, protocol)
+
+
+def complete_checkpoint(folder: Path, config: Any, processor: Any, protocol: TextProtocol) -> None:
+    """Put beside the weights in a folder what it takes to open them as a policy.
+
+    What only trainers need stays out: the response template that they read turns by (a server of the folder would take
+    whole turns for calls of a tool), and what was put in front of the chat template (it hides a server's `tools`).
+    """
+    if not (folder / "config.json").is_file():
+        # peft saves adapters without the configuration of what they adapt.
+        config.save_pretrained(folder)
     with _as_it_came(processor):
         processor.save_pretrained(folder)
     (folder / FACTS).write_text(json.dumps({"protocol": dict(protocol.spec)}, indent=2))
@@ -82,7 +99,7 @@ def open_checkpoint(path: str | Path, protocol: str | Mapping[str, Any] | None =
     Raises:
         InvalidSetting: If there is no model, it has no vision, or its chat template drops images.
     """
-    model, processor = _model(str(path), options), open_processor(path)
+    model, processor = open_model(str(path), options), open_processor(path)
     return Checkpoint(model, processor, spoken_protocol(path, protocol), str(path))
 
 
@@ -146,11 +163,33 @@ def _is_tiny(config: Any) -> bool:
     return bool((config.architectures or [""])[0] == "TinyVLM")
 
 
-def _model(path: str, options: Mapping[str, Any]) -> Any:
+def open_model(path: str, options: Mapping[str, Any]) -> Any:
+    """Load a model; where the folder holds adapters alone, the model that they adapt, with them merged in.
+
+    Args:
+        path: See `open_checkpoint`.
+        options: For the model's `from_pretrained`.
+
+    Raises:
+        InvalidSetting: If there is no model, or it has no vision.
+    """
     from transformers import AutoModelForImageTextToText
 
+    adapter = Path(path) / "adapter_config.json"
+    if adapter.is_file():
+        return _merged(path, json.loads(adapter.read_text())["base_model_name_or_path"], options)
     if _is_tiny(vision_config(path)):
         from vzgym.agents.tiny import TinyVLM
 
         return TinyVLM.from_pretrained(path, **options)
     return AutoModelForImageTextToText.from_pretrained(path, **options)
+
+
+def _merged(path: str, base: str, options: Mapping[str, Any]) -> Any:
+    from peft import PeftModel
+
+    model = PeftModel.from_pretrained(open_model(base, options), path).merge_and_unload()
+    # A whole model again: all of it can be trained, and adapters on top of it are adapters of this folder's.
+    model.requires_grad_(True)
+    model.name_or_path = model.config.name_or_path = path
+    return model

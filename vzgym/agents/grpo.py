@@ -22,6 +22,7 @@ from vzgym.agents.survey import stand_in, survey
 from vzgym.agents.tool_env import ToolEnvironment, opening_row
 from vzgym.agents.training import (
     LogFile,
+    PolicyFiles,
     adapters,
     check_places,
     common_options,
@@ -265,7 +266,7 @@ def make_trainer(
         processing_class=start.processor,
         peft_config=adapters(settings, start.model),
         environment_factory=factory,
-        callbacks=[LogFile(out / "log.jsonl", fresh=fresh), *callbacks],
+        callbacks=[LogFile(out / "log.jsonl", fresh=fresh), PolicyFiles(start), *callbacks],
     )
     watch_images(start.model, image_token(start.processor))
     return trainer, start

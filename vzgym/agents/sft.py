@@ -15,6 +15,7 @@ from vzgym.agents.pictures import image_token, watch_images
 from vzgym.agents.settings import SFTSettings
 from vzgym.agents.training import (
     LogFile,
+    PolicyFiles,
     adapters,
     check_places,
     common_options,
@@ -175,7 +176,7 @@ def train_sft(settings: SFTSettings, data: Any = None, callbacks: Sequence[Any] 
         data_collator=collator,
         processing_class=start.processor,
         peft_config=adapters(settings, start.model),
-        callbacks=[LogFile(Path(settings.out) / "log.jsonl", fresh=resumed is None), *callbacks],
+        callbacks=[LogFile(Path(settings.out) / "log.jsonl", fresh=resumed is None), PolicyFiles(start), *callbacks],
     )
     watch_images(start.model, image_token(start.processor))
     began = time.perf_counter()

@@ -12,12 +12,13 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from vzgym.agents.checkpoints import Checkpoint, save_checkpoint
+from vzgym.agents.checkpoints import Checkpoint, complete_checkpoint, save_checkpoint
 from vzgym.agents.settings import LoraSettings, TrainSettings
 from vzgym.core.errors import InvalidSetting
 
 __all__ = [
     "LogFile",
+    "PolicyFiles",
     "adapted_layers",
     "adapters",
     "common_options",
@@ -49,6 +50,24 @@ class LogFile(TrainerCallback):  # type: ignore[misc]
         line = {"step": state.global_step, "seconds": round(time.perf_counter() - self.started, 2), **logs}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+
+class PolicyFiles(TrainerCallback):  # type: ignore[misc]
+    """Makes each checkpoint of a trainer a policy's folder, as the finished model's is.
+
+    Args:
+        start: What is trained: its configuration, processor and protocol.
+    """
+
+    def __init__(self, start: Checkpoint) -> None:
+        self.start = start
+
+    def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        """Called by the trainer."""
+        if not state.is_world_process_zero:
+            return
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        complete_checkpoint(folder, self.start.model.config, self.start.processor, self.start.protocol)
 
 
 def common_options(settings: TrainSettings) -> dict[str, Any]:
