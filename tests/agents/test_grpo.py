@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -227,6 +228,10 @@ def test_limits_that_a_budget_does_not_name_are_the_tasks_own(small_model, tmp_p
 def test_a_run_goes_on_from_its_checkpoint(willing, tmp_path):
     out = tmp_path / "run"
     train_grpo(settings(willing, out, steps=2, save_steps=1))
+    # As if it had been killed in the second step: what that left is not there twice.
+    shutil.rmtree(out / "checkpoint-2")
+    with (out / "rollouts.jsonl").open("a") as file:
+        file.write('{"task": {"id"')
     train_grpo(settings(willing, out, steps=3, save_steps=1, resume=True))
     steps = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines() if '"loss"' in line]
     assert steps == [1, 2, 3]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import shutil
+
 import pytest
 import torch
 
 from vzgym.agents.checkpoints import kept_protocol, open_checkpoint
 from vzgym.agents.settings import LoraSettings, SFTSettings
 from vzgym.agents.sft import train_sft
+from vzgym.agents.training import newest_checkpoint
 
 LORA = LoraSettings(rank=2, alpha=4, targets=("q_proj",))
 
@@ -29,6 +34,14 @@ def weights(folder):
 
 def same(one, other):
     return set(one) == set(other) and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def facts(out):
+    return json.loads((out / "training.json").read_text())
+
+
+def log(out):
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
 
 
 # Checkpoints --------------------------------------------------------------------------------------------------------
@@ -57,3 +70,65 @@ def test_adapters_on_top_of_a_checkpoint_of_adapters_open_too(settings, tmp_path
     finished = weights(second)
     for name, weight in weights(second / "checkpoint-2").items():
         torch.testing.assert_close(weight, finished[name])
+
+
+def test_a_checkpoint_whose_saving_was_cut_off_is_passed_over(settings, tmp_path):
+    for number, whole in ((8, True), (9, True), (10, True), (11, False)):
+        folder = tmp_path / "run" / f"checkpoint-{number}"
+        folder.mkdir(parents=True)
+        if whole:
+            (folder / "trainer_state.json").write_text("{}")
+    assert newest_checkpoint(settings(resume=True)) == str(tmp_path / "run" / "checkpoint-10")
+    assert newest_checkpoint(settings()) is None
+
+
+# Beginning and going on ---------------------------------------------------------------------------------------------
+
+
+def test_a_new_run_leaves_no_checkpoint_of_an_earlier_one_to_resume(settings, caplog):
+    out = train_sft(settings())
+    with caplog.at_level(logging.WARNING, logger="vzgym.agents"):
+        train_sft(settings(max_steps=1, save_steps=0))
+    assert newest_checkpoint(settings(resume=True)) is None
+    assert not list(out.glob("checkpoint-*"))
+    assert "checkpoints are deleted: checkpoint-1, checkpoint-2" in caplog.text
+    assert {line["step"] for line in log(out)} == {1}
+
+
+@pytest.mark.parametrize("wanted", [{"max_steps": 2}, {"max_steps": 1}, {"max_steps": 0, "epochs": 0.25}])
+def test_a_finished_run_is_not_trained_further(settings, wanted):
+    out = train_sft(settings())
+    before, lines, spent = weights(out), log(out), facts(out)["seconds"]
+    (out / "model.safetensors").unlink()
+    (out / "training.json").unlink()
+    assert train_sft(settings(resume=True, **wanted)) == out
+    assert same(weights(out), before)
+    assert log(out) == lines
+    assert facts(out)["steps"] == 2
+    assert facts(out)["seconds"] == pytest.approx(spent, abs=1.0)
+
+
+def test_a_finished_run_of_adapters_has_model_and_adapters(settings):
+    out = train_sft(settings(lora=LORA))
+    before = weights(out)
+    adapter = (out / "adapter" / "adapter_model.safetensors").read_bytes()
+    shutil.rmtree(out / "adapter")
+    (out / "model.safetensors").unlink()
+    train_sft(settings(lora=LORA, resume=True))
+    for name, weight in weights(out).items():
+        torch.testing.assert_close(weight, before[name])
+    assert (out / "adapter" / "adapter_model.safetensors").read_bytes() == adapter
+
+
+def test_steps_that_are_done_again_are_logged_once_and_the_seconds_of_all_parts_count(settings):
+    out = train_sft(settings(max_steps=3))
+    # As if it had been killed in the third step, in the middle of a line.
+    shutil.rmtree(out / "checkpoint-3")
+    with (out / "log.jsonl").open("a") as file:
+        file.write('{"step": 3, "los')
+    (out / "checkpoint-2" / "vzgym_progress.json").write_text('{"seconds": 1000}')
+    train_sft(settings(max_steps=4, resume=True))
+    assert [line["step"] for line in log(out) if "loss" in line] == [1, 2, 3, 4]
+    assert [line["seconds"] > 1000 for line in log(out) if "loss" in line] == [False, False, True, True]
+    assert 1000 < facts(out)["seconds"] < 1600
+    assert facts(out)["steps"] == 4

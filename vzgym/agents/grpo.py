@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,14 +20,17 @@ from vzgym.agents.settings import GRPOSettings
 from vzgym.agents.survey import stand_in, survey
 from vzgym.agents.tool_env import ToolEnvironment, opening_row
 from vzgym.agents.training import (
+    LOG,
+    ROLLOUTS,
     LogFile,
     PolicyFiles,
     adapters,
+    begin,
     check_places,
     common_options,
     freeze_vision,
     newest_checkpoint,
-    save_result,
+    train,
 )
 from vzgym.core.actions import Answer, Malformed, Zoom
 from vzgym.core.budget import Budget, overview_times
@@ -189,16 +191,21 @@ def train_grpo(settings: GRPOSettings, callbacks: Sequence[Any] = ()) -> Path:
         BlindModel: If frames are lost on their way to the model.
     """
     resumed = newest_checkpoint(settings)
-    trainer, start = make_trainer(settings, callbacks, fresh=resumed is None)
-    began = time.perf_counter()
-    trainer.train(resume_from_checkpoint=resumed)
-    return save_result(settings, trainer, start, time.perf_counter() - began)
+    trainer, start = make_trainer(settings, callbacks, resumed)
+    return train(settings, trainer, start, resumed)
 
 
 def make_trainer(
-    settings: GRPOSettings, callbacks: Sequence[Any] = (), *, fresh: bool = True
+    settings: GRPOSettings, callbacks: Sequence[Any] = (), resumed: str | None = None
 ) -> tuple[Any, Checkpoint]:
-    """TRL's trainer, ready to run, and the checkpoint that it starts from."""
+    """TRL's trainer, ready to run, and the model that it starts from.
+
+    Args:
+        settings: See `GRPOSettings`.
+        callbacks: Further `transformers.TrainerCallback`s.
+        resumed: The trainer's checkpoint that it will be told to go on from; None if it begins anew. The folder of
+            results is made ready for that (see `begin`).
+    """
     # The tool loop is new in TRL; that it may change is pinned in our requirements, and no news at each start.
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     from datasets import Dataset
@@ -221,12 +228,8 @@ def make_trainer(
     mix = make_reward(settings.reward)
     reward = settings.reward if isinstance(settings.reward, str) else dict(settings.reward)
     out = Path(settings.out)
-    out.mkdir(parents=True, exist_ok=True)
-    rollouts = out / "rollouts.jsonl"
-    if fresh:
-        rollouts.unlink(missing_ok=True)
     info = {"policy": settings.model, "reward": reward, "vzgym": version("vzgym"), "seed": settings.seed}
-    scorer = Scorer(mix, info, rollouts, settings.save_rollouts)
+    scorer = Scorer(mix, info, out / ROLLOUTS, settings.save_rollouts)
     row = opening_row(Episode(stand_in(found.kinds[0]), budget, start.protocol).messages)
     rows = Dataset.from_dict({"prompt": [row] * len(found.playable), "task": found.playable})
     batch, passes = share_out(settings, int(os.environ.get("WORLD_SIZE", "1")))
@@ -258,6 +261,7 @@ def make_trainer(
     _check_calls(start.protocol)
     functions: list[Any] = [*scorer.functions]
     factory: Any = lambda: ToolEnvironment(tasks, budget, start.protocol)  # noqa: E731
+    log = LogFile(out / LOG, resumed)
     trainer = GRPOTrainer(
         model=start.model,
         reward_funcs=functions,
@@ -266,9 +270,10 @@ def make_trainer(
         processing_class=start.processor,
         peft_config=adapters(settings, start.model),
         environment_factory=factory,
-        callbacks=[LogFile(out / "log.jsonl", fresh=fresh), PolicyFiles(start), *callbacks],
+        callbacks=[log, PolicyFiles(start, log), *callbacks],
     )
     watch_images(start.model, image_token(start.processor))
+    begin(settings, trainer, resumed)
     return trainer, start
 
 

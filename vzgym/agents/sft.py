@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,16 @@ from vzgym.agents.dialogues import answer_spans, assistant_header, encode, join_
 from vzgym.agents.pictures import image_token, watch_images
 from vzgym.agents.settings import SFTSettings
 from vzgym.agents.training import (
+    LOG,
     LogFile,
     PolicyFiles,
     adapters,
+    begin,
     check_places,
     common_options,
     freeze_vision,
     newest_checkpoint,
-    save_result,
+    train,
 )
 from vzgym.core.errors import InvalidSetting
 from vzgym.protocols import PROTOCOLS
@@ -169,6 +170,7 @@ def train_sft(settings: SFTSettings, data: Any = None, callbacks: Sequence[Any] 
         }
     )
     resumed = newest_checkpoint(settings)
+    log = LogFile(Path(settings.out) / LOG, resumed)
     trainer = SFTTrainer(
         model=start.model,
         args=config,
@@ -176,12 +178,11 @@ def train_sft(settings: SFTSettings, data: Any = None, callbacks: Sequence[Any] 
         data_collator=collator,
         processing_class=start.processor,
         peft_config=adapters(settings, start.model),
-        callbacks=[LogFile(Path(settings.out) / "log.jsonl", fresh=resumed is None), PolicyFiles(start), *callbacks],
+        callbacks=[log, PolicyFiles(start, log), *callbacks],
     )
     watch_images(start.model, image_token(start.processor))
-    began = time.perf_counter()
-    trainer.train(resume_from_checkpoint=resumed)
-    return save_result(settings, trainer, start, time.perf_counter() - began)
+    begin(settings, trainer, resumed)
+    return train(settings, trainer, start, resumed)
 
 
 def _load(folder: str) -> Any:

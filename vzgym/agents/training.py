@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 import re
 import resource
+import shutil
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 
-from vzgym.agents.checkpoints import Checkpoint, complete_checkpoint, save_checkpoint
+from vzgym.agents.checkpoints import Checkpoint, complete_checkpoint, open_model, save_checkpoint
 from vzgym.agents.settings import LoraSettings, TrainSettings
 from vzgym.core.errors import InvalidSetting
 
@@ -21,46 +25,63 @@ __all__ = [
     "PolicyFiles",
     "adapted_layers",
     "adapters",
+    "begin",
     "common_options",
     "freeze_vision",
     "newest_checkpoint",
     "save_result",
+    "train",
 ]
+
+LOG, ROLLOUTS = "log.jsonl", "rollouts.jsonl"
+
+_PROGRESS = "vzgym_progress.json"
+"""In a trainer's checkpoint: the seconds that all parts of the run took up to it."""
+
+_STATE = "trainer_state.json"
+"""In a trainer's checkpoint, by the trainer itself; written after weights and optimiser."""
+
+_log = logging.getLogger("vzgym.agents")
 
 
 class LogFile(TrainerCallback):  # type: ignore[misc]
     """Appends each log line of a trainer to a JSONL file, with step and seconds since the start.
 
     Args:
-        path: The file. A run that does not resume begins it anew.
-        fresh: Whether to begin anew.
+        path: The file.
+        resumed: The checkpoint that the run goes on from; its seconds are counted in.
     """
 
-    def __init__(self, path: Path, fresh: bool) -> None:
+    def __init__(self, path: Path, resumed: str | None = None) -> None:
         self.path = path
-        self.started = time.perf_counter()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if fresh:
-            path.write_text("")
+        self._earlier = _seconds(resumed)
+        self._started = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """What all parts of the run took so far."""
+        return self._earlier + time.perf_counter() - self._started
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **rest: Any) -> None:
         """Called by the trainer."""
         if not state.is_world_process_zero or not logs:
             return
-        line = {"step": state.global_step, "seconds": round(time.perf_counter() - self.started, 2), **logs}
+        line = {"step": state.global_step, "seconds": round(self.seconds, 2), **logs}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
 
 class PolicyFiles(TrainerCallback):  # type: ignore[misc]
-    """Makes each checkpoint of a trainer a policy's folder, as the finished model's is.
+    """Makes each checkpoint of a trainer a policy's folder, as the finished model's is; notes what it took.
 
     Args:
         start: What is trained: its configuration, processor and protocol.
+        log: Knows the seconds.
     """
 
-    def __init__(self, start: Checkpoint) -> None:
+    def __init__(self, start: Checkpoint, log: LogFile) -> None:
         self.start = start
+        self.log = log
 
     def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         """Called by the trainer."""
@@ -68,6 +89,7 @@ class PolicyFiles(TrainerCallback):  # type: ignore[misc]
             return
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         complete_checkpoint(folder, self.start.model.config, self.start.processor, self.start.protocol)
+        (folder / _PROGRESS).write_text(json.dumps({"seconds": round(self.log.seconds, 2)}))
 
 
 def common_options(settings: TrainSettings) -> dict[str, Any]:
@@ -152,13 +174,94 @@ def adapted_layers(model: Any, lora: LoraSettings) -> str:
 
 
 def newest_checkpoint(settings: TrainSettings) -> str | None:
-    """The checkpoint to go on from; None to begin anew."""
-    if not settings.resume or not Path(settings.out).is_dir():
-        return None
-    from transformers.trainer_utils import get_last_checkpoint
+    """The checkpoint to go on from; None to begin anew. One whose saving was cut off does not count."""
+    whole = [folder for folder in _checkpoints(Path(settings.out)) if (folder / _STATE).is_file()]
+    return str(whole[-1]) if settings.resume and whole else None
 
-    found: str | None = get_last_checkpoint(settings.out)
-    return found
+
+def _checkpoints(out: Path) -> list[Path]:
+    """A trainer's checkpoints in a folder, oldest first."""
+    found = [(re.fullmatch(r"checkpoint-(\d+)", folder.name), folder) for folder in out.glob("checkpoint-*")]
+    return [folder for _, folder in sorted((int(name[1]), folder) for name, folder in found if name)]
+
+
+def _step(checkpoint: str) -> int:
+    return int(json.loads((Path(checkpoint) / _STATE).read_text(encoding="utf-8"))["global_step"])
+
+
+def _seconds(checkpoint: str | None) -> float:
+    """What a run took up to a checkpoint; 0 where none says so."""
+    notes = Path(checkpoint or "") / _PROGRESS
+    return float(json.loads(notes.read_text())["seconds"]) if checkpoint and notes.is_file() else 0.0
+
+
+def begin(settings: TrainSettings, trainer: Any, resumed: str | None) -> None:
+    """Make the folder of results ready for a run.
+
+    A new run deletes what an earlier one left: a later `resume` would go on from its checkpoints. A run that goes on
+    drops what was written after its checkpoint: those steps are done, and written, once more.
+
+    Args:
+        settings: Of the run.
+        trainer: Ready to run.
+        resumed: The checkpoint to go on from, if any.
+    """
+    # Of all processes one. The others write nothing before they have met it in the first step.
+    if not trainer.is_world_process_zero():
+        return
+    out = Path(settings.out)
+    out.mkdir(parents=True, exist_ok=True)
+    if resumed is not None:
+        step = _step(resumed)
+        _keep_lines(out / LOG, lambda line: line["step"] <= step)
+        # A roll-out carries the number of steps done before it.
+        _keep_lines(out / ROLLOUTS, lambda line: line["info"]["step"] < step)
+        return
+    old = _checkpoints(out)
+    if old:
+        names = ", ".join(folder.name for folder in old)
+        _log.warning("%s: this run begins anew (no resume), an earlier run's checkpoints are deleted: %s", out, names)
+    for folder in old:
+        shutil.rmtree(folder)
+    (out / LOG).write_text("")
+    (out / ROLLOUTS).unlink(missing_ok=True)
+
+
+def _keep_lines(file: Path, keep: Callable[[Mapping[str, Any]], bool]) -> None:
+    """Drop lines from a JSONL file; one that a killed process left unfinished, too."""
+    if not file.is_file():
+        return
+    draft = file.with_name(file.name + ".part")
+    with file.open(encoding="utf-8") as lines, draft.open("w", encoding="utf-8") as kept:
+        kept.writelines(line for line in lines if line.endswith("\n") and keep(json.loads(line)))
+    draft.replace(file)
+
+
+def train(settings: TrainSettings, trainer: Any, start: Checkpoint, resumed: str | None) -> Path:
+    """Run a trainer, from a checkpoint if one is given, and save the result.
+
+    A checkpoint of as many steps as are wanted, or more, is the result: a trainer would do one step more.
+
+    Returns:
+        `settings.out`.
+    """
+    # Read now: the trainer deletes old checkpoints as it makes new ones.
+    began, earlier = time.perf_counter(), _seconds(resumed)
+    if resumed is None or _step(resumed) < _wanted_steps(trainer):
+        trainer.train(resume_from_checkpoint=resumed)
+        return save_result(settings, trainer, start, earlier + time.perf_counter() - began)
+    _log.warning("%s has %d steps, as many as are wanted: nothing is left to train", resumed, _step(resumed))
+    if trainer.is_world_process_zero():
+        _save_again(settings, start, Path(resumed))
+    return Path(settings.out)
+
+
+def _wanted_steps(trainer: Any) -> int:
+    args = trainer.args
+    if args.max_steps > 0:
+        return int(args.max_steps)
+    epochs, batches = float(args.num_train_epochs), len(trainer.get_train_dataloader())
+    return math.ceil(epochs * max(1, math.ceil(batches / int(args.gradient_accumulation_steps))))
 
 
 def save_result(settings: TrainSettings, trainer: Any, start: Checkpoint, seconds: float) -> Path:
@@ -168,17 +271,35 @@ def save_result(settings: TrainSettings, trainer: Any, start: Checkpoint, second
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
     out = Path(settings.out)
+    if not trainer.is_world_process_zero():
+        return out
     if settings.lora.rank:
-        if trainer.is_world_process_zero():
-            model.save_pretrained(out / "adapter")
+        model.save_pretrained(out / "adapter")
         model = model.merge_and_unload()
-    if trainer.is_world_process_zero():
-        save_checkpoint(out, model, start.processor, start.protocol)
-        facts = {
-            "steps": trainer.state.global_step,
-            "seconds": round(seconds, 1),
-            "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
-            "settings": settings.to_dict(),
-        }
-        (out / "training.json").write_text(json.dumps(facts, indent=2, default=str))
+    save_checkpoint(out, model, start.processor, start.protocol)
+    _save_facts(settings, trainer.state.global_step, seconds)
     return out
+
+
+def _save_again(settings: TrainSettings, start: Checkpoint, checkpoint: Path) -> None:
+    """Save a checkpoint as the finished model."""
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+    out = Path(settings.out)
+    # What was not trained is not spread over processes either: this one opens the whole model.
+    unset_hf_deepspeed_config()
+    save_checkpoint(out, open_model(str(checkpoint), settings.model_options), start.processor, start.protocol)
+    for file in checkpoint.glob("adapter_*"):
+        (out / "adapter").mkdir(exist_ok=True)
+        shutil.copy(file, out / "adapter")
+    _save_facts(settings, _step(str(checkpoint)), _seconds(str(checkpoint)))
+
+
+def _save_facts(settings: TrainSettings, steps: int, seconds: float) -> None:
+    facts = {
+        "steps": steps,
+        "seconds": round(seconds, 1),
+        "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "settings": settings.to_dict(),
+    }
+    (Path(settings.out) / "training.json").write_text(json.dumps(facts, indent=2, default=str))
