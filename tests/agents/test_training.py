@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from vzgym.agents.checkpoints import kept_protocol, open_checkpoint
+from vzgym.agents.memory import Sharding
+from vzgym.agents.plan import plan_sft
 from vzgym.agents.settings import LoraSettings, SFTSettings
 from vzgym.agents.sft import train_sft
-from vzgym.agents.training import newest_checkpoint
+from vzgym.agents.training import begin, newest_checkpoint, save_result
+from vzgym.core.errors import InvalidSetting
 
 LORA = LoraSettings(rank=2, alpha=4, targets=("q_proj",))
 
@@ -132,3 +136,59 @@ def test_steps_that_are_done_again_are_logged_once_and_the_seconds_of_all_parts_
     assert [line["seconds"] > 1000 for line in log(out) if "loss" in line] == [False, False, True, True]
     assert 1000 < facts(out)["seconds"] < 1600
     assert facts(out)["steps"] == 4
+
+
+# Over devices -------------------------------------------------------------------------------------------------------
+
+
+class Sharded:
+    """A trainer whose model holds no whole weight in any process, as under ZeRO-3."""
+
+    def __init__(self, model, main=True):
+        self.whole = {name: weight.clone() for name, weight in model.state_dict().items()}
+        self.model, self.model_wrapped = model, object()
+        self.main = main
+        self.asked = []
+        self.state = SimpleNamespace(global_step=7)
+        plugin = SimpleNamespace(zero_stage=3)
+        self.accelerator = SimpleNamespace(
+            unwrap_model=lambda model: model, get_state_dict=self.gather, state=SimpleNamespace(deepspeed_plugin=plugin)
+        )
+        for weight in model.parameters():
+            weight.data = torch.empty(0)
+
+    def gather(self, wrapped):
+        self.asked.append(wrapped)
+        return self.whole if self.main else None
+
+    def is_world_process_zero(self):
+        return self.main
+
+
+def test_weights_in_parts_are_gathered_before_they_are_saved(settings, small_model, tmp_path):
+    start = open_checkpoint(small_model)
+    trainer = Sharded(start.model)
+    out = save_result(settings(), trainer, start, 5.0)
+    assert trainer.asked == [trainer.model_wrapped]
+    assert same(weights(out), trainer.whole)
+    assert (facts(out)["steps"], facts(out)["seconds"]) == (7, 5.0)
+
+
+def test_the_other_processes_take_part_in_gathering_and_write_nothing(settings, small_model, tmp_path):
+    start = open_checkpoint(small_model)
+    trainer = Sharded(start.model, main=False)
+    save_result(settings(), trainer, start, 5.0)
+    assert trainer.asked == [trainer.model_wrapped]
+    assert not (tmp_path / "run").exists()
+
+
+def test_adapters_on_weights_in_parts_are_refused_at_the_start(settings, small_model, tmp_path):
+    old = tmp_path / "run" / "checkpoint-1"
+    old.mkdir(parents=True)
+    for refuse in (
+        lambda: begin(settings(lora=LORA), Sharded(open_checkpoint(small_model).model), None),
+        lambda: plan_sft(settings(lora=LORA), Sharding(2, 3)),
+    ):
+        with pytest.raises(InvalidSetting, match=r"lora\.rank is 2 under DeepSpeed ZeRO-3.*zero2"):
+            refuse()
+    assert old.is_dir()

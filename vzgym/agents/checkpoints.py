@@ -46,7 +46,9 @@ class Checkpoint:
     path: str
 
 
-def save_checkpoint(folder: str | Path, model: Any, processor: Any, protocol: TextProtocol) -> None:
+def save_checkpoint(
+    folder: str | Path, model: Any, processor: Any, protocol: TextProtocol, weights: Mapping[str, Any] | None = None
+) -> None:
     """Write model, processor and protocol into a folder.
 
     Args:
@@ -54,10 +56,11 @@ def save_checkpoint(folder: str | Path, model: Any, processor: Any, protocol: Te
         model: The model.
         processor: Its processor; see `complete_checkpoint`.
         protocol: The text protocol that it speaks.
+        weights: In place of the model's own, where it holds only a part of them.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, state_dict=weights)
     complete_checkpoint(folder, model.config, processor, protocol)
 
 

@@ -217,6 +217,7 @@ def _begin(settings: TrainSettings, sharding: Sharding | None, memory_gib: float
         raise InvalidSetting(f"{type(settings).__name__}.model must be given")
     if memory_gib is not None and memory_gib <= 0:
         raise InvalidSetting(f"a device's memory must be > 0 GiB, got {memory_gib}")
+    settings.check_sharding(sharding.stage if sharding else 0)
     facts = model_facts(settings.model, settings.lora, settings.model_options)
     found = device_memory() if memory_gib is None else (int(memory_gib * GIB), f"a device of {memory_gib:g} GiB")
     return Plan(settings, facts, sharding or Sharding(), *found)

@@ -175,6 +175,22 @@ class TrainSettings(_Checked):
         courses = ("constant", "linear", "cosine", "constant_with_warmup")
         self._need(self.scheduler in courses, "scheduler", f"one of {', '.join(courses)}")
 
+    def check_sharding(self, stage: int) -> None:
+        """Check that the result can be saved if DeepSpeed spreads the run.
+
+        Args:
+            stage: DeepSpeed's ZeRO stage; 0: without it.
+
+        Raises:
+            InvalidSetting: If adapters could not be merged, since no process holds a whole weight.
+        """
+        if self.lora.rank and stage == 3:
+            raise InvalidSetting(
+                f"{type(self).__name__}.lora.rank is {self.lora.rank} under DeepSpeed ZeRO-3, where no process holds a "
+                "whole weight that the adapters could be merged into: spread the run by ddp or zero2 (--launch), whose "
+                "gradients and optimiser are small with adapters, or set lora.rank to 0"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class SFTSettings(TrainSettings):

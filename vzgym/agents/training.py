@@ -205,7 +205,12 @@ def begin(settings: TrainSettings, trainer: Any, resumed: str | None) -> None:
         settings: Of the run.
         trainer: Ready to run.
         resumed: The checkpoint to go on from, if any.
+
+    Raises:
+        InvalidSetting: If the result could not be saved as the run is spread over devices.
     """
+    plugin = getattr(trainer.accelerator.state, "deepspeed_plugin", None)
+    settings.check_sharding(plugin.zero_stage if plugin is not None else 0)
     # Of all processes one. The others write nothing before they have met it in the first step.
     if not trainer.is_world_process_zero():
         return
@@ -270,13 +275,16 @@ def save_result(settings: TrainSettings, trainer: Any, start: Checkpoint, second
     The adapters alone go into the folder `adapter`, as peft saves them.
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
+    # Under ZeRO-3 each process holds a part of each weight; they are put together only if all processes ask.
+    weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     out = Path(settings.out)
     if not trainer.is_world_process_zero():
         return out
     if settings.lora.rank:
-        model.save_pretrained(out / "adapter")
-        model = model.merge_and_unload()
-    save_checkpoint(out, model, start.processor, start.protocol)
+        model.save_pretrained(out / "adapter", state_dict=weights)
+        # Whole in each process (`check_sharding`), and under other names than before.
+        model, weights = model.merge_and_unload(), None
+    save_checkpoint(out, model, start.processor, start.protocol, weights)
     _save_facts(settings, trainer.state.global_step, seconds)
     return out
 
