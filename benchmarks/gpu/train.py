@@ -308,6 +308,7 @@ def main(arguments: list[str] | None = None) -> None:
                 tasks=options.tasks,
                 episodes=max(8, 2 * options.batch),
                 mix={"exemplar": 1.0},
+                protocol=options.protocol,
                 budget=budget(options),
                 filters=(),
             ),

@@ -209,7 +209,7 @@ def test_a_reward_made_of_objects_is_known_again(tmp_path: Path) -> None:
 
     assert run(tmp_path, episodes=2, reward=[(Accuracy(), 0.5), Format()]) == [0, 1]
     assert run(tmp_path, episodes=3, reward=[(Accuracy(), 0.5), Format()]) == [2]
-    with pytest.raises(InvalidSetting, match="holds another run: its reward is"):
+    with pytest.raises(InvalidSetting, match=r"holds another run: its reward\.accuracy is 0\.5, not"):
         run(tmp_path, episodes=3, reward=[(Accuracy(), 0.25), Format()])
 
 
