@@ -49,6 +49,15 @@ def test_a_remux_needs_a_target_of_its_own(make_file, tmp_path):
         remux(made.path, tmp_path / "out.mkv")
 
 
+def test_a_remux_replaces_no_file(make_file, tmp_path):
+    target = tmp_path / "out.mp4"
+    target.write_text("another's")
+    with pytest.raises(InvalidSetting, match=r"is there already: .*out\.mp4'; delete it, or choose another folder"):
+        remux(make_file("mpeg-ts").path, target)
+    assert target.read_text() == "another's"
+    assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
+
+
 def test_remuxing_what_is_no_video_leaves_nothing_behind(tmp_path):
     text = tmp_path / "a.ts"
     text.write_text("not a video")

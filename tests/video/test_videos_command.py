@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from typer.testing import CliRunner
 
 from vzgym.cli.videos import app
+from vzgym.core.errors import InvalidSetting
 from vzgym.video.file import FileVideo
 from vzgym.video.store import FrameStore
 
@@ -49,6 +51,46 @@ def test_check_of_a_folder_remuxes_what_needs_it(run, make_file, tmp_path):
     assert len(json.loads(result.output)) == 2
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["transport.mp4"]
     assert FileVideo(tmp_path / "out" / "transport.mp4").num_frames == 120
+
+
+def test_files_of_one_name_are_all_remuxed(run, make_file, tmp_path):
+    source = make_file("mpeg-ts").path
+    for folder in ("a", "b"):
+        (tmp_path / "videos" / folder).mkdir(parents=True)
+        shutil.copy(source, tmp_path / "videos" / folder / "clip.ts")
+    result = run("check", tmp_path / "videos", "--json", "--remux", tmp_path / "out")
+    assert result.exit_code == 0
+    wanted = [tmp_path / "out" / folder / "clip.mp4" for folder in ("a", "b")]
+    assert [report["remuxed_to"] for report in json.loads(result.output)] == [str(path) for path in wanted]
+    assert sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file()) == wanted
+
+
+def test_a_remux_that_would_replace_a_file_is_an_error(run, make_file, tmp_path):
+    source = make_file("mpeg-ts").path
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(source, tmp_path / folder / "clip.ts")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "clip.mp4").write_text("another's")
+    result = run("check", tmp_path / "a", "--remux", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "clip.mp4'; delete it, or choose another folder" in result.output
+    assert (tmp_path / "out" / "clip.mp4").read_text() == "another's"
+    # Two files given by name have one place.
+    result = run("check", tmp_path / "a/clip.ts", tmp_path / "b/clip.ts", "--json", "--remux", tmp_path / "new")
+    assert result.exit_code == 1
+    assert [report["remuxed_to"] for report in json.loads(result.output)] == [str(tmp_path / "new" / "clip.mp4"), None]
+    result = run("check", tmp_path / "a", "--remux", tmp_path / "out" / "clip.mp4")
+    assert isinstance(result.exception, InvalidSetting)
+    assert "--remux must name a folder" in str(result.exception)
+
+
+@pytest.mark.parametrize("command", [["check"], ["check", "--json"], ["store", "--root", "stores"]])
+def test_a_folder_without_videos_is_named(run, tmp_path, command):
+    (tmp_path / "notes.txt").write_text("no video")
+    result = run(*command, tmp_path)
+    assert isinstance(result.exception, InvalidSetting)
+    assert f"no video files in {tmp_path}; suffixes: .3gp, .avi" in str(result.exception)
 
 
 def test_store_builds_and_names_what_it_cannot(run, make_file, tmp_path):

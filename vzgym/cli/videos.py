@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vzgym.cli.progress import console, errors, say
-from vzgym.core.errors import VzgymError
+from vzgym.core.errors import InvalidSetting, VzgymError
 from vzgym.video.ingest import Finding, Report, check, remux
 from vzgym.video.store import FrameStore, build_store
 
@@ -32,22 +32,28 @@ def check_command(
     paths: Paths,
     full: Annotated[bool, typer.Option("--full", help="Decode every frame, not 16 places.")] = False,
     remux_to: Annotated[
-        Path | None, typer.Option("--remux", help="Folder: copy files with slow or missing indices there, as mp4.")
+        Path | None,
+        typer.Option(
+            "--remux",
+            help="Folder: copy files with slow or missing indices there, as mp4, at their places in the folders given.",
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     timeout: Timeout = 30.0,
 ) -> None:
     """Say what files are and what is wrong with them. Ends with status 1 if an error was found."""
+    if remux_to is not None and remux_to.exists() and not remux_to.is_dir():
+        raise InvalidSetting(f"--remux must name a folder, but {remux_to} is a file")
     reports = []
     copies: dict[str, str] = {}
-    for path in _files(paths):
+    for path, place in _files(paths):
         report = check(path, full=full, timeout=timeout)
         if remux_to is not None and report.ok and any("remux" in finding.what for finding in report.findings):
-            remux_to.mkdir(parents=True, exist_ok=True)
-            target = remux_to / f"{path.stem}.mp4"
+            target = (remux_to / place).with_suffix(".mp4")
             try:
+                target.parent.mkdir(parents=True, exist_ok=True)
                 copies[str(path)] = str(remux(path, target, timeout=timeout))
-            except VzgymError as error:
+            except (VzgymError, OSError) as error:
                 findings = (Finding("error", str(error)), *report.findings)
                 report = Report(report.path, report.info, findings, report.frames_checked)
         reports.append(report)
@@ -72,10 +78,11 @@ def store_command(
 
     Use them with FileVideo(path, grid_fps=FPS, store=ROOT).
     """
+    files = _files(paths)
     failed = False
     name = TextColumn("{task.description}", markup=False)
     with Progress(name, BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=errors) as progress:
-        for path in _files(paths):
+        for path, _ in files:
             bar = progress.add_task(path.name, total=1.0)
             try:
                 folder = build_store(
@@ -98,14 +105,23 @@ def store_command(
         raise typer.Exit(1)
 
 
-def _files(paths: list[Path]) -> list[Path]:
-    """The files named, and those of video suffixes in the folders named, sorted."""
-    found = []
+def _files(paths: list[Path]) -> list[tuple[Path, Path]]:
+    """The files named, and those of video suffixes in the folders named, sorted; each with its place in its folder.
+
+    The place of a file that was named itself is its name.
+
+    Raises:
+        InvalidSetting: If a folder holds no video file: nothing found there must not look like nothing wrong there.
+    """
+    found: list[tuple[Path, Path]] = []
     for path in paths:
-        if path.is_dir():
-            found.extend(sorted(p for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file()))
-        else:
-            found.append(path)
+        if not path.is_dir():
+            found.append((path, Path(path.name)))
+            continue
+        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
+        if not inside:
+            raise InvalidSetting(f"no video files in {path}; suffixes: {', '.join(sorted(_SUFFIXES))}")
+        found.extend((file, file.relative_to(path)) for file in inside)
     return found
 
 

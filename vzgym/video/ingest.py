@@ -183,18 +183,19 @@ def _decode_all(path: str, timeout: float) -> _Damage:
 def remux(path: str | os.PathLike[str], target: str | os.PathLike[str], *, timeout: float = 30.0) -> Path:
     """Copy a video's stream into an mp4 with an index, without decoding: MPEG-TS and index-less Matroska become fast.
 
-    Only the video stream is copied. The target is written beside itself first and appears when it is whole.
+    Only the video stream is copied. The target is written beside itself first and appears when it is whole. A file
+    that is there already is never replaced.
 
     Args:
         path: The file.
-        target: The mp4 to write.
+        target: The mp4 to write; its folder must be there.
         timeout: Seconds that one reading of the file may take.
 
     Returns:
         The path of the target.
 
     Raises:
-        InvalidSetting: If the target is the source itself or does not end in ".mp4".
+        InvalidSetting: If the target is the source itself, is there already, or does not end in ".mp4".
         VideoError: If the file cannot be read, or mp4 cannot hold its codec.
     """
     source, goal = Path(path), Path(target)
@@ -202,6 +203,10 @@ def remux(path: str | os.PathLike[str], target: str | os.PathLike[str], *, timeo
         raise InvalidSetting(f"the target of a remux must end in '.mp4', got {os.fspath(target)!r}")
     if goal.exists() and goal.resolve() == source.resolve():
         raise InvalidSetting(f"the target of a remux must not be the source itself: {os.fspath(target)!r}")
+    if goal.exists():
+        raise InvalidSetting(
+            f"the target of a remux is there already: {os.fspath(target)!r}; delete it, or choose another folder"
+        )
     partial = goal.with_name(f".{goal.stem}.{os.getpid()}.part.mp4")
     container = open_container(os.fspath(path), timeout)
     try:
