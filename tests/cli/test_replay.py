@@ -61,11 +61,15 @@ def test_one_episode_and_its_picture(run: Run, saved: Path, tmp_path: Path) -> N
 
 def test_bad_input(run: Run, saved: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "records.jsonl").touch()
     torn = tmp_path / "torn.jsonl"
     torn.write_text((saved / "oracle" / "records.jsonl").read_text()[:-100])
     for arguments, told in (
         ([tmp_path / "gone"], "no such file of episode records"),
         ([tmp_path / "empty"], "no records.jsonl in this folder"),
+        ([tmp_path / "begun"], "begun: holds no records"),
+        ([tmp_path / "begun" / "records.jsonl", "--episode", 0], "holds no records"),
         ([saved, "--episode", 7], "no record has index 7"),
         ([torn], "torn.jsonl:2: not JSON"),
     ):

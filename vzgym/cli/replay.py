@@ -28,6 +28,8 @@ def replay_command(
     if not files:
         raise RecordError(f"{run}: no records.jsonl in this folder")
     records = [(file, record) for file in files for record in read_records(file)]
+    if not records:
+        raise RecordError(f"{run}: holds no records; a run that has finished an episode can be replayed")
     if episode is not None:
         records = [(file, record) for file, record in records if record.info.get("index") == episode]
         if not records:

@@ -122,6 +122,8 @@ def replay(
             differences.append(f"round {number}: {new.refusal or new.outcome}, was {turn.refusal or turn.outcome}")
         elif new.clip is not None and turn.clip is not None:
             differences += _clip(new.clip, turn.clip, f"round {number}: the clip")
+        elif (new.clip is None) != (turn.clip is None):
+            differences.append(f"round {number}: {'no clip, was one' if new.clip is None else 'a clip, was none'}")
         if mix and fresh.rewards is not None:
             fresh.rewards.append(mix.score(fresh).to_json())
     played.video.close()
