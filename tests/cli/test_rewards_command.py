@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,6 +78,23 @@ def test_score_as_json_and_as_ledgers(run: Run, saved: Path, tmp_path: Path) -> 
     ]
     assert [line["rewards"] for line in lines] == [record["rewards"] for record in records]
     assert [line["task"] for line in lines] == [record["task"]["id"] for record in records]
+
+
+def test_ledgers_replace_no_run(run: Run, saved: Path, tmp_path: Path) -> None:
+    shutil.copytree(saved, tmp_path / "copy")
+    records = tmp_path / "copy" / "oracle" / "records.jsonl"
+    before = records.read_bytes()
+    for source, out, told in (
+        (records.parent, records, "is the file that is read"),
+        (records, records, "is the file that is read"),
+        (tmp_path / "copy" / "random", records, "records.jsonl names the episodes of a run"),
+        (records.parent, tmp_path, "is a folder"),
+        (records.parent, records.parent / "run.json", "must end in .jsonl"),
+    ):
+        found = run("rewards", "score", source, "--reward", "accuracy", "--out", out)
+        assert isinstance(found.exception, InvalidSetting)
+        assert told in str(found.exception)
+        assert records.read_bytes() == before
 
 
 def test_score_with_groups_and_an_answerer(run: Run, saved: Path) -> None:

@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from vzgym.cli.data import app as data_app
-from vzgym.core.errors import TaskError
+from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.tasks import load_tasks
 from vzgym.tasks.encode import encode_video
 from vzgym.tasks.videozoomer_rows import read_rl_rows, split_options
@@ -74,6 +74,24 @@ def test_rows_become_a_file_of_tasks(videos: Path, tmp_path: Path, form: str) ->
     assert first.evidence is None
     assert (second.id, second.question, second.options, second.answer) == ("q8", "How many cups are there?", (), "3")
     assert first.video.duration == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("source", "out", "told"),
+    [
+        ("rl.json", "rl.json", r"--out must end in \.jsonl, got .*rl\.json"),
+        ("rl.jsonl", "rl.jsonl", "is the file that is read"),
+        ("rl.json", ".", "is a folder"),
+    ],
+)
+def test_the_rows_are_not_replaced_by_the_tasks(videos: Path, tmp_path: Path, source: str, out: str, told: str) -> None:
+    file = tmp_path / source
+    file.write_text(json.dumps(row()) if source.endswith("l") else json.dumps([row()]))
+    before = file.read_text()
+    arguments = ["data", "import-rl", str(file), "--videos", str(videos), "--out", str(tmp_path / out)]
+    with pytest.raises(InvalidSetting, match=told):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert file.read_text() == before
 
 
 @pytest.mark.parametrize(

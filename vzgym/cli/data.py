@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vzgym.cli.outputs import check_jsonl_output
 from vzgym.cli.progress import errors, say
 
 __all__ = ["app"]
@@ -66,6 +67,7 @@ def import_rl(
     from vzgym.tasks.jsonl import write_jsonl
     from vzgym.tasks.videozoomer_rows import read_rl_rows
 
+    check_jsonl_output(out, [file])
     tasks, broken = read_rl_rows(file, videos, skip_broken=skip_broken)
     for reason in broken:
         say(f"left out: {reason}", errors)

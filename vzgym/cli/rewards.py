@@ -12,11 +12,12 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from vzgym.cli.outputs import check_jsonl_output
 from vzgym.cli.progress import console, say
 from vzgym.core.errors import InvalidSetting, PluginError, RecordError, UnknownName
 from vzgym.evaluation.counterfactual import make_answerer
 from vzgym.evaluation.rescoring import RunScore, score_run
-from vzgym.evaluation.runs import read_records
+from vzgym.evaluation.runs import RECORDS, read_records
 from vzgym.evaluation.statistics import Estimate
 from vzgym.rewards import PRESETS, REWARDS, make_reward
 from vzgym.rewards.describe import FACTS, describe
@@ -84,6 +85,10 @@ def score(
     files = sorted(run.glob("**/records.jsonl")) if run.is_dir() else [run]
     if not files:
         raise RecordError(f"{run}: no records.jsonl in this folder")
+    if out is not None:
+        check_jsonl_output(out, files)
+        if out.name == RECORDS:
+            raise InvalidSetting(f"--out {out}: {RECORDS} names the episodes of a run; call the ledgers otherwise")
     who = make_answerer(answerer, backend=backend) if answerer else None
     scores = {file: score_run(list(read_records(file)), mix, answerer=who, progress=progress) for file in files}
     if out is not None:
