@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -125,6 +126,45 @@ def test_a_stopped_run_resumes(tmp_path: Path) -> None:
     write_tasks(tasks, tmp_path)
     assert digests(tmp_path) == before
     assert paths[0].stat().st_mtime_ns == kept
+
+
+def test_other_tasks_of_a_suite_may_take_the_place_of_written_ones(tmp_path: Path) -> None:
+    tasks = load_tasks("tiny", "test")
+    write_tasks([tasks[0], tasks[1]], tmp_path)
+    assert [task.id for task in load_jsonl(write_tasks([tasks[1]], tmp_path))] == ["tiny/test/1"]
+    assert [task.id for task in load_jsonl(write_tasks([tasks[0]], tmp_path))] == ["tiny/test/0"]
+
+
+MINE = {"id": "mine", "video": "mine.mp4", "question": "What?"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        json.dumps(MINE),
+        json.dumps({**MINE, "id": "tiny/test/0"}),
+        json.dumps({**MINE, "id": "tiny/test/999999"}),
+        json.dumps({**MINE, "id": 3}),
+        "[]",
+        "a note",
+        "\xff",
+    ],
+)
+def test_a_list_of_other_tasks_is_not_replaced(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "tasks.jsonl"
+    file.write_bytes(b"\n" + line.encode("latin-1") + b"\n")
+    before = digests(tmp_path)
+    with pytest.raises(InvalidSetting, match=r"holds something else: .*tasks\.jsonl.*; choose another folder, or move"):
+        write_tasks([load_tasks("tiny", "test")[0]], tmp_path)
+    assert digests(tmp_path) == before
+
+
+def test_a_row_that_was_edited_is_not_replaced(tmp_path: Path) -> None:
+    task = load_tasks("tiny", "test")[0]
+    file = write_tasks([task], tmp_path)
+    file.write_text(file.read_text().replace("What colour", "Which colour"))
+    with pytest.raises(InvalidSetting, match=r"tasks\.jsonl, line 1, is no row that writing these or procedural tasks"):
+        write_tasks([task], tmp_path)
 
 
 def test_another_answer_under_the_same_name_is_noticed(tmp_path: Path) -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from vzgym.core.errors import InvalidSetting, TaskError, VideoError
+from vzgym.core.errors import InvalidSetting, PluginError, TaskError, UnknownName, VideoError
 from vzgym.core.interval import Interval
 from vzgym.tasks.encode import encode_video
-from vzgym.tasks.jsonl import write_jsonl
+from vzgym.tasks.jsonl import task_row, write_jsonl
+from vzgym.tasks.sets import get_task
 from vzgym.tasks.task import VideoTask
 
 __all__ = ["TASKS_FILE", "file_name", "varying_intervals", "write_task", "write_tasks"]
@@ -39,7 +42,7 @@ def write_tasks(
 
     Deterministic: the same tasks give the same bytes, whatever the number of workers. Resumable: files that are
     there and show the right pictures are kept, others are written anew. A file gets its name only when it is
-    complete.
+    complete. A list of other tasks, which could not be made again, is never replaced.
 
     Args:
         tasks: What to write. Their videos must have a known number of frames and an even size.
@@ -52,7 +55,8 @@ def write_tasks(
 
     Raises:
         TaskError: If there is no task, or two tasks would share a file.
-        InvalidSetting: If a video cannot be a file, or `workers < 1`.
+        InvalidSetting: If a video cannot be a file, `workers < 1`, or the folder's `tasks.jsonl` has rows that are
+            neither of these tasks nor of procedural ones.
         VideoError: If the encoder fails.
     """
     from vzgym.video.file import FileVideo
@@ -64,6 +68,7 @@ def write_tasks(
     if workers < 1:
         raise InvalidSetting(f"workers must be >= 1, got {workers}")
     paths = _paths(chosen, folder)
+    _refuse_other_rows(folder / TASKS_FILE, chosen)
     folder.mkdir(parents=True, exist_ok=True)
     done = 0
     if workers == 1:
@@ -125,6 +130,46 @@ def _paths(tasks: Sequence[VideoTask], folder: Path) -> list[Path]:
             raise TaskError(f"tasks {taken[name]!r} and {task.id!r} would both be written to {name}")
         taken[name] = task.id
     return [folder / name for name in taken]
+
+
+def _refuse_other_rows(listing: Path, tasks: Sequence[VideoTask]) -> None:
+    """Refuse to replace a list that holds anything but rows of these tasks or of procedural ones, as written here.
+
+    Raises:
+        InvalidSetting: If it does; names the line.
+    """
+    if not listing.exists():
+        return
+    advice = "choose another folder, or move the file away"
+    try:
+        lines = listing.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSetting(f"{listing.parent} holds something else: {listing} cannot be read; {advice}") from error
+    wanted = {task.id: task for task in tasks}
+    for number, line in enumerate(lines, start=1):
+        if line.strip() and not _written_here(line, listing.parent, wanted):
+            raise InvalidSetting(
+                f"{listing.parent} holds something else: {listing}, line {number}, is no row that writing these or "
+                f"procedural tasks gives; {advice}"
+            )
+
+
+def _written_here(line: str, folder: Path, tasks: Mapping[str, VideoTask]) -> bool:
+    """Whether a line is the row of one of these tasks, or of a procedural one."""
+    try:
+        row: Any = json.loads(line)
+    except json.JSONDecodeError:
+        return False
+    id = row.get("id") if isinstance(row, dict) else None
+    if not isinstance(id, str):
+        return False
+    try:
+        # Writing fewer tasks, or others of a suite, loses no row: the rest can be written again.
+        task = tasks[id] if id in tasks else get_task(id)
+    except (TaskError, UnknownName, PluginError, InvalidSetting):
+        return False
+    made = task_row(task, folder / file_name(id), folder)
+    return bool(row == json.loads(json.dumps(made)))
 
 
 def _shows(path: Path, task: VideoTask) -> bool:
