@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from vzgym.core import Budget, Interval
-from vzgym.core.errors import TaskError, UnknownName
+from vzgym.core.errors import InvalidSetting, TaskError, UnknownName
 from vzgym.tasks import Subtitle, VideoTask, load_jsonl, load_tasks, write_jsonl
 from vzgym.video.file import FileVideo
 
@@ -99,6 +99,28 @@ def test_missing_empty_and_binary_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "binary.jsonl").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(TaskError, match=r"binary\.jsonl: not UTF-8"):
         load_tasks(tmp_path / "binary.jsonl")
+
+
+def test_a_folder_and_a_file_of_another_name_are_told_from_suites(tmp_path: Path) -> None:
+    folder = tmp_path / "my data" / "tiny set"
+    folder.mkdir(parents=True)
+    with pytest.raises(InvalidSetting, match=r"is a folder: name the file, but there is none .*end in \.jsonl"):
+        load_tasks(str(folder))
+    file = folder_with(folder, ROW)
+    with pytest.raises(InvalidSetting) as caught:
+        load_tasks(str(folder))
+    assert f"name the file: {file} (task files end in .jsonl)" in str(caught.value)
+    other = file.rename(folder / "tasks.json")
+    with pytest.raises(InvalidSetting, match=r"tasks\.json' is a file of another name: .* end in \.jsonl"):
+        load_tasks(str(other))
+
+
+def test_a_folder_does_not_hide_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "needle-tiny" / "test").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert load_tasks("needle-tiny/test").name == "needle-tiny/test"
+    with pytest.raises(UnknownName, match="unknown task suite"):
+        load_tasks("x" * 5000)
 
 
 def test_unknown_back_ends_are_named(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from vzgym.core.budget import Budget
@@ -60,6 +61,7 @@ def load_tasks(spec: TaskSpec, split: str = "train") -> TaskSet:
     Raises:
         UnknownName: If there is no such suite or split; the message lists those that are.
         TaskError: If a file cannot be read as tasks, or a sequence is empty.
+        InvalidSetting: If a text names a folder, or a file that does not end in ".jsonl"; or `spec` is none of these.
     """
     if isinstance(spec, VideoTask):
         return TaskList([spec], name=spec.id)
@@ -69,6 +71,10 @@ def load_tasks(spec: TaskSpec, split: str = "train") -> TaskSet:
         return load_jsonl(spec)
     if isinstance(spec, str):
         name, _, named_split = spec.partition("/")
+        # A suite's name goes before a file's, so that what lies in the working directory changes no run.
+        # Not `Path.exists`, which raises an OSError for a text that is too long for a file's name.
+        if name not in SUITES and os.path.exists(spec):  # noqa: PTH110
+            raise InvalidSetting(_no_task_file(Path(spec)))
         tasks: TaskSet = SUITES.get(name)(split=named_split or split)
         return tasks
     if isinstance(spec, TaskSet):
@@ -79,6 +85,16 @@ def load_tasks(spec: TaskSpec, split: str = "train") -> TaskSet:
         f"tasks must be a suite's name, a .jsonl file, a task, a sequence of tasks or a task set, "
         f"got {type(spec).__name__}"
     )
+
+
+def _no_task_file(path: Path) -> str:
+    """What is wrong with a path that does not end in ".jsonl", and what would be right."""
+    ends = "task files end in .jsonl"
+    if not path.is_dir():
+        return f"tasks {str(path)!r} is a file of another name: rename it, {ends}"
+    files = sorted(path.glob("*.jsonl"))
+    named = f": {' or '.join(map(str, files))}" if files else f", but there is none in {path}"
+    return f"tasks {str(path)!r} is a folder: name the file{named} ({ends})"
 
 
 def get_task(id: str) -> VideoTask:
