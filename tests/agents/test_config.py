@@ -30,6 +30,12 @@ class InnerSettings:
 
 
 @dataclass(frozen=True)
+class ToolSettings:
+    kind: Literal["saw", "drill"]
+    size: int = 1
+
+
+@dataclass(frozen=True)
 class ToySettings:
     rate: float = 0.5
     steps: int = 10
@@ -40,6 +46,8 @@ class ToySettings:
     weights: str | Mapping[str, float] = "x"
     inner: InnerSettings = field(default_factory=InnerSettings)
     extra: Mapping[str, Any] = field(default_factory=dict)
+    tools: tuple[ToolSettings, ...] = ()
+    best: ToolSettings | None = None
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -121,7 +129,10 @@ def test_a_bad_pair_is_named(pair: str) -> None:
         ("inner: 4\n", [":1:", "a mapping"]),
         ("rate: 1\nrate: 2\n", [":2:", "given twice"]),
         ("rate: [1\n", ["not YAML"]),
-        ("- rate\n", [":1:", "name: value"]),
+        ("- rate\n- {steps: 2}\n", [":1:", "name: value", "got ['rate', {'steps': 2}]"]),
+        ("\nbest:\n  size: 3\n", [":2:", "tool must say its 'kind', one of 'saw', 'drill'"]),
+        ("\ntools:\n  - size: 3\n", [":3:", "tool must say its 'kind'"]),
+        ("tools: {kind: saw}\n", [":1:", "tools must be a list (a mapping), got {'kind': 'saw'}"]),
         ("steps: 0\n", ["must be >= 1", "run.yaml:1"]),
         ("5: 1\n", [":1:", "name is text"]),
     ],

@@ -12,7 +12,7 @@ import re
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -105,7 +105,7 @@ def read_items(text: str, source: str) -> dict[str, Item]:
     finally:
         loader.dispose()
     if not isinstance(tree.value, dict):
-        raise InvalidSetting(f"{tree.where}: settings are 'name: value' lines, got {tree.value!r}")
+        raise InvalidSetting(f"{tree.where}: settings are 'name: value' lines, got {unwrap(tree)!r}")
     return tree.value
 
 
@@ -185,11 +185,13 @@ def build(cls: type[S], values: Mapping[str, Item]) -> S:
     """Make the dataclass.
 
     Raises:
-        InvalidSetting: If a name is no field, a value has the wrong type, or the dataclass refuses it; with the place.
+        InvalidSetting: If a name is no field, a value that must be given is not, one has the wrong type, or the
+            dataclass refuses it; with the place.
         UnknownName: If the dataclass knows no such name; with the place.
     """
     check_names(cls, values)
     hints = typing.get_type_hints(cls)
+    _check_given(cls, values, hints)
     converted = {name: _convert(item, hints[name], name) for name, item in values.items()}
     try:
         return cls(**converted)
@@ -201,6 +203,14 @@ def build(cls: type[S], values: Mapping[str, Item]) -> S:
         where = next((item.where for item in values.values() if _holds(item, error.name)), "")
         hint = f"{error.hint} ({where})".strip() if where else error.hint
         raise UnknownName(error.kind, error.name, error.valid, hint) from error
+
+
+def _check_given(cls: type[Any], values: Mapping[str, Item], hints: Mapping[str, Any]) -> None:
+    """Check that no field without a default is left out: the dataclass itself would raise a `TypeError`."""
+    for field in fields(cls):
+        needed = field.init and field.default is MISSING and field.default_factory is MISSING
+        if needed and field.name not in values:
+            raise InvalidSetting(f"{section_of(cls)} must say its {field.name!r}, {_words(hints[field.name])}")
 
 
 def _holds(item: Item, name: str) -> bool:
@@ -289,10 +299,13 @@ def _words(hint: Any) -> str:
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(_words(choice) for choice in inner)
-    if origin in (dict, collections.abc.Mapping) or _dataclass_in(hint):
-        return "a mapping"
+    if origin is Literal:
+        return f"one of {', '.join(map(repr, inner))}"
+    # Before the dataclasses: a list of them is a list.
     if origin in (list, tuple, collections.abc.Sequence):
         return f"a list ({_words(inner[0])})"
+    if origin in (dict, collections.abc.Mapping) or _dataclass_in(hint):
+        return "a mapping"
     return str(hint)
 
 

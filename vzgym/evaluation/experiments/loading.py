@@ -121,7 +121,11 @@ def _with_short_forms(items: Mapping[str, Item], source: str) -> dict[str, Item]
     if "rewards" in full:
         full["rewards"] = _mapped(full["rewards"])
     seeds = full.get("seeds")
-    if seeds is not None and type(seeds.value) is int and seeds.value > 0:
+    if seeds is not None and type(seeds.value) is int:
+        if seeds.value < 1:
+            raise InvalidSetting(
+                f"{seeds.where}: seeds must be at least 1, or a list of seeds such as [0, 1], got {seeds.value}"
+            )
         full["seeds"] = Item([Item(seed, seeds.where) for seed in range(seeds.value)], seeds.where)
     return full
 
