@@ -234,3 +234,18 @@ def test_all_parts_are_made_but_broken_plug_ins_which_are_named(
     parts.register("demanding", Demanding)
     with pytest.raises(InvalidSetting, match="'demanding'"):
         parts.make_all()
+
+
+def test_a_part_is_checked_without_being_built(parts: Registry[Part]) -> None:
+    def build(size: float) -> Part:
+        raise AssertionError("built")
+
+    parts.register("costly", build)
+    parts.check({"name": "costly", "size": 1.0})
+    parts.check("fixed")
+    with pytest.raises(InvalidSetting, match="'costly' has no option 'sise'; valid: size"):
+        parts.check({"name": "costly", "sise": 1.0})
+    with pytest.raises(InvalidSetting, match="'costly': missing a required argument: 'size'"):
+        parts.check("costly")
+    with pytest.raises(UnknownName, match="unknown test part 'loose'"):
+        parts.check("loose")

@@ -133,24 +133,46 @@ class Registry(Generic[T]):
             InvalidSetting: If the factory has no such option (the message lists those it has) or needs one that is
                 not given.
         """
+        if not isinstance(spec, (str, Mapping)):
+            return spec
+        factory, options = self._call(spec, defaults)
+        return factory(**options)
+
+    def check(self, spec: str | Mapping[str, Any]) -> None:
+        """Check that `make` would find the part and that it takes such options, without building it.
+
+        What building costs (weights are loaded, a server is called) is not spent; the options' values are not checked.
+
+        Args:
+            spec: A name, `"module:Class"`, or a mapping `{"name": ..., **options}`.
+
+        Raises:
+            UnknownName: As `make`.
+            PluginError: As `make`.
+            InvalidSetting: As `make`.
+        """
+        self._call(spec, {})
+
+    def _call(
+        self, spec: str | Mapping[str, Any], defaults: Mapping[str, Any]
+    ) -> tuple[Callable[..., T], dict[str, Any]]:
+        """The factory that `spec` means, and the options to call it with; both checked."""
         if isinstance(spec, str):
             name, options = spec, {}
-        elif isinstance(spec, Mapping):
+        else:
             options = dict(spec)
             if "name" not in options:
                 raise InvalidSetting(f"a {self.kind} given as a mapping needs the key 'name', got {sorted(options)}")
             name = options.pop("name")
             if not isinstance(name, str):
                 raise InvalidSetting(f"the key 'name' of a {self.kind} must be a text, got {name!r}")
-        else:
-            return spec
         factory = self.get(name)
         options = {**self._short_form(name), **options}
         if not callable(factory):
             raise PluginError(f"{self.kind} {name!r} is a {type(factory).__name__}, not a class or a function")
         signature = _signature(factory)
         if signature is None:
-            return factory(**{**defaults, **options})
+            return factory, {**defaults, **options}
         valid = _options(signature)
         if valid is not None:
             unknown = sorted(set(options) - valid, key=str)
@@ -165,7 +187,7 @@ class Registry(Generic[T]):
             signature.bind(**options)
         except TypeError as error:
             raise InvalidSetting(f"{self.kind} {name!r}: {error}") from error
-        return factory(**options)
+        return factory, options
 
     def _short_form(self, name: str) -> dict[str, Any]:
         """The options that a name of the form "name:..." stands for; none if it is of another form."""
