@@ -71,6 +71,8 @@ def test_sizes_that_cannot_work_are_refused():
         TinySize.from_mapping({"depth": 3})
     with pytest.raises(InvalidSetting, match=r"30.*multiple.*16"):
         TinySize.from_mapping({"width": 30})
+    with pytest.raises(InvalidSetting, match=r"'heads' .* >= 1, got 0"):
+        TinySize.from_mapping({"heads": 0})
 
 
 def test_the_short_cut_makes_the_patches_that_the_library_makes(tokenizer):

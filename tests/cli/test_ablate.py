@@ -16,7 +16,7 @@ seeds: 1
 evaluate: {episodes: 3}
 learners:
   expert: {kind: policy, policy: expert}
-  broken: {kind: policy, policy: {name: uniform, frames: -3}}
+  broken: {kind: policy, policy: {name: "vzgym.baselines:Uniform", frames: -3}}
 """
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,6 +118,79 @@ def test_mistakes_are_named_with_line_and_what_would_be_right(tmp_path, old, new
         load(tmp_path, GOOD.replace(old, new, 1))
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ("grpo: {tasks: needle-mcro/train}", ["unknown task suite 'needle-mcro'", "needle-micro"]),
+        ("grpo: {tasks: nope.jsonl}", ["cannot read tasks from nope.jsonl"]),
+        ("grpo: {tasks: ''}", ["unknown task suite ''"]),
+        ("grpo: {protocol: nope}", ["unknown text protocol 'nope'", "compact_tags"]),
+        ("warmup: {tasks: needle-micro/tran}", ["unknown split 'tran'", "train"]),
+        ("warmup: {protocol: nope}", ["unknown text protocol 'nope'", "compact_tags"]),
+        ("warmup: {size: {layrs: 2}}", ["unknown size 'layrs'", "layers"]),
+        ("warmup: {size: {heads: 0}}", ["size 'heads' of a tiny model must be >= 1, got 0"]),
+        ("collect: {tasks: needle-micro/tran}", ["unknown split 'tran'", "train"]),
+        ("collect: {episodes: 1000000}", ["learner 'tiny'", "has 100000 tasks", "collect.episodes = 1000000"]),
+        ("collect: {tasks: needle-micro/test, start: 900, episodes: 101}", ["has 1000 tasks", "= 1001"]),
+        ("collect: {protocol: nope}", ["unknown text protocol 'nope'", "tags"]),
+        ("collect: {policy: nope}", ["unknown policy 'nope'", "expert"]),
+        ("collect: {policy: expert, teacher: nope, mix: teacher}", ["unknown policy 'nope'", "expert"]),
+    ],
+)
+def test_what_a_stage_names_is_looked_up_before_anything_is_run(tmp_path, section, words):
+    with pytest.raises(InvalidSetting) as caught:
+        load(tmp_path, GOOD.replace("    grpo:\n      steps: 3\n", f"    {section}\n"))
+    for word in ["trial.yaml:12:", *words]:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("learner", "words"),
+    [
+        ("{kind: sb3, sb3: {tasks: needle-mcro}}", ["unknown task suite 'needle-mcro'", "needle-micro"]),
+        ("{kind: policy, policy: {name: uniform, frame: 3}}", ["'uniform' has no option 'frame'", "frames"]),
+        ("{kind: policy, policy: {name: uniform, frames: 0}}", ["frames >= 1, got 0"]),
+        ("{kind: policy, policy: {frames: 3}}", ["needs the key 'name'"]),
+    ],
+)
+def test_what_other_learners_name_is_looked_up_too(tmp_path, learner, words):
+    with pytest.raises(InvalidSetting) as caught:
+        load(tmp_path, f"tasks: needle-micro\nlearners:\n  a: {learner}\n")
+    for word in ["trial.yaml:3:", *words]:
+        assert word in str(caught.value)
+
+
+class Costly:
+    """A policy that must not be made while a file is read."""
+
+    def __init__(self, path: str) -> None:
+        raise AssertionError(f"made from {path}")
+
+
+def test_a_policy_of_ones_own_is_not_made_to_be_checked(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "costly", sys.modules[__name__])
+    text = "tasks: needle-micro\nlearners:\n  a: {kind: policy, policy: {name: 'costly:Costly', path: x}}\n"
+    assert load(tmp_path, text).learners
+    with pytest.raises(InvalidSetting, match=r":3: policy 'costly:Costly' has no option 'pth'; valid: path"):
+        load(tmp_path, text.replace("path: x", "pth: x"))
+
+
+def test_only_learners_that_collect_need_the_tasks_for_it(tmp_path):
+    many = "    collect: {episodes: 1000000}\n"
+    assert load(tmp_path, GOOD + many + "    stages: [warmup, grpo]\n").learners
+    assert load(tmp_path, GOOD + many + "    sft: {data: rows}\n").learners
+
+
+def test_checking_a_file_imports_no_torch(tmp_path):
+    path = tmp_path / "trial.yaml"
+    path.write_text(GOOD + "    warmup: {size: {layers: 2}}\n", encoding="utf-8")
+    code = (
+        "import sys; from vzgym.evaluation.experiments import load_experiment; "
+        "load_experiment(sys.argv[1]); sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
 
 
 def test_what_must_be_there_is_asked_for(tmp_path):

@@ -2,55 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-
 import torch
 from transformers import PreTrainedTokenizerBase, Qwen3VLConfig
 
 from vzgym.agents.tiny.fast import TinyVLM
 from vzgym.agents.tiny.tokenizer import IMAGE
-from vzgym.core.errors import InvalidSetting
+from vzgym.agents.tiny_size import TinySize
 
 __all__ = ["TinySize", "build_model"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TinySize:
-    """How large a tiny model is."""
-
-    width: int = 64
-    """Channels of the language model."""
-    layers: int = 3
-    """Layers of the language model."""
-    heads: int = 4
-    """Attention heads of the language model; divides `width`."""
-    inner: int = 192
-    """Channels inside the language model's feed-forward layers."""
-    vision_width: int = 48
-    """Channels of the vision tower."""
-    vision_layers: int = 1
-    """Layers of the vision tower."""
-    patch: int = 16
-    """Side of a patch in pixels; 2x2 patches make one visual token."""
-    positions: int = 512
-    """Most tokens of a dialogue."""
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, int]) -> TinySize:
-        """Build from a mapping of field names.
-
-        Raises:
-            InvalidSetting: If a name is no field, or heads do not divide the width.
-        """
-        valid = [field.name for field in fields(cls)]
-        unknown = sorted(set(values) - set(valid))
-        if unknown:
-            raise InvalidSetting(f"unknown size {', '.join(unknown)} of a tiny model; valid: {', '.join(valid)}")
-        size = cls(**values)
-        if size.width % (4 * size.heads):
-            raise InvalidSetting(f"width ({size.width}) must be a multiple of 4 * heads ({4 * size.heads})")
-        return size
 
 
 def build_model(tokenizer: PreTrainedTokenizerBase, size: TinySize | None = None, seed: int = 0) -> TinyVLM:

@@ -5,9 +5,10 @@ Every mistake is an `InvalidSetting` that names the line, what is wrong there, a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from vzgym.agents import GRPOSettings, SFTSettings, WarmupSettings
 from vzgym.agents.collect_settings import CollectSettings
 from vzgym.agents.config import load_settings
 from vzgym.agents.sb3 import SB3Settings
+from vzgym.agents.tiny_size import TinySize
 from vzgym.agents.typed_yaml import Item, build, read_file
+from vzgym.baselines import CONTROLS, Expert
 from vzgym.baselines.policy import POLICIES
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, VzgymError
@@ -27,6 +30,7 @@ from vzgym.evaluation.experiments.settings import (
     Learner,
     LearnerSettings,
 )
+from vzgym.protocols import PROTOCOLS
 from vzgym.rewards.making import make_reward
 from vzgym.tasks import load_tasks
 
@@ -41,6 +45,9 @@ _CLASSES: Mapping[str, type[Any]] = {
 }
 # Of a learner whose model is the tiny one; any other must say its preset.
 _USUAL_PRESET = "tiny"
+
+# Policies that are made in no time.
+_CHEAP = {Expert.name, *(control.name for control in CONTROLS)}
 
 # What the experiment itself decides of each stage.
 _DECIDED = {
@@ -71,6 +78,7 @@ def load_experiment(path: str | Path) -> Experiment:
     learners = {name: _learner(name, item, settings.learners[name]) for name, item in _named(items, "learners").items()}
     _check_tasks(settings, items)
     _check_names_used(settings, items)
+    _check_collected(settings, learners, items)
     places = {
         (axis.removesuffix("s"), name): item.where
         for axis in ("learners", "rewards", "budgets")
@@ -154,9 +162,9 @@ def _suite(item: Item) -> Item:
 
 def _learner(name: str, item: Item, settings: LearnerSettings) -> Learner:
     given = _dict(item)
-    with _at(item):
-        if settings.kind == "policy":
-            POLICIES.get(_policy_name(settings.policy))
+    if settings.kind == "policy":
+        with _at(given["policy"]):
+            _check_policy(settings.policy)
     with _at(given.get("budget", item)):
         Budget.from_mapping({**Budget().to_dict(), **(settings.budget or {})})
     stages: dict[str, Any] = {}
@@ -176,15 +184,57 @@ def _learner(name: str, item: Item, settings: LearnerSettings) -> Learner:
         with _at(item):
             preset = (settings.preset or _USUAL_PRESET) if stage in based else None
             stages[stage] = load_settings(_CLASSES[stage], preset, section=section)
+        _check_stage(stages[stage], section)
     return Learner(name, settings, stages, frozenset(own))
 
 
-def _policy_name(policy: str | Mapping[str, Any]) -> str:
-    if isinstance(policy, str):
-        return policy
-    if not isinstance(policy.get("name"), str):
-        raise InvalidSetting(f"a policy given as a mapping needs a name, got {dict(policy)}")
-    return str(policy["name"])
+def _check_stage(stage: Any, section: Mapping[str, Item]) -> None:
+    """Check that what a learner's section names is there: else it came to light hours later, when the stage is run."""
+    checks: Mapping[str, Callable[[Any], object]] = {
+        "tasks": load_tasks,
+        "protocol": PROTOCOLS.make,
+        "policy": _check_policy,
+        "teacher": _check_policy,
+        "size": TinySize.from_mapping,
+    }
+    for name, check in checks.items():
+        if name in section:
+            value = getattr(stage, name)
+            with _at(section[name]):
+                # No tasks are a mistake; no protocol, policy or teacher mean the usual one.
+                if value or name == "tasks":
+                    check(value)
+
+
+def _check_policy(policy: str | Mapping[str, Any]) -> None:
+    """Check a policy as far as that is cheap: one that may load weights or ask a server is not made."""
+    POLICIES.check(policy)
+    name = policy if isinstance(policy, str) else policy["name"]
+    if name in _CHEAP:
+        # Only now are the values of its options looked at.
+        POLICIES.make(policy)
+
+
+def _check_collected(settings: ExperimentSettings, learners: Mapping[str, Learner], items: Mapping[str, Item]) -> None:
+    """Check that there are as many tasks as each cold start collects from."""
+    count = cache(lambda tasks: len(load_tasks(tasks)))
+    for part in settings.grid:
+        for name in part.learners or learners:
+            learner = learners[name]
+            if "collect" not in learner.stages or "sft" not in learner.settings.stages or learner.stages["sft"].data:
+                continue
+            item, collect = _named(items, "learners")[name], learner.stages["collect"]
+            section = _dict(_dict(item).get("collect", item))
+            place = section.get("episodes", section.get("start", item)).where
+            for play in part.tasks or settings.tasks:
+                tasks = collect.tasks if "collect" in learner.own_tasks else settings.tasks[play].learn
+                last = collect.start + collect.episodes
+                # What there is nothing to learn from is the plan's to tell.
+                if tasks and last > count(tasks):
+                    raise InvalidSetting(
+                        f"{place}: learner {name!r} collects from {tasks!r}, which has {count(tasks)} tasks, fewer "
+                        f"than collect.start + collect.episodes = {last}"
+                    )
 
 
 def _check_tasks(settings: ExperimentSettings, items: Mapping[str, Item]) -> None:
