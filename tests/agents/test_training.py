@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from vzgym.agents.checkpoints import kept_protocol, open_checkpoint
+from vzgym.agents.config import load_settings
 from vzgym.agents.memory import Sharding
 from vzgym.agents.plan import plan_sft
 from vzgym.agents.settings import LoraSettings, SFTSettings
@@ -97,6 +98,21 @@ def test_a_new_run_leaves_no_checkpoint_of_an_earlier_one_to_resume(settings, ca
     assert not list(out.glob("checkpoint-*"))
     assert "checkpoints are deleted: checkpoint-1, checkpoint-2" in caplog.text
     assert {line["step"] for line in log(out)} == {1}
+
+
+def test_resume_without_a_checkpoint_says_that_the_run_begins_anew(settings, caplog):
+    with caplog.at_level(logging.WARNING, logger="vzgym.agents"):
+        out = train_sft(settings(max_steps=1, resume=True))
+    assert f"{out}: this run begins anew (no whole checkpoint there to resume from)" in caplog.text
+
+
+def test_a_run_that_begins_leaves_its_settings(settings):
+    wanted = settings(max_steps=1)
+    out = train_sft(wanted)
+    assert load_settings(SFTSettings, file=out / "settings.yaml") == wanted
+    # From Python, values may be objects that YAML has no word for.
+    train_sft(settings(max_steps=1, model_options={"dtype": torch.float32}))
+    assert load_settings(SFTSettings, file=out / "settings.yaml").model_options == {"dtype": "torch.float32"}
 
 
 @pytest.mark.parametrize("wanted", [{"max_steps": 2}, {"max_steps": 1}, {"max_steps": 0, "epochs": 0.25}])

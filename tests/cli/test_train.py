@@ -13,10 +13,10 @@ from typer.testing import CliRunner, Result
 
 from vzgym.agents import GRPOSettings, SFTSettings, WarmupSettings
 from vzgym.agents.collect_settings import CollectSettings
-from vzgym.agents.config import load_settings
+from vzgym.agents.config import load_settings, save_settings
 from vzgym.agents.store import collect
 from vzgym.cli.train import app
-from vzgym.core.errors import InvalidSetting, UnknownName
+from vzgym.core.errors import InvalidSetting, UnknownName, VzgymError
 
 
 @dataclass
@@ -70,9 +70,32 @@ def test_what_was_run_is_saved_and_can_be_run_again(trainers: Trainers, tmp_path
     run("grpo", "--preset", "tiny", "--model", "m", "--out", str(out), "--set", "reward={accuracy: 1, format: 0.2}")
     first = trainers.got["grpo"]
     assert first.reward == {"accuracy": 1, "format": 0.2}
-    run("grpo", "--config", str(out / "settings.yaml"))
+    # Where the run begins, the trainers save them: see tests/agents/test_training.py.
+    assert not out.exists()
+    run("grpo", "--config", str(save_settings(first, out)))
     assert trainers.got["grpo"] == first
     assert isinstance(first, GRPOSettings)
+
+
+@pytest.mark.parametrize(
+    ("stage", "arguments"),
+    [
+        ("sft", ["--data", "nope"]),
+        ("grpo", ["--tasks", "needle-micro/train", "--reward", "nope"]),
+        ("warmup", ["--tasks", "nope"]),
+    ],
+)
+def test_a_refused_run_changes_nothing_in_its_folder(stage: str, arguments: list[str], tmp_path: Path) -> None:
+    from vzgym.testing.models import build_checkpoint
+
+    out = tmp_path / "o"
+    out.mkdir()
+    (out / "settings.yaml").write_text("those of a finished run\n")
+    model = [] if stage == "warmup" else ["--model", str(build_checkpoint("qwen3_vl", tmp_path / "model"))]
+    result = run(stage, *model, "--out", str(out), *arguments)
+    assert isinstance(result.exception, VzgymError), result.output
+    assert [file.name for file in out.iterdir()] == ["settings.yaml"]
+    assert (out / "settings.yaml").read_text() == "those of a finished run\n"
 
 
 def test_resume_and_steps_reach_grpo(trainers: Trainers, tmp_path: Path) -> None:

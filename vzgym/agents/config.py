@@ -109,10 +109,17 @@ def parse_overrides(pairs: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes what YAML has no word for (a dtype of torch, given from Python) as its text."""
+
+
+_Dumper.add_multi_representer(object, lambda dumper, value: dumper.represent_str(str(value)))
+
+
 def to_yaml(settings: Any) -> str:
     """Settings as YAML text under their section's name: what `load_settings` reads back to equal settings."""
     values = {key: plain(value) for key, value in asdict(settings).items()}
-    return yaml.safe_dump({section_of(type(settings)): values}, sort_keys=False, allow_unicode=True)
+    return yaml.dump({section_of(type(settings)): values}, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def save_settings(settings: Any, folder: str | Path) -> Path:

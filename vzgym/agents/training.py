@@ -17,6 +17,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from vzgym.agents.checkpoints import Checkpoint, complete_checkpoint, open_model, save_checkpoint
+from vzgym.agents.config import save_settings
 from vzgym.agents.settings import LoraSettings, TrainSettings
 from vzgym.core.errors import InvalidSetting
 
@@ -199,7 +200,8 @@ def begin(settings: TrainSettings, trainer: Any, resumed: str | None) -> None:
     """Make the folder of results ready for a run.
 
     A new run deletes what an earlier one left: a later `resume` would go on from its checkpoints. A run that goes on
-    drops what was written after its checkpoint: those steps are done, and written, once more.
+    drops what was written after its checkpoint: those steps are done, and written, once more. Either leaves its
+    settings as `settings.yaml`. Called once all is checked: a run that is refused changes nothing in its folder.
 
     Args:
         settings: Of the run.
@@ -215,7 +217,7 @@ def begin(settings: TrainSettings, trainer: Any, resumed: str | None) -> None:
     if not trainer.is_world_process_zero():
         return
     out = Path(settings.out)
-    out.mkdir(parents=True, exist_ok=True)
+    save_settings(settings, out)
     if resumed is not None:
         step = _step(resumed)
         _keep_lines(out / LOG, lambda line: line["step"] <= step)
@@ -223,9 +225,11 @@ def begin(settings: TrainSettings, trainer: Any, resumed: str | None) -> None:
         _keep_lines(out / ROLLOUTS, lambda line: line["info"]["step"] < step)
         return
     old = _checkpoints(out)
-    if old:
+    if old or settings.resume:
+        why = "no whole checkpoint there to resume from" if settings.resume else "no resume"
         names = ", ".join(folder.name for folder in old)
-        _log.warning("%s: this run begins anew (no resume), an earlier run's checkpoints are deleted: %s", out, names)
+        lost = f", an earlier run's checkpoints are deleted: {names}" if old else ""
+        _log.warning("%s: this run begins anew (%s)%s", out, why, lost)
     for folder in old:
         shutil.rmtree(folder)
     (out / LOG).write_text("")

@@ -77,11 +77,9 @@ def warmup(
 ) -> None:
     """Build a tiny model from a seed and teach it to see: a minute or two on one core."""
     from vzgym.agents import WarmupSettings
-    from vzgym.agents.config import save_settings
     from vzgym.agents.tiny import Progress, warm_up
 
     settings = _settings(WarmupSettings, preset, config, set_, {"out": out, "tasks": tasks, "seed": seed})
-    save_settings(settings, settings.out)
     with progress_bar() as bar:
         job = bar.add_task("warm up", total=settings.max_steps)
 
@@ -115,7 +113,6 @@ def sft(
 ) -> None:
     """Cold start: imitate collected trajectories; the loss covers the model's own turns only."""
     from vzgym.agents import SFTSettings
-    from vzgym.agents.config import save_settings
     from vzgym.agents.sft import train_sft
 
     flags = {"model": model, "data": data, "out": out, "seed": seed, "resume": resume}
@@ -125,7 +122,6 @@ def sft(
 
         show_plan(plan_sft(settings, read_launch(launch, devices), device_memory), launch, preset)
         return
-    save_settings(settings, settings.out)
     folder = train_sft(settings)
     tasks = _collected_from(settings.data)
     say(f"Cold start finished: {folder}")
@@ -156,7 +152,6 @@ def grpo(
 ) -> None:
     """Reinforcement learning: groups of roll-outs of the same task, compared with each other (GRPO)."""
     from vzgym.agents import GRPOSettings
-    from vzgym.agents.config import save_settings
     from vzgym.agents.grpo import train_grpo
 
     flags = {
@@ -168,7 +163,6 @@ def grpo(
 
         show_plan(plan_grpo(settings, read_launch(launch, devices), device_memory), launch, preset)
         return
-    save_settings(settings, settings.out)
     folder = train_grpo(settings)
     say(f"GRPO finished: {folder}")
     _next(f"vzgym eval --policy {settings.model} --policy {folder} --policy expert --tasks {_held_out(settings.tasks)}")

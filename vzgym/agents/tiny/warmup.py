@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vzgym.agents.checkpoints import save_checkpoint
+from vzgym.agents.config import save_settings
 from vzgym.agents.settings import WarmupSettings
 from vzgym.agents.tiny.exercises import LOOK_UP, NAME, SPOT, Album, Exercise, make_album
 from vzgym.agents.tiny.fast import TinyVLM
@@ -87,6 +88,8 @@ def warm_up(settings: WarmupSettings, on_progress: Callable[[Progress], None] | 
     processor = make_processor(tokenizer, size.patch, tasks.budget.max_pixels)
     model = build_model(tokenizer, size, settings.seed)
     _balance(model, processor, album)
+    # Not before all is checked: a run that is refused changes nothing in its folder.
+    save_settings(settings, settings.out)
     course = _Course(model, processor, album, rng, settings)
     last = course.progress(0.0)
     while course.step < settings.max_steps and not course.done:
