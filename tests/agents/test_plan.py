@@ -11,9 +11,11 @@ from transformers import AutoModelForImageTextToText, Qwen2_5_VLConfig
 
 from vzgym.agents.checkpoints import open_checkpoint
 from vzgym.agents.config import load_settings, preset_names
+from vzgym.agents.grpo import train_grpo
 from vzgym.agents.memory import GIB, Memory, Sharding, model_facts
 from vzgym.agents.plan import launch_file, launch_names, plan_grpo, plan_sft, read_launch
 from vzgym.agents.settings import GRPOSettings, LoraSettings, SFTSettings
+from vzgym.agents.sft import train_sft
 from vzgym.agents.training import adapters
 from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.testing.models import FAMILIES, SIZES, build_checkpoint, build_processor
@@ -195,6 +197,74 @@ def test_launch_configurations_are_accelerates_and_say_how_a_run_is_spread():
         assert loaded.num_processes == yaml.safe_load(launch_file(name).read_text())["num_processes"]
     with pytest.raises(UnknownName, match="zero4"):
         launch_file("zero4")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("- a\n- b\n", "must hold 'name: value' lines"),
+        ("just text\n", "must hold 'name: value' lines"),
+        ("num_processes: many\n", "num_processes in .* must be a whole number, got 'many'"),
+        ("deepspeed_config: zero3\n", "deepspeed_config of .* must hold"),
+        ("deepspeed_config: {zero_stage: three}\n", "zero_stage in .* must be a whole number, got 'three'"),
+        (b"\xff\xfe\x00", "cannot read the launch configuration"),
+    ],
+)
+def test_a_launch_file_that_is_none_of_accelerates_is_refused(tmp_path, text, words):
+    file = tmp_path / "launch.yaml"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(InvalidSetting, match=words):
+        read_launch(str(file), None)
+    file.write_text("")
+    assert read_launch(str(file), None) == Sharding(1, 0)
+
+
+@pytest.mark.parametrize("devices", [0, -1])
+def test_no_device_is_refused(devices):
+    with pytest.raises(InvalidSetting, match=f"at least one device, got {devices}"):
+        read_launch("ddp", devices)
+
+
+@pytest.mark.parametrize("gib", [float("nan"), float("inf"), 0.0, -1.0])
+def test_a_devices_memory_is_a_number(small_model, gib):
+    with pytest.raises(InvalidSetting, match="finite number of GiB > 0"):
+        plan_grpo(practice(str(small_model)), memory_gib=gib)
+
+
+@pytest.mark.parametrize("name", ["vllm_max_model_length", "vllm_gpu_memory_utilization"])
+def test_vllms_options_are_numbers(seven, name):
+    with pytest.raises(InvalidSetting, match=rf"trainer\.{name} must be .* got 'abc'"):
+        plan_grpo(practice(seven, lora={"rank": 32}, vllm=True, trainer={name: "abc"}), memory_gib=80)
+
+
+@pytest.mark.parametrize("reward", ["nope", {"acuracy": 1}, {}, "broken.yaml"])
+def test_a_reward_that_cannot_be_made_is_refused_by_the_plan_and_before_the_model_is_loaded(
+    small_model, tmp_path, monkeypatch, reward
+):
+    if reward == "broken.yaml":
+        reward = str(tmp_path / reward)
+        (tmp_path / "broken.yaml").write_text("accuracy: {weight: much}\n")
+    loaded = []
+    monkeypatch.setattr("vzgym.agents.grpo.open_checkpoint", lambda *args, **options: loaded.append(args))
+    settings = practice(str(small_model), reward=reward, out=str(tmp_path / "out"))
+    for refuse in (lambda: plan_grpo(settings, memory_gib=8), lambda: train_grpo(settings)):
+        with pytest.raises((InvalidSetting, UnknownName)):
+            refuse()
+    assert not loaded
+
+
+def test_options_that_trl_does_not_have_are_refused_by_the_plan_and_the_run(small_model, trajectories, tmp_path):
+    common = {"model": str(small_model), "out": str(tmp_path / "out"), "trainer": {"vllm_mod": "server"}}
+    sft = SFTSettings(data=str(trajectories), **common)
+    grpo = GRPOSettings(tasks="needle-micro/train", **common)
+    for refuse, words in (
+        (lambda: plan_sft(sft, memory_gib=8), "SFTSettings.trainer: TRL's SFTConfig has no option 'vllm_mod'"),
+        (lambda: train_sft(sft), "SFTSettings.trainer: TRL's SFTConfig has no option 'vllm_mod'"),
+        (lambda: plan_grpo(grpo, memory_gib=8), "GRPOConfig has no option 'vllm_mod'; did you mean 'vllm_mode'"),
+        (lambda: train_grpo(grpo), "GRPOConfig has no option 'vllm_mod'; did you mean 'vllm_mode'"),
+    ):
+        with pytest.raises(InvalidSetting, match=re.escape(words)):
+            refuse()
 
 
 @pytest.mark.parametrize("name", ["paper", "single-gpu", "multi-gpu"])

@@ -27,6 +27,7 @@ from vzgym.agents.training import (
     adapters,
     begin,
     check_places,
+    check_trainer,
     common_options,
     freeze_vision,
     newest_checkpoint,
@@ -213,8 +214,11 @@ def make_trainer(
     from trl.trainer.grpo_trainer import GRPOTrainer
 
     check_places(settings)
+    check_trainer(settings, GRPOConfig)
     if not settings.tasks:
         raise InvalidSetting('GRPOSettings.tasks must be given, such as "needle-micro/train"')
+    # Before the model: loading a large one takes minutes.
+    mix = make_reward(settings.reward)
     start = open_checkpoint(settings.model, settings.protocol, **settings.model_options)
     _check_loop(settings, start)
     tasks = load_tasks(settings.tasks)
@@ -225,7 +229,6 @@ def make_trainer(
     limit = need.check(settings, int(start.model.config.get_text_config().max_position_embeddings))
     if settings.freeze_vision:
         freeze_vision(start.model)
-    mix = make_reward(settings.reward)
     reward = settings.reward if isinstance(settings.reward, str) else dict(settings.reward)
     out = Path(settings.out)
     info = {"policy": settings.model, "reward": reward, "vzgym": version("vzgym"), "seed": settings.seed}

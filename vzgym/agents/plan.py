@@ -6,6 +6,7 @@ estimated from its configuration (`vzgym.agents.memory`). No weight is loaded, n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -18,7 +19,9 @@ from vzgym.agents.checkpoints import open_processor, spoken_protocol
 from vzgym.agents.memory import GIB, Memory, ModelFacts, Sharding, device_memory, model_facts
 from vzgym.agents.settings import GRPOSettings, SFTSettings, TrainSettings
 from vzgym.agents.survey import survey
+from vzgym.agents.training import check_trainer
 from vzgym.core.errors import InvalidSetting, UnknownName
+from vzgym.rewards import make_reward
 from vzgym.tasks import load_tasks
 
 __all__ = ["Plan", "launch_file", "launch_names", "plan_grpo", "plan_sft", "read_launch"]
@@ -108,18 +111,38 @@ def read_launch(name: str | None, devices: int | None) -> Sharding:
 
     Raises:
         UnknownName: If there is no such file.
-        InvalidSetting: If it cannot be read, or the number of devices is no number >= 1.
+        InvalidSetting: If it cannot be read, is no configuration of accelerate, or the number of devices is no number
+            >= 1.
     """
-    values: Mapping[str, Any] = {}
+    values: Any = None
     if name is not None:
         try:
-            values = yaml.safe_load(launch_file(name).read_text(encoding="utf-8")) or {}
-        except (OSError, yaml.YAMLError) as error:
+            values = yaml.safe_load(launch_file(name).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise InvalidSetting(f"cannot read the launch configuration {name}: {error}") from error
-    count = devices or int(values.get("num_processes", 1))
+    place = f"the launch configuration {name}"
+    values = _mapping(values, place)
+    count = _whole(values, "num_processes", 1, place) if devices is None else devices
     if count < 1:
         raise InvalidSetting(f"a run needs at least one device, got {count}")
-    return Sharding(count, int((values.get("deepspeed_config") or {}).get("zero_stage", 0)))
+    deepspeed = _mapping(values.get("deepspeed_config"), f"deepspeed_config of {place}")
+    return Sharding(count, _whole(deepspeed, "zero_stage", 0, place))
+
+
+def _mapping(values: Any, place: str) -> Mapping[str, Any]:
+    """A part of a launch configuration; one that is empty holds nothing."""
+    if values is None:
+        return {}
+    if not isinstance(values, Mapping):
+        raise InvalidSetting(f"{place} must hold 'name: value' lines, as accelerate's do, got {values!r}")
+    return values
+
+
+def _whole(values: Mapping[str, Any], name: str, default: int, place: str) -> int:
+    found = values.get(name, default)
+    if not isinstance(found, int) or isinstance(found, bool):
+        raise InvalidSetting(f"{name} in {place} must be a whole number, got {found!r}")
+    return found
 
 
 def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_gib: float | None = None) -> Plan:
@@ -132,10 +155,14 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
 
     Raises:
         InvalidSetting: If a setting cannot work, or tokens or bytes do not fit; with the numbers and what to change.
+        UnknownName: If there is no such reward.
     """
+    from trl.trainer.grpo_config import GRPOConfig
+
     from vzgym.agents.grpo import share_out, token_need
 
-    plan = _begin(settings, sharding, memory_gib)
+    plan = _begin(settings, GRPOConfig, sharding, memory_gib)
+    make_reward(settings.reward)
     if not settings.tasks:
         raise InvalidSetting('GRPOSettings.tasks must be given, such as "needle-micro/train"')
     tasks = load_tasks(settings.tasks)
@@ -178,12 +205,14 @@ def plan_sft(settings: SFTSettings, sharding: Sharding | None = None, memory_gib
     Raises:
         InvalidSetting: If a setting cannot work, or tokens or bytes do not fit; with the numbers and what to change.
     """
+    from trl.trainer.sft_config import SFTConfig
+
     from vzgym.agents.dialogues import encode
     from vzgym.agents.pictures import image_token
     from vzgym.agents.sft import taught_protocol, trajectory_chat
     from vzgym.agents.store import load_trajectories
 
-    plan = _begin(settings, sharding, memory_gib)
+    plan = _begin(settings, SFTConfig, sharding, memory_gib)
     if not settings.data:
         raise InvalidSetting("SFTSettings.data must be given: a folder that `vzgym collect` wrote")
     rows = load_trajectories(settings.data)
@@ -212,11 +241,12 @@ def plan_sft(settings: SFTSettings, sharding: Sharding | None = None, memory_gib
     return plan
 
 
-def _begin(settings: TrainSettings, sharding: Sharding | None, memory_gib: float | None) -> Plan:
+def _begin(settings: TrainSettings, config: type[Any], sharding: Sharding | None, memory_gib: float | None) -> Plan:
     if not settings.model:
         raise InvalidSetting(f"{type(settings).__name__}.model must be given")
-    if memory_gib is not None and memory_gib <= 0:
-        raise InvalidSetting(f"a device's memory must be > 0 GiB, got {memory_gib}")
+    if memory_gib is not None and not (math.isfinite(memory_gib) and memory_gib > 0):
+        raise InvalidSetting(f"a device's memory must be a finite number of GiB > 0, got {memory_gib}")
+    check_trainer(settings, config)
     settings.check_sharding(sharding.stage if sharding else 0)
     facts = model_facts(settings.model, settings.lora, settings.model_options)
     found = device_memory() if memory_gib is None else (int(memory_gib * GIB), f"a device of {memory_gib:g} GiB")
@@ -242,14 +272,21 @@ def _add_engine(plan: Plan, settings: GRPOSettings, longest: int) -> None:
     """Add vLLM's share of the device, and check that one dialogue fits into it."""
     options = settings.trainer
     length = options.get("vllm_max_model_length")
-    if length is not None and int(length) < longest:
+    if length is not None and (not isinstance(length, int) or isinstance(length, bool)):
+        raise InvalidSetting(f"trainer.vllm_max_model_length must be a whole number of tokens, got {length!r}")
+    if length is not None and length < longest:
         raise InvalidSetting(
             f"trainer.vllm_max_model_length is {length}, but the longest dialogue has {longest} tokens: raise it to at "
             f"least {longest}, or lower turn_tokens, or the budget's frames, zooms or max_pixels"
         )
     if options.get("vllm_mode", "colocate") != "colocate":
         return
-    share = float(options.get("vllm_gpu_memory_utilization", 0.3))
+    share = options.get("vllm_gpu_memory_utilization", 0.3)
+    if not isinstance(share, (int, float)) or isinstance(share, bool) or not 0 < share <= 1:
+        raise InvalidSetting(
+            f"trainer.vllm_gpu_memory_utilization must be a share of the device's memory, above 0 and at most 1, "
+            f"got {share!r}"
+        )
     engine = int(share * plan.available)
     least = plan.facts.weights * plan.facts.bytes + plan.facts.kv_bytes * longest
     if engine < least:

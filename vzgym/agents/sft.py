@@ -19,6 +19,7 @@ from vzgym.agents.training import (
     adapters,
     begin,
     check_places,
+    check_trainer,
     common_options,
     freeze_vision,
     newest_checkpoint,
@@ -146,6 +147,7 @@ def train_sft(settings: SFTSettings, data: Any = None, callbacks: Sequence[Any] 
     from trl.trainer.sft_trainer import SFTTrainer
 
     check_places(settings)
+    check_trainer(settings, SFTConfig)
     if data is None and not settings.data:
         raise InvalidSetting("SFTSettings.data must be given: a folder that `vzgym collect` wrote")
     protocol = settings.protocol if data is not None else taught_protocol(settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import logging
 import math
@@ -11,6 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,8 @@ __all__ = [
     "adapted_layers",
     "adapters",
     "begin",
+    "check_places",
+    "check_trainer",
     "common_options",
     "freeze_vision",
     "newest_checkpoint",
@@ -126,6 +130,26 @@ def check_places(settings: TrainSettings) -> None:
     for name in ("model", "out"):
         if not getattr(settings, name):
             raise InvalidSetting(f"{type(settings).__name__}.{name} must be given")
+
+
+def check_trainer(settings: TrainSettings, config: type[Any]) -> None:
+    """Check that TRL's configuration has the options of `settings.trainer`.
+
+    Args:
+        settings: Of the run.
+        config: TRL's own dataclass, `SFTConfig` or `GRPOConfig`.
+
+    Raises:
+        InvalidSetting: If it lacks one; with close names.
+    """
+    valid = [item.name for item in fields(config) if item.init]
+    for name in settings.trainer:
+        if name not in valid:
+            close = difflib.get_close_matches(name, valid)
+            guess = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+            raise InvalidSetting(
+                f"{type(settings).__name__}.trainer: TRL's {config.__name__} has no option {name!r}{guess}"
+            )
 
 
 def freeze_vision(model: Any) -> int:
