@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from vzgym.agents.sb3 import ClipExtractor, PointerHead, SB3Policy, SB3Settings, train_sb3
 from vzgym.agents.sb3.training import curve_lines, make_vector_env
 from vzgym.core.budget import Budget
-from vzgym.core.errors import InvalidSetting
+from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.envs import VideoZoomEnv
 from vzgym.evaluation import evaluate
 
@@ -172,6 +173,11 @@ def test_settings_and_folders_that_cannot_work(tmp_path: Path) -> None:
         SB3Settings(steps=0)
     with pytest.raises(InvalidSetting, match=r"final_rate must lie in \[0, 1\], got 2"):
         SB3Settings(final_rate=2)
+    for rate in (0.0, float("nan"), float("inf")):
+        with pytest.raises(InvalidSetting, match="learning_rate be finite and > 0"):
+            SB3Settings(learning_rate=rate)
+    with pytest.raises(InvalidSetting, match=r"a height and a width, such as \[8, 8\], got \(8,\)"):
+        SB3Settings(frame_size=(8,))
     with pytest.raises(InvalidSetting, match="say where"):
         train_sb3(SB3Settings())
     with pytest.raises(InvalidSetting, match=r"no sb3\.json"):
@@ -180,6 +186,24 @@ def test_settings_and_folders_that_cannot_work(tmp_path: Path) -> None:
     assert SB3Settings.load(tmp_path) == settings(tmp_path)
     with pytest.raises(InvalidSetting, match="no model yet"):
         SB3Policy(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("algo", "name", "words"),
+    [
+        ("maskable_ppo", "n_stepz", "maskable_ppo has no option 'n_stepz'; did you mean 'n_steps'?"),
+        ("dqn", "n_epochs", "dqn has no option 'n_epochs'"),
+        ("ppo", "env", "ppo has no option 'env'"),
+    ],
+)
+def test_a_run_that_cannot_be_is_refused_before_anything_is_written(
+    tmp_path: Path, algo: str, name: str, words: str
+) -> None:
+    with pytest.raises(InvalidSetting, match=re.escape(words)):
+        train_sb3(settings(tmp_path / "run", algo, options={name: 1}))
+    with pytest.raises(UnknownName, match="nope"):
+        train_sb3(settings(tmp_path / "run", algo, tasks="nope"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_environments_draw_different_tasks_by_the_seed() -> None:

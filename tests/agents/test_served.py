@@ -220,6 +220,8 @@ def test_wrong_names_are_named():
         ({"retries": -1}, "retries"),
         ({"timeout": 0}, "timeout"),
         ({"temperature": -1}, "temperature"),
+        ({"temperature": "hot"}, "temperature must be a number, got 'hot'"),
+        ({"price_in": None}, "price_in must be a number, got None"),
         ({"turn_tokens": -1}, "turn_tokens"),
         ({"tool_role": "system"}, "tool_role"),
         ({"picture": "gif"}, "picture"),

@@ -66,6 +66,7 @@ def test_a_plug_in_that_cannot_be_imported_is_named_and_the_others_are_found(mon
     assert set(GROUPS) >= {"vzgym.policies", "vzgym.observations", "vzgym.actions", "vzgym.rewards", "vzgym.videos"}
 
 
-def test_options_of_the_part() -> None:
-    done = runner.invoke(app, ["check", "time_proximity", "--set", "sigma=3.0"])
+@pytest.mark.parametrize("sigma", ["3.0", "3e0"])
+def test_options_of_the_part(sigma: str) -> None:
+    done = runner.invoke(app, ["check", "time_proximity", "--set", f"sigma={sigma}"])
     assert done.exit_code == 0, done.output

@@ -99,6 +99,7 @@ def test_policies_are_named_in_three_ways(tmp_path: Path) -> None:
     assert named_policy("oracle") == "oracle"
     assert named_policy("my.module:Policy") == "my.module:Policy"
     assert named_policy("{name: uniform, frames: 8}") == {"name": "uniform", "frames": 8}
+    assert named_policy("{name: vlm, temperature: 1e-1}") == {"name": "vlm", "temperature": 0.1}
     (tmp_path / "config.json").write_text("{}")
     found = named_policy(str(tmp_path), temperature=1.0)
     assert found == {"name": "vzgym.agents.policy:VLMPolicy", "path": str(tmp_path), "temperature": 1.0}

@@ -90,6 +90,13 @@ class ServedPolicy:
         check_pictures: bool = True,
         name: str = "",
     ) -> None:
+        numbers = {
+            "temperature": temperature, "top_p": top_p, "turn_tokens": turn_tokens, "price_in": price_in,
+            "price_out": price_out,
+        }  # fmt: skip
+        for option, value in numbers.items():
+            if not isinstance(value, (int, float)) or isinstance(value, bool):
+                raise InvalidSetting(f"{option} must be a number, got {value!r}")
         if temperature < 0 or not 0 < top_p <= 1:
             raise InvalidSetting(f"temperature must be >= 0 and top_p in (0, 1], got {temperature} and {top_p}")
         if turn_tokens < 0 or price_in < 0 or price_out < 0:

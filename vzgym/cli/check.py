@@ -9,6 +9,7 @@ import typer
 import yaml
 from rich.text import Text
 
+from vzgym.agents.typed_yaml import read_value
 from vzgym.cli.progress import console, errors, say
 from vzgym.core.errors import InvalidSetting
 from vzgym.testing.checking import KINDS, check, environment_of
@@ -75,7 +76,7 @@ def _options(pairs: list[str]) -> dict[str, Any]:
         if not mark:
             raise InvalidSetting(f"--set takes name=value (such as scale=2), got {pair!r}")
         try:
-            options[key.strip()] = yaml.safe_load(value)
+            options[key.strip()] = read_value(value)
         except yaml.YAMLError as error:
             raise InvalidSetting(f"--set {pair!r}: the value is no YAML: {error}") from error
     return options

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from vzgym.agents.typed_yaml import read_value
 from vzgym.core.errors import InvalidSetting
 
 __all__ = ["named_policy"]
@@ -29,7 +30,7 @@ def named_policy(text: str, **options: Any) -> str | Mapping[str, Any]:
     """
     if text.lstrip().startswith("{"):
         try:
-            spec = yaml.safe_load(text)
+            spec = read_value(text)
         except yaml.YAMLError as error:
             raise InvalidSetting(f"--policy {text!r} is no YAML mapping: {error}") from error
         if not isinstance(spec, dict) or "name" not in spec:

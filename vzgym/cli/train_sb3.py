@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import yaml
 
 from vzgym.cli.progress import progress_bar, say
-from vzgym.core.errors import DependencyNotInstalled, InvalidSetting
+from vzgym.core.errors import DependencyNotInstalled
 from vzgym.evaluation import evaluate
 
 __all__ = ["sb3"]
@@ -24,7 +23,7 @@ def sb3(
     seed: Annotated[int, typer.Option(help="Of weights, tasks and actions.")] = 0,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help="name=value (YAML), any field of SB3Settings; repeatable."),
+        typer.Option("--set", help="name=value (YAML), any field of SB3Settings; repeatable. Wins over all else."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in --out.")] = False,
 ) -> None:
@@ -32,16 +31,13 @@ def sb3(
     for package in ("stable_baselines3", "sb3_contrib"):
         if importlib.util.find_spec(package) is None:
             raise DependencyNotInstalled(f'{package} is not installed; run: pip install "vzgym[sb3]"')
+    from vzgym.agents.config import load_settings, parse_overrides
     from vzgym.agents.sb3 import SB3Settings, train_sb3
 
-    changes = _settings(set_ or [])
+    flags: dict[str, str | int] = {"out": str(out), "algo": algo, "tasks": tasks, "seed": seed}
     if steps is not None:
-        changes["steps"] = steps
-    valid = set(SB3Settings.__dataclass_fields__)
-    unknown = sorted(set(changes) - valid)
-    if unknown:
-        raise InvalidSetting(f"--set: no setting {', '.join(unknown)}; valid: {', '.join(sorted(valid))}")
-    settings = SB3Settings(**{"out": str(out), "algo": algo, "tasks": tasks, "seed": seed, **changes})
+        flags["steps"] = steps
+    settings = load_settings(SB3Settings, overrides={**flags, **parse_overrides(set_ or [])})
     with progress_bar() as bar:
         job = bar.add_task(f"{settings.algo} on {settings.tasks}", total=settings.steps)
 
@@ -54,17 +50,3 @@ def sb3(
     suite = settings.tasks.partition("/")[0]
     controls = "--policy overview --policy uniform --policy oracle"
     say(f"Next:\n  vzgym eval --policy {folder} {controls} --tasks {suite}/test")
-
-
-def _settings(pairs: list[str]) -> dict[str, Any]:
-    """`["gamma=0.9"]` as a mapping."""
-    settings: dict[str, Any] = {}
-    for pair in pairs:
-        key, mark, value = pair.partition("=")
-        if not mark:
-            raise InvalidSetting(f"--set takes name=value (such as gamma=0.9), got {pair!r}")
-        try:
-            settings[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise InvalidSetting(f"--set {pair!r}: the value is no YAML: {error}") from error
-    return settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -80,6 +81,8 @@ class SB3Settings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fps", tuple(float(rate) for rate in self.fps))
+        if len(self.frame_size) != 2:
+            raise InvalidSetting(f"frame_size must be a height and a width, such as [8, 8], got {self.frame_size!r}")
         object.__setattr__(self, "frame_size", (int(self.frame_size[0]), int(self.frame_size[1])))
         if self.algo not in ALGORITHMS:
             raise InvalidSetting(f"algo must be one of {', '.join(ALGORITHMS)}, got {self.algo!r}")
@@ -88,9 +91,10 @@ class SB3Settings:
                 raise InvalidSetting(f"{name} must be >= 1, got {getattr(self, name)!r}")
         if self.eval_every < 0 or self.seed < 0:
             raise InvalidSetting(f"eval_every and seed must be >= 0, got {self.eval_every} and {self.seed}")
-        if not 0 <= self.gamma <= 1 or self.learning_rate <= 0:
+        if not 0 <= self.gamma <= 1 or not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise InvalidSetting(
-                f"gamma must lie in [0, 1] and learning_rate be > 0, got {self.gamma} and {self.learning_rate}"
+                f"gamma must lie in [0, 1] and learning_rate be finite and > 0, got {self.gamma} and "
+                f"{self.learning_rate}"
             )
         if not 0 <= self.final_rate <= 1:
             raise InvalidSetting(f"final_rate must lie in [0, 1], got {self.final_rate}")

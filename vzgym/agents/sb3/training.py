@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import json
 import re
 import time
@@ -78,18 +80,21 @@ def train_sb3(
         The folder, which `SB3Policy` and `vzgym eval --policy` take.
 
     Raises:
-        InvalidSetting: If `out` is empty, holds a run already (without `resume`), or a run of other settings.
+        InvalidSetting: If `out` is empty, holds a run already (without `resume`), or a run of other settings; or if the
+            learner has no such option.
     """
     if not settings.out:
         raise InvalidSetting("say where the results go: out")
+    _check_options(settings)
     folder = Path(settings.out)
     checkpoints = folder / "checkpoints"
     newest = _newest(checkpoints)
     if newest is not None:
         _check_same(settings, folder, resume)
+    # First, since it may refuse: nothing is written for a run that cannot be.
+    env = make_vector_env(settings)
     settings.save(folder)
     checkpoints.mkdir(exist_ok=True)
-    env = make_vector_env(settings)
     logs = str(folder / "tensorboard") if settings.tensorboard else None
     kind: Any = model_class(settings.algo)
     clock = _Stopwatch()
@@ -112,6 +117,22 @@ def train_sb3(
         env.close()
     model.save(folder / "model.zip")
     return folder
+
+
+def _check_options(settings: SB3Settings) -> None:
+    """Check that the learner takes each of `options`.
+
+    Raises:
+        InvalidSetting: If it does not; with close names, and all valid ones.
+    """
+    # The run itself gives these, and `_init_setup_model` is not for callers.
+    ours = {"self", "env", "seed", "tensorboard_log", "_init_setup_model"}
+    valid = [name for name in inspect.signature(model_class(settings.algo).__init__).parameters if name not in ours]
+    for name in settings.options:
+        if name not in valid:
+            close = difflib.get_close_matches(name, valid, n=1)
+            guess = f"; did you mean {close[0]!r}?" if close else ";"
+            raise InvalidSetting(f"options: {settings.algo} has no option {name!r}{guess} valid: {', '.join(valid)}")
 
 
 def _arguments(settings: SB3Settings) -> dict[str, Any]:
