@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import Result
 
 from vzgym.cli import main
+from vzgym.tasks.encode import encode_video
+from vzgym.video import ArrayVideo
 
 Run = Callable[..., Result]
 
@@ -72,6 +78,80 @@ def test_other_errors_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vzgym.cli.evaluate.evaluate", broken)
     with pytest.raises(ZeroDivisionError, match="a bug of ours"):
         main()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["tasks", "write", "--tasks", "1", "--out", "taken"],
+        ["collect", "--episodes", "1", "--out", "taken"],
+        ["tasks", "show", "needle-tiny/test/0", "--out", "taken/sheet.png"],
+        ["videos", "store", "some.mp4", "--root", "taken"],
+        ["data", "import-rl", "rows.jsonl", "--videos", ".", "--out", "taken/rows.jsonl"],
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_written_is_one_line_that_names_it(
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    encode_video(ArrayVideo(np.zeros((8, 32, 32, 3), dtype=np.uint8), 4.0), tmp_path / "some.mp4")
+    (tmp_path / "taken").write_text("a file, where a folder is to go")
+    rows = {
+        "doc_id": 7,
+        "problem": "<video>How many?",
+        "solution": "3",
+        "videos": ["some.mp4"],
+        "data_source": "mine",
+        "extra_info": {"answer_type": "open_ended"},
+    }
+    (tmp_path / "rows.jsonl").write_text(json.dumps(rows))
+    monkeypatch.chdir(tmp_path)
+    assert called(arguments, monkeypatch) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(r"\w+Error: cannot write or read (taken)(/\S+)?: (File exists|(Not|Is) a directory)", last)
+
+
+def test_an_error_of_the_system_that_names_no_file_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: object, **settings: object) -> None:
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+    monkeypatch.setattr("vzgym.cli.evaluate.evaluate", broken)
+    monkeypatch.setattr(sys, "argv", ["vzgym", "eval", "--policy", "blind", "--episodes", "1"])
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with pytest.raises(ConnectionResetError, match="reset by peer"):
+        main()
+
+
+@pytest.mark.parametrize(("name", "fault"), [("sheet.xyz", "ends in '.xyz'"), ("sheet", "has no suffix")])
+def test_a_picture_of_no_known_kind_is_refused_before_it_is_drawn(
+    name: str,
+    fault: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / name
+    assert called(["tasks", "show", "needle-tiny/test/0", "--out", str(out)], monkeypatch) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    wanted = f"InvalidSetting: --out takes a picture's name, such as sheet.png or sheet.jpg; {str(out)!r} {fault}"
+    assert printed.err.strip() == wanted
+
+
+def test_brackets_in_paths_are_no_markup(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    wrote = run("tasks", "write", "--tasks", 1, "--out", "[old] a[/b] set")
+    assert wrote.stdout.splitlines()[-1] == "1 tasks in [old] a[/b] set/tasks.jsonl"
+    drew = run("tasks", "show", "needle-tiny/test/0", "--out", "[old] sheet.png")
+    assert drew.stdout.splitlines()[-1] == "saved [old] sheet.png"
+    # A bar's description holds what was typed.
+    tasks = "[old] a[/b] set/tasks.jsonl"
+    played = run("eval", "--policy", "{name: uniform, frames: 4} # [/b]", "--tasks", tasks)
+    assert played.exit_code == 0, played.exception
+    assert run("collect", "--tasks", tasks, "--episodes", 1, "--out", "data").exit_code == 0
 
 
 def test_the_working_folder_is_searched_last(monkeypatch: pytest.MonkeyPatch) -> None:

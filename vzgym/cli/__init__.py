@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import typer
 from rich.text import Text
@@ -51,13 +53,28 @@ app.add_typer(videos.app, name="videos")
 
 
 def main() -> None:
-    """Run the command line. A named error becomes one line on stderr and exit status 1."""
+    """Run the command line. A named error becomes one line on stderr and exit status 1.
+
+    So does a file or folder that cannot be written or read. A fault of the system that names no path is none of the
+    user's, and keeps its traceback.
+    """
     # A command knows no working folder, but "my_module:MyPolicy" is looked for there. Last, so that it hides nothing.
     sys.path.append(str(Path.cwd()))
     try:
         app()
     except VzgymError as error:
-        # No markup in the message: brackets in it are its own.
-        message = " ".join(str(error).split())
-        errors.print(Text.assemble((type(error).__name__, "bold red"), f": {message}"), soft_wrap=True)
-        sys.exit(1)
+        _fail(type(error).__name__, str(error))
+    except OSError as error:
+        # Of two paths (a finished file that is moved to its place) the user has named the second.
+        path = error.filename if error.filename2 is None else error.filename2
+        if not isinstance(path, (str, bytes, os.PathLike)):
+            raise
+        _fail(type(error).__name__, f"cannot write or read {os.fsdecode(path)}: {error.strerror or error}")
+
+
+def _fail(name: str, message: str) -> NoReturn:
+    """Print an error as one line and exit."""
+    # No markup in the message: brackets in it are its own.
+    line = Text.assemble((name, "bold red"), f": {' '.join(message.split())}")
+    errors.print(line, soft_wrap=True)
+    sys.exit(1)

@@ -21,9 +21,9 @@ def say(text: str, to: Console = console) -> None:
 
 
 def progress_bar() -> Progress:
-    """A bar with counts, time spent and time left, on stderr."""
+    """A bar with counts, time spent and time left, on stderr. Brackets in its descriptions are no markup."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -17,10 +17,11 @@ from PIL import Image
 from rich.box import SIMPLE_HEAD
 from rich.progress import TaskID
 from rich.table import Column, Table
+from rich.text import Text
 
-from vzgym.cli.progress import console, errors, progress_bar
+from vzgym.cli.progress import console, errors, progress_bar, say
 from vzgym.core.budget import Budget
-from vzgym.core.errors import PluginError
+from vzgym.core.errors import InvalidSetting, PluginError
 from vzgym.tasks import SUITES, VideoTask, expert_zooms, get_task, load_tasks
 from vzgym.tasks.contact import contact_sheet
 from vzgym.tasks.suites import SPLITS, Suite
@@ -68,6 +69,8 @@ def show(
     frame_height: Annotated[int, typer.Option(help="Height of a frame of the sheet, in pixels.", min=16)] = 90,
 ) -> None:
     """Show a procedural task: question, options, answer, evidence, expert; and save a picture of it."""
+    if out is not None:
+        _check_picture(out)
     task = get_task(task_id)
     tasks = load_tasks(task_id.partition("/")[0])
     video = task.video
@@ -88,7 +91,7 @@ def show(
         sheet = contact_sheet(task, tasks, columns=columns, overview_rows=rows, frame_height=frame_height)
         out.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(sheet).save(out)
-        console.print(f"saved {out}")
+        say(f"saved {out}")
 
 
 @app.command()
@@ -107,7 +110,7 @@ def write(
         path = write_tasks(
             wanted, out, workers=workers, progress=lambda done, total: bar.update(job, completed=done, total=total)
         )
-    console.print(f"{len(wanted)} tasks in {path}")
+    say(f"{len(wanted)} tasks in {path}")
 
 
 @app.command("verify")
@@ -165,7 +168,7 @@ def verify_suites(
         console.print(_table(reports))
     failures = [f"{report.name}: {failure}" for report in reports for failure in report.failures]
     for failure in failures:
-        errors.print(f"[red]failed[/red] {failure}", highlight=False, soft_wrap=True)
+        errors.print(Text.assemble(("failed", "red"), f" {failure}"), soft_wrap=True)
     if failures:
         raise typer.Exit(1)
 
@@ -240,6 +243,13 @@ def _cards(reports: Sequence[VerifyReport]) -> str:
             ]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _check_picture(path: Path) -> None:
+    """Refuse a name whose suffix is no picture's, before anything is drawn."""
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+        found = f"ends in {path.suffix!r}" if path.suffix else "has no suffix"
+        raise InvalidSetting(f"--out takes a picture's name, such as sheet.png or sheet.jpg; {str(path)!r} {found}")
 
 
 def _spans(task: VideoTask) -> str:
