@@ -18,6 +18,7 @@ from vzgym.agents import store
 from vzgym.agents.collect import Collector
 from vzgym.agents.collect_settings import MIXES, CollectSettings, parse_mix
 from vzgym.agents.store import CollectStatistics, collect, load_trajectories, trajectory_row
+from vzgym.baselines import RandomZoom
 from vzgym.baselines.scripts import KINDS
 from vzgym.baselines.thoughts import compose
 from vzgym.core import Answer, Zoom
@@ -27,6 +28,7 @@ from vzgym.evaluation.replay import replay
 from vzgym.evaluation.runs import read_records
 from vzgym.protocols import CompactTags, TagProtocol, as_chat
 from vzgym.tasks import load_tasks
+from vzgym.tasks.write import write_tasks
 
 TASKS = load_tasks("needle-micro/train")
 
@@ -421,6 +423,21 @@ def test_trl_collates_every_picture(tmp_path: Path, protocol: TagProtocol, tool_
     batch = collator([{"messages": row["messages"], "images": row["images"]} for row in rows])
     assert set(batch) >= {"input_ids", "labels"}
     assert seen == [row["frames"] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("mix", "policy"), [("told", None), ("policy=1", Clumsy()), ("policy=1", RandomZoom()), ("taught=1", Clumsy())]
+)
+def test_a_task_whose_evidence_lies_outside_its_video_is_left_out(mix: str, policy: Any, tmp_path: Path) -> None:
+    file = write_tasks([TASKS[index] for index in range(3)], tmp_path)
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    rows[1]["evidence"] = [[400, 500]]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = micro(tasks=str(file), episodes=3, mix=parse_mix(mix), policy="the one given" if policy else "")
+    collector = Collector(settings, policy=policy)
+    assert {played.index for played in collector.play(range(3))} == {0, 2}
+    assert list(collector.failed) == [rows[1]["id"]]
+    assert "evidence [400, 500] lies outside the video of" in collector.failed[rows[1]["id"]]
 
 
 def test_the_page_names_every_kind_and_mixture() -> None:

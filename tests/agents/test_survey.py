@@ -52,6 +52,19 @@ def test_tasks_whose_videos_cannot_be_opened_are_named_once(caplog):
     assert "left out: b: closed.mp4: no video in it" in said.getMessage()
 
 
+def test_tasks_whose_evidence_lies_outside_their_video_are_named(caplog):
+    film = ArrayVideo(np.zeros((256, 8, 8, 3), np.uint8), 4.0)
+    # The same video, whose other question is sound.
+    outside = VideoTask("b", film, "Which?", evidence=[[400, 500]])
+    inside = VideoTask("c", film, "Which?", evidence=[[40, 50]])
+    found = survey(TaskList([task("a"), outside, inside]), 3)
+    assert found.playable == [0, 2]
+    assert found.failed == {"b": "task 'b': evidence [400, 500] lies outside the video of 64 s"}
+    assert "left out: b: task 'b': evidence [400, 500] lies outside" in caplog.text
+    with pytest.raises(InvalidSetting, match=r"none of the 1 tasks used .* can be played.*lies outside the video"):
+        survey(TaskList([outside]), 1)
+
+
 def test_what_is_not_used_is_not_looked_at(caplog):
     assert survey(TaskList([task("a"), task("b", Closed())]), 1).playable == [0]
     assert not caplog.records

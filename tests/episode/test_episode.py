@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vzgym.core import Action, Answer, Budget, Malformed, Region, Zoom
-from vzgym.core.errors import ActionTypeError, EpisodeEnded, VideoError
+from vzgym.core.errors import ActionTypeError, EpisodeEnded, TaskError, VideoError
 from vzgym.episode import End, Episode, EpisodeRecord, GradeStatus, Outcome, Refusal
 from vzgym.tasks.task import VideoTask
 from vzgym.video import frame_hash
@@ -250,6 +250,11 @@ def test_text_and_form_are_kept_as_given(episode: Episode) -> None:
     assert episode.step(Malformed("why"), well_formed=True).well_formed is False
     turn = episode.step(Answer("B"))
     assert (turn.text, turn.well_formed) == ("B", True)
+
+
+def test_evidence_outside_the_video_makes_no_episode(make_task: MakeTask, budget: Budget) -> None:
+    with pytest.raises(TaskError, match=r"evidence \[400, 500\] lies outside the video of 10 s"):
+        Episode(make_task(evidence=[[400, 500]]), budget)
 
 
 def test_the_same_actions_leave_the_same_record(make_task: MakeTask, budget: Budget) -> None:

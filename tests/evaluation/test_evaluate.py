@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -210,9 +211,48 @@ def test_a_video_that_has_been_mended_is_played_when_the_run_goes_on(written: Pa
 
 def test_when_no_video_can_be_opened_there_is_no_report(written: Path, tmp_path: Path) -> None:
     listing = broken_copy(written, tmp_path / "copy", 0, 1, 2)
-    with pytest.raises(VideoError, match="none of the 3 videos could be opened") as caught:
+    with pytest.raises(VideoError, match="none of the 3 tasks could be played") as caught:
         evaluate("overview", listing)
     assert str(tmp_path / "copy") in str(caught.value)
+
+
+@pytest.mark.parametrize(("policy", "workers"), [("overview", 1), ("oracle", 2)])
+def test_a_task_whose_evidence_lies_outside_its_video_is_listed(
+    policy: str, workers: int, written: Path, tmp_path: Path
+) -> None:
+    listing = broken_copy(written, tmp_path / "copy")
+    rows = [json.loads(line) for line in listing.read_text().splitlines()]
+    rows[1]["evidence"] = [[400, 500]]
+    listing.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = evaluate(policy, listing, workers=workers)
+    assert [item.task_id for item in report.episodes] == ["tiny/test/0", "tiny/test/2"]
+    (reason,) = report.failed.values()
+    assert re.fullmatch(r"task 'tiny/test/1': evidence \[400, 500\] lies outside the video of [\d.]+ s", reason)
+
+
+def test_a_batch_is_played_without_such_a_task(make_task: Callable[..., VideoTask]) -> None:
+    class Speaker:
+        def reset(self, seeds: Any) -> None:
+            """Nothing to begin."""
+
+        def respond(self, dialogues: Any) -> list[str]:
+            return ["<think>so</think><answer>A</answer>" for _ in dialogues]
+
+    tasks = [
+        make_task("inside"),
+        make_task("outside", evidence=[[400, 500]]),
+        make_task("rounded", evidence=[[9, 10.4]]),
+    ]
+    report = evaluate(Speaker(), tasks)
+    assert [item.task_id for item in report.episodes] == ["inside", "rounded"]
+    assert report.failed == {"outside": "task 'outside': evidence [400, 500] lies outside the video of 10 s"}
+    with pytest.raises(VideoError, match="none of the 1 tasks could be played; the first: task 'outside': evidence"):
+        evaluate(Speaker(), [tasks[1]])
+
+
+def test_evidence_given_as_pairs_is_measured(make_task: Callable[..., VideoTask]) -> None:
+    report = evaluate("overview", [make_task(evidence=[(4, 6)])])
+    assert report.episodes[0].evidence_coverage == 0.0
 
 
 def test_a_video_that_fails_in_mid_episode_is_unscored(make_task: Callable[..., VideoTask]) -> None:

@@ -69,7 +69,8 @@ class Collector:
         tasks: The task set.
         budget: What may be looked at.
         protocol: The text protocol.
-        failed: Tasks whose video could not be opened, with the reason.
+        failed: Tasks that could not be played, with the reason: their video cannot be opened, or does not hold their
+            evidence.
 
     Raises:
         InvalidSetting: If a setting cannot work.
@@ -159,7 +160,7 @@ class Collector:
         task = self.tasks[index]
         try:
             player = Player(task, self.budget, self.voice, self._seed(index, 1))
-        except VideoError as error:
+        except (VideoError, TaskError) as error:
             self.failed[task.id] = str(error)
             return
         try:
@@ -262,7 +263,7 @@ class Collector:
             task = self.tasks[job[0]]
             try:
                 episode = Episode(task, self.budget, self.protocol)
-            except VideoError as error:
+            except (VideoError, TaskError) as error:
                 self.failed[task.id] = str(error)
                 continue
             for turn in turns:
@@ -284,7 +285,7 @@ class Collector:
             task = self.tasks[job[0]]
             try:
                 episodes[job] = Episode(task, self.budget, self.protocol)
-            except VideoError as error:
+            except (VideoError, TaskError) as error:
                 self.failed[task.id] = str(error)
         reveal = getattr(policy, "reveal", None)
         if reveal:
@@ -306,7 +307,7 @@ class Collector:
         )
         try:
             observation, info = env.reset(seed=seed, options={"task": task})
-        except VideoError as error:
+        except (VideoError, TaskError) as error:
             self.failed[task.id] = str(error)
             return None
         reveal = getattr(policy, "reveal", None)

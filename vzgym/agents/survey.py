@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from vzgym.core.errors import InvalidSetting, VideoError
+from vzgym.core.errors import InvalidSetting, TaskError, VideoError
 from vzgym.tasks import TaskSet, VideoTask
 from vzgym.video.synthetic import ProceduralVideo
 
@@ -32,7 +32,7 @@ class Survey:
     """What was found.
 
     Attributes:
-        playable: Indices of the tasks whose videos can be opened.
+        playable: Indices of the tasks whose videos can be opened and hold their evidence.
         kinds: One task for each length and size among them, the one with the longest question.
         failed: Why the others were left out, by their ids.
     """
@@ -43,7 +43,7 @@ class Survey:
 
 
 def survey(tasks: TaskSet, count: int) -> Survey:
-    """Open the videos of the first `count` tasks; say in a warning which are left out, since theirs cannot be.
+    """Open the videos of the first `count` tasks; say in a warning which are left out, and why.
 
     A set that knows which of its tasks stand for all others (`kinds`, as procedural ones do) is asked for them, and
     no other is built.
@@ -71,8 +71,11 @@ def survey(tasks: TaskSet, count: int) -> Survey:
             if key in faults:
                 raise faults[key]
             sight = (video.height, video.width, video.duration)
-        except VideoError as error:
-            faults[key] = error
+            task.check_evidence()
+        except (VideoError, TaskError) as error:
+            # The video may be that of other tasks, whose evidence it holds.
+            if isinstance(error, VideoError):
+                faults[key] = error
             broken.add(index)
             failed[task.id] = str(error)
             continue
@@ -82,12 +85,12 @@ def survey(tasks: TaskSet, count: int) -> Survey:
     playable = [index for index in range(count) if index not in broken]
     if not playable:
         raise InvalidSetting(
-            f"none of the {count} tasks used of {tasks.name!r} can be played: no video can be opened. The first: "
+            f"none of the {count} tasks used of {tasks.name!r} can be played. The first: "
             f"{next(iter(failed.values()))}. `vzgym videos check` says what is wrong with a file"
         )
     if failed:
         _log.warning(
-            "%d of %d tasks are left out, since their videos cannot be opened (`vzgym videos check` says more):\n%s",
+            "%d of %d tasks are left out, since they cannot be played (`vzgym videos check` says more of videos):\n%s",
             len(failed),
             count,
             "\n".join(f"left out: {task}: {reason}" for task, reason in failed.items()),

@@ -58,6 +58,7 @@ class Player:
 
     Raises:
         VideoError: If the video cannot be opened.
+        TaskError: If the task's evidence lies outside its video.
     """
 
     def __init__(self, task: VideoTask, budget: Budget, voice: Voice, seed: int) -> None:

@@ -202,7 +202,7 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
             VideoError: If the task's video cannot be opened, or its overview not be decoded.
             InvalidSetting: If `options` has another key, or no task has that index.
             UnknownName: If no task has that id.
-            TaskError: If the id is none, and none of `tasks` either.
+            TaskError: If the id is none, and none of `tasks` either; or the task's evidence lies outside its video.
         """
         super().reset(seed=seed)
         self._episode = None  # a reset that fails leaves no episode that could be played on by mistake

@@ -89,6 +89,7 @@ class Episode:
 
     Raises:
         VideoError: If the video cannot be opened, or its overview not be decoded.
+        TaskError: If the task's evidence lies outside its video.
 
     Attributes:
         task: As given.
@@ -101,6 +102,8 @@ class Episode:
         self.budget = budget or Budget()
         self.wording: Wording = wording or PlainWording()
         facts = TaskFacts.of(task)
+        # Such evidence belongs to another video: nothing that is measured by it would be true.
+        task.check_evidence()
         overview = self._look(overview_times(facts.duration, self.budget))
         self.record = EpisodeRecord(task=facts, budget=self.budget, overview=overview)
         self.record.info["wording"] = dict(self.wording.spec)

@@ -68,7 +68,8 @@ def evaluate(
     Raises:
         InvalidSetting: If `policy` is no policy, a setting is out of range, there are fewer tasks than `episodes`, or
             `out` holds another run.
-        VideoError: If no task's video could be opened. Single ones are listed in `Report.failed`.
+        VideoError: If no task could be played: no video could be opened, or none holds its task's evidence. Single
+            ones are listed in `Report.failed`.
         UnknownName: If a name is not registered.
         WorkerError: If one of several workers dies. A run with `out` goes on where it stopped.
     """
@@ -109,7 +110,7 @@ def evaluate(
                 on_episode(record)
     if run.failed and not measured:
         reason = next(iter(run.failed.values()))
-        raise VideoError(f"none of the {count} videos could be opened; the first: {reason}", path=task_set.name)
+        raise VideoError(f"none of the {count} tasks could be played; the first: {reason}", path=task_set.name)
     report = Report(
         policy=run.name,
         tasks=task_set.name,

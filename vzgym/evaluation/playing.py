@@ -15,7 +15,7 @@ import numpy as np
 
 from vzgym.baselines.policy import POLICIES, AnyPolicy, Policy, Spending, TextPolicy
 from vzgym.core.budget import Budget
-from vzgym.core.errors import InvalidSetting, VideoError
+from vzgym.core.errors import InvalidSetting, TaskError, VideoError
 from vzgym.envs.video_zoom import ModuleSpec, VideoZoomEnv
 from vzgym.episode.record import End, EpisodeRecord
 from vzgym.evaluation.counterfactual import PolicyAnswerer, make_answerer
@@ -279,10 +279,10 @@ class Run:
         return self.tasks[index // self.samples]
 
     def _start(self, env: VideoZoomEnv, index: int, task: VideoTask) -> tuple[Any, dict[str, Any]] | None:
-        """Reset to a task; None, and noted, if its video cannot be opened."""
+        """Reset to a task; None, and noted, if its video cannot be opened or does not hold its evidence."""
         try:
             return env.reset(seed=self._episode_seed(index), options={"task": task})
-        except VideoError as error:
+        except (VideoError, TaskError) as error:
             self.failed[task.id] = str(error)
             task.video.close()
             return None

@@ -103,7 +103,10 @@ def replay(
     if not isinstance(wording, Mapping):
         raise RecordError(f"the record of task {saved.task.id!r} does not say how it was worded (info 'wording')")
     played = task_of(saved.task, backend) if task is None else task
-    episode = Episode(played, saved.budget, make_wording(wording))
+    try:
+        episode = Episode(played, saved.budget, make_wording(wording))
+    except TaskError as error:
+        raise RecordError(f"the record cannot be played again: {error}") from error
     spec = reward if reward is not None else saved.info.get("reward")
     mix = make_reward(spec).with_context(progress=saved.info.get("progress"), quiet=True) if spec is not None else None
     fresh = episode.record

@@ -3,20 +3,48 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vzgym.core.errors import TaskError
+import numpy as np
+
+from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.core.interval import Interval
 from vzgym.video.base import Video
 
 __all__ = ["Subtitle", "VideoTask", "option_letter"]
 
+# Annotators round to whole or half seconds, and a container's duration may leave out the last frame's.
+_END_SLACK = 0.5
+
 
 def option_letter(position: int) -> str:
     """Label of the option at `position`: 0 is "A"."""
     return string.ascii_uppercase[position]
+
+
+def _spans(task: str, evidence: object) -> tuple[Interval, ...]:
+    """Evidence as intervals, whether it is given as such or as pairs of seconds."""
+    if not isinstance(evidence, Iterable) or isinstance(evidence, (str, bytes, Mapping)):
+        raise TaskError(f"task {task!r}: evidence is a list of [start, end] in seconds or None, got {evidence!r}")
+    return tuple(_span(task, item) for item in evidence)
+
+
+def _span(task: str, item: object) -> Interval:
+    if isinstance(item, Interval):
+        return item
+    pair = item.tolist() if isinstance(item, np.ndarray) else item
+    if not (isinstance(pair, (list, tuple)) and len(pair) == 2 and all(map(_is_number, pair))):
+        raise TaskError(f"task {task!r}: evidence is made of [start, end] in seconds, got {item!r}")
+    try:
+        return Interval(float(pair[0]), float(pair[1]))
+    except InvalidSetting as error:
+        raise TaskError(f"task {task!r}: bad evidence: {error}") from error
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +72,8 @@ class VideoTask:
         question: The question, without its options.
         options: The choices, as text without letters; empty for an open question.
         answer: The right answer. With options: one of them, as text (a letter is accepted and converted).
-        evidence: The intervals that hold what the answer rests on. None where unknown, `()` where there is
-            nothing to find (the overview suffices).
+        evidence: The intervals that hold what the answer rests on; pairs of seconds become intervals. None where
+            unknown, `()` where there is nothing to find (the overview suffices).
         category: Kind of question, for tables ("needle").
         subtitles: Speech, if any.
         source: Where the task comes from (suite, data set).
@@ -53,8 +81,8 @@ class VideoTask:
             `grid` (overview times the task was built for), `needed_fps` (the smallest rate that suffices).
 
     Raises:
-        TaskError: If the question is empty, options repeat, there are more than 26, or the answer is none of
-            them.
+        TaskError: If the question is empty, options repeat, there are more than 26, the answer is none of
+            them, or the evidence is made of anything but intervals.
     """
 
     id: str
@@ -71,7 +99,7 @@ class VideoTask:
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", tuple(self.options))
         if self.evidence is not None:
-            object.__setattr__(self, "evidence", tuple(self.evidence))
+            object.__setattr__(self, "evidence", _spans(self.id, self.evidence))
         if not self.question.strip():
             raise TaskError(f"task {self.id!r}: the question is empty")
         if not self.options:
@@ -94,6 +122,23 @@ class VideoTask:
         """Letter of the right option; None for an open question."""
         return option_letter(self.options.index(self.answer)) if self.options else None
 
+    def check_evidence(self) -> None:
+        """Check that the evidence lies in the video. Opens it, so that making a task stays cheap.
+
+        Raises:
+            TaskError: If it does not; half a second beyond the end is taken for a rounding.
+            VideoError: If the video cannot be opened.
+        """
+        if not self.evidence:
+            return
+        duration = self.video.duration
+        for span in self.evidence:
+            if span.start < 0 or span.end > duration + _END_SLACK:
+                raise TaskError(
+                    f"task {self.id!r}: evidence [{span.start:g}, {span.end:g}] lies outside the video of "
+                    f"{duration:g} s"
+                )
+
     @classmethod
     def from_file(
         cls,
@@ -104,7 +149,7 @@ class VideoTask:
         *,
         backend: str = "pyav",
         id: str | None = None,
-        evidence: Sequence[Interval] | None = None,
+        evidence: Sequence[Interval | Sequence[float]] | None = None,
         category: str = "",
         source: str = "",
     ) -> VideoTask:
@@ -117,7 +162,7 @@ class VideoTask:
             answer: The right answer; may stay empty for an open question that nobody will grade.
             backend: Which decoder reads the file ("pyav", "decord").
             id: Names the task; the path if not given.
-            evidence: Where the answer is seen, if known.
+            evidence: Where the answer is seen, if known: intervals, or pairs of seconds.
             category: Kind of question.
             source: Where the task comes from.
 
@@ -127,13 +172,14 @@ class VideoTask:
         """
         from vzgym.video.file import FileVideo
 
+        name = id or str(path)
         return cls(
-            id=id or str(path),
+            id=name,
             video=FileVideo(path, backend=backend),
             question=question,
             options=tuple(options),
             answer=answer,
-            evidence=None if evidence is None else tuple(evidence),
+            evidence=None if evidence is None else _spans(name, evidence),
             category=category,
             source=source,
         )
