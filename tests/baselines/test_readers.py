@@ -1,14 +1,27 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vzgym.baselines.readers import READERS, AutoReader, CountReader, FrameReader, NeedleReader, Reading
+from vzgym.baselines import POLICIES
+from vzgym.baselines.readers import (
+    READERS,
+    AutoReader,
+    CountReader,
+    FamilyReader,
+    FrameReader,
+    NeedleReader,
+    Reading,
+    make_reader,
+)
 from vzgym.baselines.readers.look import bright_colors, picture, scene_hues
 from vzgym.core import overview_times
+from vzgym.core.errors import InvalidSetting, PluginError, UnknownName
+from vzgym.evaluation import evaluate
+from vzgym.evaluation.counterfactual import ReaderAnswerer
 from vzgym.tasks import FAMILIES, VideoTask, expert_zooms, load_jsonl, load_tasks, make_family
 from vzgym.tasks.palette import EVENT_COLORS, SCENE_HUES
 from vzgym.tasks.write import write_tasks
@@ -118,7 +131,11 @@ def test_every_wording_finds_its_reader_and_no_other(family: str) -> None:
     for cue, wordings in made.wordings.items():
         for wording in wordings:
             question = wording.format(scene="teal")
-            matching = [name for name in READERS.names() if READERS.make(name).matches(question)]
+            matching = [
+                name
+                for name, reader in READERS.make_all(but=("auto",)).items()
+                if isinstance(reader, FamilyReader) and reader.matches(question)
+            ]
             assert matching == [family]
             reader = READER.reader_for(question)
             assert reader is not None
@@ -126,7 +143,7 @@ def test_every_wording_finds_its_reader_and_no_other(family: str) -> None:
             two = wording.format(scene="teal or pink")
             assert reader.scenes_asked(two) == (("teal", "pink") if cue == "visible" else ())
             assert reader.scene_asked(two) is None
-    assert set(FAMILIES.names()) >= set(READERS.names())
+    assert {*FAMILIES.names(), "auto"} >= set(READERS.names())
 
 
 def test_without_a_cue_readers_look_everywhere() -> None:
@@ -213,3 +230,74 @@ def test_hues_are_read_through_letterboxes(hue: str) -> None:
     frames = task.video.read(np.array([painter.cuts[place] / 25.0]))
     assert scene_hues(picture(letterbox(frames.pixels))) == [hue]
     assert bright_colors(picture(frames.pixels)).shape == (1, len(EVENT_COLORS))
+
+
+class Stubborn:
+    """Always says the same."""
+
+    def __init__(self, place: int = 0) -> None:
+        self.place = place
+
+    def read(self, frames: object, times: object, question: str, options: Sequence[str]) -> Reading:
+        return Reading(options[self.place], 1.0)
+
+
+@pytest.fixture
+def stubborn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A reader that is named by its module."""
+    (tmp_path / "own_reader.py").write_text(
+        "from vzgym.baselines import Reading\n\n\n"
+        "class Stubborn:\n"
+        "    def __init__(self, place=0):\n        self.place = place\n\n"
+        "    def read(self, frames, times, question, options):\n        return Reading(options[self.place], 1.0)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    return "own_reader:Stubborn"
+
+
+@pytest.mark.parametrize("policy", ["random", "overview", "uniform", "sliding", "oracle", "expert"])
+def test_a_reader_is_named_in_four_ways(policy: str, stubborn: str) -> None:
+    def made(reader: object) -> object:
+        return POLICIES.make({"name": policy, "reader": reader}).reader  # type: ignore[union-attr]
+
+    own = Stubborn()
+    assert made(own) is own
+    assert isinstance(made("needle"), NeedleReader)
+    assert isinstance(made({"name": "count"}), CountReader)
+    assert isinstance(made("auto"), AutoReader)
+    assert isinstance(made(None), AutoReader)
+    assert type(made(stubborn)).__name__ == "Stubborn"
+    assert made({"name": stubborn, "place": 1}).place == 1  # type: ignore[attr-defined]
+
+
+def test_a_named_reader_answers(stubborn: str) -> None:
+    tasks = load_tasks("needle-tiny")
+    firsts = [tasks[index].answer == tasks[index].options[0] for index in range(6)]
+    report = evaluate({"name": "overview", "reader": stubborn}, tasks, episodes=6)
+    assert [episode.correct for episode in report.episodes] == firsts
+    assert evaluate({"name": "oracle", "reader": "needle"}, tasks, episodes=2).accuracy.value == 1.0
+
+
+@pytest.mark.parametrize(
+    ("reader", "error", "told"),
+    [
+        ("nope", UnknownName, "unknown frame reader 'nope'; valid: anomaly, auto, "),
+        ("no_such_module:Reader", PluginError, "no_such_module"),
+        ({"name": "needle", "sharp": True}, InvalidSetting, "frame reader 'needle' has no option 'sharp'"),
+        (7, InvalidSetting, r"a frame reader is a name, .* an object with read\(frames.*\); got 7"),
+        (Stubborn, InvalidSetting, "got the class Stubborn"),
+        ("pathlib:PurePath", InvalidSetting, r"got PurePosixPath\('.'\)"),
+    ],
+)
+def test_what_is_no_reader_is_refused(reader: object, error: type[Exception], told: str) -> None:
+    with pytest.raises(error, match=told):
+        POLICIES.make({"name": "uniform", "reader": reader})
+    with pytest.raises(error, match=told):
+        ReaderAnswerer(reader)  # type: ignore[arg-type]
+
+
+def test_a_reader_of_no_family_does_not_get_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(READERS._factories, "stubborn", Stubborn)
+    task = load_tasks("needle-tiny")[0]
+    assert isinstance(AutoReader().reader_for(task.question), NeedleReader)
+    assert isinstance(make_reader("stubborn"), Stubborn)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from vzgym.baselines.readers import AutoReader, FrameReader
+from vzgym.baselines.readers import FrameReader, ReaderSpec, make_reader
 from vzgym.core.actions import Answer, Zoom, frames_asked
 from vzgym.core.budget import Budget
 from vzgym.tasks.task import option_letter
@@ -47,15 +47,20 @@ class Baseline(ABC):
     `vzgym.evaluate` calls `prepare` with the run's budget; who plays it in a loop of their own calls it first.
 
     Args:
-        reader: Answers from pixels; the procedural families' own reader if not given.
+        reader: Answers from pixels, by object, name, `"module:Class"` or mapping; the procedural families' own reader
+            if not given.
+
+    Raises:
+        UnknownName: If the reader's name is not registered.
+        InvalidSetting: If it is no reader.
     """
 
     name: ClassVar[str]
     observation: ClassVar[Any] = "default"
     action: ClassVar[Any] = "default"
 
-    def __init__(self, reader: FrameReader | None = None) -> None:
-        self.reader: FrameReader = AutoReader() if reader is None else reader
+    def __init__(self, reader: ReaderSpec | None = None) -> None:
+        self.reader: FrameReader = make_reader(reader)
         self.budget = Budget()
         self.rng = np.random.default_rng(0)
 

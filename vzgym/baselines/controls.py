@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from vzgym.baselines.base import Baseline, ZoomingBaseline, sample_zoom
-from vzgym.baselines.readers import FrameReader
+from vzgym.baselines.readers import ReaderSpec
 from vzgym.core.actions import Answer, Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
@@ -43,7 +43,7 @@ class Uniform(Baseline):
 
     Args:
         frames: How many; the run's `max_frames` (128 with the paper's budget) if not given.
-        reader: Answers from pixels.
+        reader: Answers from pixels; see `Baseline`.
 
     Raises:
         InvalidSetting: If `frames` is below 1.
@@ -51,7 +51,7 @@ class Uniform(Baseline):
 
     name: ClassVar[str] = "uniform"
 
-    def __init__(self, frames: int | None = None, reader: FrameReader | None = None) -> None:
+    def __init__(self, frames: int | None = None, reader: ReaderSpec | None = None) -> None:
         super().__init__(reader)
         if frames is not None and (isinstance(frames, bool) or not isinstance(frames, int) or frames < 1):
             raise InvalidSetting(f"uniform needs a whole number of frames >= 1, got {frames!r}")

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from vzgym.baselines.base import Baseline
 from vzgym.baselines.policy import POLICIES
-from vzgym.baselines.readers import FrameReader
+from vzgym.baselines.readers import ReaderSpec
 from vzgym.baselines.viewer import Hints, Viewer
 from vzgym.core.actions import Answer, Zoom
 from vzgym.core.interval import Interval
@@ -25,7 +25,7 @@ class Expert(Baseline):
 
     name: ClassVar[str] = "expert"
 
-    def __init__(self, reader: FrameReader | None = None) -> None:
+    def __init__(self, reader: ReaderSpec | None = None) -> None:
         super().__init__(reader)
         self._hints = Hints()
 

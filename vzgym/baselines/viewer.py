@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vzgym.baselines.marks import MARKS, bright, nothing
-from vzgym.baselines.readers import AutoReader, FamilyReader, FrameReader
+from vzgym.baselines.readers import AutoReader, FamilyReader, FrameReader, ReaderSpec, make_reader
 from vzgym.baselines.readers.look import picture, scene_hues
 from vzgym.baselines.readers.twohop import find_card
 from vzgym.core.actions import Answer, Zoom, frames_asked
@@ -101,7 +101,7 @@ class Viewer:
         duration: Length of the video in seconds.
         budget: What may be looked at.
         hints: What the expert is told.
-        reader: Reads the answer from pixels.
+        reader: Reads the answer from pixels; see `Baseline`.
         seed: Decides the order of a search that cannot cover everything, guesses and mistakes.
 
     Attributes:
@@ -115,12 +115,12 @@ class Viewer:
         duration: float,
         budget: Budget,
         hints: Hints,
-        reader: FrameReader | None = None,
+        reader: ReaderSpec | None = None,
         seed: int = 0,
     ) -> None:
         self.question, self.options = question, tuple(options)
         self.duration, self.budget, self.hints = duration, budget, hints
-        self.reader: FrameReader = reader or _READER
+        self.reader: FrameReader = _READER if reader is None else make_reader(reader)
         self.rng = np.random.default_rng(seed)
         self.zooms_left = budget.max_zooms
         family: FamilyReader | None = _READER.reader_for(question)

@@ -12,7 +12,7 @@ import importlib
 import importlib.metadata
 import inspect
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from vzgym.core.errors import InvalidSetting, PluginError, UnknownName
@@ -195,14 +195,16 @@ class Registry(Generic[T]):
         parse = getattr(self.get(head), "parse_name", None) if colon and head in self else None
         return {} if parse is None else dict(parse(text))
 
-    def make_all(self) -> dict[str, T]:
-        """Every part that can be made without options, by name, sorted.
+    def make_all(self, but: Container[str] = ()) -> dict[str, T]:
+        """Every part that can be made without options, by name, sorted; those named in `but` are left out.
 
         A plug-in's part that cannot be made is left out, and named with the reason in a warning of the log
         `vzgym.plugins`: it must not get in the way of the others. One of our own that cannot is an error.
         """
         made = {}
         for name in self.names():
+            if name in but:
+                continue
             try:
                 made[name] = self.make(name)
             except (PluginError, InvalidSetting) as error:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vzgym.baselines.policy import POLICIES, AnyPolicy, Policy, TextPolicy
-from vzgym.baselines.readers import AutoReader, FrameReader
+from vzgym.baselines.readers import FrameReader, ReaderSpec, make_reader
 from vzgym.core.actions import Action, Answer, Region, Zoom
 from vzgym.core.errors import InvalidSetting, RecordError, VideoError
 from vzgym.envs.actions import ACTIONS
@@ -70,12 +70,12 @@ class ReaderAnswerer:
     """Answers from the pixels of the chosen clips with a frame reader; says nothing where the reader sees nothing.
 
     Args:
-        reader: The eye; the procedural families' own if not given.
+        reader: The eye, by object, name, `"module:Class"` or mapping; the procedural families' own if not given.
         backend: Which decoder reads the video files of saved records.
     """
 
-    def __init__(self, reader: FrameReader | None = None, *, backend: str = "pyav") -> None:
-        self.reader: FrameReader = reader or AutoReader()
+    def __init__(self, reader: ReaderSpec | None = None, *, backend: str = "pyav") -> None:
+        self.reader: FrameReader = make_reader(reader)
         self._memory = _Memory(backend)
 
     def answer_from(self, record: EpisodeRecord, clips: Sequence[int]) -> str | None:

@@ -1,7 +1,7 @@
 """Frame readers: answers from pixels alone, by looking for what a family draws. One registration a family."""
 
 from vzgym.baselines.readers.anomaly import AnomalyReader
-from vzgym.baselines.readers.auto import AutoReader
+from vzgym.baselines.readers.auto import AutoReader, ReaderSpec, make_reader
 from vzgym.baselines.readers.base import READERS, FamilyReader, FrameReader, PictureReader, Reading
 from vzgym.baselines.readers.color import ControlReader, NeedleReader
 from vzgym.baselines.readers.count import CountReader
@@ -26,9 +26,11 @@ __all__ = [
     "NeedleReader",
     "OrderReader",
     "PictureReader",
+    "ReaderSpec",
     "Reading",
     "SpeedReader",
     "StateReader",
     "TextReader",
     "TwoHopReader",
+    "make_reader",
 ]

@@ -136,5 +136,5 @@ class PictureReader(FamilyReader):
         """
 
 
-READERS: Registry[FamilyReader] = Registry("frame reader", "vzgym.readers")
-"""Readers by the name of their family."""
+READERS: Registry[FrameReader] = Registry("frame reader", "vzgym.readers")
+"""Readers by name: each family's own by the family's name, and "auto", which picks among them."""
