@@ -84,20 +84,27 @@ def test_a_checkpoint_whose_saving_was_cut_off_is_passed_over(settings, tmp_path
         if whole:
             (folder / "trainer_state.json").write_text("{}")
     assert newest_checkpoint(settings(resume=True)) == str(tmp_path / "run" / "checkpoint-10")
-    assert newest_checkpoint(settings()) is None
+    with pytest.raises(InvalidSetting, match=r"run holds checkpoints of a run, up to checkpoint-10: go on"):
+        newest_checkpoint(settings())
 
 
 # Beginning and going on ---------------------------------------------------------------------------------------------
 
 
-def test_a_new_run_leaves_no_checkpoint_of_an_earlier_one_to_resume(settings, caplog):
+def test_a_new_run_is_refused_where_checkpoints_of_another_lie(settings):
     out = train_sft(settings())
-    with caplog.at_level(logging.WARNING, logger="vzgym.agents"):
+    before = weights(out)
+    with pytest.raises(InvalidSetting, match=r"holds checkpoints of a run, up to checkpoint-2.*another folder"):
         train_sft(settings(max_steps=1, save_steps=0))
-    assert newest_checkpoint(settings(resume=True)) is None
-    assert not list(out.glob("checkpoint-*"))
-    assert "checkpoints are deleted: checkpoint-1, checkpoint-2" in caplog.text
-    assert {line["step"] for line in log(out)} == {1}
+    assert same(weights(out), before)
+    assert {folder.name for folder in out.glob("checkpoint-*")} == {"checkpoint-1", "checkpoint-2"}
+
+
+def test_a_new_run_clears_away_what_was_cut_off(settings, tmp_path):
+    half = tmp_path / "run" / "checkpoint-7"
+    half.mkdir(parents=True)
+    train_sft(settings(max_steps=1, save_steps=0))
+    assert not half.exists()
 
 
 def test_resume_without_a_checkpoint_says_that_the_run_begins_anew(settings, caplog):
@@ -107,11 +114,11 @@ def test_resume_without_a_checkpoint_says_that_the_run_begins_anew(settings, cap
 
 
 def test_a_run_that_begins_leaves_its_settings(settings):
-    wanted = settings(max_steps=1)
+    wanted = settings(max_steps=1, save_steps=0)
     out = train_sft(wanted)
     assert load_settings(SFTSettings, file=out / "settings.yaml") == wanted
     # From Python, values may be objects that YAML has no word for.
-    train_sft(settings(max_steps=1, model_options={"dtype": torch.float32}))
+    train_sft(settings(max_steps=1, save_steps=0, model_options={"dtype": torch.float32}))
     assert load_settings(SFTSettings, file=out / "settings.yaml").model_options == {"dtype": "torch.float32"}
 
 

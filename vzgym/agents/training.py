@@ -199,9 +199,19 @@ def adapted_layers(model: Any, lora: LoraSettings) -> str:
 
 
 def newest_checkpoint(settings: TrainSettings) -> str | None:
-    """The checkpoint to go on from; None to begin anew. One whose saving was cut off does not count."""
+    """The checkpoint to go on from; None to begin anew. One whose saving was cut off does not count.
+
+    Raises:
+        InvalidSetting: If there are checkpoints, but the run is not to go on from them.
+    """
     whole = [folder for folder in _checkpoints(Path(settings.out)) if (folder / _STATE).is_file()]
-    return str(whole[-1]) if settings.resume and whole else None
+    if whole and not settings.resume:
+        # Hours of work may lie there; and a later `resume` must not go on from another run's.
+        raise InvalidSetting(
+            f"{settings.out} holds checkpoints of a run, up to {whole[-1].name}: go on with it (resume), choose "
+            "another folder, or delete them"
+        )
+    return str(whole[-1]) if whole else None
 
 
 def _checkpoints(out: Path) -> list[Path]:
@@ -223,9 +233,9 @@ def _seconds(checkpoint: str | None) -> float:
 def begin(settings: TrainSettings, trainer: Any, resumed: str | None) -> None:
     """Make the folder of results ready for a run.
 
-    A new run deletes what an earlier one left: a later `resume` would go on from its checkpoints. A run that goes on
-    drops what was written after its checkpoint: those steps are done, and written, once more. Either leaves its
-    settings as `settings.yaml`. Called once all is checked: a run that is refused changes nothing in its folder.
+    A new run deletes checkpoints whose saving was cut off. A run that goes on drops what was written after its
+    checkpoint: those steps are done, and written, once more. Either leaves its settings as `settings.yaml`. Called once
+    all is checked: a run that is refused changes nothing in its folder.
 
     Args:
         settings: Of the run.
@@ -248,13 +258,9 @@ def begin(settings: TrainSettings, trainer: Any, resumed: str | None) -> None:
         # A roll-out carries the number of steps done before it.
         _keep_lines(out / ROLLOUTS, lambda line: line["info"]["step"] < step)
         return
-    old = _checkpoints(out)
-    if old or settings.resume:
-        why = "no whole checkpoint there to resume from" if settings.resume else "no resume"
-        names = ", ".join(folder.name for folder in old)
-        lost = f", an earlier run's checkpoints are deleted: {names}" if old else ""
-        _log.warning("%s: this run begins anew (%s)%s", out, why, lost)
-    for folder in old:
+    if settings.resume:
+        _log.warning("%s: this run begins anew (no whole checkpoint there to resume from)", out)
+    for folder in _checkpoints(out):
         shutil.rmtree(folder)
     (out / LOG).write_text("")
     (out / ROLLOUTS).unlink(missing_ok=True)
