@@ -18,7 +18,7 @@ from vzgym.evaluation import evaluate
 from vzgym.protocols import CompactTags, TagProtocol
 from vzgym.tasks import expert_zooms, load_tasks
 from vzgym.tasks.families.needle import Needle
-from vzgym.tasks.suites import TINY_BUDGET
+from vzgym.tasks.shipped import TINY_BUDGET
 
 MICRO = load_tasks("needle-micro/train")
 

@@ -1,5 +1,6 @@
 """Floor 2: what is asked. Tasks, procedural families, suites, and task files."""
 
+import vzgym.tasks.shipped  # noqa: F401  registers the suites
 from vzgym.tasks.families import FAMILIES, Family, expert_zooms, make_family
 from vzgym.tasks.jsonl import load_jsonl, write_jsonl
 from vzgym.tasks.listed import TaskList

@@ -94,18 +94,12 @@ class Album:
         # As in the suite's videos, something lasts in all scenes or in none.
         pools = [pool for pool in (self.plain, self._lasting_by_hue) if pool]
         hues, times, frames = self._overview(rng, count, pools[int(rng.integers(2)) if len(pools) > 1 else 0])
-        answer: list[tuple[str, bool]] = []
-        for i in rng.permutation(len(hues)).tolist():
-            answer += [(hues[i], False), (str(times[i]), True)]
-        return self._exercise(frames, times, LOOK_UP, answer)
+        return self._ask_each(rng, hues, [str(time) for time in times], frames, times, LOOK_UP)
 
     def name(self, rng: np.random.Generator, count: int) -> Exercise:
         """An overview of `count` scenes; asked for the colour of what lasts in each, in random order."""
         hues, times, frames = self._overview(rng, count, self._lasting_by_hue)
-        answer: list[tuple[str, bool]] = []
-        for i in rng.permutation(len(hues)).tolist():
-            answer += [(hues[i], False), (self.labels[frames[i]][1] or NOTHING, True)]
-        return self._exercise(frames, times, NAME, answer)
+        return self._ask_each(rng, hues, [str(self.labels[i][1]) for i in frames.tolist()], frames, times, NAME)
 
     def spot(self, rng: np.random.Generator) -> Exercise:
         """A clip of one scene; asked for the colour of the event in it, if there is one."""
@@ -132,6 +126,21 @@ class Album:
         hues = [list(pool)[i] for i in rng.permutation(len(pool))[:count]]
         times = [self.grid[i] for i in sorted(rng.choice(len(self.grid), count, replace=False).tolist())]
         return hues, times, np.array([rng.choice(pool[hue]) for hue in hues], dtype=np.int64)
+
+    def _ask_each(
+        self,
+        rng: np.random.Generator,
+        hues: Sequence[str],
+        told: Sequence[str],
+        frames: NDArray[np.int64],
+        times: Sequence[int],
+        question: str,
+    ) -> Exercise:
+        """Asked for what is told of each scene of an overview, in random order."""
+        answer: list[tuple[str, bool]] = []
+        for i in rng.permutation(len(hues)).tolist():
+            answer += [(hues[i], False), (told[i], True)]
+        return self._exercise(frames, times, question, answer)
 
     def _exercise(
         self, frames: NDArray[np.int64], times: Sequence[int], question: str, answer: Sequence[tuple[str, bool]]
