@@ -20,8 +20,8 @@ from vzgym.cli.evaluate import run_policies
 from vzgym.cli.progress import progress_bar
 from vzgym.evaluation import Estimate, Report
 from vzgym.tasks import TaskSet, load_tasks
-from vzgym.tasks.jsonl import load_jsonl
-from vzgym.tasks.write import write_tasks
+from vzgym.tasks.io.jsonl import load_jsonl
+from vzgym.tasks.io.writing import write_tasks
 
 FAMILIES = ("needle", "count", "control")
 CHANCE = 0.25

@@ -5,7 +5,7 @@
 One process, one core. Each stage that is finished is kept, so a run that was stopped goes on where it was. In the end:
 `results.json`, a table on the terminal and in `table.md`, and the learning curves in `curves.png`.
 
-Each seed goes through: warm-up (random weights to a model that sees), cold start (deliberately short), GRPO; and, with
+Each seed goes through: pre-training (of random weights, on perception), cold start (deliberately short), GRPO; and with
 the same weights and the same steps but no zoom, through the same as a control ("no tool"). `--curve` names a variation
 of the main path: "no-reflection" (no trajectories that go back on a mistake), "no-bonus" (no pay for a right answer
 with a zoom), "control" (questions that the overview answers). Settings are those of the preset "tiny", unless options
@@ -105,13 +105,13 @@ def run(path: Journey, args: argparse.Namespace) -> dict[str, Any]:
     Returns:
         What each stage took, and what came of each evaluation.
     """
-    from vzgym.agents.collect_settings import CollectSettings
-    from vzgym.agents.config import load_settings
-    from vzgym.agents.grpo import train_grpo
-    from vzgym.agents.settings import GRPOSettings, SFTSettings, WarmupSettings
-    from vzgym.agents.sft import train_sft
-    from vzgym.agents.store import collect
-    from vzgym.agents.tiny import warm_up
+    from vzgym.agents.data.dataset import collect
+    from vzgym.agents.data.settings import CollectSettings
+    from vzgym.agents.training.config import load_settings
+    from vzgym.agents.training.grpo import train_grpo
+    from vzgym.agents.training.pretrain import pretrain
+    from vzgym.agents.training.settings import GRPOSettings, PretrainSettings, SFTSettings
+    from vzgym.agents.training.sft import train_sft
 
     curve = CURVES[path.curve]
     tasks = f"{curve.tasks}/train"
@@ -121,7 +121,7 @@ def run(path: Journey, args: argparse.Namespace) -> dict[str, Any]:
     def settings(cls: type[Any], **values: Any) -> Any:
         return load_settings(cls, PRESET, None, {key: value for key, value in values.items() if value is not None})
 
-    warming = settings(WarmupSettings, out=str(warm), tasks=tasks, seed=path.seed)
+    warming = settings(PretrainSettings, out=str(warm), tasks=tasks, seed=path.seed)
     collecting = settings(
         CollectSettings, tasks=tasks, episodes=args.rows, mix=curve.mix, budget=limits or None
     )  # fmt: skip
@@ -133,7 +133,7 @@ def run(path: Journey, args: argparse.Namespace) -> dict[str, Any]:
         seed=path.seed, steps=args.steps, learning_rate=args.learning_rate, log_steps=1, save_rollouts=10,
     )  # fmt: skip
     stages: dict[str, Any] = {
-        "warm": timed(warm, lambda: warm_up(warming)),
+        "warm": timed(warm, lambda: pretrain(warming)),
         "data": timed(data, lambda: collect(collecting, data)),
         "sft": timed(sft, lambda: train_sft(imitating)),
     }
@@ -145,7 +145,7 @@ def run(path: Journey, args: argparse.Namespace) -> dict[str, Any]:
 
 def measure(model: Path, curve: Curve, name: str) -> dict[str, Any]:
     """Greedy and sampled play on held-out tasks; kept in the model's folder."""
-    from vzgym.agents.policy import VLMPolicy
+    from vzgym.agents.vlm.policy import VLMPolicy
     from vzgym.evaluation import evaluate
     from vzgym.tasks import load_tasks
 

@@ -22,8 +22,8 @@ import av
 import numpy as np
 
 from vzgym.tasks import FAMILIES, load_tasks
-from vzgym.tasks.encode import encode_video
-from vzgym.tasks.scenery import forget_scenes
+from vzgym.tasks.procedural.render.encode import encode_video
+from vzgym.tasks.procedural.render.scenery import forget_scenes
 from vzgym.video.base import Video
 from vzgym.video.synthetic import ProceduralVideo, resize
 

@@ -19,8 +19,8 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 import torch
 
-from vzgym.agents.checkpoints import Checkpoint, open_checkpoint
-from vzgym.agents.policy import VLMPolicy
+from vzgym.agents.vlm.checkpoint import Checkpoint, open_checkpoint
+from vzgym.agents.vlm.policy import VLMPolicy
 from vzgym.core.actions import Zoom
 from vzgym.core.budget import Budget
 from vzgym.episode import Episode

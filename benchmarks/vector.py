@@ -33,8 +33,8 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from vzgym.envs import VideoZoomEnv
 from vzgym.envs.wrappers import DropDialogue
 from vzgym.tasks import TaskSet, load_tasks
-from vzgym.tasks.jsonl import load_jsonl
-from vzgym.tasks.write import write_tasks
+from vzgym.tasks.io.jsonl import load_jsonl
+from vzgym.tasks.io.writing import write_tasks
 
 WINDOWS = 16
 OPTIONS = 4

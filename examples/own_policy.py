@@ -15,7 +15,7 @@ import numpy as np
 
 import vzgym
 from vzgym.baselines import AutoReader
-from vzgym.tasks.palette import SCENE_HUES
+from vzgym.tasks.procedural.render.palette import SCENE_HUES
 
 
 class SceneSweep:

@@ -25,7 +25,7 @@ from vzgym.baselines import AutoReader
 from vzgym.envs.pettingzoo_team import SCOUT, SOLVER, TeamEnv, team_parallel_env
 from vzgym.evaluation.statistics import proportion
 from vzgym.tasks import load_tasks
-from vzgym.tasks.palette import SCENE_HUES
+from vzgym.tasks.procedural.render.palette import SCENE_HUES
 
 WINDOWS = 8  # the micro videos have eight scenes: an overview frame and a window for each
 Scout = Callable[[dict[str, Any], dict[str, Any]], int]

@@ -32,17 +32,17 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList, TrainerCallback
 
-from vzgym.agents.checkpoints import open_checkpoint
-from vzgym.agents.collect_settings import CollectSettings
-from vzgym.agents.dialogues import assistant_header, turn_end
-from vzgym.agents.grpo import make_trainer
-from vzgym.agents.memory import GIB, model_facts
-from vzgym.agents.plan import plan_grpo, plan_sft
-from vzgym.agents.settings import GRPOSettings, LoraSettings, SFTSettings
-from vzgym.agents.sft import TrajectoryCollator, train_sft
-from vzgym.agents.store import collect, load_trajectories
-from vzgym.agents.tool_env import ToolEnvironment
-from vzgym.baselines.thoughts import compose
+from vzgym.agents.data.dataset import collect, load_trajectories
+from vzgym.agents.data.settings import CollectSettings
+from vzgym.agents.data.thoughts import compose
+from vzgym.agents.training.grpo import make_trainer
+from vzgym.agents.training.memory import GIB, model_facts
+from vzgym.agents.training.plan import plan_grpo, plan_sft
+from vzgym.agents.training.settings import GRPOSettings, LoraSettings, SFTSettings
+from vzgym.agents.training.sft import TrajectoryCollator, train_sft
+from vzgym.agents.training.tool_environment import ToolEnvironment
+from vzgym.agents.vlm.chat import assistant_header, turn_end
+from vzgym.agents.vlm.checkpoint import open_checkpoint
 from vzgym.core.actions import Answer, Zoom
 from vzgym.episode import Episode
 from vzgym.testing.models import FAMILIES, SIZES, build_checkpoint

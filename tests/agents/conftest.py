@@ -18,13 +18,13 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
 import torch
 
-from vzgym.agents.checkpoints import open_checkpoint, save_checkpoint
-from vzgym.agents.collect import Collector
-from vzgym.agents.collect_settings import CollectSettings
-from vzgym.agents.settings import WarmupSettings
-from vzgym.agents.store import collect
-from vzgym.agents.teaching import HINT
-from vzgym.baselines.thoughts import compose
+from vzgym.agents.data.collector import Collector
+from vzgym.agents.data.dataset import collect
+from vzgym.agents.data.settings import CollectSettings
+from vzgym.agents.data.teaching import HINT
+from vzgym.agents.data.thoughts import compose
+from vzgym.agents.training.settings import PretrainSettings
+from vzgym.agents.vlm.checkpoint import open_checkpoint, save_checkpoint
 from vzgym.core import Answer, Zoom
 from vzgym.episode import Episode, Message
 from vzgym.episode.dialogue import TextBlock
@@ -44,10 +44,10 @@ def _one_thread():
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory):
     """The folder of a small model after a few steps of perception."""
-    from vzgym.agents.tiny import warm_up
+    from vzgym.agents.training.pretrain import pretrain
 
     out = tmp_path_factory.mktemp("small") / "warm"
-    return warm_up(WarmupSettings(out=str(out), size=SMALL, videos=8, max_steps=4, batch_size=8, log_steps=2))
+    return pretrain(PretrainSettings(out=str(out), size=SMALL, videos=8, max_steps=4, batch_size=8, log_steps=2))
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +67,7 @@ def trajectories(tmp_path_factory):
 
 def learn_by_heart(model, folder, settings, steps, more=()):
     """Save a model that knows what an expert says in a few tasks, so that it zooms, is answered, and answers."""
-    from vzgym.agents.sft import TrajectoryCollator
+    from vzgym.agents.training.sft import TrajectoryCollator
 
     start = open_checkpoint(model)
     collector = Collector(settings)

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from vzgym.agents.collect_settings import CollectSettings
-from vzgym.agents.settings import WarmupSettings
-from vzgym.agents.store import load_trajectories
+from vzgym.agents.data.dataset import load_trajectories
+from vzgym.agents.data.settings import CollectSettings
+from vzgym.agents.training.settings import PretrainSettings
 from vzgym.cli import app
 from vzgym.evaluation import read_records
-from vzgym.tasks.encode import encode_video
+from vzgym.tasks.procedural.render.encode import encode_video
 from vzgym.video.synthetic import ArrayVideo
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guide-own-videos.md").read_text(encoding="utf-8")
@@ -66,12 +66,12 @@ def write_questions() -> list[dict[str, Any]]:
 @pytest.fixture
 def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_heart: Any) -> Path:
     """A folder with the questions, and a tiny model under Qwen's name that knows what to say about them."""
-    from vzgym.agents.tiny import warm_up
+    from vzgym.agents.training.pretrain import pretrain
 
     monkeypatch.chdir(tmp_path)
     write_questions()
     size = {"width": 32, "layers": 2, "heads": 2, "inner": 48, "vision_width": 16, "positions": 4096}
-    small = warm_up(WarmupSettings(out="small", size=size, videos=4, max_steps=1, batch_size=2, protocol="tags"))
+    small = pretrain(PretrainSettings(out="small", size=size, videos=4, max_steps=1, batch_size=2, protocol="tags"))
     settings = CollectSettings(tasks="train.jsonl", episodes=3, mix="told", wordings=1)
     by_heart(small, Path(MODEL), settings, 60)
     shutil.copytree(MODEL, TEACHER)

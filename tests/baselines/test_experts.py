@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vzgym.agents.data.scripts import KINDS, Player, Voice, resume_with_expert
+from vzgym.agents.data.thoughts import PHRASES, compose, think
 from vzgym.baselines.experts import Expert
-from vzgym.baselines.scripts import KINDS, Player, Voice, resume_with_expert
-from vzgym.baselines.thoughts import PHRASES, compose, think
 from vzgym.baselines.viewer import Hints, Step, Viewer
 from vzgym.core import Answer, Budget, Interval, Zoom
 from vzgym.core.errors import InvalidSetting, UnknownName
@@ -17,8 +17,8 @@ from vzgym.episode.record import EpisodeRecord, Outcome
 from vzgym.evaluation import evaluate
 from vzgym.protocols import CompactTags, TagProtocol
 from vzgym.tasks import expert_zooms, load_tasks
-from vzgym.tasks.families.needle import Needle
-from vzgym.tasks.shipped import TINY_BUDGET
+from vzgym.tasks.procedural.families.needle import Needle
+from vzgym.tasks.procedural.shipped import TINY_BUDGET
 
 MICRO = load_tasks("needle-micro/train")
 

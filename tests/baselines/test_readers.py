@@ -23,8 +23,8 @@ from vzgym.core.errors import InvalidSetting, PluginError, UnknownName
 from vzgym.evaluation import evaluate
 from vzgym.evaluation.counterfactual import ReaderAnswerer
 from vzgym.tasks import FAMILIES, VideoTask, expert_zooms, load_jsonl, load_tasks, make_family
-from vzgym.tasks.palette import EVENT_COLORS, SCENE_HUES
-from vzgym.tasks.write import write_tasks
+from vzgym.tasks.io.writing import write_tasks
+from vzgym.tasks.procedural.render.palette import EVENT_COLORS, SCENE_HUES
 from vzgym.video import Frames
 from vzgym.video.synthetic import resize
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vzgym.baselines.scripts import KINDS, Player, Voice
+from vzgym.agents.data.scripts import KINDS, Player, Voice
 from vzgym.core import Budget, Interval, Zoom
 from vzgym.core.errors import TaskError
 from vzgym.protocols import TagProtocol

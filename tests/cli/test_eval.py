@@ -16,7 +16,7 @@ from vzgym.baselines import CONTROLS
 from vzgym.core.errors import InvalidSetting, PluginError, TaskError, UnknownName, VideoError
 from vzgym.evaluation import evaluate, read_records
 from vzgym.tasks import load_tasks
-from vzgym.tasks.write import write_tasks
+from vzgym.tasks.io.writing import write_tasks
 
 Run = Callable[..., Result]
 

@@ -44,9 +44,9 @@ def test_a_stage_that_failed_runs_again(tmp_path: Path) -> None:
 
 def test_the_demo_goes_on_with_what_another_process_collected(tmp_path: Path) -> None:
     pytest.importorskip("datasets", reason="trajectories need the extra 'llm'")
-    from vzgym.agents.collect_settings import CollectSettings
-    from vzgym.agents.config import load_settings
-    from vzgym.agents.store import collect
+    from vzgym.agents.data.dataset import collect
+    from vzgym.agents.data.settings import CollectSettings
+    from vzgym.agents.training.config import load_settings
 
     settings = load_settings(CollectSettings, learning.PRESET, None, {"episodes": 6})
     helper = learning._start(learning._collect, settings, tmp_path / "data")

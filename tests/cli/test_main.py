@@ -13,7 +13,7 @@ import pytest
 from typer.testing import Result
 
 from vzgym.cli import main
-from vzgym.tasks.encode import encode_video
+from vzgym.tasks.procedural.render.encode import encode_video
 from vzgym.video import ArrayVideo
 
 Run = Callable[..., Result]

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from vzgym.agents import GRPOSettings, SFTSettings, WarmupSettings
-from vzgym.agents.collect_settings import CollectSettings
-from vzgym.agents.config import load_settings, save_settings
-from vzgym.agents.store import collect
+from vzgym.agents import GRPOSettings, PretrainSettings, SFTSettings
+from vzgym.agents.data.dataset import collect
+from vzgym.agents.data.settings import CollectSettings
+from vzgym.agents.training.config import load_settings, save_settings
 from vzgym.cli.train import app
 from vzgym.core.errors import InvalidSetting, UnknownName, VzgymError
 
@@ -38,7 +38,7 @@ def trainers(monkeypatch: pytest.MonkeyPatch) -> Trainers:
 
         return train
 
-    for module, function in (("sft", "train_sft"), ("grpo", "train_grpo"), ("tiny", "warm_up")):
+    for module, function in (("sft", "train_sft"), ("grpo", "train_grpo"), ("tiny", "pretrain")):
         stand_in = ModuleType(f"vzgym.agents.{module}")
         setattr(stand_in, function, keep(module))
         stand_in.Progress = object  # type: ignore[attr-defined]
@@ -82,7 +82,7 @@ def test_what_was_run_is_saved_and_can_be_run_again(trainers: Trainers, tmp_path
     [
         ("sft", ["--data", "nope"]),
         ("grpo", ["--tasks", "needle-micro/train", "--reward", "nope"]),
-        ("warmup", ["--tasks", "nope"]),
+        ("pretrain", ["--tasks", "nope"]),
     ],
 )
 def test_a_refused_run_changes_nothing_in_its_folder(stage: str, arguments: list[str], tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_refused_run_changes_nothing_in_its_folder(stage: str, arguments: list
     out = tmp_path / "o"
     out.mkdir()
     (out / "settings.yaml").write_text("those of a finished run\n")
-    model = [] if stage == "warmup" else ["--model", str(build_checkpoint("qwen3_vl", tmp_path / "model"))]
+    model = [] if stage == "pretrain" else ["--model", str(build_checkpoint("qwen3_vl", tmp_path / "model"))]
     result = run(stage, *model, "--out", str(out), *arguments)
     assert isinstance(result.exception, VzgymError), result.output
     assert [file.name for file in out.iterdir()] == ["settings.yaml"]
@@ -109,8 +109,8 @@ def test_each_stage_says_what_comes_next(trainers: Trainers, tmp_path: Path) -> 
     data = tmp_path / "data"
     collect(CollectSettings(tasks="needle-micro/train", episodes=2, protocol="compact_tags"), data)
     places = {name: str(tmp_path / name) for name in ("warm", "sft", "grpo")}
-    warm = run("warmup", "--preset", "tiny", "--out", places["warm"])
-    assert isinstance(trainers.got["tiny"], WarmupSettings)
+    warm = run("pretrain", "--preset", "tiny", "--out", places["warm"])
+    assert isinstance(trainers.got["tiny"], PretrainSettings)
     assert "vzgym collect --preset tiny" in warm.output
     assert f"vzgym train sft --preset tiny --model {places['warm']}" in warm.output
     sft = run("sft", "--preset", "tiny", "--model", places["warm"], "--data", str(data), "--out", places["sft"])
@@ -121,7 +121,7 @@ def test_each_stage_says_what_comes_next(trainers: Trainers, tmp_path: Path) -> 
     assert "--tasks needle-micro/test" in grpo.output
 
 
-@pytest.mark.parametrize("stage", ["warmup", "sft", "grpo"])
+@pytest.mark.parametrize("stage", ["pretrain", "sft", "grpo"])
 def test_a_run_needs_a_place_for_its_results(trainers: Trainers, stage: str) -> None:
     result = run(stage)
     assert isinstance(result.exception, InvalidSetting)
@@ -146,7 +146,7 @@ def test_mistakes_are_named_before_anything_is_trained(trainers: Trainers, tmp_p
 
 
 def test_the_trainers_are_where_the_command_line_looks_for_them() -> None:
-    for module, function in (("sft", "train_sft"), ("grpo", "train_grpo"), ("tiny", "warm_up")):
+    for module, function in (("sft", "train_sft"), ("grpo", "train_grpo"), ("tiny", "pretrain")):
         assert callable(getattr(importlib.import_module(f"vzgym.agents.{module}"), function))
 
 

@@ -23,7 +23,7 @@ from vzgym.core.errors import EpisodeEnded, InvalidSetting, TaskError, UnknownNa
 from vzgym.envs import ENV_IDS, VideoZoomEnv, register_envs
 from vzgym.envs.video_zoom import ResetNeeded
 from vzgym.tasks import SUITES, VideoTask, load_tasks
-from vzgym.tasks.suites import Suite
+from vzgym.tasks.suite import Suite
 
 GOOD_ZOOM = Zoom(4.0, 5.0, 4.0)
 

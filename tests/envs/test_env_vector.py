@@ -22,7 +22,7 @@ from vzgym.core.actions import Answer, Zoom
 from vzgym.core.errors import UnknownName, VideoError
 from vzgym.envs import ResetNeeded
 from vzgym.tasks import VideoTask
-from vzgym.testing.backends import write_numbered
+from vzgym.testing.contracts.backends import write_numbered
 from vzgym.video.barcode import read_barcode
 
 NEXT, SAME, OFF = AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED

@@ -13,7 +13,7 @@ from gymnasium.spaces import Box, Dict, Discrete, Text
 from vzgym.core.actions import Answer, Zoom
 from vzgym.core.errors import ActionTypeError, VideoError
 from vzgym.envs import CompactObservation, DefaultAction, DiscreteAction, Move
-from vzgym.tasks.families.needle import Needle
+from vzgym.tasks.procedural.families.needle import Needle
 from vzgym.testing import (
     Broken,
     check_action,

@@ -1,5 +1,5 @@
 """Floor 6: policies that speak or learn. Needs `pip install "vzgym[llm]"`; imports nothing heavy until it is used."""
 
-from vzgym.agents.settings import GRPOSettings, LoraSettings, SFTSettings, WarmupSettings
+from vzgym.agents.training.settings import GRPOSettings, LoraSettings, PretrainSettings, SFTSettings
 
-__all__ = ["GRPOSettings", "LoraSettings", "SFTSettings", "WarmupSettings"]
+__all__ = ["GRPOSettings", "LoraSettings", "PretrainSettings", "SFTSettings"]

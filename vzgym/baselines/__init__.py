@@ -3,9 +3,9 @@
 from vzgym.baselines.base import Baseline, ZoomingBaseline, sample_zoom
 from vzgym.baselines.controls import Blind, Oracle, OverviewOnly, RandomZoom, SlidingWindow, Uniform
 from vzgym.baselines.experts import Expert
-from vzgym.baselines.policy import POLICIES, AnyPolicy, Policy, TextPolicy
 from vzgym.baselines.readers import AutoReader, FrameReader, Reading
 from vzgym.baselines.viewer import Hints, Viewer
+from vzgym.policies.policy import POLICIES, AnyPolicy, Policy, TextPolicy
 
 __all__ = [
     "CONTROLS",

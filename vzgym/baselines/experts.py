@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from vzgym.baselines.base import Baseline
-from vzgym.baselines.policy import POLICIES
 from vzgym.baselines.readers import ReaderSpec
 from vzgym.baselines.viewer import Hints, Viewer
 from vzgym.core.actions import Answer, Zoom
 from vzgym.core.interval import Interval
+from vzgym.policies.policy import POLICIES
 from vzgym.tasks.task import VideoTask, option_letter
 
 __all__ = ["Expert"]

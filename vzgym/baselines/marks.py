@@ -12,7 +12,7 @@ from vzgym.baselines.readers.anomaly import find_oddities
 from vzgym.baselines.readers.decoy import find_discs
 from vzgym.baselines.readers.look import bright_colors, near
 from vzgym.baselines.readers.twohop import find_card
-from vzgym.tasks.palette import BALL, LAMP_LIT, LAMP_RING
+from vzgym.tasks.procedural.render.palette import BALL, LAMP_LIT, LAMP_RING
 
 __all__ = ["MARKS", "bright", "nothing"]
 

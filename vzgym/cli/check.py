@@ -9,7 +9,7 @@ import typer
 import yaml
 from rich.text import Text
 
-from vzgym.agents.typed_yaml import read_value
+from vzgym.agents.training.typed_yaml import read_value
 from vzgym.cli.progress import console, errors, say
 from vzgym.core.errors import InvalidSetting
 from vzgym.testing.checking import KINDS, check, environment_of

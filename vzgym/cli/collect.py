@@ -47,9 +47,9 @@ def collect_command(
     ] = None,
 ) -> None:
     """Collect cold-start trajectories: experts, reflection, rejection sampling; filtered, with statistics."""
-    from vzgym.agents.collect_settings import CollectSettings
-    from vzgym.agents.config import load_settings, parse_overrides
-    from vzgym.agents.store import collect
+    from vzgym.agents.data.dataset import collect
+    from vzgym.agents.data.settings import CollectSettings
+    from vzgym.agents.training.config import load_settings, parse_overrides
 
     flags: dict[str, Any] = {
         "tasks": tasks, "episodes": episodes, "mix": mix, "samples": samples, "protocol": protocol,
@@ -79,7 +79,7 @@ def collect_command(
         f"{_counts(statistics.to_json()['turns'])}."
         f"{spent}"
         f"\nNext: vzgym train sft{f' --preset {preset}' if preset else ''} --model MODEL --data {out} --out runs/sft"
-        "\n(MODEL: a folder made by vzgym train warmup, or a vision-language model's name)"
+        "\n(MODEL: a folder made by vzgym train pretrain, or a vision-language model's name)"
     )
 
 

@@ -29,7 +29,7 @@ def export_command(
     name: Annotated[str, typer.Option(help="The dataset's name in dataset_info.json.")] = "vzgym",
 ) -> None:
     """Write trajectories as ShareGPT JSON for LLaMA-Factory."""
-    from vzgym.agents.sharegpt import export_sharegpt
+    from vzgym.agents.data.sharegpt import export_sharegpt
 
     rows = export_sharegpt(folder, out, name=name)
     say(f"{rows} trajectories in {out}: LLaMA-Factory takes it as dataset_dir, with dataset: {name}")
@@ -44,7 +44,7 @@ def import_sft(
     skip_broken: SkipOption = False,
 ) -> None:
     """Read cold-start data in ShareGPT form, such as VideoZoomer's, into trajectories for `vzgym train sft`."""
-    from vzgym.agents.sharegpt import import_sharegpt
+    from vzgym.agents.data.sharegpt import import_sharegpt
 
     report = import_sharegpt(file, out, images=images, protocol=protocol, skip_broken=skip_broken)
     for reason in report.broken:
@@ -64,8 +64,8 @@ def import_rl(
     skip_broken: SkipOption = False,
 ) -> None:
     """Read VideoZoomer's RL data into a file of tasks."""
-    from vzgym.tasks.jsonl import write_jsonl
-    from vzgym.tasks.videozoomer_rows import read_rl_rows
+    from vzgym.tasks.io.jsonl import write_jsonl
+    from vzgym.tasks.io.videozoomer import read_rl_rows
 
     check_jsonl_output(out, [file])
     tasks, broken = read_rl_rows(file, videos, skip_broken=skip_broken)

@@ -22,7 +22,7 @@ from vzgym.evaluation import read_records
 from vzgym.evaluation.replay import replay
 from vzgym.evaluation.tables import rich_table
 from vzgym.tasks import TaskSet, load_jsonl, load_tasks
-from vzgym.tasks.write import write_tasks
+from vzgym.tasks.io.writing import write_tasks
 from vzgym.video.file import BACKENDS
 
 __all__ = ["demo"]

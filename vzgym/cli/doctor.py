@@ -65,7 +65,7 @@ def _decoders() -> dict[str, str]:
     """Each back-end's state: "works" if it reads the right frames, by time, of a file written for the purpose."""
     import numpy as np
 
-    from vzgym.tasks.encode import encode_video
+    from vzgym.tasks.procedural.render.encode import encode_video
     from vzgym.video.file import BACKENDS, FileVideo
     from vzgym.video.synthetic import ArrayVideo
 

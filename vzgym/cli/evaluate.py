@@ -197,7 +197,7 @@ def _load(tasks: str, backend: str) -> TaskSet:
     if backend not in BACKENDS:
         BACKENDS.get(backend)  # raises, unless it is a class of one's own
     if tasks.endswith(".jsonl"):
-        from vzgym.tasks.jsonl import load_jsonl
+        from vzgym.tasks.io.jsonl import load_jsonl
 
         return load_jsonl(tasks, backend=backend)
     return load_tasks(tasks, split="test")

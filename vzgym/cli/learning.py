@@ -37,7 +37,7 @@ def missing_packages() -> list[str]:
 
 
 def learn(out: Path, episodes: int, seed: int) -> list[Report]:
-    """Warm up, collect, imitate, practise; then play everyone on held-out tasks.
+    """Pre-train, collect, imitate, practise; then play everyone on held-out tasks.
 
     Args:
         out: Folder of the stages, the picture and the runs.
@@ -52,30 +52,30 @@ def learn(out: Path, episodes: int, seed: int) -> list[Report]:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import torch
 
-    from vzgym.agents import GRPOSettings, SFTSettings, WarmupSettings
-    from vzgym.agents.collect_settings import CollectSettings
-    from vzgym.agents.config import load_settings
-    from vzgym.agents.grpo import train_grpo
-    from vzgym.agents.sft import train_sft
-    from vzgym.agents.store import collect
-    from vzgym.agents.tiny import Progress, warm_up
+    from vzgym.agents import GRPOSettings, PretrainSettings, SFTSettings
+    from vzgym.agents.data.dataset import collect
+    from vzgym.agents.data.settings import CollectSettings
+    from vzgym.agents.training.config import load_settings
+    from vzgym.agents.training.grpo import train_grpo
+    from vzgym.agents.training.pretrain import Progress, pretrain
+    from vzgym.agents.training.sft import train_sft
 
     torch.set_num_threads(1)
-    warm, data, sft, grpo = (out / name for name in ("warmup", "data", "sft", "grpo"))
+    warm, data, sft, grpo = (out / name for name in ("pretrain", "data", "sft", "grpo"))
     more_cores = (os.cpu_count() or 1) > 1
 
     def settings(cls: type[Any], **values: Any) -> Any:
         return load_settings(cls, PRESET, None, values)
 
     def see() -> None:
-        warming = settings(WarmupSettings, out=str(warm), seed=seed)
+        warming = settings(PretrainSettings, out=str(warm), seed=seed)
         with progress_bar() as bar:
             job = bar.add_task("learn to see", total=warming.max_steps)
 
             def show(now: Progress) -> None:
                 bar.update(job, completed=now.step, description=f"learn to see: {now}")
 
-            warm_up(warming, show)
+            pretrain(warming, show)
             bar.update(job, completed=warming.max_steps)
 
     collecting = settings(CollectSettings, seed=seed)
@@ -111,7 +111,7 @@ def _start(work: Callable[..., None], *args: Any) -> Any:
 
 
 def _collect(settings: Any, folder: Path) -> None:
-    from vzgym.agents.store import collect
+    from vzgym.agents.data.dataset import collect
 
     # Ctrl-C is for the parent, whose end is this one's end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -129,7 +129,7 @@ def _stage(folder: Path, title: str, work: Callable[[], Any]) -> None:
 
 
 def _compare(out: Path, suite: str, episodes: int, seed: int, sft: Path, grpo: Path, turn_tokens: int) -> list[Report]:
-    from vzgym.agents.policy import VLMPolicy
+    from vzgym.agents.vlm.policy import VLMPolicy
 
     tasks = load_tasks(suite, split="test")
     runs = out / "runs"

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from vzgym.agents.typed_yaml import read_value
+from vzgym.agents.training.typed_yaml import read_value
 from vzgym.core.errors import InvalidSetting
 
 __all__ = ["named_policy"]
@@ -39,7 +39,7 @@ def named_policy(text: str, **options: Any) -> str | Mapping[str, Any]:
     if (Path(text) / "sb3.json").is_file():
         return {"name": "vzgym.agents.sb3.policy:SB3Policy", "path": text}
     if (Path(text) / "config.json").is_file():
-        return {"name": "vzgym.agents.policy:VLMPolicy", "path": text, **options}
+        return {"name": "vzgym.agents.vlm.policy:VLMPolicy", "path": text, **options}
     if text.startswith("served:"):
         return {"name": text, **options}
     return text

@@ -23,10 +23,10 @@ from vzgym.cli.progress import console, errors, progress_bar, say
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, PluginError
 from vzgym.tasks import SUITES, VideoTask, expert_zooms, get_task, load_tasks
-from vzgym.tasks.contact import contact_sheet
-from vzgym.tasks.suites import SPLITS, Suite
-from vzgym.tasks.verify import VerifyReport, verify
-from vzgym.tasks.write import write_tasks
+from vzgym.tasks.io.writing import write_tasks
+from vzgym.tasks.procedural.contact_sheet import contact_sheet
+from vzgym.tasks.procedural.verify import VerifyReport, verify
+from vzgym.tasks.suite import SPLITS, Suite
 
 __all__ = ["app"]
 

@@ -18,7 +18,7 @@ __all__ = ["app"]
 S = TypeVar("S")
 
 app = typer.Typer(
-    help="Train a vision-language model to zoom: warmup (tiny models only), sft (the cold start), grpo; or sb3.",
+    help="Train a vision-language model to zoom: pretrain (tiny models only), sft (the cold start), grpo; or sb3.",
     no_args_is_help=True,
 )
 
@@ -44,7 +44,7 @@ def _settings(
     out_needed: bool = True,
 ) -> S:
     """Settings from preset, file and flags; flags that were not given (None, False) leave them as they are."""
-    from vzgym.agents.config import load_settings, parse_overrides, section_of
+    from vzgym.agents.training.config import load_settings, parse_overrides, section_of
 
     given = {name: value for name, value in flags.items() if value is not None and value is not False}
     settings = load_settings(cls, preset, config, {**given, **parse_overrides(pairs or [])})
@@ -67,7 +67,7 @@ def _held_out(tasks: str) -> str:
 
 
 @app.command()
-def warmup(
+def pretrain(
     out: OutOption = None,
     tasks: Annotated[str | None, typer.Option(help="The suite whose pictures and words are learnt.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the weights and the exercises.")] = None,
@@ -76,18 +76,18 @@ def warmup(
     set_: SetOption = None,
 ) -> None:
     """Build a tiny model from a seed and teach it to see: a minute or two on one core."""
-    from vzgym.agents import WarmupSettings
-    from vzgym.agents.tiny import Progress, warm_up
+    from vzgym.agents import PretrainSettings
+    from vzgym.agents.training.pretrain import Progress, pretrain
 
-    settings = _settings(WarmupSettings, preset, config, set_, {"out": out, "tasks": tasks, "seed": seed})
+    settings = _settings(PretrainSettings, preset, config, set_, {"out": out, "tasks": tasks, "seed": seed})
     with progress_bar() as bar:
-        job = bar.add_task("warm up", total=settings.max_steps)
+        job = bar.add_task("pre-train", total=settings.max_steps)
 
         def show(progress: Progress) -> None:
-            text = f"warm up: loss {progress.loss:.3f}, {progress}"
+            text = f"pre-train: loss {progress.loss:.3f}, {progress}"
             bar.update(job, completed=progress.step, description=text)
 
-        folder = warm_up(settings, show)
+        folder = pretrain(settings, show)
         bar.update(job, completed=settings.max_steps)
     say(f"A model that sees: {folder}")
     _next(
@@ -113,12 +113,12 @@ def sft(
 ) -> None:
     """Cold start: imitate collected trajectories; the loss covers the model's own turns only."""
     from vzgym.agents import SFTSettings
-    from vzgym.agents.sft import train_sft
+    from vzgym.agents.training.sft import train_sft
 
     flags = {"model": model, "data": data, "out": out, "seed": seed, "resume": resume}
     settings = _settings(SFTSettings, preset, config, set_, flags, out_needed=not dry_run)
     if dry_run:
-        from vzgym.agents.plan import plan_sft, read_launch
+        from vzgym.agents.training.plan import plan_sft, read_launch
 
         show_plan(plan_sft(settings, read_launch(launch, devices), device_memory), launch, preset)
         return
@@ -152,14 +152,14 @@ def grpo(
 ) -> None:
     """Reinforcement learning: groups of roll-outs of the same task, compared with each other (GRPO)."""
     from vzgym.agents import GRPOSettings
-    from vzgym.agents.grpo import train_grpo
+    from vzgym.agents.training.grpo import train_grpo
 
     flags = {
         "model": model, "tasks": tasks, "reward": reward, "steps": steps, "out": out, "seed": seed, "resume": resume,
     }  # fmt: skip
     settings = _settings(GRPOSettings, preset, config, set_, flags, out_needed=not dry_run)
     if dry_run:
-        from vzgym.agents.plan import plan_grpo, read_launch
+        from vzgym.agents.training.plan import plan_grpo, read_launch
 
         show_plan(plan_grpo(settings, read_launch(launch, devices), device_memory), launch, preset)
         return

@@ -11,7 +11,7 @@ from rich.table import Table
 from vzgym.cli.progress import console, say
 
 if TYPE_CHECKING:
-    from vzgym.agents.plan import Plan
+    from vzgym.agents.training.plan import Plan
 
 __all__ = ["DevicesOption", "DryOption", "LaunchOption", "MemoryOption", "show_plan"]
 
@@ -31,9 +31,9 @@ MemoryOption = Annotated[
 
 def show_plan(plan: Plan, launch: str | None, preset: str | None) -> None:
     """Print a plan that fits."""
-    from vzgym.agents.config import section_of, to_yaml
-    from vzgym.agents.memory import GIB
-    from vzgym.agents.plan import launch_file
+    from vzgym.agents.training.config import section_of, to_yaml
+    from vzgym.agents.training.memory import GIB
+    from vzgym.agents.training.plan import launch_file
 
     section = section_of(type(plan.settings))
     print(f"# Settings, as resolved\n{to_yaml(plan.settings)}")
@@ -51,7 +51,7 @@ def show_plan(plan: Plan, launch: str | None, preset: str | None) -> None:
     say(
         f"{facts.weights / 1e9:.3f} billion weights of {facts.bytes} bytes, {trained / 1e9:.3f} billion trained"
         f"{f' in adapters of rank {plan.settings.lora.rank}' if facts.adapters else ''}; DeepSpeed ZeRO stage "
-        f"{sharding.stage}. Memory is an estimate; its formulas stand in vzgym.agents.memory."
+        f"{sharding.stage}. Memory is an estimate; its formulas stand in vzgym.agents.training.memory."
     )
     for note in plan.notes:
         say(f"Note: {note}")

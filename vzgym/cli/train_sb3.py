@@ -31,8 +31,8 @@ def sb3(
     for package in ("stable_baselines3", "sb3_contrib"):
         if importlib.util.find_spec(package) is None:
             raise DependencyNotInstalled(f'{package} is not installed; run: pip install "vzgym[sb3]"')
-    from vzgym.agents.config import load_settings, parse_overrides
     from vzgym.agents.sb3 import SB3Settings, train_sb3
+    from vzgym.agents.training.config import load_settings, parse_overrides
 
     flags: dict[str, str | int] = {"out": str(out), "algo": algo, "tasks": tasks, "seed": seed}
     if steps is not None:

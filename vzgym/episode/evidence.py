@@ -13,7 +13,7 @@ from typing import Any
 from vzgym.core.interval import Interval
 from vzgym.episode.clip import Clip
 from vzgym.episode.record import EpisodeRecord
-from vzgym.tasks.placement import Placement
+from vzgym.tasks.procedural.placement import Placement
 from vzgym.video.base import FRAME_SLACK
 
 __all__ = ["Evidence", "EvidencePlace", "clips_seen", "evidence_of", "evidence_shown"]

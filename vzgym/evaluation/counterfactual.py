@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vzgym.baselines.policy import POLICIES, AnyPolicy, Policy, TextPolicy
 from vzgym.baselines.readers import FrameReader, ReaderSpec, make_reader
 from vzgym.core.actions import Action, Answer, Region, Zoom
 from vzgym.core.errors import InvalidSetting, RecordError, VideoError
@@ -25,6 +24,7 @@ from vzgym.episode.dialogue import Wording
 from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord, TaskFacts
 from vzgym.evaluation.replay import replay
+from vzgym.policies.policy import POLICIES, AnyPolicy, Policy, TextPolicy
 from vzgym.rewards.counterfactual import Credit, credit
 from vzgym.tasks.task import VideoTask
 from vzgym.video.base import Frames

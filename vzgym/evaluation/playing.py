@@ -13,20 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from vzgym.baselines.policy import POLICIES, AnyPolicy, Policy, Spending, TextPolicy
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError, VideoError
 from vzgym.envs.video_zoom import ModuleSpec, VideoZoomEnv
 from vzgym.episode.record import End, EpisodeRecord
 from vzgym.evaluation.counterfactual import PolicyAnswerer, make_answerer
 from vzgym.evaluation.report import json_budget
-from vzgym.evaluation.workers import spread
+from vzgym.policies.policy import POLICIES, AnyPolicy, Policy, Spending, TextPolicy
 from vzgym.rewards.base import Answerer
 from vzgym.rewards.counterfactual import credit
 from vzgym.rewards.group import rescore
 from vzgym.rewards.making import RewardSpec, make_reward
 from vzgym.rewards.mix import RewardMix
 from vzgym.rewards.yaml_file import is_yaml_path
+from vzgym.rollout.workers import spread
 from vzgym.tasks import TaskSet, VideoTask
 
 __all__ = ["Run"]

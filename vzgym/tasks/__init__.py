@@ -1,13 +1,13 @@
 """Floor 2: what is asked. Tasks, procedural families, suites, and task files."""
 
-import vzgym.tasks.shipped  # noqa: F401  registers the suites
-from vzgym.tasks.families import FAMILIES, Family, expert_zooms, make_family
-from vzgym.tasks.jsonl import load_jsonl, write_jsonl
-from vzgym.tasks.listed import TaskList
-from vzgym.tasks.placement import hit_rate
-from vzgym.tasks.sets import TaskSet, TaskSpec, get_task, load_tasks
-from vzgym.tasks.suites import SPLITS, SUITES, Suite, register_suite
+import vzgym.tasks.procedural.shipped  # noqa: F401  registers the suites
+from vzgym.tasks.io.jsonl import load_jsonl, write_jsonl
+from vzgym.tasks.procedural.families import FAMILIES, Family, expert_zooms, make_family
+from vzgym.tasks.procedural.placement import hit_rate
+from vzgym.tasks.suite import SPLITS, SUITES, Suite, register_suite
 from vzgym.tasks.task import Subtitle, VideoTask, option_letter
+from vzgym.tasks.task_list import TaskList
+from vzgym.tasks.task_set import TaskSet, TaskSpec, get_task, load_tasks
 
 __all__ = [
     "FAMILIES",

@@ -3,10 +3,13 @@
 `vzgym check module:Class` runs it from the command line; the classes `...Contract` make each rule a pytest test.
 """
 
-from vzgym.testing.backends import check_backend
 from vzgym.testing.checking import KINDS, check, kind_of
-from vzgym.testing.environments import check_environment
-from vzgym.testing.families import check_family
+from vzgym.testing.contracts.backends import check_backend
+from vzgym.testing.contracts.environments import check_environment
+from vzgym.testing.contracts.families import check_family
+from vzgym.testing.contracts.modules import check_action, check_observation, check_reward
+from vzgym.testing.contracts.policies import check_policy
+from vzgym.testing.contracts.teams import check_team
 from vzgym.testing.mixins import (
     ActionContract,
     EnvironmentContract,
@@ -15,12 +18,9 @@ from vzgym.testing.mixins import (
     PolicyContract,
     RewardContract,
 )
-from vzgym.testing.modules import check_action, check_observation, check_reward
 from vzgym.testing.parity import DOORS, Door, Script, Trace, check_parity, scripts
 from vzgym.testing.plugins import GROUPS, Plugin, installed_plugins
-from vzgym.testing.policies import check_policy
 from vzgym.testing.report import Broken, Finding, Report
-from vzgym.testing.teams import check_team
 
 __all__ = [
     "DOORS",

@@ -7,19 +7,19 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from vzgym.baselines.policy import POLICIES
 from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.core.registry import Registry, import_object
 from vzgym.envs.actions import ACTIONS
 from vzgym.envs.observations import OBSERVATIONS
 from vzgym.envs.video_zoom import VideoZoomEnv
+from vzgym.policies.policy import POLICIES
 from vzgym.rewards.base import REWARDS
 from vzgym.tasks import FAMILIES, Family
-from vzgym.testing.backends import check_backend
-from vzgym.testing.environments import check_environment
-from vzgym.testing.families import check_family
-from vzgym.testing.modules import check_action, check_observation, check_reward
-from vzgym.testing.policies import check_policy
+from vzgym.testing.contracts.backends import check_backend
+from vzgym.testing.contracts.environments import check_environment
+from vzgym.testing.contracts.families import check_family
+from vzgym.testing.contracts.modules import check_action, check_observation, check_reward
+from vzgym.testing.contracts.policies import check_policy
 from vzgym.testing.report import Report
 from vzgym.video.file import BACKENDS
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from vzgym.testing.environments import ENVIRONMENT_RULES
-from vzgym.testing.families import FAMILY_RULES
-from vzgym.testing.modules import ACTION_RULES, OBSERVATION_RULES, REWARD_RULES
-from vzgym.testing.policies import POLICY_RULES
+from vzgym.testing.contracts.environments import ENVIRONMENT_RULES
+from vzgym.testing.contracts.families import FAMILY_RULES
+from vzgym.testing.contracts.modules import ACTION_RULES, OBSERVATION_RULES, REWARD_RULES
+from vzgym.testing.contracts.policies import POLICY_RULES
 from vzgym.testing.report import Rule, apply_rules
 
 __all__ = [

@@ -219,7 +219,7 @@ def build_processor(family: str, size: ModelSize | None = None) -> Any:
     """
     import transformers
 
-    from vzgym.agents.processors import without_video
+    from vzgym.agents.vlm.processor import without_video
 
     known, size = _family(family), size or SIZES["tiny"]
     module, name = known.images

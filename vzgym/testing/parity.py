@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import gymnasium
 import numpy as np
 
-from vzgym.baselines.thoughts import compose
+from vzgym.agents.data.thoughts import compose
 from vzgym.core.actions import Answer, Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
@@ -280,7 +280,7 @@ class TRLDoor:
 
     def play(self, script: Script) -> EpisodeRecord:
         """See `Door.play`."""
-        from vzgym.agents.tool_env import ToolEnvironment, finish_rollout, opening_row
+        from vzgym.agents.training.tool_environment import ToolEnvironment, finish_rollout, opening_row
         from vzgym.tasks import TaskList
 
         protocol = PROTOCOLS.make("tags")

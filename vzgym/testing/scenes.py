@@ -17,7 +17,7 @@ from vzgym.episode.dialogue import Wording
 from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord
 from vzgym.tasks import VideoTask, expert_zooms, load_tasks
-from vzgym.tasks.suites import ProceduralTasks
+from vzgym.tasks.suite import ProceduralTasks
 
 __all__ = ["BUDGETS", "SUITE", "arrays_in", "differ", "episodes", "play", "records", "tasks", "variants"]
 

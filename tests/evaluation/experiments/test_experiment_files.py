@@ -81,7 +81,7 @@ def test_a_learners_stages_lie_over_its_preset(tmp_path):
         ("steps: 3", "steps: 0", ["steps must be an integer >= 1", "trial.yaml:13"]),
         ("steps: 3", "seed: 3", [":13:", "grpo.seed is decided by the experiment"]),
         ("    kind: vlm", "    kind: vlm\n    stages: [grpo, sft]", [":12", "in this order"]),
-        ("    kind: vlm", "    kind: vlm\n    stages: [sft]", [":12", "begin with 'warmup', or 'model'"]),
+        ("    kind: vlm", "    kind: vlm\n    stages: [sft]", [":12", "begin with 'pretrain', or 'model'"]),
         ("    kind: vlm", "    kind: vlm\n    preset: huge", [":10:", "unknown preset 'huge'", "tiny"]),
         (
             "    kind: vlm",
@@ -127,10 +127,10 @@ def test_mistakes_are_named_with_line_and_what_would_be_right(tmp_path, old, new
         ("grpo: {tasks: nope.jsonl}", ["cannot read tasks from nope.jsonl"]),
         ("grpo: {tasks: ''}", ["unknown task suite ''"]),
         ("grpo: {protocol: nope}", ["unknown text protocol 'nope'", "compact_tags"]),
-        ("warmup: {tasks: needle-micro/tran}", ["unknown split 'tran'", "train"]),
-        ("warmup: {protocol: nope}", ["unknown text protocol 'nope'", "compact_tags"]),
-        ("warmup: {size: {layrs: 2}}", ["unknown size 'layrs'", "layers"]),
-        ("warmup: {size: {heads: 0}}", ["size 'heads' of a tiny model must be >= 1, got 0"]),
+        ("pretrain: {tasks: needle-micro/tran}", ["unknown split 'tran'", "train"]),
+        ("pretrain: {protocol: nope}", ["unknown text protocol 'nope'", "compact_tags"]),
+        ("pretrain: {size: {layrs: 2}}", ["unknown size 'layrs'", "layers"]),
+        ("pretrain: {size: {heads: 0}}", ["size 'heads' of a tiny model must be >= 1, got 0"]),
         ("collect: {tasks: needle-micro/tran}", ["unknown split 'tran'", "train"]),
         ("collect: {episodes: 1000000}", ["learner 'tiny'", "has 100000 tasks", "collect.episodes = 1000000"]),
         ("collect: {tasks: needle-micro/test, start: 900, episodes: 101}", ["has 1000 tasks", "= 1001"]),
@@ -179,13 +179,13 @@ def test_a_policy_of_ones_own_is_not_made_to_be_checked(tmp_path, monkeypatch):
 
 def test_only_learners_that_collect_need_the_tasks_for_it(tmp_path):
     many = "    collect: {episodes: 1000000}\n"
-    assert load(tmp_path, GOOD + many + "    stages: [warmup, grpo]\n").learners
+    assert load(tmp_path, GOOD + many + "    stages: [pretrain, grpo]\n").learners
     assert load(tmp_path, GOOD + many + "    sft: {data: rows}\n").learners
 
 
 def test_checking_a_file_imports_no_torch(tmp_path):
     path = tmp_path / "trial.yaml"
-    path.write_text(GOOD + "    warmup: {size: {layers: 2}}\n", encoding="utf-8")
+    path.write_text(GOOD + "    pretrain: {size: {layers: 2}}\n", encoding="utf-8")
     code = (
         "import sys; from vzgym.evaluation.experiments import load_experiment; "
         "load_experiment(sys.argv[1]); sys.exit('torch' in sys.modules)"

@@ -22,7 +22,7 @@ rewards:
 learners:
   tiny:
     kind: vlm
-    warmup:
+    pretrain:
       {max_steps: 4, videos: 8, batch_size: 8, size: {width: 32, layers: 2, heads: 2, inner: 48, vision_width: 16}}
     collect: {episodes: 12}
     sft: {max_steps: 2, batch_size: 4}

@@ -19,9 +19,9 @@ rewards:
   bonus: {accuracy: 1.0, tool_bonus: 0.5}
 learners:
   blind: {kind: policy, policy: blind}
-  cold: {kind: vlm, stages: [warmup, sft]}
+  cold: {kind: vlm, stages: [pretrain, sft]}
   tiny: {kind: vlm}
-  raw: {kind: vlm, stages: [warmup, grpo]}
+  raw: {kind: vlm, stages: [pretrain, grpo]}
 """
 
 
@@ -32,7 +32,7 @@ def kinds(plan: Plan) -> Counter[str]:
 def test_what_cells_share_is_done_once(plan_of: Callable[[str], Plan]):
     plan = plan_of(REWARDS)
     # A cell for each seed of blind and cold, and for each seed and reward of tiny and raw.
-    assert kinds(plan) == {"warmup": 2, "collect": 1, "sft": 2, "grpo": 8, "play": 12}
+    assert kinds(plan) == {"pretrain": 2, "collect": 1, "sft": 2, "grpo": 8, "play": 12}
 
 
 def test_a_learner_that_no_reward_teaches_is_played_once(plan_of: Callable[[str], Plan]):
@@ -52,7 +52,7 @@ def test_cells_come_seed_by_seed_and_parents_first(plan_of: Callable[[str], Plan
 def test_a_chain_is_a_stage_with_the_only_cell_that_needs_it(plan_of: Callable[[str], Plan]):
     chains = [[work.kind for work in chain] for chain in plan_of(REWARDS).chains()]
     assert Counter(map(tuple, chains)) == {
-        ("play",): 4, ("warmup",): 2, ("collect",): 1, ("sft",): 2, ("grpo", "play"): 8,
+        ("play",): 4, ("pretrain",): 2, ("collect",): 1, ("sft",): 2, ("grpo", "play"): 8,
     }  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def test_names_do_not_matter_to_what_was_done(plan_of: Callable[[str], Plan]):
         ("episodes: 4", "episodes: 5", {"play"}),
         ("tiny: {kind: vlm}", "tiny: {kind: vlm, collect: {episodes: 50}}", {"collect", "sft", "grpo", "play"}),
         ("tiny: {kind: vlm}", "tiny: {kind: vlm, grpo: {log_steps: 3}}", set()),
-        ("tasks: needle-micro", "tasks: control-micro", {"warmup", "collect", "sft", "grpo", "play"}),
+        ("tasks: needle-micro", "tasks: control-micro", {"pretrain", "collect", "sft", "grpo", "play"}),
     ],
 )
 def test_settings_that_matter_make_other_works(plan_of: Callable[[str], Plan], old: str, new: str, changed: set[str]):
@@ -125,7 +125,7 @@ learners:
   blind: {kind: policy, policy: blind}
   played: {kind: policy, policy: {name: vlm, path: model}}
   learned: {kind: vlm, model: model, preset: tiny, stages: [sft, grpo], sft: {data: data}}
-  asked: {kind: vlm, stages: [warmup, sft], collect: {policy: {name: vlm, path: model}}}
+  asked: {kind: vlm, stages: [pretrain, sft], collect: {policy: {name: vlm, path: model}}}
 """
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.utils import set_random_seed
 
-from vzgym.agents.contents import contents
 from vzgym.agents.sb3.settings import SB3Settings
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
 from vzgym.envs.actions import DiscreteAction
+from vzgym.policies.fingerprint import contents
 
 __all__ = ["SB3Policy"]
 

@@ -1,13 +1,11 @@
-"""A vision-language model of under half a million weights, for learning on a laptop. Needs the extra "llm"."""
+"""A vision-language model of under half a million weights, for learning on a laptop. Needs the extra `llm`."""
 
-from vzgym.agents.tiny.fast import TinyVLM
 from vzgym.agents.tiny.model import TinySize, build_model
+from vzgym.agents.tiny.modeling import TinyVLM
 from vzgym.agents.tiny.processor import TinyImageProcessor, TinyProcessor, make_processor
 from vzgym.agents.tiny.tokenizer import train_tokenizer
-from vzgym.agents.tiny.warmup import Progress, warm_up
 
 __all__ = [
-    "Progress",
     "TinyImageProcessor",
     "TinyProcessor",
     "TinySize",
@@ -15,5 +13,4 @@ __all__ = [
     "build_model",
     "make_processor",
     "train_tokenizer",
-    "warm_up",
 ]

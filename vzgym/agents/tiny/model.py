@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from transformers import PreTrainedTokenizerBase, Qwen3VLConfig
 
-from vzgym.agents.tiny.fast import TinyVLM
+from vzgym.agents.tiny.modeling import TinyVLM
 from vzgym.agents.tiny.tokenizer import IMAGE
 from vzgym.agents.tiny_size import TinySize
 

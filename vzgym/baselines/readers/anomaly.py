@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from vzgym.baselines.readers.base import READERS, PictureReader, Reading
 from vzgym.baselines.readers.look import bright_labels
-from vzgym.tasks.families.anomaly import NORMAL, ODDITIES
-from vzgym.tasks.palette import EVENT_COLORS
+from vzgym.tasks.procedural.families.anomaly import NORMAL, ODDITIES
+from vzgym.tasks.procedural.render.palette import EVENT_COLORS
 
 __all__ = ["AnomalyReader", "find_oddities"]
 

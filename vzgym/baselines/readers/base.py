@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from vzgym.baselines.readers.look import picture, scene_hues
 from vzgym.core.registry import Registry
-from vzgym.tasks.families import FAMILIES, Family
-from vzgym.tasks.families.base import wording_patterns
+from vzgym.tasks.procedural.families import FAMILIES, Family
+from vzgym.tasks.procedural.family import wording_patterns
 
 __all__ = ["READERS", "FamilyReader", "FrameReader", "PictureReader", "Reading"]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vzgym.baselines.readers.base import READERS, PictureReader, Reading
 from vzgym.baselines.readers.look import near
-from vzgym.tasks.palette import LAMP_LIT, LAMP_RING
+from vzgym.tasks.procedural.render.palette import LAMP_LIT, LAMP_RING
 
 __all__ = ["CountReader"]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vzgym.baselines.readers.base import READERS, PictureReader, Reading
 from vzgym.baselines.readers.look import bright_labels
-from vzgym.tasks.families.direction import WAYS
+from vzgym.tasks.procedural.families.direction import WAYS
 
 __all__ = ["DirectionReader"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vzgym.tasks.palette import EVENT_COLORS, SCENE_HUES, scene_lut
+from vzgym.tasks.procedural.render.palette import EVENT_COLORS, SCENE_HUES, scene_lut
 
 __all__ = ["bright_colors", "bright_labels", "near", "near_mask", "nearest_hue", "picture", "scene_hues"]
 

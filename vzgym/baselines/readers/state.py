@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from vzgym.baselines.readers.base import READERS, PictureReader, Reading
 from vzgym.baselines.readers.look import bright_labels, near_mask
-from vzgym.tasks.families.state import BOX_COLORS
-from vzgym.tasks.palette import BALL, EVENT_COLORS
+from vzgym.tasks.procedural.families.state import BOX_COLORS
+from vzgym.tasks.procedural.render.palette import BALL, EVENT_COLORS
 
 __all__ = ["StateReader"]
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from vzgym.baselines.readers.base import READERS, FamilyReader, Reading
 from vzgym.baselines.readers.look import near_mask, nearest_hue, picture
-from vzgym.tasks.glyphs import DIGITS, cover, dots
-from vzgym.tasks.palette import PLATE
+from vzgym.tasks.procedural.render.glyphs import DIGITS, cover, dots
+from vzgym.tasks.procedural.render.palette import PLATE
 
 __all__ = ["TextReader", "find_sign"]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vzgym.baselines.readers.base import READERS, PictureReader, Reading
 from vzgym.baselines.readers.color import vote
 from vzgym.baselines.readers.look import bright_colors, bright_labels, nearest_hue, scene_hues
-from vzgym.tasks.palette import EVENT_COLORS
+from vzgym.tasks.procedural.render.palette import EVENT_COLORS
 
 __all__ = ["TwoHopReader", "find_card"]
 

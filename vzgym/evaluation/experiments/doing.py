@@ -110,33 +110,33 @@ def _settings(work: Work) -> dict[str, Any]:
     }
 
 
-def _warmup(work: Work, out: Path, parents: Mapping[str, Path]) -> dict[str, Any]:
-    from vzgym.agents.settings import WarmupSettings
-    from vzgym.agents.tiny import warm_up
+def _pretrain(work: Work, out: Path, parents: Mapping[str, Path]) -> dict[str, Any]:
+    from vzgym.agents.training.pretrain import pretrain
+    from vzgym.agents.training.settings import PretrainSettings
 
-    warm_up(WarmupSettings.from_mapping({**_settings(work), "out": str(out)}))
+    pretrain(PretrainSettings.from_mapping({**_settings(work), "out": str(out)}))
     return {}
 
 
 def _collect(work: Work, out: Path, parents: Mapping[str, Path]) -> dict[str, Any]:
-    from vzgym.agents.collect_settings import CollectSettings
-    from vzgym.agents.store import collect
+    from vzgym.agents.data.dataset import collect
+    from vzgym.agents.data.settings import CollectSettings
 
     statistics = collect(CollectSettings(**_settings(work)), out)
     return {"rows": statistics.rows}
 
 
 def _sft(work: Work, out: Path, parents: Mapping[str, Path]) -> dict[str, Any]:
-    from vzgym.agents.settings import SFTSettings
-    from vzgym.agents.sft import train_sft
+    from vzgym.agents.training.settings import SFTSettings
+    from vzgym.agents.training.sft import train_sft
 
     train_sft(SFTSettings.from_mapping(_placed(work, out, parents)))
     return {}
 
 
 def _grpo(work: Work, out: Path, parents: Mapping[str, Path]) -> dict[str, Any]:
-    from vzgym.agents.grpo import train_grpo
-    from vzgym.agents.settings import GRPOSettings
+    from vzgym.agents.training.grpo import train_grpo
+    from vzgym.agents.training.settings import GRPOSettings
 
     train_grpo(GRPOSettings.from_mapping(_placed(work, out, parents)))
     return {}
@@ -187,7 +187,7 @@ def _player(facts: Mapping[str, Any], model: Path | None) -> Any:
 
 
 _DOERS: Mapping[str, Callable[[Work, Path, Mapping[str, Path]], dict[str, Any]]] = {
-    "warmup": _warmup,
+    "pretrain": _pretrain,
     "collect": _collect,
     "sft": _sft,
     "grpo": _grpo,

@@ -15,7 +15,7 @@ from vzgym.evaluation.experiments.plan import PLAY, STORE, Work
 __all__ = ["DEFAULT_RATES", "Estimates", "measured_rates", "rate_key"]
 
 DEFAULT_RATES: Final[Mapping[str, float]] = {
-    "warmup": 110.0,
+    "pretrain": 110.0,
     "collect": 0.009,
     "sft": 0.0075,
     "grpo": 0.020,
@@ -24,8 +24,8 @@ DEFAULT_RATES: Final[Mapping[str, float]] = {
     "play vlm": 0.06,
     "play sb3": 0.02,
 }
-"""Seconds a unit on one core: a warm-up, a trajectory, an imitated trajectory, a roll-out, a step, an episode; of the
-tiny model, or of Stable-Baselines3 on the tiny suites."""
+"""Seconds per unit on one core (a pre-training run, a trajectory, an SFT trajectory, a roll-out, a step, an episode),
+with the tiny model or Stable-Baselines3 on the tiny suites."""
 
 START: Final = 1.0
 """Seconds that a new process takes before it works."""

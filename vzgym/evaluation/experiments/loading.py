@@ -12,14 +12,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from vzgym.agents import GRPOSettings, SFTSettings, WarmupSettings
-from vzgym.agents.collect_settings import CollectSettings
-from vzgym.agents.config import load_settings
+from vzgym.agents import GRPOSettings, PretrainSettings, SFTSettings
+from vzgym.agents.data.settings import CollectSettings
 from vzgym.agents.sb3 import SB3Settings
 from vzgym.agents.tiny_size import TinySize
-from vzgym.agents.typed_yaml import Item, build, read_file
+from vzgym.agents.training.config import load_settings
+from vzgym.agents.training.typed_yaml import Item, build, read_file
 from vzgym.baselines import CONTROLS, Expert
-from vzgym.baselines.policy import POLICIES
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, VzgymError
 from vzgym.evaluation.experiments.settings import (
@@ -30,6 +29,7 @@ from vzgym.evaluation.experiments.settings import (
     Learner,
     LearnerSettings,
 )
+from vzgym.policies.policy import POLICIES
 from vzgym.protocols import PROTOCOLS
 from vzgym.rewards.making import make_reward
 from vzgym.tasks import load_tasks
@@ -37,7 +37,7 @@ from vzgym.tasks import load_tasks
 __all__ = ["load_experiment"]
 
 _CLASSES: Mapping[str, type[Any]] = {
-    "warmup": WarmupSettings,
+    "pretrain": PretrainSettings,
     "collect": CollectSettings,
     "sft": SFTSettings,
     "grpo": GRPOSettings,
@@ -51,7 +51,7 @@ _CHEAP = {Expert.name, *(control.name for control in CONTROLS)}
 
 # What the experiment itself decides of each stage.
 _DECIDED = {
-    "warmup": ("out", "seed"),
+    "pretrain": ("out", "seed"),
     "collect": ("budget",),
     "sft": ("out", "seed", "model", "resume"),
     "grpo": ("out", "seed", "model", "resume", "budget", "reward"),
@@ -169,7 +169,7 @@ def _learner(name: str, item: Item, settings: LearnerSettings) -> Learner:
         Budget.from_mapping({**Budget().to_dict(), **(settings.budget or {})})
     stages: dict[str, Any] = {}
     wanted = {"policy": (), "vlm": SECTIONS[:4], "sb3": ("sb3",)}[settings.kind]
-    # A preset for large models has nothing to say of a warm-up, which they never go through.
+    # A preset for large models has nothing to say of a pre-training, which they never go through.
     based = {"collect", "sft", "grpo", *settings.stages} if settings.kind == "vlm" else set()
     own = set()
     for stage in wanted:

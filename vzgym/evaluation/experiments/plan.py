@@ -11,11 +11,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from vzgym.agents.contents import contents, contents_named
-from vzgym.agents.typed_yaml import plain
+from vzgym.agents.training.typed_yaml import plain
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
 from vzgym.evaluation.experiments.settings import Experiment, GridSettings, Learner
+from vzgym.policies.fingerprint import contents, contents_named
 from vzgym.rewards.making import make_reward
 from vzgym.tasks import load_tasks
 
@@ -45,7 +45,7 @@ class Work:
     """A stage of learning, or the playing of a cell: what one process does.
 
     Attributes:
-        kind: "warmup", "collect", "sft", "grpo", "sb3" or "play".
+        kind: "pretrain", "collect", "sft", "grpo", "sb3" or "play".
         label: For people.
         settings: JSON values: all that decides what comes out.
         parents: The works that it builds on, by their part in it ("model", "data").
@@ -253,8 +253,8 @@ class _Builder:
         """The last stage of a language model; None if it goes through none."""
         stages = self.learner.settings.stages
         last: Work | None = None
-        if "warmup" in stages:
-            last = self._stage("warmup", 1.0, {})
+        if "pretrain" in stages:
+            last = self._stage("pretrain", 1.0, {})
         if "sft" in stages:
             sft = self.learner.stages["sft"]
             parents = {} if last is None else {"model": last}

@@ -20,7 +20,7 @@ from vzgym.core.errors import InvalidSetting
 from vzgym.evaluation.experiments.doing import FAILED, LOG, OUT, do, done, write_whole
 from vzgym.evaluation.experiments.plan import PLAY, Plan, Work
 from vzgym.evaluation.runs import count_records
-from vzgym.evaluation.workers import end_with_parent
+from vzgym.rollout.workers import end_with_parent
 
 __all__ = ["Event", "Outcome", "progress", "run_plan", "tail"]
 
@@ -28,11 +28,11 @@ _TICK = 0.5  # seconds between two looks at the processes
 
 # What takes long to load, by what needs it.
 _MODULES: Final[Mapping[str, Sequence[str]]] = {
-    "vlm": ("vzgym.agents.policy",),
-    "warmup": ("vzgym.agents.tiny.warmup",),
-    "collect": ("vzgym.agents.store", "datasets"),
-    "sft": ("vzgym.agents.sft", "trl.trainer.sft_trainer"),
-    "grpo": ("vzgym.agents.grpo", "trl.trainer.grpo_trainer"),
+    "vlm": ("vzgym.agents.vlm.policy",),
+    "pretrain": ("vzgym.agents.training.pretrain",),
+    "collect": ("vzgym.agents.data.dataset", "datasets"),
+    "sft": ("vzgym.agents.training.sft", "trl.trainer.sft_trainer"),
+    "grpo": ("vzgym.agents.training.grpo", "trl.trainer.grpo_trainer"),
     "sb3": ("vzgym.agents.sb3.training",),
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal
 
-from vzgym.agents.config import preset_names
+from vzgym.agents.training.config import preset_names
 from vzgym.core.errors import InvalidSetting
 
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
 AXES = ("tasks", "budget", "learner", "reward")
 """What names a cell beside its seed, in the order of a table."""
 
-SECTIONS = ("warmup", "collect", "sft", "grpo", "sb3")
+SECTIONS = ("pretrain", "collect", "sft", "grpo", "sb3")
 """Parts of a learner that hold the settings of its stages."""
 
 
@@ -33,14 +33,14 @@ class LearnerSettings:
     """Who plays, and how it came to be."""
 
     kind: Literal["policy", "vlm", "sb3"]
-    """"policy": plays as it is. "vlm": a language model through warm-up, cold start, GRPO. "sb3": a learner of
+    """"policy": plays as it is. "vlm": a language model through pre-training, cold start, GRPO. "sb3": a learner of
     Stable-Baselines3."""
 
     policy: str | Mapping[str, Any] = ""
     """Of kind "policy": a registered name, `module:Class`, or a mapping with options."""
 
-    stages: tuple[Literal["warmup", "sft", "grpo"], ...] = ("warmup", "sft", "grpo")
-    """Of kind "vlm": the stages it goes through. Without "warmup" it starts from `model`."""
+    stages: tuple[Literal["pretrain", "sft", "grpo"], ...] = ("pretrain", "sft", "grpo")
+    """Of kind "vlm": the stages it goes through. Without "pretrain" it starts from `model`."""
 
     model: str = ""
     """Of kind "vlm": where to start, a checkpoint's folder or a name on the Hugging Face hub."""
@@ -55,8 +55,8 @@ class LearnerSettings:
     """Whether a stage, or a cell's play, that was stopped goes on from what it has saved. That is quicker, but its
     numbers are then not those of one that was never stopped."""
 
-    warmup: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of `vzgym train warmup`."""
+    pretrain: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of `vzgym train pretrain`."""
 
     collect: Mapping[str, Any] = field(default_factory=dict)
     """Settings of `vzgym collect`."""
@@ -74,14 +74,14 @@ class LearnerSettings:
         if self.kind == "policy" and not self.policy:
             raise InvalidSetting("LearnerSettings.policy must be given for kind 'policy', such as 'blind'")
         if self.kind == "vlm":
-            order = ("warmup", "sft", "grpo")
+            order = ("pretrain", "sft", "grpo")
             if list(self.stages) != [stage for stage in order if stage in self.stages]:
                 raise InvalidSetting(
                     f"LearnerSettings.stages must be some of {', '.join(order)}, in this order, got {list(self.stages)}"
                 )
-            if ("warmup" in self.stages) == bool(self.model):
+            if ("pretrain" in self.stages) == bool(self.model):
                 raise InvalidSetting(
-                    "LearnerSettings.stages must begin with 'warmup', or 'model' say where to start: one of the two, "
+                    "LearnerSettings.stages must begin with 'pretrain', or 'model' say where to start: one of the two, "
                     f"got stages {list(self.stages)} and model {self.model!r}"
                 )
             # The tiny model's settings would ruin a large one (a learning rate of 2e-3), and nobody would be told.

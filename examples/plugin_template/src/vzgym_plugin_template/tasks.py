@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from vzgym.tasks import Suite
-from vzgym.tasks.families.needle import Needle
+from vzgym.tasks.procedural.families.needle import Needle
 
 LONG = Suite("template_long", ({"name": "needle", "duration": 600.0, "scenes": 9},), "ten minutes, one flash")
 """Ours, longer: a suite is data."""

@@ -1,0 +1,217 @@
+"""What the trainers share: where a run begins and goes on, what its checkpoints are, how its result is saved."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from vzgym.agents.training.common import begin, newest_checkpoint, save_result
+from vzgym.agents.training.config import load_settings
+from vzgym.agents.training.memory import Sharding
+from vzgym.agents.training.plan import plan_sft
+from vzgym.agents.training.settings import LoraSettings, SFTSettings
+from vzgym.agents.training.sft import train_sft
+from vzgym.agents.vlm.checkpoint import kept_protocol, open_checkpoint
+from vzgym.core.errors import InvalidSetting
+
+LORA = LoraSettings(rank=2, alpha=4, targets=("q_proj",))
+
+
+@pytest.fixture
+def settings(small_model, trajectories, tmp_path):
+    """Makes settings of a short run."""
+
+    def make(**more):
+        values = {"max_steps": 2, "save_steps": 1, "batch_size": 4, "learning_rate": 1e-3, "log_steps": 1, **more}
+        return SFTSettings(model=str(small_model), data=str(trajectories), out=str(tmp_path / "run"), **values)
+
+    return make
+
+
+def weights(folder):
+    return open_checkpoint(folder).model.state_dict()
+
+
+def same(one, other):
+    return set(one) == set(other) and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def facts(out):
+    return json.loads((out / "training.json").read_text())
+
+
+def log(out):
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+# Checkpoints --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lora", [LoraSettings(), LORA])
+def test_a_trainers_checkpoint_opens_as_the_finished_model_does(settings, small_model, lora):
+    out = train_sft(settings(lora=lora))
+    assert not same(weights(out / "checkpoint-1"), weights(out))
+    last = open_checkpoint(out / "checkpoint-2")
+    finished = weights(out)
+    assert set(last.model.state_dict()) == set(finished)
+    for name, weight in last.model.state_dict().items():
+        torch.testing.assert_close(weight, finished[name])
+    assert all(weight.requires_grad for weight in last.model.parameters())
+    assert last.protocol.spec == kept_protocol(small_model).spec
+    assert last.protocol.spec["name"] == "compact_tags"
+    for name in ("tokenizer_config.json", "processor_config.json", "chat_template.jinja", "vzgym.json"):
+        assert (out / "checkpoint-2" / name).read_text() == (out / name).read_text()
+
+
+def test_adapters_on_top_of_a_checkpoint_of_adapters_open_too(settings, tmp_path):
+    first = train_sft(settings(lora=LORA))
+    second = tmp_path / "second"
+    train_sft(SFTSettings(**{**vars(settings(lora=LORA)), "model": str(first / "checkpoint-1"), "out": str(second)}))
+    finished = weights(second)
+    for name, weight in weights(second / "checkpoint-2").items():
+        torch.testing.assert_close(weight, finished[name])
+
+
+def test_a_checkpoint_whose_saving_was_cut_off_is_passed_over(settings, tmp_path):
+    for number, whole in ((8, True), (9, True), (10, True), (11, False)):
+        folder = tmp_path / "run" / f"checkpoint-{number}"
+        folder.mkdir(parents=True)
+        if whole:
+            (folder / "trainer_state.json").write_text("{}")
+    assert newest_checkpoint(settings(resume=True)) == str(tmp_path / "run" / "checkpoint-10")
+    with pytest.raises(InvalidSetting, match=r"run holds checkpoints of a run, up to checkpoint-10: go on"):
+        newest_checkpoint(settings())
+
+
+# Beginning and going on ---------------------------------------------------------------------------------------------
+
+
+def test_a_new_run_is_refused_where_checkpoints_of_another_lie(settings):
+    out = train_sft(settings())
+    before = weights(out)
+    with pytest.raises(InvalidSetting, match=r"holds checkpoints of a run, up to checkpoint-2.*another folder"):
+        train_sft(settings(max_steps=1, save_steps=0))
+    assert same(weights(out), before)
+    assert {folder.name for folder in out.glob("checkpoint-*")} == {"checkpoint-1", "checkpoint-2"}
+
+
+def test_a_new_run_clears_away_what_was_cut_off(settings, tmp_path):
+    half = tmp_path / "run" / "checkpoint-7"
+    half.mkdir(parents=True)
+    train_sft(settings(max_steps=1, save_steps=0))
+    assert not half.exists()
+
+
+def test_resume_without_a_checkpoint_says_that_the_run_begins_anew(settings, caplog):
+    with caplog.at_level(logging.WARNING, logger="vzgym.agents"):
+        out = train_sft(settings(max_steps=1, resume=True))
+    assert f"{out}: this run begins anew (no whole checkpoint there to resume from)" in caplog.text
+
+
+def test_a_run_that_begins_leaves_its_settings(settings):
+    wanted = settings(max_steps=1, save_steps=0)
+    out = train_sft(wanted)
+    assert load_settings(SFTSettings, file=out / "settings.yaml") == wanted
+    # From Python, values may be objects that YAML has no word for.
+    train_sft(settings(max_steps=1, save_steps=0, model_options={"dtype": torch.float32}))
+    assert load_settings(SFTSettings, file=out / "settings.yaml").model_options == {"dtype": "torch.float32"}
+
+
+@pytest.mark.parametrize("wanted", [{"max_steps": 2}, {"max_steps": 1}, {"max_steps": 0, "epochs": 0.25}])
+def test_a_finished_run_is_not_trained_further(settings, wanted):
+    out = train_sft(settings())
+    before, lines, spent = weights(out), log(out), facts(out)["seconds"]
+    (out / "model.safetensors").unlink()
+    (out / "training.json").unlink()
+    assert train_sft(settings(resume=True, **wanted)) == out
+    assert same(weights(out), before)
+    assert log(out) == lines
+    assert facts(out)["steps"] == 2
+    assert facts(out)["seconds"] == pytest.approx(spent, abs=1.0)
+
+
+def test_a_finished_run_of_adapters_has_model_and_adapters(settings):
+    out = train_sft(settings(lora=LORA))
+    before = weights(out)
+    adapter = (out / "adapter" / "adapter_model.safetensors").read_bytes()
+    shutil.rmtree(out / "adapter")
+    (out / "model.safetensors").unlink()
+    train_sft(settings(lora=LORA, resume=True))
+    for name, weight in weights(out).items():
+        torch.testing.assert_close(weight, before[name])
+    assert (out / "adapter" / "adapter_model.safetensors").read_bytes() == adapter
+
+
+def test_steps_that_are_done_again_are_logged_once_and_the_seconds_of_all_parts_count(settings):
+    out = train_sft(settings(max_steps=3))
+    # As if it had been killed in the third step, in the middle of a line.
+    shutil.rmtree(out / "checkpoint-3")
+    with (out / "log.jsonl").open("a") as file:
+        file.write('{"step": 3, "los')
+    (out / "checkpoint-2" / "vzgym_progress.json").write_text('{"seconds": 1000}')
+    train_sft(settings(max_steps=4, resume=True))
+    assert [line["step"] for line in log(out) if "loss" in line] == [1, 2, 3, 4]
+    assert [line["seconds"] > 1000 for line in log(out) if "loss" in line] == [False, False, True, True]
+    assert 1000 < facts(out)["seconds"] < 1600
+    assert facts(out)["steps"] == 4
+
+
+# Over devices -------------------------------------------------------------------------------------------------------
+
+
+class Sharded:
+    """A trainer whose model holds no whole weight in any process, as under ZeRO-3."""
+
+    def __init__(self, model, main=True):
+        self.whole = {name: weight.clone() for name, weight in model.state_dict().items()}
+        self.model, self.model_wrapped = model, object()
+        self.main = main
+        self.asked = []
+        self.state = SimpleNamespace(global_step=7)
+        plugin = SimpleNamespace(zero_stage=3)
+        self.accelerator = SimpleNamespace(
+            unwrap_model=lambda model: model, get_state_dict=self.gather, state=SimpleNamespace(deepspeed_plugin=plugin)
+        )
+        for weight in model.parameters():
+            weight.data = torch.empty(0)
+
+    def gather(self, wrapped):
+        self.asked.append(wrapped)
+        return self.whole if self.main else None
+
+    def is_world_process_zero(self):
+        return self.main
+
+
+def test_weights_in_parts_are_gathered_before_they_are_saved(settings, small_model, tmp_path):
+    start = open_checkpoint(small_model)
+    trainer = Sharded(start.model)
+    out = save_result(settings(), trainer, start, 5.0)
+    assert trainer.asked == [trainer.model_wrapped]
+    assert same(weights(out), trainer.whole)
+    assert (facts(out)["steps"], facts(out)["seconds"]) == (7, 5.0)
+
+
+def test_the_other_processes_take_part_in_gathering_and_write_nothing(settings, small_model, tmp_path):
+    start = open_checkpoint(small_model)
+    trainer = Sharded(start.model, main=False)
+    save_result(settings(), trainer, start, 5.0)
+    assert trainer.asked == [trainer.model_wrapped]
+    assert not (tmp_path / "run").exists()
+
+
+def test_adapters_on_weights_in_parts_are_refused_at_the_start(settings, small_model, tmp_path):
+    old = tmp_path / "run" / "checkpoint-1"
+    old.mkdir(parents=True)
+    for refuse in (
+        lambda: begin(settings(lora=LORA), Sharded(open_checkpoint(small_model).model), None),
+        lambda: plan_sft(settings(lora=LORA), Sharding(2, 3)),
+    ):
+        with pytest.raises(InvalidSetting, match=r"lora\.rank is 2 under DeepSpeed ZeRO-3.*zero2"):
+            refuse()
+    assert old.is_dir()

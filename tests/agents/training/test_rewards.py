@@ -1,0 +1,44 @@
+"""What GRPO pays is what the mix pays, gates, clips, annealing and categories included."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from vzgym.agents.training.rewards import Scorer
+from vzgym.episode import EpisodeRecord
+from vzgym.evaluation import evaluate
+from vzgym.rewards import make_reward, rescore
+
+MIXES: dict[str, Any] = {
+    "plain": {"accuracy": 0.9, "format": 0.1, "frame_cost": 0.01},
+    "composed": {
+        "accuracy": 0.9,
+        "thrift": {"module": "frame_cost", "weight": 0.01, "when": "correct", "clip": [-3, 0], "anneal": {"to": 0}},
+        "iou": {"weight": 0, "by_category": {"needle": 0.5}},
+        "format": 0.0,
+        "quality_first": {"weight": 0.05, "clip": [0, 1]},
+    },
+}
+
+
+@pytest.mark.parametrize("name", MIXES)
+def test_columns_times_weights_are_the_mix_s_totals(name: str) -> None:
+    records: list[EpisodeRecord] = []
+    evaluate("random", "tiny", episodes=6, samples=2, on_episode=records.append)
+    mix = make_reward(MIXES[name])
+    scorer = Scorer(mix, {"policy": "learner"})
+    scorer._score(records, SimpleNamespace(global_step=3, max_steps=12))
+    for number, record in enumerate(records):
+        columns = [scorer._columns[term][number] for term in mix.terms]
+        paid = math.fsum((value or 0.0) * weight for value, weight in zip(columns, scorer.weights, strict=True))
+        assert record.rewards is not None
+        assert paid == pytest.approx(math.fsum(entry["total"] for entry in record.rewards))
+        assert record.info["progress"] == 0.25
+    # The records say all that it takes to score them anew.
+    saved = [EpisodeRecord.from_line(record.to_line()) for record in records]
+    again = [[step.to_json() for step in ledger] for ledger in rescore(mix, saved)]
+    assert again == [record.rewards for record in records]

@@ -1,0 +1,1 @@
+"""Training data: collecting, filtering, saving and converting trajectories."""

@@ -1,0 +1,382 @@
+"""Trajectories on disk: a `datasets` folder that TRL's SFTTrainer takes, the records, and statistics.
+
+A row's `messages` hold text and image *placeholders*, its `images` the frames in order: the form in which a saved
+dataset cannot be misread (a saved text block would come back with `image: None`, which chat templates take for a
+picture). `load_trajectories` puts each picture into its block, which messages of role "tool" need.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from vzgym.agents.data.collector import Collector, Trajectory
+from vzgym.agents.data.rows import describe, import_datasets, png, row_features, write_whole
+from vzgym.agents.data.settings import CollectSettings
+from vzgym.core.differences import first_difference
+from vzgym.core.errors import InvalidSetting, RecordError
+from vzgym.policies.policy import AnyPolicy
+from vzgym.protocols import PROTOCOLS, TextProtocol
+from vzgym.protocols.chat import as_chat
+
+__all__ = ["IMPORTED", "CollectStatistics", "collect", "load_trajectories", "said_protocol", "trajectory_row"]
+
+_SETTINGS, _STATISTICS, _RECORDS, _REJECTED = "collect.json", "statistics.json", "records.jsonl", "rejected.jsonl"
+IMPORTED = "import.json"
+"""Stands in the place of the settings where trajectories were not collected but read from another project's file."""
+
+
+@dataclass
+class CollectStatistics:
+    """What was played, what was kept, and what the kept trajectories are like.
+
+    Attributes:
+        played: Trajectories by kind.
+        kept: Of these, kept.
+        rejected: Rejected ones by kind and filter, `kind: {filter: count}`.
+        turns: Kept ones by number of turns.
+        zooms: Kept ones by number of executed zooms.
+        fps: Executed zooms of kept ones by frames a second.
+        frames: Frames of all kept ones.
+        reflections: Kept ones that go back on a mistake.
+        correct: Kept ones with a right answer.
+        spent: What served models counted over all that was played, kept or not: requests, tokens, price.
+        failed: Tasks whose video could not be opened, with the reason.
+        seconds: Wall time.
+    """
+
+    played: Counter[str] = field(default_factory=Counter)
+    kept: Counter[str] = field(default_factory=Counter)
+    rejected: dict[str, Counter[str]] = field(default_factory=dict)
+    turns: Counter[int] = field(default_factory=Counter)
+    zooms: Counter[int] = field(default_factory=Counter)
+    fps: Counter[float] = field(default_factory=Counter)
+    frames: int = 0
+    reflections: int = 0
+    correct: int = 0
+    spent: Counter[str] = field(default_factory=Counter)
+    failed: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def rows(self) -> int:
+        """Trajectories kept."""
+        return sum(self.kept.values())
+
+    def count(self, trajectory: Trajectory) -> None:
+        """Count a trajectory in."""
+        kind, record = trajectory.kind, trajectory.record
+        self.played[kind] += 1
+        self.spent.update(record.info.get("spent", {}))
+        if trajectory.rejected:
+            self.rejected.setdefault(kind, Counter())[trajectory.rejected] += 1
+            return
+        self.kept[kind] += 1
+        self.turns[len(record.turns)] += 1
+        self.zooms[record.zooms] += 1
+        for clip in record.clips[1:]:
+            self.fps[round(float(clip.fps or 0.0), 3)] += 1
+        self.frames += record.frames
+        self.reflections += trajectory.reflects
+        self.correct += record.grade is not None and record.grade.is_correct
+
+    def add(self, other: CollectStatistics) -> None:
+        """Add another's counts."""
+        for name in ("played", "kept", "turns", "zooms", "fps", "spent"):
+            getattr(self, name).update(getattr(other, name))
+        for kind, counts in other.rejected.items():
+            self.rejected.setdefault(kind, Counter()).update(counts)
+        for name in ("frames", "reflections", "correct", "seconds"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.failed.update(other.failed)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON form: counts, and means over the kept ones."""
+        rows = max(1, self.rows)
+        return {
+            "rows": self.rows,
+            "played": dict(self.played),
+            "kept": dict(self.kept),
+            "rejected": {kind: dict(counts) for kind, counts in self.rejected.items()},
+            "turns": {str(key): self.turns[key] for key in sorted(self.turns)},
+            "zooms": {str(key): self.zooms[key] for key in sorted(self.zooms)},
+            "fps": {f"{key:g}": self.fps[key] for key in sorted(self.fps)},
+            "frames": self.frames,
+            "reflections": self.reflections,
+            "correct": self.correct,
+            "spent": dict(self.spent),
+            "failed": self.failed,
+            "seconds": round(self.seconds, 3),
+            "means": {
+                "turns": sum(key * count for key, count in self.turns.items()) / rows,
+                "zooms": sum(key * count for key, count in self.zooms.items()) / rows,
+                "frames": self.frames / rows,
+                "reflections": self.reflections / rows,
+                "correct": self.correct / rows,
+            },
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> CollectStatistics:
+        """Back from `to_json`."""
+        return cls(
+            played=Counter(data["played"]),
+            kept=Counter(data["kept"]),
+            rejected={kind: Counter(counts) for kind, counts in data["rejected"].items()},
+            turns=Counter({int(key): count for key, count in data["turns"].items()}),
+            zooms=Counter({int(key): count for key, count in data["zooms"].items()}),
+            fps=Counter({float(key): count for key, count in data["fps"].items()}),
+            frames=int(data["frames"]),
+            reflections=int(data["reflections"]),
+            correct=int(data["correct"]),
+            spent=Counter(data.get("spent", {})),
+            failed=dict(data["failed"]),
+            seconds=float(data["seconds"]),
+        )
+
+
+def trajectory_row(trajectory: Trajectory, tool_role: str = "tool") -> dict[str, Any]:
+    """A trajectory as a row of the dataset; images as the bytes of PNG files.
+
+    Args:
+        trajectory: With its pixels.
+        tool_role: See `as_chat`.
+    """
+    record = trajectory.record
+    images: list[dict[str, Any]] = []
+    messages = []
+    for message in as_chat(record.messages, tool_role=tool_role):
+        blocks = []
+        for block in message["content"]:
+            if block["type"] == "image":
+                images.append({"bytes": png(block["image"]), "path": None})
+                block = {"type": "image"}
+            blocks.append(block)
+        messages.append({"role": message["role"], "content": blocks})
+    return {
+        "messages": messages,
+        "images": images,
+        "task_id": record.task.id,
+        "category": record.task.category,
+        "kind": trajectory.kind,
+        "index": trajectory.index,
+        "sample": trajectory.sample,
+        "correct": record.grade is not None and record.grade.is_correct,
+        "reflects": trajectory.reflects,
+        "turns": len(record.turns),
+        "zooms": record.zooms,
+        "frames": record.frames,
+        "fps": [float(clip.fps or 0.0) for clip in record.clips[1:]],
+        "answer": record.answer or "",
+    }
+
+
+def collect(
+    settings: CollectSettings,
+    out: str | Path,
+    *,
+    policy: AnyPolicy | None = None,
+    teacher: AnyPolicy | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> CollectStatistics:
+    """Collect trajectories into a folder. A run that was stopped goes on there, from its last finished part.
+
+    The folder is then a saved `datasets.Dataset`, with `records.jsonl` (the kept episodes, in the order of the rows;
+    `vzgym replay` plays them), `rejected.jsonl`, `statistics.json` and `collect.json` (the settings).
+
+    Args:
+        settings: What to collect.
+        out: The folder.
+        policy: A finished policy in place of `settings.policy`.
+        teacher: A finished policy in place of `settings.teacher`.
+        progress: Called with the number of tasks just done; at first with those done by an earlier run.
+
+    Raises:
+        InvalidSetting: If the folder holds something else.
+        DependencyNotInstalled: If `datasets` is missing.
+    """
+    import_datasets()
+    folder = Path(out)
+    collector = Collector(settings, policy, teacher)
+    if _keep_settings(folder, settings, collector):
+        statistics = CollectStatistics.from_json(json.loads((folder / _STATISTICS).read_text(encoding="utf-8")))
+        if progress:
+            progress(settings.episodes)
+        return statistics
+    parts = folder / "parts"
+    parts.mkdir(parents=True, exist_ok=True)
+    firsts = range(settings.start, settings.start + settings.episodes, settings.part)
+    made = [_Part(folder, number, len(firsts)) for number in range(len(firsts))]
+    for part, first in zip(made, firsts, strict=True):
+        indices = range(first, min(first + settings.part, settings.start + settings.episodes))
+        if part.done:
+            if progress:
+                progress(len(indices))
+            continue
+        part.write(collector, indices, progress)
+    return _join(folder, made)
+
+
+class _Part:
+    """The files of one part; the statistics are written last, and say that it is complete.
+
+    Its rows are written where the finished dataset has them, so that joining the parts copies no frame.
+    """
+
+    def __init__(self, folder: Path, number: int, count: int) -> None:
+        self.data = folder / f"data-{number:05d}-of-{count:05d}.arrow"
+        self.records = folder / "parts" / f"{number:05d}.records.jsonl"
+        self.rejected = folder / "parts" / f"{number:05d}.rejected.jsonl"
+        self.statistics = folder / "parts" / f"{number:05d}.json"
+
+    @property
+    def done(self) -> bool:
+        return self.statistics.exists()
+
+    def write(self, collector: Collector, indices: range, progress: Callable[[int], None] | None) -> None:
+        from datasets.arrow_writer import ArrowWriter
+
+        started = time.perf_counter()
+        statistics = CollectStatistics()
+        features = row_features()
+        known = set(collector.failed)
+        # Few rows at a time: a row of the paper's size holds 128 frames.
+        with (
+            ArrowWriter(path=str(self.data), features=features, writer_batch_size=8) as writer,
+            self.records.open("w", encoding="utf-8") as kept,
+            self.rejected.open("w", encoding="utf-8") as dropped,
+        ):
+            last = indices.start
+            for trajectory in collector.play(indices):
+                if progress and trajectory.index > last:
+                    progress(trajectory.index - last)
+                    last = trajectory.index
+                statistics.count(trajectory)
+                self._put(writer, features, trajectory, collector.settings.tool_role, kept, dropped)
+            if progress:
+                progress(indices.stop - last)
+            writer.finalize()
+        statistics.failed = {task: why for task, why in collector.failed.items() if task not in known}
+        statistics.seconds = time.perf_counter() - started
+        write_whole(self.statistics, json.dumps(statistics.to_json()))
+
+    @staticmethod
+    def _put(
+        writer: Any, features: Any, trajectory: Trajectory, tool_role: str, kept: IO[str], dropped: IO[str]
+    ) -> None:
+        record = trajectory.record
+        if trajectory.rejected:
+            record.info["rejected"] = trajectory.rejected
+            dropped.write(record.to_line() + "\n")
+            return
+        writer.write(features.encode_example(trajectory_row(trajectory, tool_role)))
+        kept.write(record.to_line() + "\n")
+
+
+def _join(folder: Path, parts: list[_Part]) -> CollectStatistics:
+    """Make one dataset of all parts."""
+    statistics = CollectStatistics()
+    for part in parts:
+        statistics.add(CollectStatistics.from_json(json.loads(part.statistics.read_text(encoding="utf-8"))))
+    # The settings decide the contents.
+    describe(folder, [part.data.name for part in parts], (folder / _SETTINGS).read_bytes())
+    for name, files in ((_RECORDS, [p.records for p in parts]), (_REJECTED, [p.rejected for p in parts])):
+        with (folder / name).open("wb") as target:
+            for file in files:
+                with file.open("rb") as source:
+                    shutil.copyfileobj(source, target)
+    write_whole(folder / _STATISTICS, json.dumps(statistics.to_json(), indent=2, ensure_ascii=False) + "\n")
+    shutil.rmtree(folder / "parts")
+    return statistics
+
+
+def load_trajectories(folder: str | Path, *, in_blocks: bool = True) -> Any:
+    """What `collect` saved, as a `datasets.Dataset` for TRL's SFTTrainer.
+
+    Args:
+        folder: What `vzgym collect` wrote.
+        in_blocks: Put each picture into its block, and leave the column `images` empty: works for replies of every
+            role. Otherwise placeholders and the column `images`, as saved; TRL fills them for roles other than "tool".
+
+    Raises:
+        InvalidSetting: If the folder holds no trajectories.
+        DependencyNotInstalled: If `datasets` is missing.
+    """
+    datasets = import_datasets()
+    try:
+        data = datasets.load_from_disk(str(folder))
+    except FileNotFoundError as error:
+        raise InvalidSetting(f"{folder} holds no collected trajectories: run vzgym collect --out {folder}") from error
+    columns = getattr(data, "column_names", [])
+    if not {"messages", "images"} <= set(columns):
+        raise InvalidSetting(f"{folder} is a dataset of {columns}; trajectories have 'messages' and 'images'")
+    return data.with_transform(_fill_blocks) if in_blocks else data
+
+
+def said_protocol(folder: str | Path) -> TextProtocol | None:
+    """The text protocol that a folder's trajectories are in; None if the folder does not say."""
+    for name in (_SETTINGS, IMPORTED):
+        notes = Path(folder) / name
+        spec = json.loads(notes.read_text(encoding="utf-8")).get("protocol") if notes.is_file() else None
+        if spec:
+            return PROTOCOLS.make(spec)
+    return None
+
+
+def _fill_blocks(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Move the pictures of each row from the column into the blocks.
+
+    Raises:
+        RecordError: If a row has not as many pictures as places for them.
+    """
+    if "messages" not in batch or "images" not in batch:
+        return batch
+    filled = []
+    for messages, images in zip(batch["messages"], batch["images"], strict=True):
+        rest = iter(images)
+        places = sum(block["type"] == "image" for message in messages for block in message["content"])
+        if places != len(images):
+            raise RecordError(
+                f"a trajectory has {len(images)} pictures, but places for {places}: it must be collected anew"
+            )
+        filled.append(
+            [
+                {
+                    **message,
+                    "content": [
+                        {**block, "image": next(rest)} if block["type"] == "image" else block
+                        for block in message["content"]
+                    ],
+                }
+                for message in messages
+            ]
+        )
+    return {**batch, "messages": filled, "images": [[] for _ in filled]}
+
+
+def _keep_settings(folder: Path, settings: CollectSettings, collector: Collector) -> bool:
+    """Check or write the folder's settings; says whether it is complete already."""
+    changes = {**collector.players, "tasks": collector.tasks.name, "protocol": dict(collector.protocol.spec)}
+    wanted = json.loads(json.dumps({**settings.to_dict(), **changes}))
+    file = folder / _SETTINGS
+    if not file.exists():
+        if folder.exists() and any(folder.iterdir()):
+            raise InvalidSetting(f"{folder} holds something else: choose another folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(file, json.dumps(wanted, indent=2, ensure_ascii=False) + "\n")
+        return False
+    there = json.loads(file.read_text(encoding="utf-8"))
+    other = first_difference(there, wanted)
+    if other is not None:
+        key, before, now = other
+        raise InvalidSetting(
+            f"{folder} holds other trajectories: their {key} is {before!r}, not {now!r}; "
+            "choose another folder, or delete this one"
+        )
+    return (folder / _STATISTICS).exists()

@@ -1,0 +1,108 @@
+"""Frames on their way to a server: files in data URLs, of a stated form and size."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from vzgym.agents.data.rows import png
+from vzgym.core.errors import InvalidSetting
+
+__all__ = ["Pictures", "picture_file"]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """How frames are sent.
+
+    Args:
+        form: "jpeg" or "png".
+        quality: Of JPEG, 1 to 100.
+        max_pixels: Larger frames are shrunk to this area; 0: sent as they are.
+        detail: OpenAI's `detail` of a picture; "": not sent.
+
+    Raises:
+        InvalidSetting: If a value cannot work.
+    """
+
+    form: str = "jpeg"
+    quality: int = 90
+    max_pixels: int = 0
+    detail: str = ""
+
+    def __post_init__(self) -> None:
+        if self.form not in ("jpeg", "png"):
+            raise InvalidSetting(f"picture must be 'jpeg' or 'png', got {self.form!r}")
+        if not 1 <= self.quality <= 100:
+            raise InvalidSetting(f"quality must be 1 to 100, got {self.quality!r}")
+        if self.max_pixels < 0:
+            raise InvalidSetting(f"max_pixels must be >= 0, got {self.max_pixels!r}")
+        if self.detail not in ("", "low", "high", "auto"):
+            raise InvalidSetting(f"detail must be 'low', 'high', 'auto' or '', got {self.detail!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields; the quality only where it means something."""
+        quality = {"quality": self.quality} if self.form == "jpeg" else {}
+        return {"form": self.form, **quality, "max_pixels": self.max_pixels, "detail": self.detail}
+
+    def in_chat(self, chat: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Chat messages with each picture as OpenAI's `image_url`, in its place; content of text alone as a text.
+
+        Args:
+            chat: From `as_chat`.
+        """
+        return [{**message, "content": self._content(message["content"])} for message in chat]
+
+    def measure(self, chat: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+        """How many pictures a chat holds, and how many bytes their files have."""
+        urls = [
+            block["image_url"]["url"]
+            for message in chat
+            if not isinstance(message["content"], str)
+            for block in message["content"]
+            if block["type"] == "image_url"
+        ]
+        return len(urls), sum(_file_bytes(url) for url in urls)
+
+    def _content(self, content: str | Sequence[Mapping[str, Any]]) -> str | list[dict[str, Any]]:
+        if isinstance(content, str):
+            return content
+        # Some servers take no blocks in messages of the system or the assistant.
+        if all(block["type"] == "text" for block in content):
+            return "".join(block["text"] for block in content)
+        return [self._sent(block["image"]) if block["type"] == "image" else dict(block) for block in content]
+
+    def _sent(self, image: Image.Image) -> dict[str, Any]:
+        if self.max_pixels and image.width * image.height > self.max_pixels:
+            scale = math.sqrt(self.max_pixels / (image.width * image.height))
+            size = max(1, math.floor(image.width * scale)), max(1, math.floor(image.height * scale))
+            image = image.resize(size, Image.Resampling.BICUBIC)
+        data = base64.b64encode(picture_file(image, self.form, self.quality)).decode()
+        detail = {"detail": self.detail} if self.detail else {}
+        return {"type": "image_url", "image_url": {"url": f"data:image/{self.form};base64,{data}", **detail}}
+
+
+def picture_file(image: Image.Image, form: str, quality: int = 90) -> bytes:
+    """A picture as the bytes of a file.
+
+    Args:
+        image: RGB.
+        form: "jpeg" (colours at full resolution: small coloured things matter) or "png" (without loss).
+        quality: Of JPEG.
+    """
+    if form == "png":
+        return png(image)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality, subsampling=0)
+    return buffer.getvalue()
+
+
+def _file_bytes(url: str) -> int:
+    data = url[url.index(",") + 1 :]
+    return len(data) * 3 // 4 - data.count("=", -2)

@@ -1,0 +1,247 @@
+"""A model behind an OpenAI-compatible endpoint as a policy: vLLM, SGLang, `transformers serve`, or a vendor."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from vzgym.agents.served.images import Pictures
+from vzgym.core.budget import Budget
+from vzgym.core.endpoint import Endpoint, Reply
+from vzgym.core.errors import InvalidSetting
+from vzgym.episode.dialogue import Message, TextBlock
+from vzgym.protocols import PROTOCOLS, TextProtocol, as_chat, as_tool_chat, turn_text, video_zoom_tool
+
+__all__ = ["ServedPolicy"]
+
+_SHORT = re.compile(r"(?P<model>.+)@(?P<url>https?://.+)")
+
+
+class ServedPolicy:
+    """A `TextPolicy` that asks a server. All of a dialogue's frames, the earlier turns' too, are sent each turn.
+
+    A request that fails for good ends the run with an `EndpointError`: it must not count as a wrong answer. What was
+    finished is on disk, and the same command goes on from there.
+
+    Args:
+        model: The model's name on the server.
+        url: The server's base URL, such as `http://localhost:8000/v1`.
+        protocol: The text protocol: "tags", or native tool calls: `{"name": "tool_calls", "structured": True}` offers
+            the zoom in the requests' `tools` and takes `tool_calls` back; plain "tool_calls" puts both into the text,
+            for servers that do not parse calls.
+        temperature: 0 takes the likeliest token; above, tokens are sampled, with a seed for each request.
+        top_p: Nucleus of sampling.
+        turn_tokens: Most tokens of one turn; 0: as many as the server gives.
+        concurrency: Most requests at once; as many episodes are played together.
+        retries: How often a request is tried again, with growing pauses, when the server is busy or out of reach.
+        timeout: Seconds that one try may take.
+        key_variable: The environment variable that holds the key. "": `VZGYM_API_KEY` if it is set, else no key. The
+            key itself is never an option, and never written anywhere.
+        tool_role: The role under which frames come back from a zoom: "user", which every server takes with pictures, or
+            "tool", as the tiny model has seen it. (A native call is always answered under "tool"; with "user"
+            its frames follow in a message of their own.)
+        picture: "jpeg", or "png" for frames without loss.
+        quality: Of JPEG, 1 to 100; colours are kept at full resolution.
+        max_pixels: Larger frames are shrunk to this area in pixels; 0: sent as the budget gives them. A server may
+            still resize them by its own rule: give its limits, where it takes any, in `extra`.
+        detail: OpenAI's `detail` of pictures ("low", "high", "auto"); "": not sent.
+        extra: Further fields of each request, such as vLLM's `{"top_k": 20, "mm_processor_kwargs": {...}}`.
+        price_in: Price of a million tokens read; 0: unknown.
+        price_out: Price of a million tokens written; 0: unknown.
+        check_pictures: Before the first turn, ask the server whether a picture makes a request longer: a server that
+            drops pictures would play blind. Two short requests.
+        name: For tables; the model's name if not given.
+
+    Attributes:
+        spent: What each text of the latest `respond` cost: `requests`, `retries`, `input_tokens`, `output_tokens`,
+            `pictures`, `picture_bytes` and, with prices, `price`. `vzgym.evaluate` adds it up for each episode.
+
+    Raises:
+        InvalidSetting: If a setting cannot work.
+        DependencyNotInstalled: If `openai` is missing.
+    """
+
+    spent: list[dict[str, float]]
+
+    def __init__(
+        self,
+        model: str,
+        url: str,
+        *,
+        protocol: str | Mapping[str, Any] = "tags",
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        turn_tokens: int = 1024,
+        concurrency: int = 8,
+        retries: int = 5,
+        timeout: float = 300.0,
+        key_variable: str = "",
+        tool_role: str = "user",
+        picture: str = "jpeg",
+        quality: int = 90,
+        max_pixels: int = 0,
+        detail: str = "",
+        extra: Mapping[str, Any] | None = None,
+        price_in: float = 0.0,
+        price_out: float = 0.0,
+        check_pictures: bool = True,
+        name: str = "",
+    ) -> None:
+        numbers = {
+            "temperature": temperature, "top_p": top_p, "turn_tokens": turn_tokens, "price_in": price_in,
+            "price_out": price_out,
+        }  # fmt: skip
+        for option, value in numbers.items():
+            if not isinstance(value, (int, float)) or isinstance(value, bool):
+                raise InvalidSetting(f"{option} must be a number, got {value!r}")
+        if temperature < 0 or not 0 < top_p <= 1:
+            raise InvalidSetting(f"temperature must be >= 0 and top_p in (0, 1], got {temperature} and {top_p}")
+        if turn_tokens < 0 or price_in < 0 or price_out < 0:
+            raise InvalidSetting("turn_tokens, price_in and price_out must be >= 0")
+        if tool_role not in ("user", "tool"):
+            raise InvalidSetting(f"tool_role must be 'user' or 'tool', got {tool_role!r}")
+        clash = sorted({"model", "messages", "tools", "stream", "n"} & set(extra or {}))
+        if clash:
+            raise InvalidSetting(f"extra may not set {', '.join(clash)}: the policy does")
+        self.protocol: TextProtocol = PROTOCOLS.make(protocol)
+        self.pictures = Pictures(picture, quality, max_pixels, detail)
+        self.endpoint = Endpoint(
+            url, model, key_variable=key_variable, concurrency=concurrency, retries=retries, timeout=timeout
+        )
+        self.batch_size = concurrency
+        self.temperature, self.top_p, self.turn_tokens = temperature, top_p, turn_tokens
+        self.tool_role, self.extra = tool_role, dict(extra or {})
+        self.prices = (price_in, price_out)
+        self.name = name or f"{model} ({f'T={temperature:g}' if temperature else 'greedy'})"
+        self.spent = []
+        self._check = check_pictures
+        self._structured = bool(getattr(self.protocol, "structured", False))
+        self._tools: list[dict[str, Any]] | None = None
+        self._noise = np.random.default_rng(0)
+
+    def __repr__(self) -> str:
+        return f"ServedPolicy({self.endpoint.model!r}, {self.endpoint.url!r}, protocol={dict(self.protocol.spec)})"
+
+    @classmethod
+    def parse_name(cls, text: str) -> dict[str, Any]:
+        """The options behind the short form `served:MODEL@URL`.
+
+        Args:
+            text: `MODEL@URL`.
+
+        Raises:
+            InvalidSetting: If it has another form.
+        """
+        found = _SHORT.fullmatch(text)
+        if found is None:
+            raise InvalidSetting(f"a served policy is served:MODEL@URL, with http:// or https://, got served:{text}")
+        return found.groupdict()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tells its runs from others: what is asked of which model, not where it is served or how fast."""
+        return {
+            "model": self.endpoint.model,
+            "protocol": dict(self.protocol.spec),
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "turn_tokens": self.turn_tokens,
+            "tool_role": self.tool_role,
+            "pictures": self.pictures.to_json(),
+            "extra": self.extra,
+        }
+
+    def close(self) -> None:
+        """End the connections."""
+        self.endpoint.close()
+
+    def prepare(self, budget: Budget) -> Budget:
+        """See `Policy`: the budget's limits are part of the tool's description."""
+        self._tools = [video_zoom_tool(budget)] if self._structured and budget.max_zooms else []
+        return budget
+
+    def reset(self, seeds: Sequence[int]) -> None:
+        """Begin a batch of episodes. The batch has one stream of seeds for its requests, made of all theirs."""
+        self._noise = np.random.default_rng([int(seed) for seed in seeds])
+
+    def respond(self, dialogues: Sequence[Sequence[Message]]) -> list[str]:
+        """The next turn of each dialogue.
+
+        Raises:
+            EndpointError: If a request fails for good.
+            InvalidSetting: If the server does not look at pictures, or `prepare` was left out where tools are offered.
+        """
+        if self._structured and self._tools is None:
+            raise InvalidSetting("a policy that offers tools must be told the budget first: prepare(budget)")
+        self._check_sight(dialogues)
+        chats = [self._chat(messages) for messages in dialogues]
+        replies = self.endpoint.ask([self._request(chat) for chat in chats])
+        self.spent = [self._cost(reply, chat) for reply, chat in zip(replies, chats, strict=True)]
+        return [_text(reply.message) for reply in replies]
+
+    def _chat(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
+        chat = as_tool_chat(messages) if self._structured else as_chat(messages, tool_role=self.tool_role)
+        if self.tool_role == "user":
+            chat = [part for message in chat for part in _apart(message)]
+        return self.pictures.in_chat(chat)
+
+    def _request(self, chat: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        request: dict[str, Any] = {"messages": chat, "temperature": self.temperature}
+        if self.turn_tokens:
+            request["max_tokens"] = self.turn_tokens
+        if self.temperature:
+            request |= {"top_p": self.top_p, "seed": int(self._noise.integers(1 << 31))}
+        if self._tools:
+            request["tools"] = self._tools
+        return {**request, "extra_body": self.extra} if self.extra else request
+
+    def _cost(self, reply: Reply, chat: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        count, size = self.pictures.measure(chat)
+        cost: dict[str, float] = {"requests": 1, "retries": reply.retries, "pictures": count, "picture_bytes": size}
+        if reply.input_tokens is None or reply.output_tokens is None:
+            return cost
+        cost |= {"input_tokens": reply.input_tokens, "output_tokens": reply.output_tokens}
+        if any(self.prices):
+            cost["price"] = (reply.input_tokens * self.prices[0] + reply.output_tokens * self.prices[1]) / 1e6
+        return cost
+
+    def _check_sight(self, dialogues: Sequence[Sequence[Message]]) -> None:
+        """Once: ask with and without a picture, and compare what the server has read."""
+        shown = next((message for messages in dialogues for message in messages if message.images), None)
+        if not self._check or shown is None:
+            return
+        question = TextBlock("What is this?")
+        asked = [Message("user", (shown.images[0], question)), Message("user", (question,))]
+        # Some vendors refuse fewer than 16 tokens.
+        requests = [{"messages": self.pictures.in_chat(as_chat([message])), "max_tokens": 16} for message in asked]
+        seen, unseen = (reply.input_tokens for reply in self.endpoint.ask(requests))
+        where = f"{self.endpoint.url} (model {self.endpoint.model!r})"
+        if seen is None or unseen is None:
+            raise InvalidSetting(
+                f"{where} does not count tokens (`usage`), so it cannot be seen whether pictures reach the model; if "
+                "you know that they do, set check_pictures=false"
+            )
+        if seen <= unseen:
+            raise InvalidSetting(
+                f"{where} read {seen} tokens with a picture and {unseen} without: it drops pictures, and the model "
+                "would play blind. Serve a vision-language model"
+            )
+        self._check = False
+
+
+def _apart(message: dict[str, Any]) -> list[dict[str, Any]]:
+    """A tool's answer without its pictures, which follow as the user's: many servers take none from tools."""
+    content = message["content"]
+    if message["role"] != "tool" or all(block["type"] == "text" for block in content):
+        return [message]
+    return [{**message, "content": "The frames follow."}, {"role": "user", "content": content}]
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    """A turn's text: as it is, or put together from what a server keeps apart (reasoning, calls)."""
+    if any(message.get(part) for part in ("tool_calls", "reasoning_content", "reasoning")):
+        return turn_text(message)
+    return str(message.get("content") or message.get("refusal") or "")

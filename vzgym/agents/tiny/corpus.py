@@ -1,0 +1,62 @@
+"""The text that a tiny model's tokenizer is made from: dialogues of a suite, and a closed list of words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from vzgym.agents.data.scripts import KINDS, Player, Voice
+from vzgym.agents.data.thoughts import PHRASES, compose
+from vzgym.core.actions import Answer, Malformed, Zoom
+from vzgym.episode import Episode, Message, TextBlock
+from vzgym.episode.record import Refusal
+from vzgym.protocols import TextProtocol
+from vzgym.tasks import TaskSet
+from vzgym.tasks.procedural.render.palette import EVENT_COLORS, SCENE_HUES
+
+__all__ = ["dialogue_texts", "vocabulary"]
+
+_EPISODES = 10
+_VOICE = "short"
+
+
+def vocabulary() -> list[str]:
+    """Words that are one token each: colours, and reasons of refusals."""
+    return sorted({*SCENE_HUES, *EVENT_COLORS, *map(str, Refusal)})
+
+
+def dialogue_texts(tasks: TaskSet, protocol: TextProtocol) -> Iterator[str]:
+    """Every text block of some dialogues: the scripted experts' and blunderers', and refused turns.
+
+    Args:
+        tasks: The first few are played.
+        protocol: Words the dialogues.
+    """
+    voice = Voice(protocol, _VOICE)
+    for index in range(min(_EPISODES, len(tasks))):
+        task = tasks[index]
+        for number, kind in enumerate(KINDS.values()):
+            if kind.script is not None:
+                player = Player(task, tasks.budget, voice, seed=number)
+                kind.script(player)
+                yield from _texts(player.episode.messages)
+        episode = Episode(task, tasks.budget, protocol)
+        while not episode.ended:
+            episode.step(Malformed("unreadable."))
+        yield from _texts(episode.messages)
+        yield from _each_thought(protocol, np.random.default_rng(index))
+
+
+def _each_thought(protocol: TextProtocol, rng: np.random.Generator) -> Iterator[str]:
+    """Each fixed thought before each kind of action, so that no pair of the two is spelled in bytes."""
+    start, end = sorted(rng.choice(90, 2, replace=False).tolist())
+    words = sorted({word for phrases in PHRASES[_VOICE].values() for word in phrases if "{" not in word})
+    for thought in ("", *words, *(f"{word} red{start}" for word in words)):
+        for action in (Zoom(start, end, 1.0), Answer("red")):
+            yield compose(protocol, action, thought)
+
+
+def _texts(messages: list[Message]) -> Iterator[str]:
+    for message in messages:
+        yield from (block.text for block in message.blocks if isinstance(block, TextBlock))

@@ -1,0 +1,347 @@
+"""What imitation and reinforcement share around TRL's trainers: freezing, adapters, logs, resuming, saving."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import math
+import re
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from vzgym.agents.training.config import save_settings
+from vzgym.agents.training.settings import LoraSettings, TrainSettings
+from vzgym.agents.vlm.checkpoint import Checkpoint, complete_checkpoint, open_model, save_checkpoint
+from vzgym.core.errors import InvalidSetting
+
+__all__ = [
+    "LogFile",
+    "PolicyFiles",
+    "adapted_layers",
+    "adapters",
+    "begin",
+    "check_places",
+    "check_trainer",
+    "common_options",
+    "freeze_vision",
+    "newest_checkpoint",
+    "save_result",
+    "train",
+]
+
+LOG, ROLLOUTS = "log.jsonl", "rollouts.jsonl"
+
+_PROGRESS = "vzgym_progress.json"
+"""In a trainer's checkpoint: the seconds that all parts of the run took up to it."""
+
+_STATE = "trainer_state.json"
+"""In a trainer's checkpoint, by the trainer itself; written after weights and optimiser."""
+
+_log = logging.getLogger("vzgym.agents")
+
+
+class LogFile(TrainerCallback):  # type: ignore[misc]
+    """Appends each log line of a trainer to a JSONL file, with step and seconds since the start.
+
+    Args:
+        path: The file.
+        resumed: The checkpoint that the run goes on from; its seconds are counted in.
+    """
+
+    def __init__(self, path: Path, resumed: str | None = None) -> None:
+        self.path = path
+        self._earlier = _seconds(resumed)
+        self._started = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """What all parts of the run took so far."""
+        return self._earlier + time.perf_counter() - self._started
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **rest: Any) -> None:
+        """Called by the trainer."""
+        if not state.is_world_process_zero or not logs:
+            return
+        line = {"step": state.global_step, "seconds": round(self.seconds, 2), **logs}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+class PolicyFiles(TrainerCallback):  # type: ignore[misc]
+    """Makes each checkpoint of a trainer a policy's folder, as the finished model's is; notes what it took.
+
+    Args:
+        start: What is trained: its configuration, processor and protocol.
+        log: Knows the seconds.
+    """
+
+    def __init__(self, start: Checkpoint, log: LogFile) -> None:
+        self.start = start
+        self.log = log
+
+    def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        """Called by the trainer."""
+        if not state.is_world_process_zero:
+            return
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        complete_checkpoint(folder, self.start.model.config, self.start.processor, self.start.protocol)
+        (folder / _PROGRESS).write_text(json.dumps({"seconds": round(self.log.seconds, 2)}))
+
+
+def common_options(settings: TrainSettings) -> dict[str, Any]:
+    """Options that both of TRL's configurations share."""
+    return {
+        "output_dir": settings.out,
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": settings.scheduler,
+        # Below 1 it is a share of all steps.
+        "warmup_steps": min(settings.warmup_ratio, 0.999),
+        "weight_decay": settings.weight_decay,
+        "max_grad_norm": settings.max_grad_norm,
+        "bf16": settings.bf16,
+        "gradient_checkpointing": settings.gradient_checkpointing,
+        "seed": settings.seed,
+        "logging_steps": settings.log_steps,
+        "save_strategy": "steps" if settings.save_steps else "no",
+        "save_steps": settings.save_steps or 500,
+        "save_total_limit": settings.save_limit,
+        "report_to": settings.report_to,
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": False,
+        "disable_tqdm": not sys.stderr.isatty(),
+    }
+
+
+def check_places(settings: TrainSettings) -> None:
+    """Check that a run says where it starts and where its results go.
+
+    Raises:
+        InvalidSetting: If it does not.
+    """
+    for name in ("model", "out"):
+        if not getattr(settings, name):
+            raise InvalidSetting(f"{type(settings).__name__}.{name} must be given")
+
+
+def check_trainer(settings: TrainSettings, config: type[Any]) -> None:
+    """Check that TRL's configuration has the options of `settings.trainer`.
+
+    Args:
+        settings: Of the run.
+        config: TRL's own dataclass, `SFTConfig` or `GRPOConfig`.
+
+    Raises:
+        InvalidSetting: If it lacks one; with close names.
+    """
+    valid = [item.name for item in fields(config) if item.init]
+    for name in settings.trainer:
+        if name not in valid:
+            close = difflib.get_close_matches(name, valid)
+            guess = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+            raise InvalidSetting(
+                f"{type(settings).__name__}.trainer: TRL's {config.__name__} has no option {name!r}{guess}"
+            )
+
+
+def freeze_vision(model: Any) -> int:
+    """Keep the vision tower's weights as they are.
+
+    Returns:
+        How many weights were frozen.
+
+    Raises:
+        InvalidSetting: If the model has no vision tower that the library knows of.
+    """
+    tower = model.get_encoder(modality="image")
+    if any(tower is part for part in (model, model.base_model)):
+        raise InvalidSetting(f"freeze_vision: {type(model).__name__} has no vision tower that could be told apart")
+    tower.requires_grad_(False)
+    return sum(weight.numel() for weight in tower.parameters())
+
+
+def adapters(settings: TrainSettings, model: Any) -> Any:
+    """Give the configuration of the adapters; None if there are none."""
+    lora = settings.lora
+    if not lora.rank:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=adapted_layers(model, lora),
+        task_type="CAUSAL_LM",
+    )
+
+
+def adapted_layers(model: Any, lora: LoraSettings) -> str:
+    """A pattern for the full names of the layers that get adapters: those of the language model alone.
+
+    Raises:
+        InvalidSetting: If the language model has none of them.
+    """
+    language = model.get_decoder()
+    place = next(name for name, part in model.named_modules() if part is language)
+    pattern = rf"{re.escape(place)}\..*\.({'|'.join(map(re.escape, lora.targets))})"
+    if not any(re.fullmatch(pattern, name) for name, _ in model.named_modules()):
+        raise InvalidSetting(f"{type(model).__name__} has no layers named {', '.join(lora.targets)} to adapt")
+    return pattern
+
+
+def newest_checkpoint(settings: TrainSettings) -> str | None:
+    """The checkpoint to go on from; None to begin anew. One whose saving was cut off does not count.
+
+    Raises:
+        InvalidSetting: If there are checkpoints, but the run is not to go on from them.
+    """
+    whole = [folder for folder in _checkpoints(Path(settings.out)) if (folder / _STATE).is_file()]
+    if whole and not settings.resume:
+        # Hours of work may lie there; and a later `resume` must not go on from another run's.
+        raise InvalidSetting(
+            f"{settings.out} holds checkpoints of a run, up to {whole[-1].name}: go on with it (resume), choose "
+            "another folder, or delete them"
+        )
+    return str(whole[-1]) if whole else None
+
+
+def _checkpoints(out: Path) -> list[Path]:
+    """A trainer's checkpoints in a folder, oldest first."""
+    found = [(re.fullmatch(r"checkpoint-(\d+)", folder.name), folder) for folder in out.glob("checkpoint-*")]
+    return [folder for _, folder in sorted((int(name[1]), folder) for name, folder in found if name)]
+
+
+def _step(checkpoint: str) -> int:
+    return int(json.loads((Path(checkpoint) / _STATE).read_text(encoding="utf-8"))["global_step"])
+
+
+def _seconds(checkpoint: str | None) -> float:
+    """What a run took up to a checkpoint; 0 where none says so."""
+    notes = Path(checkpoint or "") / _PROGRESS
+    return float(json.loads(notes.read_text())["seconds"]) if checkpoint and notes.is_file() else 0.0
+
+
+def begin(settings: TrainSettings, trainer: Any, resumed: str | None) -> None:
+    """Make the folder of results ready for a run.
+
+    A new run deletes checkpoints whose saving was cut off. A run that goes on drops what was written after its
+    checkpoint: those steps are done, and written, once more. Either leaves its settings as `settings.yaml`. Called once
+    all is checked: a run that is refused changes nothing in its folder.
+
+    Args:
+        settings: Of the run.
+        trainer: Ready to run.
+        resumed: The checkpoint to go on from, if any.
+
+    Raises:
+        InvalidSetting: If the result could not be saved as the run is spread over devices.
+    """
+    plugin = getattr(trainer.accelerator.state, "deepspeed_plugin", None)
+    settings.check_sharding(plugin.zero_stage if plugin is not None else 0)
+    # Of all processes one. The others write nothing before they have met it in the first step.
+    if not trainer.is_world_process_zero():
+        return
+    out = Path(settings.out)
+    save_settings(settings, out)
+    if resumed is not None:
+        step = _step(resumed)
+        _keep_lines(out / LOG, lambda line: line["step"] <= step)
+        # A roll-out carries the number of steps done before it.
+        _keep_lines(out / ROLLOUTS, lambda line: line["info"]["step"] < step)
+        return
+    if settings.resume:
+        _log.warning("%s: this run begins anew (no whole checkpoint there to resume from)", out)
+    for folder in _checkpoints(out):
+        shutil.rmtree(folder)
+    (out / LOG).write_text("")
+    (out / ROLLOUTS).unlink(missing_ok=True)
+
+
+def _keep_lines(file: Path, keep: Callable[[Mapping[str, Any]], bool]) -> None:
+    """Drop lines from a JSONL file; one that a killed process left unfinished, too."""
+    if not file.is_file():
+        return
+    draft = file.with_name(file.name + ".part")
+    with file.open(encoding="utf-8") as lines, draft.open("w", encoding="utf-8") as kept:
+        kept.writelines(line for line in lines if line.endswith("\n") and keep(json.loads(line)))
+    draft.replace(file)
+
+
+def train(settings: TrainSettings, trainer: Any, start: Checkpoint, resumed: str | None) -> Path:
+    """Run a trainer, from a checkpoint if one is given, and save the result.
+
+    A checkpoint of as many steps as are wanted, or more, is the result: a trainer would do one step more.
+
+    Returns:
+        `settings.out`.
+    """
+    # Read now: the trainer deletes old checkpoints as it makes new ones.
+    began, earlier = time.perf_counter(), _seconds(resumed)
+    if resumed is None or _step(resumed) < _wanted_steps(trainer):
+        trainer.train(resume_from_checkpoint=resumed)
+        return save_result(settings, trainer, start, earlier + time.perf_counter() - began)
+    _log.warning("%s has %d steps, as many as are wanted: nothing is left to train", resumed, _step(resumed))
+    if trainer.is_world_process_zero():
+        _save_again(settings, start, Path(resumed))
+    return Path(settings.out)
+
+
+def _wanted_steps(trainer: Any) -> int:
+    args = trainer.args
+    if args.max_steps > 0:
+        return int(args.max_steps)
+    epochs, batches = float(args.num_train_epochs), len(trainer.get_train_dataloader())
+    return math.ceil(epochs * max(1, math.ceil(batches / int(args.gradient_accumulation_steps))))
+
+
+def save_result(settings: TrainSettings, trainer: Any, start: Checkpoint, seconds: float) -> Path:
+    """Save the finished model, adapters merged, and a note of the run: settings, seconds, peak memory.
+
+    The adapters alone go into the folder `adapter`, as peft saves them.
+    """
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    # Under ZeRO-3 each process holds a part of each weight; they are put together only if all processes ask.
+    weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    out = Path(settings.out)
+    if not trainer.is_world_process_zero():
+        return out
+    if settings.lora.rank:
+        model.save_pretrained(out / "adapter", state_dict=weights)
+        # Whole in each process (`check_sharding`), and under other names than before.
+        model, weights = model.merge_and_unload(), None
+    save_checkpoint(out, model, start.processor, start.protocol, weights)
+    _save_facts(settings, trainer.state.global_step, seconds)
+    return out
+
+
+def _save_again(settings: TrainSettings, start: Checkpoint, checkpoint: Path) -> None:
+    """Save a checkpoint as the finished model."""
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+    out = Path(settings.out)
+    # What was not trained is not spread over processes either: this one opens the whole model.
+    unset_hf_deepspeed_config()
+    save_checkpoint(out, open_model(str(checkpoint), settings.model_options), start.processor, start.protocol)
+    for file in checkpoint.glob("adapter_*"):
+        (out / "adapter").mkdir(exist_ok=True)
+        shutil.copy(file, out / "adapter")
+    _save_facts(settings, _step(str(checkpoint)), _seconds(str(checkpoint)))
+
+
+def _save_facts(settings: TrainSettings, steps: int, seconds: float) -> None:
+    facts = {
+        "steps": steps,
+        "seconds": round(seconds, 1),
+        "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "settings": settings.to_dict(),
+    }
+    (Path(settings.out) / "training.json").write_text(json.dumps(facts, indent=2, default=str))

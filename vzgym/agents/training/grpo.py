@@ -1,0 +1,351 @@
+"""Reinforcement learning: TRL's GRPOTrainer with an `Episode` behind its tool loop."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from vzgym.agents.training.common import (
+    LOG,
+    ROLLOUTS,
+    LogFile,
+    PolicyFiles,
+    adapters,
+    begin,
+    check_places,
+    check_trainer,
+    common_options,
+    freeze_vision,
+    newest_checkpoint,
+    train,
+)
+from vzgym.agents.training.rewards import Scorer
+from vzgym.agents.training.settings import GRPOSettings
+from vzgym.agents.training.task_checks import stand_in, survey
+from vzgym.agents.training.tool_environment import ToolEnvironment, opening_row
+from vzgym.agents.vlm.chat import chat_of, encode, silent_tokens
+from vzgym.agents.vlm.checkpoint import Checkpoint, open_checkpoint
+from vzgym.agents.vlm.image_checks import frame_tokens, image_token, watch_images
+from vzgym.core.actions import Answer, Malformed, Zoom
+from vzgym.core.budget import Budget, overview_times
+from vzgym.core.errors import InvalidSetting
+from vzgym.episode import Episode
+from vzgym.protocols import TextProtocol
+from vzgym.rewards import make_reward
+from vzgym.tasks import VideoTask, load_tasks
+
+__all__ = ["TokenNeed", "make_trainer", "share_out", "token_need", "train_grpo"]
+
+# Replies differ by a few tokens in their numbers; measured ones get this much more.
+_SLACK = 1.1
+
+
+@dataclass(frozen=True)
+class TokenNeed:
+    """How many tokens an episode can take, of those tasks that take most.
+
+    Args:
+        prompt: Tokens of the longest opening.
+        reply: Tokens of the longest reply: a full clip.
+        clip: Frames of a full clip.
+        zooms: Most zooms.
+        turn: Most tokens of one of the model's turns.
+        overview: Frames of the longest opening, and visual tokens of each.
+        frame: Visual tokens of a frame of the longest reply.
+        prompt_task: The id of the task with the longest opening.
+        reply_task: The id of the task with the longest reply.
+    """
+
+    prompt: int
+    reply: int
+    clip: int
+    zooms: int
+    turn: int
+    overview: tuple[int, int]
+    frame: int
+    prompt_task: str
+    reply_task: str
+
+    @property
+    def completion(self) -> int:
+        """Most tokens of all turns and replies together."""
+        return (self.zooms + 1) * self.turn + round(self.zooms * self.reply * _SLACK)
+
+    def check(self, settings: GRPOSettings, positions: int) -> int:
+        """The limit for the trainer.
+
+        Args:
+            settings: May ask for another limit.
+            positions: Most tokens that the model can read.
+
+        Raises:
+            InvalidSetting: If the settings or the model leave too little; with the numbers and what to change.
+        """
+        spelled = (
+            f"{self.zooms} zooms with replies of {self.reply} tokens ({self.clip} frames each) and "
+            f"{self.zooms + 1} turns of {self.turn} tokens need {self.completion} completion tokens"
+        )
+        limit = settings.completion_tokens or self.completion
+        if limit < self.completion:
+            raise InvalidSetting(
+                f"GRPOSettings.completion_tokens is {limit}, but {spelled}: an over-long reply would be dropped and "
+                f"the roll-out end unanswered. Set completion_tokens to 0 or to at least {self.completion}, or lower "
+                "turn_tokens, or the budget's clip_frames, max_zooms or max_pixels. The longest replies are those of "
+                f"task {self.reply_task!r}"
+            )
+        if self.prompt + limit > positions:
+            raise InvalidSetting(
+                f"the model reads at most {positions} tokens, but a prompt has about {self.prompt} and {spelled}: "
+                "lower turn_tokens, or the budget's overview_frames, clip_frames, max_zooms or max_pixels. The longest "
+                f"prompt is that of task {self.prompt_task!r}, the longest replies are those of {self.reply_task!r}"
+            )
+        return limit
+
+
+def token_need(
+    processor: Any, protocol: TextProtocol, tasks: Sequence[VideoTask], budget: Budget, turn_tokens: int
+) -> TokenNeed:
+    """Measure the tokens of the longest opening and of the longest reply.
+
+    Sizes and lengths of the videos tell which tasks may have them; these alone are measured, with blank frames.
+
+    Args:
+        processor: The model's.
+        protocol: How the dialogue is worded.
+        tasks: At least one task; of those with the same length and size one is enough (`Survey.kinds`).
+        budget: What may be looked at.
+        turn_tokens: Most tokens of one of the model's turns.
+    """
+    by_shape: dict[tuple[int, int], int] = {}
+
+    def visual(task: VideoTask) -> int:
+        # Not the pixels: sizes with as many of them are cut into different numbers of patches.
+        height, width = task.video.height, task.video.width
+        shape = budget.fit(height, width)
+        if shape not in by_shape:
+            by_shape[shape] = frame_tokens(processor, budget, height, width)
+        return by_shape[shape]
+
+    def overview(task: VideoTask) -> int:
+        return len(overview_times(task.video.duration, budget))
+
+    rankings: list[Callable[[VideoTask], float]] = [
+        lambda task: visual(task) * min(budget.clip_frames, task.video.duration * budget.max_fps),
+        lambda task: visual(task) * overview(task),
+        # Where a frame is few tokens, the words beside it count for more.
+        overview,
+        lambda task: len(task.question) + sum(map(len, task.options)),
+    ]
+    largest = {task.id: task for task in (max(tasks, key=ranking) for ranking in rankings)}
+    measured = {name: _measure(processor, protocol, stand_in(task), budget) for name, task in largest.items()}
+    first, reply = (max(measured, key=lambda name: measured[name][place]) for place in (0, 1))
+    return TokenNeed(
+        prompt=measured[first][0],
+        reply=measured[reply][1],
+        clip=budget.clip_frames,
+        zooms=budget.max_zooms,
+        turn=turn_tokens,
+        overview=(overview(largest[first]), visual(largest[first])),
+        frame=visual(largest[reply]),
+        prompt_task=first,
+        reply_task=reply,
+    )
+
+
+def _measure(processor: Any, protocol: TextProtocol, task: VideoTask, budget: Budget) -> tuple[int, int]:
+    """Tokens of a task's opening, and of its longest reply."""
+    episode = Episode(task, budget, protocol)
+    opening = len(encode(processor, chat_of(episode.messages))["input_ids"])
+    duration = episode.record.task.duration
+    replies = [0]
+    if budget.max_zooms:
+        fps = min(budget.max_fps, max(budget.min_fps, budget.clip_frames / duration))
+        full = Zoom(0.0, min(duration, budget.clip_frames / fps), fps)
+        for action in (full, Malformed("unreadable.")):
+            episode = Episode(task, budget, protocol)
+            episode.step(action, text="x")
+            both = len(encode(processor, chat_of(episode.messages))["input_ids"])
+            replies.append(both - opening)
+    return opening, max(replies)
+
+
+def train_grpo(settings: GRPOSettings, callbacks: Sequence[Any] = ()) -> Path:
+    """Learn from rewards.
+
+    Args:
+        settings: See `GRPOSettings`.
+        callbacks: Further `transformers.TrainerCallback`s.
+
+    Returns:
+        `settings.out`: the model, `training.json`, `log.jsonl` (rewards by module, metrics) and `rollouts.jsonl`.
+
+    Raises:
+        InvalidSetting: If a setting cannot work, the model cannot see, completions are too short for the clips, or no
+            task's video can be opened. Single ones are left out, and named in a warning.
+        BlindModel: If frames are lost on their way to the model.
+    """
+    resumed = newest_checkpoint(settings)
+    trainer, start = make_trainer(settings, callbacks, resumed)
+    return train(settings, trainer, start, resumed)
+
+
+def make_trainer(
+    settings: GRPOSettings, callbacks: Sequence[Any] = (), resumed: str | None = None
+) -> tuple[Any, Checkpoint]:
+    """TRL's trainer, ready to run, and the model that it starts from.
+
+    Args:
+        settings: See `GRPOSettings`.
+        callbacks: Further `transformers.TrainerCallback`s.
+        resumed: The trainer's checkpoint that it will be told to go on from; None if it begins anew. The folder of
+            results is made ready for that (see `begin`).
+    """
+    # The tool loop is new in TRL; that it may change is pinned in our requirements, and no news at each start.
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    from datasets import Dataset
+    from trl.trainer.grpo_config import GRPOConfig
+    from trl.trainer.grpo_trainer import GRPOTrainer
+
+    check_places(settings)
+    check_trainer(settings, GRPOConfig)
+    if not settings.tasks:
+        raise InvalidSetting('GRPOSettings.tasks must be given, such as "needle-micro/train"')
+    # Before the model: loading a large one takes minutes.
+    mix = make_reward(settings.reward)
+    start = open_checkpoint(settings.model, settings.protocol, **settings.model_options)
+    _check_loop(settings, start)
+    tasks = load_tasks(settings.tasks)
+    budget = settings.budget_for(tasks)
+    # A video that cannot be opened would end the run at the step that comes to it, and each one that goes on there.
+    found = survey(tasks, min(settings.num_tasks or len(tasks), len(tasks)))
+    need = token_need(start.processor, start.protocol, found.kinds, budget, settings.turn_tokens)
+    limit = need.check(settings, int(start.model.config.get_text_config().max_position_embeddings))
+    if settings.freeze_vision:
+        freeze_vision(start.model)
+    reward = settings.reward if isinstance(settings.reward, str) else dict(settings.reward)
+    out = Path(settings.out)
+    info = {"policy": settings.model, "reward": reward, "vzgym": version("vzgym"), "seed": settings.seed}
+    scorer = Scorer(mix, info, out / ROLLOUTS, settings.save_rollouts)
+    row = opening_row(Episode(stand_in(found.kinds[0]), budget, start.protocol).messages)
+    rows = Dataset.from_dict({"prompt": [row] * len(found.playable), "task": found.playable})
+    batch, passes = share_out(settings, int(os.environ.get("WORLD_SIZE", "1")))
+    config = GRPOConfig(
+        **{
+            **common_options(settings),
+            "max_steps": settings.steps,
+            "per_device_train_batch_size": batch,
+            "gradient_accumulation_steps": _accumulation(settings, passes),
+            "steps_per_generation": passes,
+            "num_generations": settings.group_size,
+            "num_iterations": settings.iterations,
+            "max_completion_length": limit,
+            "max_tool_calling_iterations": max(1, budget.max_zooms),
+            "temperature": settings.temperature,
+            "top_p": settings.top_p,
+            "beta": settings.beta,
+            "epsilon": settings.epsilon,
+            "epsilon_high": settings.epsilon_high,
+            "loss_type": settings.loss,
+            "scale_rewards": settings.scale_rewards,
+            "reward_weights": scorer.weights,
+            "use_vllm": settings.vllm,
+            "generation_kwargs": _generation(settings, start),
+            **({"vllm_mode": "colocate"} if settings.vllm else {}),
+            **settings.trainer,
+        }
+    )
+    _check_calls(start.protocol)
+    functions: list[Any] = [*scorer.functions]
+    factory: Any = lambda: ToolEnvironment(tasks, budget, start.protocol)  # noqa: E731
+    log = LogFile(out / LOG, resumed)
+    trainer = GRPOTrainer(
+        model=start.model,
+        reward_funcs=functions,
+        args=config,
+        train_dataset=rows,
+        processing_class=start.processor,
+        peft_config=adapters(settings, start.model),
+        environment_factory=factory,
+        callbacks=[log, PolicyFiles(start, log), *callbacks],
+    )
+    watch_images(start.model, image_token(start.processor))
+    begin(settings, trainer, resumed)
+    return trainer, start
+
+
+def _check_loop(settings: GRPOSettings, start: Checkpoint) -> None:
+    """Check that TRL's roll-out loop can feed the model.
+
+    The loop hands over what the image processor makes of a tool's pictures, as it is, and token types.
+
+    Raises:
+        InvalidSetting: If the model does not take them.
+    """
+    taken = set(inspect.signature(start.model.forward).parameters)
+    blank = Image.new("RGB", (64, 64))
+    made = set(start.processor.image_processor(images=[blank, blank], return_tensors="pt"))
+    refused = ", ".join(sorted(made - taken))
+    if not taken & {"mm_token_type_ids", "token_type_ids"}:
+        refused = "token types"
+    if refused and not settings.vllm:
+        raise InvalidSetting(
+            f"{type(start.model).__name__} does not take {refused}, which TRL's roll-out loop gives to a model whose "
+            "tool returns pictures: it can act and imitate, but not practise. Use one that does, such as Qwen-VL"
+        )
+
+
+def share_out(settings: GRPOSettings, devices: int) -> tuple[int, int]:
+    """Roll-outs of one backward pass on each device, and such passes for all roll-outs of a generation batch.
+
+    Raises:
+        InvalidSetting: If the roll-outs cannot be shared out evenly.
+    """
+    total = settings.groups * settings.group_size
+    batch = settings.batch_size or max(1, total // devices)
+    if total % (batch * devices):
+        raise InvalidSetting(
+            f"{settings.groups} groups of {settings.group_size} are {total} roll-outs; they cannot be shared out to "
+            f"{devices} devices in passes of {batch}: groups * group_size must be a multiple of batch_size * devices"
+        )
+    return batch, total // (batch * devices)
+
+
+def _accumulation(settings: GRPOSettings, passes: int) -> int:
+    """Backward passes of one optimiser step.
+
+    Raises:
+        InvalidSetting: If a generation batch's passes cannot be shared out evenly among its optimiser steps.
+    """
+    if passes % settings.updates:
+        raise InvalidSetting(
+            f"a generation batch has {passes} backward passes on each device; they cannot be shared out among "
+            f"{settings.updates} optimiser steps: lower GRPOSettings.batch_size, or make updates a divisor of {passes}"
+        )
+    return passes * settings.accumulation // settings.updates
+
+
+def _generation(settings: GRPOSettings, start: Checkpoint) -> dict[str, Any]:
+    """Limits of one turn. vLLM has another name for them, and keeps special tokens out by itself."""
+    if settings.vllm:
+        return {"max_tokens": settings.turn_tokens}
+    return {"max_new_tokens": settings.turn_tokens, "suppress_tokens": silent_tokens(start.processor)}
+
+
+def _check_calls(protocol: TextProtocol) -> None:
+    """Check that a zoom in the protocol's form is what TRL's loop takes for one.
+
+    Raises:
+        InvalidSetting: If it is taken for an answer, or an answer for a zoom.
+    """
+    if "<answer>" in protocol.said(Zoom(0.0, 1.0, 1.0)) or "<answer>" not in protocol.said(Answer("x")):
+        raise InvalidSetting(
+            f"text protocol {dict(protocol.spec)} does not mark answers by <answer>: the roll-out loop could not tell "
+            "them from zooms. Use a protocol with the paper's tags"
+        )

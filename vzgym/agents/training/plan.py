@@ -1,0 +1,298 @@
+"""What a training run would take, before it is begun: tokens against the model's context, bytes against the device.
+
+Tokens are measured on the largest tasks (or the longest trajectories) with the model's own processor; memory is
+estimated from its configuration (`vzgym.agents.training.memory`). No weight is loaded, nothing is written.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vzgym.agents.training.common import check_trainer
+from vzgym.agents.training.memory import GIB, Memory, ModelFacts, Sharding, device_memory, model_facts
+from vzgym.agents.training.settings import GRPOSettings, SFTSettings, TrainSettings
+from vzgym.agents.training.task_checks import survey
+from vzgym.agents.vlm.checkpoint import open_processor, spoken_protocol
+from vzgym.core.errors import InvalidSetting, UnknownName
+from vzgym.rewards import make_reward
+from vzgym.tasks import load_tasks
+
+__all__ = ["Plan", "launch_file", "launch_names", "plan_grpo", "plan_sft", "read_launch"]
+
+_ADVICE = {
+    "weights": "Shard them over more devices (--launch zero3), or load them in bfloat16 (model_options.dtype)",
+    "reference model": "Train adapters (lora.rank), which need no copy, or set beta to 0",
+    "gradients": "Train adapters (lora.rank), or shard over more devices (--launch zero3)",
+    "optimiser": "Train adapters (lora.rank), or shard over more devices (--launch zero3)",
+    "activations": "Set gradient_checkpointing, lower batch_size, or the budget's frames, zooms or max_pixels",
+    "logits": "Lower batch_size or turn_tokens",
+    "keys and values, beyond activations": "Lower groups or group_size, or generate with vLLM (vllm)",
+    "vLLM engine": "Lower trainer.vllm_gpu_memory_utilization",
+}
+"""What helps where a part is the largest."""
+
+
+@dataclass
+class Plan:
+    """A run's needs.
+
+    Attributes:
+        settings: As resolved.
+        tokens: Rows of `(what, how many, how that comes about)`.
+        memory: Of one device.
+        facts: The model's size.
+        sharding: How the run is spread.
+        available: Bytes of one device.
+        device: Which device that is.
+    """
+
+    settings: TrainSettings
+    facts: ModelFacts
+    sharding: Sharding
+    available: int
+    device: str
+    tokens: list[tuple[str, int, str]] = field(default_factory=list)
+    memory: Memory = field(default_factory=Memory)
+
+    @property
+    def notes(self) -> list[str]:
+        """What fits and is yet no good idea, one sentence each."""
+        if self.facts.adapters or self.facts.bytes >= 4 or self.sharding.stage:
+            return []
+        note = (
+            f"Weights of {self.facts.bytes} bytes are trained in place: with a learning rate of "
+            f"{self.settings.learning_rate:g} most updates round away. Use DeepSpeed (--launch zero2), which keeps "
+            "float32 masters, train adapters (lora.rank), or load float32 (model_options.dtype)."
+        )
+        return [note]
+
+    def check(self) -> None:
+        """Refuse a run that does not fit its devices.
+
+        Raises:
+            InvalidSetting: With the parts in GiB, what is there, and what to change.
+        """
+        largest = max(self.memory.parts, key=lambda part: self.memory.parts[part] if part in _ADVICE else 0)
+        self.memory.check(self.available, f"{_ADVICE.get(largest, 'Take a smaller model')}.", self.device)
+
+
+def launch_names() -> list[str]:
+    """Names of the launch configurations that come with vzgym."""
+    folder = resources.files("vzgym.agents.training") / "launch"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def launch_file(name: str) -> Path:
+    """The file of a launch configuration: one of ours by name, or a path.
+
+    Raises:
+        UnknownName: If there is neither.
+    """
+    if name in launch_names():
+        return Path(str(resources.files("vzgym.agents.training") / "launch" / f"{name}.yaml"))
+    if not Path(name).is_file():
+        raise UnknownName("launch configuration", name, launch_names(), "Or give the path of one of accelerate's.")
+    return Path(name)
+
+
+def read_launch(name: str | None, devices: int | None) -> Sharding:
+    """How a launch configuration of accelerate spreads a run.
+
+    Args:
+        name: See `launch_file`; None: a single process.
+        devices: Another number of processes than the file says.
+
+    Raises:
+        UnknownName: If there is no such file.
+        InvalidSetting: If it cannot be read, is no configuration of accelerate, or the number of devices is no number
+            >= 1.
+    """
+    values: Any = None
+    if name is not None:
+        try:
+            values = yaml.safe_load(launch_file(name).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise InvalidSetting(f"cannot read the launch configuration {name}: {error}") from error
+    place = f"the launch configuration {name}"
+    values = _mapping(values, place)
+    count = _whole(values, "num_processes", 1, place) if devices is None else devices
+    if count < 1:
+        raise InvalidSetting(f"a run needs at least one device, got {count}")
+    deepspeed = _mapping(values.get("deepspeed_config"), f"deepspeed_config of {place}")
+    return Sharding(count, _whole(deepspeed, "zero_stage", 0, place))
+
+
+def _mapping(values: Any, place: str) -> Mapping[str, Any]:
+    """A part of a launch configuration; one that is empty holds nothing."""
+    if values is None:
+        return {}
+    if not isinstance(values, Mapping):
+        raise InvalidSetting(f"{place} must hold 'name: value' lines, as accelerate's do, got {values!r}")
+    return values
+
+
+def _whole(values: Mapping[str, Any], name: str, default: int, place: str) -> int:
+    found = values.get(name, default)
+    if not isinstance(found, int) or isinstance(found, bool):
+        raise InvalidSetting(f"{name} in {place} must be a whole number, got {found!r}")
+    return found
+
+
+def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_gib: float | None = None) -> Plan:
+    """Plan reinforcement learning.
+
+    Args:
+        settings: See `GRPOSettings`; `out` may be left out.
+        sharding: How the run is spread; a single device if not given.
+        memory_gib: Memory of a device; that of the first GPU here (or of this machine) if not given.
+
+    Raises:
+        InvalidSetting: If a setting cannot work, or tokens or bytes do not fit; with the numbers and what to change.
+        UnknownName: If there is no such reward.
+    """
+    from trl.trainer.grpo_config import GRPOConfig
+
+    from vzgym.agents.training.grpo import share_out, token_need
+
+    plan = _begin(settings, GRPOConfig, sharding, memory_gib)
+    make_reward(settings.reward)
+    if not settings.tasks:
+        raise InvalidSetting('GRPOSettings.tasks must be given, such as "needle-micro/train"')
+    tasks = load_tasks(settings.tasks)
+    budget = settings.budget_for(tasks)
+    processor = open_processor(settings.model)
+    protocol = spoken_protocol(settings.model, settings.protocol)
+    found = survey(tasks, min(settings.num_tasks or len(tasks), len(tasks)))
+    need = token_need(processor, protocol, found.kinds, budget, settings.turn_tokens)
+    limit = need.check(settings, plan.facts.positions)
+    frames, each = need.overview
+    longest = need.prompt + limit
+    plan.tokens = [
+        ("overview", frames * each, f"{frames} frames of {each} tokens, the longest: task {need.prompt_task}"),
+        ("rules, question, times", need.prompt - frames * each, "text of the prompt"),
+        (
+            "zooms",
+            need.zooms * need.reply,
+            f"{need.zooms} replies of {need.clip} frames of {need.frame} tokens and text: task {need.reply_task}",
+        ),
+        ("turns", (need.zooms + 1) * need.turn, f"{need.zooms + 1} turns of at most {need.turn} tokens"),
+        ("longest dialogue", longest, f"prompt {need.prompt} and completion {limit}, with some to spare"),
+        ("context", plan.facts.positions, "what the model can read"),
+    ]
+    batch, passes = share_out(settings, plan.sharding.devices)
+    _add_training(
+        plan, batch * longest, batch * limit, batch * budget.max_frames * max(each, need.frame), settings.beta > 0
+    )
+    rollouts = batch * passes
+    if settings.vllm:
+        _add_engine(plan, settings, longest)
+    else:
+        plan.memory.add_generation(plan.facts, rollouts, longest)
+    plan.check()
+    return plan
+
+
+def plan_sft(settings: SFTSettings, sharding: Sharding | None = None, memory_gib: float | None = None) -> Plan:
+    """Plan the cold start; see `plan_grpo`.
+
+    Raises:
+        InvalidSetting: If a setting cannot work, or tokens or bytes do not fit; with the numbers and what to change.
+    """
+    from trl.trainer.sft_config import SFTConfig
+
+    from vzgym.agents.data.dataset import load_trajectories
+    from vzgym.agents.training.sft import taught_protocol, trajectory_chat
+    from vzgym.agents.vlm.chat import encode
+    from vzgym.agents.vlm.image_checks import image_token
+
+    plan = _begin(settings, SFTConfig, sharding, memory_gib)
+    if not settings.data:
+        raise InvalidSetting("SFTSettings.data must be given: a folder that `vzgym collect` wrote")
+    rows = load_trajectories(settings.data)
+    taught_protocol(settings)
+    processor = open_processor(settings.model)
+    counts = [len(images) for images in load_trajectories(settings.data, in_blocks=False)["images"]]
+    fullest = sorted(range(len(counts)), key=counts.__getitem__, reverse=True)[:8]
+    encoded = [encode(processor, trajectory_chat(rows[place]), reply=False)["input_ids"] for place in fullest]
+    longest = max(encoded, key=len)
+    pictures = int((longest == image_token(processor)).sum())
+    limit = min(settings.max_length or plan.facts.positions, plan.facts.positions)
+    plan.tokens = [
+        ("frames", pictures, f"visual tokens of the longest of {len(encoded)} trajectories with most frames"),
+        ("text", len(longest) - pictures, "its other tokens"),
+        ("longest trajectory", len(longest), f"of {len(rows)}"),
+        ("limit", limit, "max_length, or what the model can read"),
+    ]
+    if len(longest) > limit:
+        raise InvalidSetting(
+            f"the longest trajectory has {len(longest)} tokens ({pictures} of frames), but at most {limit} are read: "
+            "raise SFTSettings.max_length, or collect with a budget of fewer frames, zooms or max_pixels"
+        )
+    tokens = settings.batch_size * len(longest)
+    _add_training(plan, tokens, tokens, settings.batch_size * pictures, False)
+    plan.check()
+    return plan
+
+
+def _begin(settings: TrainSettings, config: type[Any], sharding: Sharding | None, memory_gib: float | None) -> Plan:
+    if not settings.model:
+        raise InvalidSetting(f"{type(settings).__name__}.model must be given")
+    if memory_gib is not None and not (math.isfinite(memory_gib) and memory_gib > 0):
+        raise InvalidSetting(f"a device's memory must be a finite number of GiB > 0, got {memory_gib}")
+    check_trainer(settings, config)
+    settings.check_sharding(sharding.stage if sharding else 0)
+    facts = model_facts(settings.model, settings.lora, settings.model_options)
+    found = device_memory() if memory_gib is None else (int(memory_gib * GIB), f"a device of {memory_gib:g} GiB")
+    return Plan(settings, facts, sharding or Sharding(), *found)
+
+
+def _add_training(plan: Plan, tokens: int, loss_tokens: int, visual: int, reference: bool) -> None:
+    settings = plan.settings
+    plan.memory.add_training(
+        plan.facts,
+        plan.sharding,
+        freeze_vision=settings.freeze_vision,
+        checkpointing=settings.gradient_checkpointing,
+        tokens=tokens,
+        loss_tokens=loss_tokens,
+        patches=visual * plan.facts.merged,
+        # Adapters are simply switched off for it.
+        reference=reference and not settings.lora.rank,
+    )
+
+
+def _add_engine(plan: Plan, settings: GRPOSettings, longest: int) -> None:
+    """Add vLLM's share of the device, and check that one dialogue fits into it."""
+    options = settings.trainer
+    length = options.get("vllm_max_model_length")
+    if length is not None and (not isinstance(length, int) or isinstance(length, bool)):
+        raise InvalidSetting(f"trainer.vllm_max_model_length must be a whole number of tokens, got {length!r}")
+    if length is not None and length < longest:
+        raise InvalidSetting(
+            f"trainer.vllm_max_model_length is {length}, but the longest dialogue has {longest} tokens: raise it to at "
+            f"least {longest}, or lower turn_tokens, or the budget's frames, zooms or max_pixels"
+        )
+    if options.get("vllm_mode", "colocate") != "colocate":
+        return
+    share = options.get("vllm_gpu_memory_utilization", 0.3)
+    if not isinstance(share, (int, float)) or isinstance(share, bool) or not 0 < share <= 1:
+        raise InvalidSetting(
+            f"trainer.vllm_gpu_memory_utilization must be a share of the device's memory, above 0 and at most 1, "
+            f"got {share!r}"
+        )
+    engine = int(share * plan.available)
+    least = plan.facts.weights * plan.facts.bytes + plan.facts.kv_bytes * longest
+    if engine < least:
+        raise InvalidSetting(
+            f"vLLM gets {share:g} of {plan.device}'s {plan.available / GIB:.2f} GiB: {engine / GIB:.2f} GiB, but the "
+            f"weights and one dialogue of {longest} tokens take {least / GIB:.2f} GiB: raise "
+            f"trainer.vllm_gpu_memory_utilization to at least {least / plan.available:.2f}, or use a vLLM server"
+        )
+    plan.memory.parts["vLLM engine"] = engine

@@ -1,0 +1,140 @@
+"""Roll-outs of TRL's loop to rewards: one reward function for each term of a `RewardMix`, metrics, and records."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vzgym.agents.training.tool_environment import ToolEnvironment, finish_rollout
+from vzgym.core.interval import coverage
+from vzgym.episode.record import End, EpisodeRecord, Outcome
+from vzgym.rewards import RewardMix, StepReward, Term
+
+__all__ = ["Scorer"]
+
+RewardFunction = Callable[..., list[float | None]]
+
+
+class Scorer:
+    """Scores whole batches of roll-outs.
+
+    Each term's column holds the raw sum over an episode's turns; the trainer multiplies by `weights`. Where a gate, a
+    clip, annealing or a category's own weight has a say, the column holds what the trainer must multiply to pay what
+    the mix does. A column is None where the term is unscored, and all columns are where the episode is.
+
+    Args:
+        mix: The reward.
+        info: Goes into each record (policy, reward, ...).
+        out: Records are appended to this file (JSONL), if one is given.
+        every: Steps between two savings; 0: never.
+    """
+
+    def __init__(self, mix: RewardMix, info: Mapping[str, Any], out: Path | None = None, every: int = 1) -> None:
+        self.mix = mix
+        self.info = dict(info)
+        self.out = out if every else None
+        self.every = every
+        self._batch: list[EpisodeRecord] = []
+        self._columns: dict[str, list[float | None]] = {}
+
+    @property
+    def weights(self) -> list[float]:
+        """The terms' weights, in the order of `functions`."""
+        return [_scale(term) for term in self.mix.terms.values()]
+
+    @property
+    def functions(self) -> list[RewardFunction]:
+        """One reward function for each term, named after it."""
+        return [self._column(name) for name in self.mix.terms]
+
+    def _column(self, name: str) -> RewardFunction:
+        def column(
+            *,
+            environments: Sequence[ToolEnvironment],
+            completions: Sequence[Sequence[Mapping[str, Any]]],
+            trainer_state: Any = None,
+            log_metric: Callable[[str, float], None] | None = None,
+            **rest: Any,
+        ) -> list[float | None]:
+            records = [finish_rollout(*pair) for pair in zip(environments, completions, strict=True)]
+            if not self._knows(records):
+                self._score(records, trainer_state)
+                if log_metric is not None:
+                    for metric, value in _metrics(records).items():
+                        log_metric(metric, value)
+            return self._columns[name]
+
+        column.__name__ = name
+        return column
+
+    def _knows(self, records: Sequence[EpisodeRecord]) -> bool:
+        """Whether these very records were scored last."""
+        known = self._batch
+        return len(known) == len(records) and all(a is b for a, b in zip(known, records, strict=True))
+
+    def _score(self, records: Sequence[EpisodeRecord], state: Any) -> None:
+        groups: dict[str, list[EpisodeRecord]] = defaultdict(list)
+        for record in records:
+            groups[record.task.id].append(record)
+        step = int(state.global_step) if state is not None else 0
+        progress = step / state.max_steps if state is not None and state.max_steps > 0 else None
+        self._columns = {name: [] for name in self.mix.terms}
+        for number, record in enumerate(records):
+            context = replace(self.mix.context, group=groups[record.task.id], progress=progress)
+            turns = self.mix.score_all(record, context)
+            record.rewards = [turn.to_json() for turn in turns]
+            record.info.update(self.info, door="trl", step=step, rollout=number)
+            if progress is not None:
+                record.info["progress"] = progress
+            for name, term in self.mix.terms.items():
+                self._columns[name].append(_total(turns, name, term))
+        self._batch = list(records)
+        if self.out is not None and step % self.every == 0:
+            with self.out.open("a", encoding="utf-8") as file:
+                # Without a turn, its overview could not be read: there is nothing in it that could be replayed.
+                file.writelines(record.to_line() + "\n" for record in records if record.turns)
+
+
+def _scale(term: Term) -> float:
+    """What the trainer multiplies a term's column by; not 0, where a category may have a weight of its own."""
+    return term.weight if term.weight or term.by_category is None else 1.0
+
+
+def _total(turns: Sequence[StepReward], name: str, term: Term) -> float | None:
+    """A term's sum over an episode; None where it, or the whole episode, is unscored."""
+    scores = [turn.terms[name] for turn in turns]
+    if any(turn.total is None for turn in turns) or all(score.value is None for score in scores):
+        return None
+    if term.when is None and term.clip is None and term.anneal is None and term.by_category is None:
+        return math.fsum(score.value for score in scores if score.value is not None)
+    return math.fsum(score.contribution for score in scores) / (_scale(term) or 1.0)
+
+
+def _metrics(records: Sequence[EpisodeRecord]) -> dict[str, float]:
+    """Means over a batch: what the agent did, whatever it was paid for."""
+    known = [record for record in records if record.task.evidence]
+    turns = [turn for record in records for turn in record.turns]
+    covered = [coverage(record.task.evidence or (), record.windows) for record in known]
+    known_answers = [record.grade.score for record in records if record.grade and record.grade.score is not None]
+    means = {
+        "episode/zooms": _mean([record.zooms for record in records]),
+        "episode/frames": _mean([record.frames for record in records]),
+        "episode/rounds": _mean([len(record.turns) for record in records]),
+        "episode/refused": _mean([sum(turn.outcome is Outcome.REFUSED for turn in r.turns) for r in records]),
+        "episode/answered": _mean([record.answer is not None for record in records]),
+        "episode/well_formed": _mean([turn.well_formed for turn in turns]),
+        "episode/video_errors": _mean([record.end is End.VIDEO_ERROR for record in records]),
+    }
+    if known_answers:
+        means["episode/correct"] = _mean(known_answers)
+    if covered:
+        means["episode/evidence_coverage"] = _mean(covered)
+    return means
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values) if values else 0.0

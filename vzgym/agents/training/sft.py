@@ -1,0 +1,193 @@
+"""The cold start: TRL's SFTTrainer on collected trajectories, loss on the model's own turns alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vzgym.agents.training.common import (
+    LOG,
+    LogFile,
+    PolicyFiles,
+    adapters,
+    begin,
+    check_places,
+    check_trainer,
+    common_options,
+    freeze_vision,
+    newest_checkpoint,
+    train,
+)
+from vzgym.agents.training.settings import SFTSettings
+from vzgym.agents.vlm.chat import answer_spans, assistant_header, encode, join_inputs, turn_end
+from vzgym.agents.vlm.checkpoint import kept_protocol, open_checkpoint
+from vzgym.agents.vlm.image_checks import image_token, watch_images
+from vzgym.core.errors import InvalidSetting
+from vzgym.protocols import PROTOCOLS
+
+__all__ = ["TrajectoryCollator", "taught_protocol", "train_sft"]
+
+_IGNORED = -100
+
+
+class TrajectoryCollator:
+    """Makes batches of trajectories, by the same path that acting uses.
+
+    Args:
+        processor: From `open_checkpoint`.
+        max_length: Most tokens of a trajectory.
+    """
+
+    def __init__(self, processor: Any, max_length: int) -> None:
+        self.processor = processor
+        self.max_length = max_length
+        self._header = assistant_header(processor)
+        self._end = turn_end(processor)
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        """Model inputs and labels.
+
+        Args:
+            rows: Each with `messages`, whose image blocks hold pictures (or the row has them in `images`, in order).
+
+        Returns:
+            See `join_inputs`, and `labels`: the model's own tokens, -100 everywhere else.
+
+        Raises:
+            InvalidSetting: If a trajectory has too many tokens, or no turn of the model. It is never cut.
+            BlindModel: If pictures are missing.
+        """
+        tokenizer = self.processor.tokenizer
+        encoded = [encode(self.processor, trajectory_chat(row), reply=False) for row in rows]
+        batch = join_inputs(encoded, tokenizer.pad_token_id, side="right")
+        labels = torch.full_like(batch["input_ids"], _IGNORED)
+        for i, row in enumerate(encoded):
+            ids = row["input_ids"].tolist()
+            spans = answer_spans(ids, self._header, self._end)
+            if len(ids) > self.max_length or not spans:
+                name = rows[i].get("task_id", "?")
+                why = f"{len(ids)} tokens, more than max_length {self.max_length}" if spans else "no assistant turn"
+                raise InvalidSetting(f"the trajectory of task {name!r} has {why}")
+            for start, stop in spans:
+                labels[i, start:stop] = batch["input_ids"][i, start:stop]
+        return {**batch, "labels": labels}
+
+
+def trajectory_chat(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row's dialogue as chat messages: pictures in their places, the environment's replies under the role "tool"."""
+    rest = iter(row.get("images") or ())
+    chat: list[dict[str, Any]] = []
+    for message in row["messages"]:
+        blocks = []
+        for block in message["content"]:
+            if block["type"] == "image" and block.get("image") is None:
+                block = {"type": "image", "image": next(rest, None)}
+                if block["image"] is None:
+                    raise InvalidSetting(f"a trajectory of task {row.get('task_id', '?')!r} lacks pictures")
+            blocks.append(block)
+        # Saved trajectories may give replies as the user's: what follows the model's turn is always a reply.
+        reply = bool(chat) and chat[-1]["role"] == "assistant" and message["role"] in ("user", "tool")
+        chat.append({"role": "tool" if reply else message["role"], "content": blocks})
+    return chat
+
+
+def taught_protocol(settings: SFTSettings) -> str | Mapping[str, Any] | None:
+    """The text protocol that imitation teaches: that of the trajectories, which nothing else can change.
+
+    Returns:
+        What `settings.protocol` would have to be; as it is, if the folder of trajectories does not say.
+
+    Raises:
+        InvalidSetting: If the settings say another protocol than the trajectories are in; or, where the settings say
+            none, the model's folder does.
+    """
+    from vzgym.agents.data.dataset import said_protocol
+
+    said = said_protocol(settings.data)
+    if said is None:
+        return settings.protocol
+    there = dict(said.spec)
+    if settings.protocol:
+        asked = dict(PROTOCOLS.make(settings.protocol).spec)
+        if asked != there:
+            raise InvalidSetting(
+                f"SFTSettings.protocol is {asked}, but the trajectories in {settings.data} are in {there}: leave "
+                f'protocol out, or collect anew with --set "protocol={asked}"'
+            )
+        return there
+    kept = kept_protocol(settings.model)
+    if kept is not None and dict(kept.spec) != there:
+        raise InvalidSetting(
+            f"the model in {settings.model} speaks {dict(kept.spec)}, but the trajectories in {settings.data} are in "
+            f'{there}: collect anew with --set "protocol={dict(kept.spec)}"; or, to teach the model another protocol '
+            f'than its own, say so: SFTSettings.protocol (--set "protocol={there}")'
+        )
+    return there
+
+
+def train_sft(settings: SFTSettings, data: Any = None, callbacks: Sequence[Any] = ()) -> Path:
+    """Imitate trajectories.
+
+    Args:
+        settings: See `SFTSettings`.
+        data: A finished dataset of trajectories, in place of the folder `settings.data`.
+        callbacks: Further `transformers.TrainerCallback`s.
+
+    Returns:
+        `settings.out`: the model, `training.json` and `log.jsonl`.
+
+    Raises:
+        InvalidSetting: If a setting cannot work, the model cannot see, a trajectory is too long, or the trajectories
+            are in another text protocol than the settings or the model say (see `taught_protocol`).
+    """
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    check_places(settings)
+    check_trainer(settings, SFTConfig)
+    if data is None and not settings.data:
+        raise InvalidSetting("SFTSettings.data must be given: a folder that `vzgym collect` wrote")
+    protocol = settings.protocol if data is not None else taught_protocol(settings)
+    start = open_checkpoint(settings.model, protocol, **settings.model_options)
+    rows = data if data is not None else _load(settings.data)
+    if settings.limit:
+        rows = rows.select(range(min(settings.limit, len(rows))))
+    if settings.freeze_vision:
+        freeze_vision(start.model)
+    longest = int(start.model.config.get_text_config().max_position_embeddings)
+    collator = TrajectoryCollator(start.processor, min(settings.max_length or longest, longest))
+    config = SFTConfig(
+        **{
+            **common_options(settings),
+            "per_device_train_batch_size": settings.batch_size,
+            "gradient_accumulation_steps": settings.accumulation,
+            "num_train_epochs": settings.epochs,
+            "max_steps": settings.max_steps or -1,
+            "max_length": None,
+            "dataset_kwargs": {"skip_prepare_dataset": True},
+            **settings.trainer,
+        }
+    )
+    resumed = newest_checkpoint(settings)
+    log = LogFile(Path(settings.out) / LOG, resumed)
+    trainer = SFTTrainer(
+        model=start.model,
+        args=config,
+        train_dataset=rows,
+        data_collator=collator,
+        processing_class=start.processor,
+        peft_config=adapters(settings, start.model),
+        callbacks=[log, PolicyFiles(start, log), *callbacks],
+    )
+    watch_images(start.model, image_token(start.processor))
+    begin(settings, trainer, resumed)
+    return train(settings, trainer, start, resumed)
+
+
+def _load(folder: str) -> Any:
+    from vzgym.agents.data.dataset import load_trajectories
+
+    return load_trajectories(folder)

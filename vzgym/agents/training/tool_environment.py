@@ -1,0 +1,177 @@
+"""TRL's door: an `Episode` as the environment of its tool loop. A view of the engine; no `gymnasium.Env`.
+
+TRL takes each public method of the class for a tool, so there is one: `ToolEnvironment.video_zoom`. It gets the whole
+turn as the model said it (see `vzgym.agents.vlm.chat.response_template`), and the episode's protocol reads it, as
+through every other door.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vzgym.agents.training.task_checks import stand_in
+from vzgym.agents.vlm.chat import TOOL, chat_of
+from vzgym.agents.vlm.image_checks import BlindModel
+from vzgym.core.budget import Budget
+from vzgym.core.errors import InvalidSetting, VideoError, VzgymError
+from vzgym.episode import Episode, EpisodeRecord, Message
+from vzgym.protocols import TextProtocol
+from vzgym.tasks import TaskSet, VideoTask
+
+__all__ = ["RolloutFault", "ToolEnvironment", "finish_rollout", "opening_row"]
+
+_log = logging.getLogger("vzgym.agents")
+
+
+class RolloutFault(VzgymError, RuntimeError):
+    """The trainer's tool loop and the episode do not agree on what happened."""
+
+
+class ToolEnvironment:
+    """One roll-out at a time of tasks from a set.
+
+    Args:
+        tasks: The tasks; a row of the trainer's data says which one (`task`, its index).
+        budget: What may be looked at.
+        protocol: The text protocol.
+    """
+
+    def __init__(self, tasks: TaskSet, budget: Budget, protocol: TextProtocol) -> None:
+        self._tasks, self._budget, self._protocol = tasks, budget, protocol
+        self._episode: Episode | None = None
+        self._calls = 0
+        self._finished = False
+
+    def reset(self, prompt: Sequence[Mapping[str, Any]], task: int, **row: Any) -> list[dict[str, Any]]:
+        """Begin an episode of the row's task.
+
+        Args:
+            prompt: The row's messages: those before the question's, and the empty beginning of that one.
+            task: The task's index.
+            row: The row's other columns; unused.
+
+        Returns:
+            Content blocks (overview and question) for the end of the prompt.
+
+        Raises:
+            InvalidSetting: If the task needs other messages before its question than the row has.
+        """
+        self._episode = self._begin(self._tasks[task])
+        self._calls, self._finished = 0, False
+        if opening_row(self._episode.messages) != [dict(message) for message in prompt]:
+            raise InvalidSetting(
+                f"the dialogue of task {self._episode.task.id!r} opens with other rules than the training data says: "
+                "the protocol's system message must be the same for all tasks of a run"
+            )
+        blocks: list[dict[str, Any]] = chat_of(self._episode.messages[-1:])[0]["content"]
+        return blocks
+
+    def _begin(self, task: VideoTask) -> Episode:
+        """An episode of the task; where its overview cannot be read, one that has ended, with blank frames.
+
+        Opening a file does not tell of damage inside it, and the trainer has no way to leave out a roll-out that it has
+        begun: this one is unscored, so that nothing is learned from it.
+        """
+        try:
+            return Episode(task, self._budget, self._protocol)
+        except VideoError as error:
+            _log.warning(
+                "a roll-out of task %r counts for nothing, since its overview cannot be read: %s; "
+                "`vzgym videos check --full` says more",
+                task.id,
+                error,
+            )
+            episode = Episode(stand_in(task), self._budget, self._protocol)
+            episode.fail()
+            return episode
+
+    def video_zoom(self, turn: str) -> list[dict[str, Any]]:
+        """Look at a part of the video more closely.
+
+        Args:
+            turn: The whole turn, with the zoom in the protocol's form.
+
+        Returns:
+            Content blocks: the clip's frames, each with its time; or what was wrong.
+        """
+        episode = _episode(self)
+        self._calls += 1
+        if episode.ended:
+            return [{"type": "text", "text": "The episode has ended."}]
+        _say(episode, turn)
+        if not chat_of(episode.messages[-1:]) or episode.messages[-1].role != "tool":
+            raise RolloutFault(f"a turn that ended in an answer was taken for a zoom: {turn!r}")
+        blocks: list[dict[str, Any]] = chat_of(episode.messages[-1:])[0]["content"]
+        return blocks
+
+
+def opening_row(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """What a row of training data holds of a dialogue's opening: all but the question, which `reset` gives."""
+    before = [{"role": message.role, "content": message.text} for message in messages[:-1]]
+    return [*before, {"role": messages[-1].role, "content": ""}]
+
+
+def finish_rollout(environment: ToolEnvironment, completion: Sequence[Mapping[str, Any]]) -> EpisodeRecord:
+    """Bring the episode to the end that the roll-out has, and give its record.
+
+    The model's last turn is said to the episode. A trainer ends a roll-out with its first turn that is no zoom; where
+    that is no answer either, the agent has said nothing in the rounds that were left, and the record says so.
+
+    Args:
+        environment: What the roll-out was played in.
+        completion: The roll-out's messages, as TRL's reward functions get them.
+
+    Raises:
+        BlindModel: If a reply of the environment was dropped on its way to the model.
+        RolloutFault: If the tool itself failed, which TRL tells only the model.
+    """
+    episode = _episode(environment)
+    if environment._finished:
+        return episode.record
+    replies = [message for message in completion if message["role"] == "tool"]
+    for reply in replies:
+        if isinstance(reply["content"], str):
+            raise RolloutFault(f"the zoom tool failed on task {episode.task.id!r}: {reply['content']}")
+    if len(replies) != environment._calls:
+        raise BlindModel(
+            f"the episode of task {episode.task.id!r} gave {environment._calls} clips or replies, but only "
+            f"{len(replies)} reached the model: completion_tokens (TRL's max_completion_length) is too small for them"
+        )
+    if not episode.ended:
+        _say(episode, _last_words(completion))
+    while not episode.ended:
+        _say(episode, "")
+    environment._finished = True
+    return episode.record
+
+
+def _last_words(completion: Sequence[Mapping[str, Any]]) -> str:
+    """The text of the last turn; "" if the roll-out was cut off before it."""
+    last: Mapping[str, Any] = completion[-1] if completion else {"role": "tool"}
+    if last["role"] != "assistant":
+        return ""
+    for call in last.get("tool_calls") or ():
+        # A zoom that the loop did not carry out, because no round was left for it.
+        if call["function"]["name"] == TOOL:
+            return str(call["function"]["arguments"]["turn"])
+    return str(last["content"])
+
+
+def _say(episode: Episode, text: str) -> None:
+    parsed = episode_protocol(episode).parse(text)
+    episode.step(parsed.action, text=text, well_formed=parsed.well_formed)
+
+
+def episode_protocol(episode: Episode) -> TextProtocol:
+    """The text protocol that an episode of this door was made with."""
+    if not isinstance(episode.wording, TextProtocol):
+        raise InvalidSetting(f"an episode in text needs a text protocol, got {type(episode.wording).__name__}")
+    return episode.wording
+
+
+def _episode(environment: ToolEnvironment) -> Episode:
+    if environment._episode is None:
+        raise RolloutFault("the environment was used before its reset")
+    return environment._episode

@@ -1,0 +1,306 @@
+"""From an episode's dialogue to a model's inputs: the one path that acting, imitation and reinforcement share.
+
+What is needed of a processor is checked where it is opened; that no frame is lost on the way, in `encode` and, in every
+forward pass, by `vzgym.agents.vlm.image_checks.watch_images`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+import torch
+from jinja2 import TemplateError
+from torch import Tensor
+
+from vzgym.agents.vlm.image_checks import BlindModel, image_token, picture_mark
+from vzgym.core.errors import InvalidSetting
+from vzgym.episode.dialogue import Message
+from vzgym.protocols import as_chat
+
+__all__ = [
+    "answer_spans",
+    "assistant_header",
+    "chat_of",
+    "encode",
+    "join_inputs",
+    "prepare_processor",
+    "response_template",
+    "silent_tokens",
+    "turn_end",
+    "turn_lead",
+]
+
+TOOL = "video_zoom"
+"""The tool's name in trainers: the paper's tag."""
+
+
+_SPOKEN = {f"<{slash}{tag}>" for tag in ("think", "answer", "video_zoom", "tool_call") for slash in ("", "/")}
+"""Marks that an agent says, whether or not a tokenizer calls them special."""
+
+
+def chat_of(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """A dialogue as chat messages; the environment's replies under the role "tool", as trainers give them."""
+    return as_chat(messages, tool_role="tool")
+
+
+def encode(processor: Any, chat: Sequence[Mapping[str, Any]], *, reply: bool = True) -> dict[str, Tensor]:
+    """Tokens and pixels of one dialogue.
+
+    Args:
+        processor: From `open_checkpoint`.
+        chat: Chat messages with their pictures.
+        reply: Whether the model's next turn is opened.
+
+    Returns:
+        `input_ids` and what else goes along the tokens, shape `(tokens,)`; where there are pictures, the processor's
+        pixel fields, as it makes them.
+
+    Raises:
+        BlindModel: If the template shows another number of pictures than the dialogue has.
+    """
+    pictures = [block["image"] for message in chat for block in _blocks(message) if block["type"] == "image"]
+    text = _render(processor, chat, reply=reply)
+    shown = text.count(picture_mark(processor))
+    if shown != len(pictures):
+        raise BlindModel(
+            f"a dialogue has {len(pictures)} pictures, but its text has places for {shown}: the chat template dropped "
+            "some, or something that was said looks like a picture's mark"
+        )
+    bos = processor.tokenizer.bos_token
+    made = processor(
+        text=[text],
+        images=[pictures] if pictures else None,
+        return_tensors="pt",
+        # As the library's own `apply_chat_template` does: the template may have written it.
+        **({"add_special_tokens": False} if bos is not None and text.startswith(bos) else {}),
+    )
+    length = made["input_ids"].shape[1]
+    return {
+        key: value[0] if tuple(value.shape) == (1, length) else value
+        for key, value in made.items()
+        if key != "attention_mask"
+    }
+
+
+def join_inputs(rows: Sequence[Mapping[str, Tensor]], pad_id: int, side: str = "left") -> dict[str, Tensor]:
+    """A batch of encoded dialogues.
+
+    Args:
+        rows: From `encode`.
+        pad_id: Fills up shorter rows.
+        side: Where rows are filled up: "left" for acting, "right" for training.
+
+    Returns:
+        `input_ids`, `attention_mask` and what else goes along the tokens, each of shape `(rows, tokens)`, and the pixel
+        fields: one row's after the other's; where they differ in a further size, filled up with 0.
+    """
+    length = max(len(row["input_ids"]) for row in rows)
+    batch: dict[str, Tensor] = {}
+    for key in sorted({key for row in rows for key in row}):
+        parts = [row[key] for row in rows if key in row]
+        if all(key in row and row[key].dim() == 1 and len(row[key]) == len(row["input_ids"]) for row in rows):
+            batch[key] = torch.stack([_fill(part, length, pad_id if key == "input_ids" else 0, side) for part in parts])
+        else:
+            batch[key] = torch.cat(_same_size(parts))
+    masks = [torch.ones(len(row["input_ids"]), dtype=torch.long) for row in rows]
+    return {**batch, "attention_mask": torch.stack([_fill(mask, length, 0, side) for mask in masks])}
+
+
+def _fill(values: Tensor, length: int, value: int, side: str) -> Tensor:
+    rest = length - len(values)
+    return torch.nn.functional.pad(values, (rest, 0) if side == "left" else (0, rest), value=value)
+
+
+def _same_size(parts: Sequence[Tensor]) -> list[Tensor]:
+    """Tensors filled up with 0 behind, so that they differ in their first dimension alone."""
+    sizes = [max(part.shape[axis] for part in parts) for axis in range(1, parts[0].dim())]
+    filled = []
+    for part in parts:
+        pads = [amount for axis in range(part.dim() - 1, 0, -1) for amount in (0, sizes[axis - 1] - part.shape[axis])]
+        filled.append(torch.nn.functional.pad(part, pads) if any(pads) else part)
+    return filled
+
+
+def answer_spans(ids: Sequence[int], header: Sequence[int], end: int) -> list[tuple[int, int]]:
+    """Where the model's own turns lie: from behind each assistant header to its end token, that one included.
+
+    Args:
+        ids: Tokens of a dialogue.
+        header: Tokens that open an assistant turn.
+        end: The token that ends a message.
+
+    Returns:
+        Half-open spans of positions.
+    """
+    spans = []
+    place, width = 0, len(header)
+    while place + width <= len(ids):
+        if list(ids[place : place + width]) != list(header):
+            place += 1
+            continue
+        start = place + width
+        stop = start
+        while stop < len(ids) and ids[stop] != end:
+            stop += 1
+        spans.append((start, min(stop + 1, len(ids))))
+        place = stop
+    return spans
+
+
+# Processors -------------------------------------------------------------------------------------------------------
+
+
+def assistant_header(processor: Any) -> list[int]:
+    """The tokens that open an assistant turn.
+
+    Raises:
+        InvalidSetting: If the chat template opens it without any: own turns could not be told from the rest.
+    """
+    header = processor.tokenizer.encode(_header(processor), add_special_tokens=False)
+    if not header:
+        raise InvalidSetting(
+            "the chat template opens the assistant's turn with no token of its own, so that the loss could not be kept "
+            "to the model's own turns: set processor.chat_template to one that does"
+        )
+    return [int(token) for token in header]
+
+
+def turn_end(processor: Any) -> int:
+    """The token that ends the model's turn: what the chat template writes behind one."""
+    said = "turn"
+    rendered = _render(processor, [_said("user", "x"), _said("assistant", said)], reply=False)
+    behind = processor.tokenizer.encode(rendered[rendered.rindex(said) + len(said) :], add_special_tokens=False)
+    special = _special(processor.tokenizer)
+    return int(next((token for token in behind if token in special), processor.tokenizer.eos_token_id))
+
+
+def turn_lead(processor: Any) -> str:
+    """White space that the chat template writes between an assistant turn's header and what is said; mostly none."""
+    said, header = "turn", _header(processor)
+    rendered = _render(processor, [_said("user", "x"), _said("assistant", said)], reply=False)
+    before = rendered[: rendered.rindex(said)]
+    return before[before.rindex(header) + len(header) :] if header and header in before else ""
+
+
+def silent_tokens(processor: Any) -> list[int]:
+    """Tokens that no turn may hold: those of pictures and of messages' beginnings. An agent cannot make up frames."""
+    tokenizer = processor.tokenizer
+    ends = {tokenizer.eos_token_id, turn_end(processor)}
+    spoken = {token for token, content in _special(tokenizer).items() if content in _SPOKEN}
+    return sorted({*_special(tokenizer), image_token(processor)} - ends - spoken)
+
+
+def _special(tokenizer: Any) -> dict[int, str]:
+    """Special tokens by id."""
+    added = {int(token): str(mark) for token, mark in tokenizer.added_tokens_decoder.items() if mark.special}
+    return {**added, **dict(zip(map(int, tokenizer.all_special_ids), tokenizer.all_special_tokens, strict=True))}
+
+
+def _header(processor: Any) -> str:
+    closed, opened = (_render(processor, [_said("user", "x")], reply=reply) for reply in (False, True))
+    return opened[len(closed) :]
+
+
+def response_template(header: str, end: str) -> dict[str, Any]:
+    """How TRL's loop reads a turn: one without `<answer>` is a call of the tool, with the whole turn as its argument.
+
+    The engine's own parser then decides what the turn means, as everywhere else. A turn that was cut off before its
+    end token is no call: the roll-out ends there.
+    """
+    whole = {"content": "text", "content_args": {"strip": False}, "close": end}
+    return {
+        "defaults": {"role": "assistant"},
+        "start_anchor": header,
+        "fields": {
+            "tool_calls": {
+                **whole,
+                "open_pattern": rf"\A(?=(?:(?!<answer>|{_escaped(end)}).)+{_escaped(end)})",
+                "transform": [{"type": "function", "function": {"name": TOOL, "arguments": {"turn": "{content}"}}}],
+            },
+            "content": whole,
+        },
+    }
+
+
+def prepare_processor(processor: Any, path: str) -> None:
+    """Make a processor ready for dialogues with zooms, and check it.
+
+    A chat template that does not show the environment's replies and the model's own turns as they are played, or that
+    writes a trainer's tools into the prompt, gets `templates/dialogue.jinja` put in front of it.
+
+    Args:
+        processor: Loaded for a vision-language model; its tokenizer gets left padding and a response template.
+        path: Names the model in errors.
+
+    Raises:
+        InvalidSetting: If it is a bare tokenizer, has no chat template, or its template drops pictures or replies.
+    """
+    if not hasattr(processor, "image_processor") or not hasattr(processor, "tokenizer"):
+        raise InvalidSetting(
+            f"the processor of {path!r} is {type(processor).__name__}, without an image processor: frames could not "
+            "reach the model. Save the model's own processor beside it"
+        )
+    if not processor.chat_template:
+        raise InvalidSetting(f"the processor of {path!r} has no chat template: set processor.chat_template and save it")
+    if _fault(processor) or _writes_tools(processor):
+        processor.own_chat_template = processor.chat_template
+        adapter = (resources.files("vzgym.agents.vlm") / "templates" / "dialogue.jinja").read_text(encoding="utf-8")
+        processor.chat_template = adapter + processor.chat_template
+    fault = _fault(processor)
+    if fault:
+        raise InvalidSetting(
+            f"the chat template of {path!r} {fault}: the model would never see what it zoomed into. Set "
+            "processor.chat_template to one that shows them, such as TRL's qwen3_vl.jinja"
+        )
+    tokenizer = processor.tokenizer
+    tokenizer.padding_side = "left"
+    # What the model came with goes back into saved folders: see `save_checkpoint`.
+    if not hasattr(tokenizer, "own_response_template"):
+        tokenizer.own_response_template = getattr(tokenizer, "response_template", None)
+    tokenizer.response_template = response_template(_header(processor), _special(tokenizer)[turn_end(processor)])
+
+
+def _fault(processor: Any) -> str:
+    """What a chat template leaves out of a dialogue with a zoom; "" if nothing."""
+    picture = {"type": "image", "image": None}
+    call = {"type": "function", "function": {"name": TOOL, "arguments": {"turn": "callturn"}}}
+    probe: list[dict[str, Any]] = [
+        _said("user", "question"),
+        {"role": "assistant", "content": [{"type": "text", "text": ""}], "tool_calls": [call]},
+        {"role": "tool", "name": TOOL, "content": [picture, {"type": "text", "text": "reply"}]},
+    ]
+    try:
+        rendered = _render(processor, probe, reply=True)
+        probe[-1]["content"] = [{"type": "text", "text": "reply"}]
+        plain = _render(processor, probe, reply=True)
+    except (TemplateError, TypeError) as error:
+        return f"cannot show a dialogue with replies ({error})"
+    lost = {"replies": "reply" not in rendered, "pictures": rendered == plain, "turns": "callturn" not in rendered}
+    return next((f"drops {what} in messages of role 'tool'" for what, gone in lost.items() if gone), "")
+
+
+def _writes_tools(processor: Any) -> bool:
+    """Whether tools that a trainer passes on would change the prompt."""
+    tool = {"type": "function", "function": {"name": TOOL, "description": "", "parameters": {"type": "object"}}}
+    chat = [_said("system", "rules"), _said("user", "question")]
+    shown = processor.apply_chat_template(chat, tools=[tool], add_generation_prompt=True, tokenize=False)
+    return str(shown) != _render(processor, chat, reply=True)
+
+
+def _blocks(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    content = message["content"]
+    return [] if isinstance(content, str) else list(content)
+
+
+def _said(role: str, text: str) -> dict[str, Any]:
+    return {"role": role, "content": [{"type": "text", "text": text}]}
+
+
+def _render(processor: Any, chat: Sequence[Mapping[str, Any]], *, reply: bool) -> str:
+    return str(processor.apply_chat_template(list(chat), add_generation_prompt=reply, tokenize=False))
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\{letter}" if not letter.isalnum() and letter != "_" else letter for letter in text)

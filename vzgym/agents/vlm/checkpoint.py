@@ -1,0 +1,198 @@
+"""Models in folders: how they are opened, checked and saved, tiny or large."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vzgym.core.errors import InvalidSetting
+from vzgym.protocols import PROTOCOLS, TextProtocol
+
+__all__ = [
+    "Checkpoint",
+    "complete_checkpoint",
+    "kept_protocol",
+    "open_checkpoint",
+    "open_model",
+    "open_processor",
+    "save_checkpoint",
+    "spoken_protocol",
+    "vision_config",
+]
+
+FACTS = "vzgym.json"
+"""In a model's folder: the text protocol that it speaks."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model with what belongs to it.
+
+    Attributes:
+        model: A vision-language model (`transformers.PreTrainedModel`).
+        processor: Its processor, padding on the left, with a chat template that shows tools' images and a response
+            template.
+        protocol: The text protocol that it speaks.
+        path: Where it came from.
+    """
+
+    model: Any
+    processor: Any
+    protocol: TextProtocol
+    path: str
+
+
+def save_checkpoint(
+    folder: str | Path, model: Any, processor: Any, protocol: TextProtocol, weights: Mapping[str, Any] | None = None
+) -> None:
+    """Write model, processor and protocol into a folder.
+
+    Args:
+        folder: Made if it does not exist.
+        model: The model.
+        processor: Its processor; see `complete_checkpoint`.
+        protocol: The text protocol that it speaks.
+        weights: In place of the model's own, where it holds only a part of them.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder, state_dict=weights)
+    complete_checkpoint(folder, model.config, processor, protocol)
+
+
+def complete_checkpoint(folder: Path, config: Any, processor: Any, protocol: TextProtocol) -> None:
+    """Put beside the weights in a folder what it takes to open them as a policy.
+
+    What only trainers need stays out: the response template that they read turns by (a server of the folder would take
+    whole turns for calls of a tool), and what was put in front of the chat template (it hides a server's `tools`).
+    """
+    if not (folder / "config.json").is_file():
+        # peft saves adapters without the configuration of what they adapt.
+        config.save_pretrained(folder)
+    with _as_it_came(processor):
+        processor.save_pretrained(folder)
+    (folder / FACTS).write_text(json.dumps({"protocol": dict(protocol.spec)}, indent=2))
+
+
+@contextmanager
+def _as_it_came(processor: Any) -> Iterator[None]:
+    """A processor with the templates that it was opened with."""
+    tokenizer = processor.tokenizer
+    ours = getattr(tokenizer, "response_template", None), processor.chat_template
+    tokenizer.response_template = getattr(tokenizer, "own_response_template", ours[0])
+    processor.chat_template = getattr(processor, "own_chat_template", ours[1])
+    try:
+        yield
+    finally:
+        tokenizer.response_template, processor.chat_template = ours
+
+
+def open_checkpoint(path: str | Path, protocol: str | Mapping[str, Any] | None = None, **options: Any) -> Checkpoint:
+    """Open a model for acting or training, and check that it can see.
+
+    Args:
+        path: A folder, or a name on the Hugging Face hub.
+        protocol: The text protocol; the one kept in the folder if not given, else the paper's.
+        options: For the model's `from_pretrained` (dtype, device map, ...).
+
+    Raises:
+        InvalidSetting: If there is no model, it has no vision, or its chat template drops images.
+    """
+    model, processor = open_model(str(path), options), open_processor(path)
+    return Checkpoint(model, processor, spoken_protocol(path, protocol), str(path))
+
+
+def spoken_protocol(path: str | Path, given: str | Mapping[str, Any] | None = None) -> TextProtocol:
+    """The text protocol that a model is spoken to in: the given one, else the one kept in its folder, else the paper's.
+
+    Raises:
+        UnknownName: If there is no such protocol.
+    """
+    return PROTOCOLS.make(given) if given else kept_protocol(path) or PROTOCOLS.make("tags")
+
+
+def kept_protocol(path: str | Path) -> TextProtocol | None:
+    """The text protocol that a folder keeps; None if it keeps none."""
+    facts = Path(path) / FACTS
+    return PROTOCOLS.make(json.loads(facts.read_text())["protocol"]) if facts.is_file() else None
+
+
+def vision_config(path: str) -> Any:
+    """A model's configuration.
+
+    Raises:
+        InvalidSetting: If there is none, or the model has no vision.
+    """
+    from transformers import AutoConfig
+
+    if not path:
+        raise InvalidSetting("model must be given: a checkpoint folder, or a name on the Hugging Face hub")
+    try:
+        config = AutoConfig.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        raise InvalidSetting(f"no model could be opened at {path!r}: {error}") from error
+    if getattr(config, "vision_config", None) is None:
+        raise InvalidSetting(
+            f"the model at {path!r} ({config.model_type}) has no vision: frames could not reach it. Give a "
+            "vision-language model, such as Qwen/Qwen3-VL-4B-Instruct or a folder made by `vzgym train pretrain`"
+        )
+    return config
+
+
+def open_processor(path: str | Path) -> Any:
+    """A model's processor, made ready for dialogues; no weight is loaded.
+
+    Raises:
+        InvalidSetting: If there is no model, it has no vision, or its chat template drops images.
+    """
+    from vzgym.agents.vlm.chat import prepare_processor
+    from vzgym.agents.vlm.processor import load_processor
+
+    if _is_tiny(vision_config(str(path))):
+        from vzgym.agents.tiny import TinyProcessor
+
+        processor: Any = TinyProcessor.from_pretrained(path)
+    else:
+        processor = load_processor(str(path))
+    prepare_processor(processor, str(path))
+    return processor
+
+
+def _is_tiny(config: Any) -> bool:
+    return bool((config.architectures or [""])[0] == "TinyVLM")
+
+
+def open_model(path: str, options: Mapping[str, Any]) -> Any:
+    """Load a model; where the folder holds adapters alone, the model that they adapt, with them merged in.
+
+    Args:
+        path: See `open_checkpoint`.
+        options: For the model's `from_pretrained`.
+
+    Raises:
+        InvalidSetting: If there is no model, or it has no vision.
+    """
+    from transformers import AutoModelForImageTextToText
+
+    adapter = Path(path) / "adapter_config.json"
+    if adapter.is_file():
+        return _merged(path, json.loads(adapter.read_text())["base_model_name_or_path"], options)
+    if _is_tiny(vision_config(path)):
+        from vzgym.agents.tiny import TinyVLM
+
+        return TinyVLM.from_pretrained(path, **options)
+    return AutoModelForImageTextToText.from_pretrained(path, **options)
+
+
+def _merged(path: str, base: str, options: Mapping[str, Any]) -> Any:
+    from peft import PeftModel
+
+    model = PeftModel.from_pretrained(open_model(base, options), path).merge_and_unload()
+    # A whole model again: all of it can be trained, and adapters on top of it are adapters of this folder's.
+    model.requires_grad_(True)
+    model.name_or_path = model.config.name_or_path = path
+    return model

@@ -1,0 +1,1 @@
+"""The policy protocols, their registry, and what is known about a policy."""

@@ -1,0 +1,1 @@
+"""Playing policies on tasks: the roll-out loop and its workers."""

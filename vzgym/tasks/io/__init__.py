@@ -1,0 +1,1 @@
+"""Tasks in files: JSON lines, VideoZoomer's rows, and writing tasks as video files."""

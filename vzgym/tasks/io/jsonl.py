@@ -1,0 +1,188 @@
+"""Tasks in a file of JSON lines: one task a line, videos by their path relative to the file.
+
+A line has the keys `id`, `video` and `question`, and may have `options` (list of texts), `answer`, `evidence` (list
+of `[start, end]` in seconds, or null where unknown), `category`, `subtitles` (list of `[start, end, text]`),
+`source` and `metadata` (an object). Blank lines are skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from vzgym.core.errors import InvalidSetting, TaskError
+from vzgym.core.interval import Interval
+from vzgym.tasks.task import Subtitle, VideoTask
+from vzgym.tasks.task_list import TaskList
+
+__all__ = ["load_jsonl", "task_row", "write_jsonl"]
+
+_REQUIRED = ("id", "video", "question")
+_KEYS = (*_REQUIRED, "options", "answer", "evidence", "category", "subtitles", "source", "metadata")
+
+
+def load_jsonl(path: str | os.PathLike[str], *, backend: str = "pyav") -> TaskList:
+    """Read tasks from a file.
+
+    Args:
+        path: The JSON-lines file.
+        backend: Which decoder reads the videos ("pyav", "decord").
+
+    Returns:
+        The tasks; the set is named after the file. Its budget is the one that all rows' metadata name, else the
+        paper's.
+
+    Raises:
+        TaskError: If the file is missing or holds no task, or a row is bad: no JSON, a key missing or unknown, an
+            answer that is none of the options, a reversed interval, a video file that does not exist, an id that
+            repeats. Names the file, the line and the reason.
+        UnknownName: If there is no such back-end.
+    """
+    from vzgym.video.file import BACKENDS  # brings a decoder, which building tasks does not need
+
+    file = Path(path)
+    BACKENDS.get(backend)
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise TaskError(f"cannot read tasks from {file}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise TaskError(f"{file}: not UTF-8 text: {error.reason} at byte {error.start}") from error
+    tasks: list[VideoTask] = []
+    lines_by_id: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            task = _parse(json.loads(line), file.parent, backend)
+        except json.JSONDecodeError as error:
+            raise TaskError(f"{file}, line {number}: no valid JSON: {error.msg} at column {error.colno}") from error
+        except (TaskError, InvalidSetting) as error:
+            raise TaskError(f"{file}, line {number}: {error}") from error
+        if task.id in lines_by_id:
+            raise TaskError(f"{file}, line {number}: id {task.id!r} is that of line {lines_by_id[task.id]} too")
+        lines_by_id[task.id] = number
+        tasks.append(task)
+    if not tasks:
+        raise TaskError(f"{file}: holds no task")
+    return TaskList(tasks, name=file.stem)
+
+
+def write_jsonl(tasks: Iterable[VideoTask], path: str | os.PathLike[str]) -> Path:
+    """Write tasks whose videos are files. An existing file is replaced, all at once.
+
+    Args:
+        tasks: The tasks.
+        path: Where to; folders are made. Videos are named relative to its folder.
+
+    Returns:
+        The path.
+
+    Raises:
+        TaskError: If a task's video is no file (`write_tasks` makes files of procedural videos).
+    """
+    file = Path(path)
+    rows = []
+    for task in tasks:
+        video = getattr(task.video, "path", None)
+        if not isinstance(video, (str, os.PathLike)):
+            raise TaskError(
+                f"task {task.id!r}: its video {task.video.uri!r} is no file; write_tasks() renders tasks to files"
+            )
+        rows.append(json.dumps(task_row(task, Path(video), file.parent), ensure_ascii=False, allow_nan=False))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(file.name + ".part")
+    temporary.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+    temporary.replace(file)
+    return file
+
+
+def task_row(task: VideoTask, video: Path, folder: Path) -> dict[str, Any]:
+    """A task as one row's JSON values, its video named relative to `folder` (with forward slashes)."""
+    relative = os.path.relpath(video.resolve(), folder.resolve())
+    return {
+        "id": task.id,
+        "video": Path(relative).as_posix(),
+        "question": task.question,
+        "options": list(task.options),
+        "answer": task.answer,
+        "evidence": None if task.evidence is None else [span.to_list() for span in task.evidence],
+        "category": task.category,
+        "subtitles": [[line.start, line.end, line.text] for line in task.subtitles],
+        "source": task.source,
+        "metadata": dict(task.metadata),
+    }
+
+
+def _parse(row: Any, folder: Path, backend: str) -> VideoTask:
+    from vzgym.video.file import FileVideo
+
+    if not isinstance(row, dict):
+        raise TaskError(f"a row must be a JSON object, got {type(row).__name__}")
+    missing = [key for key in _REQUIRED if key not in row]
+    unknown = sorted(set(row) - set(_KEYS))
+    if missing:
+        raise TaskError(f"missing {', '.join(map(repr, missing))}")
+    if unknown:
+        raise TaskError(f"unknown key {', '.join(map(repr, unknown))}; valid: {', '.join(_KEYS)}")
+    for key in ("id", "video", "question", "answer", "category", "source"):
+        if not isinstance(row.get(key, ""), str):
+            raise TaskError(f"{key!r} must be a text, got {row[key]!r}")
+    options = row.get("options", [])
+    if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
+        raise TaskError(f"'options' must be a list of texts, got {options!r}")
+    metadata = row.get("metadata", {})
+    if not isinstance(metadata, dict):
+        raise TaskError(f"'metadata' must be an object, got {metadata!r}")
+    video = folder / row["video"]
+    if not video.is_file():
+        raise TaskError(f"no video file {video}")
+    return VideoTask(
+        id=row["id"],
+        video=FileVideo(video, backend=backend),
+        question=row["question"],
+        options=tuple(options),
+        answer=row.get("answer", ""),
+        evidence=_evidence(row.get("evidence")),
+        category=row.get("category", ""),
+        subtitles=tuple(_subtitle(item) for item in _list(row, "subtitles")),
+        source=row.get("source", ""),
+        metadata=metadata,
+    )
+
+
+def _list(row: dict[str, Any], key: str) -> list[Any]:
+    value = row.get(key, [])
+    if not isinstance(value, list):
+        raise TaskError(f"{key!r} must be a list, got {value!r}")
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _evidence(value: Any) -> tuple[Interval, ...] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        raise TaskError(f"'evidence' must be a list of [start, end] or null, got {value!r}")
+    spans = []
+    for span in value:
+        if not (isinstance(span, list) and len(span) == 2 and all(map(_is_number, span))):
+            raise TaskError(f"'evidence' must hold [start, end] in seconds, got {span!r}")
+        try:
+            spans.append(Interval(float(span[0]), float(span[1])))
+        except InvalidSetting as error:
+            raise TaskError(f"bad evidence: {error}") from error
+    return tuple(spans)
+
+
+def _subtitle(value: Any) -> Subtitle:
+    ok = isinstance(value, list) and len(value) == 3 and all(map(_is_number, value[:2])) and isinstance(value[2], str)
+    if not ok:
+        raise TaskError(f"'subtitles' must hold [start, end, text], got {value!r}")
+    return Subtitle(float(value[0]), float(value[1]), value[2])

@@ -1,0 +1,195 @@
+"""Procedural tasks as real files: one mp4 a task, and one JSON-lines file of all."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vzgym.core.errors import InvalidSetting, PluginError, TaskError, UnknownName, VideoError
+from vzgym.core.interval import Interval
+from vzgym.tasks.io.jsonl import task_row, write_jsonl
+from vzgym.tasks.procedural.render.encode import encode_video
+from vzgym.tasks.task import VideoTask
+from vzgym.tasks.task_set import get_task
+
+__all__ = ["TASKS_FILE", "file_name", "varying_intervals", "write_task", "write_tasks"]
+
+TASKS_FILE = "tasks.jsonl"
+"""Name of the file that lists the tasks of a folder."""
+
+# Coding at the constant quantiser changes a channel by 2 to 4 levels on average; another picture differs by far more.
+_MOST_DIFFERENCE = 8.0
+_PROBES = 48
+
+
+def write_tasks(
+    tasks: Iterable[VideoTask],
+    out_dir: str | os.PathLike[str],
+    *,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Render each task's video to a file and list all tasks in `tasks.jsonl`.
+
+    Deterministic: the same tasks give the same bytes, whatever the number of workers. Resumable: files that are
+    there and show the right pictures are kept, others are written anew. A file gets its name only when it is
+    complete. A list of other tasks, which could not be made again, is never replaced.
+
+    Args:
+        tasks: What to write. Their videos must have a known number of frames and an even size.
+        out_dir: The folder; made if it is not there.
+        workers: Processes that draw and encode, >= 1.
+        progress: Called with (tasks done, tasks in all) after each task.
+
+    Returns:
+        Path of `tasks.jsonl`; `load_jsonl` reads it.
+
+    Raises:
+        TaskError: If there is no task, or two tasks would share a file.
+        InvalidSetting: If a video cannot be a file, `workers < 1`, or the folder's `tasks.jsonl` has rows that are
+            neither of these tasks nor of procedural ones.
+        VideoError: If the encoder fails.
+    """
+    from vzgym.video.file import FileVideo
+
+    folder = Path(out_dir)
+    chosen = list(tasks)
+    if not chosen:
+        raise TaskError("no task to write")
+    if workers < 1:
+        raise InvalidSetting(f"workers must be >= 1, got {workers}")
+    paths = _paths(chosen, folder)
+    _refuse_other_rows(folder / TASKS_FILE, chosen)
+    folder.mkdir(parents=True, exist_ok=True)
+    done = 0
+    if workers == 1:
+        for task, path in zip(chosen, paths, strict=True):
+            write_task(task, path)
+            done += 1
+            if progress is not None:
+                progress(done, len(chosen))
+    else:
+        # Forked children of a process that has decoded video hang: start fresh ones.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(min(workers, len(chosen)), mp_context=context) as pool:
+            jobs = [pool.submit(write_task, task, path) for task, path in zip(chosen, paths, strict=True)]
+            for job in as_completed(jobs):
+                job.result()
+                done += 1
+                if progress is not None:
+                    progress(done, len(chosen))
+    filed = [replace(task, video=FileVideo(path)) for task, path in zip(chosen, paths, strict=True)]
+    return write_jsonl(filed, folder / TASKS_FILE)
+
+
+def write_task(task: VideoTask, path: Path) -> bool:
+    """Write one task's video, unless the file is there and shows it already.
+
+    Returns:
+        Whether the file was written now.
+
+    Raises:
+        InvalidSetting: If the video cannot be a file.
+        VideoError: If the encoder fails.
+    """
+    if path.is_file() and _shows(path, task):
+        return False
+    partial = path.with_name(path.name + ".part")
+    encode_video(task.video, partial, varying_intervals(task))
+    partial.replace(path)
+    return True
+
+
+def file_name(id: str) -> str:
+    """The file name of a task's video: its id, with "-" for what a file name should not hold."""
+    return re.sub(r"[^A-Za-z0-9._~]+", "-", id) + ".mp4"
+
+
+def varying_intervals(task: VideoTask) -> tuple[Interval, ...]:
+    """Where frames depend on the answer: metadata `varies`, else the evidence."""
+    spans: Sequence[Sequence[float]] | None = task.metadata.get("varies")
+    if spans is None:
+        return task.evidence or ()
+    return tuple(Interval(float(start), float(end)) for start, end in spans)
+
+
+def _paths(tasks: Sequence[VideoTask], folder: Path) -> list[Path]:
+    taken: dict[str, str] = {}
+    for task in tasks:
+        name = file_name(task.id)
+        if name in taken:
+            raise TaskError(f"tasks {taken[name]!r} and {task.id!r} would both be written to {name}")
+        taken[name] = task.id
+    return [folder / name for name in taken]
+
+
+def _refuse_other_rows(listing: Path, tasks: Sequence[VideoTask]) -> None:
+    """Refuse to replace a list that holds anything but rows of these tasks or of procedural ones, as written here.
+
+    Raises:
+        InvalidSetting: If it does; names the line.
+    """
+    if not listing.exists():
+        return
+    advice = "choose another folder, or move the file away"
+    try:
+        lines = listing.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSetting(f"{listing.parent} holds something else: {listing} cannot be read; {advice}") from error
+    wanted = {task.id: task for task in tasks}
+    for number, line in enumerate(lines, start=1):
+        if line.strip() and not _written_here(line, listing.parent, wanted):
+            raise InvalidSetting(
+                f"{listing.parent} holds something else: {listing}, line {number}, is no row that writing these or "
+                f"procedural tasks gives; {advice}"
+            )
+
+
+def _written_here(line: str, folder: Path, tasks: Mapping[str, VideoTask]) -> bool:
+    """Whether a line is the row of one of these tasks, or of a procedural one."""
+    try:
+        row: Any = json.loads(line)
+    except json.JSONDecodeError:
+        return False
+    id = row.get("id") if isinstance(row, dict) else None
+    if not isinstance(id, str):
+        return False
+    try:
+        # Writing fewer tasks, or others of a suite, loses no row: the rest can be written again.
+        task = tasks[id] if id in tasks else get_task(id)
+    except (TaskError, UnknownName, PluginError, InvalidSetting):
+        return False
+    made = task_row(task, folder / file_name(id), folder)
+    return bool(row == json.loads(json.dumps(made)))
+
+
+def _shows(path: Path, task: VideoTask) -> bool:
+    """Whether a file is whole and shows a task's video: its length, its ends, and where the answer shows."""
+    from vzgym.video.file import FileVideo
+
+    video = task.video
+    last = video.duration - 1.0 / video.fps
+    spans = varying_intervals(task)
+    inside = [np.linspace(s.start, s.end, _PROBES // len(spans), endpoint=False) for s in spans]
+    # Half a frame further on: in the middle of a frame no rounding can matter.
+    times = np.clip(np.concatenate([np.zeros(1), *inside, np.array([last])]) + 0.5 / video.fps, 0.0, last)
+    file = FileVideo(path)
+    try:
+        if (file.num_frames, file.height, file.width) != (video.num_frames, video.height, video.width):
+            return False
+        found = file.read(times).pixels.astype(np.int16)
+    except (VideoError, InvalidSetting):
+        return False
+    finally:
+        file.close()
+    wanted = video.read(times).pixels.astype(np.int16)
+    return bool((np.abs(found - wanted).mean(axis=(1, 2, 3)) <= _MOST_DIFFERENCE).all())

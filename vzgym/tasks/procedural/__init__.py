@@ -1,0 +1,1 @@
+"""Procedural tasks: timeline, placement, difficulty, rendering, families, and their proof."""

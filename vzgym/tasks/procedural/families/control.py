@@ -1,0 +1,124 @@
+"""Control: something that the overview shows, such as the colour of a balloon that stays for a whole scene."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from vzgym.core.errors import InvalidSetting
+from vzgym.tasks.procedural.family import FAMILIES, Family
+from vzgym.tasks.procedural.placement import Placement
+from vzgym.tasks.procedural.render.painter import Balloon
+from vzgym.tasks.procedural.render.palette import EVENT_COLORS
+from vzgym.tasks.procedural.timeline import SceneSettings, set_stage, stream
+from vzgym.tasks.task import VideoTask
+
+__all__ = ["Control", "ControlSettings"]
+
+
+@dataclass(frozen=True)
+class ControlSettings(SceneSettings):
+    """Settings of the control family; see `SceneSettings` for the others.
+
+    Args:
+        colors: Number of colours, and of options: 2 to 8.
+        balloon_size: Diameter of the balloon, as a share of the shorter side, in (0, 0.6].
+    """
+
+    colors: int = 4
+    balloon_size: float = 0.4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 2 <= self.colors <= len(EVENT_COLORS):
+            raise InvalidSetting(f"ControlSettings.colors must be 2 to {len(EVENT_COLORS)}, got {self.colors}")
+        if not 0 < self.balloon_size <= 0.6:
+            raise InvalidSetting(f"ControlSettings.balloon_size must be in (0, 0.6], got {self.balloon_size}")
+
+
+class Control(Family):
+    """A balloon floats through each scene for as long as it lasts, so the overview shows it. Chance is 1 / colours.
+
+    Zooming is never needed: it rewards a policy that knows when to answer at once.
+    """
+
+    name: ClassVar[str] = "control"
+    Settings = ControlSettings
+    wordings: ClassVar[Mapping[str, Sequence[str]]] = {
+        "visible": (
+            "What colour is the balloon in the {scene} scene?",
+            "A balloon floats through the {scene} scene. Which colour is it?",
+            "Which colour does the balloon of the {scene} scene have?",
+        ),
+        "none": (
+            "What colour is the balloon in this video?",
+            "A balloon floats through this video. Which colour is it?",
+            "Which colour does the only balloon have?",
+        ),
+    }
+
+    @property
+    def num_options(self) -> int:
+        """One option for each colour."""
+        s = self.settings
+        assert isinstance(s, ControlSettings)
+        return s.colors
+
+    def build(self, id: str, seed: int, position: int) -> VideoTask:
+        """See `Family.build`. The evidence is `()`: there is nothing to find."""
+        self._check_position(position)
+        s = self.settings
+        assert isinstance(s, ControlSettings)
+        rng = stream(seed)
+        stage = set_stage(rng, s)
+        names = tuple(EVENT_COLORS)[: s.colors]
+        options = tuple(names[i] for i in rng.permutation(s.colors))
+        question = self._question(rng, stage)
+        radius = s.balloon_size / 2 * min(1.0, s.aspect)
+        sway = 0.3 * radius
+        balloons = []
+        for scene in range(s.scenes):
+            first, last = stage.frames_of(scene)
+            x, y, phase = rng.random(3).tolist()
+            color = names[int(rng.integers(s.colors))]
+            if scene == stage.target:
+                color = options[position]
+            elif scene in stage.idle:
+                continue
+            side, top, bottom = radius * 1.1 + sway, radius * 1.1 + sway / 2, radius * 1.9
+            balloons.append(
+                Balloon(
+                    first,
+                    last,
+                    EVENT_COLORS[color],
+                    side + x * (s.aspect - 2 * side),
+                    top + y * max(0.0, 1.0 - top - bottom),
+                    radius,
+                    sway,
+                    phase,
+                    s.fps,
+                )
+            )
+        first, last = stage.frames_of(stage.target)
+        placement = Placement(((first, first + 1),), ((0, last - first),), s.fps)
+        return self._task(
+            id,
+            seed,
+            stage,
+            tuple(balloons),
+            question,
+            options,
+            position,
+            (),
+            {
+                "needed_fps": s.fps / (last - first),
+                "difficulty": 0.0,
+                "placement": placement.to_dict(),
+                "regions": [],
+                "varies": [[first / s.fps, last / s.fps]],
+            },
+        )
+
+
+FAMILIES.register(Control.name, Control)

@@ -1,0 +1,313 @@
+"""What all procedural families share: settings, the overview's gaps, scenes, and where events may hide.
+
+The construction (VideoZoomer notes, "tasks in which zooming is provably necessary"): an event is shorter than the
+distance D between two overview frames and lies strictly between them, so that the overview never shows it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vzgym.core.budget import Budget, overview_times
+from vzgym.core.errors import InvalidSetting
+from vzgym.tasks.procedural.render.palette import SCENE_HUES
+from vzgym.tasks.procedural.render.scenery import SceneSpec, make_scene
+from vzgym.video.base import FRAME_SLACK
+
+__all__ = ["CUES", "MOST_NOISE", "Layout", "SceneSettings", "Stage", "set_stage", "stream"]
+
+CUES = ("visible", "partial", "none")
+"""How the question says where to look: by a scene that the overview shows, by two of them, or not at all."""
+
+MOST_NOISE = 12.0
+"""Largest amplitude of film grain: beyond it a scene's pixel could look as bright as an event's."""
+
+
+@dataclass(frozen=True)
+class SceneSettings:
+    """Settings of every family.
+
+    Args:
+        budget: What the task is built for; its overview decides where events can hide.
+        duration: Seconds; rounded to whole frames.
+        fps: Frames a second.
+        height: Native rows of pixels, even.
+        width: Native columns of pixels, even.
+        scenes: Number of scenes, each of another hue.
+        even_scenes: Whether all scenes are equally long; else the seed decides (never below 60 % of the mean).
+        cue: One of `CUES`. "visible": an event in every scene, and the question names the scene by its hue.
+            "partial": the question names two scenes, and only one of them has an event. "none": one event in the
+            whole video, and no hint.
+        wordings: How many of the family's wordings are used, >= 1.
+        guard: Frames kept free between an event and an overview frame, beside that frame.
+        open: Whether the question comes without options. The answers it may have, and their balance, stay the same.
+        distractors: How many dim shapes flash up here and there, between overview frames too; they mean nothing.
+        noise: Amplitude of film grain, 0 to 12 of 255.
+        difficulty: None takes all settings as they are. A number in [0, 1] sets them: see
+            `vzgym.tasks.procedural.difficulty`.
+
+    Raises:
+        InvalidSetting: If values clash; the message gives the numbers.
+    """
+
+    budget: Budget = field(default_factory=Budget)
+    duration: float = 189.0
+    fps: float = 25.0
+    height: int = 144
+    width: int = 256
+    scenes: int = 7
+    even_scenes: bool = False
+    cue: str = "visible"
+    wordings: int = 3
+    guard: int = 1
+    open: bool = False
+    distractors: int = 0
+    noise: float = 0.0
+    difficulty: float | None = None
+
+    def __post_init__(self) -> None:
+        def need(ok: bool, name: str, rule: str) -> None:
+            if not ok:
+                raise InvalidSetting(f"{type(self).__name__}.{name} must be {rule}, got {getattr(self, name)!r}")
+
+        need(math.isfinite(self.duration) and self.duration > 0, "duration", "finite and > 0 seconds")
+        need(math.isfinite(self.fps) and self.fps > 0, "fps", "finite and > 0")
+        for name in ("height", "width"):
+            need(getattr(self, name) >= 16 and getattr(self, name) % 2 == 0, name, "even and >= 16 pixels")
+        need(1 <= self.scenes <= len(SCENE_HUES), "scenes", f"1 to {len(SCENE_HUES)} (one for each hue)")
+        need(self.cue in CUES, "cue", f"one of {', '.join(CUES)}")
+        need(self.wordings >= 1, "wordings", ">= 1")
+        need(self.guard >= 0, "guard", ">= 0")
+        need(isinstance(self.open, bool), "open", "True or False")
+        need(self.distractors >= 0, "distractors", ">= 0")
+        need(0 <= self.noise <= MOST_NOISE, "noise", f"0 to {MOST_NOISE:g}")
+        need(self.difficulty is None or 0 <= self.difficulty <= 1, "difficulty", "None or in [0, 1]")
+        if self.cue == "partial" and self.scenes < 2:
+            raise InvalidSetting(f"cue 'partial' names two scenes, but there are {self.scenes}")
+        gaps = self.layout.num_gaps
+        if self.scenes > gaps:
+            raise InvalidSetting(
+                f"{self.scenes} scenes do not fit: the overview of {self.duration} s has {len(self.layout.grid)} "
+                f"frames, hence {gaps} gaps, and each scene needs one"
+            )
+
+    @property
+    def layout(self) -> Layout:
+        """The video's frames and the overview's gaps."""
+        return _layout(self.budget, self.duration, self.fps)
+
+    @property
+    def aspect(self) -> float:
+        """Width in units of height."""
+        return self.width / self.height
+
+    @property
+    def least_gaps(self) -> int:
+        """Gaps of the overview that every scene has at least."""
+        gaps = self.layout.num_gaps
+        return gaps // self.scenes if self.even_scenes else max(1, int(0.6 * gaps / self.scenes))
+
+    @property
+    def longest_event(self) -> int:
+        """Frames that an event may last, to fit strictly between two overview frames wherever it lies."""
+        return min(end - start for start, end in self.layout.gaps) - 1 - 2 * self.guard
+
+    def needs_gaps(self, gaps: int, what: str) -> None:
+        """Check that every scene has so many gaps of the overview, each for an event of its own.
+
+        Raises:
+            InvalidSetting: If it has not; the message gives the numbers that clash.
+        """
+        if self.least_gaps < gaps:
+            raise InvalidSetting(
+                f"{what} in each of {self.scenes} scenes need {gaps} gaps of the overview a scene, but its "
+                f"{len(self.layout.grid)} frames leave a scene as few as {self.least_gaps}"
+            )
+
+    def needs_zooms(self, zooms: int, what: str) -> None:
+        """Check that the budget has so many zooms.
+
+        Raises:
+            InvalidSetting: If it has not; the message gives the numbers that clash.
+        """
+        if zooms > self.budget.max_zooms:
+            raise InvalidSetting(f"{what} need {zooms} zooms, but the budget has {self.budget.max_zooms}")
+
+    def event_frames(self, seconds: float) -> int:
+        """An event's length in whole frames, checked to fit strictly between two overview frames.
+
+        Raises:
+            InvalidSetting: If it does not; the message gives the numbers that clash.
+        """
+        frames = round(seconds * self.fps)
+        layout = self.layout
+        if frames < 1:
+            raise InvalidSetting(f"an event of {seconds} s is shorter than a frame at {self.fps} fps")
+        room = self.longest_event
+        if frames > room:
+            raise InvalidSetting(
+                f"an event of {seconds} s ({frames} frames at {self.fps} fps) cannot hide from the overview: its "
+                f"{len(layout.grid)} frames over {layout.num_frames / self.fps} s leave gaps of {room} free frames"
+            )
+        return frames
+
+    def needs_rate(self, fps: float, seconds: float) -> None:
+        """Check that the budget can show `seconds` of evidence at `fps`.
+
+        Raises:
+            InvalidSetting: If it cannot; the message gives the numbers that clash.
+        """
+        budget = self.budget
+        if fps > min(budget.max_fps, self.fps) + 1e-9:
+            raise InvalidSetting(
+                f"the evidence needs {fps:.3f} fps, but a zoom gives at most {budget.max_fps} and the video has "
+                f"{self.fps}"
+            )
+        asked, most = math.ceil(seconds * fps - 1e-6), budget.clip_frames * budget.max_zooms
+        if asked > most:
+            raise InvalidSetting(
+                f"{seconds} s of evidence at {fps:.3f} fps need {asked} frames, but the budget's {budget.max_zooms} "
+                f"zooms of {budget.clip_frames} frames show {most}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A video's frames and the overview's gaps.
+
+    Attributes:
+        num_frames: Frames of the video.
+        grid: Overview times in seconds.
+        gaps: Of each gap, the frame that the overview shows at its start, and the next one that it shows (or the
+            end of the video).
+    """
+
+    num_frames: int
+    grid: tuple[float, ...]
+    gaps: tuple[tuple[int, int], ...]
+
+    @property
+    def num_gaps(self) -> int:
+        """Number of gaps."""
+        return len(self.gaps)
+
+
+@cache
+def _layout(budget: Budget, duration: float, fps: float) -> Layout:
+    num_frames = max(1, round(duration * fps))
+    grid = overview_times(num_frames / fps, budget)
+    if len(grid) < 2:
+        raise InvalidSetting(
+            f"a procedural task needs an overview of at least 2 frames, but {budget.overview_frames} frames at "
+            f"{budget.overview_fps} fps give {len(grid)} of {duration} s"
+        )
+    shown = np.minimum(np.floor((grid + FRAME_SLACK) * fps).astype(np.int64), num_frames - 1)
+    bounds = np.unique(shown).tolist()
+    if bounds[-1] < num_frames - 1:
+        bounds.append(num_frames)
+    return Layout(num_frames, tuple(grid.tolist()), tuple(pairwise(bounds)))
+
+
+def stream(seed: int) -> np.random.Generator:
+    """The random numbers that belong to a seed: the same ones in every process."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Scenes laid over a video's gaps.
+
+    Attributes:
+        scenes: Backgrounds in order.
+        cuts: First frame of each scene: a frame that the overview shows.
+        gaps: Of each scene, its gaps (see `Layout`).
+        target: Which scene is asked about.
+        asked: The scenes in which the event can lie, for all that the question says, in the order it names them.
+        idle: The scenes without an event.
+        num_frames: Frames of the video.
+        guard: See `SceneSettings`.
+    """
+
+    scenes: tuple[SceneSpec, ...]
+    cuts: tuple[int, ...]
+    gaps: tuple[tuple[tuple[int, int], ...], ...]
+    target: int
+    asked: tuple[int, ...]
+    idle: tuple[int, ...]
+    num_frames: int
+    guard: int
+
+    def frames_of(self, scene: int) -> tuple[int, int]:
+        """First frame of a scene, and first frame after it."""
+        end = self.cuts[scene + 1] if scene + 1 < len(self.cuts) else self.num_frames
+        return self.cuts[scene], end
+
+    def starts(self, scenes: tuple[int, ...], event_frames: int) -> list[tuple[int, int]]:
+        """Where an event of so many frames may start in these scenes: half-open ranges of frames."""
+        return self.starts_in([gap for scene in scenes for gap in self.gaps[scene]], event_frames)
+
+    def starts_in(self, gaps: Sequence[tuple[int, int]], event_frames: int) -> list[tuple[int, int]]:
+        """Where an event of so many frames may start in these gaps: half-open ranges of frames."""
+        ranges = [(begin + 1 + self.guard, end - self.guard - event_frames + 1) for begin, end in gaps]
+        return [(low, high) for low, high in ranges if low < high]
+
+    def draw_start(self, rng: np.random.Generator, scene: int, event_frames: int) -> int:
+        """A start frame, uniform over all that are allowed in a scene."""
+        return self.draw_start_in(rng, self.gaps[scene], event_frames)
+
+    def draw_start_in(self, rng: np.random.Generator, gaps: Sequence[tuple[int, int]], event_frames: int) -> int:
+        """A start frame, uniform over all that are allowed in these gaps."""
+        ranges = self.starts_in(gaps, event_frames)
+        pick = int(rng.integers(sum(high - low for low, high in ranges)))
+        for low, high in ranges:
+            if pick < high - low:
+                return low + pick
+            pick -= high - low
+        raise AssertionError("a start lies in one of the ranges")
+
+
+def set_stage(rng: np.random.Generator, settings: SceneSettings) -> Stage:
+    """Draw the scenes of a video, and which of them is asked about.
+
+    Where the question does not name one scene, the event's scene is drawn in proportion to its number of gaps, so
+    that the event is spread evenly over all places that it could have.
+    """
+    layout = settings.layout
+    asked: tuple[int, ...]
+    idle: tuple[int, ...]
+    counts = _scene_lengths(rng, layout.num_gaps, settings.scenes, settings.even_scenes)
+    ends = np.cumsum(counts).tolist()
+    hues = [tuple(SCENE_HUES)[i] for i in rng.permutation(settings.scenes)]
+    scenes = tuple(make_scene(rng, hue) for hue in hues)
+    gaps = tuple(layout.gaps[end - count : end] for end, count in zip(ends, counts, strict=True))
+    cuts = tuple(group[0][0] for group in gaps)
+    if settings.cue == "visible":
+        target = int(rng.integers(settings.scenes))
+        asked, idle = (target,), ()
+    elif settings.cue == "partial":
+        one, other = (int(i) for i in rng.permutation(settings.scenes)[:2])
+        asked = (one, other)
+        target = one if int(rng.integers(counts[one] + counts[other])) < counts[one] else other
+        idle = (one + other - target,)
+    else:
+        target = int(np.searchsorted(ends, int(rng.integers(layout.num_gaps)), side="right"))
+        asked = tuple(range(settings.scenes))
+        idle = tuple(scene for scene in asked if scene != target)
+    return Stage(scenes, cuts, gaps, target, asked, idle, layout.num_frames, settings.guard)
+
+
+def _scene_lengths(rng: np.random.Generator, gaps: int, scenes: int, even: bool) -> list[int]:
+    """How many gaps each scene spans."""
+    if even:
+        bounds: NDArray[np.int64] = np.rint(np.linspace(0, gaps, scenes + 1)).astype(np.int64)
+        return [int(n) for n in np.diff(bounds)]
+    least = max(1, int(0.6 * gaps / scenes))
+    spare = rng.multinomial(gaps - least * scenes, [1.0 / scenes] * scenes)
+    return [least + int(n) for n in spare]

@@ -1,0 +1,412 @@
+"""The proof, run: zooming is needed where a family says so, and not needed where it says so."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vzgym.core.actions import Zoom
+from vzgym.core.budget import Budget, overview_times
+from vzgym.core.errors import InvalidSetting, TaskError
+from vzgym.core.interval import Interval, coverage
+from vzgym.tasks.io.writing import file_name, write_task
+from vzgym.tasks.procedural.family import expert_zooms
+from vzgym.tasks.procedural.placement import Placement, hit_rate
+from vzgym.tasks.suite import SUITES, ProceduralTasks, Suite
+from vzgym.tasks.task import VideoTask
+from vzgym.video.base import Video, crop_box, frame_hash
+from vzgym.video.synthetic import ProceduralVideo
+
+__all__ = ["LEAST_RIGHT", "FamilyReport", "ReadFrames", "VerifyReport", "guess_from_metadata", "verify"]
+
+ReadFrames: TypeAlias = Callable[[NDArray[np.uint8], NDArray[np.float64], str, Sequence[str]], "str | None"]
+"""Answers from frames `(n, height, width, 3)`, their times, the question and the options; None if it sees nothing."""
+
+LEAST_RIGHT = 0.98
+"""Share of renderings that a reader must get right."""
+
+_NEIGHBOURS = 15
+
+
+@dataclass
+class FamilyReport:
+    """What was found about one family's tasks.
+
+    Attributes:
+        family: The family's name.
+        options: K, the number of options.
+        zoom_needed: Whether zooming is needed; where it is not, the overview must show the answer.
+        tasks: Tasks checked, each in K renderings, one for each answer.
+        files: Of them, tasks also checked as real files.
+        overview_frames: Overview frames compared, each over all K renderings.
+        expert_frames: Frames that the expert's zooms showed.
+        expert_zooms: Zooms that the expert made.
+        asked: Renderings read from the expert's frames (from the overview where zooming is not needed).
+        right: Of them, read rightly.
+        glances: Renderings read from the overview alone.
+        glances_right: Of them, read rightly.
+        whole: Renderings read from the expert's zooms without their regions, where it uses any.
+        whole_right: Of them, read rightly.
+        guessed: Tasks of the second half, whose answers were guessed by metadata (see `guess_from_metadata`).
+        guessed_right: Of them, guessed rightly.
+        hits: Sum, over tasks, of the analytic hit rate of the other budget's overview.
+        failures: What was wrong, one sentence each.
+    """
+
+    family: str
+    options: int
+    zoom_needed: bool
+    tasks: int = 0
+    files: int = 0
+    overview_frames: int = 0
+    expert_frames: int = 0
+    expert_zooms: int = 0
+    asked: int = 0
+    right: int = 0
+    glances: int = 0
+    glances_right: int = 0
+    whole: int = 0
+    whole_right: int = 0
+    guessed: int = 0
+    guessed_right: int = 0
+    hits: float = 0.0
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was wrong."""
+        return not self.failures
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What was found about a suite.
+
+    Attributes:
+        name: `suite/split`.
+        families: One report for each family.
+        other: The other budget whose overview was judged by its analytic hit rate.
+    """
+
+    name: str
+    families: tuple[FamilyReport, ...]
+    other: Budget | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was wrong anywhere."""
+        return all(report.ok for report in self.families)
+
+    @property
+    def failures(self) -> list[str]:
+        """All that was wrong, each with its family."""
+        return [f"{report.family}: {failure}" for report in self.families for failure in report.failures]
+
+
+def verify(
+    suite: str | Suite | ProceduralTasks,
+    *,
+    split: str = "test",
+    count: int = 5,
+    files: Path | None = None,
+    file_count: int | None = None,
+    reader: ReadFrames | None = None,
+    other: Budget | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> VerifyReport:
+    """Check the first tasks of each family of a suite, each rendered with every one of its K answers.
+
+    Checked: the overview's frames are identical for all K answers (or all different, where the overview is meant to
+    suffice); so is everything else that can be known without the event; each place holds the right option equally
+    often, and what is known about a video without looking at it does not help to guess it; the expert's zooms are
+    valid, hold the evidence and show it at the needed rate; a reader answers right from them, and from the overview
+    only where that is meant to suffice; where the expert looks at regions, the same zooms without them show the same
+    for all K answers.
+
+    Args:
+        suite: A suite, by name or object, or one of its splits.
+        split: Which split, where `suite` says none.
+        count: Tasks of each member of the suite, >= 1.
+        files: A folder for real files; None checks arrays alone. Files are left there.
+        file_count: How many tasks of each member are checked as files too; all if not given.
+        reader: Answers from frames; None leaves the checks that need one out.
+        other: Another budget; the analytic hit rate of its overview is reported.
+        progress: Called with (tasks done, tasks in all).
+
+    Raises:
+        UnknownName: If there is no such suite or split.
+        InvalidSetting: If `count` is out of range, or the suite is not procedural.
+    """
+    tasks = _resolve(suite, split)
+    members = len(tasks.suite.members)
+    most = len(tasks) // members
+    if not 1 <= count <= most:
+        raise InvalidSetting(f"count must be 1 to {most} (tasks of each member of {tasks.name}), got {count}")
+    reports: dict[str, FamilyReport] = {}
+    known: dict[str, list[tuple[float, ...]]] = {}
+    for index in range(count * members):
+        variants = tasks.variants(index)
+        family = tasks.family(index)
+        report = reports.setdefault(
+            family.name, FamilyReport(family.name, family.num_options, zoom_needed=variants[0].evidence != ())
+        )
+        report.tasks += 1
+        _check_same_without_event(variants, report)
+        zooms = _check_expert(variants[0], tasks.budget, report)
+        _check_pictures(variants, [task.video for task in variants], tasks.budget, zooms, reader, report)
+        size = 0
+        if files is not None and (file_count is None or index < file_count * members):
+            report.files += 1
+            size = _check_files(variants, files, tasks.budget, zooms, reader, report)
+        known.setdefault(family.name, []).append((*_facts(variants[0], size), tasks.position(index)))
+        if other is not None:
+            report.hits += hit_rate(variants[0], overview_times(variants[0].video.duration, other))
+        if progress is not None:
+            progress(index + 1, count * members)
+    _check_balance(tasks, reports)
+    for report in reports.values():
+        _check_reader(report)
+        _check_metadata(np.array(known[report.family]), report)
+    return VerifyReport(tasks.name, tuple(reports.values()), other)
+
+
+def _resolve(suite: str | Suite | ProceduralTasks, split: str) -> ProceduralTasks:
+    if isinstance(suite, Suite):
+        return suite(split)
+    if isinstance(suite, str):
+        name, _, named_split = suite.partition("/")
+        tasks = SUITES.get(name)(split=named_split or split)
+    else:
+        tasks = suite
+    if not isinstance(tasks, ProceduralTasks):
+        raise InvalidSetting(f"only procedural suites can be verified, and {tasks.name!r} is none")
+    return tasks
+
+
+def _check_same_without_event(variants: Sequence[VideoTask], report: FamilyReport) -> None:
+    def known(task: VideoTask) -> tuple[object, ...]:
+        video = task.video
+        size = (video.duration, video.fps, video.num_frames, video.height, video.width)
+        return task.question, task.options, task.evidence, dict(task.metadata), size
+
+    if any(known(task) != known(variants[0]) for task in variants[1:]):
+        report.failures.append(f"{variants[0].id}: question, options, evidence or metadata depend on the answer")
+    choices = list(variants[0].options) or variants[0].metadata.get("choices")
+    if [task.answer for task in variants] != choices:
+        report.failures.append(f"{variants[0].id}: the variants do not have one answer each, in the options' order")
+
+
+def _check_expert(task: VideoTask, budget: Budget, report: FamilyReport) -> tuple[Zoom, ...]:
+    """Zooms are valid, hold the evidence, and show all that is needed of it. Returns them."""
+    try:
+        zooms = expert_zooms(task, budget)
+    except TaskError as error:
+        report.failures.append(str(error))
+        return ()
+    report.expert_zooms += len(zooms)
+    report.expert_frames += sum(zoom.num_frames for zoom in zooms)
+    if not task.evidence:
+        if zooms:
+            report.failures.append(f"{task.id}: there is no evidence, but the expert zooms")
+        return zooms
+    needed = float(task.metadata["needed_fps"])
+    valid = len(zooms) <= budget.max_zooms and all(_is_valid(zoom, task, budget) for zoom in zooms)
+    if not valid:
+        report.failures.append(f"{task.id}: the expert's zooms {zooms} are not valid in {budget}")
+        return ()
+    if coverage(task.evidence, [Interval(zoom.start, zoom.end) for zoom in zooms]) < 1 - 1e-9:
+        report.failures.append(f"{task.id}: the expert's zooms {zooms} do not hold the evidence {task.evidence}")
+    if any(zoom.fps < needed - 1e-9 for zoom in zooms):
+        report.failures.append(f"{task.id}: the expert's zooms {zooms} are below the needed {needed} fps")
+    placement = Placement.from_dict(task.metadata["placement"])
+    here = placement.at([round(span.start * placement.fps) for span in task.evidence])
+    if here.hit_rate(np.concatenate([zoom.times() for zoom in zooms])) < 1.0:
+        report.failures.append(f"{task.id}: frames of the expert's zooms {zooms} miss a part of the event")
+    return zooms
+
+
+def _is_valid(zoom: Zoom, task: VideoTask, budget: Budget) -> bool:
+    inside = 0 <= zoom.start < zoom.end <= task.video.duration
+    return inside and budget.min_fps <= zoom.fps <= budget.max_fps and zoom.num_frames <= budget.clip_frames
+
+
+def _check_pictures(
+    variants: Sequence[VideoTask],
+    videos: Sequence[Video],
+    budget: Budget,
+    zooms: tuple[Zoom, ...],
+    reader: ReadFrames | None,
+    report: FamilyReport,
+) -> None:
+    """Compare the overviews of all K answers, and have each rendering read."""
+    size = budget.fit(videos[0].height, videos[0].width)
+    overviews = [video.read(overview_times(video.duration, budget), size=size) for video in videos]
+    hashes: list[list[str]] = []
+    for overview in overviews:
+        same = bool(hashes) and np.array_equal(overview.pixels, overviews[0].pixels)
+        hashes.append(hashes[0] if same else [frame_hash(frame) for frame in overview.pixels])
+    report.overview_frames += len(hashes[0])
+    first = variants[0].id
+    if report.zoom_needed:
+        for task, found in zip(variants[1:], hashes[1:], strict=True):
+            other = [i for i, (a, b) in enumerate(zip(hashes[0], found, strict=True)) if a != b]
+            if other:
+                report.failures.append(f"{first} and {task.id}: overview frames {other[:5]} differ ({videos[0].uri})")
+    elif len({tuple(found) for found in hashes}) < len(variants):
+        report.failures.append(f"{first}: the overview does not tell all answers apart ({videos[0].uri})")
+    if reader is None:
+        return
+    # The same frames and the same question read the same: no need to read them once for each answer.
+    readings: dict[tuple[object, ...], str | None] = {}
+    wholes: set[str] = set()
+    for task, video, overview, found in zip(variants, videos, overviews, hashes, strict=True):
+        seen = (*found, task.question, task.options)
+        if seen not in readings:
+            readings[seen] = reader(overview.pixels, overview.times, task.question, task.options)
+        glance = readings[seen]
+        report.glances += 1
+        report.glances_right += glance == task.answer
+        reading = glance
+        if zooms:
+            pixels, times = _look(video, zooms, budget)
+            reading = reader(pixels, times, task.question, task.options)
+        if any(zoom.region is not None for zoom in zooms):
+            pixels, times = _look(video, [replace(zoom, region=None) for zoom in zooms], budget)
+            report.whole += 1
+            whole = "".join(frame_hash(frame) for frame in pixels)
+            seen = (whole, task.question, task.options)
+            if seen not in readings:
+                readings[seen] = reader(pixels, times, task.question, task.options)
+            report.whole_right += readings[seen] == task.answer
+            wholes.add(whole)
+        report.asked += 1
+        report.right += reading == task.answer
+    # A codec changes a pixel by a level or two, here and there: files are judged by the reader alone.
+    if len(wholes) > 1 and isinstance(videos[0], ProceduralVideo):
+        report.failures.append(f"{first}: the expert's zooms without their regions differ from answer to answer")
+
+
+def _look(video: Video, zooms: Sequence[Zoom], budget: Budget) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """The frames that zooms show, as large as the budget allows, and their times. All have one region, or none."""
+    region = zooms[0].region
+    height, width = video.height, video.width
+    if region is not None:
+        top, bottom, left, right = crop_box(region, height, width)
+        height, width = bottom - top, right - left
+    times = np.concatenate([zoom.times() for zoom in zooms])
+    shown = video.read(times, size=budget.fit(height, width), region=region)
+    return shown.pixels, shown.times
+
+
+def _check_files(
+    variants: Sequence[VideoTask],
+    folder: Path,
+    budget: Budget,
+    zooms: tuple[Zoom, ...],
+    reader: ReadFrames | None,
+    report: FamilyReport,
+) -> int:
+    """The same with real files; their sizes must not differ either. Returns the size in bytes."""
+    from vzgym.video.file import FileVideo
+
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / file_name(task.id) for task in variants]
+    for task, path in zip(variants, paths, strict=True):
+        write_task(task, path)
+    sizes = Counter(path.stat().st_size for path in paths)
+    if len(sizes) > 1:
+        report.failures.append(f"{variants[0].id}: the files' sizes differ: {sorted(sizes)}")
+    videos = [FileVideo(path) for path in paths]
+    told = {(video.duration, video.fps, video.num_frames) for video in videos}
+    if len(told) > 1:
+        report.failures.append(f"{variants[0].id}: the files' durations, rates or lengths differ: {sorted(told)}")
+    _check_pictures(variants, videos, budget, zooms, reader, report)
+    for video in videos:
+        video.close()
+    return next(iter(sizes))
+
+
+def _check_balance(tasks: ProceduralTasks, reports: dict[str, FamilyReport]) -> None:
+    """Each whole block of K tasks of a family holds every place once, over the whole split (at most 2,000 tasks)."""
+    members = len(tasks.suite.families)
+    for member, family in enumerate(tasks.suite.families):
+        indices: Iterable[int] = range(member, min(len(tasks), 2_000), members)
+        places = [tasks.position(index) for index in indices]
+        options = family.num_options
+        blocks = [places[start : start + options] for start in range(0, len(places) - options + 1, options)]
+        uneven = sum(sorted(block) != list(range(options)) for block in blocks)
+        if uneven:
+            reports[family.name].failures.append(f"{uneven} of {len(blocks)} blocks of {options} tasks are unbalanced")
+
+
+def _check_reader(report: FamilyReport) -> None:
+    if report.asked and report.right < LEAST_RIGHT * report.asked:
+        report.failures.append(
+            f"the reader is right on {report.right} of {report.asked} renderings, but {LEAST_RIGHT:.0%} are needed"
+        )
+    # Each task is rendered once for each answer: one blind answer for all K is right exactly once in K.
+    if report.zoom_needed and report.glances_right > report.glances / report.options:
+        report.failures.append(
+            f"from the overview alone the reader is right on {report.glances_right} of {report.glances} renderings, "
+            f"more than 1 in {report.options}"
+        )
+    if report.whole_right > report.whole / report.options:
+        report.failures.append(
+            f"without regions the reader is right on {report.whole_right} of {report.whole} renderings, "
+            f"more than 1 in {report.options}"
+        )
+
+
+def _facts(task: VideoTask, size: int) -> tuple[float, ...]:
+    """What may be known of a task without looking at its frames; `size` is its file's, in bytes."""
+    start = task.evidence[0].start if task.evidence else 0.0
+    return task.video.duration, float(task.video.num_frames or 0), float(size), float(len(task.question)), start
+
+
+def guess_from_metadata(
+    facts: NDArray[np.float64], places: NDArray[np.int64], others: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Guess where the right option of some tasks stands, from those of other tasks most like each.
+
+    The 15 nearest neighbours vote (columns standardised, ties broken by order).
+
+    Args:
+        facts: Shape `(n, m)`: m numbers known of each task to learn from, n >= 1.
+        places: Shape `(n,)`: their right places.
+        others: Shape `(k, m)`: the same of the tasks to guess.
+
+    Returns:
+        int64, shape `(k,)`: the places guessed.
+    """
+    spread = facts.std(axis=0)
+    scale = np.where(spread > 0, spread, 1.0)
+    guesses = np.zeros(len(others), dtype=np.int64)
+    for index, row in enumerate(others):
+        distance = (((facts - row) / scale) ** 2).sum(axis=1)
+        near = np.argsort(distance, kind="stable")[:_NEIGHBOURS]
+        guesses[index] = np.bincount(places[near]).argmax()
+    return guesses
+
+
+def _check_metadata(known: NDArray[np.float64], report: FamilyReport) -> None:
+    """Learn from the first half of the tasks, guess the second."""
+    half = len(known) // 2
+    if half == 0:
+        return
+    facts, places = known[:, :-1], known[:, -1].astype(np.int64)
+    report.guessed = len(known) - half
+    report.guessed_right = int((guess_from_metadata(facts[:half], places[:half], facts[half:]) == places[half:]).sum())
+    chance = 1.0 / report.options
+    # 3.3 standard errors: one false alarm in 2,000 families.
+    room = 3.3 * math.sqrt(report.guessed * chance * (1 - chance))
+    if report.guessed_right > report.guessed * chance + room:
+        report.failures.append(
+            f"metadata guesses {report.guessed_right} of {report.guessed} answers, but chance is 1 in {report.options}"
+        )

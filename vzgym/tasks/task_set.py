@@ -1,0 +1,125 @@
+"""Task sets, and everything that can be turned into one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol, TypeAlias, runtime_checkable
+
+from vzgym.core.budget import Budget
+from vzgym.core.errors import InvalidSetting, TaskError, UnknownName
+from vzgym.tasks.io.jsonl import load_jsonl
+from vzgym.tasks.suite import SPLITS, SUITES, ProceduralTasks, Suite
+from vzgym.tasks.task import VideoTask
+from vzgym.tasks.task_list import TaskList
+
+__all__ = ["TaskList", "TaskSet", "TaskSpec", "get_task", "load_tasks"]
+
+
+@runtime_checkable
+class TaskSet(Protocol):
+    """A finite, indexed set of tasks. Cheap to make and to pickle; `set[i]` is the same task every time.
+
+    A set whose tasks are costly to build may have a method `kinds(indices)`: which of a `range` of indices stand for
+    the rest, whose videos have the same lengths and sizes and can all be opened. Without it all are looked at.
+
+    Attributes:
+        name: Names the set in records and tables.
+        budget: The budget that its tasks were built for; the paper's where nothing else is known.
+    """
+
+    @property
+    def name(self) -> str:
+        """See the class."""
+        ...
+
+    @property
+    def budget(self) -> Budget:
+        """See the class."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> VideoTask: ...
+
+    def __iter__(self) -> Iterator[VideoTask]: ...
+
+
+TaskSpec: TypeAlias = "str | os.PathLike[str] | Suite | VideoTask | Sequence[VideoTask] | TaskSet"
+"""Everything that `load_tasks` takes."""
+
+
+def load_tasks(spec: TaskSpec, split: str = "train") -> TaskSet:
+    """The tasks that `spec` means.
+
+    Args:
+        spec: A suite's name ("needle"), or one with its split ("needle/test"); a path that ends in ".jsonl"; a
+            `module:suite`; a `Suite`; a task; a sequence of tasks; or a finished task set.
+        split: Which split of a suite ("train", "validation", "test") where the name says none.
+
+    Raises:
+        UnknownName: If there is no such suite or split; the message lists those that are.
+        TaskError: If a file cannot be read as tasks, or a sequence is empty.
+        InvalidSetting: If a text names a folder, or a file that does not end in ".jsonl"; or `spec` is none of these.
+    """
+    if isinstance(spec, VideoTask):
+        return TaskList([spec], name=spec.id)
+    if isinstance(spec, Suite):
+        return spec(split)
+    if isinstance(spec, os.PathLike) or (isinstance(spec, str) and spec.endswith(".jsonl")):
+        return load_jsonl(spec)
+    if isinstance(spec, str):
+        name, _, named_split = spec.partition("/")
+        # A suite's name goes before a file's, so that what lies in the working directory changes no run.
+        # Not `Path.exists`, which raises an OSError for a text that is too long for a file's name.
+        if name not in SUITES and os.path.exists(spec):  # noqa: PTH110
+            raise InvalidSetting(_no_task_file(Path(spec)))
+        tasks: TaskSet = SUITES.get(name)(split=named_split or split)
+        return tasks
+    if isinstance(spec, TaskSet):
+        return spec
+    if isinstance(spec, Sequence) and not isinstance(spec, str):
+        return TaskList(spec)
+    raise InvalidSetting(
+        f"tasks must be a suite's name, a .jsonl file, a task, a sequence of tasks or a task set, "
+        f"got {type(spec).__name__}"
+    )
+
+
+def _no_task_file(path: Path) -> str:
+    """What is wrong with a path that does not end in ".jsonl", and what would be right."""
+    ends = "task files end in .jsonl"
+    if not path.is_dir():
+        return f"tasks {str(path)!r} is a file of another name: rename it, {ends}"
+    files = sorted(path.glob("*.jsonl"))
+    named = f": {' or '.join(map(str, files))}" if files else f", but there is none in {path}"
+    return f"tasks {str(path)!r} is a folder: name the file{named} ({ends})"
+
+
+def get_task(id: str) -> VideoTask:
+    """Rebuild a procedural task from its id, the same bits in any process.
+
+    Args:
+        id: `suite/split/index` ("needle-tiny/test/17"), or `suite/split/index~position` for the variant whose
+            right option stands at `position`.
+
+    Raises:
+        UnknownName: If there is no such suite or split.
+        TaskError: If the id has another form, or the split has no such index or the task no such position.
+    """
+    name, _, rest = id.partition("/")
+    split, _, number = rest.partition("/")
+    index, mark, position = number.partition("~")
+    if not index.isdecimal() or (mark and not position.isdecimal()):
+        raise TaskError(f"{id!r} is no procedural task's id: 'suite/split/index', such as 'needle-tiny/test/17'")
+    if split not in SPLITS:
+        raise UnknownName("split", split, SPLITS)
+    tasks = SUITES.get(name)(split=split)
+    if int(index) >= len(tasks):
+        raise TaskError(f"no task {id!r}: {name}/{split} has {len(tasks)} tasks")
+    if not mark:
+        return tasks[int(index)]
+    if not isinstance(tasks, ProceduralTasks) or int(position) >= tasks.family(int(index)).num_options:
+        raise TaskError(f"no task {id!r}: there is no option at position {position}")
+    return tasks.variants(int(index))[int(position)]
