@@ -38,11 +38,11 @@ def trainers(monkeypatch: pytest.MonkeyPatch) -> Trainers:
 
         return train
 
-    for module, function in (("sft", "train_sft"), ("grpo", "train_grpo"), ("tiny", "pretrain")):
-        stand_in = ModuleType(f"vzgym.agents.{module}")
-        setattr(stand_in, function, keep(module))
-        stand_in.Progress = object  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, f"vzgym.agents.{module}", stand_in)
+    for module, function in (("sft", "train_sft"), ("grpo", "train_grpo"), ("pretrain", "pretrain")):
+        fake = ModuleType(f"vzgym.agents.training.{module}")
+        setattr(fake, function, keep(module))
+        fake.Progress = object  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, fake.__name__, fake)
     return Trainers(seen)
 
 
@@ -110,7 +110,7 @@ def test_each_stage_says_what_comes_next(trainers: Trainers, tmp_path: Path) -> 
     collect(CollectSettings(tasks="needle-micro/train", episodes=2, protocol="compact_tags"), data)
     places = {name: str(tmp_path / name) for name in ("warm", "sft", "grpo")}
     warm = run("pretrain", "--preset", "tiny", "--out", places["warm"])
-    assert isinstance(trainers.got["tiny"], PretrainSettings)
+    assert isinstance(trainers.got["pretrain"], PretrainSettings)
     assert "vzgym collect --preset tiny" in warm.output
     assert f"vzgym train sft --preset tiny --model {places['warm']}" in warm.output
     sft = run("sft", "--preset", "tiny", "--model", places["warm"], "--data", str(data), "--out", places["sft"])

@@ -13,12 +13,12 @@ from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, VideoError
 from vzgym.episode.record import EpisodeRecord
 from vzgym.evaluation.metrics import EpisodeMetrics
+from vzgym.evaluation.playing import Run
 from vzgym.evaluation.report import Report
 from vzgym.evaluation.runs import RunFolder
 from vzgym.policies.policy import AnyPolicy
 from vzgym.rewards.base import Answerer
 from vzgym.rewards.making import RewardSpec
-from vzgym.evaluation.playing import Run
 from vzgym.tasks import TaskSet, TaskSpec, VideoTask, load_tasks
 from vzgym.tasks.procedural.placement import Placement
 

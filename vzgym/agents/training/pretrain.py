@@ -127,7 +127,7 @@ def _need_single_tokens(album: Album, size: TinySize, name: str) -> None:
         )
         raise InvalidSetting(
             f"pre-training needs frames of one visual token; those of {name!r} have {height}x{width} pixels, a token "
-            f"covers {side}x{side}. Take {wanted}, or one of the suites for small models: needle-micro, control-micro, micro"
+            f"covers {side}x{side}. Take {wanted}, or a suite for small models: needle-micro, control-micro, micro"
         )
 
 
