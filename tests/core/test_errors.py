@@ -16,6 +16,7 @@ MADE: list[VzgymError] = [
     VideoError("no frame", path="b.mp4"),
     errors.InvalidSetting("x must be > 0, got -1"),
     errors.PluginError("cannot import 'x'"),
+    errors.UntrustedName("a.json names 'x:Y'"),
     errors.DependencyNotInstalled("pip install vzgym[llm]"),
     errors.TaskError("no"),
     errors.ActionTypeError("no"),

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import pytest
 
-from vzgym.core.errors import InvalidSetting, PluginError, UnknownName
-from vzgym.core.registry import Registry, import_object
+from vzgym.core.errors import InvalidSetting, PluginError, UnknownName, UntrustedName
+from vzgym.core.registry import Registry, import_object, names_from_data
 
 
 class Part(Protocol):
@@ -249,3 +249,46 @@ def test_a_part_is_checked_without_being_built(parts: Registry[Part]) -> None:
         parts.check("costly")
     with pytest.raises(UnknownName, match="unknown test part 'loose'"):
         parts.check("loose")
+
+
+class Nesting(Fixed):
+    """Resolves a name of its own, as an action module does with its protocol."""
+
+    def __init__(self, inner: str) -> None:
+        registry: Registry[Any] = Registry("inner part", "vzgym.test_parts")
+        registry.register("known", Fixed)
+        super().__init__(registry.make(inner).size())
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "decimal:Decimal",
+        {"name": "decimal:Decimal"},
+        {"name": "nesting", "inner": "vzgym_no_such_module:Class"},
+        "outward",
+        {"name": "outward:x"},
+    ],
+)
+def test_data_resolves_registered_names_only(parts: Registry[Part], spec: Any) -> None:
+    parts.register("nesting", Nesting)
+    parts.register("outward", Demanding, from_data=False)
+    with names_from_data("the file a.json", hint="Say --trust-code."), pytest.raises(UntrustedName) as raised:
+        parts.make(spec)
+    assert str(raised.value).startswith("the file a.json names the ")
+    assert str(raised.value).endswith(" Say --trust-code.")
+
+
+def test_data_that_the_user_trusts_and_registered_names_resolve(parts: Registry[Part]) -> None:
+    parts.register("nesting", Nesting)
+    with names_from_data("the file a.json"):
+        assert parts.make({"name": "fixed", "size": 2.0}).size() == 2.0
+        assert parts.make({"name": "nesting", "inner": "known"}).size() == 1.0
+        assert str(parts.make("late")) == "0"
+        with pytest.raises(UnknownName):
+            parts.make("fixt")
+        with names_from_data("the file b.json", trust_code=True):
+            assert type(parts.make("decimal:Decimal")).__name__ == "Decimal"
+        with pytest.raises(UntrustedName):
+            parts.make("decimal:Decimal")
+    assert type(parts.make("decimal:Decimal")).__name__ == "Decimal"

@@ -22,8 +22,11 @@ def replay_command(
     backend: Annotated[str, typer.Option(help="Which decoder reads video files.")] = "pyav",
     episode: Annotated[int | None, typer.Option(help="Only the record of this index.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw the (last) replayed episode into this PNG.")] = None,
+    trust_code: Annotated[
+        bool, typer.Option("--trust-code", help="Import code that the records name (module:Class); it can do anything.")
+    ] = False,
 ) -> None:
-    """Play saved records again; say where frames, dialogue, grade or rewards differ. Exit status 1 if any does."""
+    """Play saved records again and print where frames, dialogue, grade or rewards differ. Exit status 1 if any does."""
     files = sorted(run.glob("**/records.jsonl")) if run.is_dir() else [run]
     if not files:
         raise RecordError(f"{run}: no records.jsonl in this folder")
@@ -39,7 +42,7 @@ def replay_command(
     found = []
     with progress_bar() as bar:
         for file, record in bar.track(records, description="replay"):
-            last = replay(record, backend=backend)
+            last = replay(record, backend=backend, trust_code=trust_code)
             differing += bool(last.differences)
             found += [f"{file.parent.name} {record.task.id}: {difference}" for difference in last.differences]
     for line in found:

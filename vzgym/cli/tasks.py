@@ -71,7 +71,7 @@ def show(
     """Show a procedural task: question, options, answer, evidence, expert; and save a picture of it."""
     if out is not None:
         _check_picture(out)
-    task = get_task(task_id)
+    task = get_task(task_id, trust_code=True)  # typed by the user
     tasks = load_tasks(task_id.partition("/")[0])
     video = task.video
     facts = Table(show_header=False, box=None)

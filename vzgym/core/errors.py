@@ -21,6 +21,7 @@ __all__ = [
     "RecordError",
     "TaskError",
     "UnknownName",
+    "UntrustedName",
     "VideoError",
     "VzgymError",
     "WorkerError",
@@ -68,6 +69,10 @@ class InvalidSetting(VzgymError, ValueError):
 
 class PluginError(VzgymError, ImportError):
     """A plug-in or `module:Class` that could not be imported; the message names it and the reason."""
+
+
+class UntrustedName(VzgymError, ValueError):
+    """A file names code (`module:Class`) that nobody at the keyboard has allowed; the message says how to allow it."""
 
 
 class DependencyNotInstalled(VzgymError, ImportError):

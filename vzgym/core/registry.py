@@ -1,9 +1,12 @@
-"""Names for swappable parts: ours, a plug-in's, or any `module:Class`.
+"""Registries of swappable components: built-in ones, those of plug-ins, and any `module:Class`.
 
-Every kind of part (task suite, observation, action, reward, policy, video back-end) has one `Registry`. A
-part is named by a string, by a mapping `{"name": ..., **options}` or by `"module:Class"`, or is given as an
-object. A part may have a short form, `"name:..."`: its class then has a `parse_name(text)`, which gives the options
-that the text behind the colon stands for.
+Every kind of component (task suite, observation, action, reward, policy, video back-end) has one `Registry`. A
+component is given by a name, by a mapping `{"name": ..., **options}`, by `"module:Class"`, or as an object. A
+component may have a short form, `"name:..."`: its class then has a method `parse_name(text)`, which returns the options
+that the text after the colon stands for.
+
+A `module:Class` is imported, and so runs code. Where a name was read from a file, resolve it inside `names_from_data`:
+there only registered names are resolved.
 """
 
 from __future__ import annotations
@@ -12,19 +15,22 @@ import importlib
 import importlib.metadata
 import inspect
 import logging
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast
 
-from vzgym.core.errors import InvalidSetting, PluginError, UnknownName
+from vzgym.core.errors import InvalidSetting, PluginError, UnknownName, UntrustedName
 
-__all__ = ["Registry", "import_object"]
+__all__ = ["Registry", "import_object", "names_from_data"]
 
 T = TypeVar("T")
 
 _log = logging.getLogger("vzgym.plugins")
 
-# What goes wrong when somebody else's module is imported: it is missing, is no Python, does not fit the versions of
-# what it uses, or lacks what it looks for when it starts (a file, a setting, a device).
+# What a third party's module may raise when it is imported: it is missing, is not valid Python, does not fit the
+# versions of its dependencies, or lacks a file, a setting or a device at start-up.
 _IMPORT_FAULTS = (
     ImportError,
     SyntaxError,
@@ -39,8 +45,47 @@ _IMPORT_FAULTS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """Where the names that are being resolved come from.
+
+    Attributes:
+        source: What names them, for the error ("the record of task 'a'").
+        hint: How the user allows more, in whole sentences.
+    """
+
+    source: str
+    hint: str
+
+
+_data: ContextVar[_Data | None] = ContextVar("vzgym_data", default=None)
+
+
+@contextmanager
+def names_from_data(source: str, *, trust_code: bool = False, hint: str = "") -> Iterator[None]:
+    """Resolve names that come from data: inside the block, registries resolve registered names only.
+
+    Records, task files, and the folders of models and datasets are shared between people; a `module:Class` in them
+    must not run code. This holds for names nested in options too, whatever component resolves them.
+
+    Args:
+        source: What the names come from, for the error message, such as "the record of task 'a'".
+        trust_code: Whether the user has allowed code that this data names. Nothing is refused then.
+        hint: How the user allows it here, in whole sentences.
+
+    Raises:
+        UntrustedName: Inside the block, when anything but a registered name is resolved, or the name of a component
+            that reads, writes or calls what its options name (`Registry.register`, `from_data=False`).
+    """
+    token = _data.set(None if trust_code else _Data(source, hint))
+    try:
+        yield
+    finally:
+        _data.reset(token)
+
+
 def import_object(path: str) -> Any:
-    """Import what `"module:Name"` (or `"module:Name.inner"`) points at.
+    """Import what `"module:Name"` (or `"module:Name.inner"`) refers to.
 
     Raises:
         PluginError: If the module cannot be imported or has no such name; the message says which and why.
@@ -56,16 +101,16 @@ def import_object(path: str) -> Any:
         try:
             target = getattr(target, part)
         except AttributeError as error:
-            raise PluginError(f"module {module_name!r} has no {attribute!r} (asked for by {path!r})") from error
+            raise PluginError(f"module {module_name!r} has no {attribute!r} (requested by {path!r})") from error
     return target
 
 
 class Registry(Generic[T]):
-    """Factories by name, for one kind of part.
+    """Factories by name, for one kind of component.
 
     Args:
-        kind: What is registered, in the singular, as error messages say it ("reward module").
-        group: Entry-point group that plug-ins announce their parts in ("vzgym.rewards").
+        kind: What is registered, in the singular, for error messages ("reward module").
+        group: Entry-point group in which plug-ins register their components ("vzgym.rewards").
     """
 
     def __init__(self, kind: str, group: str) -> None:
@@ -73,9 +118,16 @@ class Registry(Generic[T]):
         self.group = group
         self._factories: dict[str, Callable[..., T] | str] = {}
         self._plugins: dict[str, importlib.metadata.EntryPoint] | None = None
+        self._not_from_data: set[str] = set()
 
-    def register(self, name: str, factory: Callable[..., T] | str) -> None:
-        """Give `factory` (a callable, or `"module:attribute"` imported on first use) a name.
+    def register(self, name: str, factory: Callable[..., T] | str, *, from_data: bool = True) -> None:
+        """Register a factory under a name.
+
+        Args:
+            name: Non-empty, without a colon.
+            factory: A callable, or `"module:attribute"`, imported on first use.
+            from_data: Whether data may name it (`names_from_data`). False for a component that calls a server, writes a
+                file or loads code that its options name.
 
         Raises:
             InvalidSetting: If the name is taken by something else, or holds a colon.
@@ -85,9 +137,11 @@ class Registry(Generic[T]):
         if self._factories.get(name, factory) != factory:
             raise InvalidSetting(f"{self.kind} {name!r} is registered already, as {self._factories[name]!r}")
         self._factories[name] = factory
+        if not from_data:
+            self._not_from_data.add(name)
 
     def names(self) -> list[str]:
-        """All names, ours and plug-ins', sorted."""
+        """All registered names, built-in and of plug-ins, sorted."""
         return sorted({*self._factories, *self._entry_points()})
 
     def __contains__(self, name: object) -> bool:
@@ -99,13 +153,17 @@ class Registry(Generic[T]):
         Raises:
             UnknownName: If no such name is registered; the message lists those that are.
             PluginError: If it is known but cannot be imported.
+            UntrustedName: If the name comes from data (`names_from_data`) and is not registered.
         """
         if name in self._factories:
+            if name in self._not_from_data:
+                self._need_trust(name, "it may call servers, write files or load code")
             factory = self._factories[name]
             return cast("Callable[..., T]", import_object(factory)) if isinstance(factory, str) else factory
         if self._short_form(name):
             return self.get(name.partition(":")[0])
         if ":" in name:
+            self._need_trust(name, "it is not registered, and importing it runs its code")
             return cast("Callable[..., T]", import_object(name))
         plugins = self._entry_points()
         if name in plugins:
@@ -118,20 +176,27 @@ class Registry(Generic[T]):
                 ) from error
         raise UnknownName(self.kind, name, self.names(), "A class of your own is named 'module:Class'.")
 
+    def _need_trust(self, name: str, reason: str) -> None:
+        """Raise if names come from data that the user has not said to trust."""
+        data = _data.get()
+        if data is not None:
+            hint = f" {data.hint}" if data.hint else ""
+            raise UntrustedName(f"{data.source} names the {self.kind} {name!r}: not used, since {reason}.{hint}")
+
     def make(self, spec: str | Mapping[str, Any] | T, **defaults: Any) -> T:
-        """Build the part that `spec` means.
+        """Build a component.
 
         Args:
             spec: A name, `"module:Class"`, a mapping `{"name": ..., **options}`, or a finished object, which
-                is returned as it is.
-            defaults: Options that a factory may take and a mapping may override; those which the factory has
-                no parameter for are left out.
+                is returned unchanged.
+            defaults: Options that a mapping may override; those that the factory has no parameter for are left out.
 
         Raises:
             UnknownName: If the name is not registered.
-            PluginError: If it cannot be imported, or is nothing that can be called.
+            PluginError: If it cannot be imported, or is not callable.
             InvalidSetting: If the factory has no such option (the message lists those it has) or needs one that is
                 not given.
+            UntrustedName: As `get`.
         """
         if not isinstance(spec, (str, Mapping)):
             return spec
@@ -139,9 +204,9 @@ class Registry(Generic[T]):
         return factory(**options)
 
     def check(self, spec: str | Mapping[str, Any]) -> None:
-        """Check that `make` would find the part and that it takes such options, without building it.
+        """Check that `make` would find the component and that it takes these options, without building it.
 
-        What building costs (weights are loaded, a server is called) is not spent; the options' values are not checked.
+        Building may be expensive (weights are loaded, a server is called). The values of options are not checked.
 
         Args:
             spec: A name, `"module:Class"`, or a mapping `{"name": ..., **options}`.
@@ -150,13 +215,14 @@ class Registry(Generic[T]):
             UnknownName: As `make`.
             PluginError: As `make`.
             InvalidSetting: As `make`.
+            UntrustedName: As `get`.
         """
         self._call(spec, {})
 
     def _call(
         self, spec: str | Mapping[str, Any], defaults: Mapping[str, Any]
     ) -> tuple[Callable[..., T], dict[str, Any]]:
-        """The factory that `spec` means, and the options to call it with; both checked."""
+        """The factory for `spec` and the options to call it with, both checked."""
         if isinstance(spec, str):
             name, options = spec, {}
         else:
@@ -196,10 +262,10 @@ class Registry(Generic[T]):
         return {} if parse is None else dict(parse(text))
 
     def make_all(self, but: Container[str] = ()) -> dict[str, T]:
-        """Every part that can be made without options, by name, sorted; those named in `but` are left out.
+        """Every component that can be built without options, by name, sorted, except those named in `but`.
 
-        A plug-in's part that cannot be made is left out, and named with the reason in a warning of the log
-        `vzgym.plugins`: it must not get in the way of the others. One of our own that cannot is an error.
+        A plug-in's component that cannot be built is skipped, with a warning on the logger `vzgym.plugins`, so that it
+        does not hide the others. For a built-in one this is an error.
         """
         made = {}
         for name in self.names():
@@ -230,7 +296,7 @@ class _Bare(Protocol):
 
 
 def _signature(factory: Callable[..., Any]) -> inspect.Signature | None:
-    """What a factory takes; None if it cannot be inspected."""
+    """The signature of a factory; None if it cannot be inspected."""
     # A class whose base is a protocol and that has no __init__ of its own seems to take anything, and takes nothing.
     if inspect.getattr_static(factory, "__init__", None) is inspect.getattr_static(_Bare, "__init__"):
         return inspect.Signature()

@@ -20,10 +20,10 @@ from vzgym.core.errors import InvalidSetting, RecordError, VideoError
 from vzgym.envs.actions import ACTIONS
 from vzgym.envs.observations import OBSERVATIONS
 from vzgym.episode.clip import Clip
-from vzgym.episode.dialogue import Wording
+from vzgym.episode.dialogue import PlainWording, Wording
 from vzgym.episode.episode import Episode
-from vzgym.episode.record import EpisodeRecord, TaskFacts
-from vzgym.evaluation.replay import replay
+from vzgym.episode.record import EpisodeRecord, Outcome, TaskFacts
+from vzgym.evaluation.replay import task_of
 from vzgym.policies.policy import POLICIES, AnyPolicy, Policy, TextPolicy
 from vzgym.rewards.counterfactual import Credit, credit
 from vzgym.tasks.task import VideoTask
@@ -49,7 +49,7 @@ class _Memory:
         if all(clip.pixels is not None for clip in record.clips):
             return record.clips
         if self._latest is None or self._latest[0] is not record:
-            again = replay(record, backend=self._backend).record.clips
+            again = _clips_again(record, self._backend)
             for number, (new, old) in enumerate(zip(again, record.clips, strict=False)):
                 if new.hashes != old.hashes:
                     raise RecordError(f"task {record.task.id!r}: clip {number} no longer has the frames of the record")
@@ -57,6 +57,18 @@ class _Memory:
                 raise RecordError(f"task {record.task.id!r}: only {len(again)} clips could be played again")
             self._latest = (record, again)
         return self._latest[1]
+
+
+def _clips_again(record: EpisodeRecord, backend: str) -> list[Clip]:
+    """The clips of a saved record's actions. They depend on neither wording nor reward, so neither is rebuilt."""
+    task = task_of(record.task, backend)
+    episode = Episode(task, record.budget, PlainWording())
+    for turn in record.turns:
+        if episode.ended or turn.outcome is Outcome.FAILED:
+            break
+        episode.step(turn.action, text=turn.text, well_formed=turn.well_formed)
+    task.video.close()
+    return episode.record.clips
 
 
 def _checked(record: EpisodeRecord, chosen: Sequence[int]) -> list[int]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vzgym.core.errors import RecordError, TaskError, UnknownName
+from vzgym.core.registry import names_from_data
 from vzgym.episode.answers import Grade, GradeStatus
 from vzgym.episode.clip import Clip
 from vzgym.episode.episode import Episode
@@ -16,12 +17,18 @@ from vzgym.episode.record import End, EpisodeRecord, Outcome, TaskFacts
 from vzgym.protocols.base import make_wording
 from vzgym.rewards.making import RewardSpec, make_reward
 from vzgym.rewards.mix import RewardMix
+from vzgym.rewards.yaml_file import is_yaml_path
 from vzgym.tasks import VideoTask, get_task
 from vzgym.video.base import FRAME_SLACK
 
 __all__ = ["Replay", "replay", "task_of"]
 
 _PROCEDURAL = "procedural:"
+
+_TRUST = (
+    "If you trust whoever made the record: vzgym replay --trust-code (in Python: replay(..., trust_code=True)); "
+    "components of your own are better registered by a plug-in."
+)
 
 
 @dataclass(frozen=True)
@@ -37,21 +44,23 @@ class Replay:
     differences: list[str]
 
 
-def task_of(facts: TaskFacts, backend: str = "pyav") -> VideoTask:
+def task_of(facts: TaskFacts, backend: str = "pyav", *, trust_code: bool = False) -> VideoTask:
     """Rebuild a record's task: a procedural one from its id, any other from its video file.
 
     Args:
         facts: What the record keeps of the task.
         backend: Which decoder reads a file.
+        trust_code: Whether the task's suite may be a `module:suite`, which is imported.
 
     Raises:
         RecordError: If the task's video was neither procedural nor a file, so nothing can rebuild it, or what the
             record says of it makes no task.
         VideoError: If its file is gone or broken (when the episode starts).
+        UntrustedName: If the suite is a `module:suite` and `trust_code` is not set.
     """
     if facts.video.startswith(_PROCEDURAL):
         try:
-            return get_task(facts.video.removeprefix(_PROCEDURAL))
+            return get_task(facts.video.removeprefix(_PROCEDURAL), trust_code=trust_code)
         except (TaskError, UnknownName) as error:
             raise RecordError(f"task {facts.id!r} cannot be rebuilt: {error}") from error
     if facts.video.startswith("array:"):
@@ -80,6 +89,7 @@ def replay(
     task: VideoTask | None = None,
     reward: RewardSpec | None = None,
     backend: str = "pyav",
+    trust_code: bool = False,
 ) -> Replay:
     """Execute a record's actions again and compare everything that the record says came of them.
 
@@ -93,22 +103,29 @@ def replay(
         reward: The reward to compare; the one that the record names if not given. Without either, rewards are not
             compared.
         backend: Which decoder reads a file.
+        trust_code: Whether code that the record names (`module:Class`) may be imported. Otherwise only registered
+            components are used, so that replaying somebody else's record runs nothing of theirs.
 
     Raises:
         RecordError: If the record does not hold what a replay needs, or its task cannot be rebuilt.
         VideoError: If its video cannot be opened.
         UnknownName: If its wording or its reward is one that is not registered.
+        UntrustedName: If it names code, or a reward that calls a server, and `trust_code` is not set.
     """
+    given = None if reward is None else make_reward(reward)
     wording = saved.info.get("wording")
     if not isinstance(wording, Mapping):
         raise RecordError(f"the record of task {saved.task.id!r} does not say how it was worded (info 'wording')")
-    played = task_of(saved.task, backend) if task is None else task
+    with names_from_data(f"the record of task {saved.task.id!r}", trust_code=trust_code, hint=_TRUST):
+        played = task_of(saved.task, backend, trust_code=trust_code) if task is None else task
+        worded = make_wording(wording)
+        mix = _saved_reward(saved) if given is None else given
     try:
-        episode = Episode(played, saved.budget, make_wording(wording))
+        episode = Episode(played, saved.budget, worded)
     except TaskError as error:
         raise RecordError(f"the record cannot be played again: {error}") from error
-    spec = reward if reward is not None else saved.info.get("reward")
-    mix = make_reward(spec).with_context(progress=saved.info.get("progress"), quiet=True) if spec is not None else None
+    if mix is not None:
+        mix = mix.with_context(progress=saved.info.get("progress"), quiet=True)
     fresh = episode.record
     fresh.rewards = [] if mix else None
     differences = _facts(fresh.task, saved.task) + _clip(fresh.overview, saved.overview, "the overview")
@@ -150,6 +167,20 @@ def replay(
         if [_without(entry, late) for entry in fresh.rewards] != [_without(entry, late) for entry in ledger]:
             differences.append("the rewards differ")
     return Replay(fresh, differences)
+
+
+def _saved_reward(saved: EpisodeRecord) -> RewardMix | None:
+    """The reward that a record names; None if it names none.
+
+    Raises:
+        RecordError: If it is the path of a file, or neither a name nor a mapping of terms.
+    """
+    spec = saved.info.get("reward")
+    if spec is None:
+        return None
+    if not (isinstance(spec, Mapping) or (isinstance(spec, str) and not is_yaml_path(spec))):
+        raise RecordError(f"the record of task {saved.task.id!r}: its reward is no name and no mapping, but {spec!r}")
+    return make_reward(spec)
 
 
 def _late(mix: RewardMix | None) -> set[str]:

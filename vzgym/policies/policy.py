@@ -72,9 +72,9 @@ AnyPolicy: TypeAlias = Policy | TextPolicy
 
 POLICIES: Registry[AnyPolicy] = Registry("policy", "vzgym.policies")
 # A language model from a checkpoint's folder: {"name": "vlm", "path": ...}. Imported only when it is asked for.
-POLICIES.register("vlm", "vzgym.agents.vlm.policy:VLMPolicy")
+POLICIES.register("vlm", "vzgym.agents.vlm.policy:VLMPolicy", from_data=False)
 # A model on a server: "served:MODEL@URL", or {"name": "served", "model": ..., "url": ..., ...}.
-POLICIES.register("served", "vzgym.agents.served.policy:ServedPolicy")
+POLICIES.register("served", "vzgym.agents.served.policy:ServedPolicy", from_data=False)
 
 
 class Spending:

@@ -65,4 +65,5 @@ for _name, _path in {
     "difficulty": "rollouts:Difficulty",
     "curiosity": "rollouts:Curiosity",
 }.items():
-    REWARDS.register(_name, f"vzgym.rewards.{_path}")
+    # The judge calls the server and writes the cache file that its options name.
+    REWARDS.register(_name, f"vzgym.rewards.{_path}", from_data=_name != "judged_accuracy")

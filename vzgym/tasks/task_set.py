@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError, UnknownName
+from vzgym.core.registry import names_from_data
 from vzgym.tasks.io.jsonl import load_jsonl
 from vzgym.tasks.suite import SPLITS, SUITES, ProceduralTasks, Suite
 from vzgym.tasks.task import VideoTask
@@ -97,15 +98,18 @@ def _no_task_file(path: Path) -> str:
     return f"tasks {str(path)!r} is a folder: name the file{named} ({ends})"
 
 
-def get_task(id: str) -> VideoTask:
+def get_task(id: str, *, trust_code: bool = False) -> VideoTask:
     """Rebuild a procedural task from its id, the same bits in any process.
 
     Args:
         id: `suite/split/index` ("needle-tiny/test/17"), or `suite/split/index~position` for the variant whose
             right option stands at `position`.
+        trust_code: Whether `suite` may be a `module:suite`, which is imported. Ids come from records and task files:
+            otherwise only registered suites are used.
 
     Raises:
         UnknownName: If there is no such suite or split.
+        UntrustedName: If the suite is a `module:suite` and `trust_code` is not set.
         TaskError: If the id has another form, or the split has no such index or the task no such position.
     """
     name, _, rest = id.partition("/")
@@ -115,7 +119,10 @@ def get_task(id: str) -> VideoTask:
         raise TaskError(f"{id!r} is no procedural task's id: 'suite/split/index', such as 'needle-tiny/test/17'")
     if split not in SPLITS:
         raise UnknownName("split", split, SPLITS)
-    tasks = SUITES.get(name)(split=split)
+    hint = "Register the suite (`register_suite`), or use get_task(..., trust_code=True)."
+    with names_from_data(f"the task id {id!r}", trust_code=trust_code, hint=hint):
+        suite = SUITES.get(name)
+    tasks = suite(split=split)
     if int(index) >= len(tasks):
         raise TaskError(f"no task {id!r}: {name}/{split} has {len(tasks)} tasks")
     if not mark:

@@ -21,6 +21,7 @@ from vzgym.agents.data.rows import describe, import_datasets, png, row_features,
 from vzgym.agents.data.settings import CollectSettings
 from vzgym.core.differences import first_difference
 from vzgym.core.errors import InvalidSetting, RecordError
+from vzgym.core.registry import names_from_data
 from vzgym.policies.policy import AnyPolicy
 from vzgym.protocols import PROTOCOLS, TextProtocol
 from vzgym.protocols.chat import as_chat
@@ -319,14 +320,29 @@ def load_trajectories(folder: str | Path, *, in_blocks: bool = True) -> Any:
     return data.with_transform(_fill_blocks) if in_blocks else data
 
 
-def said_protocol(folder: str | Path) -> TextProtocol | None:
-    """The text protocol that a folder's trajectories are in; None if the folder does not say."""
+def said_protocol(folder: str | Path, given: str | Mapping[str, Any] | None = None) -> TextProtocol | None:
+    """The text protocol that a folder's trajectories are in; None if the folder does not say.
+
+    Args:
+        folder: What `vzgym collect` or `vzgym data import-sft` wrote.
+        given: The protocol that the user names, if any: code that the user names may be imported.
+
+    Raises:
+        UntrustedName: If the folder names a protocol that is neither registered nor the one that the user names.
+    """
     for name in (_SETTINGS, IMPORTED):
         notes = Path(folder) / name
         spec = json.loads(notes.read_text(encoding="utf-8")).get("protocol") if notes.is_file() else None
         if spec:
-            return PROTOCOLS.make(spec)
+            hint = 'If you trust it, name the protocol yourself: --set protocol="module:Class".'
+            trusted = given is not None and _component_name(given) == _component_name(spec)
+            with names_from_data(str(notes), trust_code=trusted, hint=hint):
+                return PROTOCOLS.make(spec)
     return None
+
+
+def _component_name(spec: Any) -> Any:
+    return spec.get("name") if isinstance(spec, Mapping) else spec
 
 
 def _fill_blocks(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:

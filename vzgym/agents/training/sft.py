@@ -106,7 +106,7 @@ def taught_protocol(settings: SFTSettings) -> str | Mapping[str, Any] | None:
     """
     from vzgym.agents.data.dataset import said_protocol
 
-    said = said_protocol(settings.data)
+    said = said_protocol(settings.data, settings.protocol)
     if said is None:
         return settings.protocol
     there = dict(said.spec)

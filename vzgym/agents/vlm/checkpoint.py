@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vzgym.core.errors import InvalidSetting
+from vzgym.core.registry import names_from_data
 from vzgym.protocols import PROTOCOLS, TextProtocol
 
 __all__ = [
@@ -116,9 +117,17 @@ def spoken_protocol(path: str | Path, given: str | Mapping[str, Any] | None = No
 
 
 def kept_protocol(path: str | Path) -> TextProtocol | None:
-    """The text protocol that a folder keeps; None if it keeps none."""
+    """The text protocol that a folder keeps; None if it keeps none.
+
+    Raises:
+        UntrustedName: If the folder names one that is not registered: code of whoever made the folder.
+    """
     facts = Path(path) / FACTS
-    return PROTOCOLS.make(json.loads(facts.read_text())["protocol"]) if facts.is_file() else None
+    if not facts.is_file():
+        return None
+    hint = 'If you trust it, name the protocol yourself: protocol="module:Class".'
+    with names_from_data(str(facts), hint=hint):
+        return PROTOCOLS.make(json.loads(facts.read_text())["protocol"])
 
 
 def vision_config(path: str) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from vzgym.core.errors import InvalidSetting, PluginError, TaskError, UnknownName, VideoError
+from vzgym.core.errors import InvalidSetting, PluginError, TaskError, UnknownName, UntrustedName, VideoError
 from vzgym.core.interval import Interval
 from vzgym.tasks.io.jsonl import task_row, write_jsonl
 from vzgym.tasks.procedural.render.encode import encode_video
@@ -166,7 +166,7 @@ def _written_here(line: str, folder: Path, tasks: Mapping[str, VideoTask]) -> bo
     try:
         # Writing fewer tasks, or others of a suite, loses no row: the rest can be written again.
         task = tasks[id] if id in tasks else get_task(id)
-    except (TaskError, UnknownName, PluginError, InvalidSetting):
+    except (TaskError, UnknownName, PluginError, InvalidSetting, UntrustedName):
         return False
     made = task_row(task, folder / file_name(id), folder)
     return bool(row == json.loads(json.dumps(made)))
