@@ -1,0 +1,113 @@
+"""The optional traits of policies, read in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vzgym.core.budget import Budget
+from vzgym.core.errors import InvalidSetting
+from vzgym.policies.policy import AnyPolicy, TextPolicy
+from vzgym.tasks.task import VideoTask
+
+__all__ = ["PolicyTraits", "add_costs"]
+
+_DEFAULT_BATCH = 8
+
+
+@dataclass(frozen=True)
+class PolicyTraits:
+    """A policy's optional traits, with defaults for those that it does not have; see `Policy` and `TextPolicy`.
+
+    Attributes:
+        policy: The policy.
+        name: For tables; the class's name by default.
+        identity: JSON values that its runs have in common, or None.
+        observation: The observation module that it plays through.
+        action: The action module that it plays through.
+        protocol: The text protocol of a `TextPolicy`; "tags" by default.
+        batch_size: How many episodes it plays at once, >= 1; 1 for a `Policy`.
+        privileged: Whether it sees the evidence and the answer of each task (`reveal`).
+    """
+
+    policy: AnyPolicy
+    name: str
+    identity: Any
+    observation: Any
+    action: Any
+    protocol: Any
+    batch_size: int
+    privileged: bool
+
+    @classmethod
+    def of(cls, policy: AnyPolicy) -> PolicyTraits:
+        """Read a policy's traits.
+
+        Raises:
+            InvalidSetting: If the name is no text, or the batch size no whole number >= 1.
+        """
+        name = getattr(policy, "name", type(policy).__name__)
+        if not isinstance(name, str):
+            raise InvalidSetting(f"the name of a policy must be a text, got {name!r}")
+        protocol = getattr(policy, "protocol", "tags")
+        speaks = isinstance(policy, TextPolicy)
+        batch_size = getattr(policy, "batch_size", _DEFAULT_BATCH) if speaks else 1
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise InvalidSetting(f"batch_size of policy {name!r} must be a whole number >= 1, got {batch_size!r}")
+        return cls(
+            policy=policy,
+            name=name,
+            identity=getattr(policy, "identity", None),
+            observation="dialogue" if speaks else getattr(policy, "observation", "default"),
+            action={"name": "text", "protocol": protocol} if speaks else getattr(policy, "action", "default"),
+            protocol=protocol,
+            batch_size=batch_size,
+            privileged=hasattr(policy, "reveal"),
+        )
+
+    def prepare(self, budget: Budget) -> Budget:
+        """The budget that the policy plays with, given that of the run.
+
+        Raises:
+            InvalidSetting: If its `prepare` returns no budget.
+        """
+        prepare = getattr(self.policy, "prepare", None)
+        if prepare is None:
+            return budget
+        prepared = prepare(budget)
+        if not isinstance(prepared, Budget):
+            raise InvalidSetting(f"prepare() of policy {self.name!r} must return a Budget, got {prepared!r}")
+        return prepared
+
+    def reveal(self, tasks: Sequence[VideoTask]) -> None:
+        """Show the tasks of the next episodes to a privileged policy; a `Policy` has one at a time."""
+        if self.privileged:
+            policy: Any = self.policy
+            policy.reveal(tasks if isinstance(self.policy, TextPolicy) else tasks[0])
+
+    def latest_costs(self, count: int) -> Sequence[Mapping[str, float]]:
+        """What each text of the latest `respond` cost; empty mappings from a policy that does not count.
+
+        Args:
+            count: How many texts there were.
+
+        Raises:
+            InvalidSetting: If `costs` has not one mapping for each text.
+        """
+        costs = getattr(self.policy, "costs", None)
+        if costs is None:
+            return [{}] * count
+        if len(costs) != count:
+            raise InvalidSetting(
+                f"costs of policy {self.name!r} must have one mapping for each text: {len(costs)} mappings for "
+                f"{count} texts"
+            )
+        found: Sequence[Mapping[str, float]] = costs
+        return found
+
+
+def add_costs(total: dict[str, float], costs: Mapping[str, float]) -> None:
+    """Add costs to a total, entry by entry."""
+    for key, value in costs.items():
+        total[key] = total.get(key, 0) + value
