@@ -146,8 +146,8 @@ def test_mistakes_are_named_before_anything_is_trained(trainers: Trainers, tmp_p
 
 
 def test_the_trainers_are_where_the_command_line_looks_for_them() -> None:
-    for module, function in (("sft", "train_sft"), ("grpo", "train_grpo"), ("tiny", "pretrain")):
-        assert callable(getattr(importlib.import_module(f"vzgym.agents.{module}"), function))
+    for module, function in (("sft", "train_sft"), ("grpo", "train_grpo"), ("pretrain", "pretrain")):
+        assert callable(getattr(importlib.import_module(f"vzgym.agents.training.{module}"), function))
 
 
 def test_a_dry_run_prints_what_would_be_run_and_writes_nothing(tmp_path: Path) -> None:
