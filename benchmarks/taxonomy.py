@@ -1,4 +1,4 @@
-"""The failure taxonomy's table and pictures (docs/taxonomy.md): which class each control falls into.
+"""The failure taxonomy's table and pictures (docs/reference/taxonomy.md): which class each control falls into.
 
     python benchmarks/taxonomy.py [--episodes 200] [--tasks tiny] [--pictures docs/images/taxonomy]
 

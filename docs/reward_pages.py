@@ -1,4 +1,4 @@
-"""Writes docs/rewards/: one page a reward module, from what the module says of itself and from three real episodes.
+"""Writes docs/reference/rewards/: a page for each reward module, from its docstring and from three real episodes.
 
     python docs/reward_pages.py
 
@@ -16,7 +16,7 @@ from vzgym.rewards import REWARDS, RewardContext, make_reward, score_group
 from vzgym.rewards.describe import ModuleFacts, describe
 from vzgym.tasks import load_tasks
 
-FOLDER = Path(__file__).parent / "rewards"
+FOLDER = Path(__file__).parent / "reference" / "rewards"
 TASK = "needle-tiny/test/0"
 
 

@@ -21,7 +21,7 @@ from vzgym.evaluation import read_records
 from vzgym.tasks.procedural.render.encode import encode_video
 from vzgym.video.synthetic import ArrayVideo
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "guide-own-videos.md").read_text(encoding="utf-8")
+GUIDE = (Path(__file__).parents[2] / "docs" / "tutorials" / "own-videos.md").read_text(encoding="utf-8")
 MODEL = "Qwen/Qwen2.5-VL-7B-Instruct"
 TEACHER = "Qwen/Qwen2.5-VL-72B-Instruct"
 COLOURS = {"red": (220, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 220)}

@@ -1,4 +1,4 @@
-"""Small videos and tasks, and how properties are checked here: the same examples on every machine."""
+"""Small videos and tasks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import settings
 from numpy.typing import NDArray
 
 from vzgym.core.actions import Region
@@ -16,9 +15,6 @@ from vzgym.core.errors import VideoError
 from vzgym.core.interval import Interval
 from vzgym.tasks.task import VideoTask
 from vzgym.video import ArrayVideo, Frames
-
-settings.register_profile("vzgym", deadline=None, derandomize=True)
-settings.load_profile("vzgym")
 
 
 class FailingVideo(ArrayVideo):

@@ -1,4 +1,4 @@
-"""A small episode to put into words, and how properties are checked here: the same examples on every machine."""
+"""A small episode to put into words."""
 
 from __future__ import annotations
 
@@ -7,15 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import settings
 
 from vzgym.core.budget import Budget
 from vzgym.episode import Episode, Wording
 from vzgym.tasks.task import VideoTask
 from vzgym.video import ArrayVideo
-
-settings.register_profile("vzgym", deadline=None, derandomize=True)
-settings.load_profile("vzgym")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Small episodes to score, and how properties are checked here: the same examples on every machine."""
+"""Small episodes to score."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import settings
 from numpy.typing import NDArray
 
 from vzgym.core import Action, Budget, Interval, Malformed, Region, Zoom
@@ -15,9 +14,6 @@ from vzgym.core.errors import VideoError
 from vzgym.episode import Episode, EpisodeRecord
 from vzgym.tasks.task import VideoTask
 from vzgym.video import ArrayVideo, Frames
-
-settings.register_profile("vzgym", deadline=None, derandomize=True)
-settings.load_profile("vzgym")
 
 
 class HalfVideo(ArrayVideo):

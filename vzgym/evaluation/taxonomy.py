@@ -1,6 +1,6 @@
 """What came of an episode, in one word: right for a reason, right by luck, or wrong, and why.
 
-The definitions, with a picture of each, are in the documentation (`docs/taxonomy.md`).
+The definitions, with a picture of each, are in the documentation (`docs/reference/taxonomy.md`).
 """
 
 from __future__ import annotations

@@ -441,7 +441,7 @@ def test_a_task_whose_evidence_lies_outside_its_video_is_left_out(mix: str, poli
 
 
 def test_the_page_names_every_kind_and_mixture() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "cold-start.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "cold-start.md").read_text(encoding="utf-8")
     for name in (*KINDS, *MIXES):
         assert f"| `{name}` |" in page, name
     for kind, about in KINDS.items():

@@ -206,7 +206,7 @@ def test_a_suite_without_coloured_events_is_refused_before_any_step(family):
 
 def test_frames_of_more_than_one_visual_token_are_refused_with_the_setting_that_helps(tmp_path):
     settings = PretrainSettings(out=str(tmp_path), tasks="needle-tiny/train", videos=4, max_steps=1, batch_size=2)
-    with pytest.raises(InvalidSetting, match=r"64x64 pixels, a token has 32x32. Take --set size.patch=32.*micro"):
+    with pytest.raises(InvalidSetting, match=r"64x64 pixels, a token covers 32x32. Take --set size.patch=32.*micro"):
         pretrain(settings)
     with pytest.raises(InvalidSetting, match=r"144x256.*square"):
         pretrain(dataclasses.replace(settings, tasks="needle/train"))

@@ -218,7 +218,7 @@ def test_every_shipped_experiment_can_be_run(path, tmp_path):
 
 
 def test_the_guides_first_file_is_what_the_guide_says(plan_of: Callable[[str], Plan]):
-    guide = (Path(__file__).parents[3] / "docs" / "experiments.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[3] / "docs" / "how-to" / "experiments.md").read_text(encoding="utf-8")
     plan = plan_of(guide.split("## A first file")[1].split("```yaml\n")[1].split("```")[0])
     assert len(plan.cells) == 15
     assert sum(work.kind == "sft" for work in plan.works) == 5
@@ -236,7 +236,7 @@ def test_a_model_of_ones_own_learns_and_plays_as_its_preset_says(
 
 
 def test_the_guides_large_model_can_be_planned(plan_of: Callable[[str], Plan]):
-    guide = (Path(__file__).parents[3] / "docs" / "experiments.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[3] / "docs" / "how-to" / "experiments.md").read_text(encoding="utf-8")
     learners = guide.split("### Learners")[1].split("```yaml\n")[1].split("```")[0]
     plan = plan_of("tasks: needle-micro\nseeds: 1\n" + learners)
     assert [work.kind for work in plan.works] == ["sft", "grpo", "play"]
@@ -244,6 +244,6 @@ def test_the_guides_large_model_can_be_planned(plan_of: Callable[[str], Plan]):
 
 
 def test_the_guide_lists_what_ships():
-    guide = (Path(__file__).parents[3] / "docs" / "experiments.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[3] / "docs" / "how-to" / "experiments.md").read_text(encoding="utf-8")
     listed = guide.split("## What ships")[1]
     assert {path.name for path in SHIPPED} == set(re.findall(r"^\| `(\w+\.yaml)` \|", listed, re.MULTILINE))
