@@ -64,7 +64,6 @@ SLOPPY = [
     (HM + ANSWER + "<answer>C</answer>", Answer("B")),
     (HM + HM + ANSWER, Answer("B")),
     (ANSWER + HM, Answer("B")),
-    ("<think>hm" + ANSWER, Answer("B")),  # the thought never ends
     ("hm</think>" + ANSWER, Answer("B")),  # the template had opened it
     ("<think>a<think>b</think>" + ANSWER, Answer("B")),
     # A thought that names tags means none of them.
@@ -74,6 +73,10 @@ SLOPPY = [
     ("Well. <think><answer>A</answer></think>" + ANSWER, Answer("B")),
     ("<think>write <answer> or <video_zoom></think>" + ANSWER, Answer("B")),
     (HM + "<answer><answer>B</answer>", Answer("<answer>B")),
+    # A closing tag that a thought mentions does not end it.
+    ("<think>first </think>, then <answer>A</answer>?</think>" + ZOOM, THE_ZOOM),
+    ("write </think> and <answer>A</answer>? no</think>" + ANSWER, Answer("B")),
+    ("<think>a<think>b</think>c</think>" + ANSWER, Answer("B")),
     (HM + "<answer>B<think>C</think></answer>", Answer("B")),
     # An unclosed zoom does not swallow a complete answer.
     (HM + '<video_zoom>{"segment": [1, 2], "fps": 1} ' + ANSWER, Answer("B")),
@@ -102,6 +105,11 @@ def test_strict_reading_refuses_them(text: str, action: object) -> None:
         ("The answer is B", "no complete action found"),
         (HM, "no complete action found"),
         ("<think><answer>B</answer></think>", "no complete action found"),
+        ("<think>hm" + ANSWER, "the thought is not closed by </think>"),
+        ("<think>hm" + ZOOM, "the thought is not closed by </think>"),
+        ("<think>hm <answer>B", "the thought is not closed by </think>"),
+        (HM + "<answer>B<think>hm", "the thought is not closed by </think>"),
+        (HM + ZOOM + "</think>", "no complete action found"),
         ("<ANSWER>B</ANSWER>", "no complete action found"),
         (HM + "<answer></answer>", "the answer is empty."),
         (HM + "<answer> \n</answer>", "the answer is empty."),

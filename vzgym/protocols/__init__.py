@@ -1,21 +1,26 @@
-"""Floor 4: text <-> action."""
+"""Text protocols: what an agent writes, read as actions, and dialogues as chat messages."""
 
 from vzgym.protocols.base import PROTOCOLS, Parsed, TextProtocol, make_wording
 from vzgym.protocols.chat import as_chat
 from vzgym.protocols.compact import CompactTags
 from vzgym.protocols.tags import TagProtocol
 from vzgym.protocols.tool_calls import ToolCallProtocol, as_tool_chat, turn_text, video_zoom_tool
+from vzgym.protocols.turns import MAX_TURN_LENGTH, TruncatedText, TurnReading, read_turn
 
 __all__ = [
+    "MAX_TURN_LENGTH",
     "PROTOCOLS",
     "CompactTags",
     "Parsed",
     "TagProtocol",
     "TextProtocol",
     "ToolCallProtocol",
+    "TruncatedText",
+    "TurnReading",
     "as_chat",
     "as_tool_chat",
     "make_wording",
+    "read_turn",
     "turn_text",
     "video_zoom_tool",
 ]

@@ -7,43 +7,19 @@ An answer turn: `<think> ... </think> <answer> B </answer>`
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
-from functools import cache
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 from vzgym.core.actions import Action, Answer, Malformed, Zoom
 from vzgym.core.errors import InvalidSetting
+from vzgym.core.text import replace_surrogates
 from vzgym.episode.dialogue import Message, PlainWording, TextBlock
 from vzgym.episode.record import EpisodeRecord
 from vzgym.protocols.arguments import arguments_of, read_json, zoom_of
 from vzgym.protocols.base import Parsed
+from vzgym.protocols.turns import MAX_TURN_LENGTH, TruncatedText, TurnReading, read_turn
 
 __all__ = ["TagProtocol"]
-
-# A thought may name the tags without meaning them. A chat template may have opened it before the agent's text begins.
-_THOUGHT = re.compile(r"(?:\A(?:(?!<think>).)*?|<think>.*?)</think>", re.DOTALL)
-
-
-class _Patterns(NamedTuple):
-    """How turns are read whose zooms stand in a certain tag."""
-
-    strict: re.Pattern[str]
-    action: re.Pattern[str]
-    unclosed: re.Pattern[str]
-
-
-@cache
-def _patterns(zoom: str) -> _Patterns:
-    plain = rf"((?:(?!</?(?:think|{zoom}|answer)>).)*)"
-    return _Patterns(
-        re.compile(
-            rf"\s*(?P<thought><think>{plain}</think>\s*)?<(?P<tag>{zoom}|answer)>{plain}</(?P=tag)>\s*", re.DOTALL
-        ),
-        re.compile(rf"<({zoom}|answer)>(.*?)</\1>", re.DOTALL),
-        # Engines cut a stop string off: an action that ends the text may lack its closing tag.
-        re.compile(rf"<({zoom}|answer)>(.*)\Z", re.DOTALL),
-    )
 
 
 class TagProtocol(PlainWording):
@@ -52,10 +28,12 @@ class TagProtocol(PlainWording):
     *Strict* form, which decides `well_formed`: an optional or required `<think>` block, then exactly one action tag
     with its closing tag, and nothing else but white space; neither thought nor action holds a further tag. A zoom's
     JSON object holds exactly `segment`, `fps` and, if any, `region`. *Lenient* reading takes the first complete action
-    found outside the thoughts or, if there is none, one that runs to the end of the text, and ignores further keys.
+    outside of the thoughts or, if there is none, one that runs to the end of the text, and ignores further keys (see
+    `vzgym.protocols.turns.read_turn`). No action is read from a thought that is never closed, from a `TruncatedText`,
+    or from a text of more than `MAX_TURN_LENGTH` characters.
 
     Args:
-        think: Whether a well-formed turn "requires" the thought, leaves it "optional", or has "none".
+        think: Whether a well-formed turn has a thought: "required", "optional" or "none".
         strict: Refuse, as malformed, every text that is not well-formed, instead of reading it leniently.
         instructions: Whether the dialogue opens with a system message that states the rules.
 
@@ -64,10 +42,10 @@ class TagProtocol(PlainWording):
     """
 
     tag: ClassVar[str] = "video_zoom"
-    """The tag that a zoom stands in."""
+    """The tag that encloses a zoom."""
 
     after_thought: ClassVar[str] = ""
-    """What stands between a thought and its action in a turn that is written for the agent."""
+    """Text between thought and action in turns that the library writes (scripted trajectories)."""
 
     def __init__(
         self,
@@ -89,33 +67,38 @@ class TagProtocol(PlainWording):
     # Reading ---------------------------------------------------------------------------------------------------
 
     def parse(self, text: str) -> Parsed:
-        """Read one turn's text; see the class for what strict and lenient mean."""
-        body = _THOUGHT.sub("", text)
-        patterns = _patterns(self.tag)
-        found = patterns.action.search(body) or patterns.unclosed.search(body)
-        if found is None:
-            return Parsed(Malformed(f"no complete action found: write {self._forms()}."), False)
-        read = _read_answer if found.group(1) == "answer" else self.read_call
-        action, tidy = read(found.group(2))
-        well_formed = tidy and self._keeps_form(text)
+        """Read one turn's text; see the class for what strict and lenient mean. Linear in the text's length."""
+        if isinstance(text, TruncatedText):
+            return Parsed(Malformed("the turn was cut off by the token limit: write less before the action."), False)
+        if len(text) > MAX_TURN_LENGTH:
+            return Parsed(Malformed(f"the turn has {len(text)} characters; at most {MAX_TURN_LENGTH} are read."), False)
+        reading = read_turn(replace_surrogates(text), self.tag)
+        if reading.tag is None:
+            fault = "the thought is not closed by </think>" if reading.open_thought else "no complete action found"
+            return Parsed(Malformed(f"{fault}: write {self._forms()}."), False)
+        action, exact = (_read_answer if reading.tag == "answer" else self.read_call)(reading.content)
+        well_formed = exact and self._keeps_form(reading)
         if self.strict and not well_formed and not isinstance(action, Malformed):
             action = Malformed(f"the turn must hold {self._forms()}, and nothing else.")
         return Parsed(action, well_formed)
 
-    def _keeps_form(self, text: str) -> bool:
-        """Whether the tags stand as the strict form wants them, whatever they hold."""
-        found = _patterns(self.tag).strict.fullmatch(text)
-        if found is None:
-            return False
-        thinks = found["thought"] is not None
-        return {"required": thinks, "optional": True, "none": not thinks}[self.think]
+    def _keeps_form(self, reading: TurnReading) -> bool:
+        """Whether the tags stand as the strict form requires, whatever they hold."""
+        return (
+            reading.strict
+            and {
+                "required": reading.thought,
+                "optional": True,
+                "none": not reading.thought,
+            }[self.think]
+        )
 
     def _forms(self) -> str:
         thought = {"required": "<think>...</think> and then ", "optional": "", "none": ""}[self.think]
         return f"{thought}one of {self.form()} or <answer>...</answer>"
 
     def read_call(self, content: str) -> tuple[Action, bool]:
-        """The zoom that stands in its tag, and whether it keeps the exact form."""
+        """The zoom that a tag's content asks for, and whether it keeps the exact form."""
         call = read_json(content)
         return (call, False) if isinstance(call, Malformed) else zoom_of(call)
 
@@ -135,12 +118,12 @@ class TagProtocol(PlainWording):
         """The form of a zoom, for rules and errors.
 
         Args:
-            region: What stands behind `fps`, where the budget is spatial.
+            region: Text after `fps`, where the budget is spatial.
         """
         return f'<video_zoom>{{"segment": [start, end], "fps": n{region}}}</video_zoom>'
 
     def to_zoom(self, region: str) -> str:
-        """What the rules say one does to zoom."""
+        """The instruction for zooming, as part of a sentence of the rules."""
         return f"write {self.form(region)}"
 
     def opening(self, record: EpisodeRecord) -> list[Message]:
@@ -149,7 +132,7 @@ class TagProtocol(PlainWording):
         return [*rules, *super().opening(record)]
 
     def rules(self, record: EpisodeRecord) -> str:
-        """The system message: what the tags are, and the limits that the episode will hold the agent to."""
+        """The system message: the tags and the budget's limits."""
         budget = record.budget
         region = ', "region": [left, top, right, bottom]' if budget.spatial else ""
         spatial = (

@@ -14,7 +14,6 @@ reinforcement see the same tokens that Qwen was taught its tool calls with. Serv
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -25,13 +24,12 @@ from vzgym.episode.record import EpisodeRecord
 from vzgym.protocols.arguments import arguments_of, read_json, zoom_of
 from vzgym.protocols.chat import as_chat
 from vzgym.protocols.tags import TagProtocol
+from vzgym.protocols.turns import read_turn, without_thought_tags
 
 __all__ = ["TOOL_NAME", "ToolCallProtocol", "as_tool_chat", "turn_text", "video_zoom_tool"]
 
 TOOL_NAME = "video_zoom"
 """The function's name, that of the paper's tag."""
-
-_CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
 
 
 def video_zoom_tool(budget: Budget) -> dict[str, Any]:
@@ -168,9 +166,10 @@ class ToolCallProtocol(TagProtocol):
 def as_tool_chat(messages: Sequence[Message]) -> list[dict[str, Any]]:
     """A dialogue of a structured `ToolCallProtocol` as chat messages with `tool_calls`, for servers and templates.
 
-    A turn with a call of the tool becomes text (its thought) and that call; arguments stay as the agent gave them. What
-    answers it has the role "tool" and the call's id. A turn in which no call can be read stays text, and what answers
-    it has the role "user": a server refuses replies to calls that were never made.
+    A turn with a call of the tool becomes text (its thought) and that call; arguments stay as the agent gave them. The
+    reply to it has the role "tool" and the call's id. A turn without a call whose arguments are a JSON object stays
+    text, and the reply to it has the role "user": servers refuse truncated arguments, and replies to calls that were
+    never made.
 
     Args:
         messages: An episode's dialogue.
@@ -191,19 +190,20 @@ def as_tool_chat(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 def turn_text(message: Mapping[str, Any]) -> str:
-    """A structured reply of a model as the text that `ToolCallProtocol` reads.
+    """A model's structured reply as the text that `ToolCallProtocol` reads.
 
     Args:
         message: An assistant message as OpenAI-compatible servers give it: `content` (text, blocks or None),
-            `tool_calls` (or None), and what some servers keep apart as `reasoning_content` or `reasoning`.
+            `tool_calls` (or None), and `reasoning_content` or `reasoning`, where the server separates the reasoning.
 
     Returns:
-        The reasoning as a thought, the content, and each call in Qwen's form, on lines of their own.
+        The reasoning as one thought (`<think>` tags inside it are removed), the content, and each call in Qwen's form,
+        each on a line of its own.
     """
     parts = []
     reasoning = message.get("reasoning_content") or message.get("reasoning")
     if reasoning:
-        parts.append(f"<think>{reasoning}</think>")
+        parts.append(f"<think>{without_thought_tags(str(reasoning))}</think>")
     content = message.get("content") or ""
     if not isinstance(content, str):
         content = "".join(str(block.get("text") or "") for block in content)
@@ -225,22 +225,35 @@ def _call_text(arguments: Any, name: str = TOOL_NAME) -> str:
 
 
 def _split(message: dict[str, Any], text: str, name: str) -> dict[str, Any] | None:
-    """Move a turn's call into the message's `tool_calls`; give it back, None if there is none that can be read."""
-    found = _CALL.search(text, text.rfind("</think>") + 1)
-    read = read_json(found.group(1)) if found else None
-    if not found or not isinstance(read, dict) or read.get("name") != TOOL_NAME or "arguments" not in read:
+    """Move a turn's call into the message's `tool_calls` and return it; None if no call can be read."""
+    reading = read_turn(text, ToolCallProtocol.tag)
+    read = read_json(reading.content) if reading.tag == ToolCallProtocol.tag and reading.closed else None
+    if not isinstance(read, dict) or read.get("name") != TOOL_NAME or "arguments" not in read:
         return None
-    # Nine letters and digits: what the strictest servers take for an id.
-    arguments = read["arguments"]
-    call = {
-        "id": name,
-        "type": "function",
-        "function": {
-            "name": TOOL_NAME,
-            "arguments": arguments if isinstance(arguments, str) else json.dumps(arguments),
-        },
-    }
-    rest = (text[: found.start()].rstrip() + text[found.end() :]).strip()
+    arguments = _strict_json(read["arguments"])
+    if arguments is None:
+        return None
+    # Nine letters and digits: the strictest servers accept no other id.
+    call = {"id": name, "type": "function", "function": {"name": TOOL_NAME, "arguments": arguments}}
+    start, end = reading.span
+    rest = (text[:start].rstrip() + text[end:]).strip()
     message["content"] = [{"type": "text", "text": rest}] if rest else ""
     message["tool_calls"] = [call]
     return call
+
+
+def _strict_json(arguments: object) -> str | None:
+    """A call's arguments as the JSON text of an object, which servers require; None if they are none."""
+    if isinstance(arguments, str):
+        value = read_json(arguments)
+        return arguments if isinstance(value, dict) and _is_strict(value) else None
+    return json.dumps(arguments) if isinstance(arguments, dict) and _is_strict(arguments) else None
+
+
+def _is_strict(value: object) -> bool:
+    """Whether a value read by `json` has no NaN and no infinite number, which JSON does not know."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,91 @@
+"""Text as people and models write it: one spelling for what differs in typography alone."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache
+
+__all__ = ["find_surrogate", "normalize", "replace_surrogates"]
+
+# Punctuation that NFKC leaves alone, by the ASCII sign that means the same.
+_SIGNS = {
+    **dict.fromkeys("\u2018\u2019\u201a\u201b\u02bc\u02b9\u2032\u00b4\u02bb\u055a", "'"),
+    **dict.fromkeys("\u201c\u201d\u201e\u201f\u00ab\u00bb\u2039\u203a\u300c\u300d\u300e\u300f\u301d\u301e\u301f", '"'),
+    **dict.fromkeys("\u3002\u06d4\u0964\u0965\u1362\u0589", "."),
+    **dict.fromkeys("\u3001\u060c\u1363\u055d", ","),
+    **dict.fromkeys("\u061b\u1364", ";"),
+    **dict.fromkeys("\u061f\u1367\u055e\u037e", "?"),
+    **dict.fromkeys("\u00bf\u00a1", " "),
+    **dict.fromkeys("\u2236\u02d0\ua789", ":"),
+    **dict.fromkeys("\u2212\u02d7", "-"),
+    **dict.fromkeys("\u2044\u2215\u00f7", "/"),
+    **dict.fromkeys("\u00b7\u22c5\u2219", "\u00d7"),
+    "\u066a": "%",
+    "\u066b": ".",
+    "\u066c": ",",
+}
+
+
+@cache
+def _spelling(character: str) -> str:
+    """What one character becomes; "" if it is invisible."""
+    if character in _SIGNS:
+        return _SIGNS[character]
+    category = unicodedata.category(character)
+    if category == "Cf" or "\ufe00" <= character <= "\ufe0f":
+        return ""
+    if category == "Nd":
+        return str(unicodedata.decimal(character))
+    if character.isascii():
+        return character
+    decomposed = unicodedata.decomposition(character)
+    plain = unicodedata.normalize("NFKC", character)
+    # NFKC alone would make 10 of a one with a raised nought, and 31/2 of three and a half.
+    if decomposed.startswith("<super>") and (plain.isdigit() or plain in "+\u2212"):
+        return f"^{_SIGNS.get(plain, plain)}"
+    if decomposed.startswith("<sub>") and plain.isdigit():
+        return f"_{plain}"
+    if decomposed.startswith("<fraction>"):
+        return f" {plain.replace(chr(0x2044), '/')}"
+    if decomposed.startswith("<circle>"):
+        return f" {plain} "
+    if category == "Pd":
+        return "-"
+    if category == "Ps":
+        return "("
+    if category == "Pe":
+        return ")"
+    return "".join(_SIGNS.get(part, part) for part in plain) if plain != character else character
+
+
+def normalize(text: str) -> str:
+    r"""One spelling for texts that differ in typography alone.
+
+    Unicode's NFKC; digits of all scripts as ASCII digits; quotation marks, apostrophes, dashes, brackets and the full
+    stops, commas and colons of other scripts as their ASCII counterparts; no zero-width characters, byte-order marks or
+    variation selectors. Superscript digits become `^2`, vulgar fractions ` 1/2`.
+
+    Time is linear in the text's length.
+    """
+    if text.isascii():
+        return text
+    spelled = "".join(map(_spelling, unicodedata.normalize("NFC", text)))
+    # "10" with two raised digits is 10^23, not 10^2^3.
+    return unicodedata.normalize("NFKC", re.sub(r"(?<=\^[0-9+-])\^(?=[0-9])", "", spelled))
+
+
+def find_surrogate(text: str) -> int | None:
+    """Position of the first lone surrogate, a code point that no file or server can hold; None if there is none."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        return error.start
+    return None
+
+
+def replace_surrogates(text: str) -> str:
+    """`text` with lone surrogates as U+FFFD; two that form a pair become their character."""
+    if find_surrogate(text) is None:
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

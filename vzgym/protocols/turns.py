@@ -1,0 +1,179 @@
+"""Reading of one turn's text: which parts are thoughts, and which action stands outside of them.
+
+Every text protocol, every policy and every trainer reads turns through `read_turn`, so that the same text means the
+same in evaluation, in training data and in reinforcement learning. The text is scanned once for tags; the rest is
+linear in their number.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+__all__ = ["MAX_TURN_LENGTH", "TruncatedText", "TurnReading", "read_turn", "without_thought_tags"]
+
+MAX_TURN_LENGTH = 1 << 19
+"""Most characters of a turn that are read. A longer turn is malformed."""
+
+_THOUGHT_TAG = re.compile(r"</?think>")
+
+
+class TruncatedText(str):
+    """A turn's text that a token limit cut off. Protocols read no action from it: it uses up its round.
+
+    A policy that knows why generation stopped (`finish_reason="length"`, no end token) returns its text as this type.
+    """
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TurnReading:
+    """What was found in a turn's text.
+
+    Attributes:
+        tag: The tag of the first action outside of thoughts; None if there is none.
+        content: What stands between the action's tags, without thoughts.
+        span: Positions in the text from the action's opening tag to behind its closing tag.
+        closed: Whether the action has its closing tag.
+        open_thought: Whether the last thought has no closing tag.
+        thought: Whether a thought precedes the action, in the strict form.
+        strict: Whether the text is an optional thought followed by one action and nothing else but white space, with
+            no further tag inside either.
+    """
+
+    tag: str | None = None
+    content: str = ""
+    span: tuple[int, int] = (0, 0)
+    closed: bool = False
+    open_thought: bool = False
+    thought: bool = False
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Tag:
+    name: str
+    closing: bool
+    start: int
+    end: int
+
+
+@cache
+def _tags(zoom: str) -> re.Pattern[str]:
+    return re.compile(rf"<(/?)(think|{re.escape(zoom)}|answer)>")
+
+
+def read_turn(text: str, zoom: str) -> TurnReading:
+    """Find the action of a turn.
+
+    A thought runs from `<think>` to the last `</think>` before the next thought, so that a `</think>` that is merely
+    mentioned does not end it. Where the first tag of a thought is `</think>`, the chat template had opened it before
+    the text began. A thought that is never closed runs to the end of the text. Nothing in a thought is an action.
+
+    The action is the first complete one outside of thoughts. If there is none, it is the first that is opened and runs
+    to the end of the text, since inference engines cut stop strings off.
+
+    Args:
+        text: The turn's text.
+        zoom: The tag that holds a zoom. An answer stands in `answer`, a thought in `think`.
+    """
+    tags = [_Tag(found[2], bool(found[1]), found.start(), found.end()) for found in _tags(zoom).finditer(text)]
+    thoughts, open_thought = _thoughts([tag for tag in tags if tag.name == "think"], len(text))
+    visible = _outside([tag for tag in tags if tag.name != "think"], thoughts)
+    action = _action(visible, open_thought)
+    if action is None:
+        return TurnReading(open_thought=open_thought)
+    opening, closing = action
+    stop = closing.start if closing else len(text)
+    thought, strict = _form(text, tags)
+    return TurnReading(
+        tag=opening.name,
+        content=_cut(text, opening.end, stop, thoughts),
+        span=(opening.start, closing.end if closing else len(text)),
+        closed=closing is not None,
+        open_thought=open_thought,
+        thought=thought,
+        strict=strict,
+    )
+
+
+def without_thought_tags(text: str) -> str:
+    """`text` without `<think>` and `</think>`, so that it can stand inside a thought as a whole."""
+    return _THOUGHT_TAG.sub("", text)
+
+
+def _thoughts(tags: list[_Tag], length: int) -> tuple[list[tuple[int, int]], bool]:
+    """Spans of thoughts, in order, and whether the last one is never closed."""
+    spans: list[tuple[int, int]] = []
+    start, closed = 0, 0
+    is_open = bool(tags) and tags[0].closing
+    for tag in tags:
+        if tag.closing:
+            # A closing tag outside of a thought extends the thought before it.
+            closed = tag.end
+            continue
+        if is_open and closed:
+            spans.append((start, closed))
+            is_open = False
+        if not is_open:
+            start, closed, is_open = tag.start, 0, True
+    if is_open:
+        spans.append((start, closed or length))
+    return spans, is_open and not closed
+
+
+def _outside(tags: list[_Tag], spans: list[tuple[int, int]]) -> list[_Tag]:
+    """Tags that lie in none of the spans; both are in order."""
+    kept, place = [], 0
+    for tag in tags:
+        while place < len(spans) and spans[place][1] <= tag.start:
+            place += 1
+        if place == len(spans) or tag.end <= spans[place][0]:
+            kept.append(tag)
+    return kept
+
+
+def _action(tags: list[_Tag], open_thought: bool) -> tuple[_Tag, _Tag | None] | None:
+    """The first opening tag that is closed later, with its closing tag; else the first opening tag."""
+    next_closing: dict[str, _Tag] = {}
+    best: tuple[_Tag, _Tag | None] | None = None
+    for tag in reversed(tags):
+        if tag.closing:
+            next_closing[tag.name] = tag
+        elif tag.name in next_closing:
+            best = (tag, next_closing[tag.name])
+    if best is not None:
+        return best
+    first = next((tag for tag in tags if not tag.closing), None)
+    return None if first is None or open_thought else (first, None)
+
+
+def _cut(text: str, start: int, stop: int, spans: list[tuple[int, int]]) -> str:
+    """`text[start:stop]` without what lies in the spans."""
+    parts = []
+    for first, last in spans:
+        if last <= start or first >= stop:
+            continue
+        parts.append(text[start : max(start, first)])
+        start = last
+    parts.append(text[start:stop])
+    return "".join(parts)
+
+
+def _form(text: str, tags: list[_Tag]) -> tuple[bool, bool]:
+    """Whether a thought precedes the action, and whether the text keeps the strict form."""
+    shape = [(tag.name, tag.closing) for tag in tags]
+    thought = shape[:2] == [("think", False), ("think", True)]
+    rest = tags[2:] if thought else tags
+    if (
+        len(rest) != 2
+        or rest[0].name == "think"
+        or rest[0].closing
+        or not rest[1].closing
+        or rest[0].name != rest[1].name
+    ):
+        return thought, False
+    between = [text[: tags[0].start], text[tags[1].end : rest[0].start]] if thought else [text[: rest[0].start]]
+    return thought, not any(part.strip() for part in (*between, text[rest[1].end :]))
