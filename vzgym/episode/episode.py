@@ -17,6 +17,7 @@ from vzgym.core.actions import Action, Answer, Malformed, Region, Zoom
 from vzgym.core.budget import Budget, overview_times
 from vzgym.core.errors import ActionTypeError, EpisodeEnded, VideoError
 from vzgym.core.interval import Interval
+from vzgym.core.text import replace_surrogates
 from vzgym.episode.answers import Grade, GradeStatus, grade
 from vzgym.episode.clip import Clip
 from vzgym.episode.dialogue import Message, PlainWording, Wording, number, seconds
@@ -144,7 +145,8 @@ class Episode:
 
         Args:
             action: A `Zoom`, an `Answer`, or `Malformed` for text that held neither.
-            text: What the agent said, raw; the wording's canonical text if None.
+            text: The agent's raw text; the wording's canonical text if None. Lone surrogates become U+FFFD, in an
+                answer too: no file or server can hold them.
             well_formed: Whether that text kept the protocol's form.
 
         Returns:
@@ -157,7 +159,7 @@ class Episode:
         if self.ended:
             raise EpisodeEnded(f"the episode of task {self.task.id!r} has ended ({self.record.end}): start a new one")
         action = _checked(action)
-        said = self.wording.said(action) if text is None else text
+        said = self.wording.said(action) if text is None else replace_surrogates(text)
         match action:
             case Answer():
                 turn = Turn(action, said, well_formed, Outcome.ANSWERED)
@@ -240,7 +242,7 @@ def _checked(action: object) -> Action:
         case Answer(text):
             if not isinstance(text, str):
                 raise ActionTypeError(f"an answer is text, got {text!r}")
-            return action
+            return Answer(replace_surrogates(text))
         case Malformed():
             return action
     raise ActionTypeError(f"an action is a Zoom, an Answer or Malformed, got {type(action).__name__}")

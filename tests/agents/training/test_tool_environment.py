@@ -2,21 +2,32 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from trl.chat_template_utils import parse_response, supports_tool_calling
 
 from vzgym.agents.training.rewards import Scorer
-from vzgym.agents.training.tool_environment import RolloutFault, ToolEnvironment, finish_rollout, opening_row
+from vzgym.agents.training.tool_environment import (
+    RolloutFault,
+    ToolEnvironment,
+    TurnParser,
+    finish_rollout,
+    install_turn_parser,
+    opening_row,
+)
 from vzgym.agents.vlm.chat import assistant_header, chat_of, encode
 from vzgym.agents.vlm.checkpoint import open_checkpoint
 from vzgym.agents.vlm.image_checks import BlindModel
+from vzgym.core.actions import Zoom
 from vzgym.core.errors import InvalidSetting, VideoError
 from vzgym.envs import VideoZoomEnv
 from vzgym.episode import End, Episode, EpisodeRecord, Outcome
 from vzgym.evaluation.replay import replay
-from vzgym.protocols import CompactTags, TagProtocol
+from vzgym.protocols import PROTOCOLS, CompactTags, TagProtocol, TruncatedText
 from vzgym.rewards import make_reward
 from vzgym.tasks import TaskList, load_tasks
 from vzgym.video import ArrayVideo
@@ -28,6 +39,11 @@ REVERSED = '<think>red0</think><video_zoom>{"segment": [6, 0], "fps": 1}</video_
 @pytest.fixture(scope="module")
 def tasks():
     return load_tasks("needle-micro/train")
+
+
+@cache
+def opened(path):
+    return open_checkpoint(path)
 
 
 def environment(tasks, task=0, protocol=None):
@@ -57,24 +73,75 @@ def test_the_tool_is_the_only_public_method(tasks):
 @pytest.mark.parametrize(
     ("text", "is_call"),
     [
-        (ZOOM + "<|im_end|>", True),
-        ("<think>x\ny</think>" + ZOOM[19:] + "<|im_end|>", True),
-        ("nonsense<|im_end|>", True),
-        ("<think>seen</think><answer>red</answer><|im_end|>", False),
-        (ZOOM + "<answer>red</answer><|im_end|>", False),
-        (ZOOM, False),
+        (ZOOM, True),
+        ("<think>x\ny</think>" + ZOOM[19:], True),
+        ("nonsense", True),
+        ("", True),
+        ("<think>seen</think><answer>red</answer>", False),
+        (ZOOM + "<answer>red</answer>", True),  # the zoom comes first
+        ("<think><answer>red</answer></think>" + ZOOM[19:], True),
+        ("<think>seen<answer>red</answer>", True),  # the thought is not closed
+        ("<answer></answer>", True),
     ],
 )
-def test_trl_reads_a_turn_without_an_answer_as_a_call_with_the_whole_turn(small_model, text, is_call):
-    tokenizer = open_checkpoint(small_model).processor.tokenizer
+def test_trl_takes_each_complete_turn_without_an_answer_for_a_call(small_model, text, is_call):
+    start = open_checkpoint(small_model)
+    install_turn_parser(start.processor, start.protocol)
+    tokenizer = start.processor.tokenizer
     prefix = tokenizer.encode("<|user|>When?<|im_end|><|assistant|>")
-    parsed = parse_response(tokenizer, tokenizer.encode(text), prefix=prefix, tools=[])
-    said = text.removesuffix("<|im_end|>")
+    parsed = parse_response(tokenizer, tokenizer.encode(text + "<|im_end|>"), prefix=prefix, tools=[])
     if is_call:
-        assert [call["function"]["arguments"]["turn"] for call in parsed["tool_calls"]] == [said]
+        assert [call["function"]["arguments"]["turn"] for call in parsed["tool_calls"]] == [text]
     else:
-        assert "tool_calls" not in parsed
-        assert parsed["content"] == said
+        assert parsed == {"role": "assistant", "content": text}
+    cut = parse_response(tokenizer, tokenizer.encode(text), prefix=prefix, tools=[])
+    assert cut == {"role": "assistant", "content": text, "truncated": True}
+
+
+PIECES = ["<think>", "</think>", "<answer>", "</answer>", "{zoom}", "<{tag}>", "</{tag}>", "red", "A", "{{", " "]
+
+
+@pytest.mark.parametrize("name", sorted(PROTOCOLS.names()))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_training_reads_each_turn_as_evaluation_does(small_model, tasks, name, data):
+    protocol = PROTOCOLS.make(name)
+    processor = opened(small_model).processor
+    parser, tokenizer = TurnParser(processor, protocol), processor.tokenizer
+    pieces = [piece.format(tag=protocol.tag, zoom=protocol.said(Zoom(0.0, 6.0, 1.0))) for piece in PIECES]
+    drawn = st.tuples(st.lists(st.sampled_from(pieces), max_size=7).map("".join), st.booleans())
+    turns = [
+        (tokenizer.decode(tokenizer.encode(text)), cut and number > 0)
+        for number, (text, cut) in enumerate(data.draw(st.lists(drawn, min_size=1, max_size=4)))
+    ]
+    # As TRL's loop plays: a call gets a reply, anything else ends the roll-out.
+    made, completion = environment(tasks, protocol=protocol), []
+    for text, cut in turns:
+        message = parser(tokenizer.encode(text) + ([] if cut else [tokenizer.eos_token_id]))
+        completion.append(message)
+        if "tool_calls" not in message or made._calls == tasks.budget.max_zooms:
+            break
+        (call,) = message["tool_calls"]
+        completion.append(
+            {"role": "tool", "name": "video_zoom", "content": made.video_zoom(**call["function"]["arguments"])}
+        )
+    trained = finish_rollout(made, completion)
+    # As evaluation plays the same turns.
+    played = Episode(tasks[0], tasks.budget, protocol)
+    for text, cut in turns:
+        if played.ended:
+            break
+        parsed = protocol.parse(TruncatedText(text) if cut else text)
+        played.step(parsed.action, text=text, well_formed=parsed.well_formed)
+        if cut:
+            break
+    while not played.ended:
+        played.step(protocol.parse("").action, text="", well_formed=False)
+    assert [replace(turn, clip=None) for turn in trained.turns] == [
+        replace(turn, clip=None) for turn in played.record.turns
+    ]
+    assert [clip.hashes for clip in trained.clips] == [clip.hashes for clip in played.record.clips]
+    assert (trained.end, trained.grade) == (played.record.end, played.record.grade)
 
 
 def test_the_template_passes_trls_own_check(small_model):

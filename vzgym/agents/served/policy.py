@@ -13,7 +13,7 @@ from vzgym.core.budget import Budget
 from vzgym.core.endpoint import Endpoint, Reply
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode.dialogue import Message, TextBlock
-from vzgym.protocols import PROTOCOLS, TextProtocol, as_chat, as_tool_chat, turn_text, video_zoom_tool
+from vzgym.protocols import PROTOCOLS, TextProtocol, TruncatedText, as_chat, as_tool_chat, turn_text, video_zoom_tool
 
 __all__ = ["ServedPolicy"]
 
@@ -180,7 +180,11 @@ class ServedPolicy:
         chats = [self._chat(messages) for messages in dialogues]
         replies = self.endpoint.ask([self._request(chat) for chat in chats])
         self.spent = [self._cost(reply, chat) for reply, chat in zip(replies, chats, strict=True)]
-        return [_text(reply.message) for reply in replies]
+        texts = [_text(reply.message) for reply in replies]
+        return [
+            TruncatedText(text) if reply.finish == "length" else text
+            for text, reply in zip(texts, replies, strict=True)
+        ]
 
     def _chat(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
         chat = as_tool_chat(messages) if self._structured else as_chat(messages, tool_role=self.tool_role)

@@ -29,11 +29,11 @@ from vzgym.agents.training.common import (
 from vzgym.agents.training.rewards import Scorer
 from vzgym.agents.training.settings import GRPOSettings
 from vzgym.agents.training.task_checks import stand_in, survey
-from vzgym.agents.training.tool_environment import ToolEnvironment, opening_row
+from vzgym.agents.training.tool_environment import ToolEnvironment, install_turn_parser, opening_row
 from vzgym.agents.vlm.chat import chat_of, encode, silent_tokens
 from vzgym.agents.vlm.checkpoint import Checkpoint, open_checkpoint
 from vzgym.agents.vlm.image_checks import frame_tokens, image_token, watch_images
-from vzgym.core.actions import Answer, Malformed, Zoom
+from vzgym.core.actions import Malformed, Zoom
 from vzgym.core.budget import Budget, overview_times
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode import Episode
@@ -261,7 +261,7 @@ def make_trainer(
             **settings.trainer,
         }
     )
-    _check_calls(start.protocol)
+    install_turn_parser(start.processor, start.protocol)
     functions: list[Any] = [*scorer.functions]
     factory: Any = lambda: ToolEnvironment(tasks, budget, start.protocol)  # noqa: E731
     log = LogFile(out / LOG, resumed)
@@ -336,16 +336,3 @@ def _generation(settings: GRPOSettings, start: Checkpoint) -> dict[str, Any]:
     if settings.vllm:
         return {"max_tokens": settings.turn_tokens}
     return {"max_new_tokens": settings.turn_tokens, "suppress_tokens": silent_tokens(start.processor)}
-
-
-def _check_calls(protocol: TextProtocol) -> None:
-    """Check that a zoom in the protocol's form is what TRL's loop takes for one.
-
-    Raises:
-        InvalidSetting: If it is taken for an answer, or an answer for a zoom.
-    """
-    if "<answer>" in protocol.said(Zoom(0.0, 1.0, 1.0)) or "<answer>" not in protocol.said(Answer("x")):
-        raise InvalidSetting(
-            f"text protocol {dict(protocol.spec)} does not mark answers by <answer>: the roll-out loop could not tell "
-            "them from zooms. Use a protocol with the paper's tags"
-        )

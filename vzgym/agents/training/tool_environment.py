@@ -1,8 +1,8 @@
-"""TRL's door: an `Episode` as the environment of its tool loop. A view of the engine; no `gymnasium.Env`.
+"""An `Episode` as the environment of TRL's tool loop. A view of the engine; no `gymnasium.Env`.
 
 TRL takes each public method of the class for a tool, so there is one: `ToolEnvironment.video_zoom`. It gets the whole
-turn as the model said it (see `vzgym.agents.vlm.chat.response_template`), and the episode's protocol reads it, as
-through every other door.
+turn as the model wrote it, and the episode's text protocol reads it, as in evaluation. The same protocol decides which
+turns are calls of that tool: see `TurnParser`.
 """
 
 from __future__ import annotations
@@ -12,21 +12,76 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vzgym.agents.training.task_checks import stand_in
-from vzgym.agents.vlm.chat import TOOL, chat_of
+from vzgym.agents.vlm.chat import TOOL, chat_of, end_tokens
 from vzgym.agents.vlm.image_checks import BlindModel
+from vzgym.core.actions import Answer
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, VideoError, VzgymError
 from vzgym.episode import Episode, EpisodeRecord, Message
-from vzgym.protocols import TextProtocol
+from vzgym.protocols import TextProtocol, TruncatedText
 from vzgym.tasks import TaskSet, VideoTask
 
-__all__ = ["RolloutFault", "ToolEnvironment", "finish_rollout", "opening_row"]
+__all__ = ["RolloutFault", "ToolEnvironment", "TurnParser", "finish_rollout", "install_turn_parser", "opening_row"]
 
 _log = logging.getLogger("vzgym.agents")
 
 
 class RolloutFault(VzgymError, RuntimeError):
     """The trainer's tool loop and the episode do not agree on what happened."""
+
+
+class TurnParser:
+    """Reads generated turns for TRL's loop, as its tokenizer's `parse_response`.
+
+    A turn in which the protocol reads an answer ends the roll-out. Every other complete turn, malformed and empty ones
+    included, is a call of the tool with the whole turn as its argument, so that it uses up a round as in evaluation. A
+    turn without an end token was cut off by the token limit: the roll-out ends, and the message is marked `truncated`.
+
+    Args:
+        processor: The model's; its tokenizer decodes turns.
+        protocol: The text protocol.
+    """
+
+    def __init__(self, processor: Any, protocol: TextProtocol) -> None:
+        self._tokenizer, self._protocol = processor.tokenizer, protocol
+        self._ends = frozenset(end_tokens(processor))
+
+    def __call__(self, response: Sequence[int], schema: Any = None, **context: Any) -> dict[str, Any]:
+        """Read one turn.
+
+        Args:
+            response: The turn's tokens, its end token included.
+            schema: Unused; the protocol decides.
+            context: Unused (prompt and tools).
+
+        Returns:
+            An assistant message.
+        """
+        ids = [int(token) for token in response]
+        end = next((place for place, token in enumerate(ids) if token in self._ends), None)
+        text = str(self._tokenizer.decode(ids[:end]))
+        if end is None:
+            return {"role": "assistant", "content": text, "truncated": True}
+        if isinstance(self._protocol.parse(text).action, Answer):
+            return {"role": "assistant", "content": text}
+        call = {"type": "function", "function": {"name": TOOL, "arguments": {"turn": text}}}
+        return {"role": "assistant", "content": "", "tool_calls": [call]}
+
+
+def install_turn_parser(processor: Any, protocol: TextProtocol) -> None:
+    """Make TRL's loop read turns through the protocol.
+
+    Args:
+        processor: From `open_checkpoint`; its tokenizer's `parse_response` is replaced. Saved folders keep the response
+            template that the model came with.
+        protocol: The text protocol.
+    """
+    tokenizer = processor.tokenizer
+    if not hasattr(tokenizer, "own_response_template"):
+        tokenizer.own_response_template = getattr(tokenizer, "response_template", None)
+    # TRL asks for a template before it parses, and would else put that of a known model there.
+    tokenizer.response_template = {"defaults": {"role": "assistant"}, "fields": {"content": {"content": "text"}}}
+    tokenizer.parse_response = TurnParser(processor, protocol)
 
 
 class ToolEnvironment:
@@ -45,7 +100,7 @@ class ToolEnvironment:
         self._finished = False
 
     def reset(self, prompt: Sequence[Mapping[str, Any]], task: int, **row: Any) -> list[dict[str, Any]]:
-        """Begin an episode of the row's task.
+        """Start an episode of the row's task.
 
         Args:
             prompt: The row's messages: those before the question's, and the empty beginning of that one.
@@ -116,8 +171,8 @@ def opening_row(messages: Sequence[Message]) -> list[dict[str, Any]]:
 def finish_rollout(environment: ToolEnvironment, completion: Sequence[Mapping[str, Any]]) -> EpisodeRecord:
     """Bring the episode to the end that the roll-out has, and give its record.
 
-    The model's last turn is said to the episode. A trainer ends a roll-out with its first turn that is no zoom; where
-    that is no answer either, the agent has said nothing in the rounds that were left, and the record says so.
+    The model's last turn is given to the episode. A roll-out ends with its first answer, with a turn that the token
+    limit cut off, or when no round is left for a further call. Rounds left without an answer hold empty turns.
 
     Args:
         environment: What the roll-out was played in.
@@ -156,7 +211,8 @@ def _last_words(completion: Sequence[Mapping[str, Any]]) -> str:
         # A zoom that the loop did not carry out, because no round was left for it.
         if call["function"]["name"] == TOOL:
             return str(call["function"]["arguments"]["turn"])
-    return str(last["content"])
+    text = str(last["content"])
+    return TruncatedText(text) if last.get("truncated") else text
 
 
 def _say(episode: Episode, text: str) -> None:
@@ -165,7 +221,11 @@ def _say(episode: Episode, text: str) -> None:
 
 
 def episode_protocol(episode: Episode) -> TextProtocol:
-    """The text protocol that an episode of this door was made with."""
+    """The text protocol of an episode.
+
+    Raises:
+        InvalidSetting: If its wording cannot read text.
+    """
     if not isinstance(episode.wording, TextProtocol):
         raise InvalidSetting(f"an episode in text needs a text protocol, got {type(episode.wording).__name__}")
     return episode.wording

@@ -24,9 +24,9 @@ __all__ = [
     "assistant_header",
     "chat_of",
     "encode",
+    "end_tokens",
     "join_inputs",
     "prepare_processor",
-    "response_template",
     "silent_tokens",
     "turn_end",
     "turn_lead",
@@ -176,6 +176,11 @@ def turn_end(processor: Any) -> int:
     return int(next((token for token in behind if token in special), processor.tokenizer.eos_token_id))
 
 
+def end_tokens(processor: Any) -> list[int]:
+    """The tokens that end the model's turn. A turn that has none of them was cut off by the token limit."""
+    return sorted({int(processor.tokenizer.eos_token_id), turn_end(processor)})
+
+
 def turn_lead(processor: Any) -> str:
     """White space that the chat template writes between an assistant turn's header and what is said; mostly none."""
     said, header = "turn", _header(processor)
@@ -203,27 +208,6 @@ def _header(processor: Any) -> str:
     return opened[len(closed) :]
 
 
-def response_template(header: str, end: str) -> dict[str, Any]:
-    """How TRL's loop reads a turn: one without `<answer>` is a call of the tool, with the whole turn as its argument.
-
-    The engine's own parser then decides what the turn means, as everywhere else. A turn that was cut off before its
-    end token is no call: the roll-out ends there.
-    """
-    whole = {"content": "text", "content_args": {"strip": False}, "close": end}
-    return {
-        "defaults": {"role": "assistant"},
-        "start_anchor": header,
-        "fields": {
-            "tool_calls": {
-                **whole,
-                "open_pattern": rf"\A(?=(?:(?!<answer>|{_escaped(end)}).)+{_escaped(end)})",
-                "transform": [{"type": "function", "function": {"name": TOOL, "arguments": {"turn": "{content}"}}}],
-            },
-            "content": whole,
-        },
-    }
-
-
 def prepare_processor(processor: Any, path: str) -> None:
     """Make a processor ready for dialogues with zooms, and check it.
 
@@ -231,7 +215,7 @@ def prepare_processor(processor: Any, path: str) -> None:
     writes a trainer's tools into the prompt, gets `templates/dialogue.jinja` put in front of it.
 
     Args:
-        processor: Loaded for a vision-language model; its tokenizer gets left padding and a response template.
+        processor: Loaded for a vision-language model; its tokenizer gets left padding.
         path: Names the model in errors.
 
     Raises:
@@ -256,10 +240,6 @@ def prepare_processor(processor: Any, path: str) -> None:
         )
     tokenizer = processor.tokenizer
     tokenizer.padding_side = "left"
-    # What the model came with goes back into saved folders: see `save_checkpoint`.
-    if not hasattr(tokenizer, "own_response_template"):
-        tokenizer.own_response_template = getattr(tokenizer, "response_template", None)
-    tokenizer.response_template = response_template(_header(processor), _special(tokenizer)[turn_end(processor)])
 
 
 def _fault(processor: Any) -> str:
@@ -300,7 +280,3 @@ def _said(role: str, text: str) -> dict[str, Any]:
 
 def _render(processor: Any, chat: Sequence[Mapping[str, Any]], *, reply: bool) -> str:
     return str(processor.apply_chat_template(list(chat), add_generation_prompt=reply, tokenize=False))
-
-
-def _escaped(text: str) -> str:
-    return "".join(f"\\{letter}" if not letter.isalnum() and letter != "_" else letter for letter in text)

@@ -68,8 +68,8 @@ def save_checkpoint(
 def complete_checkpoint(folder: Path, config: Any, processor: Any, protocol: TextProtocol) -> None:
     """Put beside the weights in a folder what it takes to open them as a policy.
 
-    What only trainers need stays out: the response template that they read turns by (a server of the folder would take
-    whole turns for calls of a tool), and what was put in front of the chat template (it hides a server's `tools`).
+    What only trainers need stays out: the response template that stands in for theirs (a server of the folder would
+    read turns by it), and what was put in front of the chat template (it hides a server's `tools`).
     """
     if not (folder / "config.json").is_file():
         # peft saves adapters without the configuration of what they adapt.

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from vzgym.agents.training.typed_yaml import plain
-from vzgym.agents.vlm.chat import chat_of, encode, join_inputs, silent_tokens, turn_end, turn_lead
+from vzgym.agents.vlm.chat import chat_of, encode, end_tokens, join_inputs, silent_tokens, turn_lead
 from vzgym.agents.vlm.checkpoint import Checkpoint, open_checkpoint
 from vzgym.agents.vlm.image_checks import image_token, picture_mark, watch_images
 from vzgym.agents.vlm.reuse import Continued, TurnCache
@@ -19,6 +19,7 @@ from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode.dialogue import Message
 from vzgym.policies.fingerprint import contents
+from vzgym.protocols import TruncatedText
 
 __all__ = ["VLMPolicy"]
 
@@ -88,7 +89,7 @@ class VLMPolicy:
         self.batch_size, self.max_pixels = batch_size, max_pixels
         self.name = name or f"{Path(opened.path).name} ({f'T={temperature:g}' if temperature else 'greedy'})"
         self._image = image_token(self.processor)
-        self._ends = sorted({int(self.processor.tokenizer.eos_token_id), turn_end(self.processor)})
+        self._ends = end_tokens(self.processor)
         self._lead = turn_lead(self.processor)
         self._kept = TurnCache() if reuse else None
         self._options = {key: value for key, value in (options or {}).items() if key != "device_map"}
@@ -147,9 +148,10 @@ class VLMPolicy:
         return value.to(self.device, self.model.dtype if value.is_floating_point() else value.dtype)
 
     def _text(self, tokens: Sequence[int]) -> str:
-        """A turn's text up to its end token."""
-        end = next((place for place, token in enumerate(tokens) if token in self._ends), len(tokens))
-        return str(self.processor.tokenizer.decode(tokens[:end])).removeprefix(self._lead)
+        """A turn's text up to its end token; a `TruncatedText` if it has none."""
+        end = next((place for place, token in enumerate(tokens) if token in self._ends), None)
+        text = str(self.processor.tokenizer.decode(tokens[:end])).removeprefix(self._lead)
+        return TruncatedText(text) if end is None else text
 
     def _generate(
         self, batch: dict[str, torch.Tensor], known: Continued | None, dialogues: Sequence[Sequence[Message]]
