@@ -158,7 +158,7 @@ def measure(model: Path, curve: Curve, name: str) -> dict[str, Any]:
     found = {}
     for way, temperature in (("greedy", 0.0), ("sampled", 1.0)):
         policy = VLMPolicy(model, temperature=temperature, turn_tokens=TURN_TOKENS, batch_size=64, name=name)
-        report = evaluate(policy, tasks, episodes=HELD_OUT, budget={**tasks.budget.to_dict(), **limits})
+        report = evaluate(policy, tasks, episodes=HELD_OUT, budget=limits)
         found[way] = {key: report.summary[key].to_json() for key in ("correct", "zooms", "frames", "refused")}
     note.write_text(json.dumps(found))
     return found

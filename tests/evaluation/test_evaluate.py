@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ import pytest
 from vzgym.baselines import CONTROLS, Blind, Oracle, OverviewOnly, RandomZoom, Uniform
 from vzgym.core.actions import Answer, Zoom
 from vzgym.core.budget import Budget, overview_times
-from vzgym.core.errors import InvalidSetting, TaskError, UnknownName, VideoError
+from vzgym.core.errors import InvalidSetting, TaskError, UnknownName, VideoError, WeakerProof
 from vzgym.episode.record import EpisodeRecord
 from vzgym.evaluation import Report, evaluate
 from vzgym.tasks import TaskList, VideoTask, hit_rate, load_tasks
@@ -125,8 +126,27 @@ def test_records_say_how_they_came_about() -> None:
 def test_the_budget_is_the_tasks_own_unless_another_is_given() -> None:
     own = load_tasks("tiny/test").budget
     assert evaluate("blind", "tiny", episodes=1).budget == own
-    assert evaluate("blind", "tiny", episodes=1, budget={"max_zooms": 1}).budget == Budget(max_zooms=1)
-    assert evaluate("blind", "tiny", episodes=1, budget=Budget(max_zooms=2)).budget == Budget(max_zooms=2)
+    assert evaluate("blind", "tiny", episodes=1, budget={"max_zooms": 1}).budget == replace(own, max_zooms=1)
+    fewer = replace(own, max_zooms=2)
+    assert evaluate("blind", "tiny", episodes=1, budget=fewer).budget == fewer
+
+
+def test_fewer_zooms_leave_the_proof_that_zooming_is_needed_intact() -> None:
+    whole = evaluate("overview", "needle-tiny/test", episodes=60)
+    fewer = evaluate("overview", "needle-tiny/test", episodes=60, budget={"max_zooms": 1})
+    assert fewer.accuracy == whole.accuracy
+    assert fewer.accuracy.value < 0.35
+    assert fewer.proof_weakened_by == ()
+
+
+def test_a_weaker_proof_is_said_in_report_and_records() -> None:
+    records: list[EpisodeRecord] = []
+    with pytest.warns(WeakerProof, match="'tiny/test'.*overview_frames=64 .built for 16."):
+        report = evaluate("blind", "tiny", episodes=2, budget="paper", on_episode=records.append)
+    wanted = ["max_pixels", "min_pixels", "overview_fps", "overview_frames"]
+    assert list(report.proof_weakened_by) == wanted
+    assert report.to_json()["proof_weakened_by"] == wanted
+    assert all(sorted(record.info["proof_weakened_by"]) == wanted for record in records)
 
 
 def test_a_budget_given_by_mapping_is_checked() -> None:

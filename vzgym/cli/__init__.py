@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 from rich.text import Text
@@ -25,8 +26,8 @@ from vzgym.cli import (
     train,
     videos,
 )
-from vzgym.cli.progress import errors
-from vzgym.core.errors import VzgymError
+from vzgym.cli.progress import errors, say
+from vzgym.core.errors import VzgymError, WeakerProof
 
 __all__ = ["app", "main"]
 
@@ -60,6 +61,7 @@ def main() -> None:
     """
     # A command knows no working folder, but "my_module:MyPolicy" is looked for there. Last, so that it hides nothing.
     sys.path.append(str(Path.cwd()))
+    _print_own_warnings()
     try:
         app()
     except VzgymError as error:
@@ -70,6 +72,19 @@ def main() -> None:
         if not isinstance(path, (str, bytes, os.PathLike)):
             raise
         _fail(type(error).__name__, f"cannot write or read {os.fsdecode(path)}: {error.strerror or error}")
+
+
+def _print_own_warnings() -> None:
+    """Print our own warnings as one line, without the place in the code."""
+    show = warnings.showwarning
+
+    def one_line(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        if issubclass(category, WeakerProof):
+            say(f"Warning: {message}", errors)
+        else:
+            show(message, category, *place)
+
+    warnings.showwarning = one_line
 
 
 def _fail(name: str, message: str) -> NoReturn:

@@ -12,14 +12,13 @@ import typer
 from vzgym.baselines import CONTROLS, POLICIES, Oracle
 from vzgym.cli.policies import named_policy
 from vzgym.cli.progress import console, errors, progress_bar, say, spent_words
-from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.evaluation import Report, evaluate
 from vzgym.evaluation.findings import rich_findings
 from vzgym.evaluation.runs import count_records
 from vzgym.evaluation.tables import rich_table
 from vzgym.rewards import make_reward
-from vzgym.tasks import TaskSet, load_tasks
+from vzgym.tasks import BudgetSpec, TaskSet, load_tasks
 
 __all__ = ["evaluate_command", "run_folder", "run_policies"]
 
@@ -35,7 +34,7 @@ def run_policies(
     episodes: int | None,
     seed: int,
     out: Path | None,
-    budget: Budget | None = None,
+    budget: BudgetSpec = None,
     reward: str = "videozoomer",
     *,
     oracle_may_fail: bool = False,
@@ -51,7 +50,7 @@ def run_policies(
         episodes: How many tasks; 200 if not given, or as many as there are.
         seed: Of the policies' randomness.
         out: Where the runs' folders go; None keeps no records.
-        budget: What may be looked at; what the tasks were built for if not given.
+        budget: A mapping overrides fields of the tasks' budget; a `Budget`, or a name ("paper"), replaces it.
         reward: The reward whose ledger the records keep.
         oracle_may_fail: Leave the oracle out, with a word on stderr, where it has no zooms to make: the evidence of
             many tasks is unknown, and some budgets cannot show it.
@@ -100,15 +99,19 @@ def run_policies(
     return reports
 
 
-def _settings(pairs: list[str]) -> dict[str, Any]:
-    """`["max_zooms=2"]` as a mapping."""
-    settings = {}
+def _budget(pairs: list[str]) -> BudgetSpec:
+    """`["max_zooms=2"]` as a mapping; a name of a budget as it is."""
+    if len(pairs) == 1 and "=" not in pairs[0]:
+        return pairs[0]
+    settings: dict[str, Any] = {}
     for pair in pairs:
         key, mark, value = pair.partition("=")
         if not mark:
-            raise InvalidSetting(f"--budget takes name=value (such as max_zooms=2), got {pair!r}")
+            raise InvalidSetting(
+                f"--budget takes field=value (such as max_zooms=2), repeatable, or one name (paper), got {pair!r}"
+            )
         settings[key.strip()] = _value(value.strip())
-    return settings
+    return settings or None
 
 
 def _value(text: str) -> Any:
@@ -133,7 +136,8 @@ def evaluate_command(
     episodes: Annotated[int | None, typer.Option(help="How many tasks, from the first; 200 if left out.")] = None,
     seed: Annotated[int, typer.Option(help="Of the policy's randomness.")] = 0,
     budget: Annotated[
-        list[str] | None, typer.Option(help="name=value, over the tasks' own budget; repeatable.")
+        list[str] | None,
+        typer.Option(help="field=value overrides the tasks' own budget, repeatable; a name (paper) replaces it."),
     ] = None,
     reward: Annotated[
         str, typer.Option(help="The reward whose ledger the records keep: a preset, a module or a .yaml file.")
@@ -152,8 +156,6 @@ def evaluate_command(
 ) -> None:
     """Play policies on a set of tasks; print accuracy with intervals, and what it cost."""
     task_set = _load(tasks, backend)
-    changes = _settings(budget or [])
-    chosen = Budget.from_mapping({**task_set.budget.to_dict(), **changes}) if changes else None
     names = policy or [control.name for control in CONTROLS]
     reports = run_policies(
         names,
@@ -161,7 +163,7 @@ def evaluate_command(
         episodes,
         seed,
         out,
-        chosen,
+        _budget(budget or []),
         reward,
         oracle_may_fail=not policy,
         samples=samples,

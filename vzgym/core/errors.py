@@ -24,6 +24,7 @@ __all__ = [
     "UntrustedName",
     "VideoError",
     "VzgymError",
+    "WeakerProof",
     "WorkerError",
 ]
 
@@ -123,6 +124,10 @@ class VideoError(VzgymError):
 
 def _rebuild_video_error(reason: str, path: str, time: float | None, backend: str | None) -> VideoError:
     return VideoError(reason, path=path, time=time, backend=backend)
+
+
+class WeakerProof(UserWarning):
+    """Procedural tasks are played with another overview or more pixels than they were built for."""
 
 
 class TaskError(VzgymError, ValueError):

@@ -15,7 +15,6 @@ from gymnasium.spaces import Box, Dict, Discrete
 from pettingzoo import ParallelEnv, register
 from pettingzoo.utils.conversions import parallel_to_aec
 
-from vzgym.core.budget import Budget
 from vzgym.core.errors import ActionTypeError, InvalidSetting
 from vzgym.envs.actions import DiscreteAction
 from vzgym.envs.flat import FlatObservation
@@ -24,7 +23,7 @@ from vzgym.episode.clip import Clip
 from vzgym.episode.record import EpisodeRecord
 from vzgym.rewards.making import RewardSpec, make_reward
 from vzgym.rewards.mix import RewardMix
-from vzgym.tasks import TaskSpec
+from vzgym.tasks import BudgetSpec, TaskSpec
 
 __all__ = ["SCOUT", "SOLVER", "TEAM_ID", "TeamEnv", "team_aec_env", "team_parallel_env"]
 
@@ -76,7 +75,7 @@ class TeamEnv(ParallelEnv):  # type: ignore[misc]  # PettingZoo has no type hint
         observation: Mapping[str, Any] | None = None,
         reward: RewardSpec = "videozoomer",
         own_rewards: Mapping[str, RewardSpec] | None = None,
-        budget: Budget | Mapping[str, object] | None = None,
+        budget: BudgetSpec = None,
         messages: int = 2,
     ) -> None:
         if messages < 1:

@@ -10,7 +10,6 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from vzgym.core.budget import Budget
 from vzgym.core.errors import EpisodeEnded, InvalidSetting, TaskError, UnknownName
 from vzgym.envs.actions import ACTIONS, ActionModule
 from vzgym.envs.observations import OBSERVATIONS, ObservationModule
@@ -19,7 +18,7 @@ from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord
 from vzgym.protocols.chat import as_chat
 from vzgym.rewards.making import RewardSpec, make_reward
-from vzgym.tasks import TaskList, TaskSet, get_task, load_tasks
+from vzgym.tasks import BudgetSpec, TaskList, TaskSet, get_task, load_tasks, resolve_budget
 from vzgym.tasks.task import VideoTask
 
 __all__ = ["ModuleSpec", "ResetNeeded", "VideoZoomEnv"]
@@ -126,7 +125,7 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         observation: Observation module: name, mapping or object.
         action: Action module: name, mapping or object.
         reward: Reward: preset, weights, objects or a `RewardMix`.
-        budget: A `Budget`, a mapping of its fields, or None for what the tasks were built for (else the paper's).
+        budget: A mapping overrides fields of the tasks' budget; a `Budget`, or a name ("paper"), replaces it.
         render_mode: "rgb_array" or None.
         messages: Whether `info["messages"]` is filled.
 
@@ -150,16 +149,14 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         observation: ModuleSpec | ObservationModule = "default",
         action: ModuleSpec | ActionModule = "default",
         reward: RewardSpec = "videozoomer",
-        budget: Budget | Mapping[str, object] | None = None,
+        budget: BudgetSpec = None,
         render_mode: str | None = None,
         messages: bool = False,
     ) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise InvalidSetting(f"render_mode must be 'rgb_array' or None, got {render_mode!r}")
         self.tasks: TaskSet = load_tasks(tasks)
-        if budget is None:
-            budget = self.tasks.budget
-        self.budget = budget if isinstance(budget, Budget) else Budget.from_mapping(budget)
+        self.budget = resolve_budget(budget, self.tasks)
         self.observation: ObservationModule = OBSERVATIONS.make(observation)
         _check_module(self.observation, ObservationModule, "observation")
         self.action: ActionModule = ACTIONS.make(action)

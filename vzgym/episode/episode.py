@@ -22,6 +22,7 @@ from vzgym.episode.answers import Grade, GradeStatus, grade
 from vzgym.episode.clip import Clip
 from vzgym.episode.dialogue import Message, PlainWording, Wording, number, seconds
 from vzgym.episode.record import End, EpisodeRecord, Outcome, Refusal, TaskFacts, Turn
+from vzgym.tasks.budgets import built_for, weakened_by
 from vzgym.tasks.task import VideoTask
 from vzgym.video.base import crop_box
 
@@ -108,6 +109,9 @@ class Episode:
         overview = self._look(overview_times(facts.duration, self.budget))
         self.record = EpisodeRecord(task=facts, budget=self.budget, overview=overview)
         self.record.info["wording"] = dict(self.wording.spec)
+        built = built_for(task)
+        if built is not None and (weakened := weakened_by(built, self.budget)):
+            self.record.info["proof_weakened_by"] = list(weakened)
         self.record.messages.extend(self.wording.opening(self.record))
 
     @property

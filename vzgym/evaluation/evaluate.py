@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, VideoError
 from vzgym.episode.record import EpisodeRecord
 from vzgym.evaluation.metrics import EpisodeMetrics
@@ -19,7 +18,7 @@ from vzgym.evaluation.runs import RunFolder
 from vzgym.policies.policy import AnyPolicy
 from vzgym.rewards.base import Answerer
 from vzgym.rewards.making import RewardSpec
-from vzgym.tasks import TaskSet, TaskSpec, VideoTask, load_tasks
+from vzgym.tasks import BudgetSpec, TaskSet, TaskSpec, VideoTask, load_tasks
 from vzgym.tasks.procedural.placement import Placement
 
 __all__ = ["evaluate"]
@@ -33,7 +32,7 @@ def evaluate(
     *,
     episodes: int | None = None,
     seed: int = 0,
-    budget: Budget | Mapping[str, object] | None = None,
+    budget: BudgetSpec = None,
     reward: RewardSpec = "videozoomer",
     out: str | Path | None = None,
     on_episode: Callable[[EpisodeRecord], None] | None = None,
@@ -49,7 +48,7 @@ def evaluate(
         tasks: A suite ("needle"; its test split unless it names one), a JSONL file, a task, tasks, or a task set.
         episodes: How many tasks; 200 if not given, or as many as there are.
         seed: Of the policy's randomness, >= 0; the tasks are the same for every seed.
-        budget: What may be looked at; what the tasks were built for if not given.
+        budget: A mapping overrides fields of the tasks' budget; a `Budget`, or a name ("paper"), replaces it.
         reward: The reward whose ledger the records keep.
         out: A folder for `records.jsonl`, `run.json` and `report.json`. A run that was stopped goes on there.
         on_episode: Called after each episode with its record (with pixels, unless there are several workers): for
@@ -85,9 +84,11 @@ def evaluate(
     done = folder.finished if folder else {}
     measured: dict[int, EpisodeMetrics] = {}
     hits: dict[int, float] = {}
+    weakened: set[str] = set()
 
     def measure(index: int, record: EpisodeRecord) -> None:
         measured[index] = EpisodeMetrics.of(record)
+        weakened.update(record.info.get("proof_weakened_by", ()))
         chance = _hit_rate(record)
         if chance is not None:
             hits[index] = chance
@@ -121,6 +122,7 @@ def evaluate(
         hit_rate=float(np.mean([hits[index] for index in sorted(hits)])) if hits else None,
         failed=run.failed,
         samples=run.samples,
+        proof_weakened_by=tuple(sorted(weakened)),
     )
     if folder:
         folder.write_report(report.to_json())

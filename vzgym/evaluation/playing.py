@@ -27,7 +27,8 @@ from vzgym.rewards.making import RewardSpec, make_reward
 from vzgym.rewards.mix import RewardMix
 from vzgym.rewards.yaml_file import is_yaml_path
 from vzgym.rollout.workers import spread
-from vzgym.tasks import TaskSet, VideoTask
+from vzgym.tasks import BudgetSpec, TaskSet, VideoTask, resolve_budget
+from vzgym.tasks.budgets import prepared_by_policy
 
 __all__ = ["Run"]
 
@@ -94,7 +95,7 @@ class Run:
         cls,
         policy: AnyPolicy | str | Mapping[str, Any],
         tasks: TaskSet,
-        budget: Budget | Mapping[str, object] | None,
+        budget: BudgetSpec,
         reward: RewardSpec,
         seed: int,
         samples: int,
@@ -109,9 +110,7 @@ class Run:
                 f"{policy!r} is no policy: it needs reset(seed) and act(observation, info), or reset(seeds) and "
                 "respond(dialogues)"
             )
-        if budget is None:
-            budget = tasks.budget
-        budget = budget if isinstance(budget, Budget) else Budget.from_mapping(budget)
+        budget = resolve_budget(budget, tasks)
         if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
             raise InvalidSetting(f"samples must be a whole number >= 1, got {samples!r}")
         run = cls(player, tasks, budget, reward, seed, int(samples), make_reward(reward), _answerer(answerer, player))
@@ -177,12 +176,13 @@ class Run:
             action = getattr(self.policy, "action", "default")
         # What is known only later is scored later: no word about it yet.
         reward = self.mix.with_context(quiet=True) if self.mix.later else self.mix
-        return VideoZoomEnv(self.tasks, observation=observation, action=action, reward=reward, budget=self.budget)
+        with prepared_by_policy():
+            return VideoZoomEnv(self.tasks, observation=observation, action=action, reward=reward, budget=self.budget)
 
     def recipe(
         self,
         policy: AnyPolicy | str | Mapping[str, Any],
-        budget: Budget | Mapping[str, object] | None,
+        budget: BudgetSpec,
         workers: int,
     ) -> Callable[[], Run] | None:
         """What makes this run again in another process; None where there is to be no other.

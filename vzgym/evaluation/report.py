@@ -36,6 +36,8 @@ class Report:
             that the frames show all that is needed; None where zooms are possible or the tasks do not say.
         failed: Tasks whose video could not be opened, with the reason; they count nowhere else.
         samples: How often each task was played.
+        proof_weakened_by: Fields of the budget that show more of procedural tasks than they were built for, so that
+            it is not proven for these episodes that zooming is needed (see `vzgym.tasks.budgets.weakened_by`).
     """
 
     policy: str
@@ -47,6 +49,7 @@ class Report:
     hit_rate: float | None = None
     failed: dict[str, str] = field(default_factory=dict)
     samples: int = 1
+    proof_weakened_by: tuple[str, ...] = ()
 
     @property
     def summary(self) -> dict[str, Estimate]:
@@ -89,6 +92,7 @@ class Report:
             "hit_rate": self.hit_rate,
             "failed": self.failed,
             "samples": self.samples,
+            "proof_weakened_by": list(self.proof_weakened_by),
             "taxonomy": {str(finding): count for finding, count in self.taxonomy.items()},
             "totals": self.totals,
             "metrics": {name: estimate.to_json() for name, estimate in self.summary.items()},

@@ -1,6 +1,7 @@
 """Floor 2: what is asked. Tasks, procedural families, suites, and task files."""
 
 import vzgym.tasks.procedural.shipped  # noqa: F401  registers the suites
+from vzgym.tasks.budgets import BUDGETS, BudgetSpec, resolve_budget
 from vzgym.tasks.io.jsonl import load_jsonl, write_jsonl
 from vzgym.tasks.procedural.families import FAMILIES, Family, expert_zooms, make_family
 from vzgym.tasks.procedural.placement import hit_rate
@@ -10,9 +11,11 @@ from vzgym.tasks.task_list import TaskList
 from vzgym.tasks.task_set import TaskSet, TaskSpec, get_task, load_tasks
 
 __all__ = [
+    "BUDGETS",
     "FAMILIES",
     "SPLITS",
     "SUITES",
+    "BudgetSpec",
     "Family",
     "Subtitle",
     "Suite",
@@ -28,5 +31,6 @@ __all__ = [
     "make_family",
     "option_letter",
     "register_suite",
+    "resolve_budget",
     "write_jsonl",
 ]

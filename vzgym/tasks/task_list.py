@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from vzgym.core.budget import Budget
 from vzgym.core.errors import TaskError
+from vzgym.tasks.budgets import built_for
 from vzgym.tasks.task import VideoTask
 
 __all__ = ["TaskList"]
@@ -49,7 +49,7 @@ class TaskList:
 
 
 def _common_budget(tasks: Sequence[VideoTask]) -> Budget:
-    first: Any = tasks[0].metadata.get("budget")
-    if isinstance(first, dict) and all(task.metadata.get("budget") == first for task in tasks):
-        return Budget.from_mapping(first)
+    first = built_for(tasks[0])
+    if first is not None and all(built_for(task) == first for task in tasks):
+        return first
     return Budget()

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
-from vzgym.tasks import TaskSet
+from vzgym.tasks import TaskSet, resolve_budget
 
 __all__ = ["ALGORITHMS", "SB3Settings"]
 
@@ -116,7 +116,7 @@ class SB3Settings:
 
     def budget_for(self, tasks: TaskSet) -> Budget:
         """What may be looked at: the tasks' own budget, and the run's settings over it."""
-        return Budget.from_mapping({**tasks.budget.to_dict(), **(self.budget or {})})
+        return resolve_budget(self.budget, tasks)
 
     def save(self, folder: Path) -> None:
         """Write `sb3.json` into a folder."""

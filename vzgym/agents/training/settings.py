@@ -312,7 +312,9 @@ class GRPOSettings(TrainSettings):
         Raises:
             InvalidSetting: If `budget` names no limit, or one that cannot work.
         """
-        return Budget.from_mapping({**tasks.budget.to_dict(), **(self.budget or {})})
+        from vzgym.tasks import resolve_budget
+
+        return resolve_budget(self.budget, tasks)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,7 @@ from vzgym.evaluation.experiments.settings import (
 from vzgym.policies.policy import POLICIES
 from vzgym.protocols import PROTOCOLS
 from vzgym.rewards.making import make_reward
-from vzgym.tasks import load_tasks
+from vzgym.tasks import load_tasks, resolve_budget
 
 __all__ = ["load_experiment"]
 
@@ -166,7 +166,7 @@ def _learner(name: str, item: Item, settings: LearnerSettings) -> Learner:
         with _at(given["policy"]):
             _check_policy(settings.policy)
     with _at(given.get("budget", item)):
-        Budget.from_mapping({**Budget().to_dict(), **(settings.budget or {})})
+        Budget.from_mapping(settings.budget or {})
     stages: dict[str, Any] = {}
     wanted = {"policy": (), "vlm": SECTIONS[:4], "sb3": ("sb3",)}[settings.kind]
     # A preset for large models has nothing to say of a pre-training, which they never go through.
@@ -250,7 +250,7 @@ def _check_tasks(settings: ExperimentSettings, items: Mapping[str, Item]) -> Non
                 load_tasks(settings.tasks[name].learn)
         for budget, changes in settings.budgets.items():
             with _at(budgets[budget]) if budget in budgets else _at(item):
-                Budget.from_mapping({**tasks.budget.to_dict(), **changes})
+                resolve_budget(changes, tasks)
 
 
 def _check_names_used(settings: ExperimentSettings, items: Mapping[str, Item]) -> None:

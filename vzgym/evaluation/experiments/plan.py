@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from vzgym.agents.training.typed_yaml import plain
-from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
 from vzgym.evaluation.experiments.settings import Experiment, GridSettings, Learner
 from vzgym.policies.fingerprint import contents, contents_named
 from vzgym.rewards.making import make_reward
-from vzgym.tasks import load_tasks
+from vzgym.tasks import TaskSet, load_tasks, resolve_budget
 
 __all__ = ["Cell", "Plan", "Work", "make_plan"]
 
@@ -338,12 +337,12 @@ def _version() -> str:
 
 
 @cache
-def _task_budget(tasks: str) -> Budget:
-    return load_tasks(tasks).budget
+def _task_set(tasks: str) -> TaskSet:
+    return load_tasks(tasks)
 
 
 def _budget(tasks: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-    return Budget.from_mapping({**_task_budget(tasks).to_dict(), **changes}).to_dict()
+    return resolve_budget(changes, _task_set(tasks)).to_dict()
 
 
 def _file_digest(tasks: str) -> str:

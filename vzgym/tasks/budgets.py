@@ -1,0 +1,132 @@
+"""Which budget tasks are played with, and what another one does to the proof that zooming is needed."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import fields
+from functools import cache
+from typing import Protocol, TypeAlias
+
+from vzgym.core.budget import Budget
+from vzgym.core.errors import InvalidSetting, WeakerProof
+from vzgym.core.registry import Registry
+from vzgym.tasks.task import VideoTask
+
+__all__ = ["BUDGETS", "BudgetSpec", "built_for", "prepared_by_policy", "resolve_budget", "weakened_by"]
+
+BudgetSpec: TypeAlias = "Budget | Mapping[str, object] | str | None"
+"""Everything that `resolve_budget` takes."""
+
+BUDGETS: Registry[Budget] = Registry("budget", "vzgym.budgets")
+"""Budgets by name: factories without arguments."""
+
+BUDGETS.register("paper", Budget)
+
+_FIELDS = frozenset(field.name for field in fields(Budget))
+
+
+class _Tasks(Protocol):
+    """What is read of a task set here."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def budget(self) -> Budget: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> VideoTask: ...
+
+
+def resolve_budget(spec: BudgetSpec, tasks: _Tasks) -> Budget:
+    """The budget that `tasks` are played with. Every interface and every trainer decides it here.
+
+    Warns (`WeakerProof`), once for a task set, if procedural tasks get another overview or more pixels than they were
+    built for.
+
+    Args:
+        spec: A mapping overrides fields of the task set's budget. A `Budget`, or the name of one ("paper"), replaces
+            it. None leaves it as it is.
+        tasks: The task set.
+
+    Raises:
+        InvalidSetting: If a field is unknown or its value is out of range, or `spec` is none of these.
+        UnknownName: If no budget has that name; lists those there are.
+    """
+    match spec:
+        case None:
+            return tasks.budget
+        case Budget():
+            budget = spec
+        case str():
+            budget = BUDGETS.make(spec)
+        case Mapping():
+            budget = Budget.from_mapping({**tasks.budget.to_dict(), **spec})
+        case _:
+            raise InvalidSetting(
+                f"budget must be a mapping of fields, a Budget, the name of one ({', '.join(BUDGETS.names())}) or "
+                f"None, got {spec!r}"
+            )
+    # Only tasks that were built for a budget prove anything, and building one takes a while.
+    if not _prepared.get() and weakened_by(tasks.budget, budget) and len(tasks):
+        built = built_for(tasks[0])
+        changes = () if built is None else weakened_by(built, budget)
+        if built is not None and changes:
+            _warn(tasks.name, ", ".join(f"{name}={_show(built, budget, name)}" for name in changes))
+    return budget
+
+
+def built_for(task: VideoTask) -> Budget | None:
+    """The budget that a procedural task was built for; None for any other task."""
+    found = task.metadata.get("budget")
+    return Budget.from_mapping(found) if isinstance(found, Mapping) and set(found) == _FIELDS else None
+
+
+def weakened_by(built: Budget, played: Budget) -> tuple[str, ...]:
+    """The fields of `played` by which tasks that were built for `built` lose the proof that zooming is needed.
+
+    Another overview may show the evidence, and more pixels may make it legible. No overview at all shows nothing.
+
+    Returns:
+        Names of fields, in the order of the class; empty where the proof holds.
+    """
+    names = []
+    if played.overview_frames:
+        names += [name for name in ("overview_fps", "overview_frames") if getattr(played, name) != getattr(built, name)]
+    return (*names, *(name for name in ("max_pixels", "min_pixels") if getattr(played, name) > getattr(built, name)))
+
+
+_prepared: ContextVar[bool] = ContextVar("prepared", default=False)
+
+
+@contextmanager
+def prepared_by_policy() -> Iterator[None]:
+    """Within this context budgets are a policy's own choice, and draw no warning: a control shows more on purpose."""
+    token = _prepared.set(True)
+    try:
+        yield
+    finally:
+        _prepared.reset(token)
+
+
+def _show(built: Budget, played: Budget, name: str) -> str:
+    return f"{getattr(played, name)} (built for {getattr(built, name)})"
+
+
+@cache
+def _warn(tasks: str, changes: str) -> None:
+    """Warn where the program that uses vzgym calls it."""
+    level = 1
+    while sys._getframe(level).f_globals.get("__name__", "").partition(".")[0] == "vzgym":
+        level += 1
+    warnings.warn(
+        f"tasks {tasks!r} are played with {changes}: under another overview or more pixels it is not proven that "
+        "zooming is needed",
+        WeakerProof,
+        stacklevel=level + 1,
+    )
