@@ -104,7 +104,11 @@ def test_the_budget_changes_the_tasks_own(run: Run, settings: list[str], wanted:
         (["--tasks", "gone.jsonl"], TaskError, "cannot read tasks from gone.jsonl"),
         (["--reward", "gold"], UnknownName, "unknown reward 'gold'; valid: accuracy,"),
         (["--backend", "magic"], UnknownName, "unknown video back-end 'magic'; valid: decord, pyav"),
-        (["--budget", "max_zooms"], InvalidSetting, "--budget takes name=value (such as max_zooms=2), got 'max_zooms'"),
+        (
+            ["--budget", "max_zooms"],
+            InvalidSetting,
+            "--budget takes field=value (such as max_zooms=2), repeatable, or the name of a budget (paper), got",
+        ),
         (["--budget", "zooms=2"], InvalidSetting, "unknown budget setting zooms; valid: overview_fps,"),
         (["--budget", "max_zooms=many"], InvalidSetting, "max_zooms must be an integer >= 0, got 'many'"),
         (["--budget", "max_zooms=["], InvalidSetting, "max_zooms must be an integer >= 0, got '['"),

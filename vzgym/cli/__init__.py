@@ -78,11 +78,11 @@ def _print_own_warnings() -> None:
     """Print our own warnings as one line, without the place in the code."""
     show = warnings.showwarning
 
-    def one_line(message: Warning | str, category: type[Warning], *place: Any) -> None:
+    def one_line(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if issubclass(category, WeakerProof):
             say(f"Warning: {message}", errors)
         else:
-            show(message, category, *place)
+            show(message, category, *place, **more)
 
     warnings.showwarning = one_line
 

@@ -18,7 +18,7 @@ from vzgym.evaluation.findings import rich_findings
 from vzgym.evaluation.runs import count_records
 from vzgym.evaluation.tables import rich_table
 from vzgym.rewards import make_reward
-from vzgym.tasks import BudgetSpec, TaskSet, load_tasks
+from vzgym.tasks import BUDGETS, BudgetSpec, TaskSet, load_tasks
 
 __all__ = ["evaluate_command", "run_folder", "run_policies"]
 
@@ -101,14 +101,15 @@ def run_policies(
 
 def _budget(pairs: list[str]) -> BudgetSpec:
     """`["max_zooms=2"]` as a mapping; a name of a budget as it is."""
-    if len(pairs) == 1 and "=" not in pairs[0]:
+    if len(pairs) == 1 and pairs[0] in BUDGETS:
         return pairs[0]
     settings: dict[str, Any] = {}
     for pair in pairs:
         key, mark, value = pair.partition("=")
         if not mark:
             raise InvalidSetting(
-                f"--budget takes field=value (such as max_zooms=2), repeatable, or one name (paper), got {pair!r}"
+                f"--budget takes field=value (such as max_zooms=2), repeatable, or the name of a budget "
+                f"({', '.join(BUDGETS.names())}), got {pair!r}"
             )
         settings[key.strip()] = _value(value.strip())
     return settings or None
