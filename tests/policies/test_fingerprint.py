@@ -1,72 +1,96 @@
 from __future__ import annotations
 
+import json
 import os
+import shutil
+from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from safetensors.torch import save_file
 
-from vzgym.policies import fingerprint as module
-from vzgym.policies.fingerprint import contents, contents_named
+from vzgym.core.errors import InvalidSetting
+from vzgym.policies.fingerprint import METADATA, fingerprint, fingerprints_in
 
 
-def test_a_folder_is_known_by_its_weights_and_data_alone(tmp_path):
+def saved(folder: Path, run_id: str) -> Path:
+    """A folder as vzgym saves a model: the weights, then the run id."""
+    folder.mkdir(exist_ok=True)
+    (folder / "model.safetensors").write_bytes(b"weights")
+    os.utime(folder / "model.safetensors", ns=(1, 10**9))
+    (folder / METADATA).write_text(json.dumps({"protocol": {"name": "tags"}, "run_id": run_id}))
+    return folder
+
+
+def test_a_saved_model_is_identified_by_its_run_id_wherever_it_lies(tmp_path):
+    one = fingerprint(saved(tmp_path / "one", "a"))
+    assert one == {"model.safetensors": "7, run a"}
+    shutil.copytree(tmp_path / "one", tmp_path / "copy")
+    os.utime(tmp_path / "copy" / METADATA)
+    assert fingerprint(tmp_path / "copy") == one
+    assert fingerprint(saved(tmp_path / "one", "b")) != one
+
+
+def test_weights_written_after_the_run_id_are_not_identified_by_it(tmp_path):
+    folder = saved(tmp_path / "model", "a")
+    before = fingerprint(folder)
+    (folder / "model.safetensors").write_bytes(b"WEIGHTS")
+    os.utime(folder / "model.safetensors", ns=(1, 2 * 10**18))
+    assert "run" not in fingerprint(folder)["model.safetensors"]
+    assert fingerprint(folder) != before
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"run_id": 3}'])
+def test_metadata_without_a_run_id_leaves_size_and_time(tmp_path, text):
+    (saved(tmp_path / "model", "a") / METADATA).write_text(text)
+    assert fingerprint(tmp_path / "model") == {"model.safetensors": "7, modified 1000000000"}
+
+
+@pytest.mark.parametrize("change", ["size", "time"])
+def test_other_files_are_identified_by_size_and_modification_time(tmp_path, change):
+    file = tmp_path / "data.arrow"
+    file.write_bytes(b"rows")
+    before = fingerprint(tmp_path)
+    assert fingerprint(tmp_path) == before
+    if change == "size":
+        status = file.stat()
+        file.write_bytes(b"more rows")
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    else:
+        os.utime(file, (1, 1))
+    assert fingerprint(tmp_path) != before
+
+
+def test_only_weights_and_data_of_the_folder_itself_count(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"one")
-    (tmp_path / "data.arrow").write_bytes(b"rows")
-    before = contents(tmp_path)
-    assert list(before) == ["data.arrow", "model.safetensors"]
+    before = fingerprint(tmp_path)
     (tmp_path / "log.jsonl").write_text("{}")
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "model.safetensors").write_bytes(b"older")
-    os.utime(tmp_path / "model.safetensors", (1, 1))
-    assert contents(tmp_path) == before
-    (tmp_path / "model.safetensors").write_bytes(b"two")
-    after = contents(tmp_path)
-    assert after["data.arrow"] == before["data.arrow"]
-    assert after["model.safetensors"] != before["model.safetensors"]
+    assert fingerprint(tmp_path) == before
+    assert list(before) == ["model.safetensors"]
 
 
-def test_what_is_not_here_has_no_contents(tmp_path):
-    assert contents("Qwen/Qwen2.5-VL-7B-Instruct") == contents("") == contents("x" * 5000) == {}
-    assert contents(tmp_path) == {}
+def test_what_is_not_a_local_path_has_no_fingerprint(tmp_path):
+    assert fingerprint("Qwen/Qwen2.5-VL-7B-Instruct") == fingerprint("") == fingerprint("x" * 5000) == {}
+    assert fingerprint(tmp_path) == {}
 
 
-def test_a_file_counts_whatever_it_is_called(tmp_path):
+def test_a_file_counts_whatever_its_name(tmp_path):
     (tmp_path / "knowledge.txt").write_text("a")
-    assert list(contents(tmp_path / "knowledge.txt")) == ["knowledge.txt"]
+    assert list(fingerprint(tmp_path / "knowledge.txt")) == ["knowledge.txt"]
 
 
-def test_settings_are_searched_for_places_but_not_for_names(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    def refuse(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(InvalidSetting, match="cannot be read for its fingerprint: Permission denied"):
+        fingerprint(tmp_path)
+
+
+def test_settings_are_searched_for_paths_but_not_for_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("blind", "weights"):
         (tmp_path / name).write_text(name)
-    found = contents_named([None, 3, "", {"name": "blind", "size": 2, "deep": {"path": "weights"}}])
+    found = fingerprints_in([None, 3, "", {"name": "blind", "size": 2, "deep": {"path": "weights"}}])
     assert list(found) == ["weights"]
-
-
-@pytest.mark.parametrize("changed", ["first", "middle", "last"])
-def test_a_large_file_is_known_again_by_any_of_its_tensors(tmp_path, monkeypatch, changed):
-    """One tensor of ten, small beside the others, is what merged adapters change."""
-    monkeypatch.setattr(module, "_WHOLE", 1 << 10)
-    monkeypatch.setattr(module, "_BLOCK", 64)
-    monkeypatch.setattr(module, "_BLOCKS", 4)
-    tensors = {f"layer{i}": torch.zeros(4000) for i in range(10)}
-    tensors |= {"first": torch.zeros(200), "middle": torch.zeros(200), "last": torch.zeros(200)}
-    file = tmp_path / "model.safetensors"
-    save_file(tensors, file)
-    before = contents(tmp_path)
-    assert contents(tmp_path) == before
-    save_file({**tensors, changed: torch.ones(200)}, file)
-    assert contents(tmp_path) != before
-
-
-def test_a_large_file_of_another_format_is_looked_at_all_over(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_WHOLE", 1 << 10)
-    for start in (b"\xff" * 8, (50).to_bytes(8, "little") + b"no JSON", (2).to_bytes(8, "little") + b"[]"):
-        data = start + b"rows" * 9_000
-        (tmp_path / "rows.arrow").write_bytes(data)
-        before = contents(tmp_path)
-        noisy = np.frombuffer(data, np.uint8) ^ np.uint8(1)
-        (tmp_path / "rows.arrow").write_bytes(data[:8] + noisy.tobytes()[8:])
-        assert contents(tmp_path) != before

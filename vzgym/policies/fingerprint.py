@@ -1,115 +1,90 @@
-"""What local files hold, told cheaply: so that a model that was trained again in its place is known for another."""
+"""Cheap fingerprints of local model and data folders, so that a run is not resumed with other weights.
+
+A folder that vzgym saved holds a run id, which stands for its weights wherever the folder is moved. Any other file, and
+weights that were written after the run id, are identified by size and modification time. No weights are read.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from vzgym.core.errors import InvalidSetting
 
-__all__ = ["contents", "contents_named"]
+__all__ = ["METADATA", "fingerprint", "fingerprints_in"]
 
-# Weights, adapters, and rows of data: what a trainer or a collector writes anew. Logs, settings and checkpoints lie
-# beside them, and change without the model saying anything else.
+METADATA = "vzgym.json"
+"""The file in a saved model's folder that holds its `run_id`, and the text protocol that it was trained with."""
+
+# Weights, adapters and rows of data. Logs, settings and checkpoints beside them do not change what a model says.
 _SUFFIXES = (
     ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".npz", ".gguf", ".zip", ".arrow", ".parquet",
 )  # fmt: skip
 
-# Up to this size a file is read whole, above it in parts: all weights of a large model would take minutes, each time.
-_WHOLE = 32 << 20
-_BLOCK = 16 << 10
-_BLOCKS = 1024
 
-
-def contents(path: str | Path) -> dict[str, str]:
-    """Digests of a local file, or of the weights and data in a local folder, by file name.
+def fingerprint(path: str | Path) -> dict[str, str]:
+    """Fingerprint of a local file, or of the weights and data in a local folder.
 
     Args:
-        path: A file or a folder. Only what lies in the folder itself counts, not what lies in folders below it
-            (checkpoints).
+        path: A file or a folder. Only files in the folder itself count, not those in folders below it (checkpoints).
 
     Returns:
-        Nothing for what is not there: a name on a hub, or a registered one.
+        By file name, the size in bytes and either the folder's run id or the modification time in nanoseconds. Empty
+        for what is not a local file or folder: a name on a hub, or a registered name.
 
     Raises:
         InvalidSetting: If the folder or a file in it cannot be read.
     """
-    # Not Path's own: they raise at texts that can be no path, such as very long ones.
-    if os.path.isfile(path):  # noqa: PTH113
-        files = [Path(path)]
-    elif os.path.isdir(path):  # noqa: PTH112
-        files = _counted(Path(path))
-    else:
-        return {}
-    return {file.name: _digest(file) for file in files}
-
-
-def _counted(folder: Path) -> list[Path]:
     try:
-        return [file for file in sorted(folder.iterdir()) if file.suffix in _SUFFIXES and file.is_file()]
+        # Not Path's own: they raise for texts that cannot be paths, such as very long ones.
+        if os.path.isfile(path):  # noqa: PTH113
+            return {Path(path).name: _by_time(Path(path).stat())}
+        if not os.path.isdir(path):  # noqa: PTH112
+            return {}
+        folder = Path(path)
+        files = [file for file in sorted(folder.iterdir()) if file.suffix in _SUFFIXES and file.is_file()]
+        stamp = _stamp(folder / METADATA)
+        return {file.name: _with_stamp(file.stat(), *stamp) if stamp else _by_time(file.stat()) for file in files}
     except OSError as error:
-        raise InvalidSetting(f"{folder} cannot be read, to tell its contents: {error.strerror or error}") from error
+        raise InvalidSetting(f"{path} cannot be read for its fingerprint: {error.strerror or error}") from error
 
 
-def contents_named(
-    value: Any, contents_of: Callable[[str], Mapping[str, str]] = contents
-) -> dict[str, Mapping[str, str]]:
-    """The contents of all local files and folders that settings name, by their names.
+def fingerprints_in(value: Any) -> dict[str, dict[str, str]]:
+    """Fingerprints of all local files and folders that settings name, by path.
 
     Args:
-        value: A text, or texts anywhere in mappings and lists. A part's own name, in a mapping, is no place.
-        contents_of: Tells the contents; for one that remembers.
+        value: A text, or texts anywhere in mappings and lists. The value of a key `name` is a registered name, never a
+            path.
     """
     if isinstance(value, (str, Path)):
-        found = contents_of(str(value))
+        found = fingerprint(value)
         return {str(value): found} if found else {}
     inner: list[Any] = []
     if isinstance(value, Mapping):
-        inner = [part for key, part in value.items() if key != "name"]
+        inner = [item for key, item in value.items() if key != "name"]
     elif isinstance(value, (list, tuple)):
         inner = list(value)
-    return {name: found for part in inner for name, found in contents_named(part, contents_of).items()}
+    return {path: found for item in inner for path, found in fingerprints_in(item).items()}
 
 
-def _digest(file: Path) -> str:
+def _stamp(file: Path) -> tuple[str, int] | None:
+    """The run id of a folder and the time at which it was written, in nanoseconds; None without one."""
+    if not file.is_file():
+        return None
     try:
-        size = file.stat().st_size
-        digest = hashlib.blake2b(str(size).encode(), digest_size=8)
-        with file.open("rb") as source:
-            if size <= _WHOLE:
-                digest.update(source.read())
-            else:
-                for place in _places(source, size):
-                    source.seek(place)
-                    digest.update(source.read(_BLOCK))
-    except OSError as error:
-        raise InvalidSetting(f"{file} cannot be read, to tell its contents: {error.strerror or error}") from error
-    return digest.hexdigest()
+        run_id = json.loads(file.read_text(encoding="utf-8"))["run_id"]
+    except (ValueError, LookupError, TypeError):
+        return None
+    return (run_id, file.stat().st_mtime_ns) if isinstance(run_id, str) else None
 
 
-def _places(source: BinaryIO, size: int) -> list[int]:
-    """Where a large file is looked at: at its ends, at even distances, and in the middle of every tensor.
-
-    Training with a frozen vision tower, or merged adapters of a few layers, leave most of a file as it was, its ends
-    among them, and its size: but they change nearly every number of the tensors that they change at all.
-    """
-    even = [(size - _BLOCK) * step // (_BLOCKS - 1) for step in range(_BLOCKS)]
-    return even + [max(0, middle - _BLOCK // 2) for middle in _middles(source, size)]
+def _with_stamp(status: os.stat_result, run_id: str, written: int) -> str:
+    # Another program may have written new weights into the folder: the run id is not theirs.
+    return f"{status.st_size}, run {run_id}" if status.st_mtime_ns <= written else _by_time(status)
 
 
-def _middles(source: BinaryIO, size: int) -> list[int]:
-    """The middle of each tensor of a safetensors file; none of any other file."""
-    source.seek(0)
-    length = int.from_bytes(source.read(8), "little")
-    if length > size - 8:
-        return []
-    try:
-        tensors = json.loads(source.read(length))
-        spans = [tensor["data_offsets"] for name, tensor in tensors.items() if name != "__metadata__"]
-        return [8 + length + (int(start) + int(end)) // 2 for start, end in spans]
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return []  # of another format
+def _by_time(status: os.stat_result) -> str:
+    return f"{status.st_size}, modified {status.st_mtime_ns}"

@@ -159,10 +159,10 @@ def test_files_made_anew_in_their_place_make_other_works(
     assert {name for name, digest in works().items() if digest != before[name]} == changed
 
 
-def test_what_files_hold_is_no_setting_of_a_stage(plan_of: Callable[[str], Plan], tmp_path: Path):
+def test_fingerprints_of_files_are_no_setting_of_a_stage(plan_of: Callable[[str], Plan], tmp_path: Path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "rows.arrow").write_bytes(b"rows")
     plan = plan_of(OWN.replace("data: data", f"data: {tmp_path / 'data'}"))
     sft = next(work for work in plan.works if work.kind == "sft" and "learned" in work.label)
-    assert list(sft.settings["contents"]) == [str(tmp_path / "data")]
-    assert "contents" not in _settings(sft)
+    assert list(sft.settings["files"]) == [str(tmp_path / "data")]
+    assert "files" not in _settings(sft)

@@ -12,7 +12,7 @@ from vzgym.agents.sb3.settings import SB3Settings
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
 from vzgym.envs.actions import DiscreteAction
-from vzgym.policies.fingerprint import contents
+from vzgym.policies.fingerprint import fingerprint
 
 __all__ = ["SB3Policy"]
 
@@ -44,7 +44,7 @@ class SB3Policy:
         if model is None:
             settings = SB3Settings.load(path)
             file = _model_file(Path(path))
-            self._weights = contents(file)
+            self._weights = fingerprint(file)
             model = _load(file, settings)
         if settings is None:
             raise InvalidSetting("SB3Policy needs the settings that its model was trained with")

@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-from vzgym.evaluation.experiments.plan import CONTENTS, PLAY, Work
+from vzgym.evaluation.experiments.plan import FILES, PLAY, Work
 
 __all__ = ["DONE", "FAILED", "LOG", "OUT", "do", "done", "failed", "write_whole"]
 
@@ -105,9 +105,7 @@ def _versions() -> dict[str, str]:
 
 def _settings(work: Work) -> dict[str, Any]:
     """The settings of a stage, without what only tells works apart."""
-    return {
-        key: value for key, value in work.settings.items() if key not in ("tasks_file", "start", "own_data", CONTENTS)
-    }
+    return {key: value for key, value in work.settings.items() if key not in ("tasks_file", "start", "own_data", FILES)}
 
 
 def _pretrain(work: Work, out: Path, parents: Mapping[str, Path]) -> dict[str, Any]:

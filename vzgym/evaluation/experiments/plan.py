@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from vzgym.agents.training.typed_yaml import plain
 from vzgym.core.errors import InvalidSetting
 from vzgym.evaluation.experiments.settings import Experiment, GridSettings, Learner
-from vzgym.policies.fingerprint import contents, contents_named
+from vzgym.policies.fingerprint import fingerprints_in
 from vzgym.rewards.making import make_reward
 from vzgym.tasks import TaskSet, load_tasks, resolve_budget
 
@@ -23,8 +23,8 @@ __all__ = ["Cell", "Plan", "Work", "make_plan"]
 PLAY = "play"
 """The kind of work that measures a cell; every other kind is a stage of learning."""
 
-CONTENTS = "contents"
-"""The setting that tells what the files hold which a work's other settings name."""
+FILES = "files"
+"""The setting that holds the fingerprints of the files that a work's other settings name."""
 
 STORE = "works"
 """The folder, below that of all experiments, of their works."""
@@ -35,8 +35,6 @@ _NO_MATTER = ("out", "model", "data", "resume", "log_steps", "save_steps", "save
 # Settings that may name a model or data on disk, which can be made anew in its place; and policies, whose options may.
 _PLACES: Final = ("start", "own_data")
 _PLAYERS: Final = ("policy", "teacher")
-
-_Contents: TypeAlias = Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -161,12 +159,10 @@ def make_plan(experiment: Experiment) -> Plan:
         InvalidSetting: If two cells are equal, or a learner cannot learn what it is asked to.
     """
     cells: dict[str, Cell] = {}
-    # Read once a plan, however many works stand on it; not once for all, since it may change.
-    known = cache(contents)
     for seed in experiment.settings.seeds:
         for part in experiment.settings.grid:
             for names in _combinations(experiment, part):
-                cell = Cell(names, seed, _Builder(experiment, names, seed, known).play())
+                cell = Cell(names, seed, _Builder(experiment, names, seed).play())
                 twin = cells.get(cell.work.digest)
                 if twin is not None:
                     raise InvalidSetting(
@@ -195,14 +191,8 @@ def _combinations(experiment: Experiment, part: GridSettings) -> Iterator[dict[s
 class _Builder:
     """Makes the works of one cell."""
 
-    def __init__(
-        self,
-        experiment: Experiment,
-        names: Mapping[str, str],
-        seed: int,
-        contents_of: Callable[[str], Mapping[str, str]],
-    ) -> None:
-        self.experiment, self.names, self.seed, self.contents_of = experiment, names, seed, contents_of
+    def __init__(self, experiment: Experiment, names: Mapping[str, str], seed: int) -> None:
+        self.experiment, self.names, self.seed = experiment, names, seed
         self.learner: Learner = experiment.learners[names["learner"]]
         self.tasks = experiment.settings.tasks[names["tasks"]]
         self.changes = dict(experiment.settings.budgets[names["budget"]])
@@ -242,7 +232,7 @@ class _Builder:
                 parents["model"] = last
         where = f"{self.names['tasks']}, {self.names['budget']}" if self.names["budget"] else self.names["tasks"]
         label = f"{self.names['learner']} {self.names['reward']}".strip()
-        facts |= self._contents(facts)
+        facts |= self._files(facts)
         return Work(
             PLAY, f"play {label} on {where}, seed {self.seed}", facts, parents, how.episodes * how.samples,
             settings.resume,
@@ -294,17 +284,17 @@ class _Builder:
             # None: what the tasks were built for.
             values["budget"] = _budget(values["tasks"], self.learn_changes) if self.learn_changes else None
             values["reward"] = self._reward()
-        values |= self._contents(values)
+        values |= self._files(values)
         told = {"collect": "", "grpo": f" {self.names['reward']}"}.get(kind, "")
         seed = "" if kind == "collect" else f", seed {self.seed}"
         return Work(kind, f"{kind} {self.learner.name}{told}{seed}", values, parents, units, learner.resume)
 
-    def _contents(self, settings: Mapping[str, Any]) -> dict[str, _Contents]:
-        """What the files hold that settings name; no entry where they name none, as with all that is made here."""
+    def _files(self, settings: Mapping[str, Any]) -> dict[str, Mapping[str, Mapping[str, str]]]:
+        """Fingerprints of the files that settings name; no entry where they name none."""
         # A policy given as a text is a registered name, and no file that happens to have it.
         players = [player for role in _PLAYERS if isinstance(player := settings.get(role), Mapping)]
-        found = contents_named([*(settings.get(place) for place in _PLACES), *players], self.contents_of)
-        return {CONTENTS: found} if found else {}
+        found = fingerprints_in([*(settings.get(place) for place in _PLACES), *players])
+        return {FILES: found} if found else {}
 
     def _sb3(self) -> Work:
         values = json.loads(json.dumps(plain(asdict(self.learner.stages["sb3"]))))
