@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from vzgym.agents.data.dataset import load_trajectories
 from vzgym.agents.data.teaching import HINT
-from vzgym.agents.served.images import Pictures, picture_file
+from vzgym.agents.served.images import ImageEncoder, encode_image
 from vzgym.agents.served.policy import ServedPolicy
 from vzgym.agents.vlm.policy import VLMPolicy
 from vzgym.baselines import TextPolicy
@@ -39,7 +39,7 @@ def tasks():
 
 def options(model, url, **more):
     """As the fluent model has learnt to speak."""
-    usual = {"protocol": "compact_tags", "tool_role": "tool", "turn_tokens": 40, "picture": "png"}
+    usual = {"protocol": "compact_tags", "tool_role": "tool", "turn_tokens": 40, "image_format": "png"}
     return {"name": "served", "model": str(model), "url": url, **usual, **more}
 
 
@@ -69,7 +69,7 @@ def test_a_served_model_says_what_the_same_model_says_here(fluent_model, server,
 
 
 def test_jpeg_is_close_enough_to_answer_by(fluent_model, server, tasks):
-    report = evaluate(options(fluent_model, server, picture="jpeg", quality=95), tasks, episodes=4)
+    report = evaluate(options(fluent_model, server, image_format="jpeg", quality=95), tasks, episodes=4)
     assert report.accuracy.value >= 0.75
 
 
@@ -83,10 +83,10 @@ def test_what_it_costs_reaches_records_and_report(fluent_model, server, tasks, t
         assert spent["retries"] == 0
         # Each turn sends all frames so far.
         sent = [sum(len(clip) for clip in record.upto(turn).clips) for turn in range(len(record.turns))]
-        assert spent["pictures"] == sum(sent)
-        assert spent["picture_bytes"] > 50 * spent["pictures"]
+        assert spent["images"] == sum(sent)
+        assert spent["image_bytes"] > 50 * spent["images"]
         # One token a frame, and the words.
-        assert spent["input_tokens"] > spent["pictures"]
+        assert spent["input_tokens"] > spent["images"]
         assert spent["price"] == pytest.approx((spent["input_tokens"] + 4 * spent["output_tokens"]) / 1e6)
     for name in ("requests", "input_tokens", "output_tokens", "price"):
         assert report.totals[name] == pytest.approx(sum(record.info["spent"][name] for record in records))
@@ -96,7 +96,7 @@ def test_what_it_costs_reaches_records_and_report(fluent_model, server, tasks, t
 
 
 def test_samples_differ_by_their_seeds(fluent_model, gate, tasks):
-    policy = POLICIES.make(options(fluent_model, gate.url, temperature=1.0, turn_tokens=4, check_pictures=False))
+    policy = POLICIES.make(options(fluent_model, gate.url, temperature=1.0, turn_tokens=4, check_images=False))
     episode = Episode(tasks[0], tasks.budget, policy.protocol)
     for seeds in ([1, 2], [1, 2], [3, 4]):
         policy.reset(seeds)
@@ -224,7 +224,7 @@ def test_wrong_names_are_named():
         ({"price_in": None}, "price_in must be a number, got None"),
         ({"turn_tokens": -1}, "turn_tokens"),
         ({"tool_role": "system"}, "tool_role"),
-        ({"picture": "gif"}, "picture"),
+        ({"image_format": "gif"}, "image_format"),
         ({"quality": 0}, "quality"),
         ({"max_pixels": -1}, "max_pixels"),
         ({"detail": "huge"}, "detail"),
@@ -243,7 +243,7 @@ def test_bad_settings_are_named(changes, words):
 
 def test_a_busy_server_is_asked_again_and_that_is_counted(fluent_model, gate, tasks, tmp_path):
     gate.refuse = lambda number: (503, {"error": "busy"}) if number in (1, 2) else None
-    spec = options(fluent_model, gate.url, check_pictures=False, concurrency=1)
+    spec = options(fluent_model, gate.url, check_images=False, concurrency=1)
     report = evaluate(spec, tasks, episodes=1, out=tmp_path)
     assert report.totals["retries"] == 2
     assert report.accuracy.value == 1.0
@@ -269,7 +269,7 @@ def test_a_broken_run_goes_on_where_it_stopped(fluent_model, server, gate, tasks
 def test_errors_say_what_to_do(fluent_model, server, gate, tasks):
     def error_of(**changes):
         with pytest.raises(EndpointError) as caught:
-            evaluate(options(fluent_model, server, check_pictures=False, retries=0) | changes, tasks, episodes=1)
+            evaluate(options(fluent_model, server, check_images=False, retries=0) | changes, tasks, episodes=1)
         return caught.value
 
     other = error_of(model="other")
@@ -296,15 +296,15 @@ def test_errors_say_what_to_do(fluent_model, server, gate, tasks):
 
 
 def test_a_server_that_drops_pictures_is_found(fluent_model, gate, tasks):
-    def without_pictures(request):
+    def without_images(request):
         """As servers of models without vision do."""
         for message in request["messages"]:
             if not isinstance(message["content"], str):
                 message["content"] = [block for block in message["content"] if block["type"] != "image_url"]
         return request
 
-    gate.change = without_pictures
-    with pytest.raises(InvalidSetting, match="drops pictures, and the model would play blind"):
+    gate.change = without_images
+    with pytest.raises(InvalidSetting, match="drops images, and the model would play blind"):
         evaluate(options(fluent_model, gate.url), tasks, episodes=1)
     gate.refuse = lambda number: (200, completion({"role": "assistant", "content": "hm"}))
     with pytest.raises(InvalidSetting, match="does not count tokens"):
@@ -350,7 +350,7 @@ def test_a_key_given_as_a_variable_s_name_is_not_repeated(given):
     assert given not in str(caught.value)
 
 
-# Pictures -----------------------------------------------------------------------------------------------------------
+# Images ---------------------------------------------------------------------------------------------------------------
 
 
 def test_pictures_are_sent_in_their_places_and_sizes(tasks):
@@ -359,7 +359,7 @@ def test_pictures_are_sent_in_their_places_and_sizes(tasks):
         {"role": "system", "content": [{"type": "text", "text": "rules"}]},
         {"role": "user", "content": [{"type": "image", "image": image}, {"type": "text", "text": "at 1 s"}]},
     ]
-    sent = Pictures("jpeg", 80, max_pixels=1500, detail="low").in_chat(chat)
+    sent = ImageEncoder("jpeg", 80, max_pixels=1500, detail="low").in_chat(chat)
     assert sent[0] == {"role": "system", "content": "rules"}
     picture, text = sent[1]["content"]
     assert text == {"type": "text", "text": "at 1 s"}
@@ -371,18 +371,16 @@ def test_pictures_are_sent_in_their_places_and_sizes(tasks):
     assert kind == "data:image/jpeg;base64"
     shown = Image.open(io.BytesIO(base64.b64decode(data)))
     assert (shown.format, shown.size) == ("JPEG", (50, 30))
-    assert Pictures().measure(sent) == (1, len(base64.b64decode(data)))
-    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(picture_file(image, "png")))), np.asarray(image))
+    assert ImageEncoder().measure(sent) == (1, len(base64.b64decode(data)))
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(encode_image(image, "png")))), np.asarray(image))
 
 
 def test_reasoning_that_a_server_keeps_apart_is_the_thought_again(fluent_model, gate, tasks):
-    policy = POLICIES.make(options(fluent_model, gate.url, check_pictures=False))
+    policy = POLICIES.make(options(fluent_model, gate.url, check_images=False))
     episode = Episode(tasks[0], tasks.budget, policy.protocol)
     message = {"role": "assistant", "content": "<answer>red</answer>", "reasoning_content": "It is red."}
     gate.refuse = lambda number: (200, completion(message))
     assert policy.respond([episode.messages]) == ["<think>It is red.</think>\n<answer>red</answer>"]
     assert policy.protocol.parse(policy.respond([episode.messages])[0]).well_formed
-    assert policy.spent == [
-        {"requests": 1, "retries": 0, "pictures": 8, "picture_bytes": policy.spent[0]["picture_bytes"]}
-    ]
+    assert policy.spent == [{"requests": 1, "retries": 0, "images": 8, "image_bytes": policy.spent[0]["image_bytes"]}]
     policy.close()

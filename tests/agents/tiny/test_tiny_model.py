@@ -18,7 +18,7 @@ from vzgym.agents.tiny import (
     train_tokenizer,
 )
 from vzgym.agents.training.pretrain import Progress, pretrain
-from vzgym.agents.training.pretrain_exercises import LOOK_UP, NAME, SPOT, make_album
+from vzgym.agents.training.pretrain_exercises import LOOK_UP, NAME, SPOT, sample_frames
 from vzgym.agents.training.settings import PretrainSettings
 from vzgym.agents.vlm.chat import chat_of, encode, join_inputs
 from vzgym.agents.vlm.checkpoint import open_checkpoint
@@ -141,9 +141,9 @@ def test_image_tokens_equal_image_features_on_every_turn(small_model, tasks):
 
 
 def test_exercises_show_what_their_labels_say(tasks):
-    album = make_album(tasks, 12, np.random.default_rng(0))
+    scenes = sample_frames(tasks, 12, np.random.default_rng(0))
     rng = np.random.default_rng(1)
-    row = album.look_up(rng, 5)
+    row = scenes.look_up(rng, 5)
     assert row.question == LOOK_UP
     assert len(row.frames) == len(row.times) == 5
     assert list(row.times) == sorted(row.times)
@@ -153,20 +153,20 @@ def test_exercises_show_what_their_labels_say(tasks):
     assert [str(where[hue]) for hue in asked] == given
     assert set(row.events) == {"nothing"}
     for _ in range(20):
-        spot = album.spot(rng)
+        spot = scenes.spot(rng)
         happened = set(spot.events) - {"nothing"}
         assert spot.answer[0][0] == (happened.pop() if happened else "nothing")
         assert len(set(spot.scenes)) == 1
 
 
 def test_labels_come_from_what_the_painter_draws(tasks):
-    album = make_album(tasks, 3, np.random.default_rng(0))
-    for (_, color), frames in album.passing.items():
+    scenes = sample_frames(tasks, 3, np.random.default_rng(0))
+    for (_, color), frames in scenes.passing.items():
         if color == "white":
             # White light is bright in every channel; scenes are dim.
-            assert (album.pixels[frames].min(axis=-1).max(axis=(1, 2)) > 200).all()
-    for frames in album.plain.values():
-        assert album.pixels[frames].max() <= 180
+            assert (scenes.pixels[frames].min(axis=-1).max(axis=(1, 2)) > 200).all()
+    for frames in scenes.plain.values():
+        assert scenes.pixels[frames].max() <= 180
 
 
 def test_pretraining_moves_the_weights_and_says_what_it_took(tmp_path):
@@ -201,7 +201,7 @@ def test_a_suite_without_painted_videos_is_refused(tmp_path):
 @pytest.mark.parametrize("family", ["count", "state", "text"])
 def test_a_suite_without_coloured_events_is_refused_before_any_step(family):
     with pytest.raises(InvalidSetting, match=rf"'{family}-tiny/train' show neither.*needle"):
-        make_album(load_tasks(f"{family}-tiny/train"), 2, np.random.default_rng(0))
+        sample_frames(load_tasks(f"{family}-tiny/train"), 2, np.random.default_rng(0))
 
 
 def test_frames_of_more_than_one_visual_token_are_refused_with_the_setting_that_helps(tmp_path):
@@ -216,51 +216,51 @@ def test_frames_of_more_than_one_visual_token_are_refused_with_the_setting_that_
 
 def test_an_overview_has_no_more_times_than_scenes_and_a_clip_ends_with_the_video():
     tasks = load_tasks("order-tiny/train")
-    album = make_album(tasks, 2, np.random.default_rng(0))
+    scenes = sample_frames(tasks, 2, np.random.default_rng(0))
     rng = np.random.default_rng(1)
     for _ in range(30):
-        row = album.ask(LOOK_UP, rng)
-        assert len(row.frames) == len(row.times) <= len(album.plain)
-        assert max(album.ask(SPOT, rng).times) <= tasks[0].video.duration
+        row = scenes.ask(LOOK_UP, rng)
+        assert len(row.frames) == len(row.times) <= len(scenes.plain)
+        assert max(scenes.ask(SPOT, rng).times) <= tasks[0].video.duration
 
 
 def test_what_lasts_as_long_as_its_scene_is_named_from_the_overview():
-    album = make_album(load_tasks("control-micro/train"), 4, np.random.default_rng(0))
+    scenes = sample_frames(load_tasks("control-micro/train"), 4, np.random.default_rng(0))
     rng = np.random.default_rng(1)
-    assert not album.plain
-    assert not album.passing
-    assert album.questions == (LOOK_UP, NAME, SPOT)
-    row = album.ask(NAME, rng)
-    assert len(row.frames) == len(album.grid)
+    assert not scenes.plain
+    assert not scenes.passing
+    assert scenes.questions == (LOOK_UP, NAME, SPOT)
+    row = scenes.ask(NAME, rng)
+    assert len(row.frames) == len(scenes.grid)
     there = dict(zip(row.scenes, row.events, strict=True))
     asked = [piece for piece, learned in row.answer if not learned]
     assert sorted(asked) == sorted(there)
     assert [piece for piece, learned in row.answer if learned] == [there[hue] for hue in asked]
-    spot = album.ask(SPOT, rng)
+    spot = scenes.ask(SPOT, rng)
     assert set(spot.events) == {spot.answer[0][0]}
 
 
 def test_flashes_between_overview_frames_are_never_asked_of_the_overview(tasks):
-    album = make_album(tasks, 12, np.random.default_rng(0))
-    assert not album.lasting
-    assert album.questions == (LOOK_UP, SPOT)
-    assert NAME not in album.texts
+    scenes = sample_frames(tasks, 12, np.random.default_rng(0))
+    assert not scenes.lasting
+    assert scenes.questions == (LOOK_UP, SPOT)
+    assert NAME not in scenes.texts
 
 
 def test_where_both_kinds_of_event_occur_every_exercise_shows_its_own():
-    album = make_album(load_tasks("micro/train"), 12, np.random.default_rng(0))
+    scenes = sample_frames(load_tasks("micro/train"), 12, np.random.default_rng(0))
     rng = np.random.default_rng(1)
-    assert album.questions == (LOOK_UP, NAME, SPOT)
+    assert scenes.questions == (LOOK_UP, NAME, SPOT)
     # An overview shows lasting events in all scenes or in none, as the suite's videos do.
-    named = {event for _ in range(20) for event in album.ask(NAME, rng).events}
+    named = {event for _ in range(20) for event in scenes.ask(NAME, rng).events}
     assert "nothing" not in named
     assert len(named) > 3
-    looked = [{event == "nothing" for event in album.ask(LOOK_UP, rng).events} for _ in range(20)]
+    looked = [{event == "nothing" for event in scenes.ask(LOOK_UP, rng).events} for _ in range(20)]
     assert [True] in map(list, looked)
     assert [False] in map(list, looked)
     assert all(len(kinds) == 1 for kinds in looked)
-    shown = [len([event for event in album.ask(SPOT, rng).events if event != "nothing"]) for _ in range(80)]
-    assert set(shown) == {0, 1, album.clip_frames}
+    shown = [len([event for event in scenes.ask(SPOT, rng).events if event != "nothing"]) for _ in range(80)]
+    assert set(shown) == {0, 1, scenes.clip_frames}
 
 
 def test_look_ups_are_practised_alone_until_they_are_solved(tmp_path):

@@ -10,13 +10,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from vzgym.agents.training.common import begin, newest_checkpoint, save_result
+from vzgym.agents.training.common import newest_checkpoint, prepare_output, save_result
 from vzgym.agents.training.config import load_settings
 from vzgym.agents.training.memory import Sharding
 from vzgym.agents.training.plan import plan_sft
 from vzgym.agents.training.settings import LoraSettings, SFTSettings
 from vzgym.agents.training.sft import train_sft
-from vzgym.agents.vlm.checkpoint import kept_protocol, open_checkpoint
+from vzgym.agents.vlm.checkpoint import open_checkpoint, saved_protocol
 from vzgym.core.errors import InvalidSetting
 
 LORA = LoraSettings(rank=2, alpha=4, targets=("q_proj",))
@@ -62,7 +62,7 @@ def test_a_trainers_checkpoint_opens_as_the_finished_model_does(settings, small_
     for name, weight in last.model.state_dict().items():
         torch.testing.assert_close(weight, finished[name])
     assert all(weight.requires_grad for weight in last.model.parameters())
-    assert last.protocol.spec == kept_protocol(small_model).spec
+    assert last.protocol.spec == saved_protocol(small_model).spec
     assert last.protocol.spec["name"] == "compact_tags"
     for name in ("tokenizer_config.json", "processor_config.json", "chat_template.jinja", "vzgym.json"):
         assert (out / "checkpoint-2" / name).read_text() == (out / name).read_text()
@@ -209,7 +209,7 @@ def test_adapters_on_weights_in_parts_are_refused_at_the_start(settings, small_m
     old = tmp_path / "run" / "checkpoint-1"
     old.mkdir(parents=True)
     for refuse in (
-        lambda: begin(settings(lora=LORA), Sharded(open_checkpoint(small_model).model), None),
+        lambda: prepare_output(settings(lora=LORA), Sharded(open_checkpoint(small_model).model), None),
         lambda: plan_sft(settings(lora=LORA), Sharding(2, 3)),
     ):
         with pytest.raises(InvalidSetting, match=r"lora\.rank is 2 under DeepSpeed ZeRO-3.*zero2"):

@@ -13,7 +13,7 @@ from vzgym.agents.training.settings import GRPOSettings
 from vzgym.agents.training.tool_environment import finish_rollout
 from vzgym.agents.vlm.chat import chat_of, encode
 from vzgym.agents.vlm.checkpoint import open_checkpoint
-from vzgym.agents.vlm.image_checks import BlindModel, image_token
+from vzgym.agents.vlm.image_checks import ImagesDropped, image_token
 from vzgym.core.actions import Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
@@ -161,7 +161,7 @@ def test_a_lost_image_stops_the_run(willing, tmp_path):
         return made
 
     processor.preprocess = forgetful
-    with pytest.raises(BlindModel, match=r"visual tokens but pixels"):
+    with pytest.raises(ImagesDropped, match=r"visual tokens but pixels"):
         trainer.train()
 
 

@@ -11,10 +11,11 @@ from vzgym.agents.data.settings import CollectSettings
 from vzgym.agents.training.plan import plan_sft
 from vzgym.agents.training.settings import LoraSettings, SFTSettings
 from vzgym.agents.training.sft import TrajectoryCollator, train_sft, trajectory_chat
-from vzgym.agents.vlm.chat import answer_spans
-from vzgym.agents.vlm.checkpoint import FACTS, kept_protocol, open_checkpoint
+from vzgym.agents.vlm.chat import turn_spans
+from vzgym.agents.vlm.checkpoint import open_checkpoint, saved_protocol
 from vzgym.agents.vlm.image_checks import image_token
 from vzgym.core.errors import InvalidSetting
+from vzgym.policies.fingerprint import METADATA
 
 
 def settings(model, data, out, **more):
@@ -58,9 +59,9 @@ def test_the_loss_covers_the_models_own_turns_and_nothing_else(small_model, rows
 
 
 def test_spans_begin_behind_the_header_and_end_with_the_end_token():
-    assert answer_spans([7, 8, 1, 2, 9, 7, 8, 3, 9, 5], [7, 8], 9) == [(2, 5), (7, 9)]
-    assert answer_spans([7, 8, 1, 2], [7, 8], 9) == [(2, 4)]
-    assert answer_spans([1, 2, 9], [7, 8], 9) == []
+    assert turn_spans([7, 8, 1, 2, 9, 7, 8, 3, 9, 5], [7, 8], 9) == [(2, 5), (7, 9)]
+    assert turn_spans([7, 8, 1, 2], [7, 8], 9) == [(2, 4)]
+    assert turn_spans([1, 2, 9], [7, 8], 9) == []
 
 
 def test_replies_saved_as_the_users_are_read_as_the_tools(rows):
@@ -86,7 +87,7 @@ def test_missing_pictures_and_long_trajectories_are_refused(small_model, rows):
     row["messages"] = [
         {**m, "content": [{k: v for k, v in b.items() if k != "image"} for b in m["content"]]} for m in row["messages"]
     ]
-    with pytest.raises(InvalidSetting, match="lacks pictures"):
+    with pytest.raises(InvalidSetting, match="lacks images"):
         TrajectoryCollator(start.processor, 512)([row])
 
 
@@ -139,21 +140,21 @@ def patient(small_model, tmp_path):
 @pytest.fixture
 def speechless(patient):
     """A model that keeps no protocol, as one from elsewhere."""
-    (patient / FACTS).unlink()
+    (patient / METADATA).unlink()
     return patient
 
 
 def test_a_model_keeps_the_protocol_of_what_it_imitated(speechless, called, tmp_path):
     out = train_sft(settings(speechless, called, tmp_path / "sft", max_steps=1, batch_size=1))
-    assert kept_protocol(out).spec == json.loads((called / "collect.json").read_text())["protocol"]
-    assert kept_protocol(out).spec["name"] == "tool_calls"
+    assert saved_protocol(out).spec == json.loads((called / "collect.json").read_text())["protocol"]
+    assert saved_protocol(out).spec["name"] == "tool_calls"
 
 
 def test_imported_trajectories_say_their_protocol_too(speechless, called, tmp_path):
     imported = shutil.copytree(called, tmp_path / "imported")
     (imported / "collect.json").rename(imported / IMPORTED)
     out = train_sft(settings(speechless, imported, tmp_path / "sft", max_steps=1, batch_size=1))
-    assert kept_protocol(out).spec["name"] == "tool_calls"
+    assert saved_protocol(out).spec["name"] == "tool_calls"
 
 
 def test_another_protocol_than_the_trajectories_is_refused(small_model, speechless, called, tmp_path):
@@ -173,4 +174,4 @@ def test_another_protocol_than_the_trajectories_is_refused(small_model, speechle
 
 def test_a_model_is_taught_another_protocol_only_where_that_is_said(patient, called, tmp_path):
     out = train_sft(settings(patient, called, tmp_path / "sft", max_steps=1, batch_size=1, protocol="tool_calls"))
-    assert kept_protocol(out).spec["name"] == "tool_calls"
+    assert saved_protocol(out).spec["name"] == "tool_calls"

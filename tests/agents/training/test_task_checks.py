@@ -7,7 +7,7 @@ import logging
 import numpy as np
 import pytest
 
-from vzgym.agents.training.task_checks import stand_in, survey
+from vzgym.agents.training.task_checks import blank_copy, check_tasks
 from vzgym.core.budget import Budget, overview_times
 from vzgym.core.errors import InvalidSetting, VideoError
 from vzgym.episode import Episode
@@ -41,12 +41,12 @@ def test_tasks_whose_videos_cannot_be_opened_are_named_once(caplog):
     closed = Closed()
     tasks = TaskList([task("a"), task("b", closed), task("c", closed), task("d", question="Which of them?")])
     before = Closed.opened
-    found = survey(tasks, 4)
+    found = check_tasks(tasks, 4)
     assert found.playable == [0, 3]
     assert found.failed == {"b": "closed.mp4: no video in it", "c": "closed.mp4: no video in it"}
     assert Closed.opened == before + 1
     # One for each length and size: the one with the longest question.
-    assert [kind.id for kind in found.kinds] == ["d"]
+    assert [kind.id for kind in found.representatives] == ["d"]
     (said,) = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert said.getMessage().startswith("2 of 4 tasks are left out")
     assert "left out: b: closed.mp4: no video in it" in said.getMessage()
@@ -57,22 +57,22 @@ def test_tasks_whose_evidence_lies_outside_their_video_are_named(caplog):
     # The same video, whose other question is sound.
     outside = VideoTask("b", film, "Which?", evidence=[[400, 500]])
     inside = VideoTask("c", film, "Which?", evidence=[[40, 50]])
-    found = survey(TaskList([task("a"), outside, inside]), 3)
+    found = check_tasks(TaskList([task("a"), outside, inside]), 3)
     assert found.playable == [0, 2]
     assert found.failed == {"b": "task 'b': evidence [400, 500] lies outside the video of 64 s"}
     assert "left out: b: task 'b': evidence [400, 500] lies outside" in caplog.text
     with pytest.raises(InvalidSetting, match=r"none of the 1 tasks used .* can be played.*lies outside the video"):
-        survey(TaskList([outside]), 1)
+        check_tasks(TaskList([outside]), 1)
 
 
 def test_what_is_not_used_is_not_looked_at(caplog):
-    assert survey(TaskList([task("a"), task("b", Closed())]), 1).playable == [0]
+    assert check_tasks(TaskList([task("a"), task("b", Closed())]), 1).playable == [0]
     assert not caplog.records
 
 
 def test_none_left_is_an_error():
     with pytest.raises(InvalidSetting, match=r"none of the 1 tasks used of 'mine' .* no video in it.*videos check"):
-        survey(TaskList([task("b", Closed())], name="mine"), 1)
+        check_tasks(TaskList([task("b", Closed())], name="mine"), 1)
 
 
 def test_of_procedural_tasks_only_one_of_each_kind_is_built(monkeypatch):
@@ -85,7 +85,7 @@ def test_of_procedural_tasks_only_one_of_each_kind_is_built(monkeypatch):
         return build(self, index)
 
     monkeypatch.setattr(type(tasks), "__getitem__", watched)
-    assert len(survey(tasks, len(tasks)).playable) == len(tasks)
+    assert len(check_tasks(tasks, len(tasks)).playable) == len(tasks)
     assert len(built) == 2
 
 
@@ -93,7 +93,7 @@ def test_of_procedural_tasks_only_one_of_each_kind_is_built(monkeypatch):
 def test_a_stand_in_has_the_videos_length_and_size_and_reads_nothing(frames, monkeypatch):
     real = ArrayVideo(np.zeros((frames, 6, 10, 3), np.uint8), 29.97)
     monkeypatch.setattr(ArrayVideo, "read", None)
-    blank = stand_in(task("a", real))
+    blank = blank_copy(task("a", real))
     assert blank.video.duration == pytest.approx(real.duration, abs=1e-9)
     assert (blank.video.height, blank.video.width) == (6, 10)
     budget = Budget(overview_fps=2.0, min_pixels=1)

@@ -21,7 +21,7 @@ from vzgym.agents.training.tool_environment import (
 )
 from vzgym.agents.vlm.chat import assistant_header, chat_of, encode
 from vzgym.agents.vlm.checkpoint import open_checkpoint
-from vzgym.agents.vlm.image_checks import BlindModel
+from vzgym.agents.vlm.image_checks import ImagesDropped
 from vzgym.core.actions import Zoom
 from vzgym.core.errors import InvalidSetting, VideoError
 from vzgym.envs import VideoZoomEnv
@@ -242,7 +242,7 @@ def test_a_rollout_that_stops_without_an_answer_has_said_nothing_more(tasks):
 def test_a_dropped_reply_fails_loudly(tasks):
     made, completion = played(tasks, [ZOOM, ZOOM, "<think></think><answer>red</answer>"])
     del completion[2:]
-    with pytest.raises(BlindModel, match=r"2 clips.*only 1 reached.*completion_tokens"):
+    with pytest.raises(ImagesDropped, match=r"2 clips.*only 1 reached.*completion_tokens"):
         finish_rollout(made, completion)
 
 

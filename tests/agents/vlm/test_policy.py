@@ -9,9 +9,9 @@ import torch
 from vzgym.agents.data.collector import Collector
 from vzgym.agents.data.dataset import collect
 from vzgym.agents.data.settings import CollectSettings
-from vzgym.agents.vlm.chat import chat_of, encode, join_inputs, silent_tokens
+from vzgym.agents.vlm.chat import chat_of, encode, join_inputs, suppressed_tokens
 from vzgym.agents.vlm.checkpoint import open_checkpoint, save_checkpoint
-from vzgym.agents.vlm.image_checks import BlindModel, image_token, watch_images
+from vzgym.agents.vlm.image_checks import ImagesDropped, image_token, watch_images
 from vzgym.agents.vlm.policy import VLMPolicy
 from vzgym.baselines import TextPolicy
 from vzgym.core.actions import Zoom
@@ -78,7 +78,7 @@ def test_samples_are_fixed_by_the_seeds(small_model, tasks):
 
 def test_no_turn_can_hold_a_picture_or_begin_a_message(small_model, tasks):
     policy = VLMPolicy(small_model, temperature=1.5, turn_tokens=24)
-    silent = silent_tokens(policy.processor)
+    silent = suppressed_tokens(policy.processor)
     tokenizer = policy.processor.tokenizer
     assert tokenizer.eos_token_id not in silent
     assert {image_token(policy.processor), tokenizer.convert_tokens_to_ids("<|assistant|>")} <= set(silent)
@@ -96,9 +96,9 @@ def test_lost_pixels_are_found_in_any_forward_pass(small_model, tasks):
     batch = join_inputs([row], start.processor.tokenizer.pad_token_id)
     start.model(**batch)
     blind = {key: value for key, value in batch.items() if not key.startswith(("pixel", "image"))}
-    with pytest.raises(BlindModel, match="14 visual tokens but pixels for 0"):
+    with pytest.raises(ImagesDropped, match="14 visual tokens but pixels for 0"):
         start.model(**blind)
-    with pytest.raises(BlindModel, match="14 visual tokens but pixels for 13"):
+    with pytest.raises(ImagesDropped, match="14 visual tokens but pixels for 13"):
         start.model(
             **{**batch, "image_grid_thw": batch["image_grid_thw"][:-1], "pixel_values": batch["pixel_values"][:-4]}
         )
@@ -142,7 +142,7 @@ def test_a_chat_template_that_drops_all_pictures_or_replies_is_refused(small_mod
     shutil.copytree(small_model, folder)
     template = folder / "chat_template.jinja"
     template.write_text(template.read_text().replace("block['type'] == 'image'", "false"))
-    with pytest.raises(InvalidSetting, match="drops pictures"):
+    with pytest.raises(InvalidSetting, match="drops images"):
         open_checkpoint(folder)
     template.write_text("{%- for message in messages if message['role'] != 'tool' -%}x{%- endfor -%}")
     with pytest.raises(InvalidSetting, match="drops replies"):
@@ -174,7 +174,8 @@ def test_a_model_trained_again_in_its_folder_is_another_run(small_model, tasks, 
     assert len(evaluate(moved, tasks, episodes=2, out=out).episodes) == 2
     trained_again(folder)
     with pytest.raises(
-        InvalidSetting, match=r"its options\.weights\.model\.safetensors is '\w+', not '\w+'; choose another folder"
+        InvalidSetting,
+        match=r"its options\.weights\.model\.safetensors is '\d+, run \w+', not '\d+, run \w+'; choose another folder",
     ):
         evaluate(spec, tasks, episodes=2, out=out)
 

@@ -14,31 +14,31 @@ from PIL import Image
 from vzgym.agents.data.rows import png
 from vzgym.core.errors import InvalidSetting
 
-__all__ = ["Pictures", "picture_file"]
+__all__ = ["ImageEncoder", "encode_image"]
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ImageEncoder:
     """How frames are sent.
 
     Args:
-        form: "jpeg" or "png".
+        format: "jpeg" or "png".
         quality: Of JPEG, 1 to 100.
         max_pixels: Larger frames are shrunk to this area; 0: sent as they are.
-        detail: OpenAI's `detail` of a picture; "": not sent.
+        detail: OpenAI's `detail` of an image; "": not sent.
 
     Raises:
         InvalidSetting: If a value cannot work.
     """
 
-    form: str = "jpeg"
+    format: str = "jpeg"
     quality: int = 90
     max_pixels: int = 0
     detail: str = ""
 
     def __post_init__(self) -> None:
-        if self.form not in ("jpeg", "png"):
-            raise InvalidSetting(f"picture must be 'jpeg' or 'png', got {self.form!r}")
+        if self.format not in ("jpeg", "png"):
+            raise InvalidSetting(f"image_format must be 'jpeg' or 'png', got {self.format!r}")
         if not 1 <= self.quality <= 100:
             raise InvalidSetting(f"quality must be 1 to 100, got {self.quality!r}")
         if self.max_pixels < 0:
@@ -48,11 +48,11 @@ class Pictures:
 
     def to_json(self) -> dict[str, Any]:
         """All fields; the quality only where it means something."""
-        quality = {"quality": self.quality} if self.form == "jpeg" else {}
-        return {"form": self.form, **quality, "max_pixels": self.max_pixels, "detail": self.detail}
+        quality = {"quality": self.quality} if self.format == "jpeg" else {}
+        return {"format": self.format, **quality, "max_pixels": self.max_pixels, "detail": self.detail}
 
     def in_chat(self, chat: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Chat messages with each picture as OpenAI's `image_url`, in its place; content of text alone as a text.
+        """Chat messages with each image as OpenAI's `image_url`, in its place; content of text alone as a text.
 
         Args:
             chat: From `as_chat`.
@@ -60,7 +60,7 @@ class Pictures:
         return [{**message, "content": self._content(message["content"])} for message in chat]
 
     def measure(self, chat: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
-        """How many pictures a chat holds, and how many bytes their files have."""
+        """How many images a chat holds, and how many bytes their files have."""
         urls = [
             block["image_url"]["url"]
             for message in chat
@@ -83,20 +83,20 @@ class Pictures:
             scale = math.sqrt(self.max_pixels / (image.width * image.height))
             size = max(1, math.floor(image.width * scale)), max(1, math.floor(image.height * scale))
             image = image.resize(size, Image.Resampling.BICUBIC)
-        data = base64.b64encode(picture_file(image, self.form, self.quality)).decode()
+        data = base64.b64encode(encode_image(image, self.format, self.quality)).decode()
         detail = {"detail": self.detail} if self.detail else {}
-        return {"type": "image_url", "image_url": {"url": f"data:image/{self.form};base64,{data}", **detail}}
+        return {"type": "image_url", "image_url": {"url": f"data:image/{self.format};base64,{data}", **detail}}
 
 
-def picture_file(image: Image.Image, form: str, quality: int = 90) -> bytes:
-    """A picture as the bytes of a file.
+def encode_image(image: Image.Image, format: str, quality: int = 90) -> bytes:
+    """An image as the bytes of a file.
 
     Args:
         image: RGB.
-        form: "jpeg" (colours at full resolution: small coloured things matter) or "png" (without loss).
+        format: "jpeg" (colours at full resolution: small coloured things matter) or "png" (without loss).
         quality: Of JPEG.
     """
-    if form == "png":
+    if format == "png":
         return png(image)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality, subsampling=0)

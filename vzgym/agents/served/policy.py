@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vzgym.agents.served.images import Pictures
+from vzgym.agents.served.images import ImageEncoder
 from vzgym.core.budget import Budget
 from vzgym.core.endpoint import Endpoint, Reply
 from vzgym.core.errors import InvalidSetting
@@ -40,24 +40,24 @@ class ServedPolicy:
         timeout: Seconds that one try may take.
         key_variable: The environment variable that holds the key. "": `VZGYM_API_KEY` if it is set, else no key. The
             key itself is never an option, and never written anywhere.
-        tool_role: The role under which frames come back from a zoom: "user", which every server takes with pictures, or
+        tool_role: The role under which frames come back from a zoom: "user", which every server takes with images, or
             "tool", as the tiny model has seen it. (A native call is always answered under "tool"; with "user"
             its frames follow in a message of their own.)
-        picture: "jpeg", or "png" for frames without loss.
+        image_format: "jpeg", or "png" for frames without loss.
         quality: Of JPEG, 1 to 100; colours are kept at full resolution.
         max_pixels: Larger frames are shrunk to this area in pixels; 0: sent as the budget gives them. A server may
             still resize them by its own rule: give its limits, where it takes any, in `extra`.
-        detail: OpenAI's `detail` of pictures ("low", "high", "auto"); "": not sent.
+        detail: OpenAI's `detail` of images ("low", "high", "auto"); "": not sent.
         extra: Further fields of each request, such as vLLM's `{"top_k": 20, "mm_processor_kwargs": {...}}`.
         price_in: Price of a million tokens read; 0: unknown.
         price_out: Price of a million tokens written; 0: unknown.
-        check_pictures: Before the first turn, ask the server whether a picture makes a request longer: a server that
-            drops pictures would play blind. Two short requests.
+        check_images: Before the first turn, ask the server whether an image makes a request longer: a server that
+            drops images would play blind. Two short requests.
         name: For tables; the model's name if not given.
 
     Attributes:
         spent: What each text of the latest `respond` cost: `requests`, `retries`, `input_tokens`, `output_tokens`,
-            `pictures`, `picture_bytes` and, with prices, `price`. `vzgym.evaluate` adds it up for each episode.
+            `images`, `image_bytes` and, with prices, `price`. `vzgym.evaluate` adds it up for each episode.
 
     Raises:
         InvalidSetting: If a setting cannot work.
@@ -80,14 +80,14 @@ class ServedPolicy:
         timeout: float = 300.0,
         key_variable: str = "",
         tool_role: str = "user",
-        picture: str = "jpeg",
+        image_format: str = "jpeg",
         quality: int = 90,
         max_pixels: int = 0,
         detail: str = "",
         extra: Mapping[str, Any] | None = None,
         price_in: float = 0.0,
         price_out: float = 0.0,
-        check_pictures: bool = True,
+        check_images: bool = True,
         name: str = "",
     ) -> None:
         numbers = {
@@ -107,7 +107,7 @@ class ServedPolicy:
         if clash:
             raise InvalidSetting(f"extra may not set {', '.join(clash)}: the policy does")
         self.protocol: TextProtocol = PROTOCOLS.make(protocol)
-        self.pictures = Pictures(picture, quality, max_pixels, detail)
+        self.images = ImageEncoder(image_format, quality, max_pixels, detail)
         self.endpoint = Endpoint(
             url, model, key_variable=key_variable, concurrency=concurrency, retries=retries, timeout=timeout
         )
@@ -117,7 +117,7 @@ class ServedPolicy:
         self.prices = (price_in, price_out)
         self.name = name or f"{model} ({f'T={temperature:g}' if temperature else 'greedy'})"
         self.spent = []
-        self._check = check_pictures
+        self._check = check_images
         self._structured = bool(getattr(self.protocol, "structured", False))
         self._tools: list[dict[str, Any]] | None = None
         self._noise = np.random.default_rng(0)
@@ -150,7 +150,7 @@ class ServedPolicy:
             "top_p": self.top_p,
             "turn_tokens": self.turn_tokens,
             "tool_role": self.tool_role,
-            "pictures": self.pictures.to_json(),
+            "images": self.images.to_json(),
             "extra": self.extra,
         }
 
@@ -172,7 +172,7 @@ class ServedPolicy:
 
         Raises:
             EndpointError: If a request fails for good.
-            InvalidSetting: If the server does not look at pictures, or `prepare` was left out where tools are offered.
+            InvalidSetting: If the server does not look at images, or `prepare` was left out where tools are offered.
         """
         if self._structured and self._tools is None:
             raise InvalidSetting("a policy that offers tools must be told the budget first: prepare(budget)")
@@ -190,7 +190,7 @@ class ServedPolicy:
         chat = as_tool_chat(messages) if self._structured else as_chat(messages, tool_role=self.tool_role)
         if self.tool_role == "user":
             chat = [part for message in chat for part in _apart(message)]
-        return self.pictures.in_chat(chat)
+        return self.images.in_chat(chat)
 
     def _request(self, chat: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         request: dict[str, Any] = {"messages": chat, "temperature": self.temperature}
@@ -203,8 +203,8 @@ class ServedPolicy:
         return {**request, "extra_body": self.extra} if self.extra else request
 
     def _cost(self, reply: Reply, chat: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-        count, size = self.pictures.measure(chat)
-        cost: dict[str, float] = {"requests": 1, "retries": reply.retries, "pictures": count, "picture_bytes": size}
+        count, size = self.images.measure(chat)
+        cost: dict[str, float] = {"requests": 1, "retries": reply.retries, "images": count, "image_bytes": size}
         if reply.input_tokens is None or reply.output_tokens is None:
             return cost
         cost |= {"input_tokens": reply.input_tokens, "output_tokens": reply.output_tokens}
@@ -213,31 +213,31 @@ class ServedPolicy:
         return cost
 
     def _check_sight(self, dialogues: Sequence[Sequence[Message]]) -> None:
-        """Once: ask with and without a picture, and compare what the server has read."""
+        """Once: ask with and without an image, and compare what the server has read."""
         shown = next((message for messages in dialogues for message in messages if message.images), None)
         if not self._check or shown is None:
             return
         question = TextBlock("What is this?")
         asked = [Message("user", (shown.images[0], question)), Message("user", (question,))]
         # Some vendors refuse fewer than 16 tokens.
-        requests = [{"messages": self.pictures.in_chat(as_chat([message])), "max_tokens": 16} for message in asked]
+        requests = [{"messages": self.images.in_chat(as_chat([message])), "max_tokens": 16} for message in asked]
         seen, unseen = (reply.input_tokens for reply in self.endpoint.ask(requests))
         where = f"{self.endpoint.url} (model {self.endpoint.model!r})"
         if seen is None or unseen is None:
             raise InvalidSetting(
-                f"{where} does not count tokens (`usage`), so it cannot be seen whether pictures reach the model; if "
-                "you know that they do, set check_pictures=false"
+                f"{where} does not count tokens (`usage`), so it cannot be seen whether images reach the model; if "
+                "you know that they do, set check_images=false"
             )
         if seen <= unseen:
             raise InvalidSetting(
-                f"{where} read {seen} tokens with a picture and {unseen} without: it drops pictures, and the model "
+                f"{where} read {seen} tokens with an image and {unseen} without: it drops images, and the model "
                 "would play blind. Serve a vision-language model"
             )
         self._check = False
 
 
 def _apart(message: dict[str, Any]) -> list[dict[str, Any]]:
-    """A tool's answer without its pictures, which follow as the user's: many servers take none from tools."""
+    """A tool's answer without its images, which follow as the user's: many servers take none from tools."""
     content = message["content"]
     if message["role"] != "tool" or all(block["type"] == "text" for block in content):
         return [message]

@@ -1,8 +1,8 @@
-"""Qwen3-VL, unchanged in what it computes, quicker where all pictures are small and alike.
+"""Qwen3-VL, unchanged in what it computes, quicker where all images are small and alike.
 
-The library walks through pictures one by one, in Python: for attention within each, for the places of its patches, and
-for the positions of its tokens. With a thousand pictures of four patches in a batch that is most of the time. Where all
-pictures have the same grid, it is done at once; where not, the library's own code runs. Weights have the same names.
+The library walks through images one by one, in Python: for attention within each, for the places of its patches, and
+for the positions of its tokens. With a thousand images of four patches in a batch that is most of the time. Where all
+images have the same grid, it is done at once; where not, the library's own code runs. Weights have the same names.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["TinyVLM"]
 
 
 class _FrameAttention(Qwen3VLVisionAttention):  # type: ignore[misc]
-    """Attention within pictures, all of them in one batch where they have the same number of patches."""
+    """Attention within images, all of them in one batch where they have the same number of patches."""
 
     def forward(
         self,
@@ -35,7 +35,7 @@ class _FrameAttention(Qwen3VLVisionAttention):  # type: ignore[misc]
         max_seqlen: int | None = None,
         **kwargs: Any,
     ) -> Tensor:
-        """See `Qwen3VLVisionAttention.forward`; `hidden_states` has shape `(patches of all pictures, channels)`."""
+        """See `Qwen3VLVisionAttention.forward`; `hidden_states` has shape `(patches of all images, channels)`."""
         lengths = cu_seqlens[1:] - cu_seqlens[:-1]
         size = int(lengths[0])
         if position_embeddings is None or not bool((lengths == size).all()):
@@ -44,7 +44,7 @@ class _FrameAttention(Qwen3VLVisionAttention):  # type: ignore[misc]
         count = hidden_states.shape[0]
         query, key, value = self.qkv(hidden_states).reshape(count, 3, self.num_heads, -1).unbind(1)
         query, key = apply_rotary_pos_emb_vision(query, key, *position_embeddings)
-        # Each becomes: pictures, heads, patches, channels.
+        # Each becomes: images, heads, patches, channels.
         query, key, value = (
             x.reshape(-1, size, self.num_heads, self.head_dim).transpose(1, 2) for x in (query, key, value)
         )
@@ -54,7 +54,7 @@ class _FrameAttention(Qwen3VLVisionAttention):  # type: ignore[misc]
 
 
 class _Inner(Qwen3VLModel):  # type: ignore[misc]
-    """Places of patches from one picture where all are alike; positions at once where each is a single token."""
+    """Places of patches from one image where all are alike; positions at once where each is a single token."""
 
     def get_image_features(self, pixel_values: Tensor, image_grid_thw: Tensor | None = None, **kwargs: Any) -> Any:
         """See `Qwen3VLModel.get_image_features`."""
@@ -105,7 +105,7 @@ class _Inner(Qwen3VLModel):  # type: ignore[misc]
 
 
 class TinyVLM(Qwen3VLForConditionalGeneration):  # type: ignore[misc]
-    """Qwen3-VL that reads many small pictures of one size quickly. Saved folders open as plain Qwen3-VL too."""
+    """Qwen3-VL that reads many small images of one size quickly. Saved folders open as plain Qwen3-VL too."""
 
     def __init__(self, config: Qwen3VLConfig) -> None:
         super().__init__(config)

@@ -1,4 +1,4 @@
-"""The tiny model's processor: pictures to patches, chat messages to text. Needs no torchvision."""
+"""The tiny model's processor: images to patches, chat messages to text. Needs no torchvision."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ __all__ = ["TinyProcessor"]
 
 
 class TinyImageProcessor(Qwen2VLImageProcessorPil):  # type: ignore[misc]
-    """Qwen's processor, with a short cut: pictures of one fitting size become patches in one go, not one by one."""
+    """Qwen's processor, with a short cut: images of one fitting size become patches in one go, not one by one."""
 
     def preprocess(self, images: Any, *args: Any, **kwargs: Any) -> BatchFeature:
         """See `Qwen2VLImageProcessorPil.preprocess`. Always returns tensors.
@@ -92,7 +92,7 @@ class TinyImageProcessor(Qwen2VLImageProcessorPil):  # type: ignore[misc]
         return flat, np.array([1, rows, columns], dtype=np.int64)
 
     def _stack(self, images: Sequence[Any]) -> NDArray[np.uint8] | None:
-        """All pictures as one array, if they need no resizing and have one size; else None."""
+        """All images as one array, if they need no resizing and have one size; else None."""
         if not images or not all(isinstance(image, Image.Image) and image.mode == "RGB" for image in images):
             return None
         width, height = images[0].size
@@ -104,14 +104,14 @@ class TinyImageProcessor(Qwen2VLImageProcessorPil):  # type: ignore[misc]
 
 
 def _flat(images: Any) -> list[Any]:
-    """Pictures that may come alone, in a list, or in lists of lists, as one list."""
+    """Images that may come alone, in a list, or in lists of lists, as one list."""
     if not isinstance(images, (list, tuple)):
         return [images]
-    return [picture for item in images for picture in (item if isinstance(item, (list, tuple)) else [item])]
+    return [image for item in images for image in (item if isinstance(item, (list, tuple)) else [item])]
 
 
 class TinyProcessor(Qwen3VLProcessor):  # type: ignore[misc]
-    """Qwen3-VL's processor without its video part, which would need torchvision: our frames are pictures."""
+    """Qwen3-VL's processor without its video part, which would need torchvision: our frames are images."""
 
     def __init__(
         self,

@@ -28,12 +28,12 @@ __all__ = [
     "PolicyFiles",
     "adapted_layers",
     "adapters",
-    "begin",
-    "check_places",
+    "check_paths",
     "check_trainer",
     "common_options",
     "freeze_vision",
     "newest_checkpoint",
+    "prepare_output",
     "save_result",
     "train",
 ]
@@ -121,7 +121,7 @@ def common_options(settings: TrainSettings) -> dict[str, Any]:
     }
 
 
-def check_places(settings: TrainSettings) -> None:
+def check_paths(settings: TrainSettings) -> None:
     """Check that a run says where it starts and where its results go.
 
     Raises:
@@ -230,7 +230,7 @@ def _seconds(checkpoint: str | None) -> float:
     return float(json.loads(notes.read_text())["seconds"]) if checkpoint and notes.is_file() else 0.0
 
 
-def begin(settings: TrainSettings, trainer: Any, resumed: str | None) -> None:
+def prepare_output(settings: TrainSettings, trainer: Any, resumed: str | None) -> None:
     """Make the folder of results ready for a run.
 
     A new run deletes checkpoints whose saving was cut off. A run that goes on drops what was written after its

@@ -18,19 +18,19 @@ from vzgym.agents.training.common import (
     LogFile,
     PolicyFiles,
     adapters,
-    begin,
-    check_places,
+    check_paths,
     check_trainer,
     common_options,
     freeze_vision,
     newest_checkpoint,
+    prepare_output,
     train,
 )
 from vzgym.agents.training.rewards import Scorer
 from vzgym.agents.training.settings import GRPOSettings
-from vzgym.agents.training.task_checks import stand_in, survey
+from vzgym.agents.training.task_checks import blank_copy, check_tasks
 from vzgym.agents.training.tool_environment import ToolEnvironment, install_turn_parser, opening_row
-from vzgym.agents.vlm.chat import chat_of, encode, silent_tokens
+from vzgym.agents.vlm.chat import chat_of, encode, suppressed_tokens
 from vzgym.agents.vlm.checkpoint import Checkpoint, open_checkpoint
 from vzgym.agents.vlm.image_checks import frame_tokens, image_token, watch_images
 from vzgym.core.actions import Malformed, Zoom
@@ -119,7 +119,7 @@ def token_need(
     Args:
         processor: The model's.
         protocol: How the dialogue is worded.
-        tasks: At least one task; of those with the same length and size one is enough (`Survey.kinds`).
+        tasks: At least one task; of those with the same length and size one is enough (`TaskCheck.representatives`).
         budget: What may be looked at.
         turn_tokens: Most tokens of one of the model's turns.
     """
@@ -144,7 +144,7 @@ def token_need(
         lambda task: len(task.question) + sum(map(len, task.options)),
     ]
     largest = {task.id: task for task in (max(tasks, key=ranking) for ranking in rankings)}
-    measured = {name: _measure(processor, protocol, stand_in(task), budget) for name, task in largest.items()}
+    measured = {name: _measure(processor, protocol, blank_copy(task), budget) for name, task in largest.items()}
     first, reply = (max(measured, key=lambda name: measured[name][place]) for place in (0, 1))
     return TokenNeed(
         prompt=measured[first][0],
@@ -189,7 +189,7 @@ def train_grpo(settings: GRPOSettings, callbacks: Sequence[Any] = ()) -> Path:
     Raises:
         InvalidSetting: If a setting cannot work, the model cannot see, completions are too short for the clips, or no
             task's video can be opened. Single ones are left out, and named in a warning.
-        BlindModel: If frames are lost on their way to the model.
+        ImagesDropped: If frames are lost on their way to the model.
     """
     resumed = newest_checkpoint(settings)
     trainer, start = make_trainer(settings, callbacks, resumed)
@@ -205,7 +205,7 @@ def make_trainer(
         settings: See `GRPOSettings`.
         callbacks: Further `transformers.TrainerCallback`s.
         resumed: The trainer's checkpoint that it will be told to go on from; None if it begins anew. The folder of
-            results is made ready for that (see `begin`).
+            results is made ready for that (see `prepare_output`).
     """
     # The tool loop is new in TRL; that it may change is pinned in our requirements, and no news at each start.
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
@@ -213,7 +213,7 @@ def make_trainer(
     from trl.trainer.grpo_config import GRPOConfig
     from trl.trainer.grpo_trainer import GRPOTrainer
 
-    check_places(settings)
+    check_paths(settings)
     check_trainer(settings, GRPOConfig)
     if not settings.tasks:
         raise InvalidSetting('GRPOSettings.tasks must be given, such as "needle-micro/train"')
@@ -224,8 +224,8 @@ def make_trainer(
     tasks = load_tasks(settings.tasks)
     budget = settings.budget_for(tasks)
     # A video that cannot be opened would end the run at the step that comes to it, and each one that goes on there.
-    found = survey(tasks, min(settings.num_tasks or len(tasks), len(tasks)))
-    need = token_need(start.processor, start.protocol, found.kinds, budget, settings.turn_tokens)
+    found = check_tasks(tasks, min(settings.num_tasks or len(tasks), len(tasks)))
+    need = token_need(start.processor, start.protocol, found.representatives, budget, settings.turn_tokens)
     limit = need.check(settings, int(start.model.config.get_text_config().max_position_embeddings))
     if settings.freeze_vision:
         freeze_vision(start.model)
@@ -233,7 +233,7 @@ def make_trainer(
     out = Path(settings.out)
     info = {"policy": settings.model, "reward": reward, "vzgym": version("vzgym"), "seed": settings.seed}
     scorer = Scorer(mix, info, out / ROLLOUTS, settings.save_rollouts)
-    row = opening_row(Episode(stand_in(found.kinds[0]), budget, start.protocol).messages)
+    row = opening_row(Episode(blank_copy(found.representatives[0]), budget, start.protocol).messages)
     rows = Dataset.from_dict({"prompt": [row] * len(found.playable), "task": found.playable})
     batch, passes = share_out(settings, int(os.environ.get("WORLD_SIZE", "1")))
     config = GRPOConfig(
@@ -276,14 +276,14 @@ def make_trainer(
         callbacks=[log, PolicyFiles(start, log), *callbacks],
     )
     watch_images(start.model, image_token(start.processor))
-    begin(settings, trainer, resumed)
+    prepare_output(settings, trainer, resumed)
     return trainer, start
 
 
 def _check_loop(settings: GRPOSettings, start: Checkpoint) -> None:
     """Check that TRL's roll-out loop can feed the model.
 
-    The loop hands over what the image processor makes of a tool's pictures, as it is, and token types.
+    The loop hands over what the image processor makes of a tool's images, as it is, and token types.
 
     Raises:
         InvalidSetting: If the model does not take them.
@@ -297,7 +297,7 @@ def _check_loop(settings: GRPOSettings, start: Checkpoint) -> None:
     if refused and not settings.vllm:
         raise InvalidSetting(
             f"{type(start.model).__name__} does not take {refused}, which TRL's roll-out loop gives to a model whose "
-            "tool returns pictures: it can act and imitate, but not practise. Use one that does, such as Qwen-VL"
+            "tool returns images: it can act and imitate, but not practise. Use one that does, such as Qwen-VL"
         )
 
 
@@ -335,4 +335,4 @@ def _generation(settings: GRPOSettings, start: Checkpoint) -> dict[str, Any]:
     """Limits of one turn. vLLM has another name for them, and keeps special tokens out by itself."""
     if settings.vllm:
         return {"max_tokens": settings.turn_tokens}
-    return {"max_new_tokens": settings.turn_tokens, "suppress_tokens": silent_tokens(start.processor)}
+    return {"max_new_tokens": settings.turn_tokens, "suppress_tokens": suppressed_tokens(start.processor)}

@@ -130,7 +130,7 @@ class Memory:
             checkpointing: Whether activations are computed twice.
             tokens: Tokens in a backward pass, L.
             loss_tokens: Tokens of it whose logits are made.
-            patches: Patches of pictures in it.
+            patches: Patches of images in it.
             reference: Whether a frozen copy of the model is kept.
         """
         trained = facts.trained(freeze_vision)

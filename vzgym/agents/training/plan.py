@@ -18,8 +18,8 @@ import yaml
 from vzgym.agents.training.common import check_trainer
 from vzgym.agents.training.memory import GIB, Memory, ModelFacts, Sharding, device_memory, model_facts
 from vzgym.agents.training.settings import GRPOSettings, SFTSettings, TrainSettings
-from vzgym.agents.training.task_checks import survey
-from vzgym.agents.vlm.checkpoint import open_processor, spoken_protocol
+from vzgym.agents.training.task_checks import check_tasks
+from vzgym.agents.vlm.checkpoint import open_processor, resolve_protocol
 from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.rewards import make_reward
 from vzgym.tasks import load_tasks
@@ -168,9 +168,9 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
     tasks = load_tasks(settings.tasks)
     budget = settings.budget_for(tasks)
     processor = open_processor(settings.model)
-    protocol = spoken_protocol(settings.model, settings.protocol)
-    found = survey(tasks, min(settings.num_tasks or len(tasks), len(tasks)))
-    need = token_need(processor, protocol, found.kinds, budget, settings.turn_tokens)
+    protocol = resolve_protocol(settings.model, settings.protocol)
+    found = check_tasks(tasks, min(settings.num_tasks or len(tasks), len(tasks)))
+    need = token_need(processor, protocol, found.representatives, budget, settings.turn_tokens)
     limit = need.check(settings, plan.facts.positions)
     frames, each = need.overview
     longest = need.prompt + limit
@@ -222,21 +222,21 @@ def plan_sft(settings: SFTSettings, sharding: Sharding | None = None, memory_gib
     fullest = sorted(range(len(counts)), key=counts.__getitem__, reverse=True)[:8]
     encoded = [encode(processor, trajectory_chat(rows[place]), reply=False)["input_ids"] for place in fullest]
     longest = max(encoded, key=len)
-    pictures = int((longest == image_token(processor)).sum())
+    images = int((longest == image_token(processor)).sum())
     limit = min(settings.max_length or plan.facts.positions, plan.facts.positions)
     plan.tokens = [
-        ("frames", pictures, f"visual tokens of the longest of {len(encoded)} trajectories with most frames"),
-        ("text", len(longest) - pictures, "its other tokens"),
+        ("frames", images, f"visual tokens of the longest of {len(encoded)} trajectories with most frames"),
+        ("text", len(longest) - images, "its other tokens"),
         ("longest trajectory", len(longest), f"of {len(rows)}"),
         ("limit", limit, "max_length, or what the model can read"),
     ]
     if len(longest) > limit:
         raise InvalidSetting(
-            f"the longest trajectory has {len(longest)} tokens ({pictures} of frames), but at most {limit} are read: "
+            f"the longest trajectory has {len(longest)} tokens ({images} of frames), but at most {limit} are read: "
             "raise SFTSettings.max_length, or collect with a budget of fewer frames, zooms or max_pixels"
         )
     tokens = settings.batch_size * len(longest)
-    _add_training(plan, tokens, tokens, settings.batch_size * pictures, False)
+    _add_training(plan, tokens, tokens, settings.batch_size * images, False)
     plan.check()
     return plan
 

@@ -22,7 +22,7 @@ from vzgym.agents.tiny.modeling import TinyVLM
 from vzgym.agents.tiny.processor import TinyProcessor, make_processor
 from vzgym.agents.tiny.tokenizer import END, IMAGE, ROLES, train_tokenizer
 from vzgym.agents.training.config import save_settings
-from vzgym.agents.training.pretrain_exercises import LOOK_UP, NAME, SPOT, Album, Exercise, make_album
+from vzgym.agents.training.pretrain_exercises import LOOK_UP, NAME, SPOT, Exercise, LabelledFrames, sample_frames
 from vzgym.agents.training.settings import PretrainSettings
 from vzgym.agents.vlm.checkpoint import save_checkpoint
 from vzgym.core.errors import InvalidSetting
@@ -72,7 +72,7 @@ def pretrain(settings: PretrainSettings, on_progress: Callable[[Progress], None]
         The checkpoint's folder (`settings.out`), with the protocol in it and `pretrain.json`: seconds, steps, shares.
 
     Raises:
-        InvalidSetting: If `out` is not given, or the suite's pictures cannot be practised on; see `make_album`.
+        InvalidSetting: If `out` is not given, or the suite's images cannot be practised on; see `sample_frames`.
     """
     if not settings.out:
         raise InvalidSetting("PretrainSettings.out must be given: the folder for the checkpoint")
@@ -80,35 +80,35 @@ def pretrain(settings: PretrainSettings, on_progress: Callable[[Progress], None]
     protocol = PROTOCOLS.make(settings.protocol)
     tasks = load_tasks(settings.tasks)
     rng = np.random.default_rng(np.random.SeedSequence([settings.seed, 1]))
-    album = make_album(tasks, settings.videos, rng)
+    scenes = sample_frames(tasks, settings.videos, rng)
     longest = int(np.ceil(tasks[0].video.duration))
-    tokenizer = train_tokenizer([*album.texts, *dialogue_texts(tasks, protocol)], vocabulary(), longest)
+    tokenizer = train_tokenizer([*scenes.texts, *dialogue_texts(tasks, protocol)], vocabulary(), longest)
     size = TinySize.from_mapping(settings.size)
-    _need_single_tokens(album, size, tasks.name)
+    _need_single_tokens(scenes, size, tasks.name)
     processor = make_processor(tokenizer, size.patch, tasks.budget.max_pixels)
     model = build_model(tokenizer, size, settings.seed)
-    _balance(model, processor, album)
+    _balance(model, processor, scenes)
     # Not before all is checked: a run that is refused changes nothing in its folder.
     save_settings(settings, settings.out)
-    course = _Course(model, processor, album, rng, settings)
-    last = course.progress(0.0)
-    while course.step < settings.max_steps and not course.done:
-        course.practise()
-        if course.step % settings.log_steps == 0 or course.done:
-            last = course.progress(time.perf_counter() - started)
+    curriculum = _Curriculum(model, processor, scenes, rng, settings)
+    last = curriculum.progress(0.0)
+    while curriculum.step < settings.max_steps and not curriculum.done:
+        curriculum.train_step()
+        if curriculum.step % settings.log_steps == 0 or curriculum.done:
+            last = curriculum.progress(time.perf_counter() - started)
             _log.info("pre-training step %d, %.0f s: loss %.3f, %s", last.step, last.seconds, last.loss, last)
             if on_progress:
                 on_progress(last)
-    if not course.done:
+    if not curriculum.done:
         _log.warning(
             "pre-training stopped after %d steps below its target of %.0f%% (%s): raise max_steps or try another seed",
-            course.step, 100 * settings.target, last,
+            curriculum.step, 100 * settings.target, last,
         )  # fmt: skip
     out = Path(settings.out)
     save_checkpoint(out, model, processor, protocol)
     facts = {
         "seconds": round(time.perf_counter() - started, 1),
-        "steps": course.step,
+        "steps": curriculum.step,
         "shares": dict(last.shares),
         "weights": sum(weight.numel() for weight in model.parameters()),
         "settings": settings.to_dict(),
@@ -117,9 +117,9 @@ def pretrain(settings: PretrainSettings, on_progress: Callable[[Progress], None]
     return out
 
 
-def _need_single_tokens(album: Album, size: TinySize, name: str) -> None:
+def _need_single_tokens(scenes: LabelledFrames, size: TinySize, name: str) -> None:
     """The exercises put one visual token in front of each time."""
-    height, width = album.pixels.shape[1:3]
+    height, width = scenes.pixels.shape[1:3]
     side = 2 * size.patch
     if (height, width) != (side, side):
         wanted = (
@@ -131,10 +131,10 @@ def _need_single_tokens(album: Album, size: TinySize, name: str) -> None:
         )
 
 
-def _balance(model: TinyVLM, processor: TinyProcessor, album: Album) -> None:
+def _balance(model: TinyVLM, processor: TinyProcessor, scenes: LabelledFrames) -> None:
     """Centre the visual tokens and give them the size of text embeddings, so that neither drowns the other."""
-    patches, grid = processor.image_processor.patches(album.pixels[:512])
-    count = len(album.pixels[:512])
+    patches, grid = processor.image_processor.patches(scenes.pixels[:512])
+    count = len(scenes.pixels[:512])
     merger = model.model.visual.merger.linear_fc2
     with torch.no_grad():
         grids = torch.from_numpy(np.repeat(grid[None], count, axis=0))
@@ -144,7 +144,7 @@ def _balance(model: TinyVLM, processor: TinyProcessor, album: Album) -> None:
         merger.bias.sub_(seen.mean(0)).mul_(scale)
 
 
-class _Course:
+class _Curriculum:
     """The exercises' order, and the training on them.
 
     Look-ups come first, alone. All else is practised beside them once they are solved: from the first step on it keeps
@@ -155,13 +155,13 @@ class _Course:
         self,
         model: TinyVLM,
         processor: TinyProcessor,
-        album: Album,
+        scenes: LabelledFrames,
         rng: np.random.Generator,
         settings: PretrainSettings,
     ) -> None:
         self.model = model.train()
         self.processor = processor
-        self.album = album
+        self.scenes = scenes
         self.rng = rng
         self.settings = settings
         self.step = 0
@@ -172,7 +172,7 @@ class _Course:
         # Most pieces come up in every batch.
         self._encode = lru_cache(maxsize=4096)(processor.tokenizer.encode)
         self.losses: list[float] = []
-        self.shares: dict[str, list[float]] = {question: [] for question in album.questions}
+        self.shares: dict[str, list[float]] = {question: [] for question in scenes.questions}
 
     @property
     def done(self) -> bool:
@@ -189,13 +189,13 @@ class _Course:
         recent = self.shares[question][-8:]
         return float(np.mean(recent)) if len(recent) == 8 else 0.0
 
-    def practise(self) -> None:
+    def train_step(self) -> None:
         """One step."""
         if not self.solved and self._share(LOOK_UP) >= self.settings.target:
             self.solved = self.step
             _log.info("pre-training: look-ups solved at step %d", self.step)
         asked = self._questions()
-        rows = [self.album.ask(question, self.rng) for question in asked]
+        rows = [self.scenes.ask(question, self.rng) for question in asked]
         inputs, labels, captions = self._batch(rows)
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * min(1.0, (self.step + 1) / 20)
@@ -226,7 +226,7 @@ class _Course:
         target = self.settings.target
         weights = {
             question: 1 if self._share(question) >= target else 3
-            for question in self.album.questions
+            for question in self.scenes.questions
             if question != LOOK_UP
         }
         asked = [
@@ -278,7 +278,7 @@ class _Course:
         ids = torch.tensor([row + [pad] * (length - len(row)) for row in sequences])
         labels = torch.tensor([row + [_IGNORED] * (length - len(row)) for row in targets])
         frames = np.concatenate([row.frames for row in rows])
-        patches, grid = self.processor.image_processor.patches(self.album.pixels[frames])
+        patches, grid = self.processor.image_processor.patches(self.scenes.pixels[frames])
         inputs = {
             "input_ids": ids,
             "attention_mask": (ids != pad).long(),

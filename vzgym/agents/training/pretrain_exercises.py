@@ -1,7 +1,7 @@
 """What the tiny model practises before it meets a question: to find a time for a colour, and what happens on a frame.
 
 Frames come from a suite's own videos, and their labels from the painters of those videos, so nothing is learned here
-that the suite's pictures do not show. The suite's questions are never asked.
+that the suite's images do not show. The suite's questions are never asked.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from vzgym.tasks import TaskSet, VideoTask
 from vzgym.tasks.procedural.render.painter import Balloon, Flash, ScenePainter
 from vzgym.tasks.procedural.render.palette import EVENT_COLORS
 
-__all__ = ["Album", "Exercise", "make_album"]
+__all__ = ["Exercise", "LabelledFrames", "sample_frames"]
 
 LOOK_UP = "When?"
 NAME = "What is there?"
@@ -33,7 +33,7 @@ class Exercise:
     """One question with its answer.
 
     Attributes:
-        frames: Positions in the album, shape `(n,)`.
+        frames: Positions in the scenes, shape `(n,)`.
         times: The frames' times in seconds, as shown.
         question: What is asked.
         answer: The right answer, in pieces of text, each with whether it is to be learned (the rest is given).
@@ -50,7 +50,7 @@ class Exercise:
 
 
 @dataclass(frozen=True)
-class Album:
+class LabelledFrames:
     """Frames with labels.
 
     Attributes:
@@ -157,7 +157,7 @@ class Album:
         return {hue: np.concatenate(frames) for hue, frames in sorted(merged.items())}
 
 
-def make_album(tasks: TaskSet, videos: int, rng: np.random.Generator) -> Album:
+def sample_frames(tasks: TaskSet, videos: int, rng: np.random.Generator) -> LabelledFrames:
     """Take labelled frames from the first videos of a set.
 
     Args:
@@ -194,7 +194,7 @@ def make_album(tasks: TaskSet, videos: int, rng: np.random.Generator) -> Album:
     if not np.array_equal(grid, np.rint(grid)):
         raise InvalidSetting(f"the exercises need an overview at whole seconds; {tasks.name!r} has {grid.tolist()}")
     end = int(tasks[0].video.duration)
-    return Album(
+    return LabelledFrames(
         pixels=np.concatenate(shots),
         plain={hue: np.array(found, dtype=np.int64) for hue, found in sorted(plain.items())},
         passing={pair: np.array(found, dtype=np.int64) for pair, found in sorted(passing.items())},

@@ -13,17 +13,17 @@ from vzgym.agents.training.common import (
     LogFile,
     PolicyFiles,
     adapters,
-    begin,
-    check_places,
+    check_paths,
     check_trainer,
     common_options,
     freeze_vision,
     newest_checkpoint,
+    prepare_output,
     train,
 )
 from vzgym.agents.training.settings import SFTSettings
-from vzgym.agents.vlm.chat import answer_spans, assistant_header, encode, join_inputs, turn_end
-from vzgym.agents.vlm.checkpoint import kept_protocol, open_checkpoint
+from vzgym.agents.vlm.chat import assistant_header, encode, join_inputs, turn_end, turn_spans
+from vzgym.agents.vlm.checkpoint import open_checkpoint, saved_protocol
 from vzgym.agents.vlm.image_checks import image_token, watch_images
 from vzgym.core.errors import InvalidSetting
 from vzgym.protocols import PROTOCOLS
@@ -51,14 +51,14 @@ class TrajectoryCollator:
         """Model inputs and labels.
 
         Args:
-            rows: Each with `messages`, whose image blocks hold pictures (or the row has them in `images`, in order).
+            rows: Each with `messages`, whose image blocks hold images (or the row has them in `images`, in order).
 
         Returns:
             See `join_inputs`, and `labels`: the model's own tokens, -100 everywhere else.
 
         Raises:
             InvalidSetting: If a trajectory has too many tokens, or no turn of the model. It is never cut.
-            BlindModel: If pictures are missing.
+            ImagesDropped: If images are missing.
         """
         tokenizer = self.processor.tokenizer
         encoded = [encode(self.processor, trajectory_chat(row), reply=False) for row in rows]
@@ -66,7 +66,7 @@ class TrajectoryCollator:
         labels = torch.full_like(batch["input_ids"], _IGNORED)
         for i, row in enumerate(encoded):
             ids = row["input_ids"].tolist()
-            spans = answer_spans(ids, self._header, self._end)
+            spans = turn_spans(ids, self._header, self._end)
             if len(ids) > self.max_length or not spans:
                 name = rows[i].get("task_id", "?")
                 why = f"{len(ids)} tokens, more than max_length {self.max_length}" if spans else "no assistant turn"
@@ -77,7 +77,7 @@ class TrajectoryCollator:
 
 
 def trajectory_chat(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row's dialogue as chat messages: pictures in their places, the environment's replies under the role "tool"."""
+    """A row's dialogue as chat messages: images in their places, the environment's replies under the role "tool"."""
     rest = iter(row.get("images") or ())
     chat: list[dict[str, Any]] = []
     for message in row["messages"]:
@@ -86,7 +86,7 @@ def trajectory_chat(row: Mapping[str, Any]) -> list[dict[str, Any]]:
             if block["type"] == "image" and block.get("image") is None:
                 block = {"type": "image", "image": next(rest, None)}
                 if block["image"] is None:
-                    raise InvalidSetting(f"a trajectory of task {row.get('task_id', '?')!r} lacks pictures")
+                    raise InvalidSetting(f"a trajectory of task {row.get('task_id', '?')!r} lacks images")
             blocks.append(block)
         # Saved trajectories may give replies as the user's: what follows the model's turn is always a reply.
         reply = bool(chat) and chat[-1]["role"] == "assistant" and message["role"] in ("user", "tool")
@@ -118,7 +118,7 @@ def taught_protocol(settings: SFTSettings) -> str | Mapping[str, Any] | None:
                 f'protocol out, or collect anew with --set "protocol={asked}"'
             )
         return there
-    kept = kept_protocol(settings.model)
+    kept = saved_protocol(settings.model)
     if kept is not None and dict(kept.spec) != there:
         raise InvalidSetting(
             f"the model in {settings.model} speaks {dict(kept.spec)}, but the trajectories in {settings.data} are in "
@@ -146,7 +146,7 @@ def train_sft(settings: SFTSettings, data: Any = None, callbacks: Sequence[Any] 
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
-    check_places(settings)
+    check_paths(settings)
     check_trainer(settings, SFTConfig)
     if data is None and not settings.data:
         raise InvalidSetting("SFTSettings.data must be given: a folder that `vzgym collect` wrote")
@@ -183,7 +183,7 @@ def train_sft(settings: SFTSettings, data: Any = None, callbacks: Sequence[Any] 
         callbacks=[log, PolicyFiles(start, log), *callbacks],
     )
     watch_images(start.model, image_token(start.processor))
-    begin(settings, trainer, resumed)
+    prepare_output(settings, trainer, resumed)
     return train(settings, trainer, start, resumed)
 
 

@@ -19,7 +19,7 @@ from vzgym.core.errors import InvalidSetting, TaskError, VideoError
 from vzgym.tasks import TaskSet, VideoTask
 from vzgym.video.synthetic import ProceduralVideo
 
-__all__ = ["Survey", "stand_in", "survey"]
+__all__ = ["TaskCheck", "blank_copy", "check_tasks"]
 
 _log = logging.getLogger("vzgym.agents")
 
@@ -28,7 +28,7 @@ _MANY = 200
 
 
 @dataclass(frozen=True)
-class Survey:
+class TaskCheck:
     """What was found.
 
     Attributes:
@@ -42,7 +42,7 @@ class Survey:
     failed: dict[str, str]
 
 
-def survey(tasks: TaskSet, count: int) -> Survey:
+def check_tasks(tasks: TaskSet, count: int) -> TaskCheck:
     """Open the videos of the first `count` tasks; say in a warning which are left out, and why.
 
     A set that knows which of its tasks stand for all others (`kinds`, as procedural ones do) is asked for them, and
@@ -95,10 +95,10 @@ def survey(tasks: TaskSet, count: int) -> Survey:
             count,
             "\n".join(f"left out: {task}: {reason}" for task, reason in failed.items()),
         )
-    return Survey(playable, list(found.values()), failed)
+    return TaskCheck(playable, list(found.values()), failed)
 
 
-def stand_in(task: VideoTask) -> VideoTask:
+def blank_copy(task: VideoTask) -> VideoTask:
     """The task with a blank video of the same length and size: costs no decoding, and takes as many tokens."""
     video = task.video
     # Thousandths of a second, so that times have their usual digits.

@@ -11,9 +11,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vzgym.agents.training.task_checks import stand_in
+from vzgym.agents.training.task_checks import blank_copy
 from vzgym.agents.vlm.chat import TOOL, chat_of, end_tokens
-from vzgym.agents.vlm.image_checks import BlindModel
+from vzgym.agents.vlm.image_checks import ImagesDropped
 from vzgym.core.actions import Answer
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, VideoError, VzgymError
@@ -138,7 +138,7 @@ class ToolEnvironment:
                 task.id,
                 error,
             )
-            episode = Episode(stand_in(task), self._budget, self._protocol)
+            episode = Episode(blank_copy(task), self._budget, self._protocol)
             episode.fail()
             return episode
 
@@ -179,7 +179,7 @@ def finish_rollout(environment: ToolEnvironment, completion: Sequence[Mapping[st
         completion: The roll-out's messages, as TRL's reward functions get them.
 
     Raises:
-        BlindModel: If a reply of the environment was dropped on its way to the model.
+        ImagesDropped: If a reply of the environment was dropped on its way to the model.
         RolloutFault: If the tool itself failed, which TRL tells only the model.
     """
     episode = _episode(environment)
@@ -190,7 +190,7 @@ def finish_rollout(environment: ToolEnvironment, completion: Sequence[Mapping[st
         if isinstance(reply["content"], str):
             raise RolloutFault(f"the zoom tool failed on task {episode.task.id!r}: {reply['content']}")
     if len(replies) != environment._calls:
-        raise BlindModel(
+        raise ImagesDropped(
             f"the episode of task {episode.task.id!r} gave {environment._calls} clips or replies, but only "
             f"{len(replies)} reached the model: completion_tokens (TRL's max_completion_length) is too small for them"
         )

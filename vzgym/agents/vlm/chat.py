@@ -14,22 +14,22 @@ import torch
 from jinja2 import TemplateError
 from torch import Tensor
 
-from vzgym.agents.vlm.image_checks import BlindModel, image_token, picture_mark
+from vzgym.agents.vlm.image_checks import ImagesDropped, image_placeholder, image_token
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode.dialogue import Message
 from vzgym.protocols import as_chat
 
 __all__ = [
-    "answer_spans",
     "assistant_header",
     "chat_of",
     "encode",
     "end_tokens",
     "join_inputs",
     "prepare_processor",
-    "silent_tokens",
+    "suppressed_tokens",
     "turn_end",
     "turn_lead",
+    "turn_spans",
 ]
 
 TOOL = "video_zoom"
@@ -50,28 +50,28 @@ def encode(processor: Any, chat: Sequence[Mapping[str, Any]], *, reply: bool = T
 
     Args:
         processor: From `open_checkpoint`.
-        chat: Chat messages with their pictures.
+        chat: Chat messages with their images.
         reply: Whether the model's next turn is opened.
 
     Returns:
-        `input_ids` and what else goes along the tokens, shape `(tokens,)`; where there are pictures, the processor's
+        `input_ids` and what else goes along the tokens, shape `(tokens,)`; where there are images, the processor's
         pixel fields, as it makes them.
 
     Raises:
-        BlindModel: If the template shows another number of pictures than the dialogue has.
+        ImagesDropped: If the template shows another number of images than the dialogue has.
     """
-    pictures = [block["image"] for message in chat for block in _blocks(message) if block["type"] == "image"]
+    images = [block["image"] for message in chat for block in _blocks(message) if block["type"] == "image"]
     text = _render(processor, chat, reply=reply)
-    shown = text.count(picture_mark(processor))
-    if shown != len(pictures):
-        raise BlindModel(
-            f"a dialogue has {len(pictures)} pictures, but its text has places for {shown}: the chat template dropped "
-            "some, or something that was said looks like a picture's mark"
+    shown = text.count(image_placeholder(processor))
+    if shown != len(images):
+        raise ImagesDropped(
+            f"a dialogue has {len(images)} images, but its text has places for {shown}: the chat template dropped "
+            "some, or something that was said looks like an image's mark"
         )
     bos = processor.tokenizer.bos_token
     made = processor(
         text=[text],
-        images=[pictures] if pictures else None,
+        images=[images] if images else None,
         return_tensors="pt",
         # As the library's own `apply_chat_template` does: the template may have written it.
         **({"add_special_tokens": False} if bos is not None and text.startswith(bos) else {}),
@@ -123,7 +123,7 @@ def _same_size(parts: Sequence[Tensor]) -> list[Tensor]:
     return filled
 
 
-def answer_spans(ids: Sequence[int], header: Sequence[int], end: int) -> list[tuple[int, int]]:
+def turn_spans(ids: Sequence[int], header: Sequence[int], end: int) -> list[tuple[int, int]]:
     """Where the model's own turns lie: from behind each assistant header to its end token, that one included.
 
     Args:
@@ -189,8 +189,8 @@ def turn_lead(processor: Any) -> str:
     return before[before.rindex(header) + len(header) :] if header and header in before else ""
 
 
-def silent_tokens(processor: Any) -> list[int]:
-    """Tokens that no turn may hold: those of pictures and of messages' beginnings. An agent cannot make up frames."""
+def suppressed_tokens(processor: Any) -> list[int]:
+    """Tokens that no turn may hold: those of images and of messages' beginnings. An agent cannot make up frames."""
     tokenizer = processor.tokenizer
     ends = {tokenizer.eos_token_id, turn_end(processor)}
     spoken = {token for token, content in _special(tokenizer).items() if content in _SPOKEN}
@@ -219,7 +219,7 @@ def prepare_processor(processor: Any, path: str) -> None:
         path: Names the model in errors.
 
     Raises:
-        InvalidSetting: If it is a bare tokenizer, has no chat template, or its template drops pictures or replies.
+        InvalidSetting: If it is a bare tokenizer, has no chat template, or its template drops images or replies.
     """
     if not hasattr(processor, "image_processor") or not hasattr(processor, "tokenizer"):
         raise InvalidSetting(
@@ -244,12 +244,12 @@ def prepare_processor(processor: Any, path: str) -> None:
 
 def _fault(processor: Any) -> str:
     """What a chat template leaves out of a dialogue with a zoom; "" if nothing."""
-    picture = {"type": "image", "image": None}
+    image = {"type": "image", "image": None}
     call = {"type": "function", "function": {"name": TOOL, "arguments": {"turn": "callturn"}}}
     probe: list[dict[str, Any]] = [
         _said("user", "question"),
         {"role": "assistant", "content": [{"type": "text", "text": ""}], "tool_calls": [call]},
-        {"role": "tool", "name": TOOL, "content": [picture, {"type": "text", "text": "reply"}]},
+        {"role": "tool", "name": TOOL, "content": [image, {"type": "text", "text": "reply"}]},
     ]
     try:
         rendered = _render(processor, probe, reply=True)
@@ -257,7 +257,7 @@ def _fault(processor: Any) -> str:
         plain = _render(processor, probe, reply=True)
     except (TemplateError, TypeError) as error:
         return f"cannot show a dialogue with replies ({error})"
-    lost = {"replies": "reply" not in rendered, "pictures": rendered == plain, "turns": "callturn" not in rendered}
+    lost = {"replies": "reply" not in rendered, "images": rendered == plain, "turns": "callturn" not in rendered}
     return next((f"drops {what} in messages of role 'tool'" for what, gone in lost.items() if gone), "")
 
 

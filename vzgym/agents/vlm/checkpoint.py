@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,22 +12,20 @@ from typing import Any
 
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.registry import names_from_data
+from vzgym.policies.fingerprint import METADATA
 from vzgym.protocols import PROTOCOLS, TextProtocol
 
 __all__ = [
     "Checkpoint",
     "complete_checkpoint",
-    "kept_protocol",
     "open_checkpoint",
     "open_model",
     "open_processor",
+    "resolve_protocol",
     "save_checkpoint",
-    "spoken_protocol",
+    "saved_protocol",
     "vision_config",
 ]
-
-FACTS = "vzgym.json"
-"""In a model's folder: the text protocol that it speaks."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,9 @@ def complete_checkpoint(folder: Path, config: Any, processor: Any, protocol: Tex
         config.save_pretrained(folder)
     with _as_it_came(processor):
         processor.save_pretrained(folder)
-    (folder / FACTS).write_text(json.dumps({"protocol": dict(protocol.spec)}, indent=2))
+    # Written last: the run id stands for the weights beside it (see `vzgym.policies.fingerprint`).
+    metadata = {"protocol": dict(protocol.spec), "run_id": uuid.uuid4().hex}
+    (folder / METADATA).write_text(json.dumps(metadata, indent=2))
 
 
 @contextmanager
@@ -104,30 +105,30 @@ def open_checkpoint(path: str | Path, protocol: str | Mapping[str, Any] | None =
         InvalidSetting: If there is no model, it has no vision, or its chat template drops images.
     """
     model, processor = open_model(str(path), options), open_processor(path)
-    return Checkpoint(model, processor, spoken_protocol(path, protocol), str(path))
+    return Checkpoint(model, processor, resolve_protocol(path, protocol), str(path))
 
 
-def spoken_protocol(path: str | Path, given: str | Mapping[str, Any] | None = None) -> TextProtocol:
+def resolve_protocol(path: str | Path, given: str | Mapping[str, Any] | None = None) -> TextProtocol:
     """The text protocol that a model is spoken to in: the given one, else the one kept in its folder, else the paper's.
 
     Raises:
         UnknownName: If there is no such protocol.
     """
-    return PROTOCOLS.make(given) if given else kept_protocol(path) or PROTOCOLS.make("tags")
+    return PROTOCOLS.make(given) if given else saved_protocol(path) or PROTOCOLS.make("tags")
 
 
-def kept_protocol(path: str | Path) -> TextProtocol | None:
+def saved_protocol(path: str | Path) -> TextProtocol | None:
     """The text protocol that a folder keeps; None if it keeps none.
 
     Raises:
         UntrustedName: If the folder names one that is not registered: code of whoever made the folder.
     """
-    facts = Path(path) / FACTS
-    if not facts.is_file():
+    metadata = Path(path) / METADATA
+    if not metadata.is_file():
         return None
     hint = 'If you trust it, name the protocol yourself: protocol="module:Class".'
-    with names_from_data(str(facts), hint=hint):
-        return PROTOCOLS.make(json.loads(facts.read_text())["protocol"])
+    with names_from_data(str(metadata), hint=hint):
+        return PROTOCOLS.make(json.loads(metadata.read_text())["protocol"])
 
 
 def vision_config(path: str) -> Any:

@@ -1,7 +1,7 @@
-"""Pictures in a model's inputs, whatever its family: which token stands for them, and that none is ever lost.
+"""Images in a model's inputs, whatever its family: which token stands for them, and that none is ever lost.
 
 A frame that does not reach the model is the worst fault there is, since nothing crashes: the model trains blind. So
-`watch_images` compares, in every forward pass, the tokens that stand for pictures with the features that the model's
+`watch_images` compares, in every forward pass, the tokens that stand for images with the features that the model's
 own vision tower made for them. Nothing here knows a family by name.
 """
 
@@ -19,27 +19,27 @@ from torch import Tensor
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, VzgymError
 
-__all__ = ["BlindModel", "count_features", "frame_tokens", "image_token", "picture_mark", "watch_images"]
+__all__ = ["ImagesDropped", "count_features", "frame_tokens", "image_placeholder", "image_token", "watch_images"]
 
 _PROBE = 64
-"""Side in pixels of the pictures that are shown to a processor to learn its ways."""
+"""Side in pixels of the images that are shown to a processor to learn its ways."""
 
 
-class BlindModel(VzgymError, RuntimeError):
+class ImagesDropped(VzgymError, RuntimeError):
     """Frames were lost on their way to the model: their tokens and their pixels do not match."""
 
 
 def image_token(processor: Any) -> int:
     """The id of the token that stands for a visual token.
 
-    Found by trial, since what a processor names so is not always what it writes: it is the token that a picture adds
+    Found by trial, since what a processor names so is not always what it writes: it is the token that an image adds
     most often.
     """
     known: int | None = getattr(processor, "_vzgym_image_token", None)
     if known is None:
-        shown, plain = (_count(processor, _chat(pictures)) for pictures in (2, 0))
+        shown, plain = (_count(processor, _chat(images)) for images in (2, 0))
         added = shown - plain
-        # Where a picture is a single token, those around it are as frequent.
+        # Where an image is a single token, those around it are as frequent.
         named = getattr(processor, "image_token_id", None)
         most = max(added.values())
         known = named if named is not None and added[named] == most else added.most_common(1)[0][0]
@@ -47,18 +47,18 @@ def image_token(processor: Any) -> int:
     return int(known)
 
 
-def picture_mark(processor: Any) -> str:
-    """What the chat template writes for a picture, before the processor replaces it by visual tokens.
+def image_placeholder(processor: Any) -> str:
+    """What the chat template writes for an image, before the processor replaces it by visual tokens.
 
     Raises:
-        InvalidSetting: If it writes nothing: pictures would not reach the model.
+        InvalidSetting: If it writes nothing: images would not reach the model.
     """
-    mark: str | None = getattr(processor, "_vzgym_picture_mark", None)
+    mark: str | None = getattr(processor, "_vzgym_image_placeholder", None)
     if mark is None:
         shown = str(processor.apply_chat_template(_chat(2), tokenize=False))
         plain = str(processor.apply_chat_template(_chat(0), tokenize=False))
         longest = (len(shown) - len(plain) + 1) // 2
-        # The longest piece that stands twice with the pictures and not at all without them.
+        # The longest piece that stands twice with the images and not at all without them.
         found = (
             shown[place : place + size]
             for size in range(longest, 0, -1)
@@ -68,16 +68,16 @@ def picture_mark(processor: Any) -> str:
         mark = next((piece.strip() for piece in found if piece.strip()), "") if longest else ""
         if not mark:
             raise InvalidSetting(
-                "the chat template writes nothing for pictures: set processor.chat_template to one that shows them"
+                "the chat template writes nothing for images: set processor.chat_template to one that shows them"
             )
-        processor._vzgym_picture_mark = mark
+        processor._vzgym_image_placeholder = mark
     return mark
 
 
 def frame_tokens(processor: Any, budget: Budget, height: int, width: int) -> int:
     """Visual tokens of one frame of a video of `height` x `width`, as shown under a budget."""
     shown = budget.fit(height, width)
-    # Two, since some processors cut a picture into pieces only when it stands alone.
+    # Two, since some processors cut an image into pieces only when it stands alone.
     return _count(processor, _chat(2, shown))[image_token(processor)] // 2
 
 
@@ -85,27 +85,27 @@ def watch_images(model: Any, image_id: int) -> Callable[[], None]:
     """Check each forward pass of a model: as many visual tokens as features for them, neither lost nor left over.
 
     Args:
-        model: A vision-language model whose pictures become tokens of its language model.
-        image_id: The token of pictures, from `image_token`.
+        model: A vision-language model whose images become tokens of its language model.
+        image_id: The token of images, from `image_token`.
 
     Returns:
         A function that ends the watch.
 
     Raises:
-        InvalidSetting: If the model does not make features of pictures as the library's models do.
+        InvalidSetting: If the model does not make features of images as the library's models do.
     """
     core = model.base_model
     see = getattr(core, "get_image_features", None)
     if see is None:
         raise InvalidSetting(
-            f"{type(model).__name__} has no get_image_features: its pictures do not become tokens of the dialogue, so "
-            "that a lost frame could not be noticed. Use a model whose pictures do, such as Qwen-VL, Gemma 3 or Idefics"
+            f"{type(model).__name__} has no get_image_features: its images do not become tokens of the dialogue, so "
+            "that a lost frame could not be noticed. Use a model whose images do, such as Qwen-VL, Gemma 3 or Idefics"
         )
     forward = core.forward
     if getattr(forward, "watches_images", False):
         # Watched already: one watch is enough.
         see, forward = see.__wrapped__, forward.__wrapped__
-    # Of the forward pass that is going on: tokens of pictures, and features made or handed in for them.
+    # Of the forward pass that is going on: tokens of images, and features made or handed in for them.
     wanted: list[int] = []
     given: list[int] = []
 
@@ -158,17 +158,17 @@ def count_features(made: Any) -> int:
 
 def _agree(tokens: int, features: int) -> None:
     if tokens != features:
-        raise BlindModel(
+        raise ImagesDropped(
             f"the model was given {tokens} visual tokens but pixels for {features}: frames were cut off or lost. If "
             "this comes from a trainer, its limit on lengths (max_length, max_completion_length) is too small"
         )
 
 
-def _chat(pictures: int, shape: tuple[int, int] = (_PROBE, _PROBE)) -> list[dict[str, Any]]:
+def _chat(images: int, shape: tuple[int, int] = (_PROBE, _PROBE)) -> list[dict[str, Any]]:
     blank = Image.fromarray(np.zeros((*shape, 3), dtype=np.uint8))
     blocks: list[dict[str, Any]] = []
     for number in range(2):
-        blocks += [{"type": "image", "image": blank}] if number < pictures else []
+        blocks += [{"type": "image", "image": blank}] if number < images else []
         blocks.append({"type": "text", "text": f"{number}."})
     return [{"role": "user", "content": blocks}]
 

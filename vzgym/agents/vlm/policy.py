@@ -1,4 +1,4 @@
-"""A vision-language model as a policy: reads dialogues, frames and all, and says the next turn."""
+"""A vision-language model as a policy: reads a dialogue with its frames and generates the next turn."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from typing import Any
 import torch
 
 from vzgym.agents.training.typed_yaml import plain
-from vzgym.agents.vlm.chat import chat_of, encode, end_tokens, join_inputs, silent_tokens, turn_lead
+from vzgym.agents.vlm.chat import chat_of, encode, end_tokens, join_inputs, suppressed_tokens, turn_lead
 from vzgym.agents.vlm.checkpoint import Checkpoint, open_checkpoint
-from vzgym.agents.vlm.image_checks import image_token, picture_mark, watch_images
-from vzgym.agents.vlm.reuse import Continued, TurnCache
+from vzgym.agents.vlm.image_checks import image_token, watch_images
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode.dialogue import Message
-from vzgym.policies.fingerprint import contents
+from vzgym.policies.fingerprint import fingerprint
 from vzgym.protocols import TruncatedText
 
 __all__ = ["VLMPolicy"]
@@ -40,9 +39,6 @@ class VLMPolicy:
         device: Where to run ("cpu", "cuda", "cuda:1"); a GPU if there is one.
         dtype: Of the weights ("bfloat16", "float32"); as they were saved if not given.
         max_pixels: Most pixels of a frame, if that is fewer than the budget's. The episode then shows such frames.
-        reuse: Keep keys and values of each dialogue between its turns, so that a turn reads only what is new. Text is
-            the same but for rounding. Costs memory between turns. Models whose cache forgets (sliding windows) read
-            all of it again.
         name: For tables; the folder's name if not given.
         options: For the model's `from_pretrained` (`attn_implementation`, `device_map`, ...).
 
@@ -63,7 +59,6 @@ class VLMPolicy:
         device: str | None = None,
         dtype: str | None = None,
         max_pixels: int = 0,
-        reuse: bool = False,
         name: str = "",
         options: Mapping[str, Any] | None = None,
     ) -> None:
@@ -76,7 +71,7 @@ class VLMPolicy:
         given = {**({"dtype": _dtype(dtype)} if dtype else {}), **(options or {})}
         self._source = str(checkpoint.path if checkpoint else path)
         # Now, not when they are asked for: the files may be others by then.
-        self._weights = contents(self._source)
+        self._weights = fingerprint(self._source)
         opened = checkpoint or open_checkpoint(path, protocol, **given)
         self.model, self.processor, self.protocol = opened.model, opened.processor, opened.protocol
         if "device_map" not in given:
@@ -91,17 +86,16 @@ class VLMPolicy:
         self._image = image_token(self.processor)
         self._ends = end_tokens(self.processor)
         self._lead = turn_lead(self.processor)
-        self._kept = TurnCache() if reuse else None
         self._options = {key: value for key, value in (options or {}).items() if key != "device_map"}
         watch_images(self.model, self._image)
         self._noise = torch.Generator(self.device)
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What tells its runs from others: which weights say what under which settings, not where they lie or run.
+        """What identifies a run of this policy: the weights and the settings, but not the folder or the device.
 
-        A folder is known by what its weights hold: a model that was trained again in its place is another. A name on a
-        hub stands for itself, with the revision among the options.
+        A folder is identified by its fingerprint, so a model that was retrained in place is a different one. A name on
+        a hub is identified by the name, with the revision among the options.
         """
         return {
             **({"weights": self._weights} if self._weights else {"model": self._source}),
@@ -113,7 +107,6 @@ class VLMPolicy:
             "batch_size": self.batch_size,
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "max_pixels": self.max_pixels,
-            "reuse": self._kept is not None,
             "options": json.loads(json.dumps(plain(self._options), default=str)),
         }
 
@@ -128,16 +121,12 @@ class VLMPolicy:
         for seed in seeds:
             mixed = (mixed * 1_000_003 + int(seed)) % (1 << 63)
         self._noise.manual_seed(mixed)
-        if self._kept:
-            self._kept.clear()
 
     @torch.no_grad()
     def respond(self, dialogues: Sequence[Sequence[Message]]) -> list[str]:
         """The next turn of each dialogue, without its end token."""
-        rows = [encode(self.processor, chat_of(messages)) for messages in dialogues]
-        known = self._kept.continued(dialogues, [row["input_ids"] for row in rows], self._image) if self._kept else None
-        batch = self._continued(dialogues, rows, known) if known else join_inputs(rows, self._pad)
-        made = self._generate({key: self._placed(value) for key, value in batch.items()}, known, dialogues)
+        batch = join_inputs([encode(self.processor, chat_of(messages)) for messages in dialogues], self._pad)
+        made = self._generate({key: self._placed(value) for key, value in batch.items()})
         return [self._text(row) for row in made.tolist()]
 
     @property
@@ -153,65 +142,21 @@ class VLMPolicy:
         text = str(self.processor.tokenizer.decode(tokens[:end])).removeprefix(self._lead)
         return TruncatedText(text) if end is None else text
 
-    def _generate(
-        self, batch: dict[str, torch.Tensor], known: Continued | None, dialogues: Sequence[Sequence[Message]]
-    ) -> torch.Tensor:
+    def _generate(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """New tokens of each row, shape `(rows, new)`, padded behind the end token."""
         # The library samples from torch's global stream: lend it ours, so that a seed fixes a batch.
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(int(torch.randint(1 << 62, (1,), generator=self._noise, device=self.device)))
-            out = self.model.generate(
+            sequences: torch.Tensor = self.model.generate(
                 **batch,
-                past_key_values=known.cache if known else None,
                 max_new_tokens=self.turn_tokens,
                 do_sample=self.temperature > 0,
-                suppress_tokens=silent_tokens(self.processor),
+                suppress_tokens=suppressed_tokens(self.processor),
                 eos_token_id=self._ends,
                 pad_token_id=self._pad,
-                return_dict_in_generate=True,
                 **({"temperature": self.temperature, "top_p": self.top_p, "top_k": 0} if self.temperature else {}),
             )
-        if self._kept:
-            self._kept.keep(out.past_key_values, dialogues, out.sequences, batch["attention_mask"])
-        new: torch.Tensor = out.sequences[:, batch["input_ids"].shape[1] :]
-        return new
-
-    def _continued(
-        self, dialogues: Sequence[Sequence[Message]], rows: Sequence[Mapping[str, torch.Tensor]], known: Continued
-    ) -> dict[str, torch.Tensor]:
-        """Inputs of dialogues that are known in part: all tokens, in the cache's places and behind them; new pictures.
-
-        Positions are those of the whole dialogues, since a model may count pictures differently from tokens.
-        """
-        along = [key for key in rows[0] if rows[0][key].shape == rows[0]["input_ids"].shape]
-        rest = [{key: row[key][count:] for key in along} for row, count in zip(rows, known.lengths, strict=True)]
-        behind = join_inputs(rest, self._pad)
-        ids, mask = known.ids.to("cpu"), known.mask.to("cpu")
-        before = {"attention_mask": mask}
-        for key in along:
-            before[key] = torch.full_like(ids, self._pad if key == "input_ids" else 0)
-            for i, (row, count) in enumerate(zip(rows, known.lengths, strict=True)):
-                before[key][i, mask[i].bool()] = row[key][:count]
-        batch = {key: torch.cat([before[key], behind[key]], dim=1) for key in before}
-        whole = {**join_inputs(rows, self._pad), **batch}
-        tokens = whole.pop("input_ids")
-        whole.pop("pixel_values", None)
-        placed = {key: self._placed(value) for key, value in whole.items()}
-        batch["position_ids"] = self.model._prepare_position_ids_for_generation(self._placed(tokens), placed)
-        fresh = [self._pixels(dialogue, seen) for dialogue, seen in zip(dialogues, known.pictures, strict=True)]
-        shown = join_inputs([{"input_ids": torch.zeros(1), **fields} for fields in fresh], 0)
-        return {**batch, **{key: value for key, value in shown.items() if key not in ("input_ids", "attention_mask")}}
-
-    def _pixels(self, dialogue: Sequence[Message], seen: int) -> dict[str, torch.Tensor]:
-        """The pixel fields of a dialogue's pictures, but for the first so many."""
-        chat = chat_of(dialogue)
-        pictures = [block["image"] for message in chat for block in message["content"] if block["type"] == "image"]
-        if not pictures[seen:]:
-            return {}
-        text = picture_mark(self.processor) * len(pictures[seen:])
-        made = self.processor(text=[text], images=[pictures[seen:]], return_tensors="pt")
-        length = made["input_ids"].shape
-        return {key: value for key, value in made.items() if value.shape != length}
+        return sequences[:, batch["input_ids"].shape[1] :]
 
 
 def _dtype(name: str) -> torch.dtype:

@@ -13,7 +13,7 @@ __all__ = ["load_processor", "without_video"]
 
 @cache
 def without_video(cls: type[Any]) -> type[Any]:
-    """A processor class without its video part, which needs torchvision: frames are shown as pictures.
+    """A processor class without its video part, which needs torchvision: frames are shown as images.
 
     Args:
         cls: A subclass of `transformers.ProcessorMixin`.
