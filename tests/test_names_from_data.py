@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import vzgym
 from vzgym.agents.data.dataset import said_protocol
-from vzgym.agents.vlm.checkpoint import kept_protocol, spoken_protocol
+from vzgym.agents.vlm.checkpoint import saved_protocol, resolve_protocol
 from vzgym.core.errors import RecordError, UntrustedName, VzgymError
 from vzgym.evaluation import ReaderAnswerer, read_records
 from vzgym.evaluation.comparing import compare_runs
@@ -124,11 +124,11 @@ def test_scoring_and_comparing_records(kind: str, run: Path, tmp_path: Path, can
 @pytest.mark.parametrize("spec", [NAME, {"name": NAME}])
 def test_a_model_folder(spec: Any, tmp_path: Path, canary: Path) -> None:
     (tmp_path / "vzgym.json").write_text(json.dumps({"protocol": spec}))
-    for read in (kept_protocol, spoken_protocol):
+    for read in (saved_protocol, resolve_protocol):
         with pytest.raises(UntrustedName, match="protocol="):
             read(tmp_path)
     assert not canary.exists()
-    assert type(spoken_protocol(tmp_path, NAME)).__name__ == "Anything"
+    assert type(resolve_protocol(tmp_path, NAME)).__name__ == "Anything"
 
 
 @pytest.mark.parametrize("file", ["collect.json", "import.json"])

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from vzgym.agents.training.grpo import make_trainer, share_out, token_need, train_grpo
+from vzgym.agents.training.grpo import make_trainer, split_rollouts, train_grpo
 from vzgym.agents.training.settings import GRPOSettings
+from vzgym.agents.training.token_budget import measure_tokens
 from vzgym.agents.training.tool_environment import finish_rollout
 from vzgym.agents.vlm.chat import chat_of, encode
 from vzgym.agents.vlm.checkpoint import open_checkpoint
@@ -179,7 +180,7 @@ def test_a_model_too_short_for_the_episode_is_refused_at_the_start(small_model, 
 
 def test_the_need_for_tokens_is_measured(small_model):
     start, tasks = open_checkpoint(small_model), load_tasks("needle-micro/train")
-    need = token_need(start.processor, start.protocol, [tasks[0]], tasks.budget, 10)
+    need = measure_tokens(start.processor, start.protocol, [tasks[0]], tasks.budget, 10)
     # Six frames and their times, the message's two ends, the next turn's beginning.
     assert need.reply >= 6 * 2 + 3
     assert need.completion == 3 * 10 + round(2 * need.reply * 1.1)
@@ -189,7 +190,7 @@ def test_what_is_measured_is_the_largest_task_wherever_it_stands(mixed_tasks, tm
     """A small video first, then the longest one, then the largest: each has a part of what is needed most."""
     processor, protocol, tasks = build_processor("qwen2_5_vl"), TagProtocol(), load_tasks(mixed_tasks)
     budget = Budget.from_mapping(MIXED)
-    need = token_need(processor, protocol, list(tasks), budget, 10)
+    need = measure_tokens(processor, protocol, list(tasks), budget, 10)
     assert (need.prompt_task, need.reply_task) == ("long", "large")
     assert need.overview[0] == 6
     assert need.frame > need.overview[1]
@@ -259,15 +260,15 @@ def test_settings_that_cannot_work_are_refused(small_model, tmp_path, field, val
     ("batch_size", "devices", "expected"), [(0, 1, (8, 1)), (0, 2, (4, 1)), (2, 1, (2, 4)), (2, 4, (2, 1))]
 )
 def test_rollouts_are_shared_out_evenly(small_model, tmp_path, batch_size, devices, expected):
-    assert share_out(settings(small_model, tmp_path, batch_size=batch_size), devices) == expected
+    assert split_rollouts(settings(small_model, tmp_path, batch_size=batch_size), devices) == expected
 
 
 def test_rollouts_that_cannot_be_shared_out_are_refused(small_model, tmp_path):
     with pytest.raises(InvalidSetting, match=r"8 roll-outs.*3 devices"):
-        share_out(settings(small_model, tmp_path, batch_size=2), 3)
+        split_rollouts(settings(small_model, tmp_path, batch_size=2), 3)
 
 
-def test_smallshare_out_train_as_well(willing, tmp_path):
+def test_small_batches_train_as_well(willing, tmp_path):
     out = train_grpo(settings(willing, tmp_path / "run", steps=1, batch_size=4, turn_tokens=20))
     assert json.loads((out / "training.json").read_text())["steps"] == 1
     assert len(records(out)) == 8

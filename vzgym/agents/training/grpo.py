@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,151 +28,18 @@ from vzgym.agents.training.common import (
 from vzgym.agents.training.rewards import Scorer
 from vzgym.agents.training.settings import GRPOSettings
 from vzgym.agents.training.task_checks import blank_copy, check_tasks
+from vzgym.agents.training.token_budget import measure_tokens
 from vzgym.agents.training.tool_environment import ToolEnvironment, install_turn_parser, opening_row
-from vzgym.agents.vlm.chat import chat_of, encode, suppressed_tokens
+from vzgym.agents.vlm.chat import suppressed_tokens
 from vzgym.agents.vlm.checkpoint import Checkpoint, open_checkpoint
-from vzgym.agents.vlm.image_checks import frame_tokens, image_token, watch_images
-from vzgym.core.actions import Malformed, Zoom
-from vzgym.core.budget import Budget, overview_times
+from vzgym.agents.vlm.image_checks import image_token, watch_images
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode import Episode
 from vzgym.protocols import TextProtocol
 from vzgym.rewards import make_reward
-from vzgym.tasks import VideoTask, load_tasks
+from vzgym.tasks import load_tasks
 
-__all__ = ["TokenNeed", "make_trainer", "share_out", "token_need", "train_grpo"]
-
-# Replies differ by a few tokens in their numbers; measured ones get this much more.
-_SLACK = 1.1
-
-
-@dataclass(frozen=True)
-class TokenNeed:
-    """How many tokens an episode can take, of those tasks that take most.
-
-    Args:
-        prompt: Tokens of the longest opening.
-        reply: Tokens of the longest reply: a full clip.
-        clip: Frames of a full clip.
-        zooms: Most zooms.
-        turn: Most tokens of one of the model's turns.
-        overview: Frames of the longest opening, and visual tokens of each.
-        frame: Visual tokens of a frame of the longest reply.
-        prompt_task: The id of the task with the longest opening.
-        reply_task: The id of the task with the longest reply.
-    """
-
-    prompt: int
-    reply: int
-    clip: int
-    zooms: int
-    turn: int
-    overview: tuple[int, int]
-    frame: int
-    prompt_task: str
-    reply_task: str
-
-    @property
-    def completion(self) -> int:
-        """Most tokens of all turns and replies together."""
-        return (self.zooms + 1) * self.turn + round(self.zooms * self.reply * _SLACK)
-
-    def check(self, settings: GRPOSettings, positions: int) -> int:
-        """The limit for the trainer.
-
-        Args:
-            settings: May ask for another limit.
-            positions: Most tokens that the model can read.
-
-        Raises:
-            InvalidSetting: If the settings or the model leave too little; with the numbers and what to change.
-        """
-        spelled = (
-            f"{self.zooms} zooms with replies of {self.reply} tokens ({self.clip} frames each) and "
-            f"{self.zooms + 1} turns of {self.turn} tokens need {self.completion} completion tokens"
-        )
-        limit = settings.completion_tokens or self.completion
-        if limit < self.completion:
-            raise InvalidSetting(
-                f"GRPOSettings.completion_tokens is {limit}, but {spelled}: an over-long reply would be dropped and "
-                f"the roll-out end unanswered. Set completion_tokens to 0 or to at least {self.completion}, or lower "
-                "turn_tokens, or the budget's clip_frames, max_zooms or max_pixels. The longest replies are those of "
-                f"task {self.reply_task!r}"
-            )
-        if self.prompt + limit > positions:
-            raise InvalidSetting(
-                f"the model reads at most {positions} tokens, but a prompt has about {self.prompt} and {spelled}: "
-                "lower turn_tokens, or the budget's overview_frames, clip_frames, max_zooms or max_pixels. The longest "
-                f"prompt is that of task {self.prompt_task!r}, the longest replies are those of {self.reply_task!r}"
-            )
-        return limit
-
-
-def token_need(
-    processor: Any, protocol: TextProtocol, tasks: Sequence[VideoTask], budget: Budget, turn_tokens: int
-) -> TokenNeed:
-    """Measure the tokens of the longest opening and of the longest reply.
-
-    Sizes and lengths of the videos tell which tasks may have them; these alone are measured, with blank frames.
-
-    Args:
-        processor: The model's.
-        protocol: How the dialogue is worded.
-        tasks: At least one task; of those with the same length and size one is enough (`TaskCheck.representatives`).
-        budget: What may be looked at.
-        turn_tokens: Most tokens of one of the model's turns.
-    """
-    by_shape: dict[tuple[int, int], int] = {}
-
-    def visual(task: VideoTask) -> int:
-        # Not the pixels: sizes with as many of them are cut into different numbers of patches.
-        height, width = task.video.height, task.video.width
-        shape = budget.fit(height, width)
-        if shape not in by_shape:
-            by_shape[shape] = frame_tokens(processor, budget, height, width)
-        return by_shape[shape]
-
-    def overview(task: VideoTask) -> int:
-        return len(overview_times(task.video.duration, budget))
-
-    rankings: list[Callable[[VideoTask], float]] = [
-        lambda task: visual(task) * min(budget.clip_frames, task.video.duration * budget.max_fps),
-        lambda task: visual(task) * overview(task),
-        # Where a frame is few tokens, the words beside it count for more.
-        overview,
-        lambda task: len(task.question) + sum(map(len, task.options)),
-    ]
-    largest = {task.id: task for task in (max(tasks, key=ranking) for ranking in rankings)}
-    measured = {name: _measure(processor, protocol, blank_copy(task), budget) for name, task in largest.items()}
-    first, reply = (max(measured, key=lambda name: measured[name][place]) for place in (0, 1))
-    return TokenNeed(
-        prompt=measured[first][0],
-        reply=measured[reply][1],
-        clip=budget.clip_frames,
-        zooms=budget.max_zooms,
-        turn=turn_tokens,
-        overview=(overview(largest[first]), visual(largest[first])),
-        frame=visual(largest[reply]),
-        prompt_task=first,
-        reply_task=reply,
-    )
-
-
-def _measure(processor: Any, protocol: TextProtocol, task: VideoTask, budget: Budget) -> tuple[int, int]:
-    """Tokens of a task's opening, and of its longest reply."""
-    episode = Episode(task, budget, protocol)
-    opening = len(encode(processor, chat_of(episode.messages))["input_ids"])
-    duration = episode.record.task.duration
-    replies = [0]
-    if budget.max_zooms:
-        fps = min(budget.max_fps, max(budget.min_fps, budget.clip_frames / duration))
-        full = Zoom(0.0, min(duration, budget.clip_frames / fps), fps)
-        for action in (full, Malformed("unreadable.")):
-            episode = Episode(task, budget, protocol)
-            episode.step(action, text="x")
-            both = len(encode(processor, chat_of(episode.messages))["input_ids"])
-            replies.append(both - opening)
-    return opening, max(replies)
+__all__ = ["make_trainer", "split_rollouts", "train_grpo"]
 
 
 def train_grpo(settings: GRPOSettings, callbacks: Sequence[Any] = ()) -> Path:
@@ -225,7 +91,7 @@ def make_trainer(
     budget = settings.budget_for(tasks)
     # A video that cannot be opened would end the run at the step that comes to it, and each one that goes on there.
     found = check_tasks(tasks, min(settings.num_tasks or len(tasks), len(tasks)))
-    need = token_need(start.processor, start.protocol, found.representatives, budget, settings.turn_tokens)
+    need = measure_tokens(start.processor, start.protocol, found.representatives, budget, settings.turn_tokens)
     limit = need.check(settings, int(start.model.config.get_text_config().max_position_embeddings))
     if settings.freeze_vision:
         freeze_vision(start.model)
@@ -235,7 +101,7 @@ def make_trainer(
     scorer = Scorer(mix, info, out / ROLLOUTS, settings.save_rollouts)
     row = opening_row(Episode(blank_copy(found.representatives[0]), budget, start.protocol).messages)
     rows = Dataset.from_dict({"prompt": [row] * len(found.playable), "task": found.playable})
-    batch, passes = share_out(settings, int(os.environ.get("WORLD_SIZE", "1")))
+    batch, passes = split_rollouts(settings, int(os.environ.get("WORLD_SIZE", "1")))
     config = GRPOConfig(
         **{
             **common_options(settings),
@@ -301,7 +167,7 @@ def _check_loop(settings: GRPOSettings, start: Checkpoint) -> None:
         )
 
 
-def share_out(settings: GRPOSettings, devices: int) -> tuple[int, int]:
+def split_rollouts(settings: GRPOSettings, devices: int) -> tuple[int, int]:
     """Roll-outs of one backward pass on each device, and such passes for all roll-outs of a generation batch.
 
     Raises:

@@ -159,7 +159,8 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
     """
     from trl.trainer.grpo_config import GRPOConfig
 
-    from vzgym.agents.training.grpo import share_out, token_need
+    from vzgym.agents.training.grpo import split_rollouts
+    from vzgym.agents.training.token_budget import measure_tokens
 
     plan = _begin(settings, GRPOConfig, sharding, memory_gib)
     make_reward(settings.reward)
@@ -170,7 +171,7 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
     processor = open_processor(settings.model)
     protocol = resolve_protocol(settings.model, settings.protocol)
     found = check_tasks(tasks, min(settings.num_tasks or len(tasks), len(tasks)))
-    need = token_need(processor, protocol, found.representatives, budget, settings.turn_tokens)
+    need = measure_tokens(processor, protocol, found.representatives, budget, settings.turn_tokens)
     limit = need.check(settings, plan.facts.positions)
     frames, each = need.overview
     longest = need.prompt + limit
@@ -186,7 +187,7 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
         ("longest dialogue", longest, f"prompt {need.prompt} and completion {limit}, with some to spare"),
         ("context", plan.facts.positions, "what the model can read"),
     ]
-    batch, passes = share_out(settings, plan.sharding.devices)
+    batch, passes = split_rollouts(settings, plan.sharding.devices)
     _add_training(
         plan, batch * longest, batch * limit, batch * budget.max_frames * max(each, need.frame), settings.beta > 0
     )

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vzgym.agents.tiny.corpus import dialogue_texts, vocabulary
 from vzgym.agents.tiny.model import TinySize, build_model
 from vzgym.agents.tiny.modeling import TinyVLM
 from vzgym.agents.tiny.processor import TinyProcessor, make_processor
 from vzgym.agents.tiny.tokenizer import END, IMAGE, ROLES, train_tokenizer
 from vzgym.agents.training.config import save_settings
+from vzgym.agents.training.pretrain_corpus import dialogue_texts, vocabulary
 from vzgym.agents.training.pretrain_exercises import LOOK_UP, NAME, SPOT, Exercise, LabelledFrames, sample_frames
 from vzgym.agents.training.settings import PretrainSettings
 from vzgym.agents.vlm.checkpoint import save_checkpoint

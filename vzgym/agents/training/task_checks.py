@@ -1,6 +1,6 @@
-"""What a run's tasks are like, before it begins: which can be played, and what the largest of them take.
+"""Checks a training run's tasks before it starts: which can be played, and which of them are the largest.
 
-Videos are opened for it and none is decoded: lengths and sizes tell enough.
+Videos are opened and none is decoded: length and frame size are enough.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ __all__ = ["TaskCheck", "blank_copy", "check_tasks"]
 
 _log = logging.getLogger("vzgym.agents")
 
-# So many videos are opened in a moment.
+# Up to this number of videos no progress bar is shown.
 _MANY = 200
 
 
 @dataclass(frozen=True)
 class TaskCheck:
-    """What was found.
+    """The result of `check_tasks`.
 
     Attributes:
         playable: Indices of the tasks whose videos can be opened and hold their evidence.
-        kinds: One task for each length and size among them, the one with the longest question.
+        representatives: One task for each video length and size among them, the one with the longest question.
         failed: Why the others were left out, by their ids.
     """
 
     playable: list[int]
-    kinds: list[VideoTask]
+    representatives: list[VideoTask]
     failed: dict[str, str]
 
 
 def check_tasks(tasks: TaskSet, count: int) -> TaskCheck:
-    """Open the videos of the first `count` tasks; say in a warning which are left out, and why.
+    """Open the videos of the first `count` tasks; a warning names the tasks that are left out, and why.
 
-    A set that knows which of its tasks stand for all others (`kinds`, as procedural ones do) is asked for them, and
-    no other is built.
+    If the task set can say which of its tasks represent all others (`kinds`, as procedural sets can), only those are
+    built.
 
     Args:
         tasks: The tasks.
@@ -55,33 +55,33 @@ def check_tasks(tasks: TaskSet, count: int) -> TaskCheck:
     Raises:
         InvalidSetting: If none is left.
     """
-    representatives = getattr(tasks, "kinds", None)
-    looked = list(range(count)) if representatives is None else list(representatives(range(count)))
+    kinds = getattr(tasks, "kinds", None)
+    opened = list(range(count)) if kinds is None else list(kinds(range(count)))
     found: dict[tuple[int, int, float], VideoTask] = {}
     broken: set[int] = set()
     failed: dict[str, str] = {}
-    # Several questions may ask about one video, and one that hangs takes its time to fail.
+    # Several questions may be about one video, and a video that hangs fails slowly: open it once.
     faults: dict[Hashable, VideoError] = {}
-    shown = len(looked) > _MANY and sys.stderr.isatty()
-    for index in track(looked, "open the videos", console=Console(stderr=True), disable=not shown):
+    progress = len(opened) > _MANY and sys.stderr.isatty()
+    for index in track(opened, "open the videos", console=Console(stderr=True), disable=not progress):
         task = tasks[index]
         video = task.video
         key: Hashable = video if isinstance(video, Hashable) else id(video)
         try:
             if key in faults:
                 raise faults[key]
-            sight = (video.height, video.width, video.duration)
+            shape = (video.height, video.width, video.duration)
             task.check_evidence()
         except (VideoError, TaskError) as error:
-            # The video may be that of other tasks, whose evidence it holds.
+            # A wrong evidence interval is a fault of this task alone, not of its video.
             if isinstance(error, VideoError):
                 faults[key] = error
             broken.add(index)
             failed[task.id] = str(error)
             continue
-        known = found.get(sight)
+        known = found.get(shape)
         if known is None or _words(task) > _words(known):
-            found[sight] = task
+            found[shape] = task
     playable = [index for index in range(count) if index not in broken]
     if not playable:
         raise InvalidSetting(
@@ -99,7 +99,7 @@ def check_tasks(tasks: TaskSet, count: int) -> TaskCheck:
 
 
 def blank_copy(task: VideoTask) -> VideoTask:
-    """The task with a blank video of the same length and size: costs no decoding, and takes as many tokens."""
+    """The task with a blank video of the same length and frame size: no decoding, the same number of tokens."""
     video = task.video
     # Thousandths of a second, so that times have their usual digits.
     count = max(1, round(video.duration * 1000))
