@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import vzgym
 from vzgym.agents.data.dataset import said_protocol
-from vzgym.agents.vlm.checkpoint import saved_protocol, resolve_protocol
+from vzgym.agents.vlm.checkpoint import resolve_protocol, saved_protocol
 from vzgym.core.errors import RecordError, UntrustedName, VzgymError
 from vzgym.evaluation import ReaderAnswerer, read_records
 from vzgym.evaluation.comparing import compare_runs

@@ -35,7 +35,6 @@ from vzgym.agents.vlm.checkpoint import Checkpoint, open_checkpoint
 from vzgym.agents.vlm.image_checks import image_token, watch_images
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode import Episode
-from vzgym.protocols import TextProtocol
 from vzgym.rewards import make_reward
 from vzgym.tasks import load_tasks
 
