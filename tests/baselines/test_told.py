@@ -11,16 +11,17 @@ from vzgym.agents.data.scripts import KINDS, Player, Voice
 from vzgym.core import Budget, Interval, Zoom
 from vzgym.core.errors import TaskError
 from vzgym.protocols import TagProtocol
-from vzgym.tasks import VideoTask
+from vzgym.tasks import EvidenceRequirements, VideoTask
 from vzgym.video.synthetic import ArrayVideo
 
 BUDGET = Budget(overview_fps=0.2, overview_frames=8, clip_frames=16, max_zooms=2)
 
 
-def played(evidence: Any, **metadata: Any) -> Any:
+def played(evidence: Any, min_fps: float | None = None) -> Any:
     video = ArrayVideo(np.zeros((300, 32, 32, 3), dtype=np.uint8), 10.0)
     spans = None if evidence is None else tuple(Interval(*span) for span in evidence)
-    task = VideoTask("mine", video, "What is it?", ("a cat", "a dog"), "a dog", evidence=spans, metadata=metadata)
+    needs = EvidenceRequirements(min_fps=min_fps)
+    task = VideoTask("mine", video, "What is it?", ("a cat", "a dog"), "a dog", evidence=spans, requirements=needs)
     player = Player(task, BUDGET, Voice(TagProtocol()), seed=0)
     script = KINDS["told"].script
     assert script is not None
@@ -37,7 +38,7 @@ def test_it_zooms_where_it_is_told_and_answers_right() -> None:
 
 
 def test_a_known_rate_is_kept() -> None:
-    assert played([(10.0, 12.0)], needed_fps=2.5).turns[0].action == Zoom(10.0, 12.0, 2.5)
+    assert played([(10.0, 12.0)], min_fps=2.5).turns[0].action == Zoom(10.0, 12.0, 2.5)
 
 
 def test_where_there_is_nothing_to_find_it_answers_at_once() -> None:

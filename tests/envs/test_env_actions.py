@@ -235,7 +235,7 @@ def test_the_default_grid_suits_every_registered_id(id: str) -> None:
         assert env.action_masks()[: 2 * 64].all()
         assert isinstance(env.action, DiscreteAction)
         if task.evidence:
-            assert max(env.action.fps) >= task.metadata["needed_fps"] - 1e-9
+            assert max(env.action.fps) >= (task.requirements.min_fps or 0.0) - 1e-9
     assert families >= {"needle", "count", "control", "direction", "twohop"}
 
 

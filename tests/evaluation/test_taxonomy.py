@@ -13,7 +13,7 @@ from vzgym.core import Action, Answer, Budget, Interval, Malformed, Region, Zoom
 from vzgym.core.errors import InvalidSetting, VideoError
 from vzgym.episode import Episode, EpisodeRecord, evidence_shown
 from vzgym.evaluation import FINDINGS, Finding, classify, evaluate
-from vzgym.tasks import get_task
+from vzgym.tasks import EvidenceRequirements, Placement, get_task
 from vzgym.tasks.task import VideoTask
 from vzgym.video import ArrayVideo, Frames
 
@@ -41,7 +41,7 @@ def played(actions: Sequence[Action], spatial: bool = False, overview: int = 5, 
         "options": ("red", "blue", "green"),
         "answer": "blue",
         "evidence": (Interval(4.5, 5.5),),
-        "metadata": {"needed_fps": 4.0},
+        "requirements": EvidenceRequirements(min_fps=4.0),
     }
     budget = Budget(overview_frames=overview, clip_frames=8, max_zooms=3, min_pixels=1, spatial=spatial)
     episode = Episode(VideoTask(**{**defaults, **facts}), budget)
@@ -156,9 +156,15 @@ def test_every_interval_must_be_seen() -> None:
 
 
 def test_without_a_rate_one_look_at_each_interval_is_enough() -> None:
-    assert classify(played([COARSE, BLUE], metadata={})) is Finding.GROUNDED
-    assert classify(played([RED], evidence=(Interval(3.9, 4.1),), metadata={})) is Finding.WRONG_ANSWER  # overview
-    assert classify(played([THERE, BLUE], evidence=(Interval(3.9, 4.1),), metadata={})) is Finding.REDUNDANT
+    assert classify(played([COARSE, BLUE], requirements=EvidenceRequirements())) is Finding.GROUNDED
+    assert (
+        classify(played([RED], evidence=(Interval(3.9, 4.1),), requirements=EvidenceRequirements()))
+        is Finding.WRONG_ANSWER
+    )  # overview
+    assert (
+        classify(played([THERE, BLUE], evidence=(Interval(3.9, 4.1),), requirements=EvidenceRequirements()))
+        is Finding.REDUNDANT
+    )
 
 
 def test_nothing_to_find_is_shown_by_any_frame() -> None:
@@ -186,21 +192,21 @@ def test_a_frame_of_the_evidence_in_the_overview_counts_as_a_look() -> None:
 def test_the_part_of_the_picture_counts_where_the_task_says_which() -> None:
     left = Zoom(4.5, 5.5, 4.0, Region(0.0, 0.0, 0.5, 1.0))
     right = Zoom(4.5, 5.5, 4.0, Region(0.5, 0.0, 1.0, 1.0))
-    sign = {"needed_fps": 4.0, "regions": [[0.6, 0.2, 0.9, 0.4]]}
+    sign = EvidenceRequirements(min_fps=4.0, regions=(Region(0.6, 0.2, 0.9, 0.4),))
     assert classify(played([left, BLUE], True)) is Finding.GROUNDED  # the task does not say
-    assert classify(played([left, BLUE], True, metadata=sign)) is Finding.LUCKY
-    assert classify(played([left, RED], True, metadata=sign)) is Finding.WRONG_SEGMENT
-    assert classify(played([left, right, BLUE], True, metadata=sign)) is Finding.GROUNDED
-    assert classify(played([THERE, BLUE], True, metadata=sign)) is Finding.GROUNDED  # all of the picture
+    assert classify(played([left, BLUE], True, requirements=sign)) is Finding.LUCKY
+    assert classify(played([left, RED], True, requirements=sign)) is Finding.WRONG_SEGMENT
+    assert classify(played([left, right, BLUE], True, requirements=sign)) is Finding.GROUNDED
+    assert classify(played([THERE, BLUE], True, requirements=sign)) is Finding.GROUNDED  # all of the picture
 
 
 def test_each_interval_has_a_region_of_its_own() -> None:
     evidence = (Interval(4.5, 5.5), Interval(6.5, 7.5))
+    left, right = Region(0.0, 0.0, 0.5, 1.0), Region(0.5, 0.0, 1.0, 1.0)
     facts: dict[str, Any] = {
         "evidence": evidence,
-        "metadata": {"regions": [[0.0, 0.0, 0.5, 1.0], [0.5, 0.0, 1.0, 1.0]]},
+        "requirements": EvidenceRequirements(regions=(left, right)),
     }
-    left, right = Region(0.0, 0.0, 0.5, 1.0), Region(0.5, 0.0, 1.0, 1.0)
     good = [Zoom(4.5, 5.5, 1.0, left), Zoom(6.5, 7.5, 1.0, right)]
     swapped = [Zoom(4.5, 5.5, 1.0, right), Zoom(6.5, 7.5, 1.0, left)]
     assert classify(played([*good, BLUE], True, **facts)) is Finding.GROUNDED
@@ -210,19 +216,19 @@ def test_each_interval_has_a_region_of_its_own() -> None:
 def test_small_print_takes_a_close_look() -> None:
     # Frames of 8 rows; a quarter of the picture is shown with 4, which is no sharper.
     whole, quarter = THERE, Zoom(4.5, 5.5, 4.0, Region(0.5, 0.5, 1.0, 1.0))
-    assert classify(played([whole, BLUE], True, metadata={"needed_rows": 8})) is Finding.GROUNDED
-    assert classify(played([quarter, BLUE], True, metadata={"needed_rows": 8})) is Finding.GROUNDED
-    assert classify(played([whole, BLUE], True, metadata={"needed_rows": 9})) is Finding.LUCKY
-    assert classify(played([whole, RED], True, metadata={"needed_rows": 9})) is Finding.TOO_COARSE
+    assert classify(played([whole, BLUE], True, requirements=EvidenceRequirements(min_rows=8))) is Finding.GROUNDED
+    assert classify(played([quarter, BLUE], True, requirements=EvidenceRequirements(min_rows=8))) is Finding.GROUNDED
+    assert classify(played([whole, BLUE], True, requirements=EvidenceRequirements(min_rows=9))) is Finding.LUCKY
+    assert classify(played([whole, RED], True, requirements=EvidenceRequirements(min_rows=9))) is Finding.TOO_COARSE
 
 
 def test_a_placement_of_several_events() -> None:
     # At 20 fps: [4.5, 5.5) starts at frame 90 and takes a frame in its first and in its last quarter; [7, 7.5) at 140.
-    one = {"starts": [[80, 100]], "needs": [[0, 5], [15, 20]], "fps": 20.0}
-    two = {"starts": [[130, 150]], "needs": [[0, 10]], "fps": 20.0}
+    two = Placement(((130, 150),), ((0, 10),), 20.0)
+    placement = Placement(((80, 100),), ((0, 5), (15, 20)), 20.0, (two,))
     facts: dict[str, Any] = {
         "evidence": (Interval(4.5, 5.5), Interval(7.0, 7.5)),
-        "metadata": {"placement": {**one, "also": [two]}},
+        "requirements": EvidenceRequirements(placement=placement),
     }
     first, last, other = Zoom(4.6, 4.7, 1.0), Zoom(5.4, 5.5, 1.0), Zoom(7.2, 7.3, 1.0)
     assert classify(played([first, last, other, BLUE], **facts)) is Finding.GROUNDED
@@ -230,9 +236,6 @@ def test_a_placement_of_several_events() -> None:
     assert classify(played([first, other, BLUE], **facts)) is Finding.LUCKY
     assert classify(played([first, other, RED], **facts)) is Finding.TOO_COARSE
     assert classify(played([first, last, RED], **facts)) is Finding.WRONG_SEGMENT
-    # A placement that is not of this evidence is left aside: a look at each interval.
-    facts["evidence"] = (*facts["evidence"], Interval(9.0, 9.5))
-    assert classify(played([first, other, Zoom(8.9, 9.0, 1.0), RED], **facts)) is Finding.WRONG_SEGMENT
 
 
 # Procedural tasks ----------------------------------------------------------------------------------------------
@@ -256,7 +259,7 @@ def test_a_flash_needs_one_frame() -> None:
 
 def test_a_burst_needs_a_frame_in_every_run() -> None:
     task = get_task("count-tiny/test/0")
-    span, rate = (task.evidence or ())[0], task.metadata["needed_fps"]
+    span, rate = (task.evidence or ())[0], task.requirements.min_fps or 0.0
     assert classify(of(task.id, [Zoom(span.start, span.end, rate)])) is Finding.GROUNDED
     assert classify(of(task.id, [Zoom(span.start, span.end, rate / 2)])) is Finding.LUCKY
 

@@ -368,7 +368,7 @@ class Elsewhere(Needle):
         (Betrays, "the overview is the same", "question or options depend"),
         (Misplaces, "the right option stands", "must stand where position says"),
         (Overexposed, "the overview is the same", "strictly between overview frames"),
-        (Elsewhere, "tell the answers apart", "evidence or needed_fps is wrong"),
+        (Elsewhere, "tell the answers apart", "evidence or requirements.min_fps is"),
     ],
 )
 def test_broken_families(family: Any, rule: str, mend: str) -> None:

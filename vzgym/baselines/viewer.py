@@ -60,15 +60,14 @@ class Hints:
 
     @classmethod
     def of(cls, task: VideoTask, budget: Budget | None = None) -> Hints:
-        """From a task's evidence (its length, not its place) and `metadata["needed_fps"]`.
+        """From a task's evidence (its length, not its place) and the rate that it needs.
 
         Args:
             task: The task.
             budget: What may be looked at; without it there are no `zooms`.
         """
         seconds = max((span.duration for span in task.evidence), default=None) if task.evidence else None
-        needed = task.metadata.get("needed_fps")
-        fps = float(needed) if isinstance(needed, (int, float)) else (1.0 / seconds if seconds else 1.0)
+        fps = task.requirements.min_fps or (1.0 / seconds if seconds else 1.0)
         zooms: tuple[Zoom, ...] = ()
         if budget is not None and task.metadata.get("family") not in SEARCHES:
             # Unknown evidence, or more than the budget can show: then there is nothing to be told.

@@ -1,19 +1,19 @@
-"""What of a task must be seen to know its answer, and whether the frames shown hold it.
+"""Whether the frames shown in an episode hold the evidence of its task.
 
-One rule, for filters of training data, findings and metrics alike.
+Training-data filters, the failure taxonomy and metrics share this rule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
+from vzgym.core.actions import Region
 from vzgym.core.interval import Interval
 from vzgym.episode.clip import Clip
 from vzgym.episode.record import EpisodeRecord
-from vzgym.tasks.procedural.placement import Placement
+from vzgym.tasks.evidence import Placement
 from vzgym.video.base import FRAME_SLACK
 
 __all__ = ["Evidence", "EvidencePlace", "clips_seen", "evidence_of", "evidence_shown"]
@@ -24,16 +24,15 @@ def evidence_shown(record: EpisodeRecord) -> bool | None:
 
     Three rules, the first that applies:
 
-    1. A procedural task says where its event lies and of which runs of frames it takes one each
-       (`metadata["placement"]`): a frame shown must lie in each run.
-    2. Evidence intervals with `metadata["needed_fps"]`: within each interval, no stretch longer than `1 / needed_fps`
-       may lie between two looks, or between a look and the interval's ends.
-    3. Evidence intervals without a rate: a look at each.
+    1. Where the task says of which runs of frames one each must be seen (`requirements.placement`): a frame shown must
+       lie in each run.
+    2. Where it gives a rate (`requirements.min_fps`): within each evidence interval, no stretch longer than
+       `1 / min_fps` may lie between two frames asked for, or between one and the ends of the interval.
+    3. Else: a frame in each interval.
 
     Where there is nothing to find (`evidence == ()`) and no placement, any frame does. A clip of a part of the picture
-    counts, unless the task says which part holds each piece of evidence (`metadata["regions"]`, one for each interval)
-    and the clip does not hold it. Where the task says how sharp the picture must be (`metadata["needed_rows"]`: rows of
-    pixels of the whole picture), clips below that scale do not count.
+    counts, unless the task says which part holds the evidence (`requirements.regions`) and the clip does not hold it.
+    Clips below the scale of `requirements.min_rows` do not count.
 
     Returns:
         None if the task's evidence is unknown.
@@ -44,20 +43,20 @@ def evidence_shown(record: EpisodeRecord) -> bool | None:
 
 @dataclass(frozen=True)
 class EvidencePlace:
-    """One interval that must be seen: a frame in each of some short runs of time, or frames at a rate.
+    """One interval that must be seen: a frame in each of several short runs of time, or frames at a rate.
 
     Attributes:
         span: The interval.
         runs: Intervals of which each needs a frame; None if the rate decides.
         rate: Frames a second that suffice; None if one frame does.
-        region: The part of the picture that must be in view, `(left, top, right, bottom)` in shares; None: any part.
+        region: The part of the picture that must be in view; None: any part.
         rows: How many rows of pixels the whole picture must at least have at a clip's scale.
     """
 
     span: Interval
     runs: tuple[Interval, ...] | None = None
     rate: float | None = None
-    region: tuple[float, ...] | None = None
+    region: Region | None = None
     rows: float = 0.0
 
     def shown(self, clips: Sequence[Clip]) -> bool:
@@ -90,13 +89,13 @@ class EvidencePlace:
         part = clip.region
         if part is None or self.region is None:
             return True
-        left, top, right, bottom = self.region
+        whole = self.region
         slack = 1e-6  # of the picture: regions are kept to six digits
         return (
-            part.left <= left + slack
-            and part.top <= top + slack
-            and part.right >= right - slack
-            and part.bottom >= bottom - slack
+            part.left <= whole.left + slack
+            and part.top <= whole.top + slack
+            and part.right >= whole.right - slack
+            and part.bottom >= whole.bottom - slack
         )
 
 
@@ -126,12 +125,10 @@ class Evidence:
 
 def evidence_of(record: EpisodeRecord) -> Evidence | None:
     """What the task needs to be seen; None if it does not say."""
-    evidence, metadata = record.task.evidence, record.task.metadata
+    evidence, requirements = record.task.evidence, record.task.requirements
     if evidence is None:
         return None
-    rate = metadata.get("needed_fps")
-    regions = metadata.get("regions") or []
-    events = _events(evidence, metadata.get("placement"))
+    events = _events(evidence, requirements.placement)
     places = []
     for number in range(max(len(evidence), len(events))):
         runs = events[number] if number < len(events) else None
@@ -140,46 +137,36 @@ def evidence_of(record: EpisodeRecord) -> Evidence | None:
         else:
             assert runs  # only an event that is placed can be without an interval
             span = Interval(min(run.start for run in runs), max(run.end for run in runs))
-        places.append(
-            EvidencePlace(
-                span,
-                runs,
-                None if rate is None else float(rate),
-                tuple(regions[number]) if len(regions) == len(evidence) and number < len(regions) else None,
-                float(metadata.get("needed_rows", 0.0)),
-            )
-        )
+        region = requirements.regions[number] if number < len(requirements.regions) else None
+        places.append(EvidencePlace(span, runs, requirements.min_fps, region, requirements.min_rows))
     return Evidence(tuple(places))
 
 
-def _events(evidence: Sequence[Interval], values: Mapping[str, Any] | None) -> list[tuple[Interval, ...] | None]:
-    """For each event that a placement tells of, the runs of time of which it needs a frame each.
+def _events(evidence: Sequence[Interval], placement: Placement | None) -> list[tuple[Interval, ...] | None]:
+    """For each event of a placement, the runs of time of which it needs a frame each.
 
-    None where evidence and placement do not say at which frame it starts; empty without a placement, or where its
-    events are not those of the evidence.
+    None for an event whose first frame is known neither from the evidence nor from the placement; empty without a
+    placement, where its events are not those of the evidence, or where nothing is known of either.
     """
-    if values is None:
+    if placement is None or len(placement.events) != max(1, len(evidence)):
         return []
-    parts = [Placement.from_dict(part) for part in (values, *values.get("also", ()))]
-    if len(parts) != max(1, len(evidence)):
-        return []
-    events = [_runs(evidence[number : number + 1], part) for number, part in enumerate(parts)]
+    events = [_runs(evidence[number : number + 1], event) for number, event in enumerate(placement.events)]
     return events if evidence or events[0] is not None else []
 
 
-def _runs(evidence: Sequence[Interval], part: Placement) -> tuple[Interval, ...] | None:
-    starts = part.starts
+def _runs(evidence: Sequence[Interval], event: Placement) -> tuple[Interval, ...] | None:
+    starts = event.starts
     if evidence:
-        start = round(evidence[0].start * part.fps)
+        start = round(evidence[0].start * event.fps)
         if not any(low <= start < high for low, high in starts):
             return None
     elif len(starts) == 1 and starts[0][1] - starts[0][0] == 1:
         start = starts[0][0]
     else:
         return None
-    return tuple(Interval((start + low) / part.fps, (start + high) / part.fps) for low, high in part.needs)
+    return tuple(Interval((start + low) / event.fps, (start + high) / event.fps) for low, high in event.needs)
 
 
 def clips_seen(record: EpisodeRecord) -> list[Clip]:
-    """The clips that the agent had before its eyes: none, if its observation holds no frames."""
+    """The clips that the agent has seen: none, if its observation holds no frames."""
     return [] if record.info.get("sighted") is False else record.clips

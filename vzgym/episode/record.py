@@ -21,6 +21,7 @@ from vzgym.core.interval import Interval
 from vzgym.episode.answers import Grade, GradeStatus
 from vzgym.episode.clip import Clip
 from vzgym.episode.dialogue import Message
+from vzgym.tasks.evidence import EvidenceRequirements
 from vzgym.tasks.task import VideoTask
 
 __all__ = ["End", "EpisodeRecord", "Outcome", "Refusal", "TaskFacts", "Turn"]
@@ -107,6 +108,7 @@ class TaskFacts:
     duration: float
     height: int
     width: int
+    requirements: EvidenceRequirements = field(default_factory=EvidenceRequirements)
 
     @classmethod
     def of(cls, task: VideoTask) -> TaskFacts:
@@ -125,6 +127,7 @@ class TaskFacts:
             video.duration,
             video.height,
             video.width,
+            task.requirements,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -142,6 +145,7 @@ class TaskFacts:
             "duration": self.duration,
             "height": self.height,
             "width": self.width,
+            "requirements": self.requirements.to_dict(),
         }
 
     @classmethod
@@ -153,6 +157,7 @@ class TaskFacts:
                 **data,
                 "options": tuple(data["options"]),
                 "evidence": None if evidence is None else tuple(Interval(*item) for item in evidence),
+                "requirements": EvidenceRequirements.from_dict(data["requirements"]),
             }
         )
 

@@ -19,7 +19,6 @@ from vzgym.policies.policy import AnyPolicy
 from vzgym.rewards.base import Answerer
 from vzgym.rewards.making import RewardSpec
 from vzgym.tasks import BudgetSpec, TaskSet, TaskSpec, VideoTask, load_tasks
-from vzgym.tasks.procedural.placement import Placement
 
 __all__ = ["evaluate"]
 
@@ -150,7 +149,7 @@ def _check_same(record: EpisodeRecord, task: VideoTask, index: int, folder: obje
 
 def _hit_rate(record: EpisodeRecord) -> float | None:
     """Analytic hit rate of the overview, where the overview is all there is to see."""
-    placement = record.task.metadata.get("placement")
+    placement = record.task.requirements.placement
     if record.budget.max_zooms or placement is None:
         return None
-    return Placement.from_dict(placement).hit_rate(record.overview.times)
+    return placement.hit_rate(record.overview.times)

@@ -2,6 +2,7 @@
 
 import vzgym.tasks.procedural.shipped  # noqa: F401  registers the suites
 from vzgym.tasks.budgets import BUDGETS, BudgetSpec, resolve_budget
+from vzgym.tasks.evidence import EvidenceRequirements, Placement
 from vzgym.tasks.io.jsonl import load_jsonl, write_jsonl
 from vzgym.tasks.procedural.families import FAMILIES, Family, expert_zooms, make_family
 from vzgym.tasks.procedural.placement import hit_rate
@@ -16,7 +17,9 @@ __all__ = [
     "SPLITS",
     "SUITES",
     "BudgetSpec",
+    "EvidenceRequirements",
     "Family",
+    "Placement",
     "Subtitle",
     "Suite",
     "TaskList",

@@ -11,6 +11,7 @@ import numpy as np
 
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.core.interval import Interval
+from vzgym.tasks.evidence import EvidenceRequirements
 from vzgym.video.base import Video
 
 __all__ = ["Subtitle", "VideoTask", "option_letter"]
@@ -74,15 +75,16 @@ class VideoTask:
         answer: The right answer. With options: one of them, as text (a letter is accepted and converted).
         evidence: The intervals that hold what the answer rests on; pairs of seconds become intervals. None where
             unknown, `()` where there is nothing to find (the overview suffices).
+        requirements: How the evidence must be seen.
         category: Kind of question, for tables ("needle").
         subtitles: Speech, if any.
         source: Where the task comes from (suite, data set).
         metadata: Further facts, JSON values only. Procedural tasks: `family`, `seed`, `cue`, `difficulty`,
-            `grid` (overview times the task was built for), `needed_fps` (the smallest rate that suffices).
+            `grid` (overview times the task was built for).
 
     Raises:
         TaskError: If the question is empty, options repeat, there are more than 26, the answer is none of
-            them, or the evidence is made of anything but intervals.
+            them, the evidence is made of anything but intervals, or the requirements are those of more or fewer.
     """
 
     id: str
@@ -91,6 +93,7 @@ class VideoTask:
     options: tuple[str, ...] = ()
     answer: str = ""
     evidence: tuple[Interval, ...] | None = None
+    requirements: EvidenceRequirements = field(default_factory=EvidenceRequirements)
     category: str = ""
     subtitles: tuple[Subtitle, ...] = ()
     source: str = ""
@@ -100,6 +103,7 @@ class VideoTask:
         object.__setattr__(self, "options", tuple(self.options))
         if self.evidence is not None:
             object.__setattr__(self, "evidence", _spans(self.id, self.evidence))
+            self._check_requirements(len(self.evidence))
         if not self.question.strip():
             raise TaskError(f"task {self.id!r}: the question is empty")
         if not self.options:
@@ -121,6 +125,23 @@ class VideoTask:
     def letter(self) -> str | None:
         """Letter of the right option; None for an open question."""
         return option_letter(self.options.index(self.answer)) if self.options else None
+
+    @property
+    def varying(self) -> tuple[Interval, ...]:
+        """Intervals in which frames depend on the answer: what the requirements name, else the evidence."""
+        varies = self.requirements.varies
+        return (self.evidence or ()) if varies is None else varies
+
+    def _check_requirements(self, count: int) -> None:
+        regions, placement = self.requirements.regions, self.requirements.placement
+        if regions and len(regions) != count:
+            raise TaskError(f"task {self.id!r}: {len(regions)} regions for {count} evidence intervals, not one each")
+        # Without evidence a placement says where the overview shows what is asked for.
+        if placement is not None and len(placement.events) != max(1, count):
+            raise TaskError(
+                f"task {self.id!r}: a placement of {len(placement.events)} events for {count} evidence intervals, "
+                "not one each"
+            )
 
     def check_evidence(self) -> None:
         """Check that the evidence lies in the video. Opens it, so that making a task stays cheap.
@@ -150,6 +171,7 @@ class VideoTask:
         backend: str = "pyav",
         id: str | None = None,
         evidence: Sequence[Interval | Sequence[float]] | None = None,
+        requirements: EvidenceRequirements | None = None,
         category: str = "",
         source: str = "",
     ) -> VideoTask:
@@ -163,6 +185,7 @@ class VideoTask:
             backend: Which decoder reads the file ("pyav", "decord").
             id: Names the task; the path if not given.
             evidence: Where the answer is seen, if known: intervals, or pairs of seconds.
+            requirements: How the evidence must be seen; one frame of each interval if not given.
             category: Kind of question.
             source: Where the task comes from.
 
@@ -180,6 +203,7 @@ class VideoTask:
             options=tuple(options),
             answer=answer,
             evidence=None if evidence is None else _spans(name, evidence),
+            requirements=requirements or EvidenceRequirements(),
             category=category,
             source=source,
         )

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from vzgym.core import Budget, Interval
+from vzgym.core import Budget, Interval, Region
 from vzgym.core.errors import InvalidSetting, TaskError, UnknownName
-from vzgym.tasks import Subtitle, VideoTask, load_jsonl, load_tasks, write_jsonl
+from vzgym.tasks import EvidenceRequirements, Subtitle, VideoTask, load_jsonl, load_tasks, write_jsonl
 from vzgym.video.file import FileVideo
 
 ROW: dict[str, Any] = {"id": "a", "video": "clips/a.mp4", "question": "Wer öffnet die Tür?"}
@@ -39,6 +39,7 @@ def test_everything_survives_the_round_trip(tmp_path: Path) -> None:
         options=("red", "blue"),
         answer="B",
         evidence=(Interval(1.5, 2.25), Interval(7, 8)),
+        requirements=EvidenceRequirements(2.5, regions=(Region(0, 0, 0.5, 1), Region(0.25, 0.5, 1, 1))),
         category="colour",
         subtitles=(Subtitle(0.0, 1.0, "Grüß Gott"),),
         source="mine",
@@ -47,8 +48,9 @@ def test_everything_survives_the_round_trip(tmp_path: Path) -> None:
     nothing = VideoTask("b", task.video, "Open?", evidence=())
     written = write_jsonl([task, nothing], tmp_path / "deep" / "er" / "list.jsonl")
     first, second = load_tasks(str(written))
-    for name in ("id", "question", "options", "answer", "evidence", "category", "subtitles", "source", "metadata"):
+    for name in ("id", "question", "options", "answer", "evidence", "requirements", "category", "source", "metadata"):
         assert getattr(first, name) == getattr(task, name), name
+    assert first.subtitles == task.subtitles
     assert second.evidence == ()
     assert Path(first.video.uri).resolve() == (tmp_path / "clips" / "a.mp4").resolve()
     assert json.loads(written.read_text(encoding="utf-8").splitlines()[0])["video"] == "../../clips/a.mp4"
@@ -78,6 +80,13 @@ def test_a_moved_folder_still_finds_its_videos(tmp_path: Path) -> None:
         ({**ROW, "evidence": [[5]]}, r"'evidence' must hold \[start, end\]"),
         ({**ROW, "evidence": 7}, "'evidence' must be a list"),
         ({**ROW, "evidence": [[0, float("inf")]]}, "finite bounds"),
+        ({**ROW, "requirements": []}, r"requirements must be an object, got \[\]"),
+        (
+            {**ROW, "requirements": {"needed_fps": 2}},
+            "requirements: unknown key 'needed_fps'; valid: min_fps",
+        ),
+        ({**ROW, "requirements": {"min_fps": 0}}, "min_fps must be a number > 0, got 0"),
+        ({**ROW, "evidence": [[1, 2]], "requirements": {"regions": [[0, 0, 1, 1]] * 2}}, "2 regions for 1 evidence"),
         ({**ROW, "subtitles": [[0, 1]]}, r"'subtitles' must hold \[start, end, text\]"),
         ({**ROW, "subtitles": {}}, "'subtitles' must be a list"),
         ({**ROW, "metadata": []}, "'metadata' must be an object"),

@@ -163,7 +163,7 @@ def test_the_experts_zooms_are_valid_and_hold_the_evidence(suite: str) -> None:
         for zoom in zooms:
             assert 0 <= zoom.start < zoom.end <= task.video.duration
             assert zoom.num_frames <= budget.clip_frames
-            assert task.metadata["needed_fps"] <= zoom.fps <= budget.max_fps
+            assert task.requirements.min_fps <= zoom.fps <= budget.max_fps
 
 
 def test_the_expert_splits_long_evidence_and_says_what_a_budget_cannot_show() -> None:
@@ -243,5 +243,5 @@ def test_metadata_says_what_the_task_is() -> None:
     assert task.source == "count-tiny"
     assert task.metadata["cue"] == "visible"
     assert task.metadata["grid"] == [4.0 * i for i in range(16)]
-    assert task.metadata["needed_fps"] == 5.0
+    assert task.requirements.min_fps == 5.0
     assert Budget.from_mapping(task.metadata["budget"]) == load_tasks("count-tiny").budget

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vzgym.baselines.readers import AutoReader
-from vzgym.core import Budget, Region, overview_times
+from vzgym.core import Budget, overview_times
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.tasks import Suite, VideoTask, expert_zooms, hit_rate, load_jsonl, load_tasks, make_family
 from vzgym.tasks.io.writing import write_tasks
@@ -82,16 +82,14 @@ def test_frames_depend_on_the_answer_where_the_task_says_so_and_nowhere_else(nam
         frames = np.arange(a.video.num_frames or 0)
         size = a.video.height if name == "text" else 64
         inside = np.zeros(len(frames), dtype=bool)
-        for start, end in a.metadata["varies"]:
-            inside |= (frames / fps >= start - 1e-9) & (frames / fps < end - 1e-9)
+        for span in a.varying:
+            inside |= (frames / fps >= span.start - 1e-9) & (frames / fps < span.end - 1e-9)
         chosen = np.flatnonzero(inside | (frames % 31 == 0))
         differs = (painted(a, chosen, size) != painted(b, chosen, size)).any(axis=(1, 2, 3))
         assert not differs[~inside[chosen]].any()
         assert differs[inside[chosen]].any()
-        held = [any(s.start <= start and end <= s.end for s in a.evidence or ()) for start, end in a.metadata["varies"]]
-        assert all(held)
-        assert len(a.metadata["regions"]) == len(a.evidence or ())
-        assert all(Region(*region).is_valid for region in a.metadata["regions"])
+        assert all(any(s.start <= v.start and v.end <= s.end for s in a.evidence or ()) for v in a.varying)
+        assert len(a.requirements.regions) == len(a.evidence or ())
 
 
 @pytest.mark.parametrize("name", [*NAMES, "needle", "count", "control"])
@@ -220,7 +218,7 @@ def test_two_hops_need_the_card() -> None:
             alone = task.video.read(np.array([flash.start + 0.3]))
             assert READER.read(both.pixels, both.times, task.question, task.options).option == task.answer
             assert READER.read(alone.pixels, alone.times, task.question, task.options).option is None
-            assert task.metadata["varies"] == [flash.to_list()]
+            assert task.varying == (flash,)
 
 
 def test_a_decoys_ring_is_shown_by_the_overview_and_says_nothing() -> None:
@@ -247,7 +245,7 @@ def test_whole_frames_show_a_blank_sign_and_crops_the_number() -> None:
         span = variants[0].evidence[0]
         size = budget.fit(variants[0].video.height, variants[0].video.width)
         before = variants[0].video.read(np.array([span.start - 0.2, span.start + 0.2]), size=size).pixels
-        left, top, right, bottom = variants[0].metadata["regions"][0]
+        left, top, right, bottom = variants[0].requirements.regions[0].to_list()
         sign = before[:, int(top * size[0]) : int(bottom * size[0]) + 1, int(left * size[1]) : int(right * size[1]) + 1]
         # The scenery around it moves a little in between; a number of dark dots would change far more.
         assert np.abs(sign[0].astype(int) - sign[1]).max() < 20
@@ -272,7 +270,7 @@ def test_the_text_expert_needs_spatial_zoom() -> None:
     task = load_tasks("text-tiny", "test")[0]
     (zoom,) = expert_zooms(task, load_tasks("text-tiny").budget)
     assert zoom.region is not None
-    assert zoom.region.to_list() == task.metadata["regions"][0]
+    assert (zoom.region,) == task.requirements.regions
     with pytest.raises(TaskError, match="without spatial zoom"):
         expert_zooms(task, load_tasks("tiny").budget)
 

@@ -8,7 +8,7 @@ import pytest
 from vzgym.core import overview_times
 from vzgym.core.errors import TaskError
 from vzgym.tasks import VideoTask, hit_rate, load_tasks, make_family
-from vzgym.tasks.procedural.placement import Placement
+from vzgym.tasks.evidence import Placement
 from vzgym.video import ArrayVideo
 
 TINY: dict[str, Any] = {
@@ -20,7 +20,7 @@ def shows_enough(task: VideoTask, times: np.ndarray) -> bool:
     """By brute force: each run of frames that is needed holds a frame seen."""
     seen = {int(time * 10 + 1e-6) for time in times.tolist()}
     start = round(task.evidence[0].start * 10)  # type: ignore[index]
-    needs = task.metadata["placement"]["needs"]
+    needs = task.requirements.placement.needs  # type: ignore[union-attr]
     return all(any(start + frame in seen for frame in range(low, high)) for low, high in needs)
 
 
@@ -44,7 +44,7 @@ def test_starts_are_uniform_over_the_ranges_of_one_scene() -> None:
     for seed in range(3000):
         task = made.build("x", seed, 0)
         starts.append(round(task.evidence[0].start * 10))  # type: ignore[index]
-    allowed = np.concatenate([np.arange(low, high) for low, high in task.metadata["placement"]["starts"]])
+    allowed = np.concatenate([np.arange(low, high) for low, high in task.requirements.placement.starts])
     assert set(starts) <= set(allowed.tolist())
     halves = np.histogram(starts, bins=8, range=(0, 640))[0]
     assert np.abs(halves - 3000 / 8).max() < 5 * np.sqrt(3000 / 8)
@@ -63,8 +63,8 @@ def test_the_overview_shows_the_control_and_another_scene_does_not() -> None:
     tasks = load_tasks("control-tiny", "test")
     task = tasks[0]
     assert hit_rate(task, overview_times(task.video.duration, tasks.budget)) == 1.0
-    (first, last), = task.metadata["varies"]  # fmt: skip
-    outside = [time for time in np.arange(0, 64, 1.0) if not first <= time < last]
+    (scene,) = task.varying
+    outside = [time for time in np.arange(0, 64, 1.0) if time not in scene]
     assert hit_rate(task, outside) == 0.0
 
 

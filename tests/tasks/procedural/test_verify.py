@@ -134,7 +134,7 @@ class SlowExpert(Needle):
 
     def build(self, id: str, seed: int, position: int) -> VideoTask:
         task = super().build(id, seed, position)
-        return replace(task, metadata={**task.metadata, "needed_fps": 99.0})
+        return replace(task, requirements=replace(task.requirements, min_fps=99.0))
 
 
 for family in (LeakyPicture, LeakyOptions, WrongEvidence, SlowExpert):

@@ -177,7 +177,7 @@ def _over_evidence(task: VideoTask, budget: Budget) -> Sequence[Zoom]:
     """
     if task.evidence is None:
         raise TaskError(f"task {task.id!r}: its evidence is unknown, so nobody can be told where to look")
-    if "needed_fps" in task.metadata:
+    if task.requirements.min_fps is not None:
         return expert_zooms(task, budget)
     if len(task.evidence) > budget.max_zooms:
         raise TaskError(f"task {task.id!r}: {len(task.evidence)} evidence intervals, but {budget.max_zooms} zooms")

@@ -1,8 +1,8 @@
 """Tasks in a file of JSON lines: one task a line, videos by their path relative to the file.
 
 A line has the keys `id`, `video` and `question`, and may have `options` (list of texts), `answer`, `evidence` (list
-of `[start, end]` in seconds, or null where unknown), `category`, `subtitles` (list of `[start, end, text]`),
-`source` and `metadata` (an object). Blank lines are skipped.
+of `[start, end]` in seconds, or null where unknown), `requirements` (an object, see `EvidenceRequirements`),
+`category`, `subtitles` (list of `[start, end, text]`), `source` and `metadata` (an object). Blank lines are skipped.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from typing import Any
 
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.core.interval import Interval
+from vzgym.tasks.evidence import EvidenceRequirements
 from vzgym.tasks.task import Subtitle, VideoTask
 from vzgym.tasks.task_list import TaskList
 
 __all__ = ["load_jsonl", "task_row", "write_jsonl"]
 
 _REQUIRED = ("id", "video", "question")
-_KEYS = (*_REQUIRED, "options", "answer", "evidence", "category", "subtitles", "source", "metadata")
+_KEYS = (*_REQUIRED, "options", "answer", "evidence", "requirements", "category", "subtitles", "source", "metadata")
 
 
 def load_jsonl(path: str | os.PathLike[str], *, backend: str = "pyav") -> TaskList:
@@ -110,6 +111,7 @@ def task_row(task: VideoTask, video: Path, folder: Path) -> dict[str, Any]:
         "options": list(task.options),
         "answer": task.answer,
         "evidence": None if task.evidence is None else [span.to_list() for span in task.evidence],
+        "requirements": task.requirements.to_dict(),
         "category": task.category,
         "subtitles": [[line.start, line.end, line.text] for line in task.subtitles],
         "source": task.source,
@@ -147,6 +149,7 @@ def _parse(row: Any, folder: Path, backend: str) -> VideoTask:
         options=tuple(options),
         answer=row.get("answer", ""),
         evidence=_evidence(row.get("evidence")),
+        requirements=EvidenceRequirements.from_dict(row.get("requirements", {})),
         category=row.get("category", ""),
         subtitles=tuple(_subtitle(item) for item in _list(row, "subtitles")),
         source=row.get("source", ""),

@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 
 from vzgym.core.errors import InvalidSetting, PluginError, TaskError, UnknownName, UntrustedName, VideoError
-from vzgym.core.interval import Interval
 from vzgym.tasks.io.jsonl import task_row, write_jsonl
 from vzgym.tasks.procedural.render.encode import encode_video
 from vzgym.tasks.task import VideoTask
 from vzgym.tasks.task_set import get_task
 
-__all__ = ["TASKS_FILE", "file_name", "varying_intervals", "write_task", "write_tasks"]
+__all__ = ["TASKS_FILE", "file_name", "write_task", "write_tasks"]
 
 TASKS_FILE = "tasks.jsonl"
 """Name of the file that lists the tasks of a folder."""
@@ -104,7 +103,7 @@ def write_task(task: VideoTask, path: Path) -> bool:
     if path.is_file() and _shows(path, task):
         return False
     partial = path.with_name(path.name + ".part")
-    encode_video(task.video, partial, varying_intervals(task))
+    encode_video(task.video, partial, task.varying)
     partial.replace(path)
     return True
 
@@ -112,14 +111,6 @@ def write_task(task: VideoTask, path: Path) -> bool:
 def file_name(id: str) -> str:
     """The file name of a task's video: its id, with "-" for what a file name should not hold."""
     return re.sub(r"[^A-Za-z0-9._~]+", "-", id) + ".mp4"
-
-
-def varying_intervals(task: VideoTask) -> tuple[Interval, ...]:
-    """Where frames depend on the answer: metadata `varies`, else the evidence."""
-    spans: Sequence[Sequence[float]] | None = task.metadata.get("varies")
-    if spans is None:
-        return task.evidence or ()
-    return tuple(Interval(float(start), float(end)) for start, end in spans)
 
 
 def _paths(tasks: Sequence[VideoTask], folder: Path) -> list[Path]:
@@ -178,7 +169,7 @@ def _shows(path: Path, task: VideoTask) -> bool:
 
     video = task.video
     last = video.duration - 1.0 / video.fps
-    spans = varying_intervals(task)
+    spans = task.varying
     inside = [np.linspace(s.start, s.end, _PROBES // len(spans), endpoint=False) for s in spans]
     # Half a frame further on: in the middle of a frame no rounding can matter.
     times = np.clip(np.concatenate([np.zeros(1), *inside, np.array([last])]) + 0.5 / video.fps, 0.0, last)

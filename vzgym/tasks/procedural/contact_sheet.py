@@ -61,7 +61,7 @@ def contact_sheet(
     def add(span: Interval, what: str, region: Region | None = None) -> None:
         pad = 0.25 * span.duration
         # As finely as the task needs: a sheet must not show fewer pulses than there are.
-        needed = math.ceil((span.duration + 2 * pad) * float(task.metadata.get("needed_fps", 0.0)) - 1e-6) + 1
+        needed = math.ceil((span.duration + 2 * pad) * (task.requirements.min_fps or 0.0) - 1e-6) + 1
         count = columns * max(1, math.ceil(needed / columns))
         times = np.clip(np.linspace(span.start - pad, span.end + pad, count), 0.0, video.duration)
         label = f"What a zoom could show: {what}, {span.start:.2f} to {span.end:.2f} s"

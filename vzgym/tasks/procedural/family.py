@@ -11,11 +11,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from vzgym.core.actions import Zoom
+from vzgym.core.actions import Region, Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.core.interval import Interval
 from vzgym.core.registry import Registry
+from vzgym.tasks.evidence import EvidenceRequirements, Placement
 from vzgym.tasks.procedural.difficulty import dialled, passers_by
 from vzgym.tasks.procedural.render.painter import Actor, ScenePainter
 from vzgym.tasks.procedural.timeline import SceneSettings, Stage
@@ -128,6 +129,14 @@ class Family(ABC):
         metadata: Mapping[str, Any],
     ) -> VideoTask:
         s = self.settings
+        metadata = dict(metadata)
+        varies = tuple(Interval(*pair) for pair in metadata.pop("varies"))
+        requirements = EvidenceRequirements(
+            metadata.pop("needed_fps"),
+            regions=tuple(Region(*part) for part in metadata.pop("regions")),
+            placement=Placement.from_dict(metadata.pop("placement")),
+            varies=None if varies == evidence else varies,
+        )
         passers = passers_by(seed, stage, s)
         painter = ScenePainter(stage.scenes, stage.cuts, (*passers, *actors), s.fps, s.aspect, s.noise, seed)
         extra: dict[str, Any] = {} if self.dial is None else {"dial": self.dial}
@@ -140,6 +149,7 @@ class Family(ABC):
             options=() if s.open else options,
             answer=options[position],
             evidence=evidence,
+            requirements=requirements,
             category=self.name,
             source=id.partition("/")[0],
             metadata={
@@ -169,14 +179,14 @@ def make_family(spec: str | Mapping[str, Any] | Family) -> Family:
 
 
 def zooms_over(task: VideoTask, budget: Budget) -> tuple[Zoom, ...]:
-    """Zooms that cover a task's evidence at `metadata["needed_fps"]`, as few frames and zooms as possible.
+    """Zooms that cover a task's evidence at the rate that it needs, as few frames and zooms as possible.
 
     Raises:
         TaskError: If the evidence is unknown, or the budget cannot show it.
     """
-    if task.evidence is None or "needed_fps" not in task.metadata:
-        raise TaskError(f"task {task.id!r}: no expert without known evidence and metadata 'needed_fps'")
-    needed = float(task.metadata["needed_fps"])
+    needed = task.requirements.min_fps
+    if task.evidence is None or needed is None:
+        raise TaskError(f"task {task.id!r}: no expert without known evidence and requirements.min_fps")
     if task.evidence and needed > budget.max_fps:
         raise TaskError(f"task {task.id!r}: needs {needed} fps, but the budget gives at most {budget.max_fps}")
     fps = max(needed, budget.min_fps)

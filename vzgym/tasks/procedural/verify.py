@@ -18,7 +18,7 @@ from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.core.interval import Interval, coverage
 from vzgym.tasks.io.writing import file_name, write_task
 from vzgym.tasks.procedural.family import expert_zooms
-from vzgym.tasks.procedural.placement import Placement, hit_rate
+from vzgym.tasks.procedural.placement import hit_rate
 from vzgym.tasks.suite import SUITES, ProceduralTasks, Suite
 from vzgym.tasks.task import VideoTask
 from vzgym.video.base import Video, crop_box, frame_hash
@@ -194,7 +194,7 @@ def _check_same_without_event(variants: Sequence[VideoTask], report: FamilyRepor
     def known(task: VideoTask) -> tuple[object, ...]:
         video = task.video
         size = (video.duration, video.fps, video.num_frames, video.height, video.width)
-        return task.question, task.options, task.evidence, dict(task.metadata), size
+        return task.question, task.options, task.evidence, task.requirements, dict(task.metadata), size
 
     if any(known(task) != known(variants[0]) for task in variants[1:]):
         report.failures.append(f"{variants[0].id}: question, options, evidence or metadata depend on the answer")
@@ -216,7 +216,10 @@ def _check_expert(task: VideoTask, budget: Budget, report: FamilyReport) -> tupl
         if zooms:
             report.failures.append(f"{task.id}: there is no evidence, but the expert zooms")
         return zooms
-    needed = float(task.metadata["needed_fps"])
+    needed, placement = task.requirements.min_fps, task.requirements.placement
+    if needed is None or placement is None:
+        report.failures.append(f"{task.id}: requirements.min_fps and requirements.placement must be given")
+        return zooms
     valid = len(zooms) <= budget.max_zooms and all(_is_valid(zoom, task, budget) for zoom in zooms)
     if not valid:
         report.failures.append(f"{task.id}: the expert's zooms {zooms} are not valid in {budget}")
@@ -225,7 +228,6 @@ def _check_expert(task: VideoTask, budget: Budget, report: FamilyReport) -> tupl
         report.failures.append(f"{task.id}: the expert's zooms {zooms} do not hold the evidence {task.evidence}")
     if any(zoom.fps < needed - 1e-9 for zoom in zooms):
         report.failures.append(f"{task.id}: the expert's zooms {zooms} are below the needed {needed} fps")
-    placement = Placement.from_dict(task.metadata["placement"])
     here = placement.at([round(span.start * placement.fps) for span in task.evidence])
     if here.hit_rate(np.concatenate([zoom.times() for zoom in zooms])) < 1.0:
         report.failures.append(f"{task.id}: frames of the expert's zooms {zooms} miss a part of the event")

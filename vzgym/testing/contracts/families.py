@@ -118,15 +118,15 @@ def _f_shows(family: Family) -> None:
             for turn in episode.record.turns[:-1]:
                 need(
                     turn.outcome is Outcome.EXECUTED,
-                    f"the expert's {turn.action} is refused: {turn.detail} Mend expert(), or metadata['needed_fps']",
+                    f"the expert's {turn.action} is refused: {turn.detail} Mend expert(), or requirements.min_fps",
                 )
             if zooms:
                 clips.append([clip.hashes for clip in episode.record.clips[1:]])
         alike = any(one == other for place, one in enumerate(clips) for other in clips[place + 1 :])
         need(
             not alike,
-            "the expert's zooms show the same frames for two different answers: evidence or needed_fps is wrong, so "
-            "the question cannot be answered from what they show",
+            "the expert's zooms show the same frames for two different answers: evidence or requirements.min_fps is "
+            "wrong, so the question cannot be answered from what they show",
         )
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from vzgym.core.errors import InvalidSetting
+from vzgym.tasks.evidence import Placement
 from vzgym.tasks.procedural.family import FAMILIES, Family
-from vzgym.tasks.procedural.placement import Placement
 from vzgym.tasks.procedural.render.painter import Balloon
 from vzgym.tasks.procedural.render.palette import EVENT_COLORS
 from vzgym.tasks.procedural.timeline import SceneSettings, set_stage, stream

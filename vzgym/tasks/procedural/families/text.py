@@ -8,12 +8,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from vzgym.core.actions import Region, Zoom
+from vzgym.core.actions import Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.core.interval import Interval
+from vzgym.tasks.evidence import Placement
 from vzgym.tasks.procedural.family import FAMILIES, Family, region_of, zooms_over
-from vzgym.tasks.procedural.placement import Placement, search_difficulty
+from vzgym.tasks.procedural.placement import search_difficulty
 from vzgym.tasks.procedural.render.actors import Sign, sign_size
 from vzgym.tasks.procedural.timeline import SceneSettings, set_stage, stream
 from vzgym.tasks.task import VideoTask
@@ -191,7 +192,7 @@ class Text(Family):
         zooms = zooms_over(task, budget)
         if not budget.spatial:
             raise TaskError(f"task {task.id!r}: the sign cannot be read without spatial zoom, which the budget lacks")
-        return tuple(replace(zoom, region=Region(*task.metadata["regions"][0])) for zoom in zooms)
+        return tuple(replace(zoom, region=task.requirements.regions[0]) for zoom in zooms)
 
 
 def _numbers(rng: np.random.Generator, count: int, digits: int) -> tuple[str, ...]:

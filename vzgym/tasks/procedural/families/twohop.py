@@ -8,8 +8,9 @@ from typing import ClassVar
 
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.interval import Interval
+from vzgym.tasks.evidence import Placement
 from vzgym.tasks.procedural.family import FAMILIES, Family, region_of
-from vzgym.tasks.procedural.placement import Placement, search_difficulty
+from vzgym.tasks.procedural.placement import search_difficulty
 from vzgym.tasks.procedural.render.actors import Card
 from vzgym.tasks.procedural.render.painter import Actor, Flash
 from vzgym.tasks.procedural.render.palette import EVENT_COLORS, SCENE_HUES
