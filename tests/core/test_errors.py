@@ -22,6 +22,7 @@ MADE: list[VzgymError] = [
     errors.ActionTypeError("no"),
     errors.EpisodeEnded("no"),
     errors.RecordError("no"),
+    errors.FolderInUse("no"),
     errors.WorkerError("no"),
     errors.EndpointError("busy", url="http://x/v1", model="m", status=503, tries=3, advice="Wait"),
 ]

@@ -16,10 +16,11 @@ import pytest
 from vzgym.baselines import CONTROLS, Blind, Oracle, OverviewOnly, RandomZoom, Uniform
 from vzgym.core.actions import Answer, Zoom
 from vzgym.core.budget import Budget, overview_times
-from vzgym.core.errors import InvalidSetting, TaskError, UnknownName, VideoError, WeakerProof
+from vzgym.core.errors import InvalidSetting, TaskError, UnknownName, VideoError
 from vzgym.episode.record import EpisodeRecord
 from vzgym.evaluation import Report, evaluate
 from vzgym.tasks import TaskList, VideoTask, hit_rate, load_tasks
+from vzgym.tasks.budgets import WeakerProof
 
 Facts = Callable[[EpisodeRecord], dict[str, Any]]
 

@@ -17,11 +17,11 @@ from vzgym.agents.data.collector import Collector
 from vzgym.agents.data.settings import CollectSettings
 from vzgym.agents.training.settings import GRPOSettings
 from vzgym.core import Budget
-from vzgym.core.errors import InvalidSetting, UnknownName, WeakerProof
+from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.envs.wrappers import fewer_frames
 from vzgym.evaluation import evaluate
 from vzgym.tasks import TaskList, load_tasks, resolve_budget
-from vzgym.tasks.budgets import _warn, built_for, prepared_by_policy, weakened_by
+from vzgym.tasks.budgets import WeakerProof, _warn, built_for, prepared_by_policy, weakened_by
 
 TINY = load_tasks("needle-tiny/test")
 

@@ -27,7 +27,8 @@ from vzgym.cli import (
     videos,
 )
 from vzgym.cli.progress import errors, say
-from vzgym.core.errors import VzgymError, WeakerProof
+from vzgym.core.errors import VzgymError
+from vzgym.core.files import is_disk_full
 
 __all__ = ["app", "main"]
 
@@ -56,8 +57,8 @@ app.add_typer(videos.app, name="videos")
 def main() -> None:
     """Run the command line. A named error becomes one line on stderr and exit status 1.
 
-    So does a file or folder that cannot be written or read. A fault of the system that names no path is none of the
-    user's, and keeps its traceback.
+    So does a file or folder that cannot be written or read, and a full disk. Any other fault that names no path is none
+    of the user's, and keeps its traceback.
     """
     # A command knows no working folder, but "my_module:MyPolicy" is looked for there. Last, so that it hides nothing.
     sys.path.append(str(Path.cwd()))
@@ -66,12 +67,27 @@ def main() -> None:
         app()
     except VzgymError as error:
         _fail(type(error).__name__, str(error))
-    except OSError as error:
-        # Of two paths (a finished file that is moved to its place) the user has named the second.
-        path = error.filename if error.filename2 is None else error.filename2
-        if not isinstance(path, (str, bytes, os.PathLike)):
+    except Exception as error:
+        path = _path_of(error)
+        if is_disk_full(error):
+            _fail("DiskFull", f"{_disk_full_words(error, path)}. Free some space and run the same command again")
+        if path is None:
             raise
-        _fail(type(error).__name__, f"cannot write or read {os.fsdecode(path)}: {error.strerror or error}")
+        _fail(type(error).__name__, f"cannot write or read {path}: {getattr(error, 'strerror', None) or error}")
+
+
+def _path_of(error: Exception) -> str | None:
+    """The file that an error of the system names; None if it names none."""
+    if not isinstance(error, OSError):
+        return None
+    # Of two paths (a finished file that is moved to its place) the user has named the second.
+    path = error.filename if error.filename2 is None else error.filename2
+    return os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else None
+
+
+def _disk_full_words(error: Exception, path: str | None) -> str:
+    where = f"cannot write {path}: " if path is not None else ""
+    return f"{where}{getattr(error, 'strerror', None) or error}"
 
 
 def _print_own_warnings() -> None:
@@ -79,7 +95,7 @@ def _print_own_warnings() -> None:
     show = warnings.showwarning
 
     def one_line(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-        if issubclass(category, WeakerProof):
+        if category.__module__.startswith("vzgym."):
             say(f"Warning: {message}", errors)
         else:
             show(message, category, *place, **more)

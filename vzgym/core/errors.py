@@ -16,6 +16,7 @@ __all__ = [
     "DependencyNotInstalled",
     "EndpointError",
     "EpisodeEnded",
+    "FolderInUse",
     "InvalidSetting",
     "PluginError",
     "RecordError",
@@ -24,7 +25,6 @@ __all__ = [
     "UntrustedName",
     "VideoError",
     "VzgymError",
-    "WeakerProof",
     "WorkerError",
 ]
 
@@ -126,10 +126,6 @@ def _rebuild_video_error(reason: str, path: str, time: float | None, backend: st
     return VideoError(reason, path=path, time=time, backend=backend)
 
 
-class WeakerProof(UserWarning):
-    """Procedural tasks are played with another overview or more pixels than they were built for."""
-
-
 class TaskError(VzgymError, ValueError):
     """A task that cannot be: a bad row of a file, an answer that is no option, numbers that clash."""
 
@@ -144,6 +140,10 @@ class EpisodeEnded(VzgymError, RuntimeError):
 
 class RecordError(VzgymError, ValueError):
     """A saved record that cannot be read or does not replay; the message names file, line and reason."""
+
+
+class FolderInUse(VzgymError, RuntimeError):
+    """A folder that another process is writing into."""
 
 
 class WorkerError(VzgymError, RuntimeError):

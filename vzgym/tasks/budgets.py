@@ -12,11 +12,11 @@ from functools import cache
 from typing import Protocol, TypeAlias
 
 from vzgym.core.budget import Budget
-from vzgym.core.errors import InvalidSetting, WeakerProof
+from vzgym.core.errors import InvalidSetting
 from vzgym.core.registry import Registry
 from vzgym.tasks.task import VideoTask
 
-__all__ = ["BUDGETS", "BudgetSpec", "built_for", "prepared_by_policy", "resolve_budget", "weakened_by"]
+__all__ = ["BUDGETS", "BudgetSpec", "WeakerProof", "built_for", "prepared_by_policy", "resolve_budget", "weakened_by"]
 
 BudgetSpec: TypeAlias = "Budget | Mapping[str, object] | str | None"
 """Everything that `resolve_budget` takes."""
@@ -25,6 +25,11 @@ BUDGETS: Registry[Budget] = Registry("budget", "vzgym.budgets")
 """Budgets by name: factories without arguments."""
 
 BUDGETS.register("paper", Budget)
+
+
+class WeakerProof(UserWarning):
+    """Procedural tasks are played with another overview or more pixels than they were built for."""
+
 
 _FIELDS = frozenset(field.name for field in fields(Budget))
 

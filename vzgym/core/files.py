@@ -1,0 +1,439 @@
+"""Files that are whole or not there: atomic writes, JSON lines, strict JSON, and locks on folders.
+
+A JSON-lines file holds one JSON value a line in UTF-8. Only a line feed ends a line: the other line separators of
+Unicode may stand inside strings. A byte order mark and blank lines are let pass.
+"""
+
+from __future__ import annotations
+
+import codecs
+import errno
+import json
+import math
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Final, Literal, Self, TypeAlias
+
+import numpy as np
+
+from vzgym.core.errors import FolderInUse, RecordError, VzgymError
+
+__all__ = [
+    "MAX_DEPTH",
+    "JsonLinesWriter",
+    "append_json_line",
+    "drop_torn_line",
+    "folder_lock",
+    "is_disk_full",
+    "is_file",
+    "is_leftover",
+    "json_fault",
+    "json_line",
+    "parse_json",
+    "read_json",
+    "read_json_lines",
+    "replace_file",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
+
+PathLike: TypeAlias = "str | os.PathLike[str]"
+ErrorType: TypeAlias = type[VzgymError]
+
+MAX_DEPTH: Final = 64
+"""How deep JSON values may be nested. Python's parser and printer give up at depths that differ between them."""
+
+_PARTIAL: Final = ".partial"
+_LOCK: Final = ".lock"
+_LONGEST_STEM: Final = 100
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+# What JSON leaves as it is within a string, but some readers take for the end of a line, or UTF-8 cannot hold.
+_AWKWARD: Final = re.compile("[\x85\u2028\u2029\ud800-\udfff]")
+
+
+# Writing ---------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def replace_file(path: PathLike) -> Iterator[Path]:
+    """A path to write a file at, in the same folder, which replaces `path` at the end of the block.
+
+    For writers that need a path of their own. After an error, or a kill, `path` is what it was.
+
+    Yields:
+        The temporary path; it does not end as `path` does.
+    """
+    target = Path(path)
+    unique = f"{os.getpid()}-{threading.get_ident()}"
+    partial = target.with_name(f".{target.name[:_LONGEST_STEM]}.{unique}{_PARTIAL}")
+    try:
+        with _names(target):
+            yield partial
+            with partial.open("r+b") as file:
+                os.fsync(file.fileno())
+            partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_bytes(path: PathLike, data: bytes) -> None:
+    """Write a file at once: it is there whole, or what it was before.
+
+    Raises:
+        OSError: If it cannot be written; names the file.
+    """
+    with replace_file(path) as partial:
+        partial.write_bytes(data)
+
+
+def write_text(path: PathLike, text: str) -> None:
+    """Write a UTF-8 file at once; see `write_bytes`."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: PathLike, value: Any, *, indent: int | None = 2) -> None:
+    """Write a JSON file at once; see `write_bytes`.
+
+    Raises:
+        ValueError: If `value` holds something that JSON has no form for (see `json_fault`).
+        OSError: If it cannot be written; names the file.
+    """
+    write_text(path, _dump(value, indent=indent) + "\n")
+
+
+def json_line(value: Any) -> str:
+    """`value` as JSON in one line, without the line end. Strings hold no character that some readers end a line at.
+
+    Raises:
+        ValueError: If `value` holds something that JSON has no form for (see `json_fault`).
+    """
+    return _dump(value, separators=(",", ":"))
+
+
+def _dump(value: Any, **options: Any) -> str:
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, **options)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(json_fault(value) or str(error)) from error
+    return _AWKWARD.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+class JsonLinesWriter:
+    """Appends JSON lines to a file. A line is in the file whole, or not at all: what a full disk cut off is taken back.
+
+    An unfinished last line, as a killed process leaves it, is dropped when the file is opened.
+
+    Args:
+        path: The file; made if missing, its folder too.
+        new: Begin an empty file.
+
+    Attributes:
+        path: As given.
+        dropped: Whether an unfinished last line was dropped.
+
+    Raises:
+        OSError: If it cannot be opened; names the file.
+    """
+
+    def __init__(self, path: PathLike, *, new: bool = False) -> None:
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.dropped = not new and drop_torn_line(self.path)
+        self._file: IO[bytes] = self.path.open("wb" if new else "ab", buffering=0)
+
+    def write(self, value: Any) -> None:
+        """Append a value.
+
+        Raises:
+            ValueError: If `value` holds something that JSON has no form for.
+            OSError: If it cannot be written; names the file.
+        """
+        self.write_line(json_line(value))
+
+    def write_line(self, line: str) -> None:
+        """Append a line of JSON, without its line end; it is with the operating system when this returns."""
+        data = memoryview(f"{line}\n".encode())
+        with _names(self.path):
+            end = self._file.seek(0, os.SEEK_END)
+            try:
+                while data:
+                    data = data[self._file.write(data) or 0 :]
+            except OSError:
+                self._file.truncate(end)
+                raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def append_json_line(path: PathLike, value: Any, *, shared: bool = False) -> None:
+    """Append one value to a JSON-lines file; see `JsonLinesWriter`.
+
+    Args:
+        path: The file; made if missing, its folder too.
+        value: The value.
+        shared: Whether other processes append to the file at the same time: then one waits for the other.
+    """
+    file = Path(path)
+    if not shared:
+        with JsonLinesWriter(file) as lines:
+            lines.write(value)
+        return
+    from filelock import FileLock
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(file.with_name(f".{file.name}{_LOCK}")), JsonLinesWriter(file) as lines:
+        lines.write(value)
+
+
+def drop_torn_line(path: PathLike) -> bool:
+    """Cut off a last line without its end, as a killed process leaves it; says whether there was one."""
+    file = Path(path)
+    if not is_file(file):
+        return False
+    with file.open("r+b") as lines:
+        end = lines.seek(0, os.SEEK_END)
+        place = end
+        while place:
+            start = max(0, place - (1 << 16))
+            lines.seek(start)
+            found = lines.read(place - start).rfind(b"\n")
+            if found >= 0:
+                place = start + found + 1
+                break
+            place = start
+        if place == end:
+            return False
+        lines.truncate(place)
+    return True
+
+
+# Reading ---------------------------------------------------------------------------------------------------------
+
+
+def parse_json(text: str | bytes, where: str, error: ErrorType = RecordError) -> Any:
+    """Read one JSON value, strictly: no NaN, no infinity, at most `MAX_DEPTH` levels.
+
+    Args:
+        text: The JSON; bytes are UTF-8.
+        where: Names the place in errors ("tasks.jsonl, line 3").
+        error: What to raise.
+
+    Raises:
+        VzgymError: `error`, if it is none; names the place and the reason.
+    """
+    try:
+        if isinstance(text, bytes):
+            text = text.decode()
+        value = json.loads(text, parse_constant=_no_constant)
+    except UnicodeDecodeError as fault:
+        raise error(f"{where}: not UTF-8 text: {fault.reason} at byte {fault.start}") from fault
+    except json.JSONDecodeError as fault:
+        place = f"line {fault.lineno}, column {fault.colno}" if fault.lineno > 1 else f"column {fault.colno}"
+        raise error(f"{where}: not JSON: {fault.msg} at {place}") from fault
+    except RecursionError as fault:
+        raise error(f"{where}: not readable: nested more than {MAX_DEPTH} levels deep") from fault
+    except ValueError as fault:
+        # Python reads no integer of more than some thousand digits.
+        raise error(f"{where}: not readable: {fault}") from fault
+    if _most_nested(text) > MAX_DEPTH and (found := json_fault(value)) is not None:
+        raise error(f"{where}: not readable: {found}")
+    return value
+
+
+_OTHER_THAN_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def _most_nested(text: str) -> int:
+    """How deep a JSON text is nested, or more: brackets within strings are counted, too."""
+    brackets = np.frombuffer(text.encode(errors="replace").translate(None, _OTHER_THAN_BRACKETS), dtype=np.uint8)
+    opening = (brackets == ord("[")) | (brackets == ord("{"))
+    return int(np.cumsum(np.where(opening, 1, -1)).max(initial=0))
+
+
+def read_json(path: PathLike, error: ErrorType = RecordError) -> Any:
+    """The value of a JSON file; a byte order mark is let pass.
+
+    Raises:
+        VzgymError: `error`, if the file cannot be read or is not JSON; names file and reason.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except (OSError, ValueError) as fault:
+        raise error(f"cannot read {_short(path)}: {_reason(fault)}") from fault
+    return parse_json(data.removeprefix(codecs.BOM_UTF8), str(path), error)
+
+
+def read_json_lines(
+    path: PathLike, error: ErrorType = RecordError, *, torn: Literal["refuse", "skip"] = "refuse"
+) -> Iterator[tuple[int, Any]]:
+    """The values of a JSON-lines file, with the numbers of their lines, from 1.
+
+    Args:
+        path: The file.
+        error: What to raise.
+        torn: What to do with a last line that has no end and is no JSON, as a killed process leaves it.
+
+    Raises:
+        VzgymError: `error`, if the file cannot be read or a line is not JSON; names file, line and reason.
+    """
+    try:
+        file = Path(path).open("rb")  # noqa: SIM115 - closed below; errors of the lines are others
+    except (OSError, ValueError) as fault:
+        raise error(f"cannot read {_short(path)}: {_reason(fault)}") from fault
+    with file:
+        for number, line in enumerate(_lines(file, path, error), start=1):
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)
+            if not line.strip():
+                continue
+            where = f"{path}, line {number}"
+            try:
+                value = parse_json(line.rstrip(), where, error)
+            except error as fault:
+                if line.endswith(b"\n"):
+                    raise
+                if torn == "skip":
+                    return
+                raise error(f"{fault} (the last line, and cut off: whoever wrote the file was stopped)") from fault
+            yield number, value
+
+
+def _lines(file: IO[bytes], path: PathLike, error: ErrorType) -> Iterator[bytes]:
+    try:
+        yield from file
+    except OSError as fault:
+        raise error(f"cannot read {path}: {_reason(fault)}") from fault
+
+
+def json_fault(value: Any) -> str | None:
+    """What of a value JSON has no form for; None if it has one.
+
+    Values are None, truth values, texts, finite numbers, lists, tuples and mappings from texts, at most `MAX_DEPTH`
+    levels deep.
+    """
+    stack: list[tuple[Any, str, int]] = [(value, "", 1)]
+    while stack:
+        item, place, depth = stack.pop()
+        at = f" at {place}" if place else ""
+        match item:
+            case None | bool() | str():
+                continue
+            case int():
+                # Python's printer gives up at some thousand digits.
+                if item.bit_length() > 14_000:
+                    return f"an integer of {item.bit_length()} bits{at}"
+            case float():
+                if not math.isfinite(item):
+                    return f"{item!r}{at}"
+            case list() | tuple() | Mapping():
+                if depth > MAX_DEPTH:
+                    return f"nested more than {MAX_DEPTH} levels deep"
+                if isinstance(item, Mapping):
+                    wrong = [key for key in item if not isinstance(key, str)]
+                    if wrong:
+                        return f"a key that is no text, {wrong[0]!r:.100},{at or ' in it'}"
+                    stack += [(part, f"{place}.{key}".lstrip("."), depth + 1) for key, part in item.items()]
+                else:
+                    stack += [(part, f"{place}[{index}]", depth + 1) for index, part in enumerate(item)]
+            case _:
+                return f"a {type(item).__name__}{at}"
+    return None
+
+
+def is_file(path: PathLike) -> bool:
+    """Whether there is a file of that path; False where the path is too long, or no path at all."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises for such paths
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _reason(fault: Exception) -> str:
+    return (fault.strerror if isinstance(fault, OSError) else None) or str(fault)
+
+
+def _short(path: PathLike) -> str:
+    text = str(path)
+    return text if len(text) <= 300 else f"{text[:300]}... ({len(text)} characters)"
+
+
+# Folders ---------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def folder_lock(folder: PathLike) -> Iterator[Path]:
+    """Hold a folder for writing: no other process, and no other holder in this one, gets it meanwhile.
+
+    What killed writers left half written in it is deleted.
+
+    Args:
+        folder: The folder; made if missing.
+
+    Raises:
+        FolderInUse: If another holds it; names the folder.
+        OSError: If it cannot be made.
+    """
+    from filelock import FileLock, Timeout
+
+    place = Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(place / _LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise FolderInUse(
+            f"{place} is being written by another process: wait until it has finished, or choose another folder"
+        ) from None
+    try:
+        for file in place.glob(f".*{_PARTIAL}"):
+            file.unlink(missing_ok=True)
+        yield place
+    finally:
+        lock.release()
+
+
+def is_leftover(path: PathLike) -> bool:
+    """Whether a file is a lock, or what a killed writer left half written: a folder of only such files is empty."""
+    name = Path(path).name
+    return name.startswith(".") and name.endswith((_LOCK, _PARTIAL))
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error, or one that it came of, says that no space was left (or a file became too large)."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, OSError) and found.errno in _FULL:
+            return True
+        # Libraries that write by themselves have errors of their own, with the system's words.
+        if any(os.strerror(number) in str(found) for number in _FULL):
+            return True
+        found = found.__cause__ or found.__context__
+    return False
+
+
+@contextmanager
+def _names(path: Path) -> Iterator[None]:
+    """Put the file's name into errors that have none: those of `write` do not say what was written."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
