@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from vzgym.baselines import CONTROLS, POLICIES, Oracle
-from vzgym.cli.policies import named_policy
+from vzgym.cli.policies import named_policy, policy_label
 from vzgym.cli.progress import console, errors, progress_bar, say, spent_words
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.evaluation import Report, evaluate
@@ -25,7 +25,7 @@ __all__ = ["evaluate_command", "run_folder", "run_policies"]
 
 def run_folder(out: Path, policy: str, tasks: TaskSet) -> Path:
     """The folder, under `out`, of a policy's run on a task set."""
-    return out / re.sub(r"[^\w.-]+", "-", f"{policy.replace(':', '.')}-{tasks.name}")
+    return out / re.sub(r"[^\w.-]+", "-", f"{policy_label(policy).replace(':', '.')}-{tasks.name}")
 
 
 def run_policies(
@@ -71,7 +71,7 @@ def run_policies(
         for name in policies:
             folder = run_folder(out, name, tasks) if out else None
             there = min(count_records(folder), count * samples) if folder else 0
-            task = bar.add_task(f"{name} on {tasks.name}", total=count * samples, completed=there)
+            task = bar.add_task(f"{policy_label(name)} on {tasks.name}", total=count * samples, completed=there)
             try:
                 report = evaluate(
                     specs[name],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import yaml
 
 from vzgym.agents.training.typed_yaml import read_value
 from vzgym.core.errors import InvalidSetting
+from vzgym.core.secrets import redact
 
-__all__ = ["named_policy"]
+__all__ = ["named_policy", "policy_label"]
 
 
 def named_policy(text: str, **options: Any) -> str | Mapping[str, Any]:
@@ -32,9 +34,11 @@ def named_policy(text: str, **options: Any) -> str | Mapping[str, Any]:
         try:
             spec = read_value(text)
         except yaml.YAMLError as error:
-            raise InvalidSetting(f"--policy {text!r} is no YAML mapping: {error}") from error
+            # Neither the text nor the parser's message, which quotes it, is repeated: they may hold a key.
+            line = error.problem if isinstance(error, yaml.MarkedYAMLError) else ""
+            raise InvalidSetting(f"--policy is given as a mapping, but is no YAML: {line}") from None
         if not isinstance(spec, dict) or "name" not in spec:
-            raise InvalidSetting(f"--policy given as a mapping needs a name, got {text!r}")
+            raise InvalidSetting(f"--policy given as a mapping needs a name, got {redact(spec)!r}")
         return spec
     if (Path(text) / "sb3.json").is_file():
         return {"name": "vzgym.agents.sb3.policy:SB3Policy", "path": text}
@@ -43,3 +47,16 @@ def named_policy(text: str, **options: Any) -> str | Mapping[str, Any]:
     if text.startswith("served:"):
         return {"name": text, **options}
     return text
+
+
+def policy_label(text: str) -> str:
+    """A policy's name as it is shown on the terminal and in folder names, without what may be a secret.
+
+    Args:
+        text: As `named_policy` takes it.
+    """
+    spec = named_policy(text)
+    shown = redact(spec)
+    if shown == spec:
+        return text
+    return shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)

@@ -1,49 +1,58 @@
-"""A server that speaks OpenAI's chat completions: many requests at once, tried again, counted; errors that help.
+"""A client of a server with OpenAI's chat completions: concurrent requests, retries, counts, errors that help.
 
-A key is read from the environment and goes into the requests' header, nowhere else: no record, message or repr has it.
+A failed request is never taken for a model's reply, not even one that a server reports inside an HTTP 200 response. The
+key is read from the environment and sent as a header; no record, message or repr holds it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
-import threading
-import weakref
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from vzgym.core.errors import DependencyNotInstalled, EndpointError, InvalidSetting
+from vzgym.core.secrets import HIDDEN, redact_url
+from vzgym.core.text import replace_surrogates
 
-__all__ = ["DEFAULT_KEY", "Endpoint", "Reply"]
-
-T = TypeVar("T")
+__all__ = ["DEFAULT_KEY", "TOKEN_LIMITS", "Endpoint", "Reply", "check_names", "check_url"]
 
 DEFAULT_KEY: Final = "VZGYM_API_KEY"
 """The environment variable that holds the key where no other is named."""
 
+TOKEN_LIMITS: Final = ("max_tokens", "max_completion_tokens")
+"""The names under which servers take the largest number of tokens of a reply."""
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+_REASON = "vzgym_reason"
+"""Where a response carries the reason for which it was found to be a failure."""
+
+_DROP: Final = "Parameters that a server does not take can be left out (drop) or renamed (token_limit)."
 
 # What to do about it, by HTTP status.
 _ADVICE: Final[Mapping[int, str]] = {
-    400: "The server refuses the request: look for an option that it does not know, too many pictures (vLLM: "
-    "--limit-mm-per-prompt), or a dialogue longer than its context.",
+    400: "The server refuses the request: look for an option that it does not know, too many images (vLLM: "
+    f"--limit-mm-per-prompt), or a dialogue longer than its context. {_DROP}",
     401: f"The key is missing or wrong: put it into the environment variable {DEFAULT_KEY}, or name another variable "
     "by key_variable.",
     403: "The key may not use this model.",
     404: "The server does not know this model or this path: url usually ends with /v1, and `GET url/models` lists the "
     "models.",
-    413: "The pictures are too large for the server: lower max_pixels or quality.",
-    422: "The server refuses the request: look for an option that it does not know.",
+    413: "The images are too large for the server: lower max_pixels or quality.",
+    422: f"The server refuses the request: look for an option that it does not know. {_DROP}",
     429: "The server limits the rate: lower concurrency, or raise retries.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a server said to one request.
+    """A server's reply to one request.
 
     Attributes:
         message: The assistant's message as the server gave it: `content`, `tool_calls`, further fields.
@@ -67,13 +76,17 @@ class Endpoint:
         url: The base URL, such as `http://localhost:8000/v1`.
         model: The model's name there.
         key_variable: The environment variable that holds the key. "": `VZGYM_API_KEY` if it is set, else no key.
-        concurrency: Most requests under way at once.
-        retries: How often a request is tried again, with growing pauses, when the server is busy, fails or is out of
-            reach. What the server asks for (`Retry-After`) is heeded.
+        headers: Further HTTP headers. `${NAME}` in a value is replaced by the environment variable `NAME`.
+        concurrency: Largest number of requests that are under way at once.
+        retries: How often a request is sent again, after growing pauses, when the server is busy, fails or cannot be
+            reached. A `Retry-After` of the server is respected.
         timeout: Seconds that one try may take.
+        token_limit: The name under which the server takes the largest number of tokens: "max_tokens" or
+            "max_completion_tokens".
+        drop: Parameters that are left out of every request, since the server refuses them ("temperature", "seed").
 
     Raises:
-        InvalidSetting: If a setting cannot work. The message never repeats what might be a key.
+        InvalidSetting: If a setting is wrong. The message never repeats what might be a key.
         DependencyNotInstalled: If `openai` is missing.
     """
 
@@ -83,9 +96,12 @@ class Endpoint:
         model: str,
         *,
         key_variable: str = "",
+        headers: Mapping[str, str] | None = None,
         concurrency: int = 8,
         retries: int = 5,
         timeout: float = 300.0,
+        token_limit: str = "max_tokens",
+        drop: Sequence[str] = (),
     ) -> None:
         if not model:
             raise InvalidSetting("model must be given: the name under which the server knows it")
@@ -94,110 +110,206 @@ class Endpoint:
                 raise InvalidSetting(f"{name} must be a whole number >= {least}, got {value!r}")
         if not timeout > 0:
             raise InvalidSetting(f"timeout must be > 0 seconds, got {timeout!r}")
-        self.url, self.model, self.retries = _checked_url(url), model, retries
+        if token_limit not in TOKEN_LIMITS:
+            raise InvalidSetting(f"token_limit must be one of {', '.join(TOKEN_LIMITS)}, got {token_limit!r}")
+        self.url, self.model = check_url(url), model
+        self.retries, self.concurrency, self.timeout = retries, concurrency, timeout
+        self.token_limit, self.drop = token_limit, check_names(drop)
         self._key = _read_key(key_variable)
-        self._free = asyncio.Semaphore(concurrency)
-        self._client = _client(self.url, self._key, retries, timeout)
-        self._loop = asyncio.new_event_loop()
-        # A loop of its own, so that a notebook's is not in the way, and Ctrl-C ends what is under way at once.
-        thread = threading.Thread(target=_serve, args=(self._loop, self._client), name="vzgym-endpoint", daemon=True)
-        thread.start()
-        self._stop = weakref.finalize(self, self._loop.call_soon_threadsafe, self._loop.stop)
+        self._headers = _read_headers(headers or {})
+        # A server may quote a header, or the part of it that comes from a variable.
+        variables = [name for value in (headers or {}).values() for name in _VARIABLE.findall(value)]
+        self._secrets = [self._key, *self._headers.values(), *(os.environ[name] for name in variables)]
+        _openai()
 
     def __repr__(self) -> str:
         return f"Endpoint(url={self.url!r}, model={self.model!r})"
 
-    def close(self) -> None:
-        """End the connections."""
-        self._stop()
-
     def ask(self, requests: Sequence[Mapping[str, Any]]) -> list[Reply]:
         """Send requests, several at once; the replies come in the order of the requests.
 
+        Works in a running event loop too, as in a notebook. An error or Ctrl-C cancels what is under way.
+
         Args:
-            requests: Bodies of chat completions, without the model's name.
+            requests: Bodies of chat completions, without the model's name. `max_tokens` is sent under the name
+                `token_limit`, and parameters in `drop` are left out. Lone surrogates in texts become U+FFFD.
 
         Raises:
-            EndpointError: If one fails for good: the others are given up.
+            EndpointError: If a request fails for good; the others are cancelled.
         """
-        return self._run(self._ask_all(requests))
+        from anyio.from_thread import start_blocking_portal
 
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        finally:
-            future.cancel()
+        with start_blocking_portal() as portal:
+            return portal.call(self._ask_all, [self._body(request) for request in requests])
 
-    async def _ask_all(self, requests: Sequence[Mapping[str, Any]]) -> list[Reply]:
+    def _body(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        body = {self.token_limit if key == "max_tokens" else key: value for key, value in request.items()}
+        cleaned: dict[str, Any] = _clean({key: value for key, value in body.items() if key not in self.drop})
+        return cleaned
+
+    async def _ask_all(self, bodies: Sequence[Mapping[str, Any]]) -> list[Reply]:
+        openai = _openai()
+        free = asyncio.Semaphore(self.concurrency)
+        # Redirects are not followed: they would carry images and headers to another host.
+        transport = openai.DefaultAsyncHttpxClient(
+            follow_redirects=False,
+            verify=self.url.startswith("https:"),
+            event_hooks={"response": [_mark_failure]},
+        )
         try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._ask(request)) for request in requests]
+            async with (
+                openai.AsyncOpenAI(
+                    base_url=self.url,
+                    # The library wants some key; servers that need none ignore it.
+                    api_key=self._key or "none",
+                    default_headers=self._headers,
+                    max_retries=self.retries,
+                    timeout=self.timeout,
+                    http_client=transport,
+                ) as client,
+                asyncio.TaskGroup() as group,
+            ):
+                tasks = [group.create_task(self._ask(client, body, free)) for body in bodies]
         except* EndpointError as failed:
             first = failed.exceptions[0]
         else:
             return [task.result() for task in tasks]
         raise first
 
-    async def _ask(self, request: Mapping[str, Any]) -> Reply:
-        import openai
-
-        async with self._free:
+    async def _ask(self, client: Any, body: Mapping[str, Any], free: asyncio.Semaphore) -> Reply:
+        openai = _openai()
+        async with free:
             try:
-                raw = await self._client.chat.completions.with_raw_response.create(model=self.model, **request)
-                made = raw.parse()
-            # What the library says may repeat the key, so its error must not show up behind ours: `from None`.
+                raw = await client.chat.completions.with_raw_response.create(model=self.model, **body)
+                content = raw.http_response.content
+            # The library's message may hold the key, so it must not appear as the cause: `from None`.
             except openai.APIStatusError as error:
                 status = error.status_code
-                raise self._error(_said(error), status, tried=status in (408, 409, 429) or status >= 500) from None
+                reason = error.response.extensions.get(_REASON) or _reason(error.body) or error.message
+                raise self._error(reason, status, tried=status in (408, 409, 429) or status >= 500) from None
             except openai.APITimeoutError:
-                advice = "Raise timeout, lower concurrency, or see whether the server still works."
+                advice = "Raise timeout, lower concurrency, or check whether the server still works."
                 raise self._error("no answer in time", advice=advice, tried=True) from None
             except openai.APIConnectionError as error:
                 advice = "Is it running, and is the url right?"
                 raise self._error(f"no connection: {error.__cause__ or error}", advice=advice, tried=True) from None
             except openai.OpenAIError as error:
                 raise self._error(str(error)) from None
-        if not isinstance(made, openai.types.chat.ChatCompletion) or not made.choices:
-            fault = getattr(made, "error", None) or made
+        try:
+            completion = json.loads(content)
+            choice = completion["choices"][0]
+        except (ValueError, LookupError, TypeError):
+            shown = content[:200].decode(errors="replace")
             advice = "The url usually ends with /v1."
-            raise self._error(f"this is no chat completion: {fault!s:.200}", advice=advice)
-        choice, usage = made.choices[0], made.usage
-        return Reply(
-            message=choice.message.model_dump(),
-            finish=str(choice.finish_reason or ""),
-            input_tokens=usage.prompt_tokens if usage else None,
-            output_tokens=usage.completion_tokens if usage else None,
-            retries=raw.retries_taken,
-        )
+            raise self._error(f"this is no chat completion: {shown}", advice=advice) from None
+        usage = completion.get("usage")
+        read, written = (_count(usage, f"{name}_tokens") for name in ("prompt", "completion"))
+        message = _clean(choice["message"])
+        return Reply(message, str(choice.get("finish_reason") or ""), read, written, raw.retries_taken)
 
     def _error(self, reason: str, status: int | None = None, *, advice: str = "", tried: bool = False) -> EndpointError:
         if not advice and status is not None:
             advice = _ADVICE.get(status, "See the server's own log." if status >= 500 else "")
-        if self._key:
-            reason = reason.replace(self._key, "***")
+        for secret in self._secrets:
+            reason = reason.replace(secret, HIDDEN) if len(secret) > 3 else reason
         tries = self.retries + 1 if tried else 1
         return EndpointError(reason, url=self.url, model=self.model, status=status, tries=tries, advice=advice)
 
 
-def _serve(loop: asyncio.AbstractEventLoop, client: Any) -> None:
-    """Run a loop until it is told to stop, then close what it used."""
-    asyncio.set_event_loop(loop)
-    loop.run_forever()
-    loop.run_until_complete(client.close())
-    loop.close()
+# Failures inside HTTP 200 ------------------------------------------------------------------------------------------
 
 
-def _client(url: str, key: str, retries: int, timeout: float) -> Any:
+async def _mark_failure(response: Any) -> None:
+    """Give a 200 response that reports a failure the HTTP status it should have had, so that it is retried as such."""
+    if not response.is_success:
+        return
+    failure = _failure(await response.aread())
+    if failure is not None:
+        response.status_code, reason = failure
+        response.extensions[_REASON] = f"{reason} (inside an HTTP 200 response)"
+
+
+def _failure(content: bytes) -> tuple[int, str] | None:
+    """The HTTP status and the reason of a failure that a response's body reports; None for any other body."""
+    if not content.strip():
+        return 502, "an empty response"
+    try:
+        completion = json.loads(content)
+    except ValueError:
+        # A page of a proxy is no server's failure, but a wrong url: it is refused where the reply is read.
+        return (502, "a response that breaks off") if content.lstrip().startswith(b"{") else None
+    if not isinstance(completion, dict):
+        return None
+    if completion.get("error"):
+        return _status(completion["error"]), _reason(completion["error"])
+    choices = completion.get("choices")
+    if choices is None:
+        return (502, "no choices") if completion.get("object") == "chat.completion" else None
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        return 502, "no choices"
+    choice = choices[0]
+    if choice.get("error"):
+        return _status(choice["error"]), _reason(choice["error"])
+    if choice.get("finish_reason") == "error":
+        return 502, "the reply ended in an error"
+    return _message_failure(choice.get("message"))
+
+
+def _message_failure(message: object) -> tuple[int, str] | None:
+    if not isinstance(message, dict):
+        return 502, "a choice without a message"
+    content, calls = message.get("content"), message.get("tool_calls")
+    blocks = isinstance(content, list) and all(isinstance(block, dict) for block in content)
+    if not (content is None or isinstance(content, str) or blocks):
+        return 502, "a message whose content is neither text nor blocks"
+    if not isinstance(calls or [], list):
+        return 502, "a message whose tool_calls are no list"
+    for call in calls or []:
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            return 502, "a tool call without a function's name"
+    return None
+
+
+def _status(error: object) -> int:
+    """The HTTP status that an error object stands for."""
+    values = [error.get(key) for key in ("status_code", "code", "status", "type")] if isinstance(error, dict) else []
+    for value in values:
+        if not isinstance(value, bool) and re.fullmatch(r"[45]\d\d", str(value)):
+            return int(str(value))
+    words = " ".join(str(value).lower() for value in values)
+    return 429 if re.search("rate_?limit|quota|exhausted", words) else 400 if "invalid_request" in words else 502
+
+
+def _reason(body: object) -> str:
+    """What a server says about a failure, in one line of bounded length."""
+    while isinstance(body, Mapping):
+        body = body.get("message") or body.get("detail") or body.get("error") or json.dumps(body)
+    return " ".join(str(body or "").split())[:400]
+
+
+def _count(usage: object, name: str) -> int | None:
+    value = usage.get(name) if isinstance(usage, dict) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+# Settings ----------------------------------------------------------------------------------------------------------
+
+
+def _openai() -> Any:
     try:
         import openai
     except ImportError as error:
         raise DependencyNotInstalled('openai is not installed, run `pip install "vzgym[served]"`') from error
-    # The library insists on some key; servers that need none do not look at it.
-    return openai.AsyncOpenAI(base_url=url, api_key=key or "none", max_retries=retries, timeout=timeout)
+    return openai
 
 
-def _checked_url(url: str) -> str:
+def check_url(url: str) -> str:
+    """A server's base URL without a slash at its end.
+
+    Raises:
+        InvalidSetting: If it is no HTTP URL, or holds a user, password, query or fragment.
+    """
     parts = urlsplit(url)
     if parts.username or parts.password or parts.query or parts.fragment:
         # Not shown: it may hold a key.
@@ -206,7 +318,7 @@ def _checked_url(url: str) -> str:
             f"variable {DEFAULT_KEY}, or one named by key_variable"
         )
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InvalidSetting(f"url must be like http://localhost:8000/v1, got {url!r}")
+        raise InvalidSetting(f"url must be like http://localhost:8000/v1, got {redact_url(url)!r}")
     return url.rstrip("/")
 
 
@@ -224,9 +336,37 @@ def _read_key(variable: str) -> str:
     return key
 
 
-def _said(error: Any) -> str:
-    """What the server said about a refusal, in one line of bounded length."""
-    body = error.body
-    if isinstance(body, Mapping):
-        body = body.get("message") or body.get("detail") or body.get("error") or body
-    return " ".join(str(body or error.message).split())[:400]
+def _read_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers with the environment's values in place of `${NAME}`."""
+    read = {}
+    for name, value in headers.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise InvalidSetting("headers must be a mapping of header names to texts")
+        missing = [variable for variable in _VARIABLE.findall(value) if variable not in os.environ]
+        if missing:
+            raise InvalidSetting(f"headers.{name} names environment variables that are not set: {', '.join(missing)}")
+        read[name] = _VARIABLE.sub(lambda found: os.environ[found[1]], value)
+    return read
+
+
+def check_names(names: object) -> tuple[str, ...]:
+    """Parameters that are left out of requests.
+
+    Raises:
+        InvalidSetting: If they are no list of names, or one that every request needs.
+    """
+    if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise InvalidSetting(f"drop must be a list of parameters' names, such as [temperature, seed]; got {names!r}")
+    needed = {"model", "messages"} & set(names)
+    if needed:
+        raise InvalidSetting(f"drop may not name {', '.join(sorted(needed))}: every request needs it")
+    return tuple(names)
+
+
+def _clean(value: Any) -> Any:
+    """A JSON value without lone surrogates, which no request can hold."""
+    if isinstance(value, str):
+        return replace_surrogates(value)
+    if isinstance(value, Mapping):
+        return {replace_surrogates(str(key)): _clean(inner) for key, inner in value.items()}
+    return [_clean(inner) for inner in value] if isinstance(value, (list, tuple)) else value

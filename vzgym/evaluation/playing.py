@@ -15,6 +15,7 @@ import numpy as np
 
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError, VideoError
+from vzgym.core.secrets import redact
 from vzgym.envs.video_zoom import ModuleSpec, VideoZoomEnv
 from vzgym.episode.record import End, EpisodeRecord
 from vzgym.evaluation.counterfactual import PolicyAnswerer, make_answerer
@@ -107,8 +108,8 @@ class Run:
             raise InvalidSetting(f"a policy is an object, got the class {player.__name__}: call it")
         if not isinstance(player, (Policy, TextPolicy)):
             raise InvalidSetting(
-                f"{policy!r} is no policy: it needs reset(seed) and act(observation, info), or reset(seeds) and "
-                "respond(dialogues)"
+                f"{redact(policy)!r} is no policy: it needs reset(seed) and act(observation, info), or reset(seeds) "
+                "and respond(dialogues)"
             )
         budget = resolve_budget(budget, tasks)
         if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
@@ -143,7 +144,7 @@ class Run:
         options = getattr(self.policy, "identity", given)
         return {
             "policy": self.name,
-            "options": _plain(options),
+            "options": redact(_plain(options)),
             "tasks": self.tasks.name,
             "episodes": episodes,
             "seed": self.seed,
@@ -203,7 +204,7 @@ class Run:
         if not isinstance(policy, (str, Mapping)) or reward is None:
             raise InvalidSetting(
                 "several workers each make their own policy and reward: give both by name, mapping or 'module:Class', "
-                f"not policy={policy!r}, reward={self.reward!r}"
+                f"not policy={redact(policy)!r}, reward={self.reward!r}"
             )
         return partial(Run.of, policy, self.tasks, budget, reward, self.seed, self.samples, None)
 

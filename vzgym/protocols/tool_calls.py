@@ -211,7 +211,7 @@ def turn_text(message: Mapping[str, Any]) -> str:
         parts.append(content.strip())
     for call in message.get("tool_calls") or ():
         function = call["function"]
-        arguments = function["arguments"]
+        arguments = function.get("arguments")
         if isinstance(arguments, str):
             # Servers give JSON as text. What cannot be read stays text, which the protocol then refuses by name.
             read = read_json(arguments)

@@ -22,6 +22,7 @@ from vzgym.agents.data.thoughts import compose, think
 from vzgym.core.actions import Answer, Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError, VideoError
+from vzgym.core.secrets import redact
 from vzgym.envs.actions import ACTIONS, Move
 from vzgym.envs.video_zoom import VideoZoomEnv
 from vzgym.episode import evidence_shown
@@ -99,7 +100,7 @@ class Collector:
         self._policy = chosen
         self._batch_size = int(getattr(chosen, "batch_size", 8))
         if chosen is not None and not isinstance(chosen, (TextPolicy, Policy)):
-            raise InvalidSetting(f"{settings.policy!r} is no policy: it has neither respond nor act")
+            raise InvalidSetting(f"{redact(settings.policy)!r} is no policy: it has neither respond nor act")
         prepare = getattr(chosen, "prepare", None)
         self.budget: Budget = prepare(budget) if prepare else budget
         spec = settings.protocol or getattr(chosen, "protocol", None) or "tags"
@@ -121,7 +122,8 @@ class Collector:
         settings = self.settings
         made: Any = given or (POLICIES.make(settings.teacher) if settings.teacher else self._policy)
         if not isinstance(made, TextPolicy):
-            raise InvalidSetting(f"a teacher must speak: {settings.teacher or settings.policy!r} has no respond()")
+            given_as = redact(settings.teacher or settings.policy)
+            raise InvalidSetting(f"a teacher must be a text policy: {given_as!r} has no respond()")
         if getattr(self.protocol, "think", "required") == "none":
             raise InvalidSetting(f"{dict(self.protocol.spec)} has no thoughts: a teacher could not say what was wrong")
         spoken = dict(PROTOCOLS.make(getattr(made, "protocol", "tags")).spec)

@@ -22,6 +22,7 @@ from vzgym.agents.data.settings import CollectSettings
 from vzgym.core.differences import first_difference
 from vzgym.core.errors import InvalidSetting, RecordError
 from vzgym.core.registry import names_from_data
+from vzgym.core.secrets import redact
 from vzgym.policies.policy import AnyPolicy
 from vzgym.protocols import PROTOCOLS, TextProtocol
 from vzgym.protocols.chat import as_chat
@@ -379,7 +380,7 @@ def _fill_blocks(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
 def _keep_settings(folder: Path, settings: CollectSettings, collector: Collector) -> bool:
     """Check or write the folder's settings; says whether it is complete already."""
     changes = {**collector.players, "tasks": collector.tasks.name, "protocol": dict(collector.protocol.spec)}
-    wanted = json.loads(json.dumps({**settings.to_dict(), **changes}))
+    wanted = json.loads(json.dumps(redact({**settings.to_dict(), **changes})))
     file = folder / _SETTINGS
     if not file.exists():
         if folder.exists() and any(folder.iterdir()):

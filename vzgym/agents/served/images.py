@@ -1,4 +1,4 @@
-"""Frames on their way to a server: files in data URLs, of a stated form and size."""
+"""Encodes frames for a server: image files in data URLs, with a given format and size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["ImageEncoder", "encode_image"]
 
 @dataclass(frozen=True)
 class ImageEncoder:
-    """How frames are sent.
+    """Puts frames into chat messages as image files.
 
     Args:
         format: "jpeg" or "png".
@@ -64,7 +64,7 @@ class ImageEncoder:
         urls = [
             block["image_url"]["url"]
             for message in chat
-            if not isinstance(message["content"], str)
+            if isinstance(message["content"], list)
             for block in message["content"]
             if block["type"] == "image_url"
         ]
@@ -76,9 +76,18 @@ class ImageEncoder:
         # Some servers take no blocks in messages of the system or the assistant.
         if all(block["type"] == "text" for block in content):
             return "".join(block["text"] for block in content)
-        return [self._sent(block["image"]) if block["type"] == "image" else dict(block) for block in content]
+        blocks: list[dict[str, Any]] = []
+        for block in content:
+            if block["type"] == "image":
+                blocks.append(self._block(block["image"]))
+            elif blocks and blocks[-1]["type"] == "text":
+                blocks[-1]["text"] += block["text"]
+            else:
+                blocks.append(dict(block))
+        # Strict servers refuse blank blocks.
+        return [block for block in blocks if block["type"] != "text" or block["text"].strip()]
 
-    def _sent(self, image: Image.Image) -> dict[str, Any]:
+    def _block(self, image: Image.Image) -> dict[str, Any]:
         if self.max_pixels and image.width * image.height > self.max_pixels:
             scale = math.sqrt(self.max_pixels / (image.width * image.height))
             size = max(1, math.floor(image.width * scale)), max(1, math.floor(image.height * scale))
@@ -93,7 +102,7 @@ def encode_image(image: Image.Image, format: str, quality: int = 90) -> bytes:
 
     Args:
         image: RGB.
-        format: "jpeg" (colours at full resolution: small coloured things matter) or "png" (without loss).
+        format: "jpeg" (colours at full resolution, since small coloured things matter) or "png" (lossless).
         quality: Of JPEG.
     """
     if format == "png":

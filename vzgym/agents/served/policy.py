@@ -1,4 +1,4 @@
-"""A model behind an OpenAI-compatible endpoint as a policy: vLLM, SGLang, `transformers serve`, or a vendor."""
+"""A model behind an OpenAI-compatible endpoint as a policy: vLLM, SGLang, `transformers serve`, or a vendor's API."""
 
 from __future__ import annotations
 
@@ -12,12 +12,19 @@ from vzgym.agents.served.images import ImageEncoder
 from vzgym.core.budget import Budget
 from vzgym.core.endpoint import Endpoint, Reply
 from vzgym.core.errors import InvalidSetting
+from vzgym.core.secrets import redact
 from vzgym.episode.dialogue import Message, TextBlock
 from vzgym.protocols import PROTOCOLS, TextProtocol, TruncatedText, as_chat, as_tool_chat, turn_text, video_zoom_tool
 
 __all__ = ["ServedPolicy"]
 
 _SHORT = re.compile(r"(?P<model>.+)@(?P<url>https?://.+)")
+
+_BLANK = "(no text)"
+"""Sent in place of a turn without text: servers refuse messages with blank content."""
+
+_OWN = ("model", "messages", "tools", "stream", "n")
+_TRANSPORT = ("extra_headers", "extra_query", "extra_body", "headers", "timeout")
 
 
 class ServedPolicy:
@@ -34,12 +41,18 @@ class ServedPolicy:
             for servers that do not parse calls.
         temperature: 0 takes the likeliest token; above, tokens are sampled, with a seed for each request.
         top_p: Nucleus of sampling.
-        turn_tokens: Most tokens of one turn; 0: as many as the server gives.
-        concurrency: Most requests at once; as many episodes are played together.
-        retries: How often a request is tried again, with growing pauses, when the server is busy or out of reach.
+        turn_tokens: Largest number of tokens of one turn; 0: as many as the server gives.
+        token_limit: The name under which `turn_tokens` is sent: "max_tokens" or "max_completion_tokens", which some
+            vendors require.
+        drop: Parameters that are left out of every request, since the server refuses them, such as `["temperature",
+            "seed"]`.
+        concurrency: Largest number of requests at once; as many episodes are played together.
+        retries: How often a request is sent again, after growing pauses, when the server is busy or cannot be reached.
         timeout: Seconds that one try may take.
         key_variable: The environment variable that holds the key. "": `VZGYM_API_KEY` if it is set, else no key. The
             key itself is never an option, and never written anywhere.
+        headers: Further HTTP headers of each request. `${NAME}` in a value is replaced by the environment variable
+            `NAME`. Values are never written: records and reports show `***`.
         tool_role: The role under which frames come back from a zoom: "user", which every server takes with images, or
             "tool", as the tiny model has seen it. (A native call is always answered under "tool"; with "user"
             its frames follow in a message of their own.)
@@ -75,10 +88,13 @@ class ServedPolicy:
         temperature: float = 0.0,
         top_p: float = 1.0,
         turn_tokens: int = 1024,
+        token_limit: str = "max_tokens",
+        drop: Sequence[str] = (),
         concurrency: int = 8,
         retries: int = 5,
         timeout: float = 300.0,
         key_variable: str = "",
+        headers: Mapping[str, str] | None = None,
         tool_role: str = "user",
         image_format: str = "jpeg",
         quality: int = 90,
@@ -103,14 +119,16 @@ class ServedPolicy:
             raise InvalidSetting("turn_tokens, price_in and price_out must be >= 0")
         if tool_role not in ("user", "tool"):
             raise InvalidSetting(f"tool_role must be 'user' or 'tool', got {tool_role!r}")
-        clash = sorted({"model", "messages", "tools", "stream", "n"} & set(extra or {}))
-        if clash:
-            raise InvalidSetting(f"extra may not set {', '.join(clash)}: the policy does")
+        for names, why in ((_OWN, "the policy does"), (_TRANSPORT, "it holds fields of the body (see headers)")):
+            clash = sorted(set(names) & set(extra or {}))
+            if clash:
+                raise InvalidSetting(f"extra may not set {', '.join(clash)}: {why}")
         self.protocol: TextProtocol = PROTOCOLS.make(protocol)
         self.images = ImageEncoder(image_format, quality, max_pixels, detail)
         self.endpoint = Endpoint(
-            url, model, key_variable=key_variable, concurrency=concurrency, retries=retries, timeout=timeout
-        )
+            url, model, key_variable=key_variable, headers=headers, concurrency=concurrency, retries=retries,
+            timeout=timeout, token_limit=token_limit, drop=drop,
+        )  # fmt: skip
         self.batch_size = concurrency
         self.temperature, self.top_p, self.turn_tokens = temperature, top_p, turn_tokens
         self.tool_role, self.extra = tool_role, dict(extra or {})
@@ -137,12 +155,13 @@ class ServedPolicy:
         """
         found = _SHORT.fullmatch(text)
         if found is None:
-            raise InvalidSetting(f"a served policy is served:MODEL@URL, with http:// or https://, got served:{text}")
+            shown = redact(f"served:{text}")
+            raise InvalidSetting(f"a served policy is served:MODEL@URL, with http:// or https://, got {shown}")
         return found.groupdict()
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What tells its runs from others: what is asked of which model, not where it is served or how fast."""
+        """What identifies a run of this policy: what is asked of which model, not where it is served or how fast."""
         return {
             "model": self.endpoint.model,
             "protocol": dict(self.protocol.spec),
@@ -151,12 +170,9 @@ class ServedPolicy:
             "turn_tokens": self.turn_tokens,
             "tool_role": self.tool_role,
             "images": self.images.to_json(),
-            "extra": self.extra,
+            "extra": redact(self.extra),
+            "drop": list(self.endpoint.drop),
         }
-
-    def close(self) -> None:
-        """End the connections."""
-        self.endpoint.close()
 
     def prepare(self, budget: Budget) -> Budget:
         """See `Policy`: the budget's limits are part of the tool's description."""
@@ -164,7 +180,7 @@ class ServedPolicy:
         return budget
 
     def reset(self, seeds: Sequence[int]) -> None:
-        """Begin a batch of episodes. The batch has one stream of seeds for its requests, made of all theirs."""
+        """Start a batch of episodes. The batch has one stream of seeds for its requests, made from all of theirs."""
         self._noise = np.random.default_rng([int(seed) for seed in seeds])
 
     def respond(self, dialogues: Sequence[Sequence[Message]]) -> list[str]:
@@ -172,11 +188,11 @@ class ServedPolicy:
 
         Raises:
             EndpointError: If a request fails for good.
-            InvalidSetting: If the server does not look at images, or `prepare` was left out where tools are offered.
+            InvalidSetting: If the server ignores images, or `prepare` was left out where tools are offered.
         """
         if self._structured and self._tools is None:
-            raise InvalidSetting("a policy that offers tools must be told the budget first: prepare(budget)")
-        self._check_sight(dialogues)
+            raise InvalidSetting("a policy that offers tools needs the budget first: prepare(budget)")
+        self._check_image_input(dialogues)
         chats = [self._chat(messages) for messages in dialogues]
         replies = self.endpoint.ask([self._request(chat) for chat in chats])
         self.spent = [self._cost(reply, chat) for reply, chat in zip(replies, chats, strict=True)]
@@ -190,7 +206,7 @@ class ServedPolicy:
         chat = as_tool_chat(messages) if self._structured else as_chat(messages, tool_role=self.tool_role)
         if self.tool_role == "user":
             chat = [part for message in chat for part in _apart(message)]
-        return self.images.in_chat(chat)
+        return [_without_blanks(message) for message in self.images.in_chat(chat)]
 
     def _request(self, chat: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         request: dict[str, Any] = {"messages": chat, "temperature": self.temperature}
@@ -212,7 +228,7 @@ class ServedPolicy:
             cost["price"] = (reply.input_tokens * self.prices[0] + reply.output_tokens * self.prices[1]) / 1e6
         return cost
 
-    def _check_sight(self, dialogues: Sequence[Sequence[Message]]) -> None:
+    def _check_image_input(self, dialogues: Sequence[Sequence[Message]]) -> None:
         """Once: ask with and without an image, and compare what the server has read."""
         shown = next((message for messages in dialogues for message in messages if message.images), None)
         if not self._check or shown is None:
@@ -236,8 +252,16 @@ class ServedPolicy:
         self._check = False
 
 
+def _without_blanks(message: dict[str, Any]) -> dict[str, Any]:
+    """A message that strict servers accept: they refuse blank content, and know no content only beside calls."""
+    content = message["content"]
+    if not isinstance(content, str) or content.strip():
+        return message
+    return {**message, "content": None if message.get("tool_calls") else _BLANK}
+
+
 def _apart(message: dict[str, Any]) -> list[dict[str, Any]]:
-    """A tool's answer without its images, which follow as the user's: many servers take none from tools."""
+    """A tool's reply whose images follow in a user's message: many servers take no images from tools."""
     content = message["content"]
     if message["role"] != "tool" or all(block["type"] == "text" for block in content):
         return [message]
@@ -245,7 +269,8 @@ def _apart(message: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _text(message: Mapping[str, Any]) -> str:
-    """A turn's text: as it is, or put together from what a server keeps apart (reasoning, calls)."""
-    if any(message.get(part) for part in ("tool_calls", "reasoning_content", "reasoning")):
+    """A turn's text: as it is, or put together from the parts that a server separates (reasoning, calls, blocks)."""
+    content = message.get("content") or message.get("refusal") or ""
+    if isinstance(content, list) or any(message.get(part) for part in ("tool_calls", "reasoning_content", "reasoning")):
         return turn_text(message)
-    return str(message.get("content") or message.get("refusal") or "")
+    return str(content)

@@ -7,13 +7,16 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
+import yaml
+
+from vzgym.core.secrets import redact
 from vzgym.evaluation.experiments.doing import LOG, failed
 from vzgym.evaluation.experiments.plots import PICTURES
 from vzgym.evaluation.experiments.results import Results, Row
 from vzgym.evaluation.experiments.running import tail
 from vzgym.evaluation.experiments.tables import interval_note, table_rows, with_interval
 
-__all__ = ["html_page"]
+__all__ = ["html_page", "text_without_secrets"]
 
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -29,6 +32,15 @@ figcaption, .note { color: #777; font-size: 0.9rem; }
 pre { background: #8881; padding: 0.8rem; overflow-x: auto; font-size: 0.85rem; }
 .failed { color: #c0392b; }
 """
+
+
+def text_without_secrets(text: str) -> str:
+    """An experiment file; as it is, unless it holds headers or URLs with what may be a secret."""
+    values = yaml.safe_load(text)
+    shown = redact(values)
+    if shown == values:
+        return text
+    return "# Values that may be secrets are replaced by ***.\n" + yaml.safe_dump(shown, sort_keys=False)
 
 
 def html_page(results: Results, pictures: Sequence[Path]) -> str:
@@ -53,7 +65,11 @@ def html_page(results: Results, pictures: Sequence[Path]) -> str:
         image = f'<img alt="{caption}" src="data:image/png;base64,{data}">'
         parts.append(f"<figure>{image}<figcaption>{caption}</figcaption></figure>")
     parts += ["<h2>Every cell</h2>", _cells(results), _failures(results)]
-    parts += ["<h2>The experiment</h2>", f"<pre>{escape(results.plan.experiment.text)}</pre>", _versions(results)]
+    parts += [
+        "<h2>The experiment</h2>",
+        f"<pre>{escape(text_without_secrets(results.plan.experiment.text))}</pre>",
+        _versions(results),
+    ]
     body = "\n".join(part for part in parts if part)
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'

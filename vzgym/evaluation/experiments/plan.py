@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from vzgym.agents.training.typed_yaml import plain
 from vzgym.core.errors import InvalidSetting
+from vzgym.core.secrets import redact
 from vzgym.evaluation.experiments.settings import Experiment, GridSettings, Learner
 from vzgym.policies.fingerprint import fingerprints_in
 from vzgym.rewards.making import make_reward
@@ -85,7 +86,7 @@ class Work:
             "kind": self.kind,
             "label": self.label,
             "digest": self.digest,
-            "settings": dict(self.settings),
+            "settings": redact(self.settings),
             "parents": {role: f"{parent.kind}-{parent.digest}" for role, parent in self.parents.items()},
         }
 

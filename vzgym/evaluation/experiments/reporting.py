@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from vzgym.evaluation.experiments.page import html_page
+from vzgym.evaluation.experiments.page import html_page, text_without_secrets
 from vzgym.evaluation.experiments.plan import Plan
 from vzgym.evaluation.experiments.plots import draw_all
 from vzgym.evaluation.experiments.results import Results, cells_csv
@@ -19,7 +19,7 @@ def write_tables(plan: Plan, root: Path) -> Results:
     folder = root / plan.experiment.settings.name
     folder.mkdir(parents=True, exist_ok=True)
     results = Results(plan, root)
-    _write(folder / "experiment.yaml", plan.experiment.text)
+    _write(folder / "experiment.yaml", text_without_secrets(plan.experiment.text))
     _write(folder / "cells.csv", cells_csv(results))
     _write(folder / "table.md", markdown_results(results))
     return results

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vzgym.core.secrets import redact, redact_url
+
+SECRET = "s3cr3t"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://host/v1", "http://host/v1"),
+        ("https://me:s3cr3t@host:80/v1", "https://***@host:80/v1"),
+        ("https://s3cr3t@host", "https://***@host"),
+        ("https://a:s3cr3t@b@host/x", "https://***@host/x"),
+        ("https://host/v1?key=s3cr3t&a=b", "https://host/v1?***"),
+        ("https://host/v1#s3cr3t", "https://host/v1#***"),
+        ("served:qwen@https://me:s3cr3t@host/v1?k=s3cr3t", "served:qwen@https://***@host/v1?***"),
+        ("see (https://host?t=s3cr3t) and ftp://u:s3cr3t@h/x", "see (https://host?*** and ftp://***@h/x"),
+        ("served:model@http://host/v1", "served:model@http://host/v1"),
+        ("a@b.c is no URL?", "a@b.c is no URL?"),
+    ],
+)
+def test_user_information_query_and_fragment_of_urls_are_hidden(text: str, shown: str) -> None:
+    assert redact_url(text) == shown
+    assert redact(text) == shown
+
+
+@pytest.mark.parametrize("key", ["headers", "extra_headers", "default_headers", "Headers", "extra_query", "query"])
+def test_all_values_of_headers_and_queries_are_hidden_whatever_their_names(key: str) -> None:
+    given = {"name": "served", "extra": {key: {"X-Anything": SECRET, "More": [SECRET, {"a": SECRET}]}}}
+    before = copy.deepcopy(given)
+    shown = redact(given)
+    assert SECRET not in json.dumps(shown)
+    assert list(shown["extra"][key]) == ["X-Anything", "More"]
+    assert given == before
+
+
+def test_what_is_no_secret_stays() -> None:
+    given = {"top_k": 20, "protocol": {"name": "tags"}, "headers": {}, "stop": ["a", None, 1.5], "params_b": "x"}
+    assert redact(given) == given
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=12,
+    )
+)
+def test_redaction_is_idempotent(value: Any) -> None:
+    assert redact(redact(value)) == redact(value)
+
+
+@given(st.text(alphabet="abc:@/?#", max_size=12), st.text(alphabet="abc:", max_size=6))
+def test_no_part_of_a_password_is_left(host: str, user: str) -> None:
+    assert SECRET not in redact_url(f"https://{user}{SECRET}@{host}")
