@@ -70,3 +70,86 @@ def test_evidence_outside_the_video_is_refused(span: tuple[float, float]) -> Non
     task = VideoTask("t", VIDEO, "Which?", evidence=[(1, 2), span])  # type: ignore[arg-type]
     with pytest.raises(TaskError, match=r"task 't': evidence \[\S+, \S+\] lies outside the video of 10 s"):
         task.check_evidence()
+
+
+COLOURS = ("red", "yellow", "blue")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["yellow", "B", "b", "(B)", "B.", "Yellow", " yellow.", "\uff39ellow", "(B) yellow", "b) Yellow", "[B] yellow"],
+)
+def test_an_answer_that_fits_one_option_is_taken(answer: str) -> None:
+    task = VideoTask("t", VIDEO, "Which?", COLOURS, answer)
+    assert (task.answer, task.answer_index, task.letter) == ("yellow", 1, "B")
+
+
+@pytest.mark.parametrize(
+    ("options", "answer", "reason"),
+    [
+        (COLOURS, "D", r"is none of the options .* and none of the letters \['A', 'B', 'C'\]"),
+        (COLOURS, "(D) yellow", "is none of the options"),
+        (COLOURS, "(A) yellow", "contradicts itself: option A is 'red'"),
+        (COLOURS, "yelow", r"is none of the options .*; did you mean 'yellow'\?"),
+        (COLOURS, "", "is none of the options"),
+        (("Red", "red"), "RED", r"fits the options A \('Red'\) and B \('red'\): give the right one's letter"),
+        (("red", "red"), "red", r"fits the options A \('red'\) and B \('red'\)"),
+    ],
+)
+def test_an_answer_that_fits_none_or_several_is_refused(options: tuple[str, ...], answer: str, reason: str) -> None:
+    with pytest.raises(TaskError, match=f"^task 't': answer '.*' {reason}"):
+        VideoTask("t", VIDEO, "Which?", options, answer)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("A. red", "B. blue"), ("(A) red", "(B) blue"), ("A) red", "B) blue"), ("A: red", "B: blue"), ("A.red", "B.blue")],
+)
+def test_letters_of_the_options_themselves_are_removed(options: tuple[str, ...]) -> None:
+    for answer in ("B", "blue", options[1]):
+        task = VideoTask("t", VIDEO, "Which?", options, answer)
+        assert (task.options, task.answer) == (("red", "blue"), "blue")
+
+
+@pytest.mark.parametrize(
+    "options", [("A. Lincoln", "Obama"), ("B. red", "A. blue"), ("A", "B"), ("A.", "B."), ("A man", "B side")]
+)
+def test_other_options_stay_as_they_are(options: tuple[str, ...]) -> None:
+    assert VideoTask("t", VIDEO, "Which?", options, options[0]).options == options
+
+
+def test_a_letter_stands_for_a_repeated_text() -> None:
+    task = VideoTask("t", VIDEO, "Which?", ("red", "blue", "red"), "C")
+    assert (task.answer, task.answer_index, task.letter) == ("C", 2, "C")
+    again = VideoTask("t", VIDEO, task.question, task.options, task.answer)
+    assert again.answer_index == 2
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({"question": "Which \ud800?"}, r"question has a lone surrogate \(\\ud800\) at position 6"),
+        ({"options": ("a", "\udfff"), "answer": "A"}, "option B has a lone surrogate"),
+        ({"answer": "\ud800"}, "answer has a lone surrogate"),
+        ({"category": "\ud800"}, "category has a lone surrogate"),
+        ({"metadata": {"note": {"deep": ["\ud800"]}}}, r"metadata\['note'\] has a lone surrogate"),
+        ({"metadata": {"score": float("nan")}}, r"metadata\['score'\] must be a JSON value .*, got nan"),
+        ({"metadata": {"scores": [1.0, float("inf")]}}, r"metadata\['scores'\] must be a JSON value"),
+        ({"metadata": {"array": np.zeros(2)}}, r"metadata\['array'\] must be a JSON value .*, got array"),
+        ({"options": ("a", 2), "answer": "A"}, "option B must be text, got 2"),
+    ],
+)
+def test_what_no_record_can_hold_is_refused(facts: dict[str, Any], reason: str) -> None:
+    with pytest.raises(TaskError, match=f"^task 't': {reason}"):
+        VideoTask(**{"id": "t", "video": VIDEO, "question": "Which?", **facts})
+
+
+def test_deep_metadata_is_refused() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(TaskError, match=r"metadata\['deep'\] is nested too deeply"):
+        VideoTask("t", VIDEO, "Which?", metadata={"deep": deep})
+    # Taken apart by hand, since Python's own clean-up would recurse.
+    while deep:
+        deep = deep.pop()

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from functools import cache
 
-__all__ = ["find_surrogate", "normalize", "replace_surrogates"]
+__all__ = ["comparable", "find_surrogate", "normalize", "replace_surrogates"]
 
 # Punctuation that NFKC leaves alone, by the ASCII sign that means the same.
 _SIGNS = {
@@ -25,6 +25,10 @@ _SIGNS = {
     "\u066b": ".",
     "\u066c": ",",
 }
+
+
+_AROUND = " .,;:!?*$()[]_\"'`"
+_ARTICLE = re.compile(r"^(?:the|a|an) (?=.)")
 
 
 @cache
@@ -73,6 +77,17 @@ def normalize(text: str) -> str:
     spelled = "".join(map(_spelling, unicodedata.normalize("NFC", text)))
     # "10" with two raised digits is 10^23, not 10^2^3.
     return unicodedata.normalize("NFKC", re.sub(r"(?<=\^[0-9+-])\^(?=[0-9])", "", spelled))
+
+
+def comparable(text: str) -> str:
+    """The form in which short texts are compared.
+
+    Normalized, in lower case, with single spaces, without punctuation around it and without a leading article. Text of
+    nothing but punctuation keeps it.
+    """
+    folded = " ".join(normalize(text).casefold().split())
+    bare = folded.strip(_AROUND) or folded
+    return _ARTICLE.sub("", bare)
 
 
 def find_surrogate(text: str) -> int | None:

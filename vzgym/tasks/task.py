@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
 import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.core.interval import Interval
+from vzgym.core.text import comparable, find_surrogate, normalize
 from vzgym.tasks.evidence import EvidenceRequirements
 from vzgym.video.base import Video
 
-__all__ = ["Subtitle", "VideoTask", "option_letter"]
+__all__ = ["Subtitle", "VideoTask", "answer_index", "option_letter"]
 
 # Annotators round to whole or half seconds, and a container's duration may leave out the last frame's.
 _END_SLACK = 0.5
 
 
 def option_letter(position: int) -> str:
-    """Label of the option at `position`: 0 is "A"."""
+    """Letter of the option at `position`: 0 is "A"."""
     return string.ascii_uppercase[position]
+
+
+def answer_index(options: Sequence[str], answer: str) -> int | None:
+    """Position of a task's right option: the one whose text is `answer`, else the one whose letter it is."""
+    if options.count(answer) == 1:
+        return options.index(answer)
+    letters = string.ascii_uppercase[: len(options)]
+    return letters.index(answer) if len(answer) == 1 and answer in letters else None
 
 
 def _spans(task: str, evidence: object) -> tuple[Interval, ...]:
@@ -48,6 +61,78 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
+_LABEL = re.compile(r"[(\[]?\s*([A-Za-z])\s*[.):\]]*\s*")
+_LABELLED = re.compile(r"[(\[]?\s*([A-Za-z])\s*[.):\]]+\s*(\S.*)", re.DOTALL)
+
+
+def _without_letters(options: tuple[str, ...]) -> tuple[str, ...]:
+    """Options without their letters, if each one carries its own ("A. red", "B. blue")."""
+    found = [_LABELLED.fullmatch(normalize(option)) for option in options]
+    letters = "".join(label[1] for label in found if label)
+    if letters != string.ascii_uppercase[: len(options)]:
+        return options
+    # From the option as written, so that its typography stays.
+    texts = (_LABELLED.fullmatch(option) for option in options)
+    return tuple(text[2] if text else label[2] for text, label in zip(texts, found, strict=True) if label)
+
+
+def _answer_of(task: str, options: tuple[str, ...], answer: str) -> str:
+    """The right option's text, or its letter where several options have that text."""
+
+    def option(position: int) -> str:
+        text = options[position]
+        return text if options.count(text) == 1 else option_letter(position)
+
+    letters = [option_letter(place) for place in range(len(options))]
+    if options.count(answer) == 1:
+        return answer
+    if answer in letters:
+        return option(letters.index(answer))
+    plain, asked = [comparable(text) for text in options], comparable(answer)
+    alike = [place for place, text in enumerate(plain) if text == asked and asked]
+    if len(alike) == 1:
+        return option(alike[0])
+    if alike:
+        named = " and ".join(f"{letters[place]} ({options[place]!r})" for place in alike)
+        raise TaskError(f"task {task!r}: answer {answer!r} fits the options {named}: give the right one's letter")
+    label, labelled = _LABEL.fullmatch(normalize(answer)), _LABELLED.fullmatch(normalize(answer))
+    if label and label[1].upper() in letters:
+        return option(letters.index(label[1].upper()))
+    if labelled and labelled[1].upper() in letters:
+        place = letters.index(labelled[1].upper())
+        if comparable(labelled[2]) == plain[place]:
+            return option(place)
+        raise TaskError(
+            f"task {task!r}: answer {answer!r} contradicts itself: option {letters[place]} is {options[place]!r}"
+        )
+    near = get_close_matches(asked, plain, n=1, cutoff=0.75)
+    hint = f"; did you mean {options[plain.index(near[0])]!r}?" if near else ""
+    raise TaskError(
+        f"task {task!r}: answer {answer!r} is none of the options {list(options)} "
+        f"and none of the letters {letters}{hint}"
+    )
+
+
+def _json_fault(metadata: Mapping[str, Any]) -> str:
+    """What keeps metadata out of a JSON file; "" if nothing does."""
+    try:
+        json.dumps(dict(metadata), ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except (ValueError, TypeError, RecursionError) as error:
+        for key, value in metadata.items():
+            try:
+                json.dumps({key: value}, ensure_ascii=False, allow_nan=False).encode("utf-8")
+            except UnicodeEncodeError:
+                return f"metadata[{key!r}] has a lone surrogate, which is no character"
+            except RecursionError:
+                return f"metadata[{key!r}] is nested too deeply"
+            except (ValueError, TypeError) as fault:
+                shown = repr(value)
+                shown = shown if len(shown) <= 80 else shown[:77] + "..."
+                return f"metadata[{key!r}] must be a JSON value (NaN and infinity are none), got {shown}: {fault}"
+        return f"metadata cannot be written as JSON: {error}"
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Subtitle:
     """A line of speech.
@@ -71,20 +156,24 @@ class VideoTask:
         id: Names the task. A procedural task's id (`suite/split/index`) rebuilds it in any process.
         video: Where the frames come from.
         question: The question, without its options.
-        options: The choices, as text without letters; empty for an open question.
-        answer: The right answer. With options: one of them, as text (a letter is accepted and converted).
+        options: The choices; empty for an open question. Letters of their own ("A. red", "B. blue") are removed.
+        answer: The right answer. With options: one of them, as text. A letter is accepted and converted, and so are
+            spellings that fit one option alone ("Yellow", "(D) yellow"). Where several options have the same text, the
+            answer is the letter.
         evidence: The intervals that hold what the answer rests on; pairs of seconds become intervals. None where
             unknown, `()` where there is nothing to find (the overview suffices).
         requirements: How the evidence must be seen.
         category: Kind of question, for tables ("needle").
         subtitles: Speech, if any.
         source: Where the task comes from (suite, data set).
-        metadata: Further facts, JSON values only. Procedural tasks: `family`, `seed`, `cue`, `difficulty`,
-            `grid` (overview times the task was built for).
+        metadata: Further facts, JSON values only; `tolerance`, a number >= 0, is the relative tolerance with which
+            numeric answers are graded. Procedural tasks: `family`, `seed`, `cue`, `difficulty`, `grid` (overview times
+            the task was built for).
 
     Raises:
-        TaskError: If the question is empty, options repeat, there are more than 26, the answer is none of
-            them, the evidence is made of anything but intervals, or the requirements are those of more or fewer.
+        TaskError: If the question is empty, there is one option or more than 26, the answer is none of them or fits
+            several, the evidence is made of anything but intervals, the requirements are those of more or fewer, a text
+            holds a lone surrogate, or the metadata holds anything but JSON values (NaN is none).
     """
 
     id: str
@@ -104,27 +193,52 @@ class VideoTask:
         if self.evidence is not None:
             object.__setattr__(self, "evidence", _spans(self.id, self.evidence))
             self._check_requirements(len(self.evidence))
+        self._check_texts()
         if not self.question.strip():
             raise TaskError(f"task {self.id!r}: the question is empty")
         if not self.options:
             return
         if len(self.options) < 2 or len(self.options) > len(string.ascii_uppercase):
             raise TaskError(f"task {self.id!r}: needs 2 to 26 options, got {len(self.options)}")
-        if len(set(self.options)) != len(self.options):
-            raise TaskError(f"task {self.id!r}: options repeat: {list(self.options)}")
-        if self.answer not in self.options:
-            letters = [option_letter(i) for i in range(len(self.options))]
-            if self.answer not in letters:
-                raise TaskError(
-                    f"task {self.id!r}: answer {self.answer!r} is none of the options {list(self.options)} "
-                    f"and none of the letters {letters}"
-                )
-            object.__setattr__(self, "answer", self.options[letters.index(self.answer)])
+        object.__setattr__(self, "options", _without_letters(self.options))
+        object.__setattr__(self, "answer", _answer_of(self.id, self.options, self.answer))
+
+    @property
+    def answer_index(self) -> int | None:
+        """Position of the right option; None for an open question."""
+        return answer_index(self.options, self.answer)
 
     @property
     def letter(self) -> str | None:
         """Letter of the right option; None for an open question."""
-        return option_letter(self.options.index(self.answer)) if self.options else None
+        position = self.answer_index
+        return None if position is None else option_letter(position)
+
+    def _check_texts(self) -> None:
+        """Check that the task can be graded and its record be written: texts, metadata, tolerance."""
+        texts = {
+            "id": self.id,
+            "question": self.question,
+            **{f"option {option_letter(place % 26)}": option for place, option in enumerate(self.options)},
+            "answer": self.answer,
+            "category": self.category,
+            "source": self.source,
+            **{f"subtitle {place}": subtitle.text for place, subtitle in enumerate(self.subtitles)},
+        }
+        for where, text in texts.items():
+            if not isinstance(text, str):
+                raise TaskError(f"task {self.id!r}: {where} must be text, got {text!r}")
+            if (position := find_surrogate(text)) is not None:
+                raise TaskError(
+                    f"task {self.id!r}: {where} has a lone surrogate (\\u{ord(text[position]):04x}) at position "
+                    f"{position}, which is no character: decode the file it comes from as UTF-8, or leave it out"
+                )
+        tolerance = self.metadata.get("tolerance", 0.0)
+        if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not 0 <= tolerance < math.inf:
+            raise TaskError(f"task {self.id!r}: metadata['tolerance'] must be a number >= 0, got {tolerance!r}")
+        fault = _json_fault(self.metadata)
+        if fault:
+            raise TaskError(f"task {self.id!r}: {fault}")
 
     @property
     def varying(self) -> tuple[Interval, ...]:
@@ -181,7 +295,7 @@ class VideoTask:
             path: The video file. Opened when the first episode starts.
             question: The question.
             options: The choices, if it is multiple choice.
-            answer: The right answer; may stay empty for an open question that nobody will grade.
+            answer: The right answer; may stay empty for an open question that is not graded.
             backend: Which decoder reads the file ("pyav", "decord").
             id: Names the task; the path if not given.
             evidence: Where the answer is seen, if known: intervals, or pairs of seconds.

@@ -106,6 +106,7 @@ PIECES = ["<think>", "</think>", "<answer>", "</answer>", "{zoom}", "<{tag}>", "
 @given(data=st.data())
 def test_training_reads_each_turn_as_evaluation_does(small_model, tasks, name, data):
     protocol = PROTOCOLS.make(name)
+    assert isinstance(protocol, TagProtocol)
     processor = opened(small_model).processor
     parser, tokenizer = TurnParser(processor, protocol), processor.tokenizer
     pieces = [piece.format(tag=protocol.tag, zoom=protocol.said(Zoom(0.0, 6.0, 1.0))) for piece in PIECES]
