@@ -6,6 +6,7 @@ from importlib import resources
 
 import pytest
 import torch
+from PIL import Image
 from transformers.utils.chat_template_utils import render_jinja_template
 from trl.chat_template_utils import parse_response, supports_tool_calling
 
@@ -218,6 +219,11 @@ def test_a_trainers_tools_do_not_get_into_the_prompt_but_a_servers_do(tmp_path):
     assert "video_zoom" in served(chat, tools=tools)
     again = open_checkpoint(tmp_path / "saved")
     assert again.processor.chat_template == start.processor.chat_template
+    # So are its defaults; trainers get tensors all the same, whatever they ask for.
+    assert "return_tensors" not in (tmp_path / "saved" / "processor_config.json").read_text()
+    image = Image.new("RGB", (56, 56))
+    for processor in (start.processor, again.processor):
+        assert isinstance(processor.image_processor(images=[image])["pixel_values"], torch.Tensor)
 
 
 @pytest.mark.parametrize(("family", "what"), [("idefics3", "token types"), ("gemma3", "num_crops")])

@@ -238,6 +238,8 @@ def prepare_processor(processor: Any, path: str) -> None:
             f"the chat template of {path!r} {fault}: the model would never see what it zoomed into. Set "
             "processor.chat_template to one that shows them, such as TRL's qwen3_vl.jinja"
         )
+    # TRL tokenizes prompts without saying in what form it wants the images, and then needs tensors.
+    processor.image_processor.return_tensors = "pt"
     tokenizer = processor.tokenizer
     tokenizer.padding_side = "left"
 

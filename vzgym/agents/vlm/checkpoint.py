@@ -82,8 +82,9 @@ def complete_checkpoint(folder: Path, config: Any, processor: Any, protocol: Tex
 
 @contextmanager
 def _as_it_came(processor: Any) -> Iterator[None]:
-    """A processor with the templates that it was opened with."""
-    tokenizer = processor.tokenizer
+    """A processor with the templates and the defaults that it was opened with; see `prepare_processor`."""
+    tokenizer, images = processor.tokenizer, processor.image_processor
+    tensors = vars(images).pop("return_tensors", None)
     ours = getattr(tokenizer, "response_template", None), processor.chat_template
     tokenizer.response_template = getattr(tokenizer, "own_response_template", ours[0])
     processor.chat_template = getattr(processor, "own_chat_template", ours[1])
@@ -91,6 +92,7 @@ def _as_it_came(processor: Any) -> Iterator[None]:
         yield
     finally:
         tokenizer.response_template, processor.chat_template = ours
+        images.return_tensors = tensors
 
 
 def open_checkpoint(path: str | Path, protocol: str | Mapping[str, Any] | None = None, **options: Any) -> Checkpoint:
