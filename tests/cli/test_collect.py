@@ -81,7 +81,7 @@ def test_nothing_kept_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        (["--mix", "best"], UnknownName, "mixture 'best'"),
+        (["--mix", "best"], InvalidSetting, "mixture 'best'"),
         (["--set", "mixture=best"], InvalidSetting, "no setting 'mixture'; did you mean 'mix'"),
         (["--set", "episodes=many"], InvalidSetting, "a whole number"),
         (["--preset", "huge"], UnknownName, "preset 'huge'"),

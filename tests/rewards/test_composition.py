@@ -227,26 +227,26 @@ def test_category_and_anneal_multiply(play: Play) -> None:
 @pytest.mark.parametrize(
     ("term", "message"),
     [
-        ({"weight": math.nan}, "weight of 'accuracy' must be a finite number, got nan"),
+        ({"weight": math.nan}, "reward term 'accuracy': weight must be a finite number, got nan"),
         ({"weight": math.inf}, "must be a finite number, got inf"),
-        ({"weight": None}, "must be a finite number, got None"),
-        ({"weight": True}, "must be a finite number, got True"),
-        ({"weight": "1"}, "must be a finite number, got '1'"),
-        ({"clip": [0]}, r"clip of 'accuracy' must be \[low, high\]"),
+        ({"weight": None}, "weight must be a number, got nothing"),
+        ({"weight": True}, "weight must be a number, got True"),
+        ({"weight": "1"}, "weight must be a number, got '1'"),
+        ({"clip": [0]}, "clip must be a list of more values"),
         ({"clip": [1, 0]}, "low <= high"),
-        ({"clip": [0, math.nan]}, "must be finite"),
-        ({"clip": 1}, r"must be \[low, high\], got 1"),
-        ({"clip": "01"}, r"must be \[low, high\]"),
-        ({"clip": None}, "clip of 'accuracy' is empty"),
-        ({"anneal": {"from": 1}}, "anneal needs a mapping with 'to'"),
-        ({"anneal": {"to": math.nan}}, "anneal: last must be a finite number"),
+        ({"clip": [0, math.nan]}, r"clip\[1\] must be a finite number"),
+        ({"clip": 1}, "clip must be a list, got 1"),
+        ({"clip": "01"}, "clip must be a list"),
+        ({"clip": None}, "clip must be a list, got nothing"),
+        ({"anneal": {"from": 1}}, "anneal needs a value for 'to'"),
+        ({"anneal": {"to": math.nan}}, "anneal.to must be a finite number"),
         ({"anneal": {"to": 0, "start": 0.5, "end": 0.5}}, "0 <= start < end <= 1"),
-        ({"anneal": {"to": 0, "steps": 10}}, "anneal has no option 'steps'; valid: from, to, start, end"),
-        ({"anneal": 0.5}, "anneal needs a mapping"),
-        ({"by_category": {}}, "must map categories to weights"),
-        ({"by_category": {"needle": math.nan}}, "the weight of 'needle' must be a finite number, got nan"),
-        ({"by_category": [1]}, "must map categories to weights"),
-        ({"module": 3}, "the module of 'accuracy' is named by a text, got 3"),
+        ({"anneal": {"to": 0, "steps": 10}}, "anneal has no setting 'steps'; .*alid: from, to, start, end"),
+        ({"anneal": 0.5}, "anneal must be a mapping"),
+        ({"by_category": {}}, "by_category must be"),
+        ({"by_category": {"needle": math.nan}}, "by_category.needle must be a finite number, got nan"),
+        ({"by_category": [1]}, "by_category must be a mapping"),
+        ({"module": 3}, "module must be text, got 3"),
     ],
 )
 def test_bad_terms(term: dict[str, Any], message: str) -> None:
@@ -259,7 +259,7 @@ def test_bad_objects() -> None:
         Term(Accuracy(), 1.0, when="correct")  # type: ignore[arg-type]
     with pytest.raises(InvalidSetting, match="anneal of 'accuracy' must be an Anneal"):
         Term(Accuracy(), 1.0, anneal={"to": 0})  # type: ignore[arg-type]
-    with pytest.raises(InvalidSetting, match="a reward term's name is a text, got 3"):
+    with pytest.raises(InvalidSetting, match="the name of a reward term must be text, got 3"):
         make_reward({"accuracy": 1.0, 3: 1.0})  # type: ignore[dict-item]
 
 

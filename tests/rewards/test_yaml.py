@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vzgym.core.errors import InvalidSetting, UnknownName
+from vzgym.core.errors import InvalidSetting
 from vzgym.rewards import PRESETS, make_reward
 
 GOOD = """\
@@ -58,70 +58,83 @@ def test_a_file_may_hold_a_name(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "error", "line", "message"),
+    ("text", "line", "message"),
     [
         (
             "accuracy: 0.9\nacuracy: 0.1\n",
-            UnknownName,
             2,
             "unknown reward module 'acuracy'; valid: accuracy, call_cost",
         ),
-        ("a: 1\n", UnknownName, 1, "unknown reward module 'a'"),
-        ("accuracy: 1\nz:\n  weight: 1\n  module: zoom\n", UnknownName, 4, "unknown reward module 'zoom'"),
+        ("a: 1\n", 1, "unknown reward module 'a'"),
+        ("accuracy: 1\nz:\n  weight: 1\n  module: zoom\n", 4, "unknown reward module 'zoom'"),
         (
             "accuracy: 1\ncall_cost:\n  weight: 1\n  frei: 2\n",
-            InvalidSetting,
             4,
             "no option 'frei'; valid: free, only_co",
         ),
-        ("call_cost:\n  weight: 1\n  free: -2\n", InvalidSetting, 3, "free must be a finite number, >= 0, got -2"),
-        ("accuracy: 1\nformat: .nan\n", InvalidSetting, 2, "weight of 'format' must be a finite number, got nan"),
-        ("accuracy:\n  # why\n  weight: .inf\n", InvalidSetting, 3, "must be a finite number, got inf"),
-        ("accuracy: lots\n", InvalidSetting, 1, "must be a finite number, got 'lots'"),
-        ("accuracy:\n", InvalidSetting, 1, "must be a finite number, got None"),
-        ("accuracy:\n  weight: 1\n  when:\n", InvalidSetting, 3, "a gate needs a condition, got None"),
-        ("accuracy:\n  when: []\n", InvalidSetting, 2, "a gate needs a condition"),
-        ("accuracy:\n  weight: 1\n  when: right\n", UnknownName, 3, "unknown condition 'right'; valid: answered"),
-        ("accuracy:\n  when: {module: iou}\n", InvalidSetting, 2, "needs a bound"),
-        ("accuracy:\n  when: {module: io, above: 0}\n", UnknownName, 2, "unknown reward module 'io'"),
-        ("format: 1\naccuracy:\n  clip: [1, 0]\n", InvalidSetting, 3, "low <= high"),
-        ("format: 1\naccuracy:\n  anneal: {too: 0}\n", InvalidSetting, 3, "anneal needs a mapping with 'to'"),
-        ("format: 1\naccuracy:\n  by_category:\n    a: .nan\n", InvalidSetting, 3, "the weight of 'a' must be"),
+        ("call_cost:\n  weight: 1\n  free: -2\n", 3, "free must be a finite number, >= 0, got -2"),
+        (
+            "accuracy: 1\nformat: .nan\n",
+            2,
+            "'format': weight must be a finite number, got nan",
+        ),
+        ("accuracy:\n  # why\n  weight: .inf\n", 3, "must be a finite number, got inf"),
+        ("accuracy: lots\n", 1, "weight must be a number, got 'lots'"),
+        ("accuracy:\n", 1, "weight must be a number, got nothing"),
+        ("accuracy:\n  weight: 1\n  when:\n", 3, "a gate needs a condition, got None"),
+        ("accuracy:\n  when: []\n", 2, "a gate needs a condition"),
+        ("accuracy:\n  weight: 1\n  when: right\n", 3, "unknown condition 'right'; valid: answered"),
+        ("accuracy:\n  when: {module: iou}\n", 2, "needs a bound"),
+        ("accuracy:\n  when: {module: io, above: 0}\n", 2, "unknown reward module 'io'"),
+        ("format: 1\naccuracy:\n  clip: [1, 0]\n", 3, "low <= high"),
+        (
+            "format: 1\naccuracy:\n  anneal: {too: 0}\n",
+            3,
+            "no setting 'too'; did you mean 'to'",
+        ),
+        (
+            "format: 1\naccuracy:\n  by_category:\n    a: .nan\n",
+            4,
+            "by_category.a must be a finite number",
+        ),
         (
             "accuracy: 0.5\nformat: 0.5\naccuracy: 0.9\n",
-            InvalidSetting,
             3,
-            "'accuracy' stands here twice, first on line 1",
+            "'accuracy' is given twice, first at .*reward.yaml:1",
         ),
-        ("accuracy:\n  weight: 1\n  weight: 2\n", InvalidSetting, 3, "'weight' stands here twice, first on line 2"),
-        ("accuracy: [1\nformat: 2\n", InvalidSetting, 2, "not YAML"),
-        ("accuracy: 1\n3: 0.5\n", InvalidSetting, 2, "name is a text, got 3"),
-        ("accuracy: 1\nz:\n  module: [iou]\n", InvalidSetting, 3, "named by a text"),
+        (
+            "accuracy:\n  weight: 1\n  weight: 2\n",
+            3,
+            "'weight' is given twice, first at .*reward.yaml:2",
+        ),
+        ("accuracy: [1\nformat: 2\n", 2, "not YAML"),
+        ("accuracy: 1\n3: 0.5\n", 2, "a name must be text, got 3"),
+        ("accuracy: 1\nz:\n  module: [iou]\n", 3, "module must be text"),
     ],
 )
-def test_errors_name_the_line(tmp_path: Path, text: str, error: type[Exception], line: int, message: str) -> None:
-    with pytest.raises(error, match=message) as raised:
+def test_errors_name_the_line(tmp_path: Path, text: str, line: int, message: str) -> None:
+    with pytest.raises(InvalidSetting, match=message) as raised:
         make_reward(written(tmp_path, text))
-    assert f"reward.yaml, line {line}" in str(raised.value)
+    assert f"reward.yaml:{line}" in str(raised.value)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "a reward is a mapping of terms, or a name, got None"),
-        ("- accuracy\n", r"a reward is a mapping of terms, or a name, got \['accuracy'\]"),
+        ("", "a reward must be a mapping of terms or a name, got None"),
+        ("- accuracy\n", r"a reward must be a mapping of terms or a name, got \['accuracy'\]"),
         ("{}\n", "a reward needs at least one term"),
         ("gold\n", "unknown reward 'gold'; valid: accuracy"),
     ],
 )
 def test_what_has_no_line_names_the_file(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises((InvalidSetting, UnknownName), match=message) as raised:
+    with pytest.raises(InvalidSetting, match=message) as raised:
         make_reward(written(tmp_path, text))
     assert "reward.yaml" in str(raised.value)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(InvalidSetting, match=r"none\.yaml: cannot be read"):
+    with pytest.raises(InvalidSetting, match=r"cannot read the settings file .*none\.yaml"):
         make_reward(tmp_path / "none.yaml")
 
 

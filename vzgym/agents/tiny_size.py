@@ -2,51 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from typing import Self
 
-from vzgym.core.errors import InvalidSetting
+from pydantic import PositiveInt, model_validator
+
+from vzgym.core.settings import Settings, problem
 
 __all__ = ["TinySize"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class TinySize:
+class TinySize(Settings):
     """How large a tiny model is."""
 
-    width: int = 64
-    """Channels of the language model."""
-    layers: int = 3
+    width: PositiveInt = 64
+    """Channels of the language model; a multiple of `4 * heads`."""
+
+    layers: PositiveInt = 3
     """Layers of the language model."""
-    heads: int = 4
-    """Attention heads of the language model; divides `width`."""
-    inner: int = 192
+
+    heads: PositiveInt = 4
+    """Attention heads of the language model."""
+
+    inner: PositiveInt = 192
     """Channels inside the language model's feed-forward layers."""
-    vision_width: int = 48
+
+    vision_width: PositiveInt = 48
     """Channels of the vision tower."""
-    vision_layers: int = 1
+
+    vision_layers: PositiveInt = 1
     """Layers of the vision tower."""
-    patch: int = 16
+
+    patch: PositiveInt = 16
     """Side of a patch in pixels; 2x2 patches make one visual token."""
-    positions: int = 512
+
+    positions: PositiveInt = 512
     """Most tokens of a dialogue."""
 
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, int]) -> TinySize:
-        """Build from a mapping of field names.
-
-        Raises:
-            InvalidSetting: If a name is no field, a value is below 1, or heads do not divide the width.
-        """
-        valid = [field.name for field in fields(cls)]
-        unknown = sorted(set(values) - set(valid))
-        if unknown:
-            names = ", ".join(map(repr, unknown))
-            raise InvalidSetting(f"unknown size {names} of a tiny model; valid: {', '.join(valid)}")
-        for name, value in values.items():
-            if value < 1:
-                raise InvalidSetting(f"size {name!r} of a tiny model must be >= 1, got {value}")
-        size = cls(**values)
-        if size.width % (4 * size.heads):
-            raise InvalidSetting(f"width ({size.width}) must be a multiple of 4 * heads ({4 * size.heads})")
-        return size
+    @model_validator(mode="after")
+    def _check_heads(self) -> Self:
+        if self.width % (4 * self.heads):
+            raise problem(f"width must be a multiple of 4 * heads ({4 * self.heads}), got {self.width}", "width")
+        return self

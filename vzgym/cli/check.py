@@ -6,12 +6,11 @@ import json
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.text import Text
 
-from vzgym.agents.training.typed_yaml import read_value
 from vzgym.cli.progress import console, errors, say
 from vzgym.core.errors import InvalidSetting
+from vzgym.core.settings import read_value
 from vzgym.testing.checking import KINDS, check, environment_of
 from vzgym.testing.parity import check_parity
 from vzgym.testing.plugins import installed_plugins
@@ -75,10 +74,7 @@ def _options(pairs: list[str]) -> dict[str, Any]:
         key, mark, value = pair.partition("=")
         if not mark:
             raise InvalidSetting(f"--set takes name=value (such as scale=2), got {pair!r}")
-        try:
-            options[key.strip()] = read_value(value)
-        except yaml.YAMLError as error:
-            raise InvalidSetting(f"--set {pair!r}: the value is no YAML: {error}") from error
+        options[key.strip()] = read_value(value, f"--set {pair}")
     return options
 
 

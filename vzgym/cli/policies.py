@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from vzgym.agents.training.typed_yaml import read_value
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.secrets import redact
+from vzgym.core.settings import read_value
 
 __all__ = ["named_policy", "policy_label"]
 
@@ -31,12 +29,8 @@ def named_policy(text: str, **options: Any) -> str | Mapping[str, Any]:
         InvalidSetting: If the text is a mapping without a name, or no YAML.
     """
     if text.lstrip().startswith("{"):
-        try:
-            spec = read_value(text)
-        except yaml.YAMLError as error:
-            # Neither the text nor the parser's message, which quotes it, is repeated: they may hold a key.
-            line = error.problem if isinstance(error, yaml.MarkedYAMLError) else ""
-            raise InvalidSetting(f"--policy is given as a mapping, but is no YAML: {line}") from None
+        # The text is not repeated in a message: it may hold a key.
+        spec = read_value(text, "--policy given as a mapping")
         if not isinstance(spec, dict) or "name" not in spec:
             raise InvalidSetting(f"--policy given as a mapping needs a name, got {redact(spec)!r}")
         return spec

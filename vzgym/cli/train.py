@@ -44,7 +44,8 @@ def _settings(
     out_needed: bool = True,
 ) -> S:
     """Settings from preset, file and flags; flags that were not given (None, False) leave them as they are."""
-    from vzgym.agents.training.config import load_settings, parse_overrides, section_of
+    from vzgym.agents.training.config import load_settings, parse_overrides
+    from vzgym.core.settings import section_of
 
     given = {name: value for name, value in flags.items() if value is not None and value is not False}
     settings = load_settings(cls, preset, config, {**given, **parse_overrides(pairs or [])})

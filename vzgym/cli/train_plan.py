@@ -31,9 +31,10 @@ MemoryOption = Annotated[
 
 def show_plan(plan: Plan, launch: str | None, preset: str | None) -> None:
     """Print a plan that fits."""
-    from vzgym.agents.training.config import section_of, to_yaml
+    from vzgym.agents.training.config import to_yaml
     from vzgym.agents.training.memory import GIB
     from vzgym.agents.training.plan import launch_file
+    from vzgym.core.settings import section_of
 
     section = section_of(type(plan.settings))
     print(f"# Settings, as resolved\n{to_yaml(plan.settings)}")

@@ -24,9 +24,8 @@ from vzgym.policies.policy import POLICIES, AnyPolicy, Policy, Spending, TextPol
 from vzgym.rewards.base import Answerer
 from vzgym.rewards.counterfactual import credit
 from vzgym.rewards.group import rescore
-from vzgym.rewards.making import RewardSpec, make_reward
+from vzgym.rewards.making import RewardSpec, is_yaml_path, make_reward
 from vzgym.rewards.mix import RewardMix
-from vzgym.rewards.yaml_file import is_yaml_path
 from vzgym.rollout.workers import spread
 from vzgym.tasks import BudgetSpec, TaskSet, VideoTask, resolve_budget
 from vzgym.tasks.budgets import prepared_by_policy

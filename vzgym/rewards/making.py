@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.rewards.base import REWARDS, RewardModule
 from vzgym.rewards.condition import make_condition
-from vzgym.rewards.mix import TERM_KEYS, Anneal, RewardMix, Term
+from vzgym.rewards.mix import Anneal, RewardMix, Term
 from vzgym.rewards.presets import PRESETS
-from vzgym.rewards.yaml_file import Place, is_yaml_path, read_yaml
 
-__all__ = ["RewardSpec", "make_reward"]
+if TYPE_CHECKING:
+    from vzgym.core.settings import Document
+
+__all__ = ["RewardSpec", "is_yaml_path", "make_reward"]
 
 RewardSpec: TypeAlias = (
     "str | os.PathLike[str] | Mapping[str, Any] | Sequence[RewardModule | tuple[RewardModule, float] | Term] "
-    "| RewardModule | RewardMix"
+    "| RewardModule | RewardMix | Document"
 )
 """What names a reward: a preset or module by name, a YAML file, terms by name, module objects, or a finished mix."""
+
+
+def is_yaml_path(text: str) -> bool:
+    """Whether a text is the path of a YAML file, by its ending."""
+    return text.endswith((".yaml", ".yml"))
 
 
 def make_reward(spec: RewardSpec) -> RewardMix:
@@ -29,20 +36,23 @@ def make_reward(spec: RewardSpec) -> RewardMix:
         spec: A preset's name ("videozoomer"); a module's name or `"module:Class"` (weight 1); the path of a YAML file
             (ends in .yaml or .yml) that holds any of what follows as data; a mapping from names to weights or to
             mappings of `TERM_KEYS` (`module` gives the module's name where the term is called otherwise) and options
-            of the module; a module object, or a sequence of objects, `(object, weight)` pairs and `Term`s; or a mix.
+            of the module; a module object, or a sequence of objects, `(object, weight)` pairs and `Term`s; a mix; or
+            any of this data as a part of a YAML file.
 
     Raises:
-        UnknownName: If a name is neither preset nor module; lists both, and the line of a YAML file.
+        UnknownName: If a name is neither preset nor module; lists both.
         InvalidSetting: If a weight is not finite, an option is unknown, a gate has no condition, or two terms share a
-            name; names the line of a YAML file.
+            name; or if anything is wrong in a YAML file, with its line.
     """
     if isinstance(spec, RewardMix):
         return spec
-    if isinstance(spec, os.PathLike) or (isinstance(spec, str) and is_yaml_path(spec)):
-        data, place = read_yaml(spec)
-        return _from_data(data, place)
-    if isinstance(spec, (str, Mapping)):
-        return _from_data(spec, Place())
+    # Imported here: pydantic takes longer to import than all of vzgym.
+    from vzgym.core.settings import Document
+
+    if isinstance(spec, Document):
+        return _from_data(spec)
+    if isinstance(spec, (str, os.PathLike, Mapping)):
+        return _from_data(Document(spec))
     if not isinstance(spec, Sequence):
         term = Term(spec, 1.0)
         return RewardMix({spec.name: term})
@@ -57,64 +67,53 @@ def make_reward(spec: RewardSpec) -> RewardMix:
     return RewardMix(terms)
 
 
-def _from_data(spec: object, place: Place) -> RewardMix:
+def _from_data(document: Document) -> RewardMix:
+    from vzgym.core.settings import read_file
+
+    spec = document.data
+    if isinstance(spec, os.PathLike) or (isinstance(spec, str) and is_yaml_path(spec)):
+        with document.at():
+            document = read_file(spec)
+        spec = document.data
     if isinstance(spec, str):
         if spec in PRESETS:
-            return _from_data(PRESETS[spec], Place())
-        if spec not in REWARDS and ":" not in spec:
-            hint = f"Presets and modules share one name space.{place.hint()}"
-            raise UnknownName("reward", spec, [*PRESETS, *REWARDS.names()], hint)
-        return _from_data({spec: 1.0}, place)
+            spec = PRESETS[spec]
+        elif spec in REWARDS or ":" in spec:
+            spec = {spec: 1.0}
+        else:
+            with document.at():
+                hint = "Presets and modules share one name space."
+                raise UnknownName("reward", spec, [*PRESETS, *REWARDS.names()], hint)
     if not isinstance(spec, Mapping):
-        raise InvalidSetting(f"{place.prefix()}a reward is a mapping of terms, or a name, got {spec!r}")
+        raise InvalidSetting(f"{document.prefix()}a reward must be a mapping of terms or a name, got {spec!r}")
     terms = {}
     for name, value in spec.items():
         if not isinstance(name, str):
-            raise InvalidSetting(f"{place.prefix(name)}a reward term's name is a text, got {name!r}")
-        terms[name] = _term(name, value, place)
-    with place.errors():
+            raise InvalidSetting(f"the name of a reward term must be text, got {name!r}")
+        terms[name] = _term(name, value, document)
+    with document.at():
         return RewardMix(terms)
 
 
-def _term(name: str, value: object, place: Place) -> Term:
-    """One term of a mapping; errors name the line on which the fault stands."""
-    if not isinstance(value, Mapping):
-        with place.errors(name):
-            return Term(REWARDS.make(name), value)  # type: ignore[arg-type]  # Term says so if it is no number
-    options = {str(key): item for key, item in value.items()}
-    given = {key: options.pop(key) for key in TERM_KEYS if key in options}
-    kind = given.get("module", name)
-    if not isinstance(kind, str):
-        raise InvalidSetting(f"{place.prefix(name, 'module')}the module of {name!r} is named by a text, got {kind!r}")
-    with place.errors(name, *(["module"] if "module" in given else []), words=[(name, option) for option in options]):
-        module = REWARDS.make({"name": kind, **options})
+def _term(name: str, value: object, document: Document) -> Term:
+    """One term of a mapping; errors name the line of the value that is wrong."""
+    from vzgym.core.settings import build
+    from vzgym.rewards.settings import TermSettings
+
+    part = document.part(name, value if isinstance(value, Mapping) else {"weight": value})
+    given = build(TermSettings, part, f"reward term {name!r}: ")
+    kind = given.module or name
+    with part.at("module"):
+        REWARDS.get(kind)
+    with part.at():
+        module = REWARDS.make({"name": kind, **(given.model_extra or {})})
     parts: dict[str, Any] = {}
-    if "when" in given:
-        with place.errors(name, "when"):
-            parts["when"] = make_condition(given["when"])
-    if "anneal" in given:
-        with place.errors(name, "anneal"):
-            parts["anneal"] = _anneal(given["anneal"])
-    for key in ("clip", "by_category"):
-        if key in given:
-            with place.errors(name, key):
-                if given[key] is None:
-                    raise InvalidSetting(f"{key} of {name!r} is empty: give it a value, or leave it out")
-                Term(module, 1.0, **{key: given[key]})
-                parts[key] = given[key]
-    with place.errors(name, *(["weight"] if "weight" in given else [])):
-        return Term(module, given.get("weight", 1.0), **parts)
-
-
-_ANNEAL: Final = {"from": "first", "to": "last", "start": "start", "end": "end"}
-
-
-def _anneal(data: object) -> Anneal:
-    if isinstance(data, Anneal):
-        return data
-    if not isinstance(data, Mapping) or "to" not in data:
-        raise InvalidSetting(f"anneal needs a mapping with 'to' (and from, start, end), got {data!r}")
-    unknown = sorted(str(key) for key in data if key not in _ANNEAL)
-    if unknown:
-        raise InvalidSetting(f"anneal has no option {', '.join(map(repr, unknown))}; valid: {', '.join(_ANNEAL)}")
-    return Anneal(**{_ANNEAL[key]: value for key, value in data.items()})
+    if "when" in given.model_fields_set:
+        with part.at("when"):
+            parts["when"] = make_condition(given.when)
+    if "anneal" in given.model_fields_set:
+        with part.at("anneal"):
+            parts["anneal"] = Anneal(**dict(given.anneal))
+    parts |= {key: getattr(given, key) for key in ("clip", "by_category") if key in given.model_fields_set}
+    with part.at():
+        return Term(module, given.weight, **parts)

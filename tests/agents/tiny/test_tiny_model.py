@@ -67,11 +67,11 @@ def test_building_a_model_leaves_torchs_random_state_alone(tokenizer):
 
 def test_sizes_that_cannot_work_are_refused():
     with pytest.raises(InvalidSetting, match=r"depth.*valid.*layers"):
-        TinySize.from_mapping({"depth": 3})
+        TinySize(depth=3)
     with pytest.raises(InvalidSetting, match=r"30.*multiple.*16"):
-        TinySize.from_mapping({"width": 30})
+        TinySize(width=30)
     with pytest.raises(InvalidSetting, match=r"'heads' .* >= 1, got 0"):
-        TinySize.from_mapping({"heads": 0})
+        TinySize(heads=0)
 
 
 def test_the_short_cut_makes_the_patches_that_the_library_makes(tokenizer):
@@ -178,7 +178,7 @@ def test_pretraining_moves_the_weights_and_says_what_it_took(tmp_path):
     assert [progress.step for progress in seen] == [1, 2, 3]
     assert all(np.isfinite(progress.loss) for progress in seen)
     start = open_checkpoint(folder)
-    fresh = build_model(start.processor.tokenizer, TinySize.from_mapping(settings.size), settings.seed)
+    fresh = build_model(start.processor.tokenizer, settings.size, settings.seed)
     assert not torch.equal(start.model.lm_head.weight, fresh.lm_head.weight)
     assert (folder / "pretrain.json").is_file()
 

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from vzgym.cli import app
-from vzgym.core.errors import InvalidSetting, VzgymError
+from vzgym.core.errors import InvalidSetting
 from vzgym.evaluation.experiments import Plan, load_experiment
 
 SHIPPED = sorted((Path(__file__).parents[3] / "experiments").glob("*.yaml"))
@@ -58,40 +58,44 @@ def test_a_learners_stages_lie_over_its_preset(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("seeds: 2", "sedes: 2", [":2:", "no setting 'sedes'", "did you mean 'seeds'", "learners, tasks"]),
+        ("seeds: 2", "sedes: 2", [":2:", "no setting 'sedes'", "did you mean 'seeds'", "Valid: name, title"]),
         ("seeds: 2", "seeds: two", [":2:", "seeds must be a list", "'two'"]),
-        ("seeds: 2", "seeds: [1, 1]", ["must differ", "trial.yaml:2"]),
+        ("seeds: 2", "seeds: [1, 1]", ["trial.yaml:2: seeds must differ"]),
         ("seeds: 2", "seeds: 0", [":2:", "seeds must be at least 1", "got 0"]),
         ("seeds: 2", "grid: {learners: [tiny]}", [":2:", "grid must be a list", "got {'learners': ['tiny']}"]),
-        ("    kind: vlm\n", "", [":10:", "learner must say its 'kind', one of 'policy', 'vlm', 'sb3'"]),
+        ("    kind: vlm\n", "", [":10:", "learners.tiny needs a value for 'kind'"]),
         (
             "tasks: needle-micro",
             "tasks: {a: {learn: needle-micro/train}}",
-            [":1:", "tasks must say its 'play', text"],
+            [":1:", "tasks.a needs a value for 'play'"],
         ),
-        ("{episodes: 4}", "{episodes: 0}", ["episodes must be >= 1", "trial.yaml:3"]),
+        ("{episodes: 4}", "{episodes: 0}", ["trial.yaml:3: evaluate.episodes must be >= 1, got 0"]),
         ("{episodes: 4}", "{episodes: 5000}", [":1:", "has 1000 tasks, fewer than evaluate.episodes = 5000"]),
         ("needle-micro", "needle-macro", [":1:", "unknown task suite 'needle-macro'", "needle-micro"]),
         ("  accuracy: {accuracy: 1.0}", "  accuracy: {acuracy: 1.0}", [":5:", "acuracy", "accuracy"]),
         ("    conditional_tool: 0.5", "    conditional_tool: much", [":8:", "conditional_tool", "much"]),
         ("kind: vlm", "kind: llm", [":11:", "'policy', 'vlm', 'sb3'"]),
-        ("kind: vlm", "kind: policy", [":10:", "LearnerSettings.policy must be given"]),
+        ("kind: vlm", "kind: policy", [":12: learners.tiny has no setting 'grpo'", "policy"]),
         ("steps: 3", "stepz: 3", [":13:", "grpo has no setting 'stepz'", "did you mean 'steps'"]),
         ("steps: 3", "steps: many", [":13:", "steps must be a whole number"]),
-        ("steps: 3", "steps: 0", ["steps must be an integer >= 1", "trial.yaml:13"]),
-        ("steps: 3", "seed: 3", [":13:", "grpo.seed is decided by the experiment"]),
+        ("steps: 3", "steps: 0", ["trial.yaml:13: steps must be >= 1, got 0"]),
+        ("steps: 3", "seed: 3", [":13:", "grpo.seed is set by the experiment"]),
         ("    kind: vlm", "    kind: vlm\n    stages: [grpo, sft]", [":12", "in this order"]),
-        ("    kind: vlm", "    kind: vlm\n    stages: [sft]", [":12", "begin with 'pretrain', or 'model'"]),
+        (
+            "    kind: vlm",
+            "    kind: vlm\n    stages: [sft]",
+            [":12", "must begin with 'pretrain', or 'model'"],
+        ),
         ("    kind: vlm", "    kind: vlm\n    preset: huge", [":10:", "unknown preset 'huge'", "tiny"]),
         (
             "    kind: vlm",
             "    kind: vlm\n    stages: [grpo]\n    model: big",
-            ["model is 'big'", "'preset' must be given", "single-gpu", "model stands at", "trial.yaml:13"],
+            ["trial.yaml:13: model is 'big'", "'preset' must be given", "single-gpu"],
         ),
         (
             "    kind: vlm",
             "    kind: vlm\n    sb3: {steps: 3}",
-            [":12", "sb3 is of no use to a learner of kind 'vlm'"],
+            [":12: learners.tiny has no setting 'sb3'", "grpo"],
         ),
         (
             "    kind: vlm",
@@ -102,19 +106,22 @@ def test_a_learners_stages_lie_over_its_preset(tmp_path):
         (
             "seeds: 2",
             "grid: [{learners: [tinny]}]",
-            [":2:", "nothing called 'tinny' among the learners", "valid: tiny"],
+            [":2:", "there is no 'tinny' in learners; valid: tiny"],
         ),
-        ("seeds: 2", "reference: {rewards: accuracy}", [":2:", "no axis 'rewards'", "reward"]),
-        ("seeds: 2", "reference: {reward: iou}", [":2:", "no reward 'iou'", "accuracy, bonus"]),
+        ("seeds: 2", "reference: {rewards: accuracy}", [":2: reference has no 'rewards'; valid:", "'reward'"]),
+        ("seeds: 2", "reference: {reward: iou}", [":2:", "no 'iou' in rewards", "accuracy, bonus"]),
         ("  tiny:", "  blind: {kind: policy, policy: blnd}\n  tiny:", [":10:", "unknown policy 'blnd'", "blind"]),
         ("    kind: vlm", "    kind: vlm\n    budget: {max_zoms: 1}", [":12:", "max_zoms", "max_zooms"]),
         ("{episodes: 4}", "{answerer: me}", [":3:", "answerer must be one of", "'reader'"]),
-        ("seeds: 2", "name: works", ["name must be a folder's name"]),
+        ("seeds: 2", "name: store", [":2: name must be the name of a folder"]),
+        ("  accuracy: {accuracy: 1.0}", "  accuracy: vidozoomer", [":5: unknown reward 'vidozoomer'", "videozoomer"]),
+        ("seeds: 2\n", "tasks: control-micro\n", [":2: 'tasks' is given twice, first at "]),
+        ("    conditional_tool: 0.5", "    x: {module: iou, weigth: 1}", [":8: ", "no option 'weigth'"]),
     ],
 )
 def test_mistakes_are_named_with_line_and_what_would_be_right(tmp_path, old, new, words):
     assert old in GOOD
-    with pytest.raises(VzgymError) as caught:
+    with pytest.raises(InvalidSetting) as caught:
         load(tmp_path, GOOD.replace(old, new, 1))
     for word in words:
         assert word in str(caught.value)
@@ -129,8 +136,8 @@ def test_mistakes_are_named_with_line_and_what_would_be_right(tmp_path, old, new
         ("grpo: {protocol: nope}", ["unknown text protocol 'nope'", "compact_tags"]),
         ("pretrain: {tasks: needle-micro/tran}", ["unknown split 'tran'", "train"]),
         ("pretrain: {protocol: nope}", ["unknown text protocol 'nope'", "compact_tags"]),
-        ("pretrain: {size: {layrs: 2}}", ["unknown size 'layrs'", "layers"]),
-        ("pretrain: {size: {heads: 0}}", ["size 'heads' of a tiny model must be >= 1, got 0"]),
+        ("pretrain: {size: {layrs: 2}}", ["size has no setting 'layrs'; did you mean 'layers'"]),
+        ("pretrain: {size: {heads: 0}}", ["size.heads must be >= 1, got 0"]),
         ("collect: {tasks: needle-micro/tran}", ["unknown split 'tran'", "train"]),
         ("collect: {episodes: 1000000}", ["learner 'tiny'", "has 100000 tasks", "collect.episodes = 1000000"]),
         ("collect: {tasks: needle-micro/test, start: 900, episodes: 101}", ["has 1000 tasks", "= 1001"]),
@@ -194,7 +201,7 @@ def test_checking_a_file_imports_no_torch(tmp_path):
 
 
 def test_what_must_be_there_is_asked_for(tmp_path):
-    with pytest.raises(InvalidSetting, match="must say its learners"):
+    with pytest.raises(InvalidSetting, match="needs a value for 'learners'"):
         load(tmp_path, "tasks: needle-micro\n")
 
 

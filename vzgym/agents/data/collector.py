@@ -30,7 +30,7 @@ from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord
 from vzgym.policies.policy import POLICIES, AnyPolicy, Policy, TextPolicy, add_spent
 from vzgym.protocols.base import PROTOCOLS, TextProtocol
-from vzgym.tasks import TaskSet, load_tasks, resolve_budget
+from vzgym.tasks import TaskSet, load_tasks
 from vzgym.tasks.task import VideoTask
 
 __all__ = ["Collector", "Trajectory"]
@@ -88,7 +88,7 @@ class Collector:
             raise InvalidSetting(
                 f"{self.tasks.name!r} has {len(self.tasks)} tasks, fewer than start + episodes = {last}"
             )
-        budget = resolve_budget(settings.budget, self.tasks)
+        budget = settings.budget_for(self.tasks)
         self._shares = settings.shares
         played = [kind for kind in self._shares if KINDS[kind].script is None]
         chosen: AnyPolicy | None = policy

@@ -1,14 +1,17 @@
-"""What to collect for a cold start: mixtures of kinds of trajectories, filters, and the settings around them."""
+"""Settings of collecting trajectories for a cold start: mixtures of kinds of trajectories, filters."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import NonNegativeInt, PositiveInt, model_validator
 
 from vzgym.agents.data.scripts import KINDS
 from vzgym.agents.data.thoughts import PHRASES
+from vzgym.agents.settings import BudgetedSettings, Named
 from vzgym.core.errors import InvalidSetting, UnknownName
+from vzgym.core.settings import ListOf, checked, problem
 
 __all__ = ["FILTERS", "MIXES", "CollectSettings", "parse_mix"]
 
@@ -31,82 +34,68 @@ MIXES: Final[Mapping[str, Mapping[str, float]]] = {
 }
 """Mixtures by name: the share of each kind of trajectory."""
 
-FILTERS: Final[tuple[str, ...]] = ("correct", "well_formed", "evidence", "reflection")
-"""What a trajectory must be to be kept: right, well-formed in every turn, with the evidence among its frames, and, if a
-teacher continued it, a reflection: the mistake in words, then another zoom."""
+FILTERS: Final = ("correct", "well_formed", "evidence", "reflection")
+"""Conditions under which a trajectory is kept: a right answer, every turn well-formed, the evidence among its frames,
+and, if a teacher continued it, a reflection (the mistake in words, then another zoom)."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class CollectSettings:
-    """What to collect."""
+def _check_phrases(name: str) -> None:
+    if name not in PHRASES:
+        raise UnknownName("phrase book", name, PHRASES)
+
+
+class CollectSettings(BudgetedSettings):
+    """Settings of `vzgym collect`: which trajectories to collect for the cold start."""
 
     tasks: str = "needle-tiny/train"
-    """A suite with its split, or a .jsonl file."""
+    """Tasks to play: a suite with its split, or a .jsonl file."""
 
-    episodes: int = 1000
-    """Tasks to play, one after the other from `start`."""
+    episodes: PositiveInt = 1000
+    """Number of tasks to play, in order from `start`."""
 
-    start: int = 0
-    """The first task's index."""
+    start: NonNegativeInt = 0
+    """Index of the first task."""
 
-    mix: str | Mapping[str, float] = ""
-    """A mixture's name, or the share of each kind. "": "teacher" if there is one, "policy" if there is a policy, else
-    "paper"."""
+    mix: Annotated[str | Mapping[str, float], checked(lambda mix: mix and parse_mix(mix))] = ""
+    """Name of a mixture, or the share of each kind of trajectory. Default: `teacher` if there is a teacher, else
+    `policy` if there is a policy, else `paper`."""
 
-    policy: str | Mapping[str, Any] = ""
+    policy: Named = ""
     """Plays the kinds "policy", "continued" and "taught": a registered name, `module:Class`, `served:MODEL@URL`, or a
     mapping with options."""
 
-    teacher: str | Mapping[str, Any] = ""
-    """Continues wrong roll-outs of the kind "taught"; a policy that speaks. "": the policy itself."""
+    teacher: Named = ""
+    """Text policy that continues wrong roll-outs, for the kind "taught". Default: the policy itself."""
 
-    samples: int = 4
+    samples: PositiveInt = 4
     """Roll-outs of the policy for each task."""
 
-    protocol: str | Mapping[str, Any] = ""
-    """Text protocol. "": the policy's own if it has one, else "tags"."""
+    protocol: Named = ""
+    """Text protocol. Default: the policy's own if it has one, else `tags`."""
 
-    thoughts: str = "sentences"
-    """Phrase book of the scripted kinds: "sentences" or "short"."""
+    thoughts: Annotated[str, checked(_check_phrases)] = "sentences"
+    """Phrase book of the scripted kinds: `sentences` or `short`."""
 
-    wordings: int = 0
-    """Use only the first so many wordings of each phrase; 0: all."""
+    wordings: NonNegativeInt = 0
+    """Use only the first wordings of each phrase, this many; 0: all."""
 
-    budget: Mapping[str, Any] = field(default_factory=dict)
-    """Single budget settings, over those that the tasks were built for."""
+    filters: ListOf[Literal["correct", "well_formed", "evidence", "reflection"]] = FILTERS
+    """Filters that a trajectory must pass to be kept. Kinds that are wrong on purpose skip those that they must."""
 
-    filters: tuple[str, ...] = FILTERS
-    """Which filters apply: of "correct", "well_formed", "evidence", "reflection". Deliberately bad kinds skip what they
-    must."""
+    tool_role: Literal["tool", "user"] = "tool"
+    """Chat role of the environment's replies. `tool` is what evaluation and GRPO use."""
 
-    tool_role: str = "tool"
-    """The role under which the environment's replies are saved: "tool", as acting and GRPO give them, or "user"."""
+    part: PositiveInt = 500
+    """Tasks per part. A finished part survives a kill; memory holds one part."""
 
-    seed: int = 0
-    """Of everything that is drawn."""
-
-    part: int = 500
-    """Tasks in a part. A finished part survives a kill; memory holds one part."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "filters", tuple(self.filters))
-        for name, least in (("episodes", 1), ("start", 0), ("samples", 1), ("wordings", 0), ("seed", 0), ("part", 1)):
-            if getattr(self, name) < least:
-                raise InvalidSetting(f"CollectSettings.{name} must be >= {least}, got {getattr(self, name)}")
-        if self.thoughts not in PHRASES:
-            raise UnknownName("phrase book", self.thoughts, PHRASES)
-        for name in self.filters:
-            if name not in FILTERS:
-                raise UnknownName("filter", name, FILTERS)
-        if self.tool_role not in ("user", "tool"):
-            raise InvalidSetting(f"CollectSettings.tool_role must be 'user' or 'tool', got {self.tool_role!r}")
+    @model_validator(mode="after")
+    def _check_players(self) -> Self:
         played = [kind for kind in self.shares if KINDS[kind].script is None]
         if played and not self.policy:
-            raise InvalidSetting(
-                f"CollectSettings.mix asks for {', '.join(played)}, which need a policy: --policy NAME"
-            )
+            raise problem(f"mix asks for {', '.join(played)}, which need a policy: --policy NAME", "mix")
         if self.teacher and "taught" not in self.shares:
-            raise InvalidSetting("CollectSettings.teacher continues trajectories of the kind 'taught': --mix teacher")
+            raise problem("teacher continues trajectories of the kind 'taught': --mix teacher", "teacher")
+        return self
 
     @property
     def shares(self) -> dict[str, float]:
@@ -115,8 +104,8 @@ class CollectSettings:
         return parse_mix(mix)
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields, as JSON values; the mixture spelled out."""
-        return {**asdict(self), "filters": list(self.filters), "mix": self.shares}
+        """All settings as JSON values; the mixture as shares."""
+        return {**super().to_dict(), "mix": self.shares}
 
 
 def parse_mix(mix: str | Mapping[str, float]) -> dict[str, float]:

@@ -83,7 +83,7 @@ def pretrain(settings: PretrainSettings, on_progress: Callable[[Progress], None]
     scenes = sample_frames(tasks, settings.videos, rng)
     longest = int(np.ceil(tasks[0].video.duration))
     tokenizer = train_tokenizer([*scenes.texts, *dialogue_texts(tasks, protocol)], vocabulary(), longest)
-    size = TinySize.from_mapping(settings.size)
+    size = settings.size
     _need_single_tokens(scenes, size, tasks.name)
     processor = make_processor(tokenizer, size.patch, tasks.budget.max_pixels)
     model = build_model(tokenizer, size, settings.seed)

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from vzgym.agents.training.typed_yaml import plain
 from vzgym.agents.vlm.chat import chat_of, encode, end_tokens, join_inputs, suppressed_tokens, turn_lead
 from vzgym.agents.vlm.checkpoint import Checkpoint, open_checkpoint
 from vzgym.agents.vlm.image_checks import image_token, watch_images
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
+from vzgym.core.settings import plain
 from vzgym.episode.dialogue import Message
 from vzgym.policies.fingerprint import fingerprint
 from vzgym.protocols import TruncatedText

@@ -112,7 +112,7 @@ def _pretrain(work: Work, out: Path, parents: Mapping[str, Path]) -> dict[str, A
     from vzgym.agents.training.pretrain import pretrain
     from vzgym.agents.training.settings import PretrainSettings
 
-    pretrain(PretrainSettings.from_mapping({**_settings(work), "out": str(out)}))
+    pretrain(PretrainSettings(**{**_settings(work), "out": str(out)}))
     return {}
 
 
@@ -128,7 +128,7 @@ def _sft(work: Work, out: Path, parents: Mapping[str, Path]) -> dict[str, Any]:
     from vzgym.agents.training.settings import SFTSettings
     from vzgym.agents.training.sft import train_sft
 
-    train_sft(SFTSettings.from_mapping(_placed(work, out, parents)))
+    train_sft(SFTSettings(**_placed(work, out, parents)))
     return {}
 
 
@@ -136,7 +136,7 @@ def _grpo(work: Work, out: Path, parents: Mapping[str, Path]) -> dict[str, Any]:
     from vzgym.agents.training.grpo import train_grpo
     from vzgym.agents.training.settings import GRPOSettings
 
-    train_grpo(GRPOSettings.from_mapping(_placed(work, out, parents)))
+    train_grpo(GRPOSettings(**_placed(work, out, parents)))
     return {}
 
 

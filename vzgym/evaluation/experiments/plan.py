@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from vzgym.agents.training.typed_yaml import plain
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.secrets import redact
-from vzgym.evaluation.experiments.settings import Experiment, GridSettings, Learner
+from vzgym.core.settings import plain
+from vzgym.evaluation.experiments.settings import STORE, Experiment, GridSettings, Learner
 from vzgym.policies.fingerprint import fingerprints_in
 from vzgym.rewards.making import make_reward
 from vzgym.tasks import TaskSet, load_tasks, resolve_budget
@@ -26,9 +26,6 @@ PLAY = "play"
 
 FILES = "files"
 """The setting that holds the fingerprints of the files that a work's other settings name."""
-
-STORE = "works"
-"""The folder, below that of all experiments, of their works."""
 
 # What changes how a stage is run or kept, but nothing of what comes out.
 _NO_MATTER = ("out", "model", "data", "resume", "log_steps", "save_steps", "save_limit", "report_to", "tensorboard")
@@ -175,7 +172,7 @@ def make_plan(experiment: Experiment) -> Plan:
 
 
 def _described(experiment: Experiment, cell: Cell) -> str:
-    places = [experiment.places[axis, name] for axis, name in cell.names.items() if (axis, name) in experiment.places]
+    places = [place for axis, name in cell.names.items() if (place := experiment.where(axis, name))]
     return f"{cell.name!r} ({', '.join(places)})"
 
 
@@ -197,7 +194,7 @@ class _Builder:
         self.learner: Learner = experiment.learners[names["learner"]]
         self.tasks = experiment.settings.tasks[names["tasks"]]
         self.changes = dict(experiment.settings.budgets[names["budget"]])
-        own = self.learner.settings.budget
+        own = getattr(self.learner.settings, "budget", None)
         self.learn_changes = self.changes if own is None else dict(own)
 
     def play(self) -> Work:
@@ -266,7 +263,7 @@ class _Builder:
         return float(collect.episodes * (collect.samples if collect.policy else 1))
 
     def _stage(self, kind: str, units: float, parents: Mapping[str, Work]) -> Work:
-        values: dict[str, Any] = json.loads(json.dumps(plain(asdict(self.learner.stages[kind]))))
+        values: dict[str, Any] = self.learner.stages[kind].to_dict()
         values.pop("out", None)
         learner = self.learner.settings
         if kind != "sft":
@@ -298,7 +295,7 @@ class _Builder:
         return {FILES: found} if found else {}
 
     def _sb3(self) -> Work:
-        values = json.loads(json.dumps(plain(asdict(self.learner.stages["sb3"]))))
+        values = self.learner.stages["sb3"].to_dict()
         values.pop("out", None)
         values |= {"tasks": self._learn_tasks("sb3"), "seed": self.seed, "reward": self._reward()}
         values["budget"] = self.learn_changes or None
@@ -309,7 +306,7 @@ class _Builder:
         if kind in self.learner.own_tasks:
             return str(self.learner.stages[kind].tasks)
         if not self.tasks.learn:
-            place = self.experiment.places["tasks", self.names["tasks"]]
+            place = self.experiment.where("tasks", self.names["tasks"])
             raise InvalidSetting(
                 f"{place}: tasks {self.names['tasks']!r} do not say from what to learn, which learner "
                 f"{self.learner.name!r} must: give 'learn' and 'play', or the name of a suite"

@@ -1,218 +1,316 @@
-"""What an experiment is made of, as typed data: learners, rewards, tasks and budgets by name, and their grid."""
+"""Settings of an experiment: learners, rewards, tasks and budgets by name, and the grid of their combinations."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
-from vzgym.agents.training.config import preset_names
-from vzgym.core.errors import InvalidSetting
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    WithJsonSchema,
+    model_validator,
+)
+
+from vzgym.agents.settings import BudgetOverrides, Named
+from vzgym.agents.training.config import STAGES, preset_names
+from vzgym.core.settings import Document, FilePath, ListOf, Settings, problem
 
 __all__ = [
     "AXES",
-    "SECTIONS",
     "EvaluateSettings",
     "Experiment",
     "ExperimentSettings",
     "GridSettings",
     "Learner",
     "LearnerSettings",
+    "PolicyLearner",
+    "SB3Learner",
     "TasksSettings",
+    "VLMLearner",
 ]
 
-AXES = ("tasks", "budget", "learner", "reward")
+Axis: TypeAlias = Literal["tasks", "budget", "learner", "reward"]
+
+AXES: Final[tuple[Axis, ...]] = ("tasks", "budget", "learner", "reward")
 """What names a cell beside its seed, in the order of a table."""
 
-SECTIONS = ("pretrain", "collect", "sft", "grpo", "sb3")
-"""Parts of a learner that hold the settings of its stages."""
+STORE: Final = "store"
+"""Name of the folder of all stages, beside the folders of experiments."""
+
+FIXED: Final[Mapping[str, tuple[str, ...]]] = {
+    "pretrain": ("out", "seed"),
+    "collect": ("budget",),
+    "sft": ("out", "seed", "model", "resume"),
+    "grpo": ("out", "seed", "model", "resume", "budget", "reward"),
+    "sb3": ("out", "seed", "reward"),
+}
+"""Settings of each stage that the experiment itself sets."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class LearnerSettings:
-    """Who plays, and how it came to be."""
+def _schema(stage: str) -> WithJsonSchema:
+    """The schema of a learner's section: the stage's settings that are not fixed."""
+    schema = STAGES[stage].model_json_schema()
+    schema["properties"] = {key: value for key, value in schema["properties"].items() if key not in FIXED[stage]}
+    return WithJsonSchema(schema)
 
-    kind: Literal["policy", "vlm", "sb3"]
-    """"policy": plays as it is. "vlm": a language model through pre-training, cold start, GRPO. "sb3": a learner of
-    Stable-Baselines3."""
 
-    policy: str | Mapping[str, Any] = ""
-    """Of kind "policy": a registered name, `module:Class`, or a mapping with options."""
+def _no_fixed(stage: str) -> BeforeValidator:
+    def check(section: Any) -> Any:
+        for name in FIXED[stage] if isinstance(section, Mapping) else ():
+            if name in section:
+                raise problem(
+                    f"{stage}.{name} is set by the experiment: by its seeds, rewards and budgets, or by the learner's "
+                    "own model, budget and resume",
+                    name,
+                )
+        return {} if section is None else section
 
-    stages: tuple[Literal["pretrain", "sft", "grpo"], ...] = ("pretrain", "sft", "grpo")
-    """Of kind "vlm": the stages it goes through. Without "pretrain" it starts from `model`."""
+    return BeforeValidator(check)
 
-    model: str = ""
-    """Of kind "vlm": where to start, a checkpoint's folder or a name on the Hugging Face hub."""
 
-    preset: str = ""
-    """Of kind "vlm": the preset under the sections below. Must be given with `model`; "": "tiny"."""
+# Sections are checked when they are laid over the learner's preset.
+_Section: TypeAlias = Mapping[str, Any]
+_Pretrain: TypeAlias = Annotated[_Section, _no_fixed("pretrain"), _schema("pretrain")]
+_Collect: TypeAlias = Annotated[_Section, _no_fixed("collect"), _schema("collect")]
+_SFT: TypeAlias = Annotated[_Section, _no_fixed("sft"), _schema("sft")]
+_GRPO: TypeAlias = Annotated[_Section, _no_fixed("grpo"), _schema("grpo")]
+_SB3: TypeAlias = Annotated[_Section, _no_fixed("sb3"), _schema("sb3")]
 
-    budget: Mapping[str, Any] | None = None
-    """What may be looked at while learning, over what the tasks were built for. Not given: the cell's budget."""
+
+class _Learner(Settings):
+    """What all learners have."""
 
     resume: bool = False
-    """Whether a stage, or a cell's play, that was stopped goes on from what it has saved. That is quicker, but its
-    numbers are then not those of one that was never stopped."""
+    """Whether an interrupted stage continues from its last checkpoint instead of starting again. That is faster, but
+    the results can differ from those of an uninterrupted run."""
 
-    pretrain: Mapping[str, Any] = field(default_factory=dict)
+
+class PolicyLearner(_Learner):
+    """A policy that is evaluated as it is."""
+
+    kind: Literal["policy"]
+
+    policy: Named = Field(min_length=1)
+    """A registered name, `module:Class`, or a mapping with options."""
+
+
+class VLMLearner(_Learner):
+    """A vision-language model that is trained in stages: pre-training, SFT (cold start), GRPO."""
+
+    kind: Literal["vlm"]
+
+    stages: ListOf[Literal["pretrain", "sft", "grpo"]] = ("pretrain", "sft", "grpo")
+    """Training stages, in this order. Without `pretrain` training starts from `model`."""
+
+    model: FilePath = ""
+    """Model to start from: a checkpoint folder, or a name on the Hugging Face hub."""
+
+    preset: str = ""
+    """Preset that the sections below override. Required with `model`; otherwise `tiny` by default."""
+
+    budget: BudgetOverrides | None = None
+    """Budget while training, as fields that replace those of the task set's budget. Default: the cell's budget."""
+
+    pretrain: _Pretrain = Field(default_factory=dict)
     """Settings of `vzgym train pretrain`."""
 
-    collect: Mapping[str, Any] = field(default_factory=dict)
+    collect: _Collect = Field(default_factory=dict)
     """Settings of `vzgym collect`."""
 
-    sft: Mapping[str, Any] = field(default_factory=dict)
+    sft: _SFT = Field(default_factory=dict)
     """Settings of `vzgym train sft`. With `data`, nothing is collected."""
 
-    grpo: Mapping[str, Any] = field(default_factory=dict)
+    grpo: _GRPO = Field(default_factory=dict)
     """Settings of `vzgym train grpo`."""
 
-    sb3: Mapping[str, Any] = field(default_factory=dict)
+    @model_validator(mode="after")
+    def _check_stages(self) -> Self:
+        order = ("pretrain", "sft", "grpo")
+        if self.stages != tuple(stage for stage in order if stage in self.stages):
+            raise problem(
+                f"stages must be some of {', '.join(order)}, in this order, got {list(self.stages)}", "stages"
+            )
+        if ("pretrain" in self.stages) == bool(self.model):
+            raise problem(
+                "either stages must begin with 'pretrain', or 'model' must be given, got stages "
+                f"{list(self.stages)} and model {self.model!r}",
+                "stages",
+            )
+        # The tiny model's settings, such as a learning rate of 2e-3, would ruin a large model.
+        if self.model and not self.preset:
+            raise problem(
+                f"model is {self.model!r}, so 'preset' must be given: one of {', '.join(preset_names())} "
+                "('single-gpu' for a model of 3 to 8 billion weights on one GPU)",
+                "model",
+            )
+        return self
+
+
+class SB3Learner(_Learner):
+    """A learner of Stable-Baselines3."""
+
+    kind: Literal["sb3"]
+
+    budget: BudgetOverrides | None = None
+    """Budget while training, as fields that replace those of the task set's budget. Default: the cell's budget."""
+
+    sb3: _SB3 = Field(default_factory=dict)
     """Settings of `vzgym train sb3`."""
 
-    def __post_init__(self) -> None:
-        if self.kind == "policy" and not self.policy:
-            raise InvalidSetting("LearnerSettings.policy must be given for kind 'policy', such as 'blind'")
-        if self.kind == "vlm":
-            order = ("pretrain", "sft", "grpo")
-            if list(self.stages) != [stage for stage in order if stage in self.stages]:
-                raise InvalidSetting(
-                    f"LearnerSettings.stages must be some of {', '.join(order)}, in this order, got {list(self.stages)}"
-                )
-            if ("pretrain" in self.stages) == bool(self.model):
-                raise InvalidSetting(
-                    "LearnerSettings.stages must begin with 'pretrain', or 'model' say where to start: one of the two, "
-                    f"got stages {list(self.stages)} and model {self.model!r}"
-                )
-            # The tiny model's settings would ruin a large one (a learning rate of 2e-3), and nobody would be told.
-            if self.model and not self.preset:
-                raise InvalidSetting(
-                    f"LearnerSettings.model is {self.model!r}, so its 'preset' must be given: one of "
-                    f"{', '.join(preset_names())} ('single-gpu' for 3 to 8 billion weights on one GPU)"
-                )
-        fits = {
-            "policy": {"policy"},
-            "vlm": {"stages", "model", "preset", "budget", *SECTIONS[:4]},
-            "sb3": {"budget", "sb3"},
-        }[self.kind]
-        for item in fields(self):
-            if item.name in fits or item.name in ("kind", "resume"):
-                continue
-            usual = item.default_factory() if item.default_factory is not MISSING else item.default
-            if getattr(self, item.name) != usual:
-                raise InvalidSetting(f"LearnerSettings.{item.name} is of no use to a learner of kind {self.kind!r}")
+
+LearnerSettings: TypeAlias = PolicyLearner | VLMLearner | SB3Learner
+"""Settings of a learner of any kind."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class TasksSettings:
-    """What is learnt from, and what is played."""
+class TasksSettings(Settings):
+    """Tasks to train on, and tasks to evaluate on."""
 
     play: str
-    """Held-out tasks on which all are measured: a suite with its split, or a .jsonl file."""
+    """Held-out tasks to evaluate on: a suite with its split, or a .jsonl file."""
 
     learn: str = ""
-    """Tasks to learn from. A stage's own `tasks` goes before it."""
+    """Tasks to train on. A stage's own `tasks` replaces it."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class EvaluateSettings:
-    """How each cell is measured."""
+class EvaluateSettings(Settings):
+    """How each cell is evaluated."""
 
-    episodes: int = 200
-    """Tasks that are played, from the first."""
+    episodes: PositiveInt = 200
+    """Number of tasks to play, from the first."""
 
-    samples: int = 1
-    """How often each is played."""
+    samples: PositiveInt = 1
+    """Episodes per task."""
 
-    temperature: float = 1.0
-    """Of trained models: 0 takes the likeliest turn, 1 draws as in training."""
+    temperature: NonNegativeFloat = 1.0
+    """Sampling temperature of trained models; 0 is greedy, 1 is as in training."""
 
-    batch_size: int = 64
+    batch_size: PositiveInt = 64
     """Dialogues that a language model answers at once."""
 
     answerer: Literal["", "reader", "policy"] = ""
-    """Who answers again from chosen clips, to say which zooms were useful; nobody if not given."""
-
-    def __post_init__(self) -> None:
-        for name in ("episodes", "samples", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InvalidSetting(f"EvaluateSettings.{name} must be >= 1, got {getattr(self, name)}")
-        if self.temperature < 0:
-            raise InvalidSetting(f"EvaluateSettings.temperature must be >= 0, got {self.temperature}")
+    """Who answers again from selected clips, which tells useful zooms; by default nobody."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class GridSettings:
-    """Names that are combined with each other; all there are, where none are given."""
+class GridSettings(Settings):
+    """Names whose combinations are cells; all names of an axis where none are given."""
 
-    learners: tuple[str, ...] = ()
+    learners: ListOf[str] = ()
     """Names of learners."""
 
-    rewards: tuple[str, ...] = ()
-    """Names of rewards. A learner that learns nothing from rewards is played once, whatever stands here."""
+    rewards: ListOf[str] = ()
+    """Names of rewards. A learner that is not trained on rewards gets one cell, whatever they are."""
 
-    tasks: tuple[str, ...] = ()
+    tasks: ListOf[str] = ()
     """Names of tasks."""
 
-    budgets: tuple[str, ...] = ()
+    budgets: ListOf[str] = ()
     """Names of budgets."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ExperimentSettings:
-    """What is compared."""
+def _by_name(value: Any) -> Any:
+    """A name, or a list of names, as a mapping of each name to itself."""
+    names = [value] if isinstance(value, str) else value
+    if isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names):
+        return {name: name for name in names}
+    return value
+
+
+def _splits(value: Any) -> Any:
+    """The name of a suite as its train and test splits."""
+    if not isinstance(value, str):
+        return value
+    suite, slash, _ = value.partition("/")
+    if value.endswith(".jsonl") or slash:
+        return {"play": value}
+    return {"play": f"{suite}/test", "learn": f"{suite}/train"}
+
+
+def _seeds(value: Any) -> Any:
+    """A number n as the seeds 0 to n - 1."""
+    if type(value) is not int:
+        return value
+    if value < 1:
+        raise ValueError(f"seeds must be at least 1, or a list of seeds such as [0, 1], got {value}")
+    return tuple(range(value))
+
+
+class ExperimentSettings(Settings):
+    """An experiment: what is compared, on what, and how it is measured."""
 
     name: str = ""
-    """Names the folder of the results; the file's name if not given."""
+    """Name of the folder of results. Default: the file's name."""
 
     title: str = ""
-    """Heads the results."""
+    """Title of the results."""
 
     about: str = ""
-    """What the experiment asks; stands below the title."""
+    """What the experiment asks; shown below the title."""
 
-    learners: Mapping[str, LearnerSettings]
-    """Who plays, by name."""
+    learners: Mapping[str, Annotated[LearnerSettings, Field(discriminator="kind")]] = Field(min_length=1)
+    """Learners by name."""
 
-    tasks: Mapping[str, TasksSettings]
-    """What is asked, by name. A suite's name, or a list of such, means its train and test splits."""
+    tasks: Annotated[
+        Mapping[str, Annotated[TasksSettings, BeforeValidator(_splits, json_schema_input_type=TasksSettings | str)]],
+        BeforeValidator(_by_name, json_schema_input_type=Mapping[str, TasksSettings | str] | list[str] | str),
+    ] = Field(min_length=1)
+    """Tasks by name. The name of a suite, or a list of them, stands for their train and test splits."""
 
-    rewards: Mapping[str, str | Mapping[str, Any]] = field(default_factory=lambda: {"videozoomer": "videozoomer"})
-    """What is paid for, by name: a preset, a module, a YAML file, or weights. A list of presets will do."""
+    rewards: Annotated[
+        Mapping[str, str | Mapping[str, Any]],
+        BeforeValidator(_by_name, json_schema_input_type=Mapping[str, str | Mapping[str, Any]] | list[str] | str),
+    ] = Field({"videozoomer": "videozoomer"}, min_length=1)
+    """Rewards by name: a preset, a module, a YAML file, or terms by name. A list of presets is allowed too."""
 
-    budgets: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"usual": {}})
-    """What may be looked at, by name: settings of `Budget` over what the tasks were built for."""
+    budgets: Mapping[str, BudgetOverrides] = Field({"usual": {}}, min_length=1)
+    """Budgets by name, as fields that replace those of the task set's budget."""
 
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    """Seeds of learning and of play. A single number n means 0 to n - 1."""
+    seeds: Annotated[ListOf[NonNegativeInt], BeforeValidator(_seeds, json_schema_input_type=list[int] | int)] = Field(
+        (0, 1, 2, 3, 4), min_length=1
+    )
+    """Seeds of training and evaluation. A number n stands for 0 to n - 1."""
 
-    grid: tuple[GridSettings, ...] = (GridSettings(),)
-    """What is combined; everything with everything if not given."""
+    grid: ListOf[GridSettings] = Field((GridSettings(),), min_length=1)
+    """Combinations of names; by default, everything with everything."""
 
     evaluate: EvaluateSettings = EvaluateSettings()
-    """How each cell is measured."""
+    """How each cell is evaluated."""
 
-    reference: Mapping[str, str] = field(default_factory=dict)
-    """The cells that others are held against, as `{reward: accuracy}`: a name on one or more axes."""
+    reference: Mapping[Axis, str] = Field(default_factory=dict)
+    """The cells that others are compared with: a name on one or more axes, such as `{reward: accuracy}`."""
 
-    def __post_init__(self) -> None:
-        for name in ("learners", "tasks", "rewards", "budgets", "seeds", "grid"):
-            if not getattr(self, name):
-                raise InvalidSetting(f"ExperimentSettings.{name} must not be empty")
-        if any(seed < 0 for seed in self.seeds):
-            raise InvalidSetting(f"ExperimentSettings.seeds must be >= 0, got {list(self.seeds)}")
+    @model_validator(mode="after")
+    def _check_names_used(self) -> Self:
+        if self.name == STORE or "/" in self.name:
+            raise problem(f"name must be the name of a folder, other than {STORE!r}, got {self.name!r}", "name")
         if len(set(self.seeds)) < len(self.seeds):
-            raise InvalidSetting(f"ExperimentSettings.seeds must differ, got {list(self.seeds)}")
+            raise problem(f"seeds must differ, got {list(self.seeds)}", "seeds")
+        for index, part in enumerate(self.grid):
+            for axis, names in part:
+                for place, name in enumerate(names):
+                    self._check_known(axis, name, "grid", index, axis, place)
+        for axis, name in self.reference.items():
+            self._check_known(axis if axis == "tasks" else f"{axis}s", name, "reference", axis)
+        return self
+
+    def _check_known(self, axis: str, name: str, *path: str | int) -> None:
+        known = getattr(self, axis)
+        if name not in known:
+            raise problem(f"{path[0]}: there is no {name!r} in {axis}; valid: {', '.join(known)}", *path)
 
 
 @dataclass(frozen=True)
 class Learner:
-    """A learner with the finished settings of its stages.
+    """A learner with the complete settings of its stages.
 
     Attributes:
-        name: In the experiment.
+        name: Its name in the experiment.
         settings: As in the file.
-        stages: Settings by stage; preset and file laid over each other.
+        stages: Settings by stage, the preset's and the file's combined.
         own_tasks: The stages that name tasks of their own.
     """
 
@@ -223,9 +321,9 @@ class Learner:
 
     @property
     def rewarded(self) -> bool:
-        """Whether it learns from rewards."""
-        kind = self.settings.kind
-        return kind == "sb3" or (kind == "vlm" and "grpo" in self.settings.stages)
+        """Whether it is trained on rewards."""
+        settings = self.settings
+        return settings.kind == "sb3" or (settings.kind == "vlm" and "grpo" in settings.stages)
 
 
 @dataclass(frozen=True)
@@ -235,11 +333,16 @@ class Experiment:
     Attributes:
         settings: As in the file.
         learners: By name.
-        text: The file's own text.
-        places: Where names of an axis stand in the file, by axis and name.
+        text: The text of the file.
+        document: The data of the file, with lines.
     """
 
     settings: ExperimentSettings
     learners: Mapping[str, Learner]
     text: str
-    places: Mapping[tuple[str, str], str]
+    document: Document
+
+    def where(self, axis: str, name: str) -> str:
+        """`"file:line"` of a name on an axis; "" for the default reward and budget."""
+        section = axis if axis == "tasks" else f"{axis}s"
+        return self.document.where(section, name) if name and section in self.document.data else ""

@@ -1,0 +1,75 @@
+"""Settings that several kinds of run share. Imports nothing heavy: command lines and experiment files are checked here.
+
+A docstring below a field describes it, and is its description in JSON schemas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeAlias, get_type_hints
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, WithJsonSchema, create_model
+
+from vzgym.core.budget import Budget
+from vzgym.core.settings import FilePath, Settings, checked
+from vzgym.tasks import TaskSet
+
+__all__ = ["BudgetOverrides", "BudgetedSettings", "Named", "RunSettings", "SeededSettings"]
+
+
+# All fields of `Budget`, each optional.
+_BudgetFields: type[Settings] = create_model(
+    "BudgetSettings",
+    __base__=Settings,
+    **{name: (hint, Field(None)) for name, hint in get_type_hints(Budget).items()},  # type: ignore[call-overload]
+)
+_BudgetFields.model_config["allow_inf_nan"] = True
+_BudgetFields.model_rebuild(force=True)
+
+BudgetOverrides: TypeAlias = Annotated[
+    Mapping[str, Any],
+    checked(_BudgetFields.model_validate),
+    WithJsonSchema({**_BudgetFields.model_json_schema(), "title": "Budget"}),
+]
+"""Fields of `Budget` that replace those of the task set's budget."""
+
+Named: TypeAlias = str | Mapping[str, Any]
+"""A component by its registered name, as `module:Class`, or as a mapping `{name: ..., **options}`."""
+
+
+class SeededSettings(Settings):
+    """What every run has."""
+
+    seed: NonNegativeInt = 0
+    """Seed of all random numbers of the run."""
+
+
+class RunSettings(SeededSettings):
+    """A run that trains a model."""
+
+    out: FilePath = ""
+    """Folder for checkpoints, logs and the finished model."""
+
+    learning_rate: PositiveFloat = 1e-5
+    """Highest learning rate."""
+
+    log_steps: PositiveInt = 10
+    """Optimiser steps between two log lines."""
+
+
+class BudgetedSettings(SeededSettings):
+    """A run that plays tasks."""
+
+    tasks: str = ""
+    """Tasks to play: a suite, with or without its split (`needle-micro/train`), or a .jsonl file."""
+
+    budget: BudgetOverrides | None = Field(None)
+    """Fields of the budget that differ from the task set's own."""
+
+    def budget_for(self, tasks: TaskSet) -> Budget:
+        """The budget that tasks are played with: the tasks' own, with this run's overrides.
+
+        Raises:
+            InvalidSetting: If the overrides do not fit the tasks' budget.
+        """
+        return Budget.from_mapping({**tasks.budget.to_dict(), **(self.budget or {})})
