@@ -177,10 +177,10 @@ def run_sft(options: argparse.Namespace, model: Path, data: Path, out: Path) -> 
     """Run imitation steps; gives rows of the table."""
     clock = Clock(options.device)
     steps = Steps(clock)
-    settings = SFTSettings.from_mapping(
-        {**common(options, model, out / "sft"), "data": str(data), "max_steps": options.steps, "freeze_vision": True}
-        | {"batch_size": options.batch}
-    )
+    settings = SFTSettings(
+        **common(options, model, out / "sft"),
+        data=str(data), max_steps=options.steps, freeze_vision=True, batch_size=options.batch,
+    )  # fmt: skip
     planned = plan_sft(settings, memory_gib=10_000).memory.total / GIB
     rows = load_trajectories(data)
     collator = TrajectoryCollator(open_checkpoint(model).processor, 100_000)
@@ -200,11 +200,11 @@ def run_grpo(options: argparse.Namespace, model: Path, out: Path) -> dict[str, s
     """Run reinforcement steps; gives rows of the table."""
     clock = Clock(options.device)
     steps = Steps(clock)
-    settings = GRPOSettings.from_mapping(
-        {**common(options, model, out / "grpo"), "tasks": options.tasks, "budget": budget(options)}
-        | {"steps": options.steps, "groups": 1, "group_size": options.rollouts, "batch_size": options.batch}
-        | {"turn_tokens": 96, "freeze_vision": True}
-    )
+    settings = GRPOSettings(
+        **common(options, model, out / "grpo"),
+        tasks=options.tasks, budget=budget(options), steps=options.steps, groups=1, group_size=options.rollouts,
+        batch_size=options.batch, turn_tokens=96, freeze_vision=True,
+    )  # fmt: skip
     planned = plan_grpo(settings, memory_gib=10_000).memory.total / GIB
     reset(options.device)
     environment, look = (ToolEnvironment.reset, ToolEnvironment.video_zoom), Episode._look

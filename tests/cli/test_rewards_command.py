@@ -114,8 +114,8 @@ def test_mistakes_are_named(run: Run, saved: Path, tmp_path: Path) -> None:
     file = tmp_path / "reward.yaml"
     file.write_text("accuracy: 1\niuo: 0.5\n")
     error = run("rewards", "score", saved, "--reward", file).exception
-    assert isinstance(error, UnknownName)
-    assert "reward.yaml, line 2" in str(error)
+    assert isinstance(error, InvalidSetting)
+    assert "reward.yaml:2: unknown reward module 'iuo'" in str(error)
     assert "iou_union" in str(error)
     assert isinstance(run("rewards", "score", tmp_path, "--reward", "accuracy").exception, RecordError)
     wrong = run("rewards", "score", saved, "--reward", "accuracy", "--progress", "3").exception

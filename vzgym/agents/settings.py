@@ -12,9 +12,9 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, WithJson
 
 from vzgym.core.budget import Budget
 from vzgym.core.settings import FilePath, Settings, checked
-from vzgym.tasks import TaskSet
+from vzgym.tasks import BUDGETS, TaskSet, resolve_budget
 
-__all__ = ["BudgetOverrides", "BudgetedSettings", "Named", "RunSettings", "SeededSettings"]
+__all__ = ["BudgetSetting", "BudgetedSettings", "Named", "RunSettings", "SeededSettings"]
 
 
 # All fields of `Budget`, each optional.
@@ -31,7 +31,10 @@ BudgetOverrides: TypeAlias = Annotated[
     checked(_BudgetFields.model_validate),
     WithJsonSchema({**_BudgetFields.model_json_schema(), "title": "Budget"}),
 ]
-"""Fields of `Budget` that replace those of the task set's budget."""
+"""Fields of `Budget` that override those of the task set's budget."""
+
+BudgetSetting: TypeAlias = BudgetOverrides | Annotated[str, checked(BUDGETS.check)]
+"""Fields that override those of the task set's budget, or the name of a budget that replaces it."""
 
 Named: TypeAlias = str | Mapping[str, Any]
 """A component by its registered name, as `module:Class`, or as a mapping `{name: ..., **options}`."""
@@ -63,13 +66,13 @@ class BudgetedSettings(SeededSettings):
     tasks: str = ""
     """Tasks to play: a suite, with or without its split (`needle-micro/train`), or a .jsonl file."""
 
-    budget: BudgetOverrides | None = Field(None)
-    """Fields of the budget that differ from the task set's own."""
+    budget: BudgetSetting | None = None
+    """Fields that override those of the task set's budget, or the name of a budget (`paper`) that replaces it."""
 
     def budget_for(self, tasks: TaskSet) -> Budget:
-        """The budget that tasks are played with: the tasks' own, with this run's overrides.
+        """The budget that tasks are played with; see `resolve_budget`.
 
         Raises:
             InvalidSetting: If the overrides do not fit the tasks' budget.
         """
-        return Budget.from_mapping({**tasks.budget.to_dict(), **(self.budget or {})})
+        return resolve_budget(self.budget, tasks)

@@ -22,6 +22,7 @@ from vzgym.cli import (
     evaluate,
     replay,
     rewards,
+    schema,
     tasks,
     train,
     videos,
@@ -47,6 +48,7 @@ app.command("replay")(replay.replay_command)
 app.command("doctor")(doctor.doctor)
 app.command("check")(check.check_command)
 app.command("collect")(collect.collect_command)
+app.command("schema")(schema.schema)
 app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
 app.add_typer(rewards.app, name="rewards")

@@ -10,7 +10,6 @@ from rich.text import Text
 
 from vzgym.cli.progress import console, errors, say
 from vzgym.core.errors import InvalidSetting
-from vzgym.core.settings import read_value
 from vzgym.testing.checking import KINDS, check, environment_of
 from vzgym.testing.parity import check_parity
 from vzgym.testing.plugins import installed_plugins
@@ -69,6 +68,8 @@ def check_command(
 
 
 def _options(pairs: list[str]) -> dict[str, Any]:
+    from vzgym.core.settings import read_value
+
     options: dict[str, Any] = {}
     for pair in pairs:
         key, mark, value = pair.partition("=")

@@ -9,7 +9,6 @@ from typing import Any
 
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.secrets import redact
-from vzgym.core.settings import read_value
 
 __all__ = ["named_policy", "policy_label"]
 
@@ -29,6 +28,8 @@ def named_policy(text: str, **options: Any) -> str | Mapping[str, Any]:
         InvalidSetting: If the text is a mapping without a name, or no YAML.
     """
     if text.lstrip().startswith("{"):
+        from vzgym.core.settings import read_value
+
         # The text is not repeated in a message: it may hold a key.
         spec = read_value(text, "--policy given as a mapping")
         if not isinstance(spec, dict) or "name" not in spec:

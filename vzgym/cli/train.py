@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -13,9 +13,12 @@ from vzgym.cli.train_plan import DevicesOption, DryOption, LaunchOption, MemoryO
 from vzgym.cli.train_sb3 import sb3
 from vzgym.core.errors import InvalidSetting
 
+if TYPE_CHECKING:
+    from vzgym.core.settings import Settings
+
 __all__ = ["app"]
 
-S = TypeVar("S")
+S = TypeVar("S", bound="Settings")
 
 app = typer.Typer(
     help="Train a vision-language model to zoom: pretrain (tiny models only), sft (the cold start), grpo; or sb3.",

@@ -316,7 +316,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self.level += 1
         if self.level > _MOST_LEVELS:
-            mark = self.peek_event().start_mark
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.MarkedYAMLError(problem=f"more than {_MOST_LEVELS} levels of nesting", problem_mark=mark)
         node = super().compose_node(parent, index)
         self.level -= 1
@@ -425,7 +425,7 @@ class _Reader:
 
     def _scalar(self, node: yaml.Node) -> Any:
         try:
-            return self.loader.construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+            return self.loader.construct_object(node, deep=True)
         except ValueError as error:  # a date that does not exist, a number of thousands of digits
             raise InvalidSetting(f"{self.place(node)}: not a number or date: {_shown(node.value)}") from error
 

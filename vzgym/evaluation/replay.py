@@ -15,9 +15,8 @@ from vzgym.episode.clip import Clip
 from vzgym.episode.episode import Episode
 from vzgym.episode.record import End, EpisodeRecord, Outcome, TaskFacts
 from vzgym.protocols.base import make_wording
-from vzgym.rewards.making import RewardSpec, make_reward
+from vzgym.rewards.making import RewardSpec, is_yaml_path, make_reward
 from vzgym.rewards.mix import RewardMix
-from vzgym.rewards.yaml_file import is_yaml_path
 from vzgym.tasks import VideoTask, get_task
 from vzgym.video.base import FRAME_SLACK
 

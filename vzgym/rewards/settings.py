@@ -48,6 +48,9 @@ _CONDITION = {
 }
 
 
+_MISSING: Any = None
+
+
 class TermSettings(Settings):
     """One term of a reward. Every other name is an option of its module."""
 
@@ -61,15 +64,16 @@ class TermSettings(Settings):
 
     when: Annotated[Any, WithJsonSchema(_CONDITION)] = None
 
-    clip: Annotated[tuple[float, float], Strict(False), AfterValidator(_ordered)] = Field(None)
+    # Not given is something other than null, which is refused.
+    clip: Annotated[tuple[float, float], Strict(False), AfterValidator(_ordered)] = _MISSING
     """`[low, high]`: bounds on the module's value of each turn."""
 
     anneal: Annotated[
         AnnealSettings, BeforeValidator(lambda value: value.to_spec() if isinstance(value, Anneal) else value)
-    ] = Field(None)
+    ] = _MISSING
     """How the weight changes as training goes on."""
 
-    by_category: Mapping[str, float] = Field(None, min_length=1)
+    by_category: Mapping[str, float] = Field(_MISSING, min_length=1)
     """Weights that replace `weight` for tasks of these categories."""
 
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -66,11 +64,11 @@ def test_building_a_model_leaves_torchs_random_state_alone(tokenizer):
 
 
 def test_sizes_that_cannot_work_are_refused():
-    with pytest.raises(InvalidSetting, match=r"depth.*valid.*layers"):
+    with pytest.raises(InvalidSetting, match=r"depth.*[vV]alid: .*layers"):
         TinySize(depth=3)
     with pytest.raises(InvalidSetting, match=r"30.*multiple.*16"):
         TinySize(width=30)
-    with pytest.raises(InvalidSetting, match=r"'heads' .* >= 1, got 0"):
+    with pytest.raises(InvalidSetting, match=r"TinySize\.heads must be >= 1, got 0"):
         TinySize(heads=0)
 
 
@@ -209,8 +207,8 @@ def test_frames_of_more_than_one_visual_token_are_refused_with_the_setting_that_
     with pytest.raises(InvalidSetting, match=r"64x64 pixels, a token covers 32x32. Take --set size.patch=32.*micro"):
         pretrain(settings)
     with pytest.raises(InvalidSetting, match=r"144x256.*square"):
-        pretrain(dataclasses.replace(settings, tasks="needle/train"))
-    folder = pretrain(dataclasses.replace(settings, size={"patch": 32, "layers": 1}))
+        pretrain(settings.replace(tasks="needle/train"))
+    folder = pretrain(settings.replace(size={"patch": 32, "layers": 1}))
     assert (folder / "pretrain.json").is_file()
 
 

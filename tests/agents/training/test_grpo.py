@@ -47,7 +47,7 @@ def willing(small_model, trajectories, tmp_path_factory):
     values = {"max_steps": 60, "batch_size": 8, "learning_rate": 1e-2}
     zooming = load_trajectories(trajectories)
     zooming = zooming.select([i for i in range(len(zooming)) if zooming[i]["zooms"] > 0][:8])
-    return train_sft(SFTSettings.from_mapping({"model": str(small_model), "out": str(out), **values}), data=zooming)
+    return train_sft(SFTSettings(**{"model": str(small_model), "out": str(out), **values}), data=zooming)
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def seven(tmp_path_factory):
 
 def practice(model, **more):
     values = {"tasks": "needle-tiny/train", "groups": 1, "group_size": 2, "batch_size": 1, "turn_tokens": 64}
-    return GRPOSettings.from_mapping({"model": model, "gradient_checkpointing": True, **values, **more})
+    return GRPOSettings(**{"model": model, "gradient_checkpointing": True, **values, **more})
 
 
 @pytest.mark.parametrize("family", FAMILIES)

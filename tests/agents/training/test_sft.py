@@ -20,7 +20,7 @@ from vzgym.policies.fingerprint import METADATA
 
 def settings(model, data, out, **more):
     values = {"max_steps": 3, "batch_size": 4, "learning_rate": 1e-3, "log_steps": 1, **more}
-    return SFTSettings.from_mapping({"model": str(model), "data": str(data), "out": str(out), **values})
+    return SFTSettings(**{"model": str(model), "data": str(data), "out": str(out), **values})
 
 
 def losses(out):
@@ -116,7 +116,7 @@ def test_adapters_are_trained_and_merged(small_model, trajectories, tmp_path):
 def test_what_must_be_given_is_asked_for(small_model, trajectories, tmp_path, missing, name):
     given = {"model": str(small_model), "data": str(trajectories), "out": str(tmp_path / "x"), missing: ""}
     with pytest.raises(InvalidSetting, match=f"{name} must be given"):
-        train_sft(SFTSettings.from_mapping(given))
+        train_sft(SFTSettings(**given))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from vzgym.evaluation.experiments.doing import DONE, WORK, done
-from vzgym.evaluation.experiments.plan import PLAY, STORE, Work
+from vzgym.evaluation.experiments.plan import PLAY, Work
+from vzgym.evaluation.experiments.settings import STORE
 
 __all__ = ["DEFAULT_RATES", "Estimates", "measured_rates", "rate_key"]
 

@@ -17,7 +17,7 @@ from vzgym.core.settings import plain
 from vzgym.evaluation.experiments.settings import STORE, Experiment, GridSettings, Learner
 from vzgym.policies.fingerprint import fingerprints_in
 from vzgym.rewards.making import make_reward
-from vzgym.tasks import TaskSet, load_tasks, resolve_budget
+from vzgym.tasks import BudgetSpec, TaskSet, load_tasks, resolve_budget
 
 __all__ = ["Cell", "Plan", "Work", "make_plan"]
 
@@ -193,9 +193,9 @@ class _Builder:
         self.experiment, self.names, self.seed = experiment, names, seed
         self.learner: Learner = experiment.learners[names["learner"]]
         self.tasks = experiment.settings.tasks[names["tasks"]]
-        self.changes = dict(experiment.settings.budgets[names["budget"]])
+        self.changes = experiment.settings.budgets[names["budget"]]
         own = getattr(self.learner.settings, "budget", None)
-        self.learn_changes = self.changes if own is None else dict(own)
+        self.learn_changes = self.changes if own is None else own
 
     def play(self) -> Work:
         """The cell's play, behind all that its learner went through."""
@@ -238,7 +238,7 @@ class _Builder:
 
     def _model(self) -> Work | None:
         """The last stage of a language model; None if it goes through none."""
-        stages = self.learner.settings.stages
+        stages: Sequence[str] = getattr(self.learner.settings, "stages", ())
         last: Work | None = None
         if "pretrain" in stages:
             last = self._stage("pretrain", 1.0, {})
@@ -270,12 +270,12 @@ class _Builder:
             values["tasks"] = self._learn_tasks(kind)
             values["tasks_file"] = _file_digest(values["tasks"])
         if kind == "collect":
-            values["budget"] = self.learn_changes
+            values["budget"] = plain(self.learn_changes)
         else:
             values["seed"] = self.seed
         if kind in ("sft", "grpo"):
-            values["model"] = learner.model
-            values["start"] = "" if "model" in parents else learner.model
+            values["model"] = getattr(learner, "model", "")
+            values["start"] = "" if "model" in parents else values["model"]
         if kind == "sft":
             values["own_data"] = values["data"]
         if kind == "grpo":
@@ -298,7 +298,7 @@ class _Builder:
         values = self.learner.stages["sb3"].to_dict()
         values.pop("out", None)
         values |= {"tasks": self._learn_tasks("sb3"), "seed": self.seed, "reward": self._reward()}
-        values["budget"] = self.learn_changes or None
+        values["budget"] = plain(self.learn_changes) or None
         label = f"sb3 {self.learner.name} {self.names['reward']}, seed {self.seed}"
         return Work("sb3", label, values, {}, float(values["steps"]), self.learner.settings.resume)
 
@@ -329,7 +329,7 @@ def _task_set(tasks: str) -> TaskSet:
     return load_tasks(tasks)
 
 
-def _budget(tasks: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+def _budget(tasks: str, changes: BudgetSpec) -> dict[str, Any]:
     return resolve_budget(changes, _task_set(tasks)).to_dict()
 
 

@@ -150,7 +150,7 @@ class Results:
         A reference that no reward taught stands for all rewards. None for the reference itself.
         """
         wanted = self.plan.experiment.settings.reference
-        names = {**group.names, **wanted}
+        names: dict[str, str] = {**group.names, **{str(axis): name for axis, name in wanted.items()}}
         for sought in (names, {**names, "reward": ""}) if wanted else ():
             for other in self.groups:
                 if dict(other.names) == sought:

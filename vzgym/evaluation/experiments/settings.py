@@ -9,14 +9,16 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 from pydantic import (
     BeforeValidator,
     Field,
+    GetJsonSchemaHandler,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
-    WithJsonSchema,
     model_validator,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-from vzgym.agents.settings import BudgetOverrides, Named
+from vzgym.agents.settings import BudgetSetting, Named
 from vzgym.agents.training.config import STAGES, preset_names
 from vzgym.core.settings import Document, FilePath, ListOf, Settings, problem
 
@@ -52,11 +54,16 @@ FIXED: Final[Mapping[str, tuple[str, ...]]] = {
 """Settings of each stage that the experiment itself sets."""
 
 
-def _schema(stage: str) -> WithJsonSchema:
-    """The schema of a learner's section: the stage's settings that are not fixed."""
-    schema = STAGES[stage].model_json_schema()
-    schema["properties"] = {key: value for key, value in schema["properties"].items() if key not in FIXED[stage]}
-    return WithJsonSchema(schema)
+@dataclass(frozen=True)
+class _SectionSchema:
+    """Gives a learner's section the JSON schema of its stage, without the settings that are fixed."""
+
+    stage: str
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        full = handler.resolve_ref_schema(handler(STAGES[self.stage].__pydantic_core_schema__))
+        kept = {key: value for key, value in full["properties"].items() if key not in FIXED[self.stage]}
+        return {**full, "properties": kept}
 
 
 def _no_fixed(stage: str) -> BeforeValidator:
@@ -75,11 +82,11 @@ def _no_fixed(stage: str) -> BeforeValidator:
 
 # Sections are checked when they are laid over the learner's preset.
 _Section: TypeAlias = Mapping[str, Any]
-_Pretrain: TypeAlias = Annotated[_Section, _no_fixed("pretrain"), _schema("pretrain")]
-_Collect: TypeAlias = Annotated[_Section, _no_fixed("collect"), _schema("collect")]
-_SFT: TypeAlias = Annotated[_Section, _no_fixed("sft"), _schema("sft")]
-_GRPO: TypeAlias = Annotated[_Section, _no_fixed("grpo"), _schema("grpo")]
-_SB3: TypeAlias = Annotated[_Section, _no_fixed("sb3"), _schema("sb3")]
+_Pretrain: TypeAlias = Annotated[_Section, _no_fixed("pretrain"), _SectionSchema("pretrain")]
+_Collect: TypeAlias = Annotated[_Section, _no_fixed("collect"), _SectionSchema("collect")]
+_SFT: TypeAlias = Annotated[_Section, _no_fixed("sft"), _SectionSchema("sft")]
+_GRPO: TypeAlias = Annotated[_Section, _no_fixed("grpo"), _SectionSchema("grpo")]
+_SB3: TypeAlias = Annotated[_Section, _no_fixed("sb3"), _SectionSchema("sb3")]
 
 
 class _Learner(Settings):
@@ -113,8 +120,9 @@ class VLMLearner(_Learner):
     preset: str = ""
     """Preset that the sections below override. Required with `model`; otherwise `tiny` by default."""
 
-    budget: BudgetOverrides | None = None
-    """Budget while training, as fields that replace those of the task set's budget. Default: the cell's budget."""
+    budget: BudgetSetting | None = None
+    """Budget while training: fields that override those of the task set's budget, or a budget's name. Default: the
+    cell's budget."""
 
     pretrain: _Pretrain = Field(default_factory=dict)
     """Settings of `vzgym train pretrain`."""
@@ -156,8 +164,9 @@ class SB3Learner(_Learner):
 
     kind: Literal["sb3"]
 
-    budget: BudgetOverrides | None = None
-    """Budget while training, as fields that replace those of the task set's budget. Default: the cell's budget."""
+    budget: BudgetSetting | None = None
+    """Budget while training: fields that override those of the task set's budget, or a budget's name. Default: the
+    cell's budget."""
 
     sb3: _SB3 = Field(default_factory=dict)
     """Settings of `vzgym train sb3`."""
@@ -266,8 +275,8 @@ class ExperimentSettings(Settings):
     ] = Field({"videozoomer": "videozoomer"}, min_length=1)
     """Rewards by name: a preset, a module, a YAML file, or terms by name. A list of presets is allowed too."""
 
-    budgets: Mapping[str, BudgetOverrides] = Field({"usual": {}}, min_length=1)
-    """Budgets by name, as fields that replace those of the task set's budget."""
+    budgets: Mapping[str, BudgetSetting] = Field({"usual": {}}, min_length=1)
+    """Budgets by name, as fields that override those of the task set's budget, or a budget's name."""
 
     seeds: Annotated[ListOf[NonNegativeInt], BeforeValidator(_seeds, json_schema_input_type=list[int] | int)] = Field(
         (0, 1, 2, 3, 4), min_length=1
