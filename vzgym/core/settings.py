@@ -24,6 +24,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Str
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from vzgym.core.errors import InvalidSetting, VzgymError
+from vzgym.core.secrets import redact
 
 __all__ = [
     "Document",
@@ -538,5 +539,5 @@ def _rule(item: ErrorDetails) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = "nothing" if value is None else repr(value)
+    text = "nothing" if value is None else repr(redact(value))
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
