@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
+import gymnasium
 import pytest
 
 import vzgym
 
-# What only some people install.
 OPTIONAL = {
     "accelerate",
     "datasets",
@@ -25,37 +28,102 @@ OPTIONAL = {
     "transformers",
     "trl",
 }
-DECODERS = {"av", "decord"}
-# The room of policies that learn is the one that may need what it teaches with.
-ROOMS = [room.name for room in pkgutil.iter_modules(vzgym.__path__) if room.name not in {"__main__", "agents"}]
+DECODERS = {"av", "decord", "torchcodec"}
+# agents may need the extras that it trains with.
+SUBPACKAGES = [found.name for found in pkgutil.iter_modules(vzgym.__path__) if found.name not in {"__main__", "agents"}]
+LAZY = [
+    name
+    for name in ("vzgym", *(f"vzgym.{found.name}" for found in pkgutil.iter_modules(vzgym.__path__) if found.ispkg))
+    if "lazy_exports" in Path(importlib.import_module(name).__file__ or "").read_text(encoding="utf-8")
+]
 
 
-def imported_by(statement: str) -> set[str]:
-    """Top-level packages in a fresh interpreter after `statement`."""
-    code = f"{statement}\nimport sys\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+def modules_after(statement: str) -> set[str]:
+    """The modules that a fresh interpreter has loaded after `statement`."""
+    code = f"{statement}\nimport sys\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return set(done.stdout.split())
+    return set(done.stdout.split("\n")[-2].split())
 
 
-def test_import_vzgym_is_light() -> None:
-    loaded = imported_by("import vzgym")
-    assert "vzgym" in loaded
-    assert loaded & (OPTIONAL | DECODERS) == set()
+def packages_after(statement: str) -> set[str]:
+    """The top-level packages among them."""
+    return {name.partition(".")[0] for name in modules_after(statement)}
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_no_room_needs_an_optional_package(room: str) -> None:
-    assert imported_by(f"import vzgym.{room}") & OPTIONAL == set()
+def test_import_vzgym_loads_gymnasium_and_the_registration_alone() -> None:
+    added = modules_after("import vzgym") - modules_after("import gymnasium")
+    assert added == {"vzgym", "vzgym.core", "vzgym.core.lazy", "vzgym.envs", "vzgym.envs.registration"}
+
+
+def test_import_vzgym_registers_the_environments() -> None:
+    ids = "import vzgym, gymnasium; print([i for i in gymnasium.registry if 'VideoZoom' in i]); import sys"
+    assert "vzgym.tasks" not in modules_after(ids)
+    for name in vzgym.envs.ENV_IDS:
+        assert name in gymnasium.registry
+
+
+@pytest.mark.parametrize("subpackage", SUBPACKAGES)
+def test_no_subpackage_needs_an_optional_package(subpackage: str) -> None:
+    every = f"import vzgym.{subpackage} as package\nfor name in getattr(package, '__all__', ()): getattr(package, name)"
+    assert packages_after(every) & OPTIONAL == set()
+
+
+def test_an_environment_loads_no_decoder() -> None:
+    made = "import gymnasium, vzgym; gymnasium.make('VideoZoomTiny-v0').reset(seed=0)"
+    assert packages_after(made) & (OPTIONAL | DECODERS) == set()
+
+
+def test_help_loads_no_command() -> None:
+    loaded = modules_after(
+        "import sys; sys.argv = ['vzgym', '--help']\nfrom vzgym.cli import main\ntry: main()\nexcept SystemExit: pass"
+    )
+    kept = {"vzgym.cli", "vzgym.core", "vzgym.core.lazy", "vzgym.core.errors", "vzgym.envs", "vzgym.envs.registration"}
+    assert {name for name in loaded if name.startswith("vzgym.")} <= kept
+    assert not {name.partition(".")[0] for name in loaded} & (OPTIONAL | DECODERS | {"PIL", "yaml", "pydantic"})
 
 
 def test_core_needs_numpy_alone() -> None:
-    # An empty package stands in for `vzgym/__init__.py`, which may import more than the ground floor does.
+    # An empty package in place of `vzgym/__init__.py`, which registers environments with gymnasium.
     statement = f"""
 import sys, types
-house = sys.modules["vzgym"] = types.ModuleType("vzgym")
-house.__path__ = {list(vzgym.__path__)!r}
+package = sys.modules["vzgym"] = types.ModuleType("vzgym")
+package.__path__ = {list(vzgym.__path__)!r}
 import vzgym.core, vzgym.core.registry
+for name in vzgym.core.__all__: getattr(vzgym.core, name)
 """
-    added = imported_by(statement) - imported_by("import numpy")
+    added = packages_after(statement) - packages_after("import numpy")
     assert added - set(sys.stdlib_module_names) == {"vzgym"}
+
+
+def test_dir_holds_the_public_names_alone() -> None:
+    assert dir(vzgym) == sorted(vzgym.__all__)
+    for name in vzgym.__all__:
+        assert getattr(vzgym, name) is not None
+    assert not {"TYPE_CHECKING", "Any", "annotations", "importlib"} & set(dir(vzgym))
+
+
+@pytest.mark.parametrize("package", LAZY)
+def test_lazy_exports_are_those_that_type_checkers_see(package: str) -> None:
+    module = importlib.import_module(package)
+    tree = ast.parse(Path(module.__file__ or "").read_text(encoding="utf-8"))
+    block = next(n for n in tree.body if isinstance(n, ast.If) and getattr(n.test, "id", "") == "TYPE_CHECKING")
+    seen = {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    defined = {name for name in module.__all__ if name not in seen}
+    assert defined <= {"__version__"}
+    assert set(seen) <= set(module.__all__)
+    if package.startswith("vzgym.agents"):
+        return  # the names need optional packages
+    for name, source in seen.items():
+        real = importlib.import_module(str(source))
+        expected = importlib.import_module(f"{source}.{name}") if source == package else getattr(real, name)
+        assert getattr(module, name) is expected
+    # A submodule of the same name would take the place of the exported name as soon as it is imported.
+    clashes = {found.name for found in pkgutil.iter_modules(module.__path__)} & set(seen)
+    assert all(seen[name] == package for name in clashes)
+
+
+@pytest.mark.parametrize("package", LAZY)
+def test_an_unknown_name_is_an_attribute_error(package: str) -> None:
+    with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'nothing'"):
+        _ = importlib.import_module(package).nothing

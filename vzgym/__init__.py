@@ -1,23 +1,30 @@
 """vzgym: the gym for agentic video reinforcement learning.
 
-`import vzgym` registers the environments with gymnasium and stays light: no torch, no decoder.
+`import vzgym` registers the environments with gymnasium, and imports everything else when it is first used.
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
-from vzgym.core import Answer, Budget, Interval, Region, Zoom, overview_times
+from vzgym.core.lazy import lazy_exports
 from vzgym.envs.registration import register_envs
 
 if TYPE_CHECKING:
+    from vzgym import agents, baselines, envs, evaluation, policies, protocols, rewards, tasks, testing, video
+    from vzgym.core import Answer, Budget, Interval, Region, Zoom, overview_times
     from vzgym.envs.video_zoom import VideoZoomEnv
-    from vzgym.episode.episode import Episode
-    from vzgym.episode.record import EpisodeRecord
-    from vzgym.evaluation.evaluate import evaluate
-    from vzgym.tasks import get_task, load_tasks
-    from vzgym.tasks.task import VideoTask
+    from vzgym.episode import Episode, EpisodeRecord
+    from vzgym.evaluation import evaluate
+    from vzgym.tasks import VideoTask, get_task, load_tasks
+else:
+    __getattr__, __dir__ = lazy_exports(
+        __name__,
+        *("agents", "baselines", "envs", "evaluation", "policies", "protocols", "rewards", "tasks", "testing", "video"),
+        "core: Answer Budget Interval Region Zoom overview_times",
+        "envs.video_zoom: VideoZoomEnv",
+        "episode: Episode EpisodeRecord",
+        "evaluation: evaluate",
+        "tasks: VideoTask get_task load_tasks",
+    )
 
 __version__ = "0.1.0"
 
@@ -32,30 +39,20 @@ __all__ = [
     "VideoZoomEnv",
     "Zoom",
     "__version__",
+    "agents",
+    "baselines",
+    "envs",
     "evaluate",
+    "evaluation",
     "get_task",
     "load_tasks",
     "overview_times",
+    "policies",
+    "protocols",
+    "rewards",
+    "tasks",
+    "testing",
+    "video",
 ]
 
-_LAZY = {
-    "Episode": "vzgym.episode.episode",
-    "EpisodeRecord": "vzgym.episode.record",
-    "VideoTask": "vzgym.tasks.task",
-    "VideoZoomEnv": "vzgym.envs.video_zoom",
-    "evaluate": "vzgym.evaluation.evaluate",
-    "get_task": "vzgym.tasks",
-    "load_tasks": "vzgym.tasks",
-}
-
 register_envs()
-
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'vzgym' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})

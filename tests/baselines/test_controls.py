@@ -14,11 +14,9 @@ from hypothesis import strategies as st
 
 from vzgym.baselines import (
     CONTROLS,
-    POLICIES,
     Blind,
     Oracle,
     OverviewOnly,
-    Policy,
     RandomZoom,
     Reading,
     SlidingWindow,
@@ -32,6 +30,7 @@ from vzgym.envs import VideoZoomEnv
 from vzgym.episode import judge
 from vzgym.episode.record import EpisodeRecord
 from vzgym.evaluation import Report, evaluate, proportion
+from vzgym.policies.policy import POLICIES, Policy
 from vzgym.tasks import load_tasks
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vzgym.baselines import POLICIES
 from vzgym.baselines.readers import (
     READERS,
     AutoReader,
@@ -22,6 +21,7 @@ from vzgym.core import overview_times
 from vzgym.core.errors import InvalidSetting, PluginError, UnknownName
 from vzgym.evaluation import evaluate
 from vzgym.evaluation.counterfactual import ReaderAnswerer
+from vzgym.policies.policy import POLICIES
 from vzgym.tasks import FAMILIES, VideoTask, expert_zooms, load_jsonl, load_tasks, make_family
 from vzgym.tasks.io.writing import write_tasks
 from vzgym.tasks.procedural.render.palette import EVENT_COLORS, SCENE_HUES

@@ -13,12 +13,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from vzgym.baselines import Policy, TextPolicy
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode.dialogue import Message
 from vzgym.episode.record import EpisodeRecord
 from vzgym.evaluation import evaluate
+from vzgym.policies.policy import Policy, TextPolicy
 from vzgym.tasks import VideoTask, load_tasks
 from vzgym.tasks.io.writing import write_tasks
 

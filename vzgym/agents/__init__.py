@@ -5,10 +5,9 @@ Everything listed here is loaded on first use, so importing this package is chea
 `pip install "vzgym[served]"`.
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from vzgym.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from vzgym.agents.data.dataset import collect
@@ -22,6 +21,21 @@ if TYPE_CHECKING:
     from vzgym.agents.training.settings import GRPOSettings, LoraSettings, PretrainSettings, SFTSettings
     from vzgym.agents.training.sft import train_sft
     from vzgym.agents.vlm.policy import VLMPolicy
+else:
+    __getattr__, __dir__ = lazy_exports(
+        __name__,
+        "data.dataset: collect",
+        "data.settings: CollectSettings",
+        "sb3.policy: SB3Policy",
+        "sb3.settings: SB3Settings",
+        "sb3.training: train_sb3",
+        "served.policy: ServedPolicy",
+        "training.grpo: train_grpo",
+        "training.pretrain: pretrain",
+        "training.settings: GRPOSettings LoraSettings PretrainSettings SFTSettings",
+        "training.sft: train_sft",
+        "vlm.policy: VLMPolicy",
+    )
 
 __all__ = [
     "CollectSettings",
@@ -39,32 +53,3 @@ __all__ = [
     "train_sb3",
     "train_sft",
 ]
-
-_MODULES = {
-    "CollectSettings": "data.settings",
-    "GRPOSettings": "training.settings",
-    "LoraSettings": "training.settings",
-    "PretrainSettings": "training.settings",
-    "SB3Policy": "sb3.policy",
-    "SB3Settings": "sb3.settings",
-    "SFTSettings": "training.settings",
-    "ServedPolicy": "served.policy",
-    "VLMPolicy": "vlm.policy",
-    "collect": "data.dataset",
-    "pretrain": "training.pretrain",
-    "train_grpo": "training.grpo",
-    "train_sb3": "sb3.training",
-    "train_sft": "training.sft",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__

@@ -1,16 +1,27 @@
-"""Floor 6: policies that do not learn, and the frame readers that are their eyes."""
+"""Layer 7: policies that do not learn, and the frame readers that they see with."""
 
-from vzgym.baselines.base import Baseline, ZoomingBaseline, sample_zoom
-from vzgym.baselines.controls import Blind, Oracle, OverviewOnly, RandomZoom, SlidingWindow, Uniform
-from vzgym.baselines.experts import Expert
-from vzgym.baselines.readers import AutoReader, FrameReader, Reading
-from vzgym.baselines.viewer import Hints, Viewer
-from vzgym.policies.policy import POLICIES, AnyPolicy, Policy, TextPolicy
+from typing import TYPE_CHECKING
+
+from vzgym.core.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from vzgym.baselines.base import Baseline, ZoomingBaseline, sample_zoom
+    from vzgym.baselines.controls import CONTROLS, Blind, Oracle, OverviewOnly, RandomZoom, SlidingWindow, Uniform
+    from vzgym.baselines.experts import Expert
+    from vzgym.baselines.readers import AutoReader, FrameReader, Reading
+    from vzgym.baselines.viewer import Hints, Viewer
+else:
+    __getattr__, __dir__ = lazy_exports(
+        __name__,
+        "base: Baseline ZoomingBaseline sample_zoom",
+        "controls: CONTROLS Blind Oracle OverviewOnly RandomZoom SlidingWindow Uniform",
+        "experts: Expert",
+        "readers: AutoReader FrameReader Reading",
+        "viewer: Hints Viewer",
+    )
 
 __all__ = [
     "CONTROLS",
-    "POLICIES",
-    "AnyPolicy",
     "AutoReader",
     "Baseline",
     "Blind",
@@ -19,19 +30,11 @@ __all__ = [
     "Hints",
     "Oracle",
     "OverviewOnly",
-    "Policy",
     "RandomZoom",
     "Reading",
     "SlidingWindow",
-    "TextPolicy",
     "Uniform",
     "Viewer",
     "ZoomingBaseline",
     "sample_zoom",
 ]
-
-CONTROLS: tuple[type[Baseline], ...] = (Blind, RandomZoom, OverviewOnly, Uniform, SlidingWindow, Oracle)
-"""The baselines that stand beside every result, from the weakest knowledge to the strongest."""
-
-for _control in CONTROLS:
-    POLICIES.register(_control.name, _control)

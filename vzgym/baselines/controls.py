@@ -14,7 +14,7 @@ from vzgym.core.errors import InvalidSetting
 from vzgym.tasks import expert_zooms
 from vzgym.tasks.task import VideoTask
 
-__all__ = ["Blind", "Oracle", "OverviewOnly", "RandomZoom", "SlidingWindow", "Uniform"]
+__all__ = ["CONTROLS", "Blind", "Oracle", "OverviewOnly", "RandomZoom", "SlidingWindow", "Uniform"]
 
 
 class Blind(Baseline):
@@ -124,3 +124,7 @@ class Oracle(ZoomingBaseline):
         if self._expert is None:
             raise InvalidSetting("the oracle must be told each task before it plays it: call reveal(task)")
         return list(self._expert)
+
+
+CONTROLS: tuple[type[Baseline], ...] = (Blind, RandomZoom, OverviewOnly, Uniform, SlidingWindow, Oracle)
+"""The baselines that every result is compared with, from those that know the least to the one that knows the most."""

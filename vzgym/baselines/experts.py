@@ -9,7 +9,6 @@ from vzgym.baselines.readers import ReaderSpec
 from vzgym.baselines.viewer import Hints, Viewer
 from vzgym.core.actions import Answer, Zoom
 from vzgym.core.interval import Interval
-from vzgym.policies.policy import POLICIES
 from vzgym.tasks.task import VideoTask, option_letter
 
 __all__ = ["Expert"]
@@ -59,6 +58,3 @@ class Expert(Baseline):
         if isinstance(action, Answer) and action.text in self._viewer.options:
             return Answer(option_letter(self._viewer.options.index(action.text)))
         return action
-
-
-POLICIES.register(Expert.name, Expert)

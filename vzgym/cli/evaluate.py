@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vzgym.baselines import CONTROLS, POLICIES, Oracle
+from vzgym.baselines import CONTROLS, Oracle
 from vzgym.cli.policies import named_policy, policy_label
 from vzgym.cli.progress import console, errors, progress_bar, say, spent_words
 from vzgym.core.errors import InvalidSetting, TaskError
@@ -17,6 +17,7 @@ from vzgym.evaluation import Report, evaluate
 from vzgym.evaluation.findings import rich_findings
 from vzgym.evaluation.runs import count_records
 from vzgym.evaluation.tables import rich_table
+from vzgym.policies.policy import POLICIES
 from vzgym.rewards import make_reward
 from vzgym.tasks import BUDGETS, BudgetSpec, TaskSet, load_tasks
 

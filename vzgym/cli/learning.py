@@ -16,10 +16,10 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from vzgym.baselines import AnyPolicy
 from vzgym.cli.evaluate import run_policies
 from vzgym.cli.progress import errors, progress_bar, say
 from vzgym.evaluation import Report, evaluate
+from vzgym.policies.policy import AnyPolicy
 from vzgym.tasks import load_tasks
 
 __all__ = ["PRESET", "draw_curve", "learn", "missing_packages"]

@@ -1,8 +1,20 @@
-"""Floor 0: times, actions, budgets, errors and the registry. Imports numpy and nothing else."""
+"""Layer 0: intervals, actions, budgets, errors and the registry. Imports numpy and nothing else."""
 
-from vzgym.core.actions import Action, Answer, Malformed, Region, Zoom, frames_asked
-from vzgym.core.budget import Budget, overview_times
-from vzgym.core.interval import Interval
+from typing import TYPE_CHECKING
+
+from vzgym.core.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from vzgym.core.actions import Action, Answer, Malformed, Region, Zoom, frames_asked
+    from vzgym.core.budget import Budget, overview_times
+    from vzgym.core.interval import Interval
+else:
+    __getattr__, __dir__ = lazy_exports(
+        __name__,
+        "actions: Action Answer Malformed Region Zoom frames_asked",
+        "budget: Budget overview_times",
+        "interval: Interval",
+    )
 
 __all__ = [
     "Action",

@@ -111,11 +111,14 @@ class Registry(Generic[T]):
     Args:
         kind: What is registered, in the singular, for error messages ("reward module").
         group: Entry-point group in which plug-ins register their components ("vzgym.rewards").
+        builtin: A module that registers the built-in components when it is imported; imported on first use of the
+            registry, so that the registry itself costs nothing.
     """
 
-    def __init__(self, kind: str, group: str) -> None:
+    def __init__(self, kind: str, group: str, builtin: str = "") -> None:
         self.kind = kind
         self.group = group
+        self._builtin = builtin
         self._factories: dict[str, Callable[..., T] | str] = {}
         self._plugins: dict[str, importlib.metadata.EntryPoint] | None = None
         self._not_from_data: set[str] = set()
@@ -132,6 +135,7 @@ class Registry(Generic[T]):
         Raises:
             InvalidSetting: If the name is taken by something else, or holds a colon.
         """
+        self._load_builtin()
         if ":" in name or not name:
             raise InvalidSetting(f"{self.kind} name {name!r} must be non-empty and hold no ':'")
         if self._factories.get(name, factory) != factory:
@@ -142,9 +146,11 @@ class Registry(Generic[T]):
 
     def names(self) -> list[str]:
         """All registered names, built-in and of plug-ins, sorted."""
+        self._load_builtin()
         return sorted({*self._factories, *self._entry_points()})
 
     def __contains__(self, name: object) -> bool:
+        self._load_builtin()
         return name in self._factories or name in self._entry_points()
 
     def get(self, name: str) -> Callable[..., T]:
@@ -155,6 +161,7 @@ class Registry(Generic[T]):
             PluginError: If it is known but cannot be imported.
             UntrustedName: If the name comes from data (`names_from_data`) and is not registered.
         """
+        self._load_builtin()
         if name in self._factories:
             if name in self._not_from_data:
                 self._need_trust(name, "it may call servers, write files or load code")
@@ -278,6 +285,12 @@ class Registry(Generic[T]):
                     raise
                 _log.warning("left out: %s", error)
         return made
+
+    def _load_builtin(self) -> None:
+        # Costs nothing once it is imported. The import system's own lock makes other threads wait for all names, and
+        # lets the module, which registers into this registry, come here while it is being imported.
+        if self._builtin:
+            importlib.import_module(self._builtin)
 
     def _entry_points(self) -> dict[str, importlib.metadata.EntryPoint]:
         if self._plugins is None:

@@ -1,11 +1,26 @@
-"""Floor 3: the engine, its dialogue, its record, and the grading of answers."""
+"""Layer 3: the engine: an episode, its dialogue, its record, and the grading of answers."""
 
-from vzgym.episode.answers import Grade, GradeStatus, grade
-from vzgym.episode.clip import Clip
-from vzgym.episode.dialogue import ImageBlock, Message, PlainWording, TextBlock, Wording
-from vzgym.episode.episode import Episode, judge
-from vzgym.episode.evidence import evidence_shown
-from vzgym.episode.record import End, EpisodeRecord, Outcome, Refusal, TaskFacts, Turn
+from typing import TYPE_CHECKING
+
+from vzgym.core.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from vzgym.episode.answers import Grade, GradeStatus, grade
+    from vzgym.episode.clip import Clip
+    from vzgym.episode.dialogue import ImageBlock, Message, PlainWording, TextBlock, Wording
+    from vzgym.episode.episode import Episode, judge
+    from vzgym.episode.evidence import evidence_shown
+    from vzgym.episode.record import End, EpisodeRecord, Outcome, Refusal, TaskFacts, Turn
+else:
+    __getattr__, __dir__ = lazy_exports(
+        __name__,
+        "answers: Grade GradeStatus grade",
+        "clip: Clip",
+        "dialogue: ImageBlock Message PlainWording TextBlock Wording",
+        "episode: Episode judge",
+        "evidence: evidence_shown",
+        "record: End EpisodeRecord Outcome Refusal TaskFacts Turn",
+    )
 
 __all__ = [
     "Clip",

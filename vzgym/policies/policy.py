@@ -71,8 +71,20 @@ class TextPolicy(Protocol):
 AnyPolicy: TypeAlias = Policy | TextPolicy
 
 POLICIES: Registry[AnyPolicy] = Registry("policy", "vzgym.policies")
-# A language model from a checkpoint's folder: {"name": "vlm", "path": ...}. Imported only when it is asked for.
+for _name, _class in {
+    "blind": "Blind",
+    "random": "RandomZoom",
+    "overview": "OverviewOnly",
+    "uniform": "Uniform",
+    "sliding": "SlidingWindow",
+    "oracle": "Oracle",
+}.items():
+    POLICIES.register(_name, f"vzgym.baselines.controls:{_class}")
+POLICIES.register("expert", "vzgym.baselines.experts:Expert")
+# A language model from a checkpoint's folder: {"name": "vlm", "path": ...}.
 POLICIES.register("vlm", "vzgym.agents.vlm.policy:VLMPolicy", from_data=False)
+# A learner of Stable-Baselines3 from a run's folder: {"name": "sb3", "path": ...}.
+POLICIES.register("sb3", "vzgym.agents.sb3.policy:SB3Policy", from_data=False)
 # A model on a server: "served:MODEL@URL", or {"name": "served", "model": ..., "url": ..., ...}.
 POLICIES.register("served", "vzgym.agents.served.policy:ServedPolicy", from_data=False)
 

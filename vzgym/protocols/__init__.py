@@ -1,11 +1,26 @@
 """Text protocols: what an agent writes, read as actions, and dialogues as chat messages."""
 
-from vzgym.protocols.base import PROTOCOLS, Parsed, TextProtocol, make_wording
-from vzgym.protocols.chat import as_chat
-from vzgym.protocols.compact import CompactTags
-from vzgym.protocols.tags import TagProtocol
-from vzgym.protocols.tool_calls import ToolCallProtocol, as_tool_chat, turn_text, video_zoom_tool
-from vzgym.protocols.turns import MAX_TURN_LENGTH, TruncatedText, TurnReading, read_turn
+from typing import TYPE_CHECKING
+
+from vzgym.core.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from vzgym.protocols.base import PROTOCOLS, Parsed, TextProtocol, make_wording
+    from vzgym.protocols.chat import as_chat
+    from vzgym.protocols.compact import CompactTags
+    from vzgym.protocols.tags import TagProtocol
+    from vzgym.protocols.tool_calls import ToolCallProtocol, as_tool_chat, turn_text, video_zoom_tool
+    from vzgym.protocols.turns import MAX_TURN_LENGTH, TruncatedText, TurnReading, read_turn
+else:
+    __getattr__, __dir__ = lazy_exports(
+        __name__,
+        "base: PROTOCOLS Parsed TextProtocol make_wording",
+        "chat: as_chat",
+        "compact: CompactTags",
+        "tags: TagProtocol",
+        "tool_calls: ToolCallProtocol as_tool_chat turn_text video_zoom_tool",
+        "turns: MAX_TURN_LENGTH TruncatedText TurnReading read_turn",
+    )
 
 __all__ = [
     "MAX_TURN_LENGTH",

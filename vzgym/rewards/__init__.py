@@ -1,12 +1,28 @@
-"""Floor 4: what a turn is worth."""
+"""Layer 4: reward modules and their composition."""
 
-from vzgym.rewards.base import NEEDS, REWARDS, Answerer, Need, RewardContext, RewardModule
-from vzgym.rewards.condition import PREDICATES, AllOf, Compare, Condition, Is, make_condition
-from vzgym.rewards.counterfactual import Credit, credit
-from vzgym.rewards.group import rescore, score_group
-from vzgym.rewards.making import make_reward
-from vzgym.rewards.mix import Anneal, RewardMix, StepReward, Term, TermScore
-from vzgym.rewards.presets import PRESETS
+from typing import TYPE_CHECKING
+
+from vzgym.core.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from vzgym.rewards.base import NEEDS, REWARDS, Answerer, Need, RewardContext, RewardModule
+    from vzgym.rewards.condition import PREDICATES, AllOf, Compare, Condition, Is, make_condition
+    from vzgym.rewards.counterfactual import Credit, credit
+    from vzgym.rewards.group import rescore, score_group
+    from vzgym.rewards.making import make_reward
+    from vzgym.rewards.mix import Anneal, RewardMix, StepReward, Term, TermScore
+    from vzgym.rewards.presets import PRESETS
+else:
+    __getattr__, __dir__ = lazy_exports(
+        __name__,
+        "base: NEEDS REWARDS Answerer Need RewardContext RewardModule",
+        "condition: PREDICATES AllOf Compare Condition Is make_condition",
+        "counterfactual: Credit credit",
+        "group: rescore score_group",
+        "making: make_reward",
+        "mix: Anneal RewardMix StepReward Term TermScore",
+        "presets: PRESETS",
+    )
 
 __all__ = [
     "NEEDS",
@@ -33,37 +49,3 @@ __all__ = [
     "rescore",
     "score_group",
 ]
-
-for _name, _path in {
-    "accuracy": "outcome:Accuracy",
-    "judged_accuracy": "judge:JudgedAccuracy",
-    "format": "outcome:Format",
-    "overlong": "length:Overlong",
-    "conditional_tool": "tool:ConditionalTool",
-    "tool_bonus": "tool:ToolBonus",
-    "tool_ladder": "tool:ToolLadder",
-    "call_cost": "cost:CallCost",
-    "frame_cost": "cost:FrameCost",
-    "token_cost": "cost:TokenCost",
-    "ledger_cost": "cost:LedgerCost",
-    "iou_last": "evidence:IouLast",
-    "iou_union": "evidence:IouUnion",
-    # The overlap that people mean when they just say IoU.
-    "iou": "evidence:IouUnion",
-    "recall": "looking:Recall",
-    "loc_f1": "looking:LocF1",
-    "repeat": "looking:Repeat",
-    "consistency": "looking:Consistency",
-    "time_proximity": "looking:TimeProximity",
-    "gated_turn": "looking:GatedTurn",
-    "potential": "shaping:PotentialShaping",
-    "sufficiency": "counterfactual:Sufficiency",
-    "csv": "counterfactual:Csv",
-    "rescue_regress": "counterfactual:RescueRegress",
-    "needed_clips": "counterfactual:NeededClips",
-    "quality_first": "rollouts:QualityFirst",
-    "difficulty": "rollouts:Difficulty",
-    "curiosity": "rollouts:Curiosity",
-}.items():
-    # The judge calls the server and writes the cache file that its options name.
-    REWARDS.register(_name, f"vzgym.rewards.{_path}", from_data=_name != "judged_accuracy")

@@ -80,4 +80,4 @@ class RewardModule(Protocol):
         ...
 
 
-REWARDS: Registry[RewardModule] = Registry("reward module", "vzgym.rewards")
+REWARDS: Registry[RewardModule] = Registry("reward module", "vzgym.rewards", "vzgym.rewards.registration")

@@ -1,15 +1,32 @@
-"""Floor 2: what is asked. Tasks, procedural families, suites, and task files."""
+"""Layer 2: tasks, procedural families, suites, and task files."""
 
-import vzgym.tasks.procedural.shipped  # noqa: F401  registers the suites
-from vzgym.tasks.budgets import BUDGETS, BudgetSpec, resolve_budget
-from vzgym.tasks.evidence import EvidenceRequirements, Placement
-from vzgym.tasks.io.jsonl import load_jsonl, write_jsonl
-from vzgym.tasks.procedural.families import FAMILIES, Family, expert_zooms, make_family
-from vzgym.tasks.procedural.placement import hit_rate
-from vzgym.tasks.suite import SPLITS, SUITES, Suite, register_suite
-from vzgym.tasks.task import Subtitle, VideoTask, option_letter
-from vzgym.tasks.task_list import TaskList
-from vzgym.tasks.task_set import TaskSet, TaskSpec, get_task, load_tasks
+from typing import TYPE_CHECKING
+
+from vzgym.core.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from vzgym.tasks.budgets import BUDGETS, BudgetSpec, resolve_budget
+    from vzgym.tasks.evidence import EvidenceRequirements, Placement
+    from vzgym.tasks.io.jsonl import load_jsonl, write_jsonl
+    from vzgym.tasks.procedural.family import FAMILIES, Family, expert_zooms, make_family
+    from vzgym.tasks.procedural.placement import hit_rate
+    from vzgym.tasks.suite import SPLITS, SUITES, Suite, register_suite
+    from vzgym.tasks.task import Subtitle, VideoTask, option_letter
+    from vzgym.tasks.task_list import TaskList
+    from vzgym.tasks.task_set import TaskSet, TaskSpec, get_task, load_tasks
+else:
+    __getattr__, __dir__ = lazy_exports(
+        __name__,
+        "budgets: BUDGETS BudgetSpec resolve_budget",
+        "evidence: EvidenceRequirements Placement",
+        "io.jsonl: load_jsonl write_jsonl",
+        "procedural.family: FAMILIES Family expert_zooms make_family",
+        "procedural.placement: hit_rate",
+        "suite: SPLITS SUITES Suite register_suite",
+        "task: Subtitle VideoTask option_letter",
+        "task_list: TaskList",
+        "task_set: TaskSet TaskSpec get_task load_tasks",
+    )
 
 __all__ = [
     "BUDGETS",
@@ -35,5 +52,6 @@ __all__ = [
     "option_letter",
     "register_suite",
     "resolve_budget",
+        "evidence: EvidenceRequirements Placement",
     "write_jsonl",
 ]

@@ -261,7 +261,7 @@ class TaskSlice:
         return f"<{len(self)} tasks of {self.name}>"
 
 
-SUITES: Registry[ProceduralTasks] = Registry("task suite", "vzgym.tasks")
+SUITES: Registry[ProceduralTasks] = Registry("task suite", "vzgym.tasks", "vzgym.tasks.procedural.shipped")
 """Suites by name: factories that take a split and give its tasks."""
 
 

@@ -18,14 +18,13 @@ from vzgym.agents.data.teaching import HINT
 from vzgym.agents.served.images import ImageEncoder, encode_image
 from vzgym.agents.served.policy import ServedPolicy
 from vzgym.agents.vlm.policy import VLMPolicy
-from vzgym.baselines import TextPolicy
 from vzgym.cli.collect import collect_command
 from vzgym.cli.evaluate import evaluate_command
 from vzgym.core.endpoint import DEFAULT_KEY, Endpoint
 from vzgym.core.errors import EndpointError, InvalidSetting, PluginError
 from vzgym.episode import Episode
 from vzgym.evaluation import evaluate, read_records
-from vzgym.policies.policy import POLICIES
+from vzgym.policies.policy import POLICIES, TextPolicy
 from vzgym.tasks import load_tasks
 
 SECRET = "sk-a-secret-that-nobody-may-see"

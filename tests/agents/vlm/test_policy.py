@@ -13,11 +13,11 @@ from vzgym.agents.vlm.chat import chat_of, encode, join_inputs, suppressed_token
 from vzgym.agents.vlm.checkpoint import open_checkpoint, save_checkpoint
 from vzgym.agents.vlm.image_checks import ImagesDropped, image_token, watch_images
 from vzgym.agents.vlm.policy import VLMPolicy
-from vzgym.baselines import TextPolicy
 from vzgym.core.actions import Zoom
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode import Episode
 from vzgym.evaluation import evaluate
+from vzgym.policies.policy import TextPolicy
 from vzgym.tasks import load_tasks
 
 

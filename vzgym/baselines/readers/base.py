@@ -136,5 +136,5 @@ class PictureReader(FamilyReader):
         """
 
 
-READERS: Registry[FrameReader] = Registry("frame reader", "vzgym.readers")
+READERS: Registry[FrameReader] = Registry("frame reader", "vzgym.readers", "vzgym.baselines.readers")
 """Readers by name: each family's own by the family's name, and "auto", which picks among them."""

@@ -164,7 +164,7 @@ class Family(ABC):
         )
 
 
-FAMILIES: Registry[Family] = Registry("task family", "vzgym.task_families")
+FAMILIES: Registry[Family] = Registry("task family", "vzgym.task_families", "vzgym.tasks.procedural.families")
 """Families by name: factories that take a family's settings by name."""
 
 

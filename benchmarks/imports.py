@@ -1,0 +1,59 @@
+"""What `import vzgym` and `vzgym --help` cost, in user CPU seconds of fresh processes.
+
+    python benchmarks/imports.py [--processes 15]
+
+All statements are measured in turn, round by round, so that a machine that is busy for a while slows all of them. The
+medians are printed, and for imports the ratio to `import gymnasium`. A warm-up round, which writes byte code, is left
+out. User CPU seconds do not count waiting, but a busy machine (shared caches, hyper-threads) still raises them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+
+# What is measured: a title, and the arguments of a Python process.
+GYMNASIUM = "import gymnasium"
+MEASURED: dict[str, list[str]] = {
+    GYMNASIUM: ["-c", "import gymnasium"],
+    "import vzgym": ["-c", "import vzgym"],
+    "import vzgym; vzgym.VideoZoomEnv": ["-c", "import vzgym; vzgym.VideoZoomEnv"],
+    "import vzgym; vzgym.evaluate": ["-c", "import vzgym; vzgym.evaluate"],
+    "vzgym --help": ["-m", "vzgym", "--help"],
+    "vzgym eval --help": ["-m", "vzgym", "eval", "--help"],
+}
+_CHILD = """
+import resource, subprocess, sys
+subprocess.run([sys.executable, *sys.argv[1:]], check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime)
+"""
+
+
+def user_seconds(arguments: list[str]) -> float:
+    """User CPU seconds of one fresh Python process with these arguments."""
+    done = subprocess.run([sys.executable, "-c", _CHILD, *arguments], check=True, capture_output=True, text=True)
+    return float(done.stdout)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--processes", type=int, default=15, help="fresh processes for each statement")
+    count = parser.parse_args().processes
+    for arguments in MEASURED.values():
+        user_seconds(arguments)
+    times: dict[str, list[float]] = {title: [] for title in MEASURED}
+    for _ in range(count):
+        for title, arguments in MEASURED.items():
+            times[title].append(user_seconds(arguments))
+    base = statistics.median(times[GYMNASIUM])
+    print(f"{'':<36}{'median s':>9}{'min s':>8}{'ratio':>7}")
+    for title, values in times.items():
+        middle = statistics.median(values)
+        print(f"{title:<36}{middle:>9.3f}{min(values):>8.3f}{middle / base:>7.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""Registers the built-in reward modules by name; each is imported on first use."""
+
+from vzgym.rewards.base import REWARDS
+
+for _name, _path in {
+    "accuracy": "outcome:Accuracy",
+    "judged_accuracy": "judge:JudgedAccuracy",
+    "format": "outcome:Format",
+    "overlong": "length:Overlong",
+    "conditional_tool": "tool:ConditionalTool",
+    "tool_bonus": "tool:ToolBonus",
+    "tool_ladder": "tool:ToolLadder",
+    "call_cost": "cost:CallCost",
+    "frame_cost": "cost:FrameCost",
+    "token_cost": "cost:TokenCost",
+    "ledger_cost": "cost:LedgerCost",
+    "iou_last": "evidence:IouLast",
+    "iou_union": "evidence:IouUnion",
+    # The overlap that people mean when they just say IoU.
+    "iou": "evidence:IouUnion",
+    "recall": "looking:Recall",
+    "loc_f1": "looking:LocF1",
+    "repeat": "looking:Repeat",
+    "consistency": "looking:Consistency",
+    "time_proximity": "looking:TimeProximity",
+    "gated_turn": "looking:GatedTurn",
+    "potential": "shaping:PotentialShaping",
+    "sufficiency": "counterfactual:Sufficiency",
+    "csv": "counterfactual:Csv",
+    "rescue_regress": "counterfactual:RescueRegress",
+    "needed_clips": "counterfactual:NeededClips",
+    "quality_first": "rollouts:QualityFirst",
+    "difficulty": "rollouts:Difficulty",
+    "curiosity": "rollouts:Curiosity",
+}.items():
+    # The judge calls the server and writes the cache file that its options name.
+    REWARDS.register(_name, f"vzgym.rewards.{_path}", from_data=_name != "judged_accuracy")
