@@ -1,4 +1,4 @@
-"""`python -m vzgym` is the `vzgym` command."""
+"""Runs the `vzgym` command as `python -m vzgym`."""
 
 from vzgym.cli import main
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from typer.testing import Result
 
-from vzgym.cli import main
+import vzgym
+from vzgym.cli import COMMANDS, main
 from vzgym.tasks.procedural.render.encode import encode_video
 from vzgym.video import ArrayVideo
 
@@ -163,9 +164,27 @@ def test_the_working_folder_is_searched_last(monkeypatch: pytest.MonkeyPatch) ->
     assert sys.path[: len(wanted)] == wanted
 
 
-def test_help_names_every_command(run: Run) -> None:
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_names_every_command_and_each_has_its_own(command: str, run: Run) -> None:
     found = run("--help")
     assert found.exit_code == 0
-    for command in ("demo", "eval", "replay", "doctor", "tasks", "videos"):
-        assert f" {command} " in found.stdout
-        assert run(command, "--help").exit_code == 0
+    assert f" {command} " in found.stdout
+    own = run(command, "--help")
+    assert own.exit_code == 0
+    assert "--install-completion" not in own.stdout
+    assert len(own.stdout.splitlines()) > 5
+
+
+def test_each_command_takes_one_line_of_the_help(run: Run) -> None:
+    lines = run("--help").stdout.partition("Commands")[2].splitlines()[1:]
+    assert [line.split()[1] for line in lines if line.startswith("│")] == list(COMMANDS)
+
+
+def test_a_mistyped_command_gets_a_suggestion(run: Run) -> None:
+    found = run("evl")
+    assert found.exit_code == 2
+    assert "Did you mean 'eval'?" in found.output
+
+
+def test_the_version(run: Run) -> None:
+    assert run("--version").stdout == f"vzgym {vzgym.__version__}\n"

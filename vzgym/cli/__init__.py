@@ -1,59 +1,113 @@
-"""The `vzgym` command; one file a command."""
+"""The `vzgym` command; one file a command.
+
+A command's module is imported when the command runs: `vzgym --help` and `vzgym replay` need not load what trains.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 import warnings
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.text import Text
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command, get_group
 
-from vzgym.cli import (
-    ablate,
-    check,
-    collect,
-    compare,
-    data,
-    demo,
-    doctor,
-    evaluate,
-    replay,
-    rewards,
-    schema,
-    tasks,
-    train,
-    videos,
-)
-from vzgym.cli.progress import errors, say
+import vzgym
 from vzgym.core.errors import VzgymError
 from vzgym.core.files import is_disk_full
 
-__all__ = ["app", "main"]
+__all__ = ["COMMANDS", "app", "main"]
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("demo:demo", "Watch agents search videos, then a small model learn to."),
+    "eval": ("evaluate:evaluate_command", "Evaluate policies on tasks: accuracy with intervals, and cost."),
+    "ablate": ("ablate:ablate", "Run an experiment: a grid of rewards, learners, tasks and seeds."),
+    "compare": ("compare:compare", "Compare runs on the tasks that all of them have played."),
+    "replay": ("replay:replay_command", "Play saved records again and print what differs."),
+    "doctor": ("doctor:doctor", "Print what is installed, which decoders work, and the machine."),
+    "check": ("check:check_command", "Check a component of your own against its contract."),
+    "collect": ("collect:collect_command", "Collect trajectories for the cold start."),
+    "schema": ("schema:schema", "Print the JSON schema of a settings file, for editors."),
+    "data": ("data:app", "Export and import trajectories and tasks of other projects."),
+    "train": ("train:app", "Train a model to zoom: pretrain, sft, grpo, sb3."),
+    "rewards": ("rewards:app", "List and show reward modules, score a saved run."),
+    "tasks": ("tasks:app", "List, show, write and verify tasks."),
+    "videos": ("videos:app", "Check video files, remux them, build frame stores."),
+}
+"""Each command: where it is, "module:function" or "module:app" below `vzgym.cli`, and its line in `vzgym --help`."""
+
+
+class _LazyGroup(TyperGroup):
+    """A group of commands whose modules are imported when they run."""
+
+    _listing = False
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All commands, in the order of `COMMANDS`."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command; while help is printed, one that has the name and the help text alone."""
+        if cmd_name not in COMMANDS:
+            return None
+        place, help_text = COMMANDS[cmd_name]
+        return TyperCommand(cmd_name, help=help_text) if self._listing else _load(cmd_name, place)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As the base class, which suggests names for a mistyped one."""
+        self.commands = dict.fromkeys(COMMANDS)  # type: ignore[assignment]  # only its keys are used
+        return super().resolve_command(ctx, args)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """As the base class, without importing the commands."""
+        self._listing = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self._listing = False
+
+
+def _load(name: str, place: str) -> Any:
+    """Import a command."""
+    module, _, attribute = place.partition(":")
+    found = getattr(import_module(f"vzgym.cli.{module}"), attribute)
+    if isinstance(found, typer.Typer):
+        loaded: Any = get_group(found)
+    else:
+        single = typer.Typer(add_completion=False)
+        single.command(name)(found)
+        loaded = get_command(single)
+    loaded.name = name
+    return loaded
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"vzgym {vzgym.__version__}")
+        raise typer.Exit
+
 
 app = typer.Typer(
     name="vzgym",
+    cls=_LazyGroup,
     help="The gym for agentic video reinforcement learning.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("demo")(demo.demo)
-app.command("eval")(evaluate.evaluate_command)
-app.command("ablate")(ablate.ablate)
-app.command("compare")(compare.compare)
-app.command("replay")(replay.replay_command)
-app.command("doctor")(doctor.doctor)
-app.command("check")(check.check_command)
-app.command("collect")(collect.collect_command)
-app.command("schema")(schema.schema)
-app.add_typer(data.app, name="data")
-app.add_typer(train.app, name="train")
-app.add_typer(rewards.app, name="rewards")
-app.add_typer(tasks.app, name="tasks")
-app.add_typer(videos.app, name="videos")
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """The gym for agentic video reinforcement learning."""
 
 
 def main() -> None:
@@ -98,6 +152,8 @@ def _print_own_warnings() -> None:
 
     def one_line(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if category.__module__.startswith("vzgym."):
+            from vzgym.cli.progress import errors, say
+
             say(f"Warning: {message}", errors)
         else:
             show(message, category, *place, **more)
@@ -107,6 +163,10 @@ def _print_own_warnings() -> None:
 
 def _fail(name: str, message: str) -> NoReturn:
     """Print an error as one line and exit."""
+    from rich.text import Text
+
+    from vzgym.cli.progress import errors
+
     # No markup in the message: brackets in it are its own.
     line = Text.assemble((name, "bold red"), f": {' '.join(message.split())}")
     errors.print(line, soft_wrap=True)

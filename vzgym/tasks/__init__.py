@@ -52,6 +52,5 @@ __all__ = [
     "option_letter",
     "register_suite",
     "resolve_budget",
-        "evidence: EvidenceRequirements Placement",
     "write_jsonl",
 ]
