@@ -254,6 +254,6 @@ def _is_strict(value: object) -> bool:
     """Whether a value read by `json` has no NaN and no infinite number, which JSON does not know."""
     try:
         json.dumps(value, allow_nan=False)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True

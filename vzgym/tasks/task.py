@@ -8,7 +8,6 @@ import re
 import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -105,6 +104,9 @@ def _answer_of(task: str, options: tuple[str, ...], answer: str) -> str:
         raise TaskError(
             f"task {task!r}: answer {answer!r} contradicts itself: option {letters[place]} is {options[place]!r}"
         )
+    # Imported here: only a mistake needs it.
+    from difflib import get_close_matches
+
     near = get_close_matches(asked, plain, n=1, cutoff=0.75)
     hint = f"; did you mean {options[plain.index(near[0])]!r}?" if near else ""
     raise TaskError(

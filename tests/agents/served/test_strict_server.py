@@ -197,6 +197,16 @@ def test_a_turn_cut_by_the_length_limit_can_be_sent_back(server: StrictServer, t
     assert report.accuracy.value == 0.0
 
 
+def test_a_turn_cut_by_the_length_limit_uses_up_its_round(server: StrictServer, tasks: TaskSet) -> None:
+    server.finish = "length"
+    server.say = lambda number: {"content": "<think>a</think><answer>A</answer>, or rather"}
+    played: list[EpisodeRecord] = []
+    policy = ServedPolicy("m", server.url, retries=0, check_images=False)
+    evaluate(policy, tasks, episodes=1, on_episode=played.append)
+    assert played[0].answer is None
+    assert [turn.refusal for turn in played[0].turns] == ["malformed"] * played[0].budget.max_rounds
+
+
 def test_a_failed_reply_ends_the_run_and_is_no_answer(
     server: StrictServer, tasks: TaskSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

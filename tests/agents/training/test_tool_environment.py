@@ -102,7 +102,7 @@ PIECES = ["<think>", "</think>", "<answer>", "</answer>", "{zoom}", "<{tag}>", "
 
 
 @pytest.mark.parametrize("name", sorted(PROTOCOLS.names()))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_training_reads_each_turn_as_evaluation_does(small_model, tasks, name, data):
     protocol = PROTOCOLS.make(name)

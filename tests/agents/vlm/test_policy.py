@@ -13,11 +13,12 @@ from vzgym.agents.vlm.chat import chat_of, encode, join_inputs, suppressed_token
 from vzgym.agents.vlm.checkpoint import open_checkpoint, save_checkpoint
 from vzgym.agents.vlm.image_checks import ImagesDropped, image_token, watch_images
 from vzgym.agents.vlm.policy import VLMPolicy
-from vzgym.core.actions import Zoom
+from vzgym.core.actions import Answer, Malformed, Zoom
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode import Episode
 from vzgym.evaluation import evaluate
 from vzgym.policies.policy import TextPolicy
+from vzgym.protocols import TruncatedText
 from vzgym.tasks import load_tasks
 
 
@@ -42,6 +43,18 @@ def test_a_folder_is_a_policy_that_evaluation_takes(small_model, tasks):
 
 def test_it_is_a_text_policy(small_model):
     assert isinstance(VLMPolicy(small_model), TextPolicy)
+
+
+def test_a_turn_without_an_end_token_is_marked_as_truncated(small_model):
+    policy = VLMPolicy(small_model)
+    ids = policy.processor.tokenizer.encode("<answer>red</answer>")
+    cut = policy._text(ids)
+    assert isinstance(cut, TruncatedText)
+    assert isinstance(policy.protocol.parse(cut).action, Malformed)
+    whole = policy._text([*ids, policy.processor.tokenizer.eos_token_id])
+    assert not isinstance(whole, TruncatedText)
+    assert whole == cut
+    assert policy.protocol.parse(whole).action == Answer("red")
 
 
 def test_a_batch_says_what_each_dialogue_alone_would_get(small_model, tasks):
