@@ -1,4 +1,4 @@
-"""A zoom as JSON: what stands in the paper's tag, and what a native tool call has for arguments."""
+"""A zoom as JSON: the content of the paper's tag, and the arguments of a native tool call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def arguments_of(zoom: Zoom) -> dict[str, Any]:
 
 
 def read_json(text: str) -> Any:
-    """What a JSON text holds; `Malformed`, with the reason, if it is none. Never raises."""
+    """The value of a JSON text; `Malformed`, with the reason, if it is not JSON. Never raises."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -35,11 +35,11 @@ def zoom_of(call: object) -> tuple[Action, bool]:
     """The zoom that arguments ask for.
 
     Args:
-        call: A JSON value, as an agent gave it.
+        call: A JSON value from an agent.
 
     Returns:
-        The zoom (`Malformed`, with the reason, if there is none), and whether the arguments hold nothing but `segment`,
-        `fps` and, if any, `region`.
+        The zoom (`Malformed`, with the reason, if there is none), and whether the arguments have no other keys than
+        `segment`, `fps` and `region`.
     """
     if not isinstance(call, dict) or "segment" not in call or "fps" not in call:
         return Malformed('the zoom must be a JSON object with "segment" and "fps".'), False

@@ -1,4 +1,4 @@
-"""What a text protocol is: a wording that can also be read back."""
+"""Text protocols: wordings whose turns can be parsed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["PROTOCOLS", "Parsed", "TextProtocol", "make_wording"]
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What was read from an agent's text.
+    """The result of parsing an agent's text.
 
     Attributes:
         action: The action; `Malformed`, with the reason, if there is none.
-        well_formed: Whether the text keeps the protocol's form to the letter. A lenient reading may find an action in
-            text that is not well-formed; the format reward must tell the two apart.
+        well_formed: Whether the text has exactly the protocol's form. Lenient parsing may find an action in text that
+            is not well-formed; the format reward distinguishes the two.
     """
 
     action: Action

@@ -1,4 +1,4 @@
-"""A dialogue as chat messages: the form that processors, trainers and servers take."""
+"""Dialogues as chat messages, the form that processors, trainers and servers take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The paper's tags in few words: for models so small that every token counts."""
+"""The paper's tags with short replies, for models with a small context."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["CompactTags"]
 
 
 class CompactTags(TagProtocol):
-    """What the agent says is the paper's form, unchanged; what it is told is cut down to what it cannot do without.
+    """The agent's turns have the paper's form; the environment's messages are reduced to the necessary.
 
-    No system message, no tags around replies, each frame followed (not preceded) by its time: a small model learns
-    sooner to look a time up behind what it has just seen. Round and zoom counts are left out but for the last round.
+    No system message, no tags around replies. Each frame is followed (not preceded) by its time, which small models
+    learn to use sooner. Numbers of rounds and zooms are left out; the last round is announced.
 
     Args:
         think: See `TagProtocol`.
@@ -50,7 +50,7 @@ class CompactTags(TagProtocol):
         return record.task.question + listed + self._last(record)
 
     def said(self, action: Action) -> str:
-        """The canonical text of an action, without a thought; numbers without needless zeros."""
+        """The canonical text of an action, without a thought; numbers without trailing zeros."""
         if isinstance(action, Zoom) and action.region is None:
             return (
                 f'<video_zoom>{{"segment": [{_short(action.start)}, {_short(action.end)}], '

@@ -4,11 +4,10 @@ A zoom turn:    `<think> ... </think>` and then, on a line of their own each, `<
                 `{"name": "video_zoom", "arguments": {"segment": [12.0, 14.0], "fps": 8}}` and `</tool_call>`
 An answer turn: `<think> ... </think> <answer> B </answer>`
 
-The text form needs nothing of a chat template or server: the protocol writes the tool's description into the system
-message, word for word as Qwen's templates do for `tools`, and the tags around replies too. So acting, imitation and
-reinforcement see the same tokens that Qwen was taught its tool calls with. Servers that take `tools` and give
-`tool_calls` back add those parts themselves: for them there is `structured=True`, `as_tool_chat` on the way out and
-`turn_text` on the way back.
+The text form needs no support from a chat template or server: the protocol writes the tool's description into the
+system message, word for word as Qwen's templates do for `tools`, and the tags around replies. Acting, imitation and
+reinforcement learning thus see the tokens of Qwen's own tool calls. Servers that take `tools` and return `tool_calls`
+add those parts themselves: use `structured=True`, `as_tool_chat` for requests and `turn_text` for replies.
 """
 
 from __future__ import annotations
@@ -84,16 +83,15 @@ def video_zoom_tool(budget: Budget) -> dict[str, Any]:
 class ToolCallProtocol(TagProtocol):
     """Zooms as native tool calls, answers in `<answer>` tags; strict and lenient as in `TagProtocol`.
 
-    The answer keeps its tags: a turn without a call is then still either an answer or a mistake, and never both, for
-    evaluation as for the trainers' roll-out loop. A call's JSON object holds exactly `name` and `arguments`. Lenient
-    reading takes the first call of several, and arguments that are given as a text of JSON.
+    The answer keeps its tags, so that a turn without a call is either an answer or a mistake. A call's JSON object has
+    exactly `name` and `arguments`. Lenient reading takes the first of several calls, and arguments that are text.
 
     Args:
         think: See `TagProtocol`.
         strict: See `TagProtocol`.
         instructions: See `TagProtocol`. Without them the tool is not described either.
-        structured: Leave out the tool's description and the tags around replies, since a server or a chat template
-            adds them from `tools` and the role "tool". The agent's turns are the same.
+        structured: Leave out the tool's description and the tags around replies: a server or a chat template adds them
+            from `tools` and the role "tool". The agent's turns are the same.
     """
 
     tag: ClassVar[str] = "tool_call"
