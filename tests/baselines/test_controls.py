@@ -27,7 +27,7 @@ from vzgym.core.actions import Answer, Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
 from vzgym.envs import VideoZoomEnv
-from vzgym.episode import judge
+from vzgym.episode import validate_zoom
 from vzgym.episode.record import EpisodeRecord
 from vzgym.evaluation import Report, evaluate, proportion
 from vzgym.policies.policy import POLICIES, Policy
@@ -141,7 +141,7 @@ def test_a_sampled_zoom_is_always_accepted(seed: int, duration: float, budget: B
     rng = np.random.default_rng(seed)
     for _ in range(5):
         zoom = sample_zoom(rng, duration, budget)
-        assert judge(zoom, duration, budget) is None
+        assert validate_zoom(zoom, duration, budget) is None
         assert 1 <= zoom.num_frames <= budget.clip_frames
 
 
@@ -153,7 +153,7 @@ def test_a_sampled_zoom_is_always_accepted(seed: int, duration: float, budget: B
 def test_a_sliding_window_is_always_accepted(duration: float, budget: Budget) -> None:
     zooms = plan(SlidingWindow(), duration, budget)
     assert len(zooms) == budget.max_zooms
-    assert all(judge(zoom, duration, budget) is None for zoom in zooms)
+    assert all(validate_zoom(zoom, duration, budget) is None for zoom in zooms)
     assert all(a.end <= b.start + 1e-6 for a, b in pairwise(zooms))
 
 

@@ -153,7 +153,7 @@ def test_out_keeps_records_and_goes_on(run: Run, tmp_path: Path) -> None:
     assert again.exit_code == 0, again.output
     for folder, text in zip(folders, before, strict=True):
         assert (folder / "records.jsonl").read_text().startswith(text)
-        assert [record.info["index"] for record in read_records(folder)] == [0, 1, 2]
+        assert [record.info.index for record in read_records(folder)] == [0, 1, 2]
         assert json.loads((folder / "report.json").read_text())["episodes"] == 3
     other = run(*arguments, "--episodes", 3, "--seed", 1, "--out", tmp_path / "out")
     assert isinstance(other.exception, InvalidSetting)

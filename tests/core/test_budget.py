@@ -78,6 +78,9 @@ def test_a_budget_survives_json() -> None:
     budget = Budget(overview_fps=0.25, clip_frames=8, max_zooms=0, spatial=True)
     assert list(budget.to_dict()) == FIELDS
     assert Budget.from_mapping(json.loads(json.dumps(budget.to_dict()))) == budget
+    endless = Budget(overview_fps=math.inf)
+    assert endless.to_dict()["overview_fps"] == "inf"
+    assert Budget.from_mapping(json.loads(json.dumps(endless.to_dict(), allow_nan=False))) == endless
 
 
 def test_numbers_of_numpy_become_pythons() -> None:

@@ -344,7 +344,7 @@ def test_the_record_is_complete_and_serialises(env: VideoZoomEnv) -> None:
     env.step(GOOD_ZOOM)
     env.step(Answer("B"))
     saved = json.loads(env.record.to_line())
-    assert saved["info"]["door"] == "gymnasium"
+    assert saved["info"]["interface"] == "gymnasium"
     assert saved["info"]["seed"] == 4
     assert [entry["total"] for entry in saved["rewards"]] == [0.0, 1.5]
 

@@ -17,9 +17,9 @@ from vzgym.core.actions import Answer, Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, PluginError
 from vzgym.envs import ACTIONS, OBSERVATIONS, Move, VideoZoomEnv
-from vzgym.episode.dialogue import PlainWording, Wording
 from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord
+from vzgym.episode.wording import PlainWording, Wording
 from vzgym.rewards import REWARDS
 from vzgym.rewards.base import Need, RewardContext
 from vzgym.tasks import VideoTask

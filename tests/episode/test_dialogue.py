@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from vzgym.core import Answer, Budget, Malformed, Region, Zoom
 from vzgym.core.errors import RecordError
-from vzgym.episode import Episode, EpisodeRecord, ImageBlock, Message, PlainWording, TextBlock, judge
-from vzgym.episode.dialogue import number, seconds
+from vzgym.episode import Episode, EpisodeRecord, ImageBlock, Message, PlainWording, TextBlock, validate_zoom
+from vzgym.episode.wording import number, seconds
 from vzgym.tasks.task import VideoTask
 from vzgym.video import ArrayVideo
 
@@ -126,8 +126,8 @@ def test_the_shown_end_of_a_video_lies_in_it(frames: int, fps: float) -> None:
     assert duration - 0.01 - 1e-6 <= shown <= duration + 1e-6
     start = max(0.0, shown - 0.5)
     if shown > start:
-        assert judge(Zoom(start, shown, 30.0), duration, Budget()) is None
-        assert judge(Zoom(start, shown, 0.01), duration, Budget()) is None
+        assert validate_zoom(Zoom(start, shown, 30.0), duration, Budget()) is None
+        assert validate_zoom(Zoom(start, shown, 0.01), duration, Budget()) is None
 
 
 def test_the_duration_is_shown_rounded_down(make_task: MakeTask, budget: Budget) -> None:

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vzgym.core import Answer, Budget, Interval, Malformed, Region, Zoom
-from vzgym.core.errors import InvalidSetting, RecordError
-from vzgym.episode import End, Episode, EpisodeRecord, Grade, GradeStatus, Outcome, Refusal
+from vzgym.core.errors import InvalidSetting, RecordError, TaskError
+from vzgym.episode import End, Episode, EpisodeRecord, Grade, GradeStatus, Outcome, PlainWording, Refusal
 from vzgym.tasks.task import VideoTask
 
 MakeTask = Callable[..., VideoTask]
@@ -36,7 +36,7 @@ def played(make_task: MakeTask, budget: Budget) -> EpisodeRecord:
     episode.step(Malformed("kein „Etikett“"), text="\u2029\x00\ud800 half a pair")
     episode.step(Answer("B. blue — naïve"), text="<answer>B. blue — naïve</answer>")
     episode.record.rewards = [{"total": None, "terms": {"accuracy": {"value": 1.0, "weight": 0.9}}}] * 5
-    episode.record.info.update(policy="tests", seed=3)
+    episode.record.set_info(policy="tests", seed=3, index=0)
     return episode.record
 
 
@@ -123,14 +123,24 @@ def test_a_record_has_no_more_turns_than_it_has(played: EpisodeRecord, count: in
         played.upto(count)
 
 
-def test_what_json_cannot_hold_is_named(make_task: MakeTask, budget: Budget) -> None:
+def test_a_ledger_that_json_cannot_hold_is_named(make_task: MakeTask, budget: Budget) -> None:
     record = Episode(make_task(), budget).record
-    record.info["policy"] = object()
-    with pytest.raises(RecordError, match=r"the record of task 'ramp/1' cannot be written as JSON: .*object"):
+    record.rewards = [{"total": math.nan, "terms": {}}]
+    with pytest.raises(RecordError, match=r"the record of task 'ramp/1' .* as JSON: nan at rewards\[0\]\.total"):
         record.to_line()
-    record.info["policy"] = math.nan
-    with pytest.raises(RecordError, match="cannot be written as JSON"):
-        record.to_line()
+
+
+class Unsaved(PlainWording):
+    """A wording whose options have no JSON form."""
+
+    spec = {"name": "plain", "font": object()}  # type: ignore[assignment]  # noqa: RUF012
+
+
+def test_what_a_record_needs_is_checked_before_its_episode(make_task: MakeTask, budget: Budget) -> None:
+    with pytest.raises(RecordError, match="run information 'wording' holds a object at font"):
+        Episode(make_task(), budget, Unsaved())
+    with pytest.raises(TaskError, match=r"metadata\[.a.\] must be a JSON value"):
+        make_task(metadata={"a": [math.nan]})
 
 
 @pytest.mark.parametrize(
@@ -138,14 +148,15 @@ def test_what_json_cannot_hold_is_named(make_task: MakeTask, budget: Budget) -> 
     [
         ("", "not JSON"),
         ("{", "not JSON"),
-        ('{"version": 1, "task": {"id": "to', "not JSON"),
-        ("[" * 100_000, "not JSON"),
-        ("9" * 5000, "not JSON"),
-        ("null", "not an episode record of version 1 (found 'NoneType')"),
-        ("[]", "not an episode record of version 1 (found 'list')"),
-        ("{}", "not an episode record of version 1 (found None)"),
-        ('{"version": 2}', "not an episode record of version 1 (found 2)"),
-        ('{"version": 1}', "broken episode record: KeyError: 'grade'"),
+        ('{"version": 2, "task": {"id": "to', "not JSON"),
+        ("[" * 100_000, "not readable: nested more than 64 levels deep"),
+        ("9" * 5000, "not readable: Exceeds the limit"),
+        ("null", "not an episode record: a NoneType without 'version'"),
+        ("[]", "not an episode record: a list without 'version'"),
+        ("{}", "not an episode record: a dict without 'version'"),
+        ('{"version": 1}', "an episode record of version 1, but this vzgym ("),
+        ('{"version": 99}', "reads version 2: play the episodes again, or read them with the vzgym that wrote them"),
+        ('{"version": 2}', "broken episode record: KeyError: 'grade'"),
         ('{"id": "x", "question": "?"}', "not an episode record"),
     ],
 )
@@ -177,8 +188,9 @@ def test_an_unknown_code_is_named(played: EpisodeRecord) -> None:
         (("turns", 0, "outcome"), "'lost' is not a valid Outcome"),
         (("turns", 1, "refusal"), "'lost' is not a valid Refusal"),
         (("grade", "status"), "'lost' is not a valid GradeStatus"),
-        (("budget", "clip_frames"), "'lost' stands where a number should"),
-        (("budget", "spatial"), "'lost' stands where a number should"),
+        (("budget", "clip_frames"), "Budget.clip_frames must be an integer >= 1, got 'lost'"),
+        (("budget", "spatial"), "Budget.spatial must be True or False, got 'lost'"),
+        (("info", "index"), "run information 'index' must be a whole number or None, got 'lost'"),
         (("turns", 0, "action", "region", 0), "'lost' stands where a number should"),
         (("turns", 0, "clip", "requested", 0), "ValueError"),
     ):

@@ -114,10 +114,10 @@ def test_a_seed_may_come_out_of_an_array() -> None:
 
 def test_records_say_how_they_came_about() -> None:
     record = played("random", seed=9)[2]
-    assert record.info["policy"] == "random"
-    assert (record.info["index"], record.info["seed"]) == (2, 9)
-    assert record.info["reward"] == "videozoomer"
-    assert record.info["wall_seconds"] > 0
+    assert record.info.policy == "random"
+    assert (record.info.index, record.info.seed) == (2, 9)
+    assert record.info.reward == "videozoomer"
+    assert record.info.wall_seconds > 0
     assert record.overview.pixels is not None
 
 
@@ -147,7 +147,7 @@ def test_a_weaker_proof_is_said_in_report_and_records() -> None:
     wanted = ["max_pixels", "min_pixels", "overview_fps", "overview_frames"]
     assert list(report.proof_weakened_by) == wanted
     assert report.to_json()["proof_weakened_by"] == wanted
-    assert all(sorted(record.info["proof_weakened_by"]) == wanted for record in records)
+    assert all(sorted(record.info.proof_weakened_by) == wanted for record in records)
 
 
 def test_a_budget_given_by_mapping_is_checked() -> None:
@@ -346,7 +346,7 @@ def test_a_policy_chooses_its_modules() -> None:
     assert set(seen[0]) == {"budget_left", "dialogue"}
     assert record.answer == "B"
     assert record.turns[0].well_formed
-    assert record.info["policy"] == "speaker"
+    assert record.info.policy == "speaker"
 
 
 class NoPolicy:
@@ -408,7 +408,7 @@ def test_any_reward_is_kept_in_the_ledger() -> None:
     record = played("oracle", episodes=1, reward={"accuracy": 1.0, "frame_cost": 0.01})[0]
     assert record.rewards is not None
     assert set(record.rewards[0]["terms"]) == {"accuracy", "frame_cost"}
-    assert record.info["reward"] == {"accuracy": 1.0, "frame_cost": 0.01}
+    assert record.info.reward == {"accuracy": 1.0, "frame_cost": 0.01}
 
 
 def test_numbers_out_of_arrays_reach_the_record_as_json(tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ def test_a_reward_of_ones_own_must_be_given_again(tmp_path: Path) -> None:
             return float(len(record.turns))
 
     record = saved("oracle", "tiny", tmp_path, episodes=1, reward=[Local()])[0]
-    assert record.info["reward"] is None
+    assert record.info.reward is None
     assert replay(record).record.rewards is None
     assert replay(record, reward=[Local()]).differences == []
     assert replay(record, reward=[(Local(), 0.5)]).differences == ["the rewards differ"]
@@ -207,7 +207,7 @@ def test_a_file_that_is_gone_is_named(written: Path, tmp_path: Path, make_task: 
     [
         ("task video", "procedural:needle-tiny/test/9999", RecordError, "cannot be rebuilt: no task"),
         ("task video", "procedural:nowhere/test/0", RecordError, "cannot be rebuilt: unknown task suite 'nowhere'"),
-        ("info wording", None, RecordError, "does not say how it was worded"),
+        ("info wording", {}, RecordError, "does not say how it was worded"),
         ("info wording", {"name": "runes"}, UnknownName, "unknown text protocol 'runes'; valid: .*tags"),
         ("info reward", "gold", UnknownName, "unknown reward 'gold'"),
     ],

@@ -45,7 +45,7 @@ def played(policy: Any, episodes: int, **options: Any) -> list[EpisodeRecord]:
 def test_the_first_sample_is_the_run_of_one(facts: Facts) -> None:
     once, thrice = played("random", 3), played("random", 3, samples=3)
     assert [record.task.id for record in thrice] == [record.task.id for record in once for _ in range(3)]
-    assert [(record.info["index"], record.info["sample"]) for record in thrice] == [(i, i % 3) for i in range(9)]
+    assert [(record.info.index, record.info.sample) for record in thrice] == [(i, i % 3) for i in range(9)]
     for single, first in zip(once, thrice[::3], strict=True):
         assert "sample" not in single.info
         assert facts(single)["turns"] == facts(first)["turns"]
@@ -65,7 +65,7 @@ def test_a_saved_run_is_scored_anew_to_the_bit(samples: int, tmp_path: Path) -> 
     evaluate("random", "tiny", episodes=4, samples=samples, reward=ALL_KINDS, answerer="reader", out=out)
     records = list(read_records(out))
     assert len(records) == 4 * samples
-    spec = records[0].info["reward"]
+    spec = records[0].info.reward
     assert make_reward(spec) == make_reward(ALL_KINDS)
     again = rescore(make_reward(spec), records, RewardContext(answerer=ReaderAnswerer()))
     assert [[step.to_json() for step in ledger] for ledger in again] == [record.rewards for record in records]
@@ -121,7 +121,7 @@ def test_speaking_policies_are_grouped_over_batches() -> None:
             return texts
 
     records = played(Speaker(), 2, samples=3, reward={"curiosity": 1.0})
-    assert [record.info["index"] for record in records] == list(range(6))
+    assert [record.info.index for record in records] == list(range(6))
     assert [record.zooms for record in records] == [1, 0, 1, 0, 1, 0]
     # Of the first task two of three zoomed, of the second one: too often for a bonus, but known to all.
     assert all(record.rewards and record.rewards[-1]["terms"]["curiosity"]["status"] == "scored" for record in records)
@@ -160,15 +160,15 @@ def test_costs_of_a_run() -> None:
         assert ledger.model_seconds is not None
         assert ledger.wall_seconds == pytest.approx(ledger.tool_seconds + ledger.model_seconds, abs=1e-5)
         assert ledger.decode_seconds <= ledger.tool_seconds + 1e-5
-        assert record.info["wall_seconds"] == ledger.wall_seconds
+        assert record.info.wall_seconds == ledger.wall_seconds
     assert report.summary["visual_tokens"].value == 160.0
     assert json.loads(json.dumps(report.to_json()))["totals"]["passes"] == 12
     assert "| sliding | 160 |" in markdown_costs([report])
 
 
 def test_where_nothing_was_shown_the_record_says_so() -> None:
-    assert played("blind", 1)[0].info["sighted"] is False
-    assert "sighted" not in played("overview", 1)[0].info
+    assert played("blind", 1)[0].info.sees_frames is False
+    assert played("overview", 1)[0].info.sees_frames
 
 
 def test_tables_of_findings() -> None:
@@ -220,7 +220,7 @@ def test_a_reward_from_a_file_is_kept_as_data(tmp_path: Path) -> None:
     file.write_text("accuracy: 1\nframe_cost: {weight: 0.01, free: 2}\n")
     record = played("oracle", 1, reward=str(file))[0]
     file.unlink()
-    assert make_reward(record.info["reward"]) == make_reward({"accuracy": 1, "frame_cost": {"weight": 0.01, "free": 2}})
+    assert make_reward(record.info.reward) == make_reward({"accuracy": 1, "frame_cost": {"weight": 0.01, "free": 2}})
     assert replay(EpisodeRecord.from_line(record.to_line())).differences == []
 
 
@@ -251,7 +251,7 @@ def test_scores_of_several_samples_count_once_a_task() -> None:
 
 def test_progress_is_the_record_s_own_first() -> None:
     records = played("oracle", 2)
-    records[0].info["progress"] = 1.0
+    records[0].set_info(progress=1.0)
     spec = {"accuracy": {"anneal": {"to": 0.5}}}
     assert score_run(records, spec, progress=0.0).totals == [0.5, 1.0]
     assert score_run(records, spec).totals == [0.5, None]

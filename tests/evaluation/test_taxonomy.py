@@ -177,10 +177,10 @@ def test_nothing_to_find_is_shown_by_any_frame() -> None:
 def test_who_sees_no_frames_has_seen_nothing() -> None:
     for actions, facts in (([THERE, BLUE], {}), ([BLUE], {"evidence": ()})):
         record = played(actions, **facts)  # type: ignore[arg-type]
-        record.info["sighted"] = False
+        record.set_info(sees_frames=False)
         assert classify(record) is Finding.LUCKY
     record = played([THERE, RED])
-    record.info["sighted"] = False
+    record.set_info(sees_frames=False)
     assert classify(record) is Finding.WRONG_SEGMENT
 
 

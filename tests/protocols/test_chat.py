@@ -64,7 +64,7 @@ def test_protocols_by_name_and_with_options() -> None:
 @pytest.mark.parametrize("name", PROTOCOLS.names())
 def test_every_wording_is_rebuilt_from_what_a_record_keeps(name: str, start: Callable[..., Episode]) -> None:
     episode = start(PROTOCOLS.make(name))
-    spec = EpisodeRecord.from_line(episode.record.to_line()).info["wording"]
+    spec = EpisodeRecord.from_line(episode.record.to_line()).info.wording
     again = make_wording(spec)
     assert again.spec == episode.wording.spec
     assert list(again.opening(episode.record)) == episode.messages

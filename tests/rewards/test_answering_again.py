@@ -135,10 +135,10 @@ def test_rescue_and_regress(play: Play, final: Answer, enough: list[set[int]], e
     assert last("rescue_regress", play([LOOK, final]), Told(*enough)) == expected
 
 
-@pytest.mark.parametrize(("first", "expected"), [("B", 0.0), ("blue", 0.0), ("red", 1.0), (None, 1.0)])
-def test_a_first_answer_in_the_record_goes_before_the_answerer(play: Play, first: str | None, expected: float) -> None:
+@pytest.mark.parametrize(("first", "expected"), [("B", 0.0), ("blue", 0.0), ("red", 1.0), ("", 1.0)])
+def test_a_first_answer_in_the_record_goes_before_the_answerer(play: Play, first: str, expected: float) -> None:
     record = play([LOOK, BLUE])
-    record.info["first_answer"] = first
+    record.set_info(first_answer=first)
     assert last("rescue_regress", record, None) == expected
     assert last("rescue_regress", record, Told({0} if expected else {1})) == expected
     # It is saved with the record, and so is the score.

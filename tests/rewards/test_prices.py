@@ -96,7 +96,7 @@ def test_wall_times_are_unscored_until_a_run_has_noted_them(right: EpisodeRecord
     module = REWARDS.make({"name": "ledger_cost", "item": "model_seconds"})
     assert module.needs == {"timing"}
     assert turns(module, right) == [0.0, 0.0, 0.0, 0.0, None]
-    right.info["model_seconds"] = 1.5
+    right.set_info(model_seconds=1.5)
     assert turns(module, right) == [0.0, 0.0, 0.0, 0.0, -1.5]
     assert REWARDS.make({"name": "ledger_cost", "item": "passes"}).needs == frozenset()
 

@@ -133,8 +133,8 @@ def test_roll_outs_of_different_steps_or_policies_are_no_group(play: Play) -> No
     mix = make_reward("quality_first")
     records = [play([BLUE]), play([LOOK, BLUE]), play([BLUE]), play([LOOK, BLUE])]
     for record, step in zip(records, (1, 1, 2, 3), strict=True):
-        record.info["step"] = step
+        record.set_info(step=step)
     found = [ledger[-1].terms["quality_first"].status for ledger in rescore(mix, records)]
     assert found == ["scored", "scored", "unscored", "unscored"]
-    records[1].info["policy"] = "another"
+    records[1].set_info(policy="another")
     assert rescore(mix, records)[0][-1].terms["quality_first"].status == "unscored"

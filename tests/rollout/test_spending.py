@@ -28,7 +28,7 @@ class Counting:
 def test_costs_are_added_up_for_each_episode() -> None:
     records: list[Any] = []
     report = vzgym.evaluate(Counting(), "tiny", episodes=3, on_episode=records.append)
-    assert [record.info["spent"] for record in records] == [{"requests": 2, "input_tokens": 60}] * 3
+    assert [record.info.costs for record in records] == [{"requests": 2, "input_tokens": 60}] * 3
     assert report.totals["requests"] == 6
     assert report.summary["input_tokens"].value == 60
     assert "price" not in report.totals
@@ -36,10 +36,10 @@ def test_costs_are_added_up_for_each_episode() -> None:
 
 def test_a_policy_that_counts_nothing_leaves_no_note() -> None:
     spending = Spending(1)
-    info: dict[str, Any] = {}
+    noted: dict[str, Any] = {}
     spending.add(SimpleNamespace(), [0])
-    spending.note(0, info)
-    assert info == {}
+    spending.note(0, SimpleNamespace(set_info=noted.update))
+    assert noted == {"costs": {}}
 
 
 def test_a_count_for_each_text_is_needed() -> None:

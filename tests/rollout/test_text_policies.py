@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
@@ -166,7 +167,7 @@ def test_impossible_batch_sizes(size: Any) -> None:
 def test_it_may_prepare_and_be_told() -> None:
     class Told(Speaker):
         def prepare(self, budget: Budget) -> Budget:
-            return Budget(**{**budget.to_dict(), "max_zooms": 0})  # type: ignore[arg-type]
+            return replace(budget, max_zooms=0)
 
         def reveal(self, tasks: Sequence[VideoTask]) -> None:
             self.answers = [task.answer for task in tasks]
@@ -195,7 +196,7 @@ def test_a_broken_video_leaves_its_batch_alone(tmp_path: Path) -> None:
 
 def test_a_batch_shares_its_time_among_its_episodes() -> None:
     records = played(Speaker(batch_size=5), episodes=5)
-    assert len({record.info["wall_seconds"] for record in records}) == 1
+    assert len({record.info.wall_seconds for record in records}) == 1
 
 
 def test_a_stopped_run_goes_on_with_what_is_missing(tmp_path: Path) -> None:
@@ -204,7 +205,7 @@ def test_a_stopped_run_goes_on_with_what_is_missing(tmp_path: Path) -> None:
     rest: list[EpisodeRecord] = []
     speaker = Speaker(batch_size=4)
     evaluate(speaker, "tiny", episodes=10, out=tmp_path, on_episode=rest.append)
-    assert [record.info["index"] for record in rest] == [6, 7, 8, 9]
+    assert [record.info.index for record in rest] == [6, 7, 8, 9]
     assert [len(seeds) for seeds in speaker.seeds] == [2, 2]  # the rest of the second batch, and the third
     for record, turns in zip(rest, whole[6:], strict=True):
         assert [turn["action"] for turn in record.to_json()["turns"]] == [turn["action"] for turn in turns]

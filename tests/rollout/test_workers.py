@@ -50,17 +50,17 @@ def test_the_same_records_in_the_same_order_and_a_stopped_run_goes_on(
 
     def stop(record: EpisodeRecord) -> None:
         assert record.overview.pixels is None
-        if record.info["index"] == 2:
+        if record.info.index == 2:
             raise Stopped
 
     one, two = tmp_path / "one", tmp_path / "two"
     evaluate("random", "tiny", episodes=7, seed=3, out=one)
     with pytest.raises(Stopped):
         evaluate({"name": "random"}, "tiny", episodes=7, seed=3, out=two, workers=2, on_episode=stop)
-    assert [record.info["index"] for record in read_records(two)] == [0, 1, 2]
+    assert [record.info.index for record in read_records(two)] == [0, 1, 2]
     seen: list[int] = []
     report = evaluate(
-        "random", "tiny", episodes=7, seed=3, out=two, workers=2, on_episode=lambda r: seen.append(r.info["index"])
+        "random", "tiny", episodes=7, seed=3, out=two, workers=2, on_episode=lambda r: seen.append(r.info.index)
     )
     assert seen == [3, 4, 5, 6]
     assert [facts(record) for record in read_records(two)] == [facts(record) for record in read_records(one)]

@@ -91,7 +91,7 @@ class Meddles(CompactObservation):
     """Writes into the record."""
 
     def observe(self, episode):
-        episode.record.info["seen"] = episode.record.info.get("seen", 0) + 1
+        episode.record.set_info(step=(episode.record.info.step or 0) + 1)
         return super().observe(episode)
 
 
@@ -238,7 +238,7 @@ class Notes(_Reward):
     """Writes into the record."""
 
     def score(self, record, context):
-        record.info["scored"] = record.info.get("scored", 0) + 1
+        record.set_info(step=(record.info.step or 0) + 1)
         return 0.0
 
 

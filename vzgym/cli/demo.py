@@ -59,7 +59,7 @@ def demo(
     Image.fromarray(draw_episode(replay(record).record)).save(out / "episode.png")
     say(
         "\nThe overview alone answers the control questions; needle and count need a zoom into the right place."
-        f"\nAn episode as a picture ({record.info['policy']} on {record.task.id}): {out / 'episode.png'}"
+        f"\nAn episode as a picture ({record.info.policy} on {record.task.id}): {out / 'episode.png'}"
         f"\nEvery episode as a record: {out / 'runs'}"
         f"\nPlay them again: vzgym replay {out / 'runs'}"
     )

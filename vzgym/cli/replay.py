@@ -34,7 +34,7 @@ def replay_command(
     if not records:
         raise RecordError(f"{run}: holds no records; a run that has finished an episode can be replayed")
     if episode is not None:
-        records = [(file, record) for file, record in records if record.info.get("index") == episode]
+        records = [(file, record) for file, record in records if record.info.index == episode]
         if not records:
             raise RecordError(f"{run}: no record has index {episode}")
     differing = 0

@@ -147,7 +147,7 @@ def _write(out: Path, scores: dict[Path, RunScore]) -> None:
                 entry = {
                     "run": str(file.parent),
                     "task": record.task.id,
-                    "index": record.info.get("index"),
+                    "index": record.info.index,
                     "total": total,
                     "rewards": [step.to_json() for step in ledger],
                 }

@@ -19,8 +19,8 @@ class Budget:
     """The limits of an episode. The defaults are the paper's (VideoZoomer, sections 3 and 4.1).
 
     Args:
-        overview_fps: Frames a second of the first glance, > 0. `inf` always takes `overview_frames` frames.
-        overview_frames: Most frames of the first glance, >= 0. 0 is no glance at all.
+        overview_fps: Frames a second of the overview, > 0. `inf` always takes `overview_frames` frames.
+        overview_frames: Most frames of the overview, >= 0; 0 is no overview at all.
         clip_frames: Most frames of one zoom, >= 1.
         max_zooms: Most zooms, >= 0. An episode has `max_zooms + 1` rounds.
         min_fps: Lowest fps a zoom may ask for.
@@ -103,13 +103,13 @@ class Budget:
         # A strip one pixel high or wide would otherwise keep a length beyond the limit.
         return min(rows, self.max_pixels // columns) or 1, min(columns, self.max_pixels // rows) or 1
 
-    def to_dict(self) -> dict[str, float | int | bool]:
-        """All fields, as in JSON and YAML."""
-        return asdict(self)
+    def to_dict(self) -> dict[str, float | int | bool | str]:
+        """All fields as JSON values: an infinite `overview_fps`, for which JSON has no number, is "inf"."""
+        return {name: "inf" if value == math.inf else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, object]) -> Budget:
-        """Build from a mapping of field names, as found in YAML or a record.
+        """Build from a mapping of field names, as found in YAML or a record; "inf" is an infinite `overview_fps`.
 
         Raises:
             InvalidSetting: If a name is no field (the message lists the fields) or a value is out of range.
@@ -118,7 +118,8 @@ class Budget:
         unknown = sorted(set(values) - set(valid))
         if unknown:
             raise InvalidSetting(f"unknown budget setting {', '.join(unknown)}; valid: {', '.join(valid)}")
-        return cls(**values)  # type: ignore[arg-type]
+        infinite = {"overview_fps": math.inf} if values.get("overview_fps") == "inf" else {}
+        return cls(**{**values, **infinite})  # type: ignore[arg-type]
 
 
 def _is_real(value: object) -> bool:
@@ -130,7 +131,7 @@ def _is_count(value: object, least: int) -> bool:
 
 
 def overview_times(duration: float, budget: Budget) -> NDArray[np.float64]:
-    """The times of the first glance: the one function that decides them.
+    """The times of the overview. No other function decides them.
 
     While `duration * overview_fps` frames fit into `overview_frames`, the grid is `i / overview_fps` over
     `[0, duration)`. A longer video gets `overview_frames` times spread evenly over `[0, duration]`, both ends

@@ -22,8 +22,8 @@ from vzgym.core.errors import ActionTypeError, InvalidSetting
 from vzgym.core.registry import Registry
 from vzgym.envs.observations import MAX_SECONDS
 from vzgym.envs.spaces import UnicodeText
-from vzgym.episode.dialogue import PlainWording, Wording
-from vzgym.episode.episode import Episode, judge
+from vzgym.episode.episode import Episode, validate_zoom
+from vzgym.episode.wording import PlainWording, Wording
 from vzgym.protocols.base import PROTOCOLS, TextProtocol
 from vzgym.tasks.task import option_letter
 
@@ -236,7 +236,9 @@ class DiscreteAction:
     def _grid(self, duration: float, budget: Budget) -> NDArray[np.bool_]:
         """Which zooms can be carried out. Asked for every round of every episode: kept while the video is as long."""
         if self._known[:2] != (duration, budget):
-            fits = [judge(self._zoom(value, duration), duration, budget) is None for value in range(self.num_zooms)]
+            fits = [
+                validate_zoom(self._zoom(value, duration), duration, budget) is None for value in range(self.num_zooms)
+            ]
             self._known = (duration, budget, np.array(fits, dtype=np.bool_))
         return self._known[2]
 

@@ -23,8 +23,8 @@ from vzgym.core.errors import ActionTypeError, InvalidSetting
 from vzgym.envs.actions import Move, check_options
 from vzgym.envs.observations import MAX_SECONDS
 from vzgym.episode.clip import Clip
-from vzgym.episode.dialogue import PlainWording, Wording
 from vzgym.episode.episode import Episode
+from vzgym.episode.wording import PlainWording, Wording
 from vzgym.tasks.task import option_letter
 
 __all__ = ["ContinuousAction", "FlatObservation", "word_ids"]

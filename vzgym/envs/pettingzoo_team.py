@@ -145,7 +145,7 @@ class TeamEnv(ParallelEnv):  # type: ignore[misc]  # PettingZoo has no type hint
         """
         chosen = {"task": options["task"]} if options and "task" in options else None
         _, info = self._env.reset(seed=seed, options=chosen)
-        self.record.info.update(door="pettingzoo")
+        self.record.set_info(interface="pettingzoo")
         self.agents = list(self.possible_agents)
         self._said = 0
         return self._observe(), {agent: dict(info) for agent in self.agents}

@@ -13,8 +13,9 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from vzgym.core.interval import Interval
 from vzgym.episode.clip import Clip
-from vzgym.episode.dialogue import ImageBlock, seconds
+from vzgym.episode.dialogue import ImageBlock
 from vzgym.episode.record import EpisodeRecord, Outcome, Turn
+from vzgym.episode.wording import seconds
 from vzgym.tasks.task import option_letter
 
 __all__ = ["CANVAS", "draw_episode"]

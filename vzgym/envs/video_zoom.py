@@ -206,7 +206,7 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         task = self._choose(options or {})
         self._episode = Episode(task, self.budget, self.action.wording)
         self.record.rewards = []
-        self.record.info.update(door="gymnasium", seed=seed)
+        self.record.set_info(interface="gymnasium", seed=seed)
         return self.observation.observe(self._episode), self._info()
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:

@@ -16,8 +16,8 @@ from vzgym.core.actions import Zoom
 from vzgym.core.errors import InvalidSetting
 from vzgym.envs.actions import ACTIONS, ActionModule, Move
 from vzgym.envs.video_zoom import ModuleSpec, VideoZoomEnv
-from vzgym.episode.dialogue import Wording
 from vzgym.episode.episode import Episode
+from vzgym.episode.wording import Wording
 
 __all__ = ["DropDialogue", "FixedFps", "RecordEpisodes", "RelativeTime", "fewer_frames"]
 

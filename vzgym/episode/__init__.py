@@ -7,19 +7,23 @@ from vzgym.core.lazy import lazy_exports
 if TYPE_CHECKING:
     from vzgym.episode.answers import Grade, GradeStatus, grade
     from vzgym.episode.clip import Clip
-    from vzgym.episode.dialogue import ImageBlock, Message, PlainWording, TextBlock, Wording
-    from vzgym.episode.episode import Episode, judge
+    from vzgym.episode.dialogue import ImageBlock, Message, TextBlock
+    from vzgym.episode.episode import Episode, validate_zoom
     from vzgym.episode.evidence import evidence_shown
     from vzgym.episode.record import End, EpisodeRecord, Outcome, Refusal, TaskFacts, Turn
+    from vzgym.episode.run_info import RunInfo
+    from vzgym.episode.wording import PlainWording, Wording
 else:
     __getattr__, __dir__ = lazy_exports(
         __name__,
         "answers: Grade GradeStatus grade",
         "clip: Clip",
-        "dialogue: ImageBlock Message PlainWording TextBlock Wording",
-        "episode: Episode judge",
+        "dialogue: ImageBlock Message TextBlock",
+        "episode: Episode validate_zoom",
         "evidence: evidence_shown",
         "record: End EpisodeRecord Outcome Refusal TaskFacts Turn",
+        "run_info: RunInfo",
+        "wording: PlainWording Wording",
     )
 
 __all__ = [
@@ -34,11 +38,12 @@ __all__ = [
     "Outcome",
     "PlainWording",
     "Refusal",
+    "RunInfo",
     "TaskFacts",
     "TextBlock",
     "Turn",
     "Wording",
     "evidence_shown",
     "grade",
-    "judge",
+    "validate_zoom",
 ]

@@ -155,7 +155,7 @@ class EpisodeCosts:
             return len(clip) * rule.tokens(*clip.size, budget.min_pixels, budget.max_pixels)
 
         def timed(key: str) -> float | None:
-            value = info.get(key)
+            value = getattr(info, key)
             return None if value is None or record.end is None else float(value)
 
         return cls(

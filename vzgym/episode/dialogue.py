@@ -1,29 +1,18 @@
-"""The dialogue of an episode: messages of text and frames, and how they are worded.
-
-A `Wording` turns the facts of a record into messages. The facts never depend on it: two wordings of one episode
-differ in their text and in nothing else.
-"""
+"""The dialogue of an episode: messages of text and frames."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vzgym.core.actions import Action, Answer, Malformed, Zoom
 from vzgym.core.errors import RecordError
-from vzgym.episode.answers import lettered
 from vzgym.episode.clip import Clip
 
-if TYPE_CHECKING:
-    from vzgym.episode.record import EpisodeRecord, Turn
-
-__all__ = ["Block", "ImageBlock", "Message", "PlainWording", "TextBlock", "Wording", "number", "seconds", "show"]
+__all__ = ["Block", "ImageBlock", "Message", "TextBlock"]
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
@@ -63,7 +52,7 @@ class Message:
     """One message of the dialogue.
 
     Attributes:
-        role: Who speaks: "system", "user" (the question), "assistant" (the agent), "tool" (the environment).
+        role: The author: "system", "user" (the question), "assistant" (the agent), "tool" (the environment).
         blocks: Text and frames, in order.
     """
 
@@ -72,7 +61,7 @@ class Message:
 
     @cached_property
     def text(self) -> str:
-        """The message without its pictures (each of which has its time as text before it).
+        """The message's text. Each frame has its time as text before it.
 
         Joined once: every observation of the episode holds it.
         """
@@ -87,103 +76,3 @@ class Message:
     def from_text(cls, role: Role, text: str) -> Message:
         """A message of one text."""
         return cls(role, (TextBlock(text),))
-
-
-class Wording(Protocol):
-    """How an episode is put into words. Pure: the same record gives the same messages."""
-
-    @property
-    def spec(self) -> Mapping[str, Any]:
-        """`{"name": ..., **options}`: what a record keeps, and what rebuilds the wording for a replay. JSON values."""
-        ...
-
-    def opening(self, record: EpisodeRecord) -> Sequence[Message]:
-        """The messages before the agent's first turn: rules (if any), overview, question."""
-        ...
-
-    def said(self, action: Action) -> str:
-        """The text that stands for a structured action."""
-        ...
-
-    def reply(self, record: EpisodeRecord) -> Message | None:
-        """The environment's reply to the record's latest turn; None after an answer."""
-        ...
-
-
-def seconds(value: float) -> str:
-    """A time for the agent to read and use: two decimals, rounded *down*, so that a video's shown end lies in it."""
-    return f"{math.floor(value * 100 + 1e-6) / 100:.2f}" if math.isfinite(value) else repr(value)
-
-
-def number(value: float) -> str:
-    """A number for the agent to read: as short as possible, exact to ten digits."""
-    return f"{value:.10g}"
-
-
-def show(clip: Clip) -> list[Block]:
-    """A clip's frames, each after its number and time: `<frame0_time12.00s>` (VideoZoomer, section 3.1)."""
-    blocks: list[Block] = []
-    for index, time in enumerate(clip.times):
-        blocks += [TextBlock(f"<frame{index}_time{time:.2f}s>"), ImageBlock(clip, index)]
-    return blocks
-
-
-class PlainWording:
-    """Short and without markup; what `gym.make("VideoZoom-v0")` speaks unless the action is text."""
-
-    @property
-    def spec(self) -> Mapping[str, Any]:
-        """See `Wording.spec`."""
-        return {"name": "plain"}
-
-    def opening(self, record: EpisodeRecord) -> list[Message]:
-        """One user message: length, overview, question, options."""
-        count = len(record.overview)
-        head = f"The video is {seconds(record.task.duration)} s long. Overview, {count} frames:\n"
-        return [Message("user", (TextBlock(head), *show(record.overview), TextBlock("\n" + self.question(record))))]
-
-    def question(self, record: EpisodeRecord) -> str:
-        """The question, its options by letter, and what is left."""
-        parts = [record.task.question]
-        if record.task.options:
-            parts.append(lettered(record.task.options))
-        parts.append(self.what_is_left(record))
-        return "\n".join(parts)
-
-    def what_is_left(self, record: EpisodeRecord) -> str:
-        """How many rounds are left, and whether this is the last."""
-        left = record.rounds_left
-        if left == 1:
-            return "This is the last round: answer now, zooming is no longer possible."
-        return f"Rounds left: {left}."
-
-    def said(self, action: Action) -> str:
-        """See `Wording.said`."""
-        match action:
-            case Zoom(start, end, fps, region):
-                where = "" if region is None else f" region {region.to_list()}"
-                return f"zoom [{number(start)}, {number(end)}] at {number(fps)} fps{where}"
-            case Answer(text):
-                return text
-            case Malformed():
-                return ""
-
-    def reply(self, record: EpisodeRecord) -> Message | None:
-        """See `Wording.reply`."""
-        turn = record.turns[-1]
-        if isinstance(turn.action, Answer):
-            return None
-        closing = [] if record.end else [TextBlock("\n" + self.what_is_left(record))]
-        return Message("tool", (*self.result(turn), *closing))
-
-    def result(self, turn: Turn) -> list[Block]:
-        """What came of a zoom: its frames, or why there are none."""
-        clip = turn.clip
-        if clip is None or clip.window is None:
-            code = f" ({turn.refusal})" if turn.refusal else ""
-            return [TextBlock(f"Not shown{code}: {turn.detail}")]
-        where = "" if clip.region is None else f", region {clip.region.to_list()}"
-        start, end = seconds(clip.window.start), seconds(clip.window.end)
-        rate = "" if clip.fps is None else f" at {number(clip.fps)} fps"
-        head = f"Clip {start} to {end} s{rate}{where}, {len(clip)} frames:\n"
-        return [TextBlock(head), *show(clip)]

@@ -1,7 +1,7 @@
 """The engine: one task, one video, one budget, a few rounds.
 
-It knows no gymnasium, no torch and no reward. Every door (gymnasium, PettingZoo, a trainer's tool loop) is a view of
-an `Episode`, so that the same executed actions give the same frames, codes and rewards through each of them.
+It knows no gymnasium, no torch and no reward. Every interface (gymnasium, PettingZoo, a trainer's tool loop) is a view
+of an `Episode`, so that the same executed actions give the same frames, codes and rewards through each of them.
 """
 
 from __future__ import annotations
@@ -20,19 +20,21 @@ from vzgym.core.interval import Interval
 from vzgym.core.text import replace_surrogates
 from vzgym.episode.answers import Grade, GradeStatus, grade
 from vzgym.episode.clip import Clip
-from vzgym.episode.dialogue import Message, PlainWording, Wording, number, seconds
+from vzgym.episode.dialogue import Message
 from vzgym.episode.record import End, EpisodeRecord, Outcome, Refusal, TaskFacts, Turn
+from vzgym.episode.run_info import RunInfo
+from vzgym.episode.wording import PlainWording, Wording, number, seconds
 from vzgym.tasks.budgets import built_for, weakened_by
 from vzgym.tasks.task import VideoTask
 from vzgym.video.base import crop_box
 
-__all__ = ["Episode", "judge"]
+__all__ = ["Episode", "validate_zoom"]
 
 # Times reach us through decimal text: a zoom may overshoot the end by less than any frame's distance.
 _TIME_SLACK = 1e-6
 
 
-def judge(zoom: Zoom, duration: float, budget: Budget) -> tuple[Refusal, str] | None:
+def validate_zoom(zoom: Zoom, duration: float, budget: Budget) -> tuple[Refusal, str] | None:
     """Why a zoom cannot be carried out; None if it can.
 
     The rules, in the order in which they are checked: all values finite; `end > start`; inside the video; `fps`
@@ -82,7 +84,7 @@ def _within(zoom: Zoom, duration: float) -> Zoom:
 
 
 class Episode:
-    """One question about one video, from the first glance to the answer.
+    """One question about one video, from the overview to the answer.
 
     Args:
         task: What is asked.
@@ -92,6 +94,7 @@ class Episode:
     Raises:
         VideoError: If the video cannot be opened, or its overview not be decoded.
         TaskError: If the task's evidence lies outside its video.
+        RecordError: If the wording's `spec` holds something that JSON has no form for.
 
     Attributes:
         task: As given.
@@ -106,12 +109,13 @@ class Episode:
         facts = TaskFacts.of(task)
         # Such evidence belongs to another video: nothing that is measured by it would be true.
         task.check_evidence()
-        overview = self._look(overview_times(facts.duration, self.budget))
-        self.record = EpisodeRecord(task=facts, budget=self.budget, overview=overview)
-        self.record.info["wording"] = dict(self.wording.spec)
         built = built_for(task)
-        if built is not None and (weakened := weakened_by(built, self.budget)):
-            self.record.info["proof_weakened_by"] = list(weakened)
+        info = RunInfo(
+            wording=dict(self.wording.spec),
+            proof_weakened_by=() if built is None else weakened_by(built, self.budget),
+        )
+        overview = self._look(overview_times(facts.duration, self.budget))
+        self.record = EpisodeRecord(task=facts, budget=self.budget, overview=overview, info=info)
         self.record.messages.extend(self.wording.opening(self.record))
 
     @property
@@ -179,7 +183,7 @@ class Episode:
         self.record.end, self.record.grade = End.VIDEO_ERROR, Grade(GradeStatus.UNSCORED)
 
     def _zoom(self, zoom: Zoom, said: str, well_formed: bool) -> Turn:
-        fault = judge(zoom, self.record.task.duration, self.budget)
+        fault = validate_zoom(zoom, self.record.task.duration, self.budget)
         if self.rounds_left == 1:
             fault = Refusal.LAST_ROUND, "this was the last round, in which only an answer is possible."
         if fault is not None:

@@ -169,4 +169,4 @@ def _runs(evidence: Sequence[Interval], event: Placement) -> tuple[Interval, ...
 
 def clips_seen(record: EpisodeRecord) -> list[Clip]:
     """The clips that the agent has seen: none, if its observation holds no frames."""
-    return [] if record.info.get("sighted") is False else record.clips
+    return record.clips if record.info.sees_frames else []

@@ -1,4 +1,4 @@
-"""What an episode leaves behind: enough to judge it, to re-score it and to replay it.
+"""What an episode leaves behind: enough to grade it, to score it again and to replay it.
 
 Reward modules, metrics and the failure taxonomy read an `EpisodeRecord` and nothing else, so that a saved run can be
 scored anew under other rewards without running the policy again.
@@ -6,30 +6,29 @@ scored anew under other rewards without running the policy again.
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from importlib.metadata import version
 from typing import Any
 
 from vzgym.core.actions import Action, Answer, Malformed, Region, Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, RecordError, VzgymError
+from vzgym.core.files import json_line, parse_json
 from vzgym.core.interval import Interval
 from vzgym.episode.answers import Grade, GradeStatus
 from vzgym.episode.clip import Clip
 from vzgym.episode.dialogue import Message
+from vzgym.episode.run_info import RunInfo
 from vzgym.tasks.evidence import EvidenceRequirements
 from vzgym.tasks.task import VideoTask
 
 __all__ = ["End", "EpisodeRecord", "Outcome", "Refusal", "TaskFacts", "Turn"]
 
-RECORD_VERSION = 1
-
-# What JSON leaves as it is within a string, but some readers take for the end of a line, or UTF-8 cannot hold.
-_AWKWARD = re.compile("[\x85\u2028\u2029\ud800-\udfff]")
+RECORD_VERSION = 2
+"""Of the form in which records are saved. It rises with every change of it."""
 
 
 class Outcome(StrEnum):
@@ -169,13 +168,13 @@ class EpisodeRecord:
     Attributes:
         task: What was asked.
         budget: What was allowed.
-        overview: The first glance.
+        overview: The overview.
         turns: What was done, in order.
         messages: The dialogue as the wording rendered it.
         end: How it ended; None while it runs.
-        grade: The answer's judgement; None while it runs.
+        grade: The answer's grade; None while it runs.
         rewards: One entry a turn, as the reward ledger left it; None where no reward was attached.
-        info: Who played: policy, seed, door, wording, library versions (JSON values).
+        info: How the record came about.
     """
 
     task: TaskFacts
@@ -186,7 +185,7 @@ class EpisodeRecord:
     end: End | None = None
     grade: Grade | None = None
     rewards: list[dict[str, Any]] | None = None
-    info: dict[str, Any] = field(default_factory=dict)
+    info: RunInfo = field(default_factory=RunInfo)
 
     @property
     def clips(self) -> list[Clip]:
@@ -219,6 +218,14 @@ class EpisodeRecord:
         """Rounds that are still to come; 0 once the episode has ended."""
         return 0 if self.end else self.budget.max_rounds - len(self.turns)
 
+    def set_info(self, **values: Any) -> None:
+        """Change fields of `info`.
+
+        Raises:
+            RecordError: If a value is of the wrong type, or JSON has no form for it.
+        """
+        self.info = replace(self.info, **values)
+
     def upto(self, count: int) -> EpisodeRecord:
         """The record as it stood right after its first `count` turns, but for the messages, which only the whole has.
 
@@ -239,27 +246,26 @@ class EpisodeRecord:
         return {
             "version": RECORD_VERSION,
             "task": self.task.to_json(),
-            "budget": {key: _number(value) for key, value in self.budget.to_dict().items()},
+            "budget": self.budget.to_dict(),
             "overview": self.overview.to_json(),
             "turns": [_turn_to_json(turn) for turn in self.turns],
             "messages": [{"role": message.role, "text": message.text} for message in self.messages],
             "end": self.end,
             "grade": None if self.grade is None else {"status": self.grade.status, "read": self.grade.read},
             "rewards": self.rewards,
-            "info": self.info,
+            "info": self.info.to_json(),
         }
 
     def to_line(self) -> str:
         """One line of JSON, without the line end.
 
         Raises:
-            RecordError: If `info`, `rewards` or the task's metadata hold something that JSON has no form for.
+            RecordError: If a reward module left something in `rewards` that JSON has no form for.
         """
         try:
-            line = json.dumps(self.to_json(), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        except (TypeError, ValueError) as error:
+            return json_line(self.to_json())
+        except ValueError as error:
             raise RecordError(f"the record of task {self.task.id!r} cannot be written as JSON: {error}") from error
-        return _AWKWARD.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> EpisodeRecord:
@@ -268,21 +274,25 @@ class EpisodeRecord:
         Raises:
             RecordError: If the version is another, a key is missing or a value is of the wrong form.
         """
-        if not isinstance(data, dict) or data.get("version") != RECORD_VERSION:
-            found = data.get("version") if isinstance(data, dict) else type(data).__name__
-            raise RecordError(f"not an episode record of version {RECORD_VERSION} (found {found!r})")
+        if not isinstance(data, dict) or "version" not in data:
+            raise RecordError(f"not an episode record: a {type(data).__name__} without 'version'")
+        if data["version"] != RECORD_VERSION:
+            raise RecordError(
+                f"an episode record of version {data['version']!r}, but this vzgym ({version('vzgym')}) reads version "
+                f"{RECORD_VERSION}: play the episodes again, or read them with the vzgym that wrote them"
+            )
         try:
             grade = data["grade"]
             return cls(
                 task=TaskFacts.from_json(data["task"]),
-                budget=Budget.from_mapping({key: _unnumber(value) for key, value in data["budget"].items()}),
+                budget=Budget.from_mapping(data["budget"]),
                 overview=Clip.from_json(data["overview"]),
                 turns=[_turn_from_json(turn) for turn in data["turns"]],
                 messages=[Message.from_text(item["role"], item["text"]) for item in data["messages"]],
                 end=None if data["end"] is None else End(data["end"]),
                 grade=None if grade is None else Grade(GradeStatus(grade["status"]), grade["read"]),
                 rewards=data["rewards"],
-                info=data["info"],
+                info=RunInfo.from_json(data["info"]),
             )
         except RecordError:
             raise
@@ -300,10 +310,7 @@ class EpisodeRecord:
         Raises:
             RecordError: If the line is no JSON or no record.
         """
-        try:
-            data = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise RecordError(f"{where}: not JSON: {error}") from error
+        data = parse_json(line, where)
         try:
             return cls.from_json(data)
         except RecordError as error:

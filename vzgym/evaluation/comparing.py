@@ -109,7 +109,7 @@ def read_run(path: str | Path) -> RunMetrics:
     name = ""
     for record in read_records(place):
         measured = EpisodeMetrics.of(record)
-        name = name or str(record.info.get("policy", ""))
+        name = name or record.info.policy
         for metric in COMPARED:
             value = getattr(measured, metric)
             if value is not None:

@@ -20,9 +20,9 @@ from vzgym.core.errors import InvalidSetting, RecordError, VideoError
 from vzgym.envs.actions import ACTIONS
 from vzgym.envs.observations import OBSERVATIONS
 from vzgym.episode.clip import Clip
-from vzgym.episode.dialogue import PlainWording, Wording
 from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord, Outcome, TaskFacts
+from vzgym.episode.wording import PlainWording, Wording
 from vzgym.evaluation.replay import task_of
 from vzgym.policies.policy import POLICIES, AnyPolicy, Policy, TextPolicy
 from vzgym.rewards.counterfactual import Credit, credit
@@ -146,7 +146,7 @@ class PolicyAnswerer:
         seen = {place: self._memory.clips(record)[place] for place in chosen}
         if hasattr(self.policy, "prepare"):
             self.policy.prepare(record.budget)
-        said = f"{record.task.id}|{chosen}|{record.info.get('seed')}|{record.info.get('index')}"
+        said = f"{record.task.id}|{chosen}|{record.info.seed}|{record.info.index}"
         seed = int.from_bytes(hashlib.blake2b(said.encode(), digest_size=4).digest(), "big")
         action = (
             self._text_action(self.policy, task, record, seen, seed)

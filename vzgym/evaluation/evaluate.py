@@ -87,7 +87,7 @@ def evaluate(
 
     def measure(index: int, record: EpisodeRecord) -> None:
         measured[index] = EpisodeMetrics.of(record)
-        weakened.update(record.info.get("proof_weakened_by", ()))
+        weakened.update(record.info.proof_weakened_by)
         chance = _hit_rate(record)
         if chance is not None:
             hits[index] = chance

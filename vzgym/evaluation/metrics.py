@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -88,7 +88,8 @@ class EpisodeMetrics:
         times = [float(time) for clip in record.clips for time in clip.times]
         totals = [entry["total"] for entry in record.rewards or ()]
         costs = EpisodeCosts.of(record)
-        again = record.info.get("counterfactual")
+        again = record.info.counterfactual
+        spent: Mapping[str, Any] = record.info.costs
         return cls(
             task_id=record.task.id,
             category=record.task.category,
@@ -114,8 +115,8 @@ class EpisodeMetrics:
             tool_seconds=costs.tool_seconds,
             model_seconds=costs.model_seconds,
             finding=classify(record),
-            useful_zooms=None if again is None else Credit.from_json(again).share,
-            **{name: record.info.get("spent", {}).get(name) for name in SPENT},
+            useful_zooms=None if again is None else Credit.from_json(dict(again)).share,
+            **{name: spent.get(name) for name in SPENT},
         )
 
 

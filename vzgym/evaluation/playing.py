@@ -19,7 +19,6 @@ from vzgym.core.secrets import redact
 from vzgym.envs.video_zoom import ModuleSpec, VideoZoomEnv
 from vzgym.episode.record import End, EpisodeRecord
 from vzgym.evaluation.counterfactual import PolicyAnswerer, make_answerer
-from vzgym.evaluation.report import json_budget
 from vzgym.policies.policy import POLICIES, AnyPolicy, Policy, Spending, TextPolicy
 from vzgym.rewards.base import Answerer
 from vzgym.rewards.counterfactual import credit
@@ -147,7 +146,7 @@ class Run:
             "tasks": self.tasks.name,
             "episodes": episodes,
             "seed": self.seed,
-            "budget": json_budget(self.budget),
+            "budget": self.budget.to_dict(),
             "reward": self._reward() or {name: _plain(term.module) for name, term in self.mix.terms.items()},
             **({"samples": self.samples} if self.samples > 1 else {}),
             **({"answerer": _plain(self.answerer)} if self.answerer is not None else {}),
@@ -233,7 +232,7 @@ class Run:
         """Score what can only be scored now: the roll-outs of one task are complete."""
         for record in group.values():
             if self.answerer is not None and record.task.answer and record.end is not End.VIDEO_ERROR:
-                record.info["counterfactual"] = credit(record, self.answerer).to_json()
+                record.set_info(counterfactual=credit(record, self.answerer).to_json())
         if self.mix.later:
             # Those of the same task that were played before: they have their rewards already.
             first = next(iter(group), 0) // self.samples * self.samples
@@ -289,7 +288,7 @@ class Run:
 
     def _finish(self, env: VideoZoomEnv, index: int, clock: _Clock) -> EpisodeRecord:
         record = env.record
-        record.info.update(
+        record.set_info(
             policy=self.name,
             index=index,
             seed=self.seed,
@@ -300,10 +299,10 @@ class Run:
             vzgym=_version(),
         )
         if self.samples > 1:
-            record.info["sample"] = index % self.samples
+            record.set_info(sample=index % self.samples)
         # A language model takes its frames from the messages; any other policy sees its observation alone.
         if not isinstance(self.policy, TextPolicy) and not getattr(env.observation, "shows_frames", True):
-            record.info["sighted"] = False
+            record.set_info(sees_frames=False)
         return record
 
     def _play_one(self, policy: Policy, env: VideoZoomEnv, index: int) -> EpisodeRecord | None:
@@ -366,7 +365,7 @@ class Run:
         share = shared.lap() / len(envs)
         for index, env in envs.items():
             clocks[index].wall = share
-            spending.note(places[index], env.record.info)
+            spending.note(places[index], env.record)
             yield index, self._finish(env, index, clocks[index])
 
     def _checked(self, texts: object, wanted: int) -> Sequence[str]:

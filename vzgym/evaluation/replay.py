@@ -112,8 +112,8 @@ def replay(
         UntrustedName: If it names code, or a reward that calls a server, and `trust_code` is not set.
     """
     given = None if reward is None else make_reward(reward)
-    wording = saved.info.get("wording")
-    if not isinstance(wording, Mapping):
+    wording = saved.info.wording
+    if not wording:
         raise RecordError(f"the record of task {saved.task.id!r} does not say how it was worded (info 'wording')")
     with names_from_data(f"the record of task {saved.task.id!r}", trust_code=trust_code, hint=_TRUST):
         played = task_of(saved.task, backend, trust_code=trust_code) if task is None else task
@@ -124,7 +124,7 @@ def replay(
     except TaskError as error:
         raise RecordError(f"the record cannot be played again: {error}") from error
     if mix is not None:
-        mix = mix.with_context(progress=saved.info.get("progress"), quiet=True)
+        mix = mix.with_context(progress=saved.info.progress, quiet=True)
     fresh = episode.record
     fresh.rewards = [] if mix else None
     differences = _facts(fresh.task, saved.task) + _clip(fresh.overview, saved.overview, "the overview")
@@ -174,10 +174,10 @@ def _saved_reward(saved: EpisodeRecord) -> RewardMix | None:
     Raises:
         RecordError: If it is the path of a file, or neither a name nor a mapping of terms.
     """
-    spec = saved.info.get("reward")
+    spec = saved.info.reward
     if spec is None:
         return None
-    if not (isinstance(spec, Mapping) or (isinstance(spec, str) and not is_yaml_path(spec))):
+    if isinstance(spec, str) and is_yaml_path(spec):
         raise RecordError(f"the record of task {saved.task.id!r}: its reward is no name and no mapping, but {spec!r}")
     return make_reward(spec)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,13 +11,7 @@ from vzgym.evaluation.metrics import EpisodeMetrics, summarise, total_costs
 from vzgym.evaluation.statistics import Estimate
 from vzgym.evaluation.taxonomy import FINDINGS, Finding
 
-__all__ = ["Report", "json_budget"]
-
-
-def json_budget(budget: Budget) -> dict[str, Any]:
-    """A budget as JSON values."""
-    # JSON has no infinity, which `overview_fps` may be.
-    return {key: value if math.isfinite(value) else str(value) for key, value in budget.to_dict().items()}
+__all__ = ["Report"]
 
 
 @dataclass(frozen=True)
@@ -87,7 +80,7 @@ class Report:
             "tasks": self.tasks,
             "seed": self.seed,
             "episodes": len(self.episodes),
-            "budget": json_budget(self.budget),
+            "budget": self.budget.to_dict(),
             "privileged": self.privileged,
             "hit_rate": self.hit_rate,
             "failed": self.failed,

@@ -141,7 +141,7 @@ class RunFolder:
         if not file.exists():
             return
         for number, record in enumerate(read_records(file), start=1):
-            index = record.info.get("index")
-            if not isinstance(index, int):
+            index = record.info.index
+            if index is None:
                 raise RecordError(f"{file}:{number}: the record does not say which task of its run it is of (index)")
             yield index, record

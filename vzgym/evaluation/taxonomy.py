@@ -62,7 +62,7 @@ def classify(record: EpisodeRecord) -> Finding:
        window overlaps it, or a shown frame lies in it); else `WRONG_SEGMENT`.
 
     Args:
-        record: A finished episode. A record with `info["sighted"]` false is of an agent that was shown no frames at
+        record: A finished episode. A record with `info.sees_frames` false is of an agent that was shown no frames at
             all: nothing counts as seen.
 
     Raises:

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.registry import Registry
 from vzgym.episode.dialogue import Message
+from vzgym.episode.record import EpisodeRecord
 
 __all__ = ["POLICIES", "AnyPolicy", "Policy", "Spending", "TextPolicy", "add_spent"]
 
@@ -119,16 +120,16 @@ class Spending:
         for place, costs in zip(places, spent, strict=True):
             _add(self._sums[place], costs)
 
-    def note(self, place: int, info: dict[str, Any]) -> None:
-        """Put an episode's sums into its record's `info`, under "spent"; nothing if nothing was counted."""
-        if self._sums[place]:
-            info["spent"] = self._sums[place]
+    def note(self, place: int, record: EpisodeRecord) -> None:
+        """Put an episode's sums into its record's `info.costs`."""
+        record.set_info(costs=self._sums[place])
 
 
-def add_spent(info: dict[str, Any], other: Mapping[str, Any]) -> None:
-    """Add to a record's `info` what another's says was spent."""
-    if "spent" in other:
-        _add(info.setdefault("spent", {}), other["spent"])
+def add_spent(record: EpisodeRecord, other: EpisodeRecord) -> None:
+    """Add to a record's `info.costs` those of another."""
+    sums = dict(record.info.costs)
+    _add(sums, other.info.costs)
+    record.set_info(costs=sums)
 
 
 def _add(sums: dict[str, float], costs: Mapping[str, float]) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from vzgym.core.actions import Action
 from vzgym.core.registry import Registry
-from vzgym.episode.dialogue import PlainWording, Wording
+from vzgym.episode.wording import PlainWording, Wording
 
 __all__ = ["PROTOCOLS", "Parsed", "TextProtocol", "make_wording"]
 

@@ -13,8 +13,9 @@ from typing import Any, ClassVar, Literal
 from vzgym.core.actions import Action, Answer, Malformed, Zoom
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.text import replace_surrogates
-from vzgym.episode.dialogue import Message, PlainWording, TextBlock
+from vzgym.episode.dialogue import Message, TextBlock
 from vzgym.episode.record import EpisodeRecord
+from vzgym.episode.wording import PlainWording
 from vzgym.protocols.arguments import arguments_of, read_json, zoom_of
 from vzgym.protocols.base import Parsed
 from vzgym.protocols.turns import MAX_TURN_LENGTH, TruncatedText, TurnReading, read_turn

@@ -18,8 +18,9 @@ from typing import Any, ClassVar, Literal
 
 from vzgym.core.actions import Action, Malformed, Zoom
 from vzgym.core.budget import Budget
-from vzgym.episode.dialogue import Message, PlainWording
+from vzgym.episode.dialogue import Message
 from vzgym.episode.record import EpisodeRecord
+from vzgym.episode.wording import PlainWording
 from vzgym.protocols.arguments import arguments_of, read_json, zoom_of
 from vzgym.protocols.chat import as_chat
 from vzgym.protocols.tags import TagProtocol

@@ -23,7 +23,7 @@ NEEDS: Final[Mapping[Need, str]] = {
     "evidence": "known evidence intervals of the task",
     "group": "the other roll-outs of the same task",
     "answerer": "somebody who answers again from chosen clips",
-    "first_answer": 'the answer before the first zoom: `info["first_answer"]` of the record, or an answerer',
+    "first_answer": "the answer before the first zoom: `info.first_answer` of the record, or an answerer",
     "timing": "the wall times that a run notes after an episode's end",
 }
 """Every need, in words."""

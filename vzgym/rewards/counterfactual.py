@@ -17,9 +17,6 @@ from vzgym.tasks.task import VideoTask
 
 __all__ = ["Credit", "Csv", "NeededClips", "RescueRegress", "Sufficiency", "credit"]
 
-FIRST_ANSWER = "first_answer"
-"""Key of a record's `info`: what the policy answered before its first zoom, where somebody asked it."""
-
 
 def _right(record: EpisodeRecord, said: str | None) -> bool:
     """Whether `said` would have been a right answer."""
@@ -170,7 +167,7 @@ class RescueRegress:
 
     Formula: at the end +1 if the first answer is wrong and the last is right; -1 if the first is right and the last is
     wrong; else 0; 0 before. Its mean over a group is the paper's (rate of rescues) - (rate of regressions). The first
-    answer is the one before the first zoom: `info["first_answer"]` if the record has it (somebody asked the policy
+    answer is the one before the first zoom: `info.first_answer` if the record has it (somebody asked the policy
     itself), else what the context's answerer says from the overview alone. Unscored where the grade is.
     Range: {-1, 0, 1}.
     Source: VideoEvolve (arXiv 2610.10183).
@@ -187,12 +184,11 @@ class RescueRegress:
             return 0.0
         if record.grade.score is None:
             return None
-        if FIRST_ANSWER in record.info:
-            first = record.info[FIRST_ANSWER]
-        elif context.answerer is not None:
+        first = record.info.first_answer
+        if first is None:
+            if context.answerer is None:
+                return None
             first = context.answerer.answer_from(record, [0])
-        else:
-            return None
         return record.grade.score - float(_right(record, first))
 
 

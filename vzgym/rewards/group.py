@@ -53,7 +53,7 @@ def rescore(
 
     Records of the same task, by the same policy and (in training) of the same step are a group if there are two or more
     of them; a task that was played once has none. The training progress of a record is the one that it keeps in
-    `info["progress"]`, if any, else the context's.
+    `info.progress`, if any, else the context's.
 
     Args:
         mix: The reward.
@@ -66,11 +66,12 @@ def rescore(
     around = mix.context if context is None else context
     members: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
     for place, record in enumerate(records):
-        members[record.task.id, record.info.get("policy"), record.info.get("step")].append(place)
+        members[record.task.id, record.info.policy, record.info.step].append(place)
     ledgers: list[list[StepReward]] = [[] for _ in records]
     for places in members.values():
         group = tuple(records[place] for place in places) if len(places) > 1 else None
         for place in places:
-            progress = records[place].info.get("progress", around.progress)
+            kept = records[place].info.progress
+            progress = around.progress if kept is None else kept
             ledgers[place] = mix.score_all(records[place], replace(around, group=group, progress=progress))
     return ledgers

@@ -380,8 +380,8 @@ def _missing(term: Term, record: EpisodeRecord, context: RewardContext) -> list[
         "evidence": record.task.evidence is not None,
         "group": context.group is not None,
         "answerer": context.answerer is not None,
-        "first_answer": context.answerer is not None or "first_answer" in record.info,
-        "timing": "wall_seconds" in record.info,
+        "first_answer": context.answerer is not None or record.info.first_answer is not None,
+        "timing": record.info.wall_seconds is not None,
     }
     missing = [need for need in sorted(needs) if not have[need]]
     wanted = [need if need in ("evidence", "group", "answerer") else NEEDS[need] for need in missing]

@@ -52,7 +52,7 @@ def _span(task: str, item: object) -> Interval:
         raise TaskError(f"task {task!r}: evidence is made of [start, end] in seconds, got {item!r}")
     try:
         return Interval(float(pair[0]), float(pair[1]))
-    except InvalidSetting as error:
+    except (InvalidSetting, OverflowError) as error:
         raise TaskError(f"task {task!r}: bad evidence: {error}") from error
 
 

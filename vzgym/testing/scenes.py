@@ -13,9 +13,9 @@ import numpy as np
 
 from vzgym.core.actions import Action, Answer, Malformed, Zoom
 from vzgym.core.budget import Budget
-from vzgym.episode.dialogue import Wording
 from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord
+from vzgym.episode.wording import Wording
 from vzgym.tasks import VideoTask, expert_zooms, load_tasks
 from vzgym.tasks.suite import ProceduralTasks
 

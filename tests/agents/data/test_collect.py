@@ -265,12 +265,12 @@ def test_records_stand_beside_and_replay(tmp_path: Path) -> None:
     records = list(read_records(tmp_path / "data"))
     rows = load_trajectories(tmp_path / "data", in_blocks=False)
     assert [record.task.id for record in records] == list(rows["task_id"])
-    assert [record.info["kind"] for record in records] == list(rows["kind"])
+    assert [record.info.kind for record in records] == list(rows["kind"])
     for record in records:
         assert not replay(record).differences
     rejected = list(read_records(tmp_path / "data" / "rejected.jsonl"))
     assert len(rejected) == sum(statistics.played.values()) - statistics.rows
-    assert all(record.info["rejected"] for record in rejected)
+    assert all(record.info.rejected for record in rejected)
 
 
 def test_statistics_add_up_and_come_back(tmp_path: Path) -> None:

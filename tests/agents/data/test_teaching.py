@@ -121,7 +121,7 @@ def test_a_wrong_rollout_is_continued_and_judged_again() -> None:
         # The wrong answer is gone, and the hint was never there.
         assert HINT.strip() not in "".join(message.text for message in item.record.messages)
         # Two requests of the wrong roll-out, two of the teacher.
-        assert item.record.info["spent"] == {"requests": 4}
+        assert item.record.info.costs == {"requests": 4}
     # The teacher alone is told.
     assert sum(HINT in text for text in teacher.told) == 12
     assert not any(HINT in text for text in policy.told)

@@ -77,7 +77,7 @@ def test_what_it_costs_reaches_records_and_report(fluent_model, server, tasks, t
     report = evaluate(spec, tasks, episodes=3, out=tmp_path)
     records = list(read_records(tmp_path))
     for record in records:
-        spent = record.info["spent"]
+        spent = record.info.costs
         assert spent["requests"] == len(record.turns)
         assert spent["retries"] == 0
         # Each turn sends all frames so far.
@@ -88,7 +88,7 @@ def test_what_it_costs_reaches_records_and_report(fluent_model, server, tasks, t
         assert spent["input_tokens"] > spent["images"]
         assert spent["price"] == pytest.approx((spent["input_tokens"] + 4 * spent["output_tokens"]) / 1e6)
     for name in ("requests", "input_tokens", "output_tokens", "price"):
-        assert report.totals[name] == pytest.approx(sum(record.info["spent"][name] for record in records))
+        assert report.totals[name] == pytest.approx(sum(record.info.costs[name] for record in records))
         assert report.summary[name].n == 3
     assert json.loads((tmp_path / "report.json").read_text())["totals"]["requests"] == report.totals["requests"]
     assert "requests" not in evaluate("blind", tasks, episodes=1).totals

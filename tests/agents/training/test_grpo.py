@@ -145,7 +145,7 @@ def test_the_rewards_are_the_mixs(finished):
     mix = make_reward(REWARD)
     for record in records(finished["out"])[:8]:
         assert record.rewards == [turn.to_json() for turn in mix.score_all(record)]
-        assert record.info["door"] == "trl"
+        assert record.info.interface == "trl"
 
 
 def test_a_lost_image_stops_the_run(willing, tmp_path):
@@ -236,7 +236,7 @@ def test_a_run_goes_on_from_its_checkpoint(willing, tmp_path):
     train_grpo(settings(willing, out, steps=3, save_steps=1, resume=True))
     steps = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines() if '"loss"' in line]
     assert steps == [1, 2, 3]
-    assert [record.info["step"] for record in records(out)] == [0] * 8 + [1] * 8 + [2] * 8
+    assert [record.info.step for record in records(out)] == [0] * 8 + [1] * 8 + [2] * 8
     assert json.loads((out / "training.json").read_text())["steps"] == 3
 
 

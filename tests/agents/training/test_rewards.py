@@ -37,7 +37,7 @@ def test_columns_times_weights_are_the_mix_s_totals(name: str) -> None:
         paid = math.fsum((value or 0.0) * weight for value, weight in zip(columns, scorer.weights, strict=True))
         assert record.rewards is not None
         assert paid == pytest.approx(math.fsum(entry["total"] for entry in record.rewards))
-        assert record.info["progress"] == 0.25
+        assert record.info.progress == 0.25
     # The records say all that it takes to score them anew.
     saved = [EpisodeRecord.from_line(record.to_line()) for record in records]
     again = [[step.to_json() for step in ledger] for ledger in rescore(mix, saved)]

@@ -217,12 +217,12 @@ class Collector:
         }
         skipped = KINDS[kind].skips
         rejected = next((name for name in self.settings.filters if name not in skipped and not passes[name]), "")
-        record.info.update(
+        record.set_info(
             kind=kind,
             index=index,
             sample=sample,
             seed=self.settings.seed,
-            door="collect",
+            interface="collect",
             vzgym=self._version,
         )
         # A "mistake" that showed the event all the same: what is thought of it afterwards would be untrue.
@@ -276,7 +276,7 @@ class Collector:
         for job, episode in episodes.items():
             episode.task.video.close()
             # What the wrong roll-out cost was spent for this one.
-            add_spent(episode.record.info, wrong[job][0].info)
+            add_spent(episode.record, wrong[job][0])
         return {job: (episode.record, len(wrong[job][1])) for job, episode in episodes.items()}
 
     def _speak(

@@ -75,7 +75,7 @@ class CollectStatistics:
         """Count a trajectory in."""
         kind, record = trajectory.kind, trajectory.record
         self.played[kind] += 1
-        self.spent.update(record.info.get("spent", {}))
+        self.spent.update(record.info.costs)
         if trajectory.rejected:
             self.rejected.setdefault(kind, Counter())[trajectory.rejected] += 1
             return
@@ -274,7 +274,7 @@ class _Part:
     ) -> None:
         record = trajectory.record
         if trajectory.rejected:
-            record.info["rejected"] = trajectory.rejected
+            record.set_info(rejected=trajectory.rejected)
             dropped.write(record.to_line() + "\n")
             return
         writer.write(features.encode_example(trajectory_row(trajectory, tool_role)))

@@ -50,7 +50,7 @@ def speak(policy: TextPolicy, episodes: Sequence[Episode], protocol: TextProtoco
             episodes[place].step(parsed.action, text=text, well_formed=parsed.well_formed)
         running = [place for place in running if not episodes[place].ended]
     for place, episode in enumerate(episodes):
-        spending.note(place, episode.record.info)
+        spending.note(place, episode.record)
 
 
 def _hinted(messages: Sequence[Message], place: int, hint: str) -> tuple[Message, ...]:

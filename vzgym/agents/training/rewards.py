@@ -28,7 +28,7 @@ class Scorer:
 
     Args:
         mix: The reward.
-        info: Goes into each record (policy, reward, ...).
+        info: Fields of each record's `RunInfo` (policy, reward, ...).
         out: Records are appended to this file (JSONL), if one is given.
         every: Steps between two savings; 0: never.
     """
@@ -87,9 +87,7 @@ class Scorer:
             context = replace(self.mix.context, group=groups[record.task.id], progress=progress)
             turns = self.mix.score_all(record, context)
             record.rewards = [turn.to_json() for turn in turns]
-            record.info.update(self.info, door="trl", step=step, rollout=number)
-            if progress is not None:
-                record.info["progress"] = progress
+            record.set_info(**self.info, interface="trl", step=step, rollout=number, progress=progress)
             for name, term in self.mix.terms.items():
                 self._columns[name].append(_total(turns, name, term))
         self._batch = list(records)

@@ -14,9 +14,9 @@ from vzgym.core.actions import Answer, Malformed, Zoom
 from vzgym.core.errors import ActionTypeError, InvalidSetting
 from vzgym.envs.actions import ActionModule, Move
 from vzgym.envs.observations import ObservationModule
-from vzgym.episode.dialogue import PlainWording, Wording
 from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord, Outcome
+from vzgym.episode.wording import PlainWording, Wording
 from vzgym.rewards.base import RewardContext, RewardModule
 from vzgym.rewards.mix import RewardMix, Term
 from vzgym.testing import scenes

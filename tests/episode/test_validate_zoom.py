@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vzgym.core import Budget, Region, Zoom
-from vzgym.episode import Refusal, judge
+from vzgym.episode import Refusal, validate_zoom
 
 WHOLE = Region(0.0, 0.0, 1.0, 1.0)
 BAD = Region(0.5, 0.0, 0.5, 1.0)
@@ -40,7 +40,7 @@ BAD = Region(0.5, 0.0, 0.5, 1.0)
     ],
 )
 def test_each_fault_has_its_code_and_says_what_would_be_right(zoom: Zoom, code: Refusal, says: str) -> None:
-    fault = judge(zoom, 100.0, Budget())
+    fault = validate_zoom(zoom, 100.0, Budget())
     assert fault is not None
     assert fault[0] is code
     assert says in fault[1]
@@ -60,14 +60,14 @@ def test_each_fault_has_its_code_and_says_what_would_be_right(zoom: Zoom, code: 
     ],
 )
 def test_these_are_carried_out(zoom: Zoom) -> None:
-    assert judge(zoom, 100.0, Budget()) is None
+    assert validate_zoom(zoom, 100.0, Budget()) is None
 
 
 def test_regions_where_they_are_allowed() -> None:
     budget = Budget(spatial=True)
-    assert judge(Zoom(0.0, 2.0, 8.0, WHOLE), 100.0, budget) is None
-    assert judge(Zoom(0.0, 2.0, 8.0, Region(0.1, 0.2, 0.3, 0.4)), 100.0, budget) is None
-    fault = judge(Zoom(0.0, 2.0, 8.0, BAD), 100.0, budget)
+    assert validate_zoom(Zoom(0.0, 2.0, 8.0, WHOLE), 100.0, budget) is None
+    assert validate_zoom(Zoom(0.0, 2.0, 8.0, Region(0.1, 0.2, 0.3, 0.4)), 100.0, budget) is None
+    fault = validate_zoom(Zoom(0.0, 2.0, 8.0, BAD), 100.0, budget)
     says = "a region is [left, top, right, bottom] with 0 <= left < right <= 1 and 0 <= top < bottom <= 1"
     assert fault == (Refusal.REGION_INVALID, f"{says}, got [0.5, 0.0, 0.5, 1.0].")
 
@@ -83,7 +83,7 @@ def test_the_first_broken_rule_is_the_one_that_is_told() -> None:
         (Zoom(0.0, 1.0, 10.0, BAD), Refusal.REGION_NOT_ALLOWED),
     ]
     for zoom, code in order:
-        fault = judge(zoom, 100.0, Budget())
+        fault = validate_zoom(zoom, 100.0, Budget())
         assert fault is not None
         assert fault[0] is code
 
@@ -95,7 +95,7 @@ NUMBERS = st.one_of(st.floats(), st.floats(-2, 130), st.sampled_from([0.0, 1e-9,
 def test_whatever_is_asked_for_is_refused_or_can_be_shown(start: float, end: float, fps: float, spatial: bool) -> None:
     budget = Budget(spatial=spatial)
     zoom = Zoom(start, end, fps, Region(0.0, 0.0, 0.5, 0.5) if spatial else None)
-    fault = judge(zoom, 128.0, budget)
+    fault = validate_zoom(zoom, 128.0, budget)
     if fault is not None:
         assert fault[0] in set(Refusal) - {Refusal.LAST_ROUND, Refusal.MALFORMED}
         assert fault[1].endswith(".")

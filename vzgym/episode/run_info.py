@@ -1,0 +1,122 @@
+"""How a record came about: who played, through which interface, in which run, and what it took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from vzgym.core.errors import RecordError
+from vzgym.core.files import json_fault
+
+__all__ = ["RunInfo"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunInfo:
+    """How a record came about. All that is not known has its default, and is left out of the JSON form.
+
+    Args:
+        interface: What the episode was played through: "gymnasium", "pettingzoo", "trl", "collect"; "" for the
+            engine itself.
+        wording: What rebuilds the wording of the dialogue, `{"name": ..., **options}`.
+        policy: The policy's name.
+        seed: The run's seed; without a run, the one that the environment was reset with.
+        index: Which episode of its run this is, from 0.
+        sample: Which roll-out of its task this is, from 0; None where each task is played once.
+        kind: Of a collected trajectory: its kind ("exemplar", "reflection", ...).
+        rejected: Of a collected trajectory: the filter that rejected it; "" if none did.
+        step: Of a training roll-out: the steps done before it.
+        rollout: Of a training roll-out: its place in the step's batch.
+        progress: Of a training roll-out: the share of the training that was done, in [0, 1].
+        reward: The reward by name or mapping, from which it can be built again; None if it has neither.
+        vzgym: The version that played.
+        sees_frames: Whether the agent's observations hold frames.
+        costs: What a served model's turns cost, by name ("requests", "input_tokens", ...).
+        counterfactual: What was answered from chosen clips (`vzgym.rewards.counterfactual.Credit`), as JSON values.
+        first_answer: What the policy answered when it was asked before its first zoom; None if it was not asked.
+        wall_seconds: Wall time of the episode.
+        tool_seconds: Wall time of the environment, decoding included.
+        model_seconds: Wall time of the policy.
+        proof_weakened_by: Fields of the budget that show more of a procedural task than it was built for; see
+            `vzgym.tasks.budgets.weakened_by`.
+
+    Raises:
+        RecordError: If a value is of the wrong type, or JSON has no form for it; names the field.
+    """
+
+    interface: str = ""
+    wording: Mapping[str, Any] = field(default_factory=dict)
+    policy: str = ""
+    seed: int | None = None
+    index: int | None = None
+    sample: int | None = None
+    kind: str = ""
+    rejected: str = ""
+    step: int | None = None
+    rollout: int | None = None
+    progress: float | None = None
+    reward: str | Mapping[str, Any] | None = None
+    vzgym: str = ""
+    sees_frames: bool = True
+    costs: Mapping[str, float] = field(default_factory=dict)
+    counterfactual: Mapping[str, Any] | None = None
+    first_answer: str | None = None
+    wall_seconds: float | None = None
+    tool_seconds: float | None = None
+    model_seconds: float | None = None
+    proof_weakened_by: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for names, types, words in _TYPES:
+            for name in names:
+                value = getattr(self, name)
+                if isinstance(value, np.generic):
+                    value = value.item()
+                    object.__setattr__(self, name, value)
+                if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+                    raise RecordError(f"run information {name!r} must be {words}, got {value!r:.200}")
+                if isinstance(value, (float, str, Mapping)) and (fault := json_fault(value)) is not None:
+                    raise RecordError(f"run information {name!r} holds {fault}, which JSON has no form for")
+        object.__setattr__(self, "proof_weakened_by", tuple(self.proof_weakened_by))
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON form: what differs from the defaults."""
+        found = {}
+        for part in fields(self):
+            value = getattr(self, part.name)
+            default = part.default if part.default_factory is MISSING else part.default_factory()
+            if value != default:
+                found[part.name] = list(value) if isinstance(value, tuple) else value
+        return found
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> RunInfo:
+        """Rebuild from `to_json`.
+
+        Raises:
+            RecordError: If a key is unknown (lists those that are known), or a value is of the wrong type.
+        """
+        if not isinstance(data, Mapping):
+            raise RecordError(f"run information must be an object, got {data!r:.200}")
+        known = [part.name for part in fields(cls)]
+        unknown = sorted(set(data) - set(known))
+        if unknown:
+            raise RecordError(f"unknown run information {', '.join(map(repr, unknown))}; valid: {', '.join(known)}")
+        return cls(**data)
+
+
+_NONE = type(None)
+_TYPES: tuple[tuple[tuple[str, ...], tuple[type, ...], str], ...] = (
+    (("interface", "policy", "kind", "rejected", "vzgym"), (str,), "text"),
+    (("first_answer",), (str, _NONE), "text or None"),
+    (("seed", "index", "sample", "step", "rollout"), (int, _NONE), "a whole number or None"),
+    (("progress", "wall_seconds", "tool_seconds", "model_seconds"), (int, float, _NONE), "a number or None"),
+    (("sees_frames",), (bool,), "True or False"),
+    (("wording", "costs"), (Mapping,), "a mapping"),
+    (("counterfactual",), (Mapping, _NONE), "a mapping or None"),
+    (("reward",), (str, Mapping, _NONE), "a name, a mapping or None"),
+    (("proof_weakened_by",), (tuple, list), "a list of names"),
+)
