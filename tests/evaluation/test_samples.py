@@ -47,7 +47,7 @@ def test_the_first_sample_is_the_run_of_one(facts: Facts) -> None:
     assert [record.task.id for record in thrice] == [record.task.id for record in once for _ in range(3)]
     assert [(record.info.index, record.info.sample) for record in thrice] == [(i, i % 3) for i in range(9)]
     for single, first in zip(once, thrice[::3], strict=True):
-        assert "sample" not in single.info
+        assert single.info.sample is None
         assert facts(single)["turns"] == facts(first)["turns"]
     # The samples of a task differ.
     assert len({str(facts(record)["turns"]) for record in thrice[:3]}) == 3
