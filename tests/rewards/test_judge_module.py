@@ -219,6 +219,13 @@ def test_verdicts_are_kept_in_a_file(play: Play, judge: Judge, tmp_path: Path) -
     judge.says(WRONG)
     other = JudgedAccuracy(url=judge.url, model="other", cache=str(file))
     assert other.score(free_text(play, "a red one"), RewardContext()) == 0.0
+    # A kill leaves an unfinished line: it is asked again, and written anew.
+    with file.open("a") as lines:
+        lines.write('{"model": "tiny-judge", "quest')
+    judge.says(CORRECT)
+    healed = module(judge, cache=str(file))
+    assert healed.score(free_text(play, "a balloon"), RewardContext()) == 1.0
+    assert [json.loads(line)["said"] for line in file.read_text().splitlines()][-1] == "a balloon"
     file.write_text("{}\n")
     with pytest.raises(InvalidSetting, match="line 1: no verdict of a judge"):
         module(judge, cache=str(file)).score(free_text(play, "x"), RewardContext())

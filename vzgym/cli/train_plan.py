@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 __all__ = ["DevicesOption", "DryOption", "LaunchOption", "MemoryOption", "show_plan"]
 
 DryOption = Annotated[
-    bool, typer.Option("--dry-run", help="Print settings, token budget and memory; refuse what cannot fit; end there.")
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Print settings, token budget and estimated memory, and stop; tokens that do not fit are refused.",
+    ),
 ]
 LaunchOption = Annotated[
     str | None, typer.Option(help="With --dry-run: zero2, zero3, ddp, or a configuration file of accelerate.")

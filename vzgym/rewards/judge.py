@@ -10,11 +10,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import ClassVar, Final
 
 from vzgym.core.endpoint import Endpoint, check_names, check_url
 from vzgym.core.errors import EndpointError, InvalidSetting
+from vzgym.core.files import append_json_line, is_file, read_json_lines
 from vzgym.episode.answers import GradeStatus, is_number
 from vzgym.episode.record import EpisodeRecord
 from vzgym.rewards.base import Need, RewardContext
@@ -129,17 +129,15 @@ class JudgedAccuracy:
         )  # fmt: skip
 
     def _load(self) -> None:
-        if not self.cache or self._known or not Path(self.cache).exists():
+        if not self.cache or self._known or not is_file(self.cache):
             return
-        with Path(self.cache).open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                try:
-                    entry = json.loads(line)
-                    if entry["model"] == self.model:
-                        key = (entry["question"], entry["right"], entry["said"])
-                        self._known[key] = _VERDICTS[entry["verdict"]]
-                except (ValueError, KeyError, TypeError) as error:
-                    raise InvalidSetting(f"{self.cache}, line {number}: no verdict of a judge: {error!r}") from error
+        for number, entry in read_json_lines(self.cache, InvalidSetting, torn="skip"):
+            try:
+                if entry["model"] == self.model:
+                    key = (entry["question"], entry["right"], entry["said"])
+                    self._known[key] = _VERDICTS[entry["verdict"]]
+            except (KeyError, TypeError) as error:
+                raise InvalidSetting(f"{self.cache}, line {number}: no verdict of a judge: {error!r}") from error
 
     def _keep(self, key: tuple[str, str, str], found: float) -> None:
         if not self.cache:
@@ -147,8 +145,8 @@ class JudgedAccuracy:
         question, right, said = key
         word = next(word for word, value in _VERDICTS.items() if value == found)
         entry = {"model": self.model, "question": question, "right": right, "said": said, "verdict": word}
-        with Path(self.cache).open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(entry) + "\n")
+        # Worker processes share the file.
+        append_json_line(self.cache, entry, shared=True)
 
 
 def _request(question: str, right: str, said: str) -> dict[str, object]:

@@ -64,7 +64,7 @@ def test_a_trainers_checkpoint_opens_as_the_finished_model_does(settings, small_
     assert all(weight.requires_grad for weight in last.model.parameters())
     assert last.protocol.spec == saved_protocol(small_model).spec
     assert last.protocol.spec["name"] == "compact_tags"
-    for name in ("tokenizer_config.json", "processor_config.json", "chat_template.jinja", "vzgym.json"):
+    for name in ("tokenizer_config.json", "processor_config.json", "chat_template.jinja"):
         assert (out / "checkpoint-2" / name).read_text() == (out / name).read_text()
 
 

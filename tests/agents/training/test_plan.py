@@ -134,10 +134,8 @@ def number(pattern, text):
     return float(re.search(pattern, text).group(1))
 
 
-def test_full_training_of_seven_billion_weights_on_one_gpu_is_refused(seven):
-    with pytest.raises(InvalidSetting) as refusal:
-        plan_grpo(practice(seven), memory_gib=24)
-    said = str(refusal.value)
+def test_an_estimate_above_the_devices_memory_is_advice(seven):
+    said = plan_grpo(practice(seven), memory_gib=24).notes[0]
     # Weights, gradients and two averages, two bytes each.
     assert number(r"about ([\d.]+) GiB", said) > 8_292_166_656 * 8 / GIB
     assert number(r"weights ([\d.]+)", said) == pytest.approx(8_292_166_656 * 2 / GIB, abs=0.01)

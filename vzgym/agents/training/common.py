@@ -22,6 +22,7 @@ from vzgym.agents.training.config import save_settings
 from vzgym.agents.training.settings import LoraSettings, TrainSettings
 from vzgym.agents.vlm.checkpoint import Checkpoint, complete_checkpoint, open_model, save_checkpoint
 from vzgym.core.errors import InvalidSetting
+from vzgym.core.files import append_json_line, drop_torn_line, replace_file, write_json
 
 __all__ = [
     "LogFile",
@@ -72,8 +73,10 @@ class LogFile(TrainerCallback):  # type: ignore[misc]
         if not state.is_world_process_zero or not logs:
             return
         line = {"step": state.global_step, "seconds": round(self.seconds, 2), **logs}
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        # JSON has no NaN, and a loss may be one.
+        finite = {key: value if not isinstance(value, float) or math.isfinite(value) else str(value)
+                  for key, value in line.items()}  # fmt: skip
+        append_json_line(self.path, finite)
 
 
 class PolicyFiles(TrainerCallback):  # type: ignore[misc]
@@ -94,7 +97,7 @@ class PolicyFiles(TrainerCallback):  # type: ignore[misc]
             return
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         complete_checkpoint(folder, self.start.model.config, self.start.processor, self.start.protocol)
-        (folder / _PROGRESS).write_text(json.dumps({"seconds": round(self.log.seconds, 2)}))
+        write_json(folder / _PROGRESS, {"seconds": round(self.log.seconds, 2)})
 
 
 def common_options(settings: TrainSettings) -> dict[str, Any]:
@@ -270,10 +273,9 @@ def _keep_lines(file: Path, keep: Callable[[Mapping[str, Any]], bool]) -> None:
     """Drop lines from a JSONL file; one that a killed process left unfinished, too."""
     if not file.is_file():
         return
-    draft = file.with_name(file.name + ".part")
-    with file.open(encoding="utf-8") as lines, draft.open("w", encoding="utf-8") as kept:
-        kept.writelines(line for line in lines if line.endswith("\n") and keep(json.loads(line)))
-    draft.replace(file)
+    drop_torn_line(file)
+    with replace_file(file) as partial, file.open("rb") as lines, partial.open("wb") as kept:
+        kept.writelines(line for line in lines if keep(json.loads(line)))
 
 
 def train(settings: TrainSettings, trainer: Any, start: Checkpoint, resumed: str | None) -> Path:
@@ -344,4 +346,5 @@ def _save_facts(settings: TrainSettings, steps: int, seconds: float) -> None:
         "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         "settings": settings.to_dict(),
     }
-    (Path(settings.out) / "training.json").write_text(json.dumps(facts, indent=2, default=str))
+    # Options for the model may hold objects, such as a dtype.
+    write_json(Path(settings.out) / "training.json", json.loads(json.dumps(facts, default=str)))

@@ -162,18 +162,14 @@ class Memory:
         passing = self.parts.get("activations", 0) + self.parts.get("logits", 0)
         self.parts["keys and values, beyond activations"] = max(0, keys - passing)
 
-    def check(self, available: int, advice: str, name: str = "the device") -> None:
-        """Refuse what cannot fit.
-
-        Raises:
-            InvalidSetting: With all parts, what is there, and what to change.
-        """
+    def excess(self, available: int, device: str) -> str:
+        """One sentence with all parts if the estimate exceeds a device's memory; else ""."""
         if self.total <= available:
-            return
-        spelled = ", ".join(f"{part} {size / GIB:.2f}" for part, size in self.parts.items() if size)
-        raise InvalidSetting(
-            f"this needs about {self.total / GIB:.2f} GiB on each device, but {name} has {available / GIB:.2f} GiB: "
-            f"{spelled}. {advice}"
+            return ""
+        parts = ", ".join(f"{part} {size / GIB:.2f}" for part, size in self.parts.items() if size)
+        return (
+            f"This needs about {self.total / GIB:.2f} GiB on each device by this estimate, but {device} has "
+            f"{available / GIB:.2f} GiB: {parts}."
         )
 
 

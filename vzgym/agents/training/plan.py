@@ -1,7 +1,8 @@
-"""What a training run would take, before it is begun: tokens against the model's context, bytes against the device.
+"""What a training run needs, before it starts: tokens are checked against the model's context, memory is estimated.
 
-Tokens are measured on the largest tasks (or the longest trajectories) with the model's own processor; memory is
-estimated from its configuration (`vzgym.agents.training.memory`). No weight is loaded, nothing is written.
+Tokens are measured on the largest tasks (or the longest trajectories) with the model's own processor, and a run whose
+tokens do not fit is refused. Memory is estimated from the model's configuration (`vzgym.agents.training.memory`), and
+an estimate that exceeds the device is advice. No weight is loaded, nothing is written.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _ADVICE = {
 
 @dataclass
 class Plan:
-    """A run's needs.
+    """What a run needs.
 
     Attributes:
         settings: As resolved.
@@ -63,24 +64,19 @@ class Plan:
 
     @property
     def notes(self) -> list[str]:
-        """What fits and is yet no good idea, one sentence each."""
-        if self.facts.adapters or self.facts.bytes >= 4 or self.sharding.stage:
-            return []
-        note = (
-            f"Weights of {self.facts.bytes} bytes are trained in place: with a learning rate of "
-            f"{self.settings.learning_rate:g} most updates round away. Use DeepSpeed (--launch zero2), which keeps "
-            "float32 masters, train adapters (lora.rank), or load float32 (model_options.dtype)."
-        )
-        return [note]
-
-    def check(self) -> None:
-        """Refuse a run that does not fit its devices.
-
-        Raises:
-            InvalidSetting: With the parts in GiB, what is there, and what to change.
-        """
-        largest = max(self.memory.parts, key=lambda part: self.memory.parts[part] if part in _ADVICE else 0)
-        self.memory.check(self.available, f"{_ADVICE.get(largest, 'Take a smaller model')}.", self.device)
+        """Advice in whole sentences: an estimate of memory that exceeds the device, settings that train badly."""
+        notes = []
+        excess = self.memory.excess(self.available, self.device)
+        if excess:
+            largest = max(self.memory.parts, key=lambda part: self.memory.parts[part] if part in _ADVICE else 0)
+            notes.append(f"{excess} {_ADVICE.get(largest, 'Use a smaller model')}.")
+        if not self.facts.adapters and self.facts.bytes < 4 and not self.sharding.stage:
+            notes.append(
+                f"Weights of {self.facts.bytes} bytes are trained in place: with a learning rate of "
+                f"{self.settings.learning_rate:g} most updates round away. Use DeepSpeed (--launch zero2), which keeps "
+                "float32 masters, train adapters (lora.rank), or load float32 (model_options.dtype)."
+            )
+        return notes
 
 
 def launch_names() -> list[str]:
@@ -154,7 +150,7 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
         memory_gib: Memory of a device; that of the first GPU here (or of this machine) if not given.
 
     Raises:
-        InvalidSetting: If a setting cannot work, or tokens or bytes do not fit; with the numbers and what to change.
+        InvalidSetting: If a setting cannot work, or the tokens do not fit; with the numbers and what to change.
         UnknownName: If there is no such reward.
     """
     from trl.trainer.grpo_config import GRPOConfig
@@ -196,7 +192,6 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
         _add_engine(plan, settings, longest)
     else:
         plan.memory.add_generation(plan.facts, rollouts, longest)
-    plan.check()
     return plan
 
 
@@ -204,7 +199,7 @@ def plan_sft(settings: SFTSettings, sharding: Sharding | None = None, memory_gib
     """Plan the cold start; see `plan_grpo`.
 
     Raises:
-        InvalidSetting: If a setting cannot work, or tokens or bytes do not fit; with the numbers and what to change.
+        InvalidSetting: If a setting cannot work, or the tokens do not fit; with the numbers and what to change.
     """
     from trl.trainer.sft_config import SFTConfig
 
@@ -238,7 +233,6 @@ def plan_sft(settings: SFTSettings, sharding: Sharding | None = None, memory_gib
         )
     tokens = settings.batch_size * len(longest)
     _add_training(plan, tokens, tokens, settings.batch_size * images, False)
-    plan.check()
     return plan
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +25,7 @@ from vzgym.agents.training.pretrain_exercises import LOOK_UP, NAME, SPOT, Exerci
 from vzgym.agents.training.settings import PretrainSettings
 from vzgym.agents.vlm.checkpoint import save_checkpoint
 from vzgym.core.errors import InvalidSetting
+from vzgym.core.files import write_json
 from vzgym.protocols import PROTOCOLS
 from vzgym.tasks import load_tasks
 
@@ -113,7 +113,7 @@ def pretrain(settings: PretrainSettings, on_progress: Callable[[Progress], None]
         "weights": sum(weight.numel() for weight in model.parameters()),
         "settings": settings.to_dict(),
     }
-    (out / "pretrain.json").write_text(json.dumps(facts, indent=2))
+    write_json(out / "pretrain.json", facts)
     return out
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vzgym.core.errors import InvalidSetting
+from vzgym.core.files import read_json, write_json
 from vzgym.core.registry import names_from_data
 from vzgym.policies.fingerprint import METADATA
 from vzgym.protocols import PROTOCOLS, TextProtocol
@@ -77,7 +78,7 @@ def complete_checkpoint(folder: Path, config: Any, processor: Any, protocol: Tex
         processor.save_pretrained(folder)
     # Written last: the run id stands for the weights beside it (see `vzgym.policies.fingerprint`).
     metadata = {"protocol": dict(protocol.spec), "run_id": uuid.uuid4().hex}
-    (folder / METADATA).write_text(json.dumps(metadata, indent=2))
+    write_json(folder / METADATA, metadata)
 
 
 @contextmanager
@@ -111,7 +112,7 @@ def open_checkpoint(path: str | Path, protocol: str | Mapping[str, Any] | None =
 
 
 def resolve_protocol(path: str | Path, given: str | Mapping[str, Any] | None = None) -> TextProtocol:
-    """The text protocol that a model is spoken to in: the given one, else the one kept in its folder, else the paper's.
+    """The text protocol of a model: the given one, else the one that its folder names, else the paper's.
 
     Raises:
         UnknownName: If there is no such protocol.
@@ -120,17 +121,21 @@ def resolve_protocol(path: str | Path, given: str | Mapping[str, Any] | None = N
 
 
 def saved_protocol(path: str | Path) -> TextProtocol | None:
-    """The text protocol that a folder keeps; None if it keeps none.
+    """The text protocol that a model's folder names; None if it has no `vzgym.json`.
 
     Raises:
+        InvalidSetting: If its `vzgym.json` cannot be read, or names none.
         UntrustedName: If the folder names one that is not registered: code of whoever made the folder.
     """
     metadata = Path(path) / METADATA
     if not metadata.is_file():
         return None
+    values = read_json(metadata, InvalidSetting)
+    if not isinstance(values, dict) or "protocol" not in values:
+        raise InvalidSetting(f"{metadata} does not name a text protocol")
     hint = 'If you trust it, name the protocol yourself: protocol="module:Class".'
     with names_from_data(str(metadata), hint=hint):
-        return PROTOCOLS.make(json.loads(metadata.read_text())["protocol"])
+        return PROTOCOLS.make(values["protocol"])
 
 
 def vision_config(path: str) -> Any:
