@@ -180,7 +180,7 @@ def main() -> None:
     )
     print("|---|---|---:|" + "---:|---:|" * len(options.sizes), flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        listing = write_tasks([drawn[index] for index in range(options.files)], Path(folder), workers=2)
+        listing = write_tasks([drawn[index] for index in range(options.files)], Path(folder))
         sources: dict[str, TaskSet] = {"procedural": drawn, "files": load_jsonl(listing)}
         for source, tasks in sources.items():
             for name, count, vector, make in vectors(options.workers):

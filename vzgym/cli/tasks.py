@@ -22,8 +22,9 @@ from rich.text import Text
 from vzgym.cli.progress import console, errors, progress_bar, say
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, PluginError
+from vzgym.rollout.executor import local_executor, stateless
 from vzgym.tasks import SUITES, VideoTask, expert_zooms, get_task, load_tasks
-from vzgym.tasks.io.writing import write_tasks
+from vzgym.tasks.io.writing import list_files, plan_files, write_file
 from vzgym.tasks.procedural.contact_sheet import contact_sheet
 from vzgym.tasks.procedural.verify import VerifyReport, verify
 from vzgym.tasks.suite import SPLITS, Suite
@@ -102,15 +103,15 @@ def write(
     tasks: Annotated[int, typer.Option(help="How many tasks, from the first on.", min=1)] = 20,
     workers: Annotated[int, typer.Option(help="Processes that draw and encode.", min=1)] = 1,
 ) -> None:
-    """Write tasks as real videos (H.264, intra only) and a tasks.jsonl. Stopped runs resume."""
+    """Write tasks as real videos (H.264, intra only) and a tasks.jsonl. A stopped run is resumed."""
     chosen = load_tasks(suite, split)
     wanted = [chosen[index] for index in range(min(tasks, len(chosen)))]
+    files = plan_files(wanted, out)
     with progress_bar() as bar:
-        job = bar.add_task("writing", total=len(wanted))
-        path = write_tasks(
-            wanted, out, workers=workers, progress=lambda done, total: bar.update(job, completed=done, total=total)
-        )
-    say(f"{len(wanted)} tasks in {path}")
+        job = bar.add_task("writing", total=len(files))
+        for _ in local_executor(workers).map(stateless(write_file), files):
+            bar.advance(job)
+    say(f"{len(files)} tasks in {list_files(files)}")
 
 
 @app.command("verify")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from vzgym.cli.progress import console, errors, say
 from vzgym.core.errors import InvalidSetting, VzgymError
+from vzgym.rollout.executor import local_executor, stateless
 from vzgym.video.ingest import Finding, Report, check, remux
 from vzgym.video.store import FrameStore, build_store
 
@@ -73,36 +75,44 @@ def store_command(
     max_pixels: Annotated[int, typer.Option(help="Most pixels of a stored frame.", min=1)] = 100_352,
     quality: Annotated[int, typer.Option(help="JPEG quality, 1 to 95.")] = 90,
     timeout: Timeout = 30.0,
+    workers: Annotated[int, typer.Option(help="Processes that build, each one file at a time.", min=1)] = 1,
 ) -> None:
     """Store frames of videos that are looked at often as JPEGs. A build that was stopped goes on where it was.
 
     Use them with FileVideo(path, grid_fps=FPS, store=ROOT).
     """
-    files = _files(paths)
+    files = [path for path, _ in _files(paths)]
     failed = False
+    settings = {"fps": fps, "max_pixels": max_pixels, "quality": quality, "timeout": timeout}
     name = TextColumn("{task.description}", markup=False)
     with Progress(name, BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=errors) as progress:
-        for path, _ in files:
-            bar = progress.add_task(path.name, total=1.0)
-            try:
-                folder = build_store(
-                    path,
-                    root,
-                    fps=fps,
-                    max_pixels=max_pixels,
-                    quality=quality,
-                    timeout=timeout,
-                    progress=lambda done, total, bar=bar: progress.update(bar, completed=done / total),  # type: ignore[misc]
-                )
-            except VzgymError as error:
-                say(str(error), errors)
+        bar = progress.add_task("storing", total=len(files))
+        done = 0
+
+        def show(seconds: float, duration: float) -> None:
+            progress.update(bar, completed=done + seconds / duration)
+
+        # A worker process cannot call back: there the bar moves with each file.
+        build = partial(_build, root=root, progress=show if workers == 1 else None, **settings)
+        for path, built in zip(files, local_executor(workers).map(stateless(build), files), strict=True):
+            done += 1
+            progress.update(bar, completed=done)
+            if isinstance(built, Path):
+                size = (built / "frames.bin").stat().st_size
+                say(f"{path}: {len(FrameStore(built))} frames, {size / 1e6:.1f} MB in {built}")
+            else:
+                say(built, errors)
                 failed = True
-                continue
-            progress.update(bar, completed=1.0)
-            size = (folder / "frames.bin").stat().st_size
-            say(f"{path}: {len(FrameStore(folder))} frames, {size / 1e6:.1f} MB in {folder}")
     if failed:
         raise typer.Exit(1)
+
+
+def _build(path: Path, **settings: Any) -> Path | str:
+    """A file's store, or why it cannot be built."""
+    try:
+        return build_store(path, **settings)
+    except VzgymError as error:
+        return str(error)
 
 
 def _files(paths: list[Path]) -> list[tuple[Path, Path]]:

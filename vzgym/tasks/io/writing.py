@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,7 +18,16 @@ from vzgym.tasks.procedural.render.encode import encode_video
 from vzgym.tasks.task import VideoTask
 from vzgym.tasks.task_set import get_task
 
-__all__ = ["TASKS_FILE", "file_name", "write_task", "write_tasks"]
+__all__ = [
+    "TASKS_FILE",
+    "TaskFile",
+    "file_name",
+    "list_files",
+    "plan_files",
+    "write_file",
+    "write_task",
+    "write_tasks",
+]
 
 TASKS_FILE = "tasks.jsonl"
 """Name of the file that lists the tasks of a folder."""
@@ -30,23 +37,30 @@ _MOST_DIFFERENCE = 8.0
 _PROBES = 48
 
 
+class TaskFile(NamedTuple):
+    """A task, and the video file that it is written to."""
+
+    task: VideoTask
+    path: Path
+
+
 def write_tasks(
     tasks: Iterable[VideoTask],
     out_dir: str | os.PathLike[str],
     *,
-    workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Render each task's video to a file and list all tasks in `tasks.jsonl`.
 
-    Deterministic: the same tasks give the same bytes, whatever the number of workers. Resumable: files that are
-    there and show the right pictures are kept, others are written anew. A file gets its name only when it is
-    complete. A list of other tasks, which could not be made again, is never replaced.
+    The same tasks give the same bytes. A stopped run can be repeated: files that are there and show the right frames
+    are kept, others are written anew. A file gets its name only when it is complete. A list of other tasks, which could
+    not be made again, is never replaced.
+
+    `plan_files`, `write_file` and `list_files` are its three steps, for those who write files in several processes.
 
     Args:
         tasks: What to write. Their videos must have a known number of frames and an even size.
         out_dir: The folder; made if it is not there.
-        workers: Processes that draw and encode, >= 1.
         progress: Called with (tasks done, tasks in all) after each task.
 
     Returns:
@@ -54,40 +68,46 @@ def write_tasks(
 
     Raises:
         TaskError: If there is no task, or two tasks would share a file.
-        InvalidSetting: If a video cannot be a file, `workers < 1`, or the folder's `tasks.jsonl` has rows that are
-            neither of these tasks nor of procedural ones.
+        InvalidSetting: If a video cannot be a file, or the folder's `tasks.jsonl` has rows that are neither of these
+            tasks nor of procedural ones.
         VideoError: If the encoder fails.
     """
-    from vzgym.video.file import FileVideo
+    files = plan_files(tasks, out_dir)
+    for done, file in enumerate(files, start=1):
+        write_file(file)
+        if progress is not None:
+            progress(done, len(files))
+    return list_files(files)
 
+
+def plan_files(tasks: Iterable[VideoTask], out_dir: str | os.PathLike[str]) -> list[TaskFile]:
+    """Choose the file of each task in a folder, which is made if it is not there.
+
+    Raises:
+        TaskError: If there is no task, or two tasks would share a file.
+        InvalidSetting: If the folder's `tasks.jsonl` has rows that are neither of these tasks nor of procedural ones.
+    """
     folder = Path(out_dir)
     chosen = list(tasks)
     if not chosen:
         raise TaskError("no task to write")
-    if workers < 1:
-        raise InvalidSetting(f"workers must be >= 1, got {workers}")
     paths = _paths(chosen, folder)
     _refuse_other_rows(folder / TASKS_FILE, chosen)
     folder.mkdir(parents=True, exist_ok=True)
-    done = 0
-    if workers == 1:
-        for task, path in zip(chosen, paths, strict=True):
-            write_task(task, path)
-            done += 1
-            if progress is not None:
-                progress(done, len(chosen))
-    else:
-        # Forked children of a process that has decoded video hang: start fresh ones.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, len(chosen)), mp_context=context) as pool:
-            jobs = [pool.submit(write_task, task, path) for task, path in zip(chosen, paths, strict=True)]
-            for job in as_completed(jobs):
-                job.result()
-                done += 1
-                if progress is not None:
-                    progress(done, len(chosen))
-    filed = [replace(task, video=FileVideo(path)) for task, path in zip(chosen, paths, strict=True)]
-    return write_jsonl(filed, folder / TASKS_FILE)
+    return list(map(TaskFile, chosen, paths))
+
+
+def write_file(file: TaskFile) -> bool:
+    """`write_task`, of one argument."""
+    return write_task(*file)
+
+
+def list_files(files: Sequence[TaskFile]) -> Path:
+    """List written tasks in `tasks.jsonl` beside their files; returns its path."""
+    from vzgym.video.file import FileVideo
+
+    tasks = [replace(task, video=FileVideo(path)) for task, path in files]
+    return write_jsonl(tasks, files[0].path.parent / TASKS_FILE)
 
 
 def write_task(task: VideoTask, path: Path) -> bool:
