@@ -33,8 +33,8 @@ import torch
 from transformers import LogitsProcessor, LogitsProcessorList, TrainerCallback
 
 from vzgym.agents.data.dataset import collect, load_trajectories
+from vzgym.agents.data.phrases import compose
 from vzgym.agents.data.settings import CollectSettings
-from vzgym.agents.data.thoughts import compose
 from vzgym.agents.training.grpo import make_trainer
 from vzgym.agents.training.memory import GIB, model_facts
 from vzgym.agents.training.plan import plan_grpo, plan_sft

@@ -17,9 +17,9 @@ import torch
 
 from vzgym.agents.data.collector import Collector
 from vzgym.agents.data.dataset import collect
+from vzgym.agents.data.phrases import compose
 from vzgym.agents.data.settings import CollectSettings
 from vzgym.agents.data.teaching import HINT
-from vzgym.agents.data.thoughts import compose
 from vzgym.agents.training.settings import PretrainSettings
 from vzgym.agents.vlm.checkpoint import open_checkpoint, save_checkpoint
 from vzgym.core import Answer, Zoom

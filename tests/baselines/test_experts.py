@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vzgym.agents.data.scripts import KINDS, Player, Voice, resume_with_expert
-from vzgym.agents.data.thoughts import PHRASES, compose, think
+from vzgym.agents.data.phrases import PHRASES, choose_phrase, compose
+from vzgym.agents.data.scripted import TRAJECTORY_KINDS, ScriptedRollout, TrajectoryStyle, resume_with_expert
 from vzgym.baselines.experts import Expert
 from vzgym.baselines.viewer import Hints, Step, Viewer
 from vzgym.core import Answer, Budget, Interval, Zoom
@@ -32,10 +32,12 @@ def viewer_of(suite: str, index: int, seed: int = 0) -> tuple[Viewer, Episode]:
     return viewer, episode
 
 
-def play(kind: str, suite: str, index: int, protocol: Any = None, seed: int = 0, book: str = "sentences") -> Player:
+def play(
+    kind: str, suite: str, index: int, protocol: Any = None, seed: int = 0, book: str = "sentences"
+) -> ScriptedRollout:
     tasks = load_tasks(suite)
-    player = Player(tasks[index], tasks.budget, Voice(protocol or TagProtocol(), book), seed)
-    script = KINDS[kind].script
+    player = ScriptedRollout(tasks[index], tasks.budget, TrajectoryStyle(protocol or TagProtocol(), book), seed)
+    script = TRAJECTORY_KINDS[kind].script
     assert script is not None
     script(player)
     return player
@@ -207,7 +209,7 @@ def test_mistakes_are_mistakes() -> None:
 # Scripts -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [name for name, kind in KINDS.items() if kind.script])
+@pytest.mark.parametrize("kind", [name for name, kind in TRAJECTORY_KINDS.items() if kind.script])
 @pytest.mark.parametrize("protocol", [TagProtocol(), TagProtocol(think="none"), CompactTags()], ids=["tags", "no", "c"])
 def test_every_script_ends_with_an_answer_in_form(kind: str, protocol: Any) -> None:
     for index in range(4):
@@ -326,7 +328,9 @@ def test_the_expert_goes_on_from_a_wrong_roll_out() -> None:
     viewer, _ = viewer_of("needle-tiny/train", 0)
     where = viewer.span
     start = 60.0 if where.start < 32 else 0.0
-    record = resume_with_expert(wrong_rollout(0, Zoom(start, start + 4, 2.0)), task, Voice(TagProtocol()), seed=0)
+    record = resume_with_expert(
+        wrong_rollout(0, Zoom(start, start + 4, 2.0)), task, TrajectoryStyle(TagProtocol()), seed=0
+    )
     assert record is not None
     assert record.grade is not None
     assert record.grade.is_correct
@@ -337,7 +341,7 @@ def test_the_expert_goes_on_from_a_wrong_roll_out() -> None:
 
 def test_there_is_nothing_to_go_on_from_without_a_zoom() -> None:
     task = load_tasks("needle-tiny/train")[0]
-    assert resume_with_expert(wrong_rollout(0, None), task, Voice(TagProtocol()), seed=0) is None
+    assert resume_with_expert(wrong_rollout(0, None), task, TrajectoryStyle(TagProtocol()), seed=0) is None
 
 
 # Words -------------------------------------------------------------------------------------------------------------
@@ -353,7 +357,7 @@ def test_every_book_has_a_phrase_for_every_reason() -> None:
     for book, phrases in PHRASES.items():
         for reason in phrases:
             for scene in ("", "teal"):
-                text = think(book, reason, {**facts, "scene": scene}, np.random.default_rng(0))
+                text = choose_phrase(book, reason, {**facts, "scene": scene}, np.random.default_rng(0))
                 assert text
                 assert "{" not in text
                 assert ".0" not in text
@@ -361,8 +365,8 @@ def test_every_book_has_a_phrase_for_every_reason() -> None:
 
 def test_wordings_vary_unless_told_not_to() -> None:
     facts = {"answer": "red"}
-    many = {think("sentences", "guess", facts, np.random.default_rng(seed)) for seed in range(20)}
-    one = {think("sentences", "guess", facts, np.random.default_rng(seed), wordings=1) for seed in range(20)}
+    many = {choose_phrase("sentences", "guess", facts, np.random.default_rng(seed)) for seed in range(20)}
+    one = {choose_phrase("sentences", "guess", facts, np.random.default_rng(seed), wordings=1) for seed in range(20)}
     assert len(many) > 1
     assert len(one) == 1
 
@@ -370,9 +374,9 @@ def test_wordings_vary_unless_told_not_to() -> None:
 def test_unknown_books_and_reasons_are_named() -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(UnknownName, match="sentences"):
-        think("novel", "look", {}, rng)
+        choose_phrase("novel", "look", {}, rng)
     with pytest.raises(UnknownName, match="look_on"):
-        think("short", "stare", {}, rng)
+        choose_phrase("short", "stare", {}, rng)
 
 
 def test_a_protocol_that_cannot_read_itself_is_refused() -> None:

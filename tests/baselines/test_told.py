@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vzgym.agents.data.scripts import KINDS, Player, Voice
+from vzgym.agents.data.scripted import TRAJECTORY_KINDS, ScriptedRollout, TrajectoryStyle
 from vzgym.core import Budget, Interval, Zoom
 from vzgym.core.errors import TaskError
 from vzgym.protocols import TagProtocol
@@ -22,8 +22,8 @@ def played(evidence: Any, min_fps: float | None = None) -> Any:
     spans = None if evidence is None else tuple(Interval(*span) for span in evidence)
     needs = EvidenceRequirements(min_fps=min_fps)
     task = VideoTask("mine", video, "What is it?", ("a cat", "a dog"), "a dog", evidence=spans, requirements=needs)
-    player = Player(task, BUDGET, Voice(TagProtocol()), seed=0)
-    script = KINDS["told"].script
+    player = ScriptedRollout(task, BUDGET, TrajectoryStyle(TagProtocol()), seed=0)
+    script = TRAJECTORY_KINDS["told"].script
     assert script is not None
     script(player)
     return player.episode.record

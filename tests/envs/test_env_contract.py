@@ -22,6 +22,7 @@ from vzgym.core.budget import Budget
 from vzgym.core.errors import EpisodeEnded, InvalidSetting, TaskError, UnknownName, VideoError, VzgymError
 from vzgym.envs import ENV_IDS, VideoZoomEnv, register_envs
 from vzgym.envs.video_zoom import ResetNeeded
+from vzgym.episode import Episode
 from vzgym.tasks import SUITES, VideoTask, load_tasks
 from vzgym.tasks.suite import Suite
 
@@ -370,6 +371,23 @@ def test_reset_takes_a_task_in_every_form(small: Budget, make_task: Callable[...
     assert env.reset(seed=0, options={"task": None})[1]["task_id"] in {"one", "two", "three"}
 
 
+def test_an_episode_is_gone_on_with(small: Budget, make_task: Callable[..., VideoTask]) -> None:
+    env = VideoZoomEnv([make_task("one")], budget=small)
+    env.reset()
+    env.step(GOOD_ZOOM)
+    whole = env.step(Answer("B"))
+    ledger = env.record.rewards
+    episode = Episode(make_task("one"), small)
+    episode.step(GOOD_ZOOM)
+    observation, info = env.reset(options={"episode": episode})
+    assert info["task_id"] == "one"
+    assert observation["budget_left"][0] == small.max_zooms - 1
+    again = env.step(Answer("B"))
+    assert again[1:4] == whole[1:4]
+    assert env.record is episode.record
+    assert env.record.rewards == ledger
+
+
 def test_an_unregistered_suite_knows_its_tasks_by_id() -> None:
     suite = Suite("my-own", ({"name": "needle", "duration": 40.0, "scenes": 2},))
     env = VideoZoomEnv(suite("test"), observation="dialogue")
@@ -379,7 +397,9 @@ def test_an_unregistered_suite_knows_its_tasks_by_id() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "says"),
     [
-        ({"tasks": 1}, InvalidSetting, "unknown reset option tasks; valid: task"),
+        ({"tasks": 1}, InvalidSetting, "unknown reset option tasks; valid: task, episode"),
+        ({"task": 1, "episode": None}, InvalidSetting, "got both"),
+        ({"episode": "two"}, InvalidSetting, "takes an Episode, got 'two'"),
         ({"task": 2}, InvalidSetting, "none at 2"),
         ({"task": True}, InvalidSetting, "True"),
         ({"task": 1.5}, InvalidSetting, "1.5"),

@@ -4,7 +4,7 @@ A viewer sees what an agent sees: the question, the frames and their times. It i
 agent must learn: how long the event that is asked about lasts, and how many frames a second it needs (`Hints`). Only
 for a family that has no search (`SEARCHES`) is it told the place, too.
 
-Each `Step` says what to do and why, in facts that can be put into words (`vzgym.agents.data.thoughts`).
+Each `Step` says what to do and why, in facts that can be put into words (`vzgym.agents.data.phrases`).
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Step:
 
     Attributes:
         action: The zoom or the answer.
-        reason: A key of the phrase books in `vzgym.agents.data.thoughts`.
+        reason: A key of the phrase books in `vzgym.agents.data.phrases`.
         facts: What the phrase may name: `scene`, `start`, `end`, `fps`, `answer`, ...
     """
 

@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from vzgym.cli.policies import named_policy
-from vzgym.cli.progress import console, errors, progress_bar, say, spent_words
+from vzgym.cli.progress import console, costs_in_words, errors, progress_bar, say
 from vzgym.core.errors import InvalidSetting
 
 __all__ = ["collect_command"]
@@ -69,15 +69,15 @@ def collect_command(
     if not statistics.rows:
         raise InvalidSetting(f"nothing was kept of {sum(statistics.played.values())} trajectories; see {out}")
     means = statistics.to_json()["means"]
-    words = spent_words(statistics.spent)
-    spent = f"\nAsked of served models: {words}." if words else ""
+    words = costs_in_words(statistics.costs)
+    costs = f"\nAsked of served models: {words}." if words else ""
     say(
         f"{statistics.rows} trajectories in {out}: {means['turns']:.2f} turns, {means['zooms']:.2f} zooms and "
         f"{means['frames']:.1f} frames each, {means['correct']:.1%} right, {means['reflections']:.1%} with reflection; "
         f"{statistics.seconds:.0f} s"
         f"\nZooms by fps: {_counts(statistics.to_json()['fps'])}. Trajectories by turns: "
         f"{_counts(statistics.to_json()['turns'])}."
-        f"{spent}"
+        f"{costs}"
         f"\nNext: vzgym train sft{f' --preset {preset}' if preset else ''} --model MODEL --data {out} --out runs/sft"
         "\n(MODEL: a folder made by vzgym train pretrain, or a vision-language model's name)"
     )

@@ -11,7 +11,7 @@ import typer
 
 from vzgym.baselines import CONTROLS, Oracle
 from vzgym.cli.policies import named_policy, policy_label
-from vzgym.cli.progress import console, errors, progress_bar, say, spent_words
+from vzgym.cli.progress import console, costs_in_words, errors, progress_bar, say
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.evaluation import Report, evaluate
 from vzgym.evaluation.findings import rich_findings
@@ -184,8 +184,8 @@ def evaluate_command(
                 f"Zooms that the answer rests on, by what {answerer} answers without them and from them alone: {shares}"
             )
         for report in reports:
-            if spent := spent_words(report.totals):
-                say(f"{report.policy}: {spent}")
+            if costs := costs_in_words(report.totals):
+                say(f"{report.policy}: {costs}")
         if out:
             say(f"Records: {out}. Play them again: vzgym replay {out}")
 

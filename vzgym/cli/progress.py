@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-__all__ = ["console", "errors", "progress_bar", "say", "spent_words"]
+__all__ = ["console", "costs_in_words", "errors", "progress_bar", "say"]
 
 console = Console()
 """For results."""
@@ -21,7 +21,7 @@ def say(text: str, to: Console = console) -> None:
 
 
 def progress_bar() -> Progress:
-    """A bar with counts, time spent and time left, on stderr. Brackets in its descriptions are no markup."""
+    """A bar with counts, elapsed time and time left, on stderr. Brackets in its descriptions are no markup."""
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -32,17 +32,17 @@ def progress_bar() -> Progress:
     )
 
 
-def spent_words(spent: Mapping[str, float]) -> str:
+def costs_in_words(costs: Mapping[str, float]) -> str:
     """What served models were asked, in words; "" if none was.
 
     Args:
-        spent: Sums of what policies count (`TextPolicy.spent`).
+        costs: Sums of what policies count (`TextPolicy.costs`).
     """
-    if "requests" not in spent:
+    if "requests" not in costs:
         return ""
-    words = [f"{spent['requests']:.0f} requests ({spent.get('retries', 0):.0f} sent again)"]
-    if "input_tokens" in spent:
-        words += [f"{spent['input_tokens']:,.0f} tokens read", f"{spent.get('output_tokens', 0):,.0f} written"]
-    if "price" in spent:
-        words.append(f"price {spent['price']:.4g}")
+    words = [f"{costs['requests']:.0f} requests ({costs.get('retries', 0):.0f} sent again)"]
+    if "input_tokens" in costs:
+        words += [f"{costs['input_tokens']:,.0f} tokens read", f"{costs.get('output_tokens', 0):,.0f} written"]
+    if "price" in costs:
+        words.append(f"price {costs['price']:.4g}")
     return ", ".join(words)

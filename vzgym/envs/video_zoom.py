@@ -86,7 +86,8 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
     ## Starting State
 
     A task drawn uniformly from `tasks` by the seeded generator, and its overview. `reset(options={"task": ...})` takes
-    a `VideoTask`, an index into `tasks` or a task's id instead.
+    a `VideoTask`, an index into `tasks` or a task's id instead; `reset(options={"episode": ...})` goes on with an
+    `Episode`.
 
     ## Episode End
 
@@ -194,6 +195,7 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         Args:
             seed: Seeds the generator that draws tasks.
             options: `{"task": ...}` names the task: a `VideoTask`, an index into `tasks`, or a task's id.
+                `{"episode": ...}` goes on with an `Episode`, which must have this environment's wording.
 
         Raises:
             VideoError: If the task's video cannot be opened, or its overview not be decoded.
@@ -203,9 +205,11 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         """
         super().reset(seed=seed)
         self._episode = None  # a reset that fails leaves no episode that could be played on by mistake
-        task = self._choose(options or {})
-        self._episode = Episode(task, self.budget, self.action.wording)
-        self.record.rewards = []
+        options = options or {}
+        _check_reset_options(options)
+        episode = options.get("episode")
+        self._episode = episode or Episode(self._choose(options), self.budget, self.action.wording)
+        self.record.rewards = [reward.to_json() for reward in self.reward.score_all(self.record)]
         self.record.set_info(interface="gymnasium", seed=seed)
         return self.observation.observe(self._episode), self._info()
 
@@ -266,9 +270,6 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
             self._episode.task.video.close()
 
     def _choose(self, options: dict[str, Any]) -> VideoTask:
-        unknown = sorted(set(options) - {"task"})
-        if unknown:
-            raise InvalidSetting(f"unknown reset option {', '.join(unknown)}; valid: task")
         match options.get("task"):
             case None:
                 return self.tasks[int(self.np_random.integers(len(self.tasks)))]
@@ -316,6 +317,17 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         if self.with_messages:
             info["messages"] = as_chat(self.episode.messages)
         return info
+
+
+def _check_reset_options(options: Mapping[str, Any]) -> None:
+    unknown = sorted(set(options) - {"task", "episode"})
+    if unknown:
+        raise InvalidSetting(f"unknown reset option {', '.join(unknown)}; valid: task, episode")
+    if len(options) > 1:
+        raise InvalidSetting("reset takes one of the options task and episode, got both")
+    episode = options.get("episode")
+    if not (episode is None or isinstance(episode, Episode)):
+        raise InvalidSetting(f"options['episode'] takes an Episode, got {episode!r}")
 
 
 def _check_module(module: object, protocol: type, kind: str) -> None:

@@ -15,17 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vzgym.baselines.readers import FrameReader, ReaderSpec, make_reader
-from vzgym.core.actions import Action, Answer, Region, Zoom
+from vzgym.core.actions import Region, Zoom
+from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, RecordError, VideoError
-from vzgym.envs.actions import ACTIONS
-from vzgym.envs.observations import OBSERVATIONS
 from vzgym.episode.clip import Clip
 from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord, Outcome, TaskFacts
 from vzgym.episode.wording import PlainWording, Wording
 from vzgym.evaluation.replay import task_of
-from vzgym.policies.policy import POLICIES, AnyPolicy, Policy, TextPolicy
+from vzgym.policies.policy import AnyPolicy, make_policy
+from vzgym.policies.traits import PolicyTraits
 from vzgym.rewards.counterfactual import Credit, credit
+from vzgym.rollout.rollout import EpisodeStart, Rollout
 from vzgym.tasks.task import VideoTask
 from vzgym.video.base import Frames
 from vzgym.video.synthetic import letterbox
@@ -129,9 +130,7 @@ class PolicyAnswerer:
     """
 
     def __init__(self, policy: AnyPolicy | str | Mapping[str, Any], *, backend: str = "pyav") -> None:
-        self.policy = POLICIES.make(policy)
-        if isinstance(self.policy, type) or not isinstance(self.policy, (Policy, TextPolicy)):
-            raise InvalidSetting(f"{policy!r} is no policy")
+        self.policy = make_policy(policy)
         self._memory = _Memory(backend)
 
     def answer_from(self, record: EpisodeRecord, clips: Sequence[int]) -> str | None:
@@ -142,47 +141,16 @@ class PolicyAnswerer:
             InvalidSetting: If there is no such clip.
         """
         chosen = _checked(record, clips)
-        task = _task(record.task)
         seen = {place: self._memory.clips(record)[place] for place in chosen}
-        if hasattr(self.policy, "prepare"):
-            self.policy.prepare(record.budget)
-        said = f"{record.task.id}|{chosen}|{record.info.seed}|{record.info.index}"
-        seed = int.from_bytes(hashlib.blake2b(said.encode(), digest_size=4).digest(), "big")
-        action = (
-            self._text_action(self.policy, task, record, seen, seed)
-            if isinstance(self.policy, TextPolicy)
-            else self._action(self.policy, task, record, seen, seed)
-        )
-        return action.text if isinstance(action, Answer) else None
-
-    def _action(
-        self, policy: Policy, task: VideoTask, record: EpisodeRecord, seen: Mapping[int, Clip], seed: int
-    ) -> Action:
-        observe = OBSERVATIONS.make(getattr(policy, "observation", "default"))
-        act = ACTIONS.make(getattr(policy, "action", "default"))
-        episode = _Again(task, record, seen, act.wording)
-        if hasattr(policy, "reveal"):
-            policy.reveal(task)
-        policy.reset(seed)
-        facts = record.task
-        info = {
-            "task_id": facts.id,
-            "question": facts.question,
-            "options": facts.options,
-            "duration": facts.duration,
-        }
-        # Policies may plan from the budget they were told of, and read what is left of it here.
-        return act.decode(policy.act(observe.observe(episode), info), episode).action
-
-    def _text_action(
-        self, policy: TextPolicy, task: VideoTask, record: EpisodeRecord, seen: Mapping[int, Clip], seed: int
-    ) -> Action:
-        act = ACTIONS.make({"name": "text", "protocol": getattr(policy, "protocol", "tags")})
-        episode = _Again(task, record, seen, act.wording)
-        if hasattr(policy, "reveal"):
-            policy.reveal([task])
-        policy.reset([seed])
-        return act.decode(policy.respond([tuple(episode.messages)])[0], episode).action
+        key = f"{record.task.id}|{chosen}|{record.info.seed}|{record.info.index}"
+        seed = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=4).digest(), "big")
+        PolicyTraits.of(self.policy).prepare(record.budget)
+        task = _task(record.task)
+        rollout = Rollout(self.policy, [task], record.budget)
+        (played,) = rollout.play([_ChosenClips(task, seed, record=record, clips=seen)])
+        if played is None:
+            raise RecordError(f"the record cannot be played again: {rollout.failed[task.id]}")
+        return played.record.answer
 
 
 @dataclass(frozen=True)
@@ -223,7 +191,19 @@ def _task(facts: TaskFacts) -> VideoTask:
         category=facts.category,
         source=facts.source,
         metadata=facts.metadata,
+        requirements=facts.requirements,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ChosenClips(EpisodeStart):
+    """Starts an episode in which chosen clips of a record have been shown."""
+
+    record: EpisodeRecord
+    clips: Mapping[int, Clip]
+
+    def make_episode(self, budget: Budget, wording: Wording) -> Episode:
+        return _Again(self.task, self.record, self.clips, wording)
 
 
 class _Again(Episode):

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vzgym.core.errors import InvalidSetting, VideoError
-from vzgym.episode.record import EpisodeRecord
+from vzgym.core.errors import InvalidSetting
+from vzgym.core.secrets import redact
+from vzgym.episode.record import End, EpisodeRecord
+from vzgym.evaluation.counterfactual import PolicyAnswerer, make_answerer
 from vzgym.evaluation.metrics import EpisodeMetrics
-from vzgym.evaluation.playing import Run
 from vzgym.evaluation.report import Report
 from vzgym.evaluation.runs import RunFolder
 from vzgym.policies.policy import AnyPolicy
 from vzgym.rewards.base import Answerer
+from vzgym.rewards.counterfactual import credit
+from vzgym.rewards.group import rescore
 from vzgym.rewards.making import RewardSpec
+from vzgym.rewards.mix import RewardMix
+from vzgym.rollout.executor import Executor, local_executor
+from vzgym.rollout.task_rollouts import TaskRollouts, json_values, package_version
 from vzgym.tasks import BudgetSpec, TaskSet, TaskSpec, VideoTask, load_tasks
 
 __all__ = ["evaluate"]
@@ -37,7 +45,7 @@ def evaluate(
     on_episode: Callable[[EpisodeRecord], None] | None = None,
     samples: int = 1,
     answerer: Answerer | str | None = None,
-    workers: int = 1,
+    workers: int | Executor = 1,
 ) -> Report:
     """Play a policy on the first `episodes` tasks of a set.
 
@@ -71,15 +79,21 @@ def evaluate(
         UnknownName: If a name is not registered.
         WorkerError: If one of several workers dies. A run with `out` goes on where it stopped.
     """
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise InvalidSetting(f"seed must be a whole number >= 0, got {seed!r}")
     task_set = load_tasks(tasks, split="test")
     count = _how_many(episodes, task_set)
-    # Everything that can be wrong with the settings comes to light before a folder is made for them.
-    run = Run.of(policy, task_set, budget, reward, int(seed), samples, answerer)
-    recipe = run.recipe(policy, budget, workers)
-    units = count * run.samples
-    folder = RunFolder(out, run.settings(policy, count)) if out is not None else None
+    # Every setting is checked before a folder is made.
+    rollouts = TaskRollouts(
+        policy,
+        task_set,
+        budget=budget,
+        reward=reward,
+        seed=seed,
+        samples=samples,
+        executor=workers if isinstance(workers, Executor) else local_executor(workers),
+    )
+    asked = _find_answerer(answerer, rollouts.policy)
+    settings = _run_settings(rollouts, policy, count, asked)
+    folder = RunFolder(out, settings) if out is not None else None
     done = folder.finished if folder else {}
     measured: dict[int, EpisodeMetrics] = {}
     hits: dict[int, float] = {}
@@ -96,36 +110,109 @@ def evaluate(
         if folder:
             stack.callback(folder.close)
         for index, record in done.items():
-            if index < units:
-                _check_same(record, task_set[index // run.samples], index, out)
+            if index < count * rollouts.samples:
+                _check_same(record, task_set[index // rollouts.samples], index, out)
                 measure(index, record)
-        pending = [index for index in range(units) if index not in done]
-        fresh = run.play_now(pending) if recipe is None else run.play_elsewhere(recipe, pending, workers)
-        playing = stack.enter_context(closing(run.settled(stack.enter_context(closing(fresh)), done)))
-        for index, record in playing:
+        pending = [index for index in range(count * rollouts.samples) if index not in done]
+        playing = stack.enter_context(closing(rollouts.play(pending)))
+        for index, record in _scored(playing, rollouts, done, asked):
             measure(index, record)
             if folder:
                 folder.add(record)
             if on_episode:
                 on_episode(record)
-    if run.failed and not measured:
-        reason = next(iter(run.failed.values()))
-        raise VideoError(f"none of the {count} tasks could be played; the first: {reason}", path=task_set.name)
+    rollouts.check_played(len(measured))
     report = Report(
-        policy=run.name,
+        policy=rollouts.traits.name,
         tasks=task_set.name,
-        seed=run.seed,
-        budget=run.budget,
-        privileged=hasattr(run.policy, "reveal"),
+        seed=rollouts.seed,
+        budget=rollouts.budget,
+        privileged=rollouts.traits.privileged,
         episodes=[measured[index] for index in sorted(measured)],
         hit_rate=float(np.mean([hits[index] for index in sorted(hits)])) if hits else None,
-        failed=run.failed,
-        samples=run.samples,
+        failed=rollouts.failed,
+        samples=rollouts.samples,
         proof_weakened_by=tuple(sorted(weakened)),
     )
     if folder:
         folder.write_report(report.to_json())
     return report
+
+
+def _find_answerer(spec: Answerer | str | None, policy: AnyPolicy) -> Answerer | None:
+    if not isinstance(spec, str):
+        return spec
+    return PolicyAnswerer(policy) if spec == "policy" else make_answerer(spec)
+
+
+def _run_settings(
+    rollouts: TaskRollouts, policy: AnyPolicy | str | Mapping[str, Any], episodes: int, answerer: Answerer | None
+) -> dict[str, Any]:
+    """The settings of a run as JSON values: a stopped run is resumed only with the same ones."""
+    options = rollouts.traits.identity
+    if options is None:
+        options = {key: value for key, value in policy.items() if key != "name"} if isinstance(policy, Mapping) else {}
+    modules = {name: json_values(term.module) for name, term in rollouts.mix.terms.items()}
+    return {
+        "policy": rollouts.traits.name,
+        "options": redact(json_values(options)),
+        "tasks": rollouts.tasks.name,
+        "episodes": episodes,
+        "seed": rollouts.seed,
+        "budget": rollouts.budget.to_dict(),
+        "reward": rollouts.reward_spec or modules,
+        **({"samples": rollouts.samples} if rollouts.samples > 1 else {}),
+        **({"answerer": json_values(answerer)} if answerer is not None else {}),
+        "vzgym": package_version(),
+    }
+
+
+def _scored(
+    playing: Iterator[tuple[int, EpisodeRecord]],
+    rollouts: TaskRollouts,
+    done: Mapping[int, EpisodeRecord],
+    answerer: Answerer | None,
+) -> Iterator[tuple[int, EpisodeRecord]]:
+    """Records with all their rewards, each once the roll-outs of its task are complete.
+
+    Args:
+        playing: Finished records with their indices, in order.
+        rollouts: What plays them.
+        done: Records of an earlier part of the run, by index, which belong to the groups of those that are to come.
+        answerer: Answers again from chosen clips, if any.
+    """
+    samples = rollouts.samples
+    # A group of one is complete at once; groupby would wait for the next record.
+    groups = (
+        ([item] for item in playing)
+        if samples == 1
+        else (list(group) for _, group in groupby(playing, lambda item: item[0] // samples))
+    )
+    for group in groups:
+        first = group[0][0] // samples * samples
+        before = [done[index] for index in range(first, first + samples) if index in done]
+        _score_group([record for _, record in group], before, rollouts.mix, answerer)
+        yield from group
+
+
+def _score_group(
+    records: Sequence[EpisodeRecord], before: Sequence[EpisodeRecord], mix: RewardMix, answerer: Answerer | None
+) -> None:
+    """Score what can be scored only now that the roll-outs of one task are complete.
+
+    Args:
+        records: The new roll-outs.
+        before: Those that have their rewards already.
+        mix: The reward.
+        answerer: Answers again from chosen clips, if any.
+    """
+    for record in records:
+        if answerer is not None and record.task.answer and record.end is not End.VIDEO_ERROR:
+            record.set_info(counterfactual=credit(record, answerer).to_json())
+    if mix.later:
+        ledgers = rescore(mix, [*records, *before], replace(mix.context, answerer=answerer))
+        for record, ledger in zip(records, ledgers, strict=False):
+            record.rewards = [entry.to_json() for entry in ledger]
 
 
 def _how_many(episodes: int | None, tasks: TaskSet) -> int:

@@ -89,7 +89,7 @@ class EpisodeMetrics:
         totals = [entry["total"] for entry in record.rewards or ()]
         costs = EpisodeCosts.of(record)
         again = record.info.counterfactual
-        spent: Mapping[str, Any] = record.info.costs
+        policy_costs: Mapping[str, Any] = record.info.costs
         return cls(
             task_id=record.task.id,
             category=record.task.category,
@@ -116,7 +116,7 @@ class EpisodeMetrics:
             model_seconds=costs.model_seconds,
             finding=classify(record),
             useful_zooms=None if again is None else Credit.from_json(dict(again)).share,
-            **{name: spent.get(name) for name in SPENT},
+            **{name: policy_costs.get(name) for name in POLICY_COSTS},
         )
 
 
@@ -167,8 +167,8 @@ METRICS: tuple[Metric, ...] = (
 )
 """Every measure, in the order of a table."""
 
-SPENT: tuple[str, ...] = ("requests", "retries", "input_tokens", "output_tokens", "price")
-"""What a policy counts itself (`TextPolicy.spent`): known for served models alone."""
+POLICY_COSTS: tuple[str, ...] = ("requests", "retries", "input_tokens", "output_tokens", "price")
+"""What a policy counts itself (`TextPolicy.costs`): known for served models alone."""
 
 TOTALS: tuple[str, ...] = (
     "visual_tokens",
@@ -188,7 +188,8 @@ TOTALS: tuple[str, ...] = (
 def total_costs(episodes: Sequence[EpisodeMetrics]) -> dict[str, float]:
     """The sum of each cost over the episodes of which it is known; what only some policies count, if they do."""
     known = {
-        name: [value for item in episodes if (value := getattr(item, name)) is not None] for name in (*TOTALS, *SPENT)
+        name: [value for item in episodes if (value := getattr(item, name)) is not None]
+        for name in (*TOTALS, *POLICY_COSTS)
     }
     return {name: math.fsum(values) for name, values in known.items() if values or name in TOTALS}
 

@@ -7,33 +7,33 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.registry import Registry
+from vzgym.core.secrets import redact
 from vzgym.episode.dialogue import Message
-from vzgym.episode.record import EpisodeRecord
 
-__all__ = ["POLICIES", "AnyPolicy", "Policy", "Spending", "TextPolicy", "add_spent"]
+__all__ = ["POLICIES", "AnyPolicy", "Policy", "TextPolicy", "make_policy"]
 
 
 @runtime_checkable
 class Policy(Protocol):
-    """Plays `VideoZoomEnv`, one environment at a time.
+    """A policy that acts in `VideoZoomEnv`, one environment at a time.
 
-    Two methods are all that is needed. Optional attributes and methods, looked for by `vzgym.evaluate`:
+    Two methods are all that is needed. Optional attributes and methods, which `PolicyTraits` reads:
 
-    - `name`: str, for tables; the class's name otherwise.
-    - `identity`: what tells its runs from others, JSON values; a stopped run goes on only under the same. The options
-      it was made with otherwise.
-    - `observation`, `action`: the modules it wants to play through (as `VideoZoomEnv` takes them); "default" otherwise.
-    - `prepare(budget) -> Budget`: told the budget before a run; returns the one to play with. A policy that only wants
-      to know it returns it unchanged.
-    - `reveal(task)`: told the whole task, evidence and answer, before each episode. For oracles and experts; a policy
-      that has it is marked as privileged in every report.
+    - `name`: str, for tables; the class's name by default.
+    - `identity`: JSON values that a run keeps. A stopped run is resumed only with the same values. By default the
+      options that the policy was made with.
+    - `observation`, `action`: the modules it plays through (as `VideoZoomEnv` takes them); "default" by default.
+    - `prepare(budget) -> Budget`: called with the run's budget before the first episode. Returns the budget to play
+      with; a policy that only wants to know it returns it unchanged.
+    - `reveal(task)`: called with the whole task, evidence and answer, before each episode. For oracles and experts: a
+      policy with this method is marked as privileged in every report.
     """
 
     def reset(self, seed: int) -> None:
-        """Begin an episode.
+        """Start an episode.
 
         Args:
-            seed: Of all randomness in it, >= 0.
+            seed: Seeds all randomness in it, >= 0.
         """
         ...
 
@@ -44,16 +44,19 @@ class Policy(Protocol):
 
 @runtime_checkable
 class TextPolicy(Protocol):
-    """Speaks: takes a batch of dialogues and gives a text for each.
+    """A policy that writes text: it takes a batch of dialogues and returns a text for each.
 
-    Optional: `name`, `identity`, `prepare(budget)`, `reveal(tasks)` as in `Policy`; `protocol`, the text protocol that
-    its texts follow (a name, mapping or object; "tags" otherwise); `batch_size`, how many dialogues it wants at once
-    (default 8); `spent`, a list that says after each `respond` what each of its texts cost: mappings of numbers, which
-    are added up for each episode (`Spending`).
+    Optional, beside `name`, `identity` and `prepare(budget)` of a `Policy`:
+
+    - `protocol`: the text protocol that its texts follow (a name, mapping or object); "tags" by default.
+    - `batch_size`: how many dialogues it takes at once; 8 by default.
+    - `reveal(tasks)`: as of a `Policy`, with the tasks of a batch.
+    - `costs`: after each `respond`, a list with a mapping of numbers for each text: what it cost. They are added up for
+      each episode.
     """
 
     def reset(self, seeds: Sequence[int]) -> None:
-        """Begin a batch of episodes, one seed each."""
+        """Start a batch of episodes, one seed each."""
         ...
 
     def respond(self, dialogues: Sequence[Sequence[Message]]) -> list[str]:
@@ -90,48 +93,22 @@ POLICIES.register("sb3", "vzgym.agents.sb3.policy:SB3Policy", from_data=False)
 POLICIES.register("served", "vzgym.agents.served.policy:ServedPolicy", from_data=False)
 
 
-class Spending:
-    """What each of several episodes cost, as their policy counts it (`TextPolicy.spent`).
+def make_policy(spec: AnyPolicy | str | Mapping[str, Any]) -> AnyPolicy:
+    """A policy from whatever names one.
 
     Args:
-        episodes: How many there are.
+        spec: An object, a registered name, `"module:Class"`, or a mapping `{"name": ..., **options}`.
+
+    Raises:
+        InvalidSetting: If it is no policy.
+        UnknownName: If the name is not registered.
     """
-
-    def __init__(self, episodes: int) -> None:
-        self._sums: list[dict[str, float]] = [{} for _ in range(episodes)]
-
-    def add(self, policy: object, places: Sequence[int]) -> None:
-        """Add what the latest `respond` cost.
-
-        Args:
-            policy: Who spoke; one that counts nothing adds nothing.
-            places: For which episodes, in the order of its texts.
-
-        Raises:
-            InvalidSetting: If `spent` has not one mapping of numbers for each text.
-        """
-        spent = getattr(policy, "spent", None)
-        if spent is None:
-            return
-        if len(spent) != len(places):
-            raise InvalidSetting(
-                f"spent of a policy must say what each text cost: {len(spent)} mappings for {len(places)} texts"
-            )
-        for place, costs in zip(places, spent, strict=True):
-            _add(self._sums[place], costs)
-
-    def note(self, place: int, record: EpisodeRecord) -> None:
-        """Put an episode's sums into its record's `info.costs`."""
-        record.set_info(costs=self._sums[place])
-
-
-def add_spent(record: EpisodeRecord, other: EpisodeRecord) -> None:
-    """Add to a record's `info.costs` those of another."""
-    sums = dict(record.info.costs)
-    _add(sums, other.info.costs)
-    record.set_info(costs=sums)
-
-
-def _add(sums: dict[str, float], costs: Mapping[str, float]) -> None:
-    for key, value in costs.items():
-        sums[key] = sums.get(key, 0) + value
+    policy = POLICIES.make(spec)
+    if isinstance(policy, type):
+        raise InvalidSetting(f"a policy is an object, got the class {policy.__name__}, which is no policy: call it")
+    if not isinstance(policy, (Policy, TextPolicy)):
+        raise InvalidSetting(
+            f"{redact(spec)!r} is no policy: it needs reset(seed) and act(observation, info), or reset(seeds) "
+            "and respond(dialogues)"
+        )
+    return policy

@@ -107,7 +107,6 @@ class PolicyTraits:
         return found
 
 
-def add_costs(total: dict[str, float], costs: Mapping[str, float]) -> None:
-    """Add costs to a total, entry by entry."""
-    for key, value in costs.items():
-        total[key] = total.get(key, 0) + value
+def add_costs(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str, float]:
+    """The sum of two costs, entry by entry."""
+    return {**first, **{key: first.get(key, 0) + value for key, value in second.items()}}

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import gymnasium
 import numpy as np
 
-from vzgym.agents.data.thoughts import compose
+from vzgym.agents.data.phrases import compose
 from vzgym.core.actions import Answer, Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting

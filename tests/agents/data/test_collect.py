@@ -17,9 +17,9 @@ from PIL import Image
 from vzgym.agents.data import dataset as store
 from vzgym.agents.data.collector import Collector
 from vzgym.agents.data.dataset import CollectStatistics, collect, load_trajectories, trajectory_row
-from vzgym.agents.data.scripts import KINDS
+from vzgym.agents.data.phrases import compose
+from vzgym.agents.data.scripted import TRAJECTORY_KINDS
 from vzgym.agents.data.settings import MIXES, CollectSettings, parse_mix
-from vzgym.agents.data.thoughts import compose
 from vzgym.baselines import RandomZoom
 from vzgym.core import Answer, Zoom
 from vzgym.core.errors import InvalidSetting, RecordError
@@ -71,7 +71,7 @@ class Clumsy:
 @pytest.mark.parametrize("name", MIXES)
 def test_mixtures_are_shares_of_known_kinds(name: str) -> None:
     shares = parse_mix(name)
-    assert set(shares) <= set(KINDS)
+    assert set(shares) <= set(TRAJECTORY_KINDS)
     assert sum(shares.values()) == pytest.approx(1.0)
 
 
@@ -442,9 +442,9 @@ def test_a_task_whose_evidence_lies_outside_its_video_is_left_out(mix: str, poli
 
 def test_the_page_names_every_kind_and_mixture() -> None:
     page = (Path(__file__).parents[3] / "docs" / "how-to" / "cold-start.md").read_text(encoding="utf-8")
-    for name in (*KINDS, *MIXES):
+    for name in (*TRAJECTORY_KINDS, *MIXES):
         assert f"| `{name}` |" in page, name
-    for kind, about in KINDS.items():
+    for kind, about in TRAJECTORY_KINDS.items():
         line = next(line for line in page.splitlines() if line.startswith(f"| `{kind}` |") and line.count("|") == 4)
         skipped = {"correct": "right", "evidence": "evidence"}
         assert line.split("|")[3].strip() == ", ".join(word for name, word in skipped.items() if name in about.skips)

@@ -12,9 +12,9 @@ import pytest
 
 from vzgym.agents.data.collector import Collector
 from vzgym.agents.data.dataset import collect, load_trajectories
+from vzgym.agents.data.phrases import compose
 from vzgym.agents.data.settings import CollectSettings
 from vzgym.agents.data.teaching import HINT
-from vzgym.agents.data.thoughts import compose
 from vzgym.core import Answer, Zoom
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode import Message
@@ -46,7 +46,7 @@ class Speaker(ABC):
     def __init__(self) -> None:
         self.tasks: list[Any] = []
         self.told: list[str] = []
-        self.spent: list[dict[str, float]] = []
+        self.costs: list[dict[str, float]] = []
 
     def find(self, dialogue: Sequence[Message]) -> Any:
         # Scenes, and so pictures, tell tasks apart.
@@ -60,7 +60,7 @@ class Speaker(ABC):
 
     def respond(self, dialogues: Sequence[Sequence[Message]]) -> list[str]:
         self.told += [dialogue[-1].text for dialogue in dialogues]
-        self.spent = [{"requests": 1} for _ in dialogues]
+        self.costs = [{"requests": 1} for _ in dialogues]
         return [
             self.say(self.find(dialogue), sum(message.role == "assistant" for message in dialogue), dialogue)
             for dialogue in dialogues
@@ -172,7 +172,7 @@ def test_the_folder_says_what_was_spent_and_replays(tmp_path: Path) -> None:
     statistics = json.loads((tmp_path / "data" / "statistics.json").read_text())
     taught = statistics["played"]["taught"]
     # Wrong roll-outs that nobody continued were paid for, too.
-    assert statistics["spent"]["requests"] == 4 * taught + 2 * statistics["played"]["policy"]
+    assert statistics["costs"]["requests"] == 4 * taught + 2 * statistics["played"]["policy"]
     for record in read_records(tmp_path / "data"):
         assert replay(record).differences == []
 
@@ -180,7 +180,7 @@ def test_the_folder_says_what_was_spent_and_replays(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "teacher", "words"),
     [
-        ({}, "oracle", "a teacher must speak"),
+        ({}, "oracle", "a teacher must be a text policy"),
         ({"protocol": {"name": "compact_tags", "think": "none"}}, None, "has no thoughts"),
         ({"protocol": "tags"}, None, "give both the same protocol"),
     ],

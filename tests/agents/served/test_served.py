@@ -176,7 +176,7 @@ def test_a_served_teacher_makes_exemplars_and_reflections(fluent_model, server, 
     assert HINT.strip()[:30] not in last
     statistics = json.loads((tmp_path / "data" / "statistics.json").read_text())
     # Two turns of the wrong roll-out, two of its continuation.
-    assert statistics["spent"]["requests"] == sum(rows["turns"][:4]) + 4
+    assert statistics["costs"]["requests"] == sum(rows["turns"][:4]) + 4
     assert re.search(r"Asked of served models: \d+ requests .* price", result.output)
 
 
@@ -377,4 +377,4 @@ def test_reasoning_that_a_server_keeps_apart_is_the_thought_again(fluent_model, 
     gate.refuse = lambda number: (200, completion(message))
     assert policy.respond([episode.messages]) == ["<think>It is red.</think>\n<answer>red</answer>"]
     assert policy.protocol.parse(policy.respond([episode.messages])[0]).well_formed
-    assert policy.spent == [{"requests": 1, "retries": 0, "images": 8, "image_bytes": policy.spent[0]["image_bytes"]}]
+    assert policy.costs == [{"requests": 1, "retries": 0, "images": 8, "image_bytes": policy.costs[0]["image_bytes"]}]

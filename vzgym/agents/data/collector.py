@@ -1,6 +1,6 @@
-"""Cold-start data: trajectories by scripted experts, by deliberate blunderers and by policies, filtered.
+"""Cold-start data: trajectories by scripted experts, by deliberately bad scripts and by policies, filtered.
 
-The paper's two sorts (VideoZoomer, section 3.2) are `exemplar` and `reflection`; with a policy, `policy` is rejection
+The paper's two kinds (VideoZoomer, section 3.2) are `exemplar` and `reflection`; with a policy, `policy` is rejection
 sampling, and `continued` or `taught` are its wrong roll-outs continued by the expert or by a teacher (the paper's own
 way, for videos that no expert knows). Other kinds make a cold start weaker on purpose.
 """
@@ -15,37 +15,37 @@ from typing import Any
 
 import numpy as np
 
-from vzgym.agents.data.scripts import KINDS, Player, Voice, resume_with_expert
+from vzgym.agents.data.phrases import choose_phrase, compose
+from vzgym.agents.data.scripted import TRAJECTORY_KINDS, ScriptedRollout, TrajectoryStyle, resume_with_expert
 from vzgym.agents.data.settings import CollectSettings
-from vzgym.agents.data.teaching import HINT, goes_back, kept_turns, speak
-from vzgym.agents.data.thoughts import compose, think
+from vzgym.agents.data.teaching import HINT, is_reflection, kept_turns
 from vzgym.core.actions import Answer, Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError, VideoError
 from vzgym.core.secrets import redact
 from vzgym.envs.actions import ACTIONS, Move
-from vzgym.envs.video_zoom import VideoZoomEnv
 from vzgym.episode import evidence_shown
 from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord
-from vzgym.policies.policy import POLICIES, AnyPolicy, Policy, TextPolicy, add_spent
+from vzgym.policies.policy import AnyPolicy, TextPolicy, make_policy
+from vzgym.policies.traits import PolicyTraits, add_costs
 from vzgym.protocols.base import PROTOCOLS, TextProtocol
+from vzgym.rollout.rollout import EpisodeStart, PlayedEpisode, Rollout
 from vzgym.tasks import TaskSet, load_tasks
-from vzgym.tasks.task import VideoTask
 
 __all__ = ["Collector", "Trajectory"]
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A played trajectory and what became of it.
+    """A played trajectory, kept or rejected.
 
     Attributes:
         index: The task's index.
         sample: Which of the task's roll-outs.
-        kind: A key of `KINDS`.
+        kind: A key of `TRAJECTORY_KINDS`.
         record: The episode, pixels included.
-        reflects: Whether it goes back on a mistake, in words.
+        reflects: Whether it corrects a mistake, in words.
         rejected: The filter that it failed; "" if it is kept.
     """
 
@@ -90,51 +90,44 @@ class Collector:
             )
         budget = settings.budget_for(self.tasks)
         self._shares = settings.shares
-        played = [kind for kind in self._shares if KINDS[kind].script is None]
-        chosen: AnyPolicy | None = policy
-        if chosen is None and played:
-            if not settings.policy:
-                raise InvalidSetting(f"the mixture asks for {', '.join(played)}, which need a policy: --policy NAME")
-            made: AnyPolicy = POLICIES.make(settings.policy)
-            chosen = made
-        self._policy = chosen
-        self._batch_size = int(getattr(chosen, "batch_size", 8))
-        if chosen is not None and not isinstance(chosen, (TextPolicy, Policy)):
-            raise InvalidSetting(f"{redact(settings.policy)!r} is no policy: it has neither respond nor act")
-        prepare = getattr(chosen, "prepare", None)
-        self.budget: Budget = prepare(budget) if prepare else budget
-        spec = settings.protocol or getattr(chosen, "protocol", None) or "tags"
-        self.protocol: TextProtocol = PROTOCOLS.make(spec)
-        self.voice = Voice(self.protocol, settings.thoughts, settings.wordings or None)
+        played = [kind for kind in self._shares if TRAJECTORY_KINDS[kind].script is None]
+        spec = settings.policy if policy is None else policy
+        if played and not spec:
+            raise InvalidSetting(f"the mixture asks for {', '.join(played)}, which need a policy: --policy NAME")
+        self._policy = PolicyTraits.of(make_policy(spec)) if policy is not None or played else None
+        self.budget: Budget = self._policy.prepare(budget) if self._policy else budget
+        protocol = settings.protocol or (self._policy.protocol if self._policy else "tags")
+        self.protocol: TextProtocol = PROTOCOLS.make(protocol)
+        self.style = TrajectoryStyle(self.protocol, settings.thoughts, settings.wordings or None)
         self.failed: dict[str, str] = {}
         # Looked up once: it reads the installed package's files.
         self._version = version("vzgym")
         self._teacher = self._find_teacher(teacher) if "taught" in self._shares else None
 
     @property
-    def players(self) -> dict[str, Any]:
-        """Who plays and teaches, as what tells their trajectories from others'; see `Policy`."""
+    def identities(self) -> dict[str, Any]:
+        """The identities of policy and teacher, where they have any; see `Policy`."""
         found = {"policy": self._policy, "teacher": self._teacher if self.settings.teacher else None}
-        identities = {role: getattr(player, "identity", None) for role, player in found.items()}
-        return {role: identity for role, identity in identities.items() if identity is not None}
+        return {role: traits.identity for role, traits in found.items() if traits and traits.identity is not None}
 
-    def _find_teacher(self, given: AnyPolicy | None) -> TextPolicy:
-        settings = self.settings
-        made: Any = given or (POLICIES.make(settings.teacher) if settings.teacher else self._policy)
-        if not isinstance(made, TextPolicy):
-            given_as = redact(settings.teacher or settings.policy)
+    def _find_teacher(self, given: AnyPolicy | None) -> PolicyTraits | None:
+        spec = self.settings.teacher if given is None else given
+        traits = PolicyTraits.of(make_policy(spec)) if spec else self._policy
+        assert traits is not None  # the kind needs a policy
+        if not isinstance(traits.policy, TextPolicy):
+            given_as = redact(self.settings.teacher or self.settings.policy)
             raise InvalidSetting(f"a teacher must be a text policy: {given_as!r} has no respond()")
         if getattr(self.protocol, "think", "required") == "none":
             raise InvalidSetting(f"{dict(self.protocol.spec)} has no thoughts: a teacher could not say what was wrong")
-        spoken = dict(PROTOCOLS.make(getattr(made, "protocol", "tags")).spec)
-        if spoken != dict(self.protocol.spec):
+        teacher_protocol = dict(PROTOCOLS.make(traits.protocol).spec)
+        if teacher_protocol != dict(self.protocol.spec):
             raise InvalidSetting(
-                f"the teacher speaks {spoken}, but the trajectories are in {dict(self.protocol.spec)}: give both the "
-                "same protocol"
+                f"the teacher's protocol is {teacher_protocol}, but the trajectories are in "
+                f"{dict(self.protocol.spec)}: give both the same protocol"
             )
-        if made is not self._policy and hasattr(made, "prepare"):
-            made.prepare(self.budget)
-        return made
+        if traits is not self._policy:
+            traits.prepare(self.budget)
+        return traits
 
     def kind_of(self, index: int) -> str:
         """Which kind task `index` is played as."""
@@ -145,10 +138,10 @@ class Collector:
     def play(self, indices: Sequence[int]) -> Iterator[Trajectory]:
         """Play tasks; yields every trajectory, kept or rejected, in order of index and sample."""
         # A policy plays few tasks at a time: their frames are all in memory.
-        size = max(1, math.ceil(self._batch_size / self.settings.samples))
+        size = math.ceil(self._policy.batch_size / self.settings.samples) if self._policy else 1
         for first in range(0, len(indices), size):
             chunk = indices[first : first + size]
-            rollouts = self._rollouts([index for index in chunk if KINDS[self.kind_of(index)].script is None])
+            rollouts = self._rollouts([index for index in chunk if self._is_for_policy(index)])
             taught = self._taught({i: played for i, played in rollouts.items() if self.kind_of(i) == "taught"})
             for index in chunk:
                 if index in rollouts:
@@ -156,27 +149,30 @@ class Collector:
                 else:
                     yield from self._from_script(index, self.kind_of(index))
 
+    def _is_for_policy(self, index: int) -> bool:
+        return TRAJECTORY_KINDS[self.kind_of(index)].script is None
+
     def _from_script(self, index: int, kind: str) -> Iterator[Trajectory]:
-        script = KINDS[kind].script
+        script = TRAJECTORY_KINDS[kind].script
         assert script is not None
         task = self.tasks[index]
         try:
-            player = Player(task, self.budget, self.voice, self._seed(index, 1))
+            rollout = ScriptedRollout(task, self.budget, self.style, self._seed(index, 1))
         except (VideoError, TaskError) as error:
             self.failed[task.id] = str(error)
             return
         try:
-            script(player)
+            script(rollout)
         except TaskError as error:
-            # Nobody can be told what is not known of the task.
+            # A script cannot show what is not known of the task.
             self.failed[task.id] = str(error)
             return
         finally:
             task.video.close()
-        if KINDS[kind].reflects and not player.reflects:
-            # There is no mistake to be made here: what was played is an exemplar.
+        if TRAJECTORY_KINDS[kind].reflects and not rollout.reflects:
+            # No mistake could be made here, so this is an exemplar.
             kind = "exemplar"
-        yield self._judge(index, 0, kind, player.episode.record, lucky=player.lucky)
+        yield self._filter(index, 0, kind, rollout.episode.record, lucky=rollout.lucky)
 
     def _from_policy(
         self,
@@ -187,25 +183,25 @@ class Collector:
     ) -> Iterator[Trajectory]:
         for sample, record in enumerate(records):
             if kind == "policy":
-                yield self._judge(index, sample, kind, record)
+                yield self._filter(index, sample, kind, record)
                 continue
             if kind == "taught" and (index, sample) in taught:
-                mended, kept = taught[index, sample]
-                yield self._judge(index, sample, kind, mended, kept=kept)
+                continued, kept = taught[index, sample]
+                yield self._filter(index, sample, kind, continued, kept=kept)
                 continue
             if kind == "taught" or not _is_wrong(record):
-                # Only what went wrong can be mended; a right roll-out is worth keeping as it is.
-                yield self._judge(index, sample, "policy", record)
+                # Only a wrong roll-out is continued; a right one is kept as it is.
+                yield self._filter(index, sample, "policy", record)
                 continue
             task = self.tasks[index]
-            better = resume_with_expert(record, task, self.voice, self._seed(index, 2 + sample))
+            better = resume_with_expert(record, task, self.style, self._seed(index, 2 + sample))
             task.video.close()
             if better is None:
-                yield self._judge(index, sample, "policy", record)
+                yield self._filter(index, sample, "policy", record)
             else:
-                yield self._judge(index, sample, kind, better)
+                yield self._filter(index, sample, kind, better)
 
-    def _judge(
+    def _filter(
         self, index: int, sample: int, kind: str, record: EpisodeRecord, *, lucky: bool = False, kept: int = 0
     ) -> Trajectory:
         grade = record.grade
@@ -213,9 +209,9 @@ class Collector:
             "correct": grade is not None and grade.is_correct,
             "well_formed": grade is not None and bool(record.turns) and all(t.well_formed for t in record.turns),
             "evidence": evidence_shown(record) is not False,
-            "reflection": kind != "taught" or goes_back(record, kept),
+            "reflection": kind != "taught" or is_reflection(record, kept),
         }
-        skipped = KINDS[kind].skips
+        skipped = TRAJECTORY_KINDS[kind].skips
         rejected = next((name for name in self.settings.filters if name not in skipped and not passes[name]), "")
         record.set_info(
             kind=kind,
@@ -226,7 +222,7 @@ class Collector:
             vzgym=self._version,
         )
         # A "mistake" that showed the event all the same: what is thought of it afterwards would be untrue.
-        return Trajectory(index, sample, kind, record, KINDS[kind].reflects, "lucky" if lucky else rejected)
+        return Trajectory(index, sample, kind, record, TRAJECTORY_KINDS[kind].reflects, "lucky" if lucky else rejected)
 
     def _seed(self, index: int, use: int) -> int:
         return int(np.random.SeedSequence([self.settings.seed, index, use]).generate_state(1)[0])
@@ -237,21 +233,28 @@ class Collector:
         """All samples of these tasks."""
         found: dict[int, list[EpisodeRecord]] = {index: [] for index in indices}
         jobs = [(index, sample) for index in indices for sample in range(self.settings.samples)]
-        if isinstance(self._policy, TextPolicy):
-            for first in range(0, len(jobs), self._batch_size):
-                for (index, _), record in self._speak(self._policy, jobs[first : first + self._batch_size]):
-                    found[index].append(record)
-        elif isinstance(self._policy, Policy):
-            for index, sample in jobs:
-                played = self._act(self._policy, index, sample)
-                if played is not None:
-                    found[index].append(played)
+        if self._policy is None:
+            return found
+        starts = [EpisodeStart(self.tasks[index], self._seed(index, 2 + sample)) for index, sample in jobs]
+        if isinstance(self._policy.policy, TextPolicy):
+            played = self._play(self._policy, starts)
+        else:
+            # Each with an action module of its own, seeded like the policy, which words its actions.
+            modules = (_Worded(self._policy.action, self.style, np.random.default_rng(start.seed)) for start in starts)
+            played = [
+                episode
+                for start, module in zip(starts, modules, strict=True)
+                for episode in self._play(self._policy, [start], module)
+            ]
+        for (index, _), episode in zip(jobs, played, strict=True):
+            if episode is not None:
+                found[index].append(episode.record)
         return found
 
     def _taught(
         self, rollouts: Mapping[int, Sequence[EpisodeRecord]]
     ) -> dict[tuple[int, int], tuple[EpisodeRecord, int]]:
-        """Wrong roll-outs that the teacher went on from, and how many of their turns were kept, by index and sample."""
+        """Wrong roll-outs that the teacher continued, and how many of their turns were kept, by index and sample."""
         wrong = {
             (index, sample): (record, turns)
             for index, records in rollouts.items()
@@ -260,68 +263,27 @@ class Collector:
         }
         if not wrong or self._teacher is None:
             return {}
-        episodes = {}
-        for job, (_, turns) in wrong.items():
-            task = self.tasks[job[0]]
-            try:
-                episode = Episode(task, self.budget, self.protocol)
-            except (VideoError, TaskError) as error:
-                self.failed[task.id] = str(error)
-                continue
-            for turn in turns:
-                episode.step(turn.action, text=turn.text, well_formed=turn.well_formed)
-            episodes[job] = episode
-        self._teacher.reset([self._seed(index, 1002 + sample) for index, sample in episodes])
-        speak(self._teacher, list(episodes.values()), self.protocol, HINT)
-        for job, episode in episodes.items():
-            episode.task.video.close()
-            # What the wrong roll-out cost was spent for this one.
-            add_spent(episode.record, wrong[job][0])
-        return {job: (episode.record, len(wrong[job][1])) for job, episode in episodes.items()}
+        starts = [
+            EpisodeStart(self.tasks[index], self._seed(index, 1002 + sample), turns, HINT)
+            for (index, sample), (_, turns) in wrong.items()
+        ]
+        found = {}
+        for (job, (before, turns)), episode in zip(wrong.items(), self._play(self._teacher, starts), strict=True):
+            if episode is not None:
+                # What the wrong roll-out cost is a cost of this one.
+                episode.record.set_info(costs=add_costs(episode.record.info.costs, before.info.costs))
+                found[job] = episode.record, len(turns)
+        return found
 
-    def _speak(
-        self, policy: TextPolicy, jobs: Sequence[tuple[int, int]]
-    ) -> Iterator[tuple[tuple[int, int], EpisodeRecord]]:
-        episodes: dict[tuple[int, int], Episode] = {}
-        for job in jobs:
-            task = self.tasks[job[0]]
-            try:
-                episodes[job] = Episode(task, self.budget, self.protocol)
-            except (VideoError, TaskError) as error:
-                self.failed[task.id] = str(error)
-        reveal = getattr(policy, "reveal", None)
-        if reveal:
-            reveal([episode.task for episode in episodes.values()])
-        policy.reset([self._seed(index, 2 + sample) for index, sample in episodes])
-        speak(policy, list(episodes.values()), self.protocol)
-        for job, episode in episodes.items():
-            episode.task.video.close()
-            yield job, episode.record
-
-    def _act(self, policy: Policy, index: int, sample: int) -> EpisodeRecord | None:
-        task: VideoTask = self.tasks[index]
-        seed = self._seed(index, 2 + sample)
-        env = VideoZoomEnv(
-            [task],
-            observation=getattr(policy, "observation", "default"),
-            action=_Spoken(getattr(policy, "action", "default"), self.voice, np.random.default_rng(seed)),
-            budget=self.budget,
-        )
-        try:
-            observation, info = env.reset(seed=seed, options={"task": task})
-        except (VideoError, TaskError) as error:
-            self.failed[task.id] = str(error)
-            return None
-        reveal = getattr(policy, "reveal", None)
-        if reveal:
-            reveal(task)
-        policy.reset(seed)
-        ended = False
-        while not ended:
-            observation, _, terminated, truncated, info = env.step(policy.act(observation, info))
-            ended = terminated or truncated
-        env.close()
-        return env.record
+    def _play(
+        self, traits: PolicyTraits, starts: Sequence[EpisodeStart], action: _Worded | None = None
+    ) -> list[PlayedEpisode | None]:
+        """Play a policy's roll-outs in the text protocol of the trajectories."""
+        text = {"name": "text", "protocol": self.protocol}
+        rollout = Rollout(traits.policy, self.tasks, self.budget, action=action or text)
+        played = rollout.play(starts)
+        self.failed.update(rollout.failed)
+        return played
 
 
 def _is_wrong(record: EpisodeRecord) -> bool:
@@ -329,17 +291,17 @@ def _is_wrong(record: EpisodeRecord) -> bool:
     return record.grade is not None and record.grade.score == 0.0
 
 
-class _Spoken:
-    """Puts a policy's structured actions into the protocol's words (an action module)."""
+class _Worded:
+    """Puts the actions of another action module into the text protocol (an action module)."""
 
-    def __init__(self, action: Any, voice: Voice, rng: np.random.Generator) -> None:
+    def __init__(self, action: Any, style: TrajectoryStyle, rng: np.random.Generator) -> None:
         self._inner = ACTIONS.make(action)
-        self._voice = voice
+        self._style = style
         self._rng = rng
 
     @property
     def wording(self) -> TextProtocol:
-        return self._voice.protocol
+        return self._style.protocol
 
     def space(self, budget: Budget) -> Any:
         return self._inner.space(budget)
@@ -354,7 +316,7 @@ class _Spoken:
         else:
             facts = {"answer": action.text}
         reason = "zoom" if isinstance(action, Zoom) else "answer"
-        thought = think(self._voice.book, reason, facts, self._rng, self._voice.wordings)
-        text = compose(self._voice.protocol, action, thought)
-        # Words round numbers: play what was said, so that the text alone gives the same episode.
-        return Move(self._voice.protocol.parse(text).action, text, True)
+        thought = choose_phrase(self._style.book, reason, facts, self._rng, self._style.wordings)
+        text = compose(self._style.protocol, action, thought)
+        # Text rounds numbers: play what it says, so that the text alone gives the same episode.
+        return Move(self._style.protocol.parse(text).action, text, True)

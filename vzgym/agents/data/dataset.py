@@ -48,7 +48,7 @@ class CollectStatistics:
         frames: Frames of all kept ones.
         reflections: Kept ones that go back on a mistake.
         correct: Kept ones with a right answer.
-        spent: What served models counted over all that was played, kept or not: requests, tokens, price.
+        costs: What policies counted over all that was played, kept or not: requests, tokens, price.
         failed: Tasks whose video could not be opened, with the reason.
         seconds: Wall time.
     """
@@ -62,7 +62,7 @@ class CollectStatistics:
     frames: int = 0
     reflections: int = 0
     correct: int = 0
-    spent: Counter[str] = field(default_factory=Counter)
+    costs: Counter[str] = field(default_factory=Counter)
     failed: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -75,7 +75,7 @@ class CollectStatistics:
         """Count a trajectory in."""
         kind, record = trajectory.kind, trajectory.record
         self.played[kind] += 1
-        self.spent.update(record.info.costs)
+        self.costs.update(record.info.costs)
         if trajectory.rejected:
             self.rejected.setdefault(kind, Counter())[trajectory.rejected] += 1
             return
@@ -90,7 +90,7 @@ class CollectStatistics:
 
     def add(self, other: CollectStatistics) -> None:
         """Add another's counts."""
-        for name in ("played", "kept", "turns", "zooms", "fps", "spent"):
+        for name in ("played", "kept", "turns", "zooms", "fps", "costs"):
             getattr(self, name).update(getattr(other, name))
         for kind, counts in other.rejected.items():
             self.rejected.setdefault(kind, Counter()).update(counts)
@@ -112,7 +112,7 @@ class CollectStatistics:
             "frames": self.frames,
             "reflections": self.reflections,
             "correct": self.correct,
-            "spent": dict(self.spent),
+            "costs": dict(self.costs),
             "failed": self.failed,
             "seconds": round(self.seconds, 3),
             "means": {
@@ -137,7 +137,7 @@ class CollectStatistics:
             frames=int(data["frames"]),
             reflections=int(data["reflections"]),
             correct=int(data["correct"]),
-            spent=Counter(data.get("spent", {})),
+            costs=Counter(data.get("costs", {})),
             failed=dict(data["failed"]),
             seconds=float(data["seconds"]),
         )
@@ -379,7 +379,7 @@ def _fill_blocks(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
 
 def _keep_settings(folder: Path, settings: CollectSettings, collector: Collector) -> bool:
     """Check or write the folder's settings; says whether it is complete already."""
-    changes = {**collector.players, "tasks": collector.tasks.name, "protocol": dict(collector.protocol.spec)}
+    changes = {**collector.identities, "tasks": collector.tasks.name, "protocol": dict(collector.protocol.spec)}
     wanted = json.loads(json.dumps(redact({**settings.to_dict(), **changes})))
     file = folder / _SETTINGS
     if not file.exists():

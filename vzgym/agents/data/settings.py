@@ -7,8 +7,8 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
-from vzgym.agents.data.scripts import KINDS
-from vzgym.agents.data.thoughts import PHRASES
+from vzgym.agents.data.phrases import PHRASES
+from vzgym.agents.data.scripted import TRAJECTORY_KINDS
 from vzgym.agents.settings import BudgetedSettings, Named
 from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.core.settings import ListOf, checked, problem
@@ -90,7 +90,7 @@ class CollectSettings(BudgetedSettings):
 
     @model_validator(mode="after")
     def _check_players(self) -> Self:
-        played = [kind for kind in self.shares if KINDS[kind].script is None]
+        played = [kind for kind in self.shares if TRAJECTORY_KINDS[kind].script is None]
         if played and not self.policy:
             raise problem(f"mix asks for {', '.join(played)}, which need a policy: --policy NAME", "mix")
         if self.teacher and "taught" not in self.shares:
@@ -127,8 +127,8 @@ def parse_mix(mix: str | Mapping[str, float]) -> dict[str, float]:
             except ValueError as error:
                 raise InvalidSetting(f"a mixture is kind=share,kind=share; got {mix!r}: {error}") from error
     for kind, share in mix.items():
-        if kind not in KINDS:
-            raise UnknownName("kind of trajectory", kind, KINDS)
+        if kind not in TRAJECTORY_KINDS:
+            raise UnknownName("kind of trajectory", kind, TRAJECTORY_KINDS)
         if not 0 <= share < float("inf"):
             raise InvalidSetting(f"the share of {kind!r} must be a number >= 0, got {share}")
     total = sum(mix.values())

@@ -19,7 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 from vzgym.agents.data.dataset import IMPORTED, load_trajectories
 from vzgym.agents.data.rows import import_datasets, png, write_rows, write_whole
-from vzgym.agents.data.teaching import goes_back_in_words
+from vzgym.agents.data.teaching import names_previous_call
 from vzgym.core.actions import Answer, Malformed, Zoom
 from vzgym.core.errors import InvalidSetting, RecordError, TaskError
 from vzgym.protocols import PROTOCOLS, Parsed, TextProtocol
@@ -250,7 +250,7 @@ def _trajectory(row: Mapping[str, Any], root: Path, reader: TextProtocol) -> tup
         "kind": "imported",
         "sample": 0,
         "correct": None,
-        "reflects": any(goes_back_in_words(text) for text in turns),
+        "reflects": any(names_previous_call(text) for text in turns),
         "turns": len(turns),
         "zooms": len(zooms),
         "frames": len(pictures),

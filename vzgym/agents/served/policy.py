@@ -69,7 +69,7 @@ class ServedPolicy:
         name: For tables; the model's name if not given.
 
     Attributes:
-        spent: What each text of the latest `respond` cost: `requests`, `retries`, `input_tokens`, `output_tokens`,
+        costs: What each text of the latest `respond` cost: `requests`, `retries`, `input_tokens`, `output_tokens`,
             `images`, `image_bytes` and, with prices, `price`. `vzgym.evaluate` adds it up for each episode.
 
     Raises:
@@ -77,7 +77,7 @@ class ServedPolicy:
         DependencyNotInstalled: If `openai` is missing.
     """
 
-    spent: list[dict[str, float]]
+    costs: list[dict[str, float]]
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class ServedPolicy:
         self.tool_role, self.extra = tool_role, dict(extra or {})
         self.prices = (price_in, price_out)
         self.name = name or f"{model} ({f'T={temperature:g}' if temperature else 'greedy'})"
-        self.spent = []
+        self.costs = []
         self._check = check_images
         self._structured = bool(getattr(self.protocol, "structured", False))
         self._tools: list[dict[str, Any]] | None = None
@@ -195,7 +195,7 @@ class ServedPolicy:
         self._check_image_input(dialogues)
         chats = [self._chat(messages) for messages in dialogues]
         replies = self.endpoint.ask([self._request(chat) for chat in chats])
-        self.spent = [self._cost(reply, chat) for reply, chat in zip(replies, chats, strict=True)]
+        self.costs = [self._cost(reply, chat) for reply, chat in zip(replies, chats, strict=True)]
         texts = [_text(reply.message) for reply in replies]
         return [
             TruncatedText(text) if reply.finish == "length" else text

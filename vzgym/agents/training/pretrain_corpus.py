@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vzgym.agents.data.scripts import KINDS, Player, Voice
-from vzgym.agents.data.thoughts import PHRASES, compose
+from vzgym.agents.data.phrases import PHRASES, compose
+from vzgym.agents.data.scripted import TRAJECTORY_KINDS, ScriptedRollout, TrajectoryStyle
 from vzgym.core.actions import Answer, Malformed, Zoom
 from vzgym.episode import Episode, Message, TextBlock
 from vzgym.episode.record import Refusal
@@ -18,7 +18,7 @@ from vzgym.tasks.procedural.render.palette import EVENT_COLORS, SCENE_HUES
 __all__ = ["dialogue_texts", "vocabulary"]
 
 _EPISODES = 10
-_VOICE = "short"
+_PHRASE_BOOK = "short"
 
 
 def vocabulary() -> list[str]:
@@ -33,14 +33,14 @@ def dialogue_texts(tasks: TaskSet, protocol: TextProtocol) -> Iterator[str]:
         tasks: The first few are played.
         protocol: Words the dialogues.
     """
-    voice = Voice(protocol, _VOICE)
+    style = TrajectoryStyle(protocol, _PHRASE_BOOK)
     for index in range(min(_EPISODES, len(tasks))):
         task = tasks[index]
-        for number, kind in enumerate(KINDS.values()):
+        for number, kind in enumerate(TRAJECTORY_KINDS.values()):
             if kind.script is not None:
-                player = Player(task, tasks.budget, voice, seed=number)
-                kind.script(player)
-                yield from _texts(player.episode.messages)
+                rollout = ScriptedRollout(task, tasks.budget, style, seed=number)
+                kind.script(rollout)
+                yield from _texts(rollout.episode.messages)
         episode = Episode(task, tasks.budget, protocol)
         while not episode.ended:
             episode.step(Malformed("unreadable."))
@@ -51,7 +51,7 @@ def dialogue_texts(tasks: TaskSet, protocol: TextProtocol) -> Iterator[str]:
 def _each_thought(protocol: TextProtocol, rng: np.random.Generator) -> Iterator[str]:
     """Each fixed thought before each kind of action, so that no pair of the two is spelled in bytes."""
     start, end = sorted(rng.choice(90, 2, replace=False).tolist())
-    words = sorted({word for phrases in PHRASES[_VOICE].values() for word in phrases if "{" not in word})
+    words = sorted({word for phrases in PHRASES[_PHRASE_BOOK].values() for word in phrases if "{" not in word})
     for thought in ("", *words, *(f"{word} red{start}" for word in words)):
         for action in (Zoom(start, end, 1.0), Answer("red")):
             yield compose(protocol, action, thought)

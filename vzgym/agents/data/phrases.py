@@ -1,4 +1,4 @@
-"""What scripted experts think, in words: short fixed phrases, so that any protocol with a thought can be fed.
+"""The thoughts of scripted experts: fixed phrases, which any text protocol with a thought can hold.
 
 A phrase book maps the reason of a `Step` to phrases. Those that name the scene are used where the question names one.
 """
@@ -14,7 +14,7 @@ from vzgym.core.actions import Answer, Zoom
 from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.protocols.base import TextProtocol
 
-__all__ = ["PHRASES", "compose", "think"]
+__all__ = ["PHRASES", "choose_phrase", "compose"]
 
 PHRASES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
     # Whole sentences in several wordings, for models that can read.
@@ -112,10 +112,10 @@ PHRASES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
 """Phrase books: reason -> wordings. The place holders are the facts of a `Step`."""
 
 
-def think(
+def choose_phrase(
     book: str, reason: str, facts: Mapping[str, Any], rng: np.random.Generator, wordings: int | None = None
 ) -> str:
-    """A thought in words.
+    """A thought: one of a book's phrases for a reason, with the facts filled in.
 
     Args:
         book: A phrase book's name.
@@ -152,7 +152,7 @@ def compose(protocol: TextProtocol, action: Zoom | Answer, thought: str) -> str:
     if type(parsed.action) is not type(action) or not parsed.well_formed:
         raise InvalidSetting(
             f"text protocol {dict(protocol.spec)} does not read its own form back: {text!r} gave {parsed}; scripted "
-            "experts cannot speak it"
+            "experts cannot use it"
         )
     return text
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 import vzgym
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.registry import Registry
-from vzgym.policies.policy import Spending
+from vzgym.policies.traits import PolicyTraits, add_costs
 
 
 class Counting:
@@ -21,7 +20,7 @@ class Counting:
 
     def respond(self, dialogues: Any) -> list[str]:
         texts = ["<answer>A</answer>" if len(dialogue) > 3 else "let me see" for dialogue in dialogues]
-        self.spent = [{"requests": 1, "input_tokens": 10 * len(dialogue)} for dialogue in dialogues]
+        self.costs = [{"requests": 1, "input_tokens": 10 * len(dialogue)} for dialogue in dialogues]
         return texts
 
 
@@ -35,16 +34,31 @@ def test_costs_are_added_up_for_each_episode() -> None:
 
 
 def test_a_policy_that_counts_nothing_leaves_no_note() -> None:
-    spending = Spending(1)
-    noted: dict[str, Any] = {}
-    spending.add(SimpleNamespace(), [0])
-    spending.note(0, SimpleNamespace(set_info=noted.update))
-    assert noted == {"costs": {}}
+    class Silent(Counting):
+        def respond(self, dialogues: Any) -> list[str]:
+            texts = super().respond(dialogues)
+            del self.costs
+            return texts
+
+    records: list[Any] = []
+    vzgym.evaluate(Silent(), "tiny", episodes=1, on_episode=records.append)
+    assert records[0].info.costs == {}
+    assert PolicyTraits.of(Silent()).latest_costs(2) == [{}, {}]
 
 
 def test_a_count_for_each_text_is_needed() -> None:
+    class Lazy(Counting):
+        def respond(self, dialogues: Any) -> list[str]:
+            texts = super().respond(dialogues)
+            self.costs = self.costs[:1]
+            return texts
+
     with pytest.raises(InvalidSetting, match="1 mappings for 2 texts"):
-        Spending(2).add(SimpleNamespace(spent=[{}]), [0, 1])
+        vzgym.evaluate(Lazy(), "tiny", episodes=2)
+
+
+def test_costs_are_added_entry_by_entry() -> None:
+    assert add_costs({"requests": 1.0}, {"requests": 2, "price": 0.5}) == {"requests": 3, "price": 0.5}
 
 
 def test_identity_tells_runs_apart(tmp_path: Any) -> None:

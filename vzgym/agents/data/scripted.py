@@ -1,0 +1,268 @@
+"""Scripted trajectories, good ones and deliberately bad ones.
+
+They are played in the same `Episode` as all others, so every frame, reply and grade is real. A `TrajectoryKind` says
+how one is played, and which filters it cannot pass by design.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from vzgym.agents.data.phrases import choose_phrase, compose
+from vzgym.baselines.viewer import NICE_FPS, Hints, Step, Viewer
+from vzgym.core.actions import Answer, Zoom
+from vzgym.core.budget import Budget
+from vzgym.core.errors import TaskError
+from vzgym.episode.answers import lettered
+from vzgym.episode.episode import Episode
+from vzgym.episode.record import EpisodeRecord, Outcome, Turn
+from vzgym.protocols.base import TextProtocol
+from vzgym.tasks import expert_zooms
+from vzgym.tasks.task import VideoTask, option_letter
+
+__all__ = ["TRAJECTORY_KINDS", "ScriptedRollout", "TrajectoryKind", "TrajectoryStyle", "resume_with_expert"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrajectoryStyle:
+    """How the turns of a scripted trajectory are written.
+
+    Args:
+        protocol: The text protocol.
+        book: A phrase book of `vzgym.agents.data.phrases`.
+        wordings: Only the first so many wordings of each phrase are used; all if None.
+    """
+
+    protocol: TextProtocol
+    book: str = "sentences"
+    wordings: int | None = None
+
+
+class ScriptedRollout:
+    """One episode that a script plays, with a `Viewer` that keeps track of what it has shown.
+
+    Args:
+        task: The task.
+        budget: What may be looked at.
+        style: How the turns are written.
+        seed: Seeds the order of searches, guesses, mistakes and wordings.
+
+    Attributes:
+        task: As given.
+        episode: The episode.
+        viewer: Sees every clip of the episode.
+        lucky: Whether a turn that was meant to miss the event showed it.
+        reflects: Whether a mistake was made, and corrected in words.
+
+    Raises:
+        VideoError: If the video cannot be opened.
+        TaskError: If the task's evidence lies outside its video.
+    """
+
+    def __init__(self, task: VideoTask, budget: Budget, style: TrajectoryStyle, seed: int) -> None:
+        self.task = task
+        self.style = style
+        self.episode = Episode(task, budget, style.protocol)
+        facts = self.episode.record.task
+        self.viewer = Viewer(facts.question, facts.options, facts.duration, budget, Hints.of(task, budget), seed=seed)
+        self.viewer.see_clip(self.episode.record.overview)
+        self.lucky = False
+        self.reflects = False
+        opening = "".join(message.text for message in self.episode.messages)
+        # Letters mean something only to an agent that was shown them.
+        self._letters = bool(facts.options) and lettered(facts.options) in opening
+
+    def do(self, step: Step, before: str = "") -> Turn:
+        """Play a step.
+
+        Args:
+            step: What to do and why.
+            before: A thought that is put before the step's own; a zoom's own then only says where to look instead.
+        """
+        action = step.action
+        if isinstance(action, Answer) and self._letters and action.text in self.viewer.options:
+            action = Answer(option_letter(self.viewer.options.index(action.text)))
+        own = self.thought(step, "instead") if before and isinstance(action, Zoom) else self.thought(step)
+        thought = f"{before} {own}" if before else own
+        return self.play(action, compose(self.style.protocol, action, thought), well_formed=True)
+
+    def play(self, action: Zoom | Answer, text: str, *, well_formed: bool) -> Turn:
+        """Play an action with its text."""
+        turn = self.episode.step(action, text=text, well_formed=well_formed)
+        if turn.clip is not None:
+            self.viewer.see_clip(turn.clip)
+        self.viewer.zooms_left = self.episode.zooms_left
+        return turn
+
+    def thought(self, step: Step, reason: str | None = None) -> str:
+        """The thought of a step, for its own reason or for another one."""
+        return choose_phrase(self.style.book, reason or step.reason, step.facts, self.viewer.rng, self.style.wordings)
+
+    def search(self, before: str = "") -> None:
+        """Let the expert play to the end. `before` is put before its first thought."""
+        while not self.episode.ended:
+            self.do(self.viewer.next(), before)
+            before = ""
+
+    def mistakes(self, *wanted: Callable[[Viewer], Step | None]) -> list[Step]:
+        """Which of these mistakes can be made here."""
+        return [step for make in wanted if (step := make(self.viewer)) is not None]
+
+
+def _exemplar(rollout: ScriptedRollout) -> None:
+    rollout.search()
+
+
+def _oracle(rollout: ScriptedRollout) -> None:
+    for zoom in expert_zooms(rollout.task, rollout.episode.budget):
+        facts = {**rollout.viewer.facts(), "from": zoom.start, "to": zoom.end, "fps": zoom.fps}
+        rollout.do(Step(zoom, "oracle", facts))
+    rollout.do(rollout.viewer.answer())
+
+
+def _reflection(rollout: ScriptedRollout) -> None:
+    found = rollout.mistakes(Viewer.wrong_scene, Viewer.too_coarse)
+    if not found:
+        rollout.search()
+        return
+    mistake = found[int(rollout.viewer.rng.integers(len(found)))]
+    rollout.do(mistake)
+    rollout.lucky = len(rollout.viewer.marked()) > 0
+    rollout.reflects = True
+    rollout.search(rollout.thought(mistake, f"after_{mistake.reason}"))
+
+
+def _guess(rollout: ScriptedRollout) -> None:
+    rollout.do(rollout.viewer.guess())
+
+
+def _needless(rollout: ScriptedRollout) -> None:
+    for zoom in rollout.mistakes(Viewer.needless):
+        rollout.do(zoom)
+    rollout.search()
+
+
+def _wrong_scene(rollout: ScriptedRollout) -> None:
+    for mistake in rollout.mistakes(Viewer.wrong_scene):
+        rollout.do(mistake)
+    rollout.search()
+
+
+def _one_zoom(rollout: ScriptedRollout) -> None:
+    step = rollout.viewer.next()
+    rollout.do(step)
+    if not rollout.episode.ended:
+        last = rollout.viewer.answer()
+        rollout.do(Step(last.action, "stop", last.facts))
+
+
+def _direct(rollout: ScriptedRollout) -> None:
+    answer = rollout.task.answer
+    rollout.do(Step(Answer(answer), "told", {**rollout.viewer.facts(), "answer": answer}))
+
+
+def _told(rollout: ScriptedRollout) -> None:
+    for zoom in _over_evidence(rollout.task, rollout.episode.budget):
+        rollout.do(
+            Step(zoom, "oracle", {**rollout.viewer.facts(), "from": zoom.start, "to": zoom.end, "fps": zoom.fps})
+        )
+    _direct(rollout)
+
+
+def _over_evidence(task: VideoTask, budget: Budget) -> Sequence[Zoom]:
+    """A zoom over each interval of a task's evidence, of some eight frames where the task names no rate.
+
+    Raises:
+        TaskError: If the evidence is unknown, or the budget cannot show it.
+    """
+    if task.evidence is None:
+        raise TaskError(f"task {task.id!r}: its evidence is unknown, so a script cannot know where to look")
+    if task.requirements.min_fps is not None:
+        return expert_zooms(task, budget)
+    if len(task.evidence) > budget.max_zooms:
+        raise TaskError(f"task {task.id!r}: {len(task.evidence)} evidence intervals, but {budget.max_zooms} zooms")
+    zooms = []
+    for span in task.evidence:
+        most = min(budget.max_fps, min(8, budget.clip_frames) / span.duration)
+        rates = [rate for rate in NICE_FPS if budget.min_fps <= rate <= most]
+        if not rates:
+            raise TaskError(f"task {task.id!r}: a clip of the budget cannot show its evidence of {span.duration:g} s")
+        zooms.append(Zoom(span.start, span.end, rates[-1]))
+    return zooms
+
+
+@dataclass(frozen=True, slots=True)
+class TrajectoryKind:
+    """A kind of trajectory.
+
+    Args:
+        script: Plays it; None for kinds that a policy plays.
+        about: One sentence for lists.
+        skips: The filters that it cannot pass by design.
+        reflects: Whether it corrects a mistake, in words.
+    """
+
+    script: Callable[[ScriptedRollout], None] | None
+    about: str
+    skips: frozenset[str] = frozenset()
+    reflects: bool = False
+
+
+_BAD = frozenset({"correct", "evidence"})
+
+TRAJECTORY_KINDS: Final[Mapping[str, TrajectoryKind]] = {
+    "exemplar": TrajectoryKind(_exemplar, "searches as a careful viewer would, then answers"),
+    "oracle": TrajectoryKind(_oracle, "is told the place, makes the cheapest zooms, then answers"),
+    "reflection": TrajectoryKind(
+        _reflection, "a wrong or too coarse zoom, why it was wrong, a better one", reflects=True
+    ),
+    "guess": TrajectoryKind(_guess, "guesses without looking", _BAD),
+    "wrong_scene": TrajectoryKind(_wrong_scene, "zooms into a wrong scene, then searches with what is left", _BAD),
+    "one_zoom": TrajectoryKind(_one_zoom, "answers after one zoom, whatever it showed", _BAD),
+    "needless": TrajectoryKind(_needless, "zooms once before it answers, even where the overview shows the answer"),
+    "told": TrajectoryKind(
+        _told, "is told place and answer: zooms there, then answers; for videos that no expert can read"
+    ),
+    "direct": TrajectoryKind(
+        _direct, "the right answer at once, as told: for models without zoom", frozenset({"evidence"})
+    ),
+    "policy": TrajectoryKind(None, "a policy's own roll-out"),
+    "continued": TrajectoryKind(None, "a policy's wrong roll-out, continued by the expert", reflects=True),
+    "taught": TrajectoryKind(None, "a policy's wrong roll-out, continued by a teacher", reflects=True),
+}
+"""Every kind of trajectory, by name."""
+
+
+def resume_with_expert(
+    wrong: EpisodeRecord, task: VideoTask, style: TrajectoryStyle, seed: int, turns: Sequence[Turn] | None = None
+) -> EpisodeRecord | None:
+    """Continue a wrong roll-out: its executed zooms again, then why they were not enough, then the expert.
+
+    Its final answer and its failed turns are dropped.
+
+    Args:
+        wrong: A finished record with a wrong answer.
+        task: Its task.
+        style: How the expert's turns are written; the roll-out's own turns keep their text.
+        seed: Seeds the expert.
+        turns: The turns to keep; all executed, well-formed zooms of `wrong` if None.
+
+    Returns:
+        The new record; None if nothing of the roll-out can be kept.
+    """
+    kept = turns if turns is not None else [t for t in wrong.turns if t.outcome is Outcome.EXECUTED and t.well_formed]
+    if not kept:
+        return None
+    rollout = ScriptedRollout(task, wrong.budget, style, seed)
+    for turn in kept:
+        assert isinstance(turn.action, Zoom)  # only zooms are executed
+        rollout.play(turn.action, turn.text, well_formed=turn.well_formed)
+    following = rollout.viewer.next() if not rollout.episode.ended else None
+    if following is None:
+        return None
+    reason = "misread" if len(rollout.viewer.marked()) else "missed"
+    rollout.do(following, rollout.thought(following, reason))
+    rollout.search()
+    return rollout.episode.record

@@ -1,0 +1,216 @@
+"""Roll-outs of a policy on the tasks of a set, in this process or in others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from functools import cache, cached_property, partial
+from importlib.metadata import version
+from itertools import groupby
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from vzgym.core.budget import Budget
+from vzgym.core.errors import InvalidSetting, VideoError
+from vzgym.core.secrets import redact
+from vzgym.episode.record import EpisodeRecord
+from vzgym.policies.policy import AnyPolicy, make_policy
+from vzgym.policies.traits import PolicyTraits
+from vzgym.rewards.making import RewardSpec, is_yaml_path, make_reward
+from vzgym.rollout.executor import Executor, InProcess
+from vzgym.rollout.rollout import EpisodeStart, PlayedEpisode, Rollout
+from vzgym.tasks import BudgetSpec, TaskSet
+from vzgym.tasks.budgets import prepared_by_policy, resolve_budget
+
+__all__ = ["TaskRollouts", "json_values", "package_version"]
+
+_BatchResult: TypeAlias = tuple[list[tuple[int, str]], dict[str, str]]
+"""The records of a batch as lines of JSON, by index, and the tasks that could not be played."""
+
+
+class TaskRollouts:
+    """Plays a policy on the tasks of a set, `samples` times each.
+
+    A roll-out has an index: roll-out `i` is number `i % samples` of task `i // samples`. It has the same seed, and a
+    `TextPolicy` plays it in the same batch, whatever else is played and wherever.
+
+    Args:
+        policy: A policy by object, registered name, `"module:Class"`, or mapping `{"name": ..., **options}`.
+        tasks: The task set.
+        budget: What may be looked at; see `resolve_budget`.
+        reward: The reward whose ledger the records keep.
+        seed: Of the policy's randomness, >= 0.
+        samples: How often each task is played, >= 1.
+        executor: Where the roll-outs are played. Other processes make their own policy and reward, and leave out the
+            records' pixels.
+
+    Attributes:
+        policy: The policy.
+        traits: Its traits.
+        tasks: As given.
+        budget: What the policy plays with.
+        mix: The reward.
+        seed: As given.
+        samples: As given.
+        failed: The tasks that could not be played so far, with the reason: their video cannot be opened, or does not
+            hold their evidence.
+
+    Raises:
+        InvalidSetting: If a setting is wrong, or if other processes cannot make the policy or the reward.
+        UnknownName: If a name is not registered.
+    """
+
+    def __init__(
+        self,
+        policy: AnyPolicy | str | Mapping[str, Any],
+        tasks: TaskSet,
+        *,
+        budget: BudgetSpec = None,
+        reward: RewardSpec = "videozoomer",
+        seed: int = 0,
+        samples: int = 1,
+        executor: Executor | None = None,
+    ) -> None:
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+            raise InvalidSetting(f"seed must be a whole number >= 0, got {seed!r}")
+        if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
+            raise InvalidSetting(f"samples must be a whole number >= 1, got {samples!r}")
+        self.policy = make_policy(policy)
+        self.traits = PolicyTraits.of(self.policy)
+        self.tasks = tasks
+        run_budget = resolve_budget(budget, tasks)
+        self.budget: Budget = self.traits.prepare(run_budget)
+        self.seed = int(seed)
+        self.samples = int(samples)
+        self.mix = make_reward(reward)
+        self.failed: dict[str, str] = {}
+        self._reward = reward
+        self._executor = executor or InProcess()
+        # What is known only after the episode is scored after it.
+        live = self.mix.with_context(quiet=True) if self.mix.later else self.mix
+        self._rollout = Rollout(self.policy, tasks, self.budget, reward=live)
+        self._make_worker: Callable[[], Callable[[Sequence[int]], _BatchResult]] | None = None
+        if not isinstance(self._executor, InProcess):
+            if not isinstance(policy, (str, Mapping)) or self.reward_spec is None:
+                raise InvalidSetting(
+                    "several workers each make their own policy and reward: give both by name, mapping or "
+                    f"'module:Class', not policy={redact(policy)!r}, reward={reward!r}"
+                )
+            self._make_worker = partial(
+                _make_worker, policy, tasks, run_budget, self.reward_spec, self.seed, self.samples
+            )
+
+    @cached_property
+    def reward_spec(self) -> Any:
+        """The reward as JSON values, from which `make_reward` builds it again; None if it cannot be named."""
+        if isinstance(self._reward, (str, Mapping)):
+            given = json_values(self._reward)
+            # A file may change, and a mapping may hold objects.
+            if not (isinstance(given, str) and is_yaml_path(given)) and make_reward(given) == self.mix:
+                return given
+        try:
+            return self.mix.to_spec()
+        except InvalidSetting:
+            return None
+
+    def play(self, indices: Sequence[int]) -> Generator[tuple[int, EpisodeRecord]]:
+        """Play roll-outs.
+
+        Args:
+            indices: Which, in ascending order.
+
+        Yields:
+            Each finished record with its index, in order.
+
+        Raises:
+            WorkerError: If another process dies.
+        """
+        size = self.traits.batch_size
+        batches = [list(batch) for _, batch in groupby(indices, lambda index: index // size)]
+        if self._make_worker is None:
+            for batch in batches:
+                yield from self._play_batch(batch)
+            return
+        with closing(self._executor.map(self._make_worker, batches)) as results:
+            for lines, failed in results:
+                self.failed.update(failed)
+                for index, line in lines:
+                    yield index, EpisodeRecord.from_line(line)
+
+    def play_to_lines(self, indices: Sequence[int]) -> _BatchResult:
+        """Play a batch; the records as lines of JSON, which are small: frames are kept by their hashes."""
+        before = set(self.failed)
+        lines = [(index, record.to_line()) for index, record in self._play_batch(indices)]
+        return lines, {task: reason for task, reason in self.failed.items() if task not in before}
+
+    def check_played(self, count: int) -> None:
+        """Raise if nothing was played, because no task could be.
+
+        Args:
+            count: How many roll-outs were played.
+
+        Raises:
+            VideoError: If it is 0, and tasks failed.
+        """
+        if self.failed and not count:
+            reason = next(iter(self.failed.values()))
+            raise VideoError(
+                f"none of the {len(self.failed)} tasks could be played; the first: {reason}", path=self.tasks.name
+            )
+
+    def _play_batch(self, indices: Sequence[int]) -> list[tuple[int, EpisodeRecord]]:
+        starts = [EpisodeStart(self.tasks[index // self.samples], self._episode_seed(index)) for index in indices]
+        played = zip(indices, self._rollout.play(starts), strict=True)
+        self.failed.update(self._rollout.failed)
+        return [(index, self._with_info(index, episode)) for index, episode in played if episode is not None]
+
+    def _episode_seed(self, index: int) -> int:
+        task, sample = divmod(index, self.samples)
+        entropy = [self.seed, task, sample] if sample else [self.seed, task]
+        return int(np.random.SeedSequence(entropy).generate_state(1)[0])
+
+    def _with_info(self, index: int, episode: PlayedEpisode) -> EpisodeRecord:
+        """The record, with what the run knows about it."""
+        record = episode.record
+        record.set_info(
+            policy=self.traits.name,
+            index=index,
+            seed=self.seed,
+            wall_seconds=round(episode.wall_seconds, 6),
+            tool_seconds=round(episode.tool_seconds, 6),
+            model_seconds=round(episode.model_seconds, 6),
+            reward=self.reward_spec,
+            vzgym=package_version(),
+            sample=index % self.samples if self.samples > 1 else None,
+        )
+        return record
+
+
+def _make_worker(
+    policy: str | Mapping[str, Any], tasks: TaskSet, budget: Budget, reward: RewardSpec, seed: int, samples: int
+) -> Callable[[Sequence[int]], _BatchResult]:
+    # The process that starts the workers has warned about the budget.
+    with prepared_by_policy():
+        rollouts = TaskRollouts(policy, tasks, budget=budget, reward=reward, seed=seed, samples=samples)
+    return rollouts.play_to_lines
+
+
+@cache
+def package_version() -> str:
+    """The version of vzgym."""
+    return version("vzgym")
+
+
+def json_values(value: Any) -> Any:
+    """A value as JSON values; what has no such form is named by its type."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case np.generic():
+            return value.item()
+        case Mapping():
+            return {str(key): json_values(item) for key, item in value.items()}
+        case list() | tuple():
+            return [json_values(item) for item in value]
+    return f"{type(value).__module__}:{type(value).__qualname__}"
