@@ -207,5 +207,5 @@ def test_the_oracle_may_be_asked_again() -> None:
 def test_no_policy_no_answerer() -> None:
     with pytest.raises(InvalidSetting, match="is no policy"):
         PolicyAnswerer(3)  # type: ignore[arg-type]
-    with pytest.raises(InvalidSetting, match="is no policy"):
+    with pytest.raises(InvalidSetting, match="got the class Watcher: call it"):
         PolicyAnswerer(Watcher)  # type: ignore[arg-type]

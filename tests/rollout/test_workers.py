@@ -91,7 +91,7 @@ def test_a_broken_video_is_listed(written: Path, tmp_path: Path) -> None:
 def test_errors_come_back_as_they_are(mine: str, tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError, match="mine"):
         evaluate(f"{mine}:Buggy", "tiny", episodes=2, workers=2)
-    with pytest.raises(WorkerError, match="a process that played episodes died"):
+    with pytest.raises(WorkerError, match="a worker process died"):
         evaluate(f"{mine}:Deadly", "tiny", episodes=2, workers=2, out=tmp_path / "run")
     # Nothing holds the folder afterwards.
     assert len(evaluate("blind", "tiny", episodes=1, out=tmp_path / "run").episodes) == 1

@@ -105,7 +105,7 @@ def make_policy(spec: AnyPolicy | str | Mapping[str, Any]) -> AnyPolicy:
     """
     policy = POLICIES.make(spec)
     if isinstance(policy, type):
-        raise InvalidSetting(f"a policy is an object, got the class {policy.__name__}, which is no policy: call it")
+        raise InvalidSetting(f"a policy is an object, got the class {policy.__name__}: call it")
     if not isinstance(policy, (Policy, TextPolicy)):
         raise InvalidSetting(
             f"{redact(spec)!r} is no policy: it needs reset(seed) and act(observation, info), or reset(seeds) "
