@@ -17,11 +17,10 @@ from pathlib import Path
 
 from vzgym.baselines import CONTROLS
 from vzgym.cli.evaluate import run_policies
-from vzgym.cli.progress import progress_bar
+from vzgym.cli.tasks import write_task_files
 from vzgym.evaluation import Estimate, Report
 from vzgym.tasks import TaskSet, load_tasks
 from vzgym.tasks.io.jsonl import load_jsonl
-from vzgym.tasks.io.writing import write_tasks
 
 FAMILIES = ("needle", "count", "control")
 CHANCE = 0.25
@@ -68,15 +67,8 @@ def main() -> int:
 def write_files(family: str, episodes: int, out: Path, workers: int) -> TaskSet:
     """Write a family's tiny tasks as video files, with a bar, and load them."""
     suite = load_tasks(f"{family}-tiny/test")
-    with progress_bar() as bar:
-        job = bar.add_task(f"write {family} files", total=episodes)
-        listing = write_tasks(
-            [suite[index] for index in range(episodes)],
-            out / "videos" / family,
-            workers=workers,
-            progress=lambda done, total: bar.update(job, completed=done),
-        )
-    return load_jsonl(listing)
+    tasks = [suite[index] for index in range(episodes)]
+    return load_jsonl(write_task_files(tasks, out / "videos" / family, workers, f"write {family} files"))
 
 
 def cell(estimate: Estimate) -> str:

@@ -13,7 +13,8 @@ from PIL import Image
 from vzgym.baselines import CONTROLS
 from vzgym.cli.evaluate import run_folder, run_policies
 from vzgym.cli.learning import learn, missing_packages
-from vzgym.cli.progress import console, progress_bar, say
+from vzgym.cli.progress import console, say
+from vzgym.cli.tasks import write_task_files
 from vzgym.core.budget import overview_times
 from vzgym.core.errors import InvalidSetting, VideoError
 from vzgym.envs.rendering import draw_episode
@@ -22,7 +23,6 @@ from vzgym.evaluation import read_records
 from vzgym.evaluation.replay import replay
 from vzgym.evaluation.tables import rich_table
 from vzgym.tasks import TaskSet, load_jsonl, load_tasks
-from vzgym.tasks.io.writing import write_tasks
 from vzgym.video.file import BACKENDS
 
 __all__ = ["demo"]
@@ -46,11 +46,7 @@ def demo(
         raise InvalidSetting(f"--episodes must be 1 to {len(suite)}, the size of {suite.name}, got {episodes}")
     episodes = min(episodes, QUICK) if quick else episodes
     tasks = [suite[index] for index in range(episodes)]
-    with progress_bar() as bar:
-        job = bar.add_task("write H.264 videos", total=len(tasks))
-        listing = write_tasks(
-            tasks, out / "videos", workers=workers, progress=lambda done, total: bar.update(job, completed=done)
-        )
+    listing = write_task_files(tasks, out / "videos", workers, "write H.264 videos")
     files = load_jsonl(listing)
     _compare_decoders(listing, files)
     reports = run_policies([control.name for control in CONTROLS], files, episodes, seed, out / "runs")

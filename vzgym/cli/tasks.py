@@ -29,7 +29,7 @@ from vzgym.tasks.procedural.contact_sheet import contact_sheet
 from vzgym.tasks.procedural.verify import VerifyReport, verify
 from vzgym.tasks.suite import SPLITS, Suite
 
-__all__ = ["app"]
+__all__ = ["app", "write_task_files"]
 
 app = typer.Typer(help="List, show, write and verify tasks.", no_args_is_help=True)
 
@@ -106,12 +106,27 @@ def write(
     """Write tasks as real videos (H.264, intra only) and a tasks.jsonl. A stopped run is resumed."""
     chosen = load_tasks(suite, split)
     wanted = [chosen[index] for index in range(min(tasks, len(chosen)))]
-    files = plan_files(wanted, out)
+    say(f"{len(wanted)} tasks in {write_task_files(wanted, out, workers)}")
+
+
+def write_task_files(tasks: Sequence[VideoTask], out: Path, workers: int, title: str = "writing") -> Path:
+    """`write_tasks` in worker processes, with a progress bar.
+
+    Args:
+        tasks: What to write.
+        out: The folder.
+        workers: How many processes, >= 1.
+        title: Describes the bar.
+
+    Returns:
+        Path of the folder's `tasks.jsonl`.
+    """
+    files = plan_files(tasks, out)
     with progress_bar() as bar:
-        job = bar.add_task("writing", total=len(files))
+        job = bar.add_task(title, total=len(files))
         for _ in local_executor(workers).map(stateless(write_file), files):
             bar.advance(job)
-    say(f"{len(files)} tasks in {list_files(files)}")
+    return list_files(files)
 
 
 @app.command("verify")

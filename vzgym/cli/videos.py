@@ -83,7 +83,7 @@ def store_command(
     """
     files = [path for path, _ in _files(paths)]
     failed = False
-    settings = {"fps": fps, "max_pixels": max_pixels, "quality": quality, "timeout": timeout}
+    settings: dict[str, Any] = {"fps": fps, "max_pixels": max_pixels, "quality": quality, "timeout": timeout}
     name = TextColumn("{task.description}", markup=False)
     with Progress(name, BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=errors) as progress:
         bar = progress.add_task("storing", total=len(files))

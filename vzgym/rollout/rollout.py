@@ -20,7 +20,7 @@ from vzgym.episode.wording import Wording
 from vzgym.policies.policy import AnyPolicy, TextPolicy
 from vzgym.policies.traits import PolicyTraits, add_costs
 from vzgym.rewards.making import RewardSpec
-from vzgym.tasks import TaskSpec, VideoTask
+from vzgym.tasks import TaskSpec, VideoTask, load_tasks
 from vzgym.tasks.budgets import prepared_by_policy
 
 __all__ = ["EpisodeStart", "PlayedEpisode", "Rollout"]
@@ -107,7 +107,7 @@ class Rollout:
     ) -> None:
         self.traits = PolicyTraits.of(policy)
         self.failed: dict[str, str] = {}
-        self._tasks = tasks
+        self._tasks = load_tasks(tasks)
         self._budget = budget
         self._reward = reward
         self._observation = observation or self.traits.observation

@@ -210,8 +210,8 @@ def test_trajectories_of_a_model_trained_again_are_others(small_model, tmp_path)
     policy = {"name": "vlm", "path": str(folder), "turn_tokens": 4}
     settings = CollectSettings(tasks="needle-micro/train", episodes=1, policy=policy, protocol="compact_tags")
     collect(settings, tmp_path / "data")
-    before = Collector(settings).players
+    before = Collector(settings).identities
     trained_again(folder)
-    assert Collector(settings).players != before
+    assert Collector(settings).identities != before
     with pytest.raises(InvalidSetting, match=r"their policy\.weights\.model\.safetensors is"):
         collect(settings, tmp_path / "data")
