@@ -391,7 +391,7 @@ class Rounds(PyAVDecoder):
 class Raises(PyAVDecoder):
     """Lets its own errors out."""
 
-    def __init__(self, path, *, threads=1, timeout=30.0):
+    def __init__(self, path, *, threads=1, timeout=30.0, options=None):
         try:
             super().__init__(path, threads=threads, timeout=timeout)
         except VideoError as error:

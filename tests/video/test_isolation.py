@@ -25,7 +25,7 @@ class Moody(PyAVDecoder):
     isolated = True
     snaps = False
 
-    def __init__(self, path, *, threads=1, timeout=30.0):
+    def __init__(self, path, *, threads=1, timeout=30.0, options=None):
         name = Path(path).name
         if "hangs-on-opening" in name:
             time.sleep(1000)

@@ -90,7 +90,7 @@ def test_a_folder_without_videos_is_named(run, tmp_path, command):
     (tmp_path / "notes.txt").write_text("no video")
     result = run(*command, tmp_path)
     assert isinstance(result.exception, InvalidSetting)
-    assert f"no video files in {tmp_path}; suffixes: .3gp, .avi" in str(result.exception)
+    assert f"no video files in {tmp_path}; suffixes: .3gp, .apng, .asf, .avi" in str(result.exception)
 
 
 def test_store_builds_and_names_what_it_cannot(run, make_file, tmp_path):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-__all__ = ["console", "costs_in_words", "errors", "progress_bar", "say"]
+__all__ = ["console", "costs_in_words", "errors", "printable", "progress_bar", "say"]
 
 console = Console()
 """For results."""
@@ -15,9 +16,26 @@ errors = Console(stderr=True)
 """For everything else, so that results can be piped."""
 
 
+_DIRECTIONS = frozenset("LRE RLE LRO RLO PDF LRI RLI FSI PDI".split())
+
+
+def printable(text: str) -> str:
+    """`text` with the characters that control a terminal, or the direction in which it shows text, escaped.
+
+    Names of files and texts of data sets may hold any. Line breaks and tabs stay.
+    """
+    return "".join(ascii(char)[1:-1] if _is_control(char) else char for char in text)
+
+
+def _is_control(char: str) -> bool:
+    if unicodedata.bidirectional(char) in _DIRECTIONS:
+        return True
+    return char not in "\n\t" and unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")
+
+
 def say(text: str, to: Console = console) -> None:
-    """Print plain text: brackets in it are no markup, and no line is broken within a path."""
-    to.print(text, markup=False, highlight=False, soft_wrap=True)
+    """Print plain text: brackets in it are no markup, no control characters, and no line is broken within a path."""
+    to.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def progress_bar() -> Progress:

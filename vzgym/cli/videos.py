@@ -13,17 +13,20 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from vzgym.cli.progress import console, errors, say
+from vzgym.cli.progress import console, errors, printable, say
 from vzgym.core.errors import InvalidSetting, VzgymError
 from vzgym.rollout.executor import local_executor, stateless
-from vzgym.video.ingest import Finding, Report, check, remux
+from vzgym.video.check import VideoIssue, VideoReport, check
+from vzgym.video.remux import remux
 from vzgym.video.store import FrameStore, build_store
 
 __all__ = ["app"]
 
 app = typer.Typer(help="Check video files, remux them, build frame stores.", no_args_is_help=True)
 
-_SUFFIXES = frozenset(".mp4 .m4v .mov .mkv .webm .avi .flv .ts .m2ts .mpg .mpeg .wmv .ogv .3gp".split())
+_SUFFIXES = frozenset(
+    ".mp4 .m4v .mov .mkv .webm .avi .flv .ts .m2ts .mts .mpg .mpeg .vob .wmv .asf .ogv .3gp .mxf .gif .apng".split()
+)
 
 Paths = Annotated[list[Path], typer.Argument(help="Video files, or folders of them.", show_default=False)]
 Timeout = Annotated[float, typer.Option(help="Seconds that may go by without a frame.", min=0.1)]
@@ -37,33 +40,41 @@ def check_command(
         Path | None,
         typer.Option(
             "--remux",
-            help="Folder: copy files with slow or missing indices there, as mp4, at their places in the folders given.",
+            help="Folder for copies, as mp4, of files with slow or missing indices, or with missing or wrong time "
+            "stamps; each at its place in the folders given.",
         ),
+    ] = None,
+    stream: Annotated[
+        int | None,
+        typer.Option(help="Index of the video stream, as ffprobe counts. Default: the one that FFmpeg chooses.", min=0),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     timeout: Timeout = 30.0,
 ) -> None:
-    """Say what files are and what is wrong with them. Ends with status 1 if an error was found."""
+    """Say what files are and what is wrong with them.
+
+    Ends with status 1 if an error was found in a file of which no correct copy was made.
+    """
     if remux_to is not None and remux_to.exists() and not remux_to.is_dir():
         raise InvalidSetting(f"--remux must name a folder, but {remux_to} is a file")
     reports = []
     copies: dict[str, str] = {}
     for path, place in _files(paths):
-        report = check(path, full=full, timeout=timeout)
-        if remux_to is not None and report.ok and any("remux" in finding.what for finding in report.findings):
+        report = check(path, full=full, timeout=timeout, stream=stream)
+        if remux_to is not None and any(issue.remux_helps for issue in report.issues):
             target = (remux_to / place).with_suffix(".mp4")
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                copies[str(path)] = str(remux(path, target, timeout=timeout))
+                copies[str(path)] = str(remux(path, target, timeout=timeout, stream=stream))
             except (VzgymError, OSError) as error:
-                findings = (Finding("error", str(error)), *report.findings)
-                report = Report(report.path, report.info, findings, report.frames_checked)
+                issues = (VideoIssue("error", str(error)), *report.issues)
+                report = VideoReport(report.path, report.info, issues, report.frames_checked)
         reports.append(report)
     if as_json:
         typer.echo(json.dumps([{**r.to_dict(), "remuxed_to": copies.get(r.path)} for r in reports], indent=1))
     else:
         _print(reports, copies)
-    if not all(report.ok for report in reports):
+    if not all(report.ok or report.path in copies for report in reports):
         raise typer.Exit(1)
 
 
@@ -135,8 +146,8 @@ def _files(paths: list[Path]) -> list[tuple[Path, Path]]:
     return found
 
 
-def _print(reports: list[Report], copies: dict[str, str]) -> None:
-    """A table of what the files are, and below it a line for each thing found: messages are too long for a cell."""
+def _print(reports: list[VideoReport], copies: dict[str, str]) -> None:
+    """A table of what the files are, and below it a line for each issue: messages are too long for a cell."""
     table = Table("file", "length", "size", "fps", "codec", "key frames", "state", box=SIMPLE_HEAD)
     for report in reports:
         info = report.info
@@ -152,13 +163,13 @@ def _print(reports: list[Report], copies: dict[str, str]) -> None:
                 info.codec,
                 every,
             ]
-        state = Text("fine", "green") if not report.findings else Text("see below", "yellow" if report.ok else "red")
+        state = Text("fine", "green") if not report.issues else Text("see below", "yellow" if report.ok else "red")
         # As text, not as markup: names of files may hold brackets.
-        table.add_row(Text(Path(report.path).name, overflow="fold"), *row, state)
+        table.add_row(Text(printable(Path(report.path).name), overflow="fold"), *row, state)
     console.print(table)
     for report in reports:
-        for finding in report.findings:
-            where = "" if finding.time is None else f" (at {finding.time:.2f} s)"
-            say(f"{report.path}: {finding.level}: {finding.what}{where}")
+        for issue in report.issues:
+            where = "" if issue.time is None else f" (at {issue.time:.2f} s)"
+            say(f"{report.path}: {issue.level}: {issue.what}{where}")
         if report.path in copies:
             say(f"{report.path}: remuxed to {copies[report.path]}")

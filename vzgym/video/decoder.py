@@ -13,7 +13,36 @@ from numpy.typing import NDArray
 from vzgym.core.actions import Region
 from vzgym.core.errors import VideoError
 
-__all__ = ["Decoder", "DecoderFactory", "Picture", "Pixels", "Rendered", "StreamInfo", "View", "Watch"]
+__all__ = [
+    "AS_STORED",
+    "Decoder",
+    "DecoderFactory",
+    "Picture",
+    "Pixels",
+    "ReadOptions",
+    "Rendered",
+    "StreamInfo",
+    "View",
+    "Watch",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """Which part of a file is read, and how.
+
+    Args:
+        stream: Index of the video stream in the file, as `ffprobe` counts; None: the one that FFmpeg chooses (the
+            default stream, of several the largest, of equals the first).
+        deinterlace: Whether interlaced frames are shown as one field, interpolated to full height.
+    """
+
+    stream: int | None = None
+    deinterlace: bool = False
+
+
+AS_STORED = ReadOptions()
+"""The stream that FFmpeg chooses, as it is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +53,18 @@ class StreamInfo:
         duration: Seconds from the stream's start to the end of its last frame.
         fps: Mean frames a second.
         num_frames: Number of frames shown, or None where only decoding would tell.
-        height: Rows of a frame as shown (after rotation).
+        height: Rows of a frame as shown: square pixels, display matrix applied.
         width: Columns of a frame as shown.
         codec: Name of the codec ("h264").
         container: Name of the file format ("mov,mp4,m4a,3gp,3g2,mj2").
         first: Time of the first frame: a moment before it shows that frame. Almost always 0.
         key_distance: Mean seconds between key frames; None where the file has no index of them.
+        stream: Index of the stream in the file.
+        video_streams: Number of video streams in the file, cover art and thumbnails not counted.
+        pixel_aspect: Width of a stored pixel over its height; 1 if they are square or the file does not say.
+        interlaced: Whether the first frame is interlaced.
+        assumed_matrix: The YUV matrix that is assumed because the file names none ("bt601", "bt709"); None if it
+            names one or is not YUV.
     """
 
     duration: float
@@ -41,6 +76,11 @@ class StreamInfo:
     container: str
     first: float = 0.0
     key_distance: float | None = None
+    stream: int = 0
+    video_streams: int = 1
+    pixel_aspect: float = 1.0
+    interlaced: bool = False
+    assumed_matrix: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,11 +255,13 @@ class DecoderFactory(Protocol):
     isolated: ClassVar[bool]
     snaps: ClassVar[bool]
 
-    def __call__(self, path: str, *, threads: int = 1, timeout: float = 30.0) -> Decoder:
+    def __call__(
+        self, path: str, *, threads: int = 1, timeout: float = 30.0, options: ReadOptions = AS_STORED
+    ) -> Decoder:
         """Open `path`.
 
         Raises:
-            VideoError: If it is no video that can be read.
+            VideoError: If it is no video that can be read, or the back-end cannot do what `options` ask for.
             DependencyNotInstalled: If the back-end's package is missing.
         """
         ...

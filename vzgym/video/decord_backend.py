@@ -1,9 +1,10 @@
 """Decoding through decord: the paper's own choice, and a second opinion on PyAV.
 
-Its limits. It reads no AV1, no MPEG-TS and no Matroska without an index, and refuses truncated files. It counts frames
-that an edit list hides, and then gives wrong ones: such files are refused. It can hang, so it runs in a process of its
-own. It knows time stamps as 32-bit floats (0.2 ms at one hour): the exact ones are read from the file's packets. It has
-wheels for Linux x86-64 and Windows only.
+Its limits. It reads no AV1, no MPEG-TS and no Matroska without an index, and refuses truncated files. Files that it
+reads wrongly are refused: frames hidden by an edit list, reordered frames without display times, several video
+streams, mirroring, transparency. YUV without a named matrix is BT.601 to it, in high definition too. It can hang, so
+it runs in a process of its own. It knows time stamps as 32-bit floats (0.2 ms at one hour): the exact ones are read
+from the file's packets. It has wheels for Linux x86-64 and Windows only.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vzgym.core.errors import DependencyNotInstalled, VideoError
-from vzgym.video.decoder import StreamInfo
-from vzgym.video.indexed import IndexedDecoder, reported_by
-from vzgym.video.pyav_open import check_regular, frame_times, open_file
+from vzgym.video.decoder import AS_STORED, ReadOptions
+from vzgym.video.indexed import IndexedDecoder
+from vzgym.video.timestamps import REMUX
 
 __all__ = ["DecordDecoder"]
+
+_PYAV = "use back-end 'pyav'"
 
 
 class DecordDecoder(IndexedDecoder):
@@ -28,35 +31,34 @@ class DecordDecoder(IndexedDecoder):
         path: The file.
         threads: Threads of the decoder.
         timeout: Seconds that one reading of the file's packets may take.
+        options: Which stream, and how it is shown.
 
     Raises:
         DependencyNotInstalled: If decord is missing.
-        VideoError: If the file cannot be opened or holds no video.
+        VideoError: If the file cannot be opened, holds no video, or is of a kind that decord reads wrongly.
     """
 
     name: ClassVar[str] = "decord"
 
-    def __init__(self, path: str, *, threads: int = 1, timeout: float = 30.0) -> None:
+    def __init__(self, path: str, *, threads: int = 1, timeout: float = 30.0, options: ReadOptions = AS_STORED) -> None:
         super().__init__()
         try:
             import decord
         except ImportError as error:
             raise DependencyNotInstalled("decord is not installed, run `pip install decord`") from error
-        self.path = path
-        check_regular(path, self.name)
-        with reported_by(self.name):
-            file = open_file(path, 1, timeout)
-            file.container.close()
-            self.starts = frame_times(path, timeout)
-        opened = file.facts.info
+        facts = self._examine(path, timeout, options)
+        opened = facts.info
         if "mpegts" in opened.container:
             # It neither returns nor fails on these.
-            raise VideoError(
-                "decord cannot read MPEG-TS: remux it (vzgym videos check --remux)", path=path, backend=self.name
-            )
+            raise VideoError(f"decord cannot read MPEG-TS: {REMUX}", path=path, backend=self.name)
+        if opened.video_streams > 1:
+            # It has a rule of its own, and no way to ask for another stream.
+            reason = f"holds {opened.video_streams} video streams, of which decord cannot be made to read"
+            raise VideoError(f"{reason} stream {opened.stream}: {_PYAV}", path=path, backend=self.name)
+        if facts.geometry.mirrored:
+            raise VideoError(f"is shown mirrored, which decord ignores: {_PYAV}", path=path, backend=self.name)
         try:
-            reader = decord.VideoReader(path, num_threads=threads)
-            first = reader[0].shape
+            reader = decord.VideoReader(f"file:{path}", num_threads=threads)
             stamps = reader.get_frame_timestamp(np.arange(len(reader)))[:, 0].astype(np.float64)
             reader.seek(0)
         except (decord.DECORDError, RuntimeError, IndexError) as error:
@@ -66,20 +68,12 @@ class DecordDecoder(IndexedDecoder):
         if not _agree(stamps, self.starts):
             raise VideoError(
                 f"decord counts {len(stamps)} frames and the file shows {len(self.starts)}, or their times differ, so "
-                "its indices cannot be trusted (an edit list?): use back-end 'pyav'",
+                f"its indices cannot be trusted (an edit list?): {_PYAV}",
                 path=path,
                 backend=self.name,
             )
-        self.info = StreamInfo(
-            duration=opened.duration,
-            fps=float(reader.get_avg_fps()) or opened.fps,
-            num_frames=len(reader),
-            height=int(first[0]),
-            width=int(first[1]),
-            codec=opened.codec,
-            container=opened.container,
-            first=max(0.0, float(self.starts[0])),
-        )
+        fps = float(reader.get_avg_fps()) or opened.fps
+        self.info = self._described(facts, fps=fps, num_frames=len(reader))
 
     def _frames(self, indices: list[int]) -> NDArray[np.uint8]:
         try:

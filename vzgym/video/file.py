@@ -15,8 +15,9 @@ from vzgym.core.actions import Region
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.registry import Registry
 from vzgym.video.base import Frames, check_times
-from vzgym.video.decoder import Decoder, DecoderFactory, StreamInfo, View
+from vzgym.video.decoder import Decoder, DecoderFactory, ReadOptions, StreamInfo, View
 from vzgym.video.grid import grid_step, snap, spacing
+from vzgym.video.paths import local_path
 from vzgym.video.sharing import Clip, Source, shared_videos
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class FileVideo:
     processes open the file for themselves.
 
     Args:
-        path: The file.
+        path: The file, as a path or a `file:///` URI. Never a URL of another kind: colons have no meaning in a path.
         backend: Which decoder reads it: "pyav", "decord", "torchcodec", or one of a plug-in.
         grid_fps: If given, the times of a clip are moved back to a grid of so many points a second (finer where
             the clip is: at most half its spacing), so that clips of a group coincide. Reported times stay the
@@ -74,6 +75,10 @@ class FileVideo:
         store: Folder of frame stores (`build_store`). If it holds this file's content, clips on a grid that the
             store has, at sizes that it has, come from there: JPEGs instead of decoding. All else is decoded. Needs
             `grid_fps`.
+        stream: Index of the video stream in the file, as `ffprobe` counts. None: the one that FFmpeg chooses (the
+            default stream, of several the largest, of equals the first); `info.stream` says which.
+        deinterlace: Whether interlaced frames are shown as their first field alone, interpolated to full height.
+            PyAV only. `info.interlaced` says whether the first frame is.
 
     Raises:
         UnknownName: If there is no such back-end.
@@ -89,6 +94,8 @@ class FileVideo:
         glance: Literal["exact", "key_frames"] = "exact",
         isolate: bool | None = None,
         store: str | os.PathLike[str] | None = None,
+        stream: int | None = None,
+        deinterlace: bool = False,
     ) -> None:
         factory = _factory(backend)
         if grid_fps is not None and not (math.isfinite(grid_fps) and grid_fps > 0):
@@ -99,28 +106,37 @@ class FileVideo:
             raise InvalidSetting(f"video back-end {backend!r} cannot find key frames; glance='key_frames' needs 'pyav'")
         if store is not None and grid_fps is None:
             raise InvalidSetting("a store serves clips on a grid: give grid_fps too (the store's own fps, say)")
-        self.path = os.fspath(path)
+        if stream is not None and (isinstance(stream, bool) or not isinstance(stream, int) or stream < 0):
+            raise InvalidSetting(f"stream must be the index of a stream, an integer >= 0, got {stream!r}")
+        if deinterlace and backend in ("decord", "torchcodec"):
+            raise InvalidSetting(f"video back-end {backend!r} cannot deinterlace; deinterlace=True needs 'pyav'")
+        if store is not None and (stream is not None or deinterlace):
+            raise InvalidSetting("a store holds the stream that FFmpeg chooses, as it is: no stream=, no deinterlace=")
+        self.path = local_path(path)
         self.backend = backend
         self.grid_fps = grid_fps
         self.glance = glance
         self.isolate = isolate
         self.store = None if store is None else os.fspath(store)
+        self.stream = stream
+        self.deinterlace = deinterlace
         self._store: FrameStore | None = None
         self._store_of: Hashable = None  # the file's identity when its store was looked for
         self._user = _User()
         isolated = factory.isolated if isolate is None else isolate
         name = f"{backend}, isolated" if isolated and not factory.isolated else backend
 
+        options = ReadOptions(stream, deinterlace)
         file = self.path  # not `self`: a cycle would keep this object among the file's users until it is collected
 
         def open_one(threads: int, timeout: float) -> Decoder:
             if not isolated:
-                return factory(file, threads=threads, timeout=timeout)
+                return factory(file, threads=threads, timeout=timeout, options=options)
             from vzgym.video.isolated import IsolatedDecoder
 
-            return IsolatedDecoder(file, factory, name=backend, threads=threads, timeout=timeout)
+            return IsolatedDecoder(file, factory, name=backend, threads=threads, timeout=timeout, options=options)
 
-        self._source = Source(self.path, name, open_one)
+        self._source = Source(self.path, name, options, open_one)
 
     def _settings(self) -> dict[str, Any]:
         return {
@@ -129,6 +145,8 @@ class FileVideo:
             "glance": self.glance,
             "isolate": self.isolate,
             "store": self.store,
+            "stream": self.stream,
+            "deinterlace": self.deinterlace,
         }
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -169,7 +187,7 @@ class FileVideo:
 
     @property
     def num_frames(self) -> int | None:
-        """Number of frames, where the file tells."""
+        """Number of frames, or None where only decoding the whole file would show it."""
         return self.info.num_frames
 
     @property

@@ -6,6 +6,7 @@ import abc
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -13,18 +14,19 @@ from numpy.typing import NDArray
 
 from vzgym.core.errors import VideoError
 from vzgym.video.base import FRAME_SLACK
-from vzgym.video.decoder import Picture, Rendered, StreamInfo, View, Watch
-from vzgym.video.scale import draw_array
+from vzgym.video.decoder import Picture, ReadOptions, Rendered, StreamInfo, View, Watch
+from vzgym.video.pyav_open import FileFacts, frame_times, open_file
+from vzgym.video.scale import has_alpha, render_array
 
-__all__ = ["IndexedDecoder", "reported_by"]
+__all__ = ["IndexedDecoder"]
 
 # Frames fetched by one call: enough to share work, few enough to bound memory and see to the time.
 _BATCH = 16
 
 
 @contextmanager
-def reported_by(backend: str) -> Iterator[None]:
-    """Errors met inside, when the file was looked at through PyAV first, are told as `backend`'s."""
+def _reported_by(backend: str) -> Iterator[None]:
+    """Reports errors of PyAV, by which the file is examined first, as errors of `backend`."""
     try:
         yield
     except VideoError as error:
@@ -51,6 +53,32 @@ class IndexedDecoder(abc.ABC):
 
     def __init__(self) -> None:
         self.decoded = 0
+
+    def _examine(self, path: str, timeout: float, options: ReadOptions) -> FileFacts:
+        """Look at the file through PyAV, and set `path` and `starts`.
+
+        Raises:
+            VideoError: If it cannot be read, or needs what these libraries do not do.
+        """
+        self.path = path
+        with _reported_by(self.name):
+            file = open_file(path, 1, timeout, options)
+            try:
+                self.starts = frame_times(file, path)
+                alpha = has_alpha(file.stream.codec_context.format) if file.stream.codec_context.format else False
+            finally:
+                file.container.close()
+        reason = "the back-end cannot deinterlace" if options.deinterlace else ""
+        reason = "has transparent parts, whose hidden colours it would show" if alpha else reason
+        if file.facts.display_times is not None and (file.facts.lead or file.facts.sequential):
+            reason = "stores no display times, and reorders frames"
+        if reason:
+            raise VideoError(f"{reason}: use back-end 'pyav'", path=path, backend=self.name)
+        return file.facts
+
+    def _described(self, facts: FileFacts, *, fps: float, num_frames: int) -> StreamInfo:
+        """What is known of the file, with what the library itself says of it."""
+        return replace(facts.info, fps=fps, num_frames=num_frames, key_distance=None)
 
     @abc.abstractmethod
     def _frames(self, indices: list[int]) -> NDArray[np.uint8]:
@@ -81,7 +109,10 @@ class IndexedDecoder(abc.ABC):
                 )
             for place, frame in zip(batch, frames, strict=True):
                 end = float(self.starts[place + 1]) if place + 1 < len(self.starts) else math.inf
-                yield Picture(float(self.starts[place]), end, Rendered(draw_array(frame, view)))
+                # They do not stretch pixels that are not square.
+                if frame.shape[:2] != (self.info.height, self.info.width):
+                    frame = render_array(frame, View((self.info.height, self.info.width)))
+                yield Picture(float(self.starts[place]), end, Rendered(render_array(frame, view)))
 
     def runs(self, times: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         """One: all is done by one reader."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vzgym.core.errors import VideoError
-from vzgym.video.decoder import DecoderFactory, Picture, Rendered, StreamInfo, View, Watch
+from vzgym.video.decoder import AS_STORED, DecoderFactory, Picture, ReadOptions, Rendered, StreamInfo, View, Watch
 from vzgym.video.worker import read_message, write_message
 
 __all__ = ["IsolatedDecoder"]
@@ -35,6 +35,7 @@ class IsolatedDecoder:
         name: Name of the back-end, for errors.
         threads: Threads of the decoder.
         timeout: Seconds that opening may take, and that reading may take between two frames.
+        options: Which stream, and how it is shown.
 
     Raises:
         VideoError: If the file cannot be opened, or opening hangs or crashes.
@@ -43,7 +44,14 @@ class IsolatedDecoder:
     raw = False
 
     def __init__(
-        self, path: str, factory: DecoderFactory, *, name: str, threads: int = 1, timeout: float = 30.0
+        self,
+        path: str,
+        factory: DecoderFactory,
+        *,
+        name: str,
+        threads: int = 1,
+        timeout: float = 30.0,
+        options: ReadOptions = AS_STORED,
     ) -> None:
         self.path = path
         self.backend = name
@@ -58,7 +66,11 @@ class IsolatedDecoder:
             env=environment,
         )
         self._request(
-            "open", Watch(timeout, path, name), factory=f"{made.__module__}:{made.__qualname__}", threads=threads
+            "open",
+            Watch(timeout, path, name),
+            factory=f"{made.__module__}:{made.__qualname__}",
+            threads=threads,
+            options=options,
         )
         try:
             kind, value = self._answer(Watch(timeout + _START_SECONDS, path, name), None)

@@ -1,9 +1,11 @@
 """Decoding through PyAV (FFmpeg): exact by time, and no more decoding than needed.
 
-How a picture is found. Packets are read a little ahead of the decoder (`Tape`), so the time stamps of the frames to
-come are known before they are decoded. That tells (a) when a frame ends, hence which frame is shown at a time;
-(b) which frames nobody asked for: those that no other frame refers to are not decoded at all; (c) which frames the
-decoder lost: a frame that was sent in and did not come out is an error, never silently replaced by the one before.
+How a frame is found. Packets are read a little ahead of the decoder (`PacketReader`), so the time stamps of the frames
+to come are known before they are decoded. That shows (a) when a frame ends, hence which frame is shown at a time; (b)
+which frames nobody asked for: those that no other frame refers to are not decoded at all; (c) which frames the decoder
+lost: a frame that was sent in and did not come out is an error, never silently replaced by the one before; (d) whether
+frames come out in the order of their time stamps: where they do not, the stamps are wrong, and no frame up to the next
+key frame is given out.
 """
 
 from __future__ import annotations
@@ -19,17 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vzgym.video.base import FRAME_SLACK
-from vzgym.video.decoder import Picture, View, Watch
-from vzgym.video.pyav_open import open_file
-from vzgym.video.pyav_tape import Stamped, Tape
+from vzgym.video.decoder import AS_STORED, Picture, ReadOptions, View, Watch
+from vzgym.video.pyav_open import HIDES_FRAMES, open_file
+from vzgym.video.pyav_packets import PacketReader, TimedPacket
 from vzgym.video.scale import RawPixels
 
 __all__ = ["PyAVDecoder"]
 
-# Codecs in which a packet may show nothing (VP8's hidden frames): there a frame that does not come out is no fault.
-_HIDES_FRAMES = frozenset({"vp8", "libvpx", "mpeg4", "msmpeg4v3", "h263", "flv"})
 # Codecs in which "no other frame refers to this one" is marked beyond doubt.
 _MARKS_UNREFERENCED = frozenset({"h264"})
+
+_DISORDER = "frames do not come out in the order of their time stamps: the stamps are wrong"
 
 # The rest of a group of pictures that is decoded along with a clip, in seconds.
 _SHORT_REST = 2.0
@@ -97,24 +99,29 @@ class PyAVDecoder:
         path: The file.
         threads: Threads of the decoder.
         timeout: Seconds that one reading of the file may take.
+        options: Which stream, and how it is shown.
 
     Raises:
-        VideoError: If it cannot be opened, holds no video, has no time stamps or is truncated.
+        VideoError: If it cannot be opened, holds no video, its time stamps are missing or wrong, or it is truncated.
     """
 
     raw = True
     isolated: ClassVar[bool] = False
     snaps: ClassVar[bool] = True
 
-    def __init__(self, path: str, *, threads: int = 1, timeout: float = 30.0) -> None:
+    def __init__(self, path: str, *, threads: int = 1, timeout: float = 30.0, options: ReadOptions = AS_STORED) -> None:
         self.path = path
         self.decoded = 0
-        file = open_file(path, threads, timeout)
+        file = open_file(path, threads, timeout, options)
         self.info = file.facts.info
-        self._tape = Tape(file, path)
+        self._geometry = file.facts.geometry
+        self._packets = PacketReader(file, path)
         self._codec = file.stream.codec_context
-        self._hides = self._codec.name in _HIDES_FRAMES
-        self._skips = self._codec.name in _MARKS_UNREFERENCED
+        self._hides = self._codec.name in HIDES_FRAMES
+        # Where no reordering has been seen, there is next to nothing to skip, and each frame must follow the one
+        # before: a gap would mean that the time stamps are not those of display.
+        self._contiguous = not file.facts.reordered and not self._hides
+        self._skips = self._codec.name in _MARKS_UNREFERENCED and file.facts.reordered
         self._depth = 0  # how far the decoder reorders frames, as far as seen
         self._last: _Shown | None = None  # the last frame that came out
         self._inside: set[int] = set()  # frames given to the decoder since decoding began
@@ -123,6 +130,7 @@ class PyAVDecoder:
         self._drained = True  # emptied: must begin at a key frame again
         self._bad_after: int | None = None  # an error: frames after this stamp are not to be trusted ...
         self._good_from: int | None = None  # ... until this one, a later key frame
+        self._fault = ""  # what the error was
 
     # -- what `Decoder` asks for ---------------------------------------------------------------------------------
 
@@ -143,14 +151,14 @@ class PyAVDecoder:
                     yield from self._run(wanted, watch)
                 except _DamagedError as damage:
                     self._drained, self._last = True, None
-                    raise self._tape.error(damage.reason, damage.pts) from None
+                    raise self._packets.error(damage.reason, damage.pts) from None
         if keep_every is not None:
             yield from self._finish(keep_every, watch)
 
     def runs(self, times: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         """See `Decoder.runs`."""
         stamps = [self._stamp(time) for time in times]
-        cuts = [n for n in range(1, len(stamps)) if self._tape.jump_helps(stamps[n - 1], stamps[n])]
+        cuts = [n for n in range(1, len(stamps)) if self._packets.jump_helps(stamps[n - 1], stamps[n])]
         return np.split(times, cuts)
 
     def key_pictures(self, times: NDArray[np.float64], view: View, watch: Watch) -> Iterator[Picture]:
@@ -158,16 +166,16 @@ class PyAVDecoder:
         given: int | None = None
         for time in times:
             self._begin(self._stamp(time), 0, watch)
-            origin = self._tape.origin
+            origin = self._packets.origin
             if given == origin:
                 continue
             given = origin
             frame = self._key_frame()
             if frame is None:
-                raise self._tape.error("a key frame cannot be decoded", origin)
+                raise self._packets.error("a key frame cannot be decoded", origin)
             watch.progress()
             # What follows is not read: when it ends is not known, and nobody asks.
-            yield Picture(self._tape.seconds(origin), math.inf, RawPixels(frame))
+            yield Picture(self._packets.seconds(origin), math.inf, RawPixels(frame, self._geometry))
 
     def continues(self, time: float) -> bool:
         """See `Decoder.continues`."""
@@ -178,32 +186,32 @@ class PyAVDecoder:
         """See `Decoder.rests`: nothing decoded yet, or all of a group of pictures."""
         if self._drained or self._last is None or self._last.end is None:
             return True
-        return self._tape.next_key(self._last.pts) == self._last.end
+        return self._packets.next_key(self._last.pts) == self._last.end
 
     def close(self) -> None:
         """Close the file."""
         self._last = None
-        self._tape.file.container.close()
+        self._packets.file.container.close()
 
     # -- the course of decoding ----------------------------------------------------------------------------------
 
     def _stamp(self, time: float) -> int:
         """Time stamp of the moment `time`; a moment a hair before a frame's own time means that frame."""
-        return self._tape.file.facts.start + math.floor((time + FRAME_SLACK) / self._tape.file.facts.base)
+        return self._packets.file.facts.start + math.floor((time + FRAME_SLACK) / self._packets.file.facts.base)
 
     def _continues(self, stamp: int) -> bool:
         if self._last is None or stamp < self._last.pts:
             return False
         if self._last.covers(stamp):
             return True
-        return not self._drained and (stamp == self._goal or not self._tape.jump_helps(self._last.pts, stamp))
+        return not self._drained and (stamp == self._goal or not self._packets.jump_helps(self._last.pts, stamp))
 
     def _begin(self, stamp: int, back: int, watch: Watch) -> None:
         """Start anew at the last key frame at or before `stamp`, or at the one before that (`back` = 1)."""
         self._last = self._covering = self._bad_after = self._good_from = None
         self._inside.clear()
         self._goal = stamp
-        self._tape.seek(stamp, back, watch)
+        self._packets.seek(stamp, back, watch)
         self._codec.flush_buffers()
         # Flushing makes FFmpeg guess anew how far frames are reordered; too low a guess would drop frames.
         if self._depth:
@@ -217,7 +225,7 @@ class PyAVDecoder:
             # It may have come out at the end of the last request.
             yield from self._serve(self._last, wanted, watch)
         while not wanted.done and (self._fresh or self._continues(wanted.first)):
-            watch.check(self._tape.seconds(wanted.first))
+            watch.check(self._packets.seconds(wanted.first))
             before = self._last
             for shown in self._step(wanted):
                 if not wanted.done and wanted.first < shown.pts:
@@ -235,8 +243,8 @@ class PyAVDecoder:
         """Decode what little is left of a group of pictures: cheaper now than from its beginning later."""
         if self._last is None or self._last.end is None:
             return
-        key = self._tape.next_key(self._last.pts)
-        if key is None or self._tape.seconds(key) - self._tape.seconds(self._last.pts) > _SHORT_REST:
+        key = self._packets.next_key(self._last.pts)
+        if key is None or self._packets.seconds(key) - self._packets.seconds(self._last.pts) > _SHORT_REST:
             return
         if not self._continues(key - 1):
             return
@@ -254,7 +262,7 @@ class PyAVDecoder:
         """Give `shown` if it is wanted, or worth keeping."""
         if wanted.within(shown.pts, shown.end):
             if self._is_bad(shown):
-                raise _DamagedError("a damaged frame", shown.pts)
+                raise _DamagedError(self._fault, shown.pts)
             watch.progress()
             wanted.serve_until(shown.end)
             yield self._picture(shown)
@@ -266,10 +274,12 @@ class PyAVDecoder:
         if self._jump_follows(wanted):
             # All that is wanted here is inside the decoder: empty it, rather than feed what nobody asked for.
             return self._decode(None)
-        packet = self._tape.next()
+        packet = self._packets.next()
         if packet is None:
             return [] if self._drained else self._decode(None)
-        end = self._tape.end_of(packet.pts)
+        if packet.pts is None:
+            return self._decode(packet)
+        end = self._packets.end_of(packet.pts)
         asked = wanted.within(packet.pts, end)
         if asked:
             self._covering = max(packet.pts, self._covering or packet.pts)
@@ -283,18 +293,23 @@ class PyAVDecoder:
         """Whether all that is wanted before the next jump has been given to the decoder, and there is a jump."""
         if self._covering is None:
             return False
-        follows = wanted.after(self._tape.end_of(self._covering))
-        if follows is None or not self._tape.jump_helps(self._covering, follows):
+        follows = wanted.after(self._packets.end_of(self._covering))
+        if follows is None or not self._packets.jump_helps(self._covering, follows):
             return False
-        here = self._tape.shown_between(self._tape.origin, self._covering)
-        return all(pts in self._inside or not wanted.within(pts, self._tape.end_of(pts)) for pts in here)
+        here = self._packets.shown_between(self._packets.origin, self._covering)
+        return all(pts in self._inside or not wanted.within(pts, self._packets.end_of(pts)) for pts in here)
 
-    def _decode(self, packet: Stamped | None) -> list[_Shown]:
+    def _decode(self, packet: TimedPacket | None) -> list[_Shown]:
         """The frames that come out when `packet` goes in; None empties the decoder."""
         if packet is None:
             self._drained = True
             self._covering = None
-        elif packet.packet.is_keyframe and self._bad_after is not None and self._good_from is None:
+        elif (
+            packet.pts is not None
+            and packet.packet.is_keyframe
+            and self._bad_after is not None
+            and (self._good_from is None)
+        ):
             self._good_from = packet.pts
         try:
             frames = self._codec.decode(None if packet is None else packet.packet)
@@ -308,20 +323,26 @@ class PyAVDecoder:
         for frame in frames:
             self.decoded += 1
             if frame.pts is None:
-                raise self._tape.error("a frame has no time stamp", self._tape.origin)
-            if frame.pts < self._tape.origin or (self._last is not None and frame.pts <= self._last.pts):
+                raise self._packets.error("a frame has no time stamp", self._packets.origin)
+            if frame.pts < self._packets.origin:
                 continue  # shown before the key frame that we began with: it lacks what it refers to
+            if self._last is not None and frame.pts <= self._last.pts:
+                if frame.pts < self._last.pts:
+                    self._distrust(_DISORDER)
+                continue
             if frame.is_corrupt:
                 self._distrust()
+            elif self._contiguous and self._last is not None and frame.pts != self._last.end and not frame.key_frame:
+                self._distrust("a frame is missing, or " + _DISORDER)
             self._inside.discard(frame.pts)
-            self._last = _Shown(frame.pts, self._tape.end_of(frame.pts), frame)
-            self._tape.forget_before(frame.pts)
+            self._last = _Shown(frame.pts, self._packets.end_of(frame.pts), frame)
+            self._packets.forget_before(frame.pts)
             shown.append(self._last)
         return shown
 
     def _key_frame(self) -> av.VideoFrame | None:
         """The key frame that decoding begins with, alone; None if it does not come out whole."""
-        packet = self._tape.next()
+        packet = self._packets.next()
         self._drained = True
         if packet is None:
             return None
@@ -334,9 +355,10 @@ class PyAVDecoder:
         whole = [f for f in frames if f.pts == packet.pts and not f.is_corrupt and not packet.packet.is_corrupt]
         return whole[0] if whole else None
 
-    def _distrust(self) -> None:
+    def _distrust(self, fault: str = "a damaged frame") -> None:
         """An error was met: what comes out from now on may be wrong, up to the next key frame."""
-        self._bad_after = self._tape.origin - 1 if self._last is None else self._last.pts
+        self._fault = fault
+        self._bad_after = self._packets.origin - 1 if self._last is None else self._last.pts
         self._good_from = None
 
     def _is_bad(self, shown: _Shown) -> bool:
@@ -350,9 +372,9 @@ class PyAVDecoder:
             return False
         if every == 0 or end is None:
             return True
-        line = math.ceil((self._tape.seconds(pts) - FRAME_SLACK) / every) * every
-        return line < self._tape.seconds(end) - FRAME_SLACK
+        line = math.ceil((self._packets.seconds(pts) - FRAME_SLACK) / every) * every
+        return line < self._packets.seconds(end) - FRAME_SLACK
 
     def _picture(self, shown: _Shown) -> Picture:
-        end = math.inf if shown.end is None else self._tape.seconds(shown.end)
-        return Picture(self._tape.seconds(shown.pts), end, RawPixels(shown.frame))
+        end = math.inf if shown.end is None else self._packets.seconds(shown.end)
+        return Picture(self._packets.seconds(shown.pts), end, RawPixels(shown.frame, self._geometry))

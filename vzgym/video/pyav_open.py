@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import stat
+import functools
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,25 +17,52 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from vzgym.core.errors import VideoError
-from vzgym.video.decoder import StreamInfo
+from vzgym.video.decoder import AS_STORED, ReadOptions, StreamInfo
+from vzgym.video.paths import check_regular, identify
+from vzgym.video.scale import UNSPECIFIED, Geometry
+from vzgym.video.timestamps import (
+    StoredStamps,
+    check_clock,
+    display_stamps,
+    is_reordered,
+    read_stored,
+    remedy,
+)
 
 __all__ = [
+    "BROADCAST",
+    "HIDES_FRAMES",
     "NAME",
     "FileFacts",
     "OpenFile",
-    "check_regular",
     "frame_times",
     "frame_units",
     "key_times",
     "open_container",
     "open_file",
     "pick_stream",
+    "rewind",
+    "stored_stamps",
 ]
 
 NAME = "pyav"
 _BASE = Fraction(1, av.time_base)
 # A header's duration may count the sound, or be rounded: only a longer gap means that pictures are missing.
 _MISSING = 1.0
+# Packets that are looked at to see whether a stream reorders frames.
+_SAMPLE = 64
+# The longest stream that is decoded on opening to work out its display times, in frames.
+_MOST_DECODED = 10_000
+# Codecs in which a packet may show nothing (VP8's hidden frames): there a frame that does not come out is no fault.
+HIDES_FRAMES = frozenset({"vp8", "libvpx", "mpeg4", "msmpeg4v3", "h263", "flv"})
+
+# Formats that name other files, sources or scripts: a file in one of them could make us read what was not asked for.
+_INDIRECT = frozenset(
+    "concat dash hls imf sdp rtsp sap webm_dash_manifest image2 lavfi avisynth vapoursynth tty rawvideo".split()
+)
+_PLAYLISTS = (b"ffconcat", b"#EXTM3U", b"<MPD", b"[playlist]")
+# Formats with a clock that may begin anew or jump within a file.
+BROADCAST = ("mpegts", "mpeg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +75,13 @@ class FileFacts:
         end: Time stamp of the end of the last frame.
         first_dts: Decoding time stamp of the first packet.
         keys: Time stamps of the key frames, ascending; empty where the file has no index.
+        info: What users are told.
+        geometry: How its pictures are shown.
+        reordered: Whether display times are known to differ from the order of decoding.
+        display_times: Display times that were worked out, since the file does not store them all; None for a packet
+            that shows nothing. By decoding time, or by the packet's number where `sequential`.
+        lead: By how much a display time may precede its decoding time: 0 unless the former were worked out here.
+        sequential: Whether the file can only be read from its beginning, since its decoding times are guesses too.
     """
 
     base: Fraction
@@ -54,6 +90,28 @@ class FileFacts:
     first_dts: int
     keys: tuple[int, ...]
     info: StreamInfo
+    geometry: Geometry
+    reordered: bool
+    display_times: Mapping[int, int | None] | None
+    lead: int
+    sequential: bool
+
+    def stamp(self, packet: av.Packet[VideoStream], number: int) -> int | None:
+        """Sets when a packet's frame is displayed, in units of `base`, and when it is decoded.
+
+        Args:
+            packet: The packet.
+            number: How many packets came before it since reading began; the file's own count where `sequential`.
+
+        Returns:
+            The time of display; None if it shows no frame.
+        """
+        if self.display_times is not None:
+            key = number if self.sequential else packet.dts
+            packet.pts = None if key is None else self.display_times.get(key)
+            if self.sequential:
+                packet.dts = None
+        return packet.pts
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,46 +129,61 @@ class OpenFile:
     facts: FileFacts
 
 
-# Facts of files opened lately, by path, size and time of change: a file has several readers.
+# Facts of files opened lately, by the file's identity and the stream: a file has several readers.
 _MOST_KNOWN = 256
-_known: dict[tuple[str, int, int], FileFacts] = {}
+_known: dict[tuple[tuple[str, int, int], ReadOptions], FileFacts] = {}
 
 
-def check_regular(path: str, backend: str) -> None:
-    """Raise `VideoError` unless `path` is a non-empty regular file (a pipe would block for ever)."""
-    try:
-        status = Path(path).stat()
-    except OSError as error:
-        hint = "; a video is read from a file: download it first" if "://" in path else ""
-        raise VideoError(f"cannot be found: {error.strerror}{hint}", path=path, backend=backend) from error
-    if not stat.S_ISREG(status.st_mode):
-        raise VideoError("is not a regular file", path=path, backend=backend)
-    if status.st_size == 0:
-        raise VideoError("the file is empty", path=path, backend=backend)
+@functools.cache
+def _allowed_formats() -> str:
+    return ",".join(sorted(av.formats_available - _INDIRECT))
 
 
-def open_container(path: str, timeout: float) -> InputContainer:
-    """Open `path`, or raise a `VideoError` that says why not."""
+def open_container(path: str, timeout: float, *, fill_in: bool = True) -> InputContainer:
+    """Open `path`, or raise a `VideoError` that says why not.
+
+    Args:
+        path: The file: always a path, never a URL.
+        timeout: Seconds that one reading of the file may take.
+        fill_in: Whether FFmpeg guesses time stamps that the container does not store.
+    """
     check_regular(path, NAME)
+    options = {"format_whitelist": _allowed_formats(), "protocol_whitelist": "file"}
+    if not fill_in:
+        options["fflags"] = "nofillin"
     try:
-        return av.open(path, timeout=timeout)
+        return av.open(f"file:{path}", timeout=timeout, container_options=options)
     except av.ExitError as error:  # what FFmpeg calls being interrupted
         raise VideoError(f"could not be opened within {timeout:g} s", path=path, backend=NAME) from error
-    except av.FFmpegError as error:
+    except (av.FFmpegError, ValueError) as error:
         with Path(path).open("rb") as file:
-            head = file.read(12)
-        if head[4:8] == b"ftyp":
-            reason = f"an mp4 without its index: unfinished, truncated or damaged ({error.strerror})"
+            head = file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip()
+        said = error.strerror if isinstance(error, av.FFmpegError) else str(error)
+        if any(head.startswith(mark) or (head.startswith(b"<?xml") and mark in head) for mark in _PLAYLISTS):
+            reason = "is a playlist, which names other files: give the files themselves, or join them into one file"
+        elif head[4:8] == b"ftyp":
+            reason = f"an mp4 without its index: unfinished, truncated or damaged ({said})"
         else:
-            reason = f"is no video file: {error.strerror}"
+            reason = f"is no video file: {said}"
         raise VideoError(reason, path=path, backend=NAME) from error
 
 
-def pick_stream(container: InputContainer, path: str) -> VideoStream:
-    """The first stream of moving pictures, or a `VideoError` that says what the file holds instead."""
-    moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    if moving:
-        stream = moving[0]
+def pick_stream(container: InputContainer, path: str, index: int | None = None) -> VideoStream:
+    """The stream of moving pictures that the ffmpeg program would choose, or the one at `index` of the file.
+
+    Raises:
+        VideoError: If there is none; says what the file holds instead.
+    """
+    moving = _moving_streams(container)
+    if index is not None:
+        chosen = next((stream for stream in moving if stream.index == index), None)
+        if chosen is None:
+            held = ", ".join(str(stream.index) for stream in moving) or "none"
+            raise VideoError(f"stream {index} is no video stream of this file; its video streams: {held}", path=path)
+        stream = chosen
+    elif moving:
+        # `max` gives the first of equals, as FFmpeg does.
+        stream = max(moving, key=_preference)
     elif container.streams.video:
         raise VideoError("holds cover art only, no video stream", path=path, backend=NAME)
     else:
@@ -121,17 +194,27 @@ def pick_stream(container: InputContainer, path: str) -> VideoStream:
     return stream
 
 
-def open_file(path: str, threads: int, timeout: float) -> OpenFile:
+def _moving_streams(container: InputContainer) -> list[VideoStream]:
+    still = Disposition.attached_pic | Disposition.timed_thumbnails
+    return [stream for stream in container.streams.video if not stream.disposition & still]
+
+
+def _preference(stream: VideoStream) -> tuple[bool, int]:
+    codec = stream.codec_context
+    size = 0 if codec is None else codec.width * codec.height
+    return bool(stream.disposition & Disposition.default), size
+
+
+def open_file(path: str, threads: int, timeout: float, options: ReadOptions = AS_STORED) -> OpenFile:
     """Open a file, look at its first frame and at its last packets.
 
     Raises:
-        VideoError: If it is no video, holds none, has no time stamps, or ends before it should.
+        VideoError: If it is no video, holds none, its time stamps are missing or wrong, or it ends before it should.
     """
     container = open_container(path, timeout)
-    status = Path(path).stat()
-    identity = (str(Path(path).resolve()), status.st_size, status.st_mtime_ns)
+    identity = (identify(path, NAME), options)
     try:
-        stream = pick_stream(container, path)
+        stream = pick_stream(container, path, options.stream)
         codec = stream.codec_context
         codec.thread_count = threads
         codec.thread_type = "AUTO" if threads > 1 else "SLICE"
@@ -139,7 +222,7 @@ def open_file(path: str, threads: int, timeout: float) -> OpenFile:
         codec.options = {"err_detect": "explode"}
         known = _known.get(identity)
         if known is None:
-            known = _examine(container, stream, path)
+            known = _examine(container, stream, path, timeout, options)
             if len(_known) >= _MOST_KNOWN:
                 _known.clear()
             _known[identity] = known
@@ -152,79 +235,278 @@ def open_file(path: str, threads: int, timeout: float) -> OpenFile:
         raise
 
 
-def frame_times(path: str, timeout: float) -> NDArray[np.float64]:
+def frame_times(file: OpenFile, path: str) -> NDArray[np.float64]:
     """When each frame is shown, in seconds from the stream's start, ascending; reads all packets, decodes none.
 
     Raises:
-        VideoError: If the file cannot be read, or time stamps are missing.
+        VideoError: If the file cannot be read.
     """
-    file = open_file(path, 1, timeout)
     try:
-        file.container.seek(file.facts.first_dts, stream=file.stream, backward=True)
-        stamps = [p.pts for p in file.container.demux(file.stream) if p.size and not p.is_discard]
+        rewind(file.container, file.stream, file.facts.first_dts)
+        packets = (p for p in file.container.demux(file.stream) if p.size)
+        stamps = [file.facts.stamp(p, n) for n, p in enumerate(packets) if not p.is_discard]
     except av.FFmpegError as error:
         raise VideoError(f"cannot be read: {error.strerror}", path=path, backend=NAME) from error
-    finally:
-        file.container.close()
     known = np.array(sorted(pts for pts in stamps if pts is not None), dtype=np.int64)
     return (known - file.facts.start) * file.facts.base.numerator / file.facts.base.denominator
 
 
-def _examine(container: InputContainer, stream: VideoStream, path: str) -> FileFacts:
+def rewind(container: InputContainer, stream: VideoStream, first_dts: int) -> None:
+    """Go to the first packet.
+
+    Raises:
+        av.FFmpegError: If the file cannot be read.
+    """
+    if container.format.name in BROADCAST:
+        # By bytes: these find times by searching, and may land after the first packet.
+        container.seek(0, stream=stream, unsupported_byte_offset=True)
+    else:
+        container.seek(first_dts, stream=stream, backward=True)
+
+
+def stored_stamps(path: str, index: int, timeout: float) -> StoredStamps:
+    """The time stamps that the container itself stores for a stream, of all packets.
+
+    Raises:
+        VideoError: If the file cannot be opened.
+        av.FFmpegError: If it cannot be read.
+    """
+    container = open_container(path, timeout, fill_in=False)
+    try:
+        return read_stored(container, pick_stream(container, path, index))
+    finally:
+        container.close()
+
+
+def _examine(
+    container: InputContainer, stream: VideoStream, path: str, timeout: float, options: ReadOptions
+) -> FileFacts:
     """Look at the first frame and the last packets; seeking there makes Matroska read its index."""
     base = stream.time_base
     if base is None:
         raise VideoError("time stamps are missing", path=path, backend=NAME)
-
+    format = container.format.name
+    codec = stream.codec_context
+    if "mp4" in format and _movies(path) > 1:
+        # FFmpeg reads the first one's index, or mixes their fragments.
+        reason = "holds several movies joined byte for byte: join them with ffmpeg's concat demuxer instead"
+        raise VideoError(reason, path=path, backend=NAME)
     first_dts, shift, frame = _first_frame(container, stream, path)
-    start = stream.start_time if stream.start_time is not None else frame.pts
-    if start is None or frame.pts is None:
-        raise VideoError("time stamps are missing", path=path, time=0.0, backend=NAME)
-    indexed = any(name in container.format.name for name in ("mp4", "matroska"))
-    if "mp4" not in container.format.name:
+    wrapped = "matroska" in format and shift is not None
+    may_reorder = codec.has_b_frames
+    stored: StoredStamps | None = None
+    times: Mapping[int, int | None] | None = None
+    if not _indexed(container, path) or (wrapped and may_reorder):
+        # Nothing but reading it through tells what the container stores. (Matroska stores display times alone, unless
+        # it wraps a stream as AVI would.)
+        stored = stored_stamps(path, stream.index, timeout)
+        check_clock(stored, stream, frame_units(stream), path, NAME, gaps=format in BROADCAST)
+        if stored.decoding_times_only or (stored.incomplete and may_reorder):
+            times = _display_times(stored, stream, path, timeout, may_reorder)
+    reordered = True
+    if times is None:
+        reordered = may_reorder and _confirmed(container, stream, path, first_dts)
+    if times is not None:
+        start = min(stamp for stamp in times.values() if stamp is not None)
+        first = start
+    else:
+        first = start = stream.start_time if stream.start_time is not None else frame.pts
+        if start is None or frame.pts is None:
+            raise VideoError("time stamps are missing", path=path, time=0.0, backend=NAME)
+        first = frame.pts
+    if "mp4" not in format or shift is None:
         shift = 0  # the index of an mp4 holds decoding times, others the times of showing
 
+    count: int | None = None
     declared = _declared_end(container, stream, start)
-    end = _measured_end(container, stream, start, declared, first_dts)
+    if times is not None:
+        known = sorted(stamp for stamp in times.values() if stamp is not None)
+        step = int(np.median(np.diff(known))) if len(known) > 1 else frame_units(stream)
+        end, count = known[-1] + step, len(known)
+    else:
+        end = _measured_end(container, stream, start, declared, first_dts)
+        if stored is not None:
+            count = None if codec.name in HIDES_FRAMES else len(stored.pts)
+            if not stored.incomplete:
+                # The tail may have been reached by a seek that fell short.
+                end = max(end, max(pts for pts in stored.pts if pts is not None) + frame_units(stream))
+        elif "mp4" in format:
+            count = _count_shown(stream)
     _check_complete(container, stream, path, start, end, declared)
     # Read after the first seek, which makes Matroska read its index. Other formats have no index worth the name.
-    keys = [key + shift for key in key_times(stream)] if indexed else []
+    indexed = any(name in format for name in ("mp4", "matroska"))
+    keys = tuple(key + shift for key in key_times(stream)) if indexed and times is None else ()
     duration = float((end - start) * base)
     if duration <= 0:
         raise VideoError("has a length of zero", path=path, backend=NAME)
 
-    count = stream.frames if stream.frames > 0 and not _has_discards(stream) else None
     rate = stream.average_rate or stream.guessed_rate
-    fps = float(rate) if rate else (count or 1) / duration
-    sideways = round(frame.rotation / 90) % 2 == 1
-    height, width = (frame.width, frame.height) if sideways else (frame.height, frame.width)
+    if rate and stored is None:
+        fps = float(rate)
+    else:
+        fps = count / duration if count is not None else float(rate) if rate else 1 / duration
+    geometry, aspect, assumed = _geometry(stream, frame, path, options)
     info = StreamInfo(
         duration=duration,
         fps=fps,
         num_frames=count,
-        height=height,
-        width=width,
-        codec=stream.codec_context.name,
-        container=container.format.name,
-        first=max(0.0, float((frame.pts - start) * base)),
+        height=geometry.height,
+        width=geometry.width,
+        codec=codec.name,
+        container=format,
+        first=max(0.0, float((first - start) * base)),
         # A stream without a length was written without an index too: what is known now was learnt by reading it all.
         key_distance=duration / len(keys) if keys and container.duration is not None else None,
+        stream=stream.index,
+        video_streams=len(_moving_streams(container)),
+        pixel_aspect=aspect,
+        interlaced=bool(frame.interlaced_frame),
+        assumed_matrix=assumed,
     )
-    return FileFacts(base, start, end, first_dts, tuple(keys), info)
+    sequential = times is not None and stored is not None and not stored.decoding_times_only
+    lead = 0
+    if times is not None and not sequential:
+        lead = max(0, *(dts - pts for dts, pts in times.items() if pts is not None))
+    return FileFacts(base, start, end, first_dts, keys, info, geometry, reordered, times, lead, sequential)
 
 
-def _first_frame(container: InputContainer, stream: VideoStream, path: str) -> tuple[int, int, av.VideoFrame]:
-    """Decoding time of the first packet, what its time of showing exceeds that by, and the first frame."""
-    first: tuple[int, int] | None = None
+def _indexed(container: InputContainer, path: str) -> bool:
+    """Whether the container stores every display time, and one clock, as its index or its structure shows."""
+    format = container.format.name
+    if "mp4" in format:
+        return True
+    return "matroska" in format and container.duration is not None and _is_one_segment(path)
+
+
+def _movies(path: str) -> int:
+    """Number of movie headers (`moov`) among the top-level boxes of an mp4 (ISO/IEC 14496-12)."""
+    count, place = 0, 0
+    size = Path(path).stat().st_size
+    with Path(path).open("rb") as file:
+        while place + 8 <= size:
+            file.seek(place)
+            head = file.read(16)
+            length, kind = int.from_bytes(head[:4], "big"), head[4:8]
+            if length == 1:
+                length = int.from_bytes(head[8:16], "big")
+            count += kind == b"moov"
+            if length < 8:
+                break  # 0: up to the end of the file; else no box
+            place += length
+    return count
+
+
+def _is_one_segment(path: str) -> bool:
+    """Whether a Matroska file is one segment of known size, up to the end of the file (RFC 8794, RFC 9559)."""
+    size = Path(path).stat().st_size
+    with Path(path).open("rb") as file:
+        for element in (b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"):  # EBML header, Segment
+            if file.read(4) != element:
+                return False
+            head = file.read(1)
+            if not head or not head[0]:
+                return False
+            length = 9 - head[0].bit_length()
+            value = int.from_bytes(bytes([head[0] & ((1 << (8 - length)) - 1)]) + file.read(length - 1), "big")
+            if value == (1 << (7 * length)) - 1:
+                return False  # unknown: written as a live stream
+            file.seek(value, 1)
+        # Truncated (told elsewhere), whole, or with another file behind it.
+        return file.tell() >= size or file.read(4) != b"\x1a\x45\xdf\xa3"
+
+
+def _display_times(
+    stored: StoredStamps, stream: VideoStream, path: str, timeout: float, may_reorder: bool
+) -> Mapping[int, int | None]:
+    """Display time by decoding time, or by number of the packet where decoding times are missing too."""
+    if not may_reorder:
+        return {dts: dts for dts in stored.dts if dts is not None}
+    if len(stored.dts) > _MOST_DECODED:
+        reason = (
+            f"it does not store all display times, and reorders its {len(stored.dts)} frames; only up to "
+            f"{_MOST_DECODED} frames are decoded on opening to work the times out: {remedy(stream)}"
+        )
+        raise VideoError(reason, path=path, backend=NAME)
+    container = open_container(path, timeout)
+    try:
+        fresh = pick_stream(container, path, stream.index)
+        stamps = display_stamps(container, fresh, stored, Fraction(frame_units(stream)), path, NAME)
+    finally:
+        container.close()
+    if not stored.decoding_times_only:
+        return dict(enumerate(stamps))
+    return {dts: stamp for dts, stamp in zip(stored.dts, stamps, strict=True) if dts is not None}
+
+
+def _confirmed(container: InputContainer, stream: VideoStream, path: str, first_dts: int) -> bool:
+    """Whether the first display times show reordering; refuses times that are decoding times in truth."""
+    rewind(container, stream, first_dts)
+    stream.codec_context.flush_buffers()
+    reordered = is_reordered(container, stream, _SAMPLE)
+    stream.codec_context.flush_buffers()
+    if reordered is None:
+        reason = (
+            "its display times are wrong: frames come out of the decoder in another order (copied from a container "
+            f"without display times?): {remedy(stream)}"
+        )
+        raise VideoError(reason, path=path, backend=NAME)
+    return reordered
+
+
+def _geometry(
+    stream: VideoStream, frame: av.VideoFrame, path: str, options: ReadOptions
+) -> tuple[Geometry, float, str | None]:
+    """How pictures are shown, the sample aspect ratio, and the YUV matrix that is assumed, if one is."""
+    transposed, flip_rows, flip_columns = _orientation(frame, path)
+    aspect = float(stream.sample_aspect_ratio or 1)
+    if not 1 / 16 <= aspect <= 16:
+        reason = f"a sample aspect ratio of {stream.sample_aspect_ratio} cannot be right"
+        raise VideoError(reason, path=path, backend=NAME)
+    stored = (frame.height, max(1, round(frame.width * aspect)))
+    height, width = stored[::-1] if transposed else stored
+    matrix: int | None = None
+    assumed: str | None = None
+    if frame.colorspace == UNSPECIFIED and not frame.format.is_rgb and len(frame.format.components) > 1:
+        # The usual rule of players: high definition is BT.709, the rest BT.601 (FFmpeg's own assumption).
+        high = frame.height > 576 or frame.width >= 1280
+        assumed, matrix = ("bt709", 1) if high else ("bt601", None)
+    field = None
+    if options.deinterlace:
+        # Bottom field first where the header says so: FFmpeg's AV_FIELD_BB, AV_FIELD_TB.
+        field = "bottom" if stream.codec_context.field_order in (3, 4) else "top"
+    return Geometry(height, width, transposed, flip_rows, flip_columns, matrix, field), aspect, assumed
+
+
+def _orientation(frame: av.VideoFrame, path: str) -> tuple[bool, bool, bool]:
+    """Whether the display matrix exchanges rows and columns, then flips rows, then flips columns."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return False, False, False
+    a, b, _, c, d = np.frombuffer(bytes(data), dtype=np.int32)[:5].tolist()
+    # A stored place (x, y) is shown at (a x + c y, b x + d y).
+    transposed = abs(b) + abs(c) > abs(a) + abs(d)
+    main, rest = ((b, c), (a, d)) if transposed else ((a, d), (b, c))
+    if not all(main) or max(map(abs, rest)) > math.tan(math.radians(1)) * min(map(abs, main)):
+        degrees = math.degrees(math.atan2(b, a))
+        reason = f"is to be shown turned by {degrees:.0f} degrees: only quarter turns and mirroring are supported"
+        raise VideoError(reason, path=path, backend=NAME)
+    return (True, b < 0, c < 0) if transposed else (False, d < 0, a < 0)
+
+
+def _first_frame(container: InputContainer, stream: VideoStream, path: str) -> tuple[int, int | None, av.VideoFrame]:
+    """Decoding time of the first packet, what its display time exceeds that by (if both are known), the first frame."""
+    first: tuple[int, int | None] | None = None
     for packet in container.demux(stream):
         if packet.size:
-            if packet.pts is None:
+            if packet.pts is None and packet.dts is None and first is None:
                 raw = container.format.name in ("h264", "hevc", "m4v", "mpegvideo", "obu", "ivf")
                 kind = "is a raw stream: time stamps are missing" if raw else "time stamps are missing"
                 hint = "wrap it into a container first (ffmpeg -i FILE -c copy FILE.mp4, for a raw stream with -r FPS)"
                 raise VideoError(f"{kind}; {hint}", path=path, time=0.0, backend=NAME)
-            dts = packet.pts if packet.dts is None else packet.dts
-            first = first or (dts, packet.pts - dts)
+            if first is None and packet.dts is not None:
+                first = (packet.dts, None if packet.pts is None else packet.pts - packet.dts)
+            elif first is None and packet.pts is not None:
+                first = (packet.pts, None)
         try:
             frames = packet.decode()
         except av.FFmpegError as error:
@@ -300,14 +582,18 @@ def _check_complete(
         raise VideoError(f"truncated: its header promises {total:.1f} s", path=path, time=at, backend=NAME)
 
 
-def _has_discards(stream: VideoStream) -> bool:
-    """Whether an edit list hides frames (they lie at the ends)."""
+def _count_shown(stream: VideoStream) -> int | None:
+    """Number of frames that an mp4's index shows, those that an edit list hides left out; None if that is not known."""
     entries = stream.index_entries
-    return len(entries) > 0 and (entries[0].is_discard or entries[-1].is_discard)
+    if not stream.frames or not len(entries):
+        return None
+    if len(entries) != stream.frames or entries[0].is_discard or entries[-1].is_discard:
+        return sum(not entry.is_discard for entry in entries)
+    return stream.frames
 
 
 def key_times(stream: VideoStream) -> list[int]:
-    """Time stamps of the key frames in the index that the container has read so far, ascending."""
+    """Time stamps of the key frames in the index that the container has read so far, ascending; [] if it is unsorted."""
     entries = stream.index_entries
     if not len(entries):
         return []
@@ -315,6 +601,9 @@ def key_times(stream: VideoStream) -> list[int]:
     # From key frame to key frame: the index of an hour has a hundred thousand entries.
     place = entries.search_timestamp(entries[0].timestamp, backward=False)
     while place >= 0:
-        found.append(entries[place].timestamp)
-        place = entries.search_timestamp(found[-1] + 1, backward=False)
+        stamp = entries[place].timestamp
+        if found and stamp <= found[-1]:
+            return []
+        found.append(stamp)
+        place = entries.search_timestamp(stamp + 1, backward=False)
     return found

@@ -1,18 +1,63 @@
-"""Drawing decoded pictures: colour conversion, resizing, cutting, turning. All by FFmpeg's swscale."""
+"""Rendering decoded pictures: colour conversion, resizing, cropping, orientation, fields. All by FFmpeg."""
 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass, replace
 
 import av
 import numpy as np
+from av.filter import Graph
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from vzgym.video.base import crop_box
 from vzgym.video.decoder import Pixels, Rendered, View
 
-__all__ = ["RawPixels", "draw_array"]
+__all__ = ["Geometry", "RawPixels", "has_alpha", "render_array"]
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """How the stored pictures of a stream become the pictures shown.
+
+    Attributes:
+        height: Rows of a picture as shown.
+        width: Columns of a picture as shown.
+        transposed: Whether rows and columns are exchanged, before the flips.
+        flip_rows: Whether it is turned upside down.
+        flip_columns: Whether it is mirrored left to right.
+        colorspace: FFmpeg's number of the YUV matrix of pictures that name none; None leaves it to FFmpeg.
+        field: Which field stands for an interlaced picture ("top" or "bottom"); None shows both, as they are.
+    """
+
+    height: int
+    width: int
+    transposed: bool = False
+    flip_rows: bool = False
+    flip_columns: bool = False
+    colorspace: int | None = None
+    field: str | None = None
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether it is more than a rotation."""
+        return (self.transposed + self.flip_rows + self.flip_columns) % 2 == 1
+
+    def stored_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns, before the orientation is applied, of a picture shown at `size`."""
+        return size[::-1] if self.transposed else size
+
+    def orient(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A stored picture, shape `(rows, columns, 3)`, as it is shown."""
+        if self.transposed:
+            pixels = pixels.swapaxes(0, 1)
+        if self.flip_rows:
+            pixels = pixels[::-1]
+        if self.flip_columns:
+            pixels = pixels[:, ::-1]
+        return np.ascontiguousarray(pixels)
+
 
 _local = threading.local()
 
@@ -40,9 +85,25 @@ def _resized(frame: av.VideoFrame, height: int, width: int) -> av.VideoFrame:
 
 
 def _to_rgb(frame: av.VideoFrame, height: int, width: int) -> NDArray[np.uint8]:
-    """RGB at `height` x `width`: area averaging when shrinking, bicubic when enlarging."""
+    """RGB at `height` x `width`: area averaging when shrinking, bicubic when enlarging; transparent parts black."""
+    if has_alpha(frame.format):
+        return _opaque(frame, height, width)
     out = _reformat(_resized(frame, height, width), height, width, "rgb24")
     return np.ascontiguousarray(out.to_ndarray(), dtype=np.uint8)
+
+
+def _opaque(frame: av.VideoFrame, height: int, width: int) -> NDArray[np.uint8]:
+    """A picture with transparency, on black. Composed before it is resized, or hidden colours would bleed."""
+    rgba = _reformat(frame, frame.height, frame.width, "rgba").to_ndarray().astype(np.uint16)
+    rgb = ((rgba[..., :3] * rgba[..., 3:] + 127) // 255).astype(np.uint8)
+    if (height, width) == rgb.shape[:2]:
+        return rgb
+    return _to_rgb(av.VideoFrame.from_ndarray(rgb, format="rgb24"), height, width)
+
+
+def has_alpha(format: av.VideoFormat) -> bool:
+    """Whether pictures of a pixel format may be transparent."""
+    return format.name == "pal8" or any(component.is_alpha for component in format.components)
 
 
 def _reformat(frame: av.VideoFrame, height: int, width: int, format: str) -> av.VideoFrame:
@@ -57,8 +118,30 @@ def _reformat(frame: av.VideoFrame, height: int, width: int, format: str) -> av.
     )
 
 
-def draw_array(pixels: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
-    """An RGB picture (uint8, `(height, width, 3)`) cut and resized to `view`."""
+def _one_field(frame: av.VideoFrame, field: str) -> av.VideoFrame:
+    """Every second row of a picture, as FFmpeg's filter `field` gives it (rows are shared, not copied)."""
+    if not hasattr(_local, "fields"):
+        _local.fields = {}
+    made: dict[tuple[int, int, str, str], Graph] = _local.fields
+    key = (frame.height, frame.width, frame.format.name, field)
+    if key not in made:
+        graph = Graph()
+        source = graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+        )
+        chosen = graph.add("field", field)
+        source.link_to(chosen)
+        chosen.link_to(graph.add("buffersink"))
+        graph.configure()
+        made[key] = graph
+    made[key].push(frame)
+    out = made[key].pull()
+    assert isinstance(out, av.VideoFrame)
+    return out
+
+
+def render_array(pixels: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
+    """An RGB picture (uint8, `(height, width, 3)`) cropped and resized to `view`."""
     if view.region is not None:
         top, bottom, left, right = crop_box(view.region, pixels.shape[0], pixels.shape[1])
         pixels = pixels[top:bottom, left:right]
@@ -69,38 +152,44 @@ def draw_array(pixels: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
 
 
 class RawPixels:
-    """A picture as the decoder left it (YUV, not yet turned): small to keep, drawn when somebody asks.
+    """A picture as the decoder left it (YUV, not yet oriented): small to keep, rendered on demand.
 
     Args:
-        frame: The decoded frame. Nobody writes to it.
-        turns: Quarter turns, counter-clockwise, by which it is shown; as the frame says if not given.
+        frame: The decoded frame. Nobody writes to it afterwards.
+        geometry: How it is shown.
     """
 
-    __slots__ = ("_frame", "_turns", "nbytes")
+    __slots__ = ("_frame", "_geometry", "nbytes")
 
-    def __init__(self, frame: av.VideoFrame, turns: int | None = None) -> None:
+    def __init__(self, frame: av.VideoFrame, geometry: Geometry) -> None:
+        if geometry.colorspace is not None and frame.colorspace == UNSPECIFIED:
+            frame.colorspace = geometry.colorspace
         self._frame = frame
-        # The display matrix' angle is counter-clockwise, as numpy turns.
-        self._turns = round(frame.rotation / 90) % 4 if turns is None else turns
+        self._geometry = geometry
         self.nbytes = sum(plane.buffer_size for plane in frame.planes)
 
     def render(self, view: View) -> NDArray[np.uint8]:
-        """See `Pixels.render`."""
-        frame = self._frame
-        if view.region is None and view.size is not None:
-            # Shrink first, then turn the small picture.
-            return np.ascontiguousarray(np.rot90(_to_rgb(frame, *self._lying(view.size)), self._turns))
-        whole = np.rot90(_to_rgb(frame, frame.height, frame.width), self._turns)
-        return draw_array(whole, view)
+        """See `Pixels.render`. A picture of another size than the stream's first is resized to that one's."""
+        geometry = self._geometry
+        native = (geometry.height, geometry.width)
+        size = native if view.region is not None else view.size or native
+        # Resize first, then orient the small picture.
+        whole = geometry.orient(_to_rgb(self._progressive(), *geometry.stored_size(size)))
+        return whole if view.region is None else render_array(whole, view)
 
     def shrunk(self, view: View) -> Pixels:
-        """See `Pixels.shrunk`: resized, where that is the first step of drawing; else drawn."""
+        """See `Pixels.shrunk`: resized, where that is the first step of rendering; else rendered."""
         if view.region is None and view.size is not None:
-            small = _resized(self._frame, *self._lying(view.size))
+            small = _resized(self._progressive(), *self._geometry.stored_size(view.size))
             if small is not self._frame:
-                return RawPixels(small, self._turns)
+                return RawPixels(small, replace(self._geometry, field=None))
         return Rendered(self.render(view))
 
-    def _lying(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Rows and columns before the picture is turned."""
-        return size[::-1] if self._turns % 2 == 1 else size
+    def _progressive(self) -> av.VideoFrame:
+        if self._geometry.field is None or not self._frame.interlaced_frame:
+            return self._frame
+        return _one_field(self._frame, self._geometry.field)
+
+
+UNSPECIFIED = 2
+"""FFmpeg's number of a YUV matrix that is not named."""

@@ -11,7 +11,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,8 @@ from numpy.typing import NDArray
 from vzgym.core.errors import VideoError
 from vzgym.video.base import FRAME_SLACK, Frames, crop_box
 from vzgym.video.cache import CacheStats, FrameCache
-from vzgym.video.decoder import Decoder, Picture, Rendered, StreamInfo, View, Watch
+from vzgym.video.decoder import Decoder, Picture, ReadOptions, Rendered, StreamInfo, View, Watch
+from vzgym.video.paths import identify
 from vzgym.video.pool import ReaderPool
 from vzgym.video.settings import VideoLimits, limits
 
@@ -38,12 +38,14 @@ class Source:
 
     Args:
         path: The file.
-        backend: Name of the decoder, for errors and to tell sources apart.
+        backend: Name of the decoder, for errors and to distinguish sources.
+        options: Which stream is read, and how it is shown.
         open_one: Opens a reader: `open_one(threads, timeout)`.
     """
 
     path: str
     backend: str
+    options: ReadOptions
     open_one: Callable[[int, float], Decoder]
 
     def key(self) -> Hashable:
@@ -52,13 +54,7 @@ class Source:
         Raises:
             VideoError: If the file is not there.
         """
-        try:
-            status = Path(self.path).stat()
-        except OSError as error:
-            hint = "; a video is read from a file: download it first" if "://" in self.path else ""
-            reason = f"cannot be found: {error.strerror}{hint}"
-            raise VideoError(reason, path=self.path, backend=self.backend) from error
-        return os.path.realpath(self.path), status.st_size, status.st_mtime_ns, self.backend
+        return *identify(self.path, self.backend), self.backend, self.options
 
 
 @dataclass(frozen=True, slots=True)

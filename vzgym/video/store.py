@@ -31,8 +31,9 @@ from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, VideoError
 from vzgym.video.base import FRAME_SLACK
 from vzgym.video.decoder import Picture, Rendered, View, Watch
+from vzgym.video.paths import local_path
 from vzgym.video.pyav_backend import PyAVDecoder
-from vzgym.video.scale import draw_array
+from vzgym.video.scale import render_array
 
 __all__ = ["FrameStore", "StoreHeader", "build_store", "fingerprint"]
 
@@ -67,7 +68,7 @@ class StoreHeader:
 
 def fingerprint(path: str | os.PathLike[str]) -> str:
     """A file's identity by content: BLAKE2b over its size and 16 blocks spread over it, first and last among them."""
-    source = Path(path)
+    source = Path(local_path(path))
     try:
         size = source.stat().st_size
         digest = hashlib.blake2b(str(size).encode(), digest_size=16)
@@ -133,7 +134,7 @@ class FrameStore:
         if zlib.crc32(data) != checksum:
             raise VideoError("a stored frame is damaged: build the store anew", path=self.folder, time=start)
         pixels = np.asarray(Image.open(io.BytesIO(data)))
-        return Picture(start, end, Rendered(draw_array(pixels, view)))
+        return Picture(start, end, Rendered(render_array(pixels, view)))
 
     def close(self) -> None:
         """Close the file of frames; reading again opens it."""
@@ -183,7 +184,7 @@ def build_store(
         raise InvalidSetting(f"a store's fps must be finite and > 0, got {fps!r}")
     if not 1 <= quality <= 95:
         raise InvalidSetting(f"a store's quality must lie in [1, 95], got {quality!r}")
-    decoder = PyAVDecoder(os.fspath(path), timeout=timeout)
+    decoder = PyAVDecoder(local_path(path), timeout=timeout)
     try:
         budget = Budget(max_pixels=max_pixels, min_pixels=1)
         height, width = budget.fit(decoder.info.height, decoder.info.width)

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vzgym.core.errors import DependencyNotInstalled, VideoError
-from vzgym.video.decoder import StreamInfo
-from vzgym.video.indexed import IndexedDecoder, reported_by
-from vzgym.video.pyav_open import check_regular, frame_times, open_file
+from vzgym.video.decoder import AS_STORED, ReadOptions
+from vzgym.video.indexed import IndexedDecoder
+from vzgym.video.timestamps import REMUX
 
 __all__ = ["TorchCodecDecoder"]
 
@@ -28,6 +28,7 @@ class TorchCodecDecoder(IndexedDecoder):
         path: The file.
         threads: Threads of the decoder.
         timeout: Seconds that one reading of the file's packets may take.
+        options: Which stream, and how it is shown.
 
     Raises:
         DependencyNotInstalled: If torchcodec or FFmpeg's libraries are missing.
@@ -36,7 +37,7 @@ class TorchCodecDecoder(IndexedDecoder):
 
     name: ClassVar[str] = "torchcodec"
 
-    def __init__(self, path: str, *, threads: int = 1, timeout: float = 30.0) -> None:
+    def __init__(self, path: str, *, threads: int = 1, timeout: float = 30.0, options: ReadOptions = AS_STORED) -> None:
         super().__init__()
         try:
             from torchcodec.decoders import VideoDecoder
@@ -44,23 +45,21 @@ class TorchCodecDecoder(IndexedDecoder):
             raise DependencyNotInstalled(
                 "torchcodec cannot be used: run `pip install torchcodec`, and install FFmpeg's shared libraries"
             ) from error
-        self.path = path
-        check_regular(path, self.name)
-        with reported_by(self.name):
-            file = open_file(path, 1, timeout)
-            file.container.close()
-            self.starts = frame_times(path, timeout)
-        if "mpegts" in file.facts.info.container:
-            raise VideoError(
-                "torchcodec cannot seek in MPEG-TS: remux it (vzgym videos check --remux)", path=path, backend=self.name
-            )
-        self._zero = float(file.facts.start * file.facts.base)
+        facts = self._examine(path, timeout, options)
+        if "mpegts" in facts.info.container:
+            raise VideoError(f"torchcodec cannot seek in MPEG-TS: {REMUX}", path=path, backend=self.name)
+        if facts.geometry.mirrored:
+            raise VideoError("is shown mirrored: use back-end 'pyav'", path=path, backend=self.name)
+        self._zero = float(facts.start * facts.base)
         try:
             self._decoder: Any = VideoDecoder(
-                path, seek_mode="exact", dimension_order="NHWC", num_ffmpeg_threads=threads
+                f"file:{path}",
+                stream_index=facts.info.stream,
+                seek_mode="exact",
+                dimension_order="NHWC",
+                num_ffmpeg_threads=threads,
             )
             count = len(self._decoder)
-            shown = self._decoder.get_frame_at(0).data.shape
         except (RuntimeError, ValueError, IndexError) as error:
             raise VideoError(f"cannot be opened: {_summary(error)}", path=path, backend=self.name) from error
         if count != len(self.starts):
@@ -69,16 +68,7 @@ class TorchCodecDecoder(IndexedDecoder):
                 path=path,
                 backend=self.name,
             )
-        self.info = StreamInfo(
-            duration=file.facts.info.duration,
-            fps=file.facts.info.fps,
-            num_frames=count,
-            height=int(shown[0]),
-            width=int(shown[1]),
-            codec=file.facts.info.codec,
-            container=file.facts.info.container,
-            first=max(0.0, float(self.starts[0])),
-        )
+        self.info = self._described(facts, fps=facts.info.fps, num_frames=count)
 
     def _frames(self, indices: list[int]) -> NDArray[np.uint8]:
         try:

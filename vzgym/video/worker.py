@@ -63,7 +63,12 @@ def _serve(requests: queue.SimpleQueue[Any], out: IO[bytes]) -> None:
         try:
             if request["do"] == "open":
                 factory = import_object(request["factory"])
-                decoder = factory(request["path"], threads=request["threads"], timeout=request["timeout"])
+                decoder = factory(
+                    request["path"],
+                    threads=request["threads"],
+                    timeout=request["timeout"],
+                    options=request["options"],
+                )
                 write_message(out, ("opened", decoder.info))
                 continue
             if decoder is None:

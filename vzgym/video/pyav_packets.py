@@ -13,39 +13,38 @@ from av.video.stream import VideoStream
 
 from vzgym.core.errors import VideoError
 from vzgym.video.decoder import Watch
-from vzgym.video.pyav_open import NAME, OpenFile
+from vzgym.video.pyav_open import NAME, OpenFile, rewind
+from vzgym.video.timestamps import DEEPEST_REORDER
 
-__all__ = ["Stamped", "Tape"]
+__all__ = ["PacketReader", "TimedPacket"]
 
 # Without an index of key frames: a gap that is read through rather than jumped over, in seconds.
 _BLIND_GAP = 4.0
-# No codec reorders frames over more than so many.
-_DEEPEST = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Stamped:
+class TimedPacket:
     """A packet whose time stamps are known.
 
     Attributes:
-        pts: When its frame is shown, in the stream's units.
-        dts: When it is to be decoded; where the file does not say (Matroska, the first packets), when it is shown.
+        pts: When its frame is shown, in the stream's units; None if it shows none.
+        dts: When it is to be decoded; None where the file does not say (Matroska, the first packets).
         packet: The packet.
     """
 
-    pts: int
-    dts: int
+    pts: int | None
+    dts: int | None
     packet: Packet[VideoStream]
 
 
-class Tape:
+class PacketReader:
     """Reads packets, and knows from them when each frame is shown before any of it is decoded.
 
     Packets come in order of decoding. None that is still to come can be shown before the decoding time of the
-    last one read, so reading a few packets ahead tells for certain which frame follows which.
+    last one read (less `FileFacts.lead`), so reading a few packets ahead tells for certain which frame follows which.
 
     Args:
-        file: The open file. From here on only this tape reads it.
+        file: The open file. From here on only this object reads it.
         path: For errors.
     """
 
@@ -58,9 +57,10 @@ class Tape:
         self.at_start = False
         """Whether that key frame is the file's first."""
         self._packets: Iterator[Packet[VideoStream]] = iter(())
-        self._ahead: deque[Stamped] = deque()
+        self._ahead: deque[TimedPacket] = deque()
         self._shown: list[int] = []  # time stamps of frames to be shown, ascending
         self._reach: int | None = None  # no frame still to be read is shown before this
+        self._number = 0  # packets read since the last seek
         self._ended = True
 
     def seconds(self, pts: int) -> float:
@@ -71,7 +71,7 @@ class Tape:
         """An error of this file, at a time stamp."""
         return VideoError(reason, path=self.path, time=None if pts is None else self.seconds(pts), backend=NAME)
 
-    def next(self) -> Stamped | None:
+    def next(self) -> TimedPacket | None:
         """The next packet in order of decoding; None at the end of the file."""
         if not self._ahead and not self._pull():
             return None
@@ -101,6 +101,8 @@ class Tape:
 
     def jump_helps(self, pts: int, target: int) -> bool:
         """Whether a key frame lies after `pts` and at or before `target`, as far as is known."""
+        if self.file.facts.sequential:
+            return False
         if self.file.facts.keys:
             key = self.next_key(pts)
             return key is not None and key <= target
@@ -118,37 +120,46 @@ class Tape:
         aim, step = target, 1
         while True:
             watch.check(self.seconds(target))
-            self.at_start = aim <= first
+            self.at_start = aim <= first or self.file.facts.sequential
             key = self._go(max(aim, first), target, watch)
             if key is None and self.at_start:
                 raise self.error("has no key frame to begin with", target)
-            if key is not None and (key.pts <= target or self.at_start):
+            if key is not None and (key[0] <= target or self.at_start):
                 if back == 0 or self.at_start:
-                    self.origin = key.pts
-                    self.forget_before(key.pts)
+                    self.origin = key[0]
+                    self.forget_before(key[0])
                     return
                 back -= 1
-                aim = key.dts - 1
+                aim = key[1] - 1
             else:
                 # Landed too late: an index may be coarse, or hold decoding times.
-                aim = (aim if key is None else min(aim, key.dts)) - step
+                aim = (aim if key is None else min(aim, key[1])) - step
                 step = max(2 * step, int(1 / self.file.facts.base))
 
-    def _go(self, aim: int, target: int, watch: Watch) -> Stamped | None:
-        """Seek, and read up to the first key frame, which `next` will then give; None if there is none."""
+    def _go(self, aim: int, target: int, watch: Watch) -> tuple[int, int] | None:
+        """Seek, and read up to the first key frame, which `next` will then give.
+
+        Returns:
+            When it is shown, and when it is to be decoded; None if there is no key frame.
+        """
         container, stream = self.file.container, self.file.stream
         try:
-            container.seek(aim, stream=stream, backward=True)
+            if self.at_start:
+                rewind(container, stream, self.file.facts.first_dts)
+            else:
+                container.seek(aim, stream=stream, backward=True)
         except av.FFmpegError as error:
             raise self.error(f"cannot seek: {error.strerror}", target) from error
         self._packets = container.demux(stream)
         self._ahead.clear()
         self._shown.clear()
         self._reach = None
+        self._number = 0
         self._ended = False
         while self._pull():
-            if self._ahead[-1].packet.is_keyframe:
-                return self._ahead[-1]
+            last = self._ahead[-1]
+            if last.packet.is_keyframe and last.pts is not None:
+                return last.pts, last.pts if last.dts is None else last.dts
             self._ahead.clear()
             self._shown.clear()
             watch.check(self.seconds(target))
@@ -165,13 +176,16 @@ class Tape:
         if packet is None or not packet.size:
             self._ended = True
             return False
-        if packet.pts is None:
-            raise self.error("a time stamp is missing", self._reach)
-        self._ahead.append(Stamped(packet.pts, packet.pts if packet.dts is None else packet.dts, packet))
-        if not packet.is_discard:  # an edit list hides it: decoded for others' sake, never shown
-            bisect.insort(self._shown, packet.pts)
+        pts = self.file.facts.stamp(packet, self._number)
+        self._number += 1
+        self._ahead.append(TimedPacket(pts, packet.dts, packet))
+        # What an edit list hides is decoded for others' sake, never shown; nor is a packet without a display time
+        # (a leading picture whose references were cut off). If a frame comes out of it all the same, that is an error.
+        if pts is not None and not packet.is_discard:
+            bisect.insort(self._shown, pts)
         if packet.dts is not None:
-            self._reach = packet.dts if self._reach is None else max(self._reach, packet.dts)
-        elif len(self._shown) > _DEEPEST:
-            self._reach = max(self._shown[-_DEEPEST - 1], self._reach or self._shown[0])
+            reach = packet.dts - self.file.facts.lead
+            self._reach = reach if self._reach is None else max(self._reach, reach)
+        elif len(self._shown) > DEEPEST_REORDER:
+            self._reach = max(self._shown[-DEEPEST_REORDER - 1], self._reach or self._shown[0])
         return True

@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 
 from vzgym.core.errors import InvalidSetting, VideoError
+from vzgym.video.check import check
 from vzgym.video.file import FileVideo
-from vzgym.video.ingest import check, remux
+from vzgym.video.remux import remux
 
 
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("kind", ["constant-rate", "open-groups", "edit-list", "vp8", "hevc", "late-start", "av1"])
-def test_sound_files_have_no_findings(kind, full, make_file):
+def test_sound_files_have_no_issues(kind, full, make_file):
     made = make_file(kind)
     report = check(made.path, full=full)
     assert report.ok
-    assert report.findings == ()
+    assert report.issues == ()
     assert report.info.duration == pytest.approx(made.end, abs=0.2)
     assert report.frames_checked >= len(made.times) if full else report.frames_checked >= 16
     assert json.loads(json.dumps(report.to_dict()))["info"]["height"] == made.size[0]
@@ -30,9 +31,9 @@ def test_remuxing_keeps_frames_and_times(kind, make_file, codes, tmp_path):
     made = make_file(kind)
     before = check(made.path)
     assert before.ok
-    assert "remux" in before.findings[0].what
+    assert before.issues[0].remux_helps
     target = remux(made.path, tmp_path / "out.mp4")
-    assert check(target, full=True).findings == ()
+    assert check(target, full=True).issues == ()
     times = np.array([0.0, 0.51, 1.77, 3.2, 3.98])
     for backend in ("pyav", "decord"):
         frames = FileVideo(target, backend=backend).read(times)
@@ -77,11 +78,11 @@ def test_damage_is_found_where_it_is(make_file, tmp_path):
     path.write_bytes(data)
     report = check(path, full=True)
     assert not report.ok
-    assert all(f.time is not None and abs(f.time - time) < 0.5 for f in report.findings)
+    assert all(f.time is not None and abs(f.time - time) < 0.5 for f in report.issues)
 
 
 def test_a_missing_file_is_a_finding_too(tmp_path):
     report = check(tmp_path / "none.mp4")
     assert not report.ok
     assert report.info is None
-    assert "found" in report.findings[0].what
+    assert "found" in report.issues[0].what

@@ -1,0 +1,244 @@
+"""Time stamps that a file does not store, or stores wrongly: finding such files, and working the stamps out.
+
+Display times are needed to find a frame by time. Some containers store decoding times only (AVI, ASF), or times of
+some frames only (MPEG-PS), and FFmpeg guesses the rest. The guess is wrong where frames are reordered. Copying such a
+stream into another container (`ffmpeg -c copy`) stores the guess. Streams joined byte for byte carry times that begin
+again. The one thing that never lies is the order in which the decoder gives the frames out: `display_stamps` decodes
+the stream once and puts the times into that order.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from vzgym.core.errors import VideoError
+
+__all__ = [
+    "DEEPEST_REORDER",
+    "LONGEST_GAP",
+    "REMUX",
+    "StoredStamps",
+    "check_clock",
+    "display_stamps",
+    "fits_mp4",
+    "is_reordered",
+    "read_stored",
+    "remedy",
+]
+
+REMUX = "remux it to mp4 (vzgym videos check --remux FOLDER)"
+"""What to do about a file that `remux` can mend."""
+
+# A longer gap between packets of a stream format (MPEG-TS, MPEG-PS) is a new clock, not a pause: FFmpeg's own rule.
+LONGEST_GAP = 10.0
+# No codec reorders frames over more than so many.
+DEEPEST_REORDER = 16
+
+
+@dataclass(frozen=True, slots=True)
+class StoredStamps:
+    """Time stamps as the container stores them, in order of decoding; None where it stores none.
+
+    Attributes:
+        pts: When each packet's frame is displayed.
+        dts: When each packet is to be decoded.
+    """
+
+    pts: tuple[int | None, ...]
+    dts: tuple[int | None, ...]
+
+    @property
+    def decoding_times_only(self) -> bool:
+        """Whether no display time is stored at all."""
+        return all(pts is None for pts in self.pts) and all(dts is not None for dts in self.dts)
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether a display time is missing."""
+        return any(pts is None for pts in self.pts)
+
+
+@functools.cache
+def _mp4_codecs() -> frozenset[str]:
+    with av.open(io.BytesIO(), "w", format="mp4") as out:
+        return frozenset(out.supported_codecs)
+
+
+def fits_mp4(stream: VideoStream) -> bool:
+    """Whether an mp4 can hold a stream's codec."""
+    return stream.codec_context.codec.canonical_name in _mp4_codecs()
+
+
+def remedy(stream: VideoStream) -> str:
+    """What to do about a stream with missing or wrong time stamps, or without an index."""
+    return REMUX if fits_mp4(stream) else "encode it as mp4"
+
+
+def read_stored(container: InputContainer, stream: VideoStream) -> StoredStamps:
+    """All packets' time stamps. The container must have been opened without filling in (`fflags=nofillin`).
+
+    Raises:
+        av.FFmpegError: If the file cannot be read.
+    """
+    stamps = [(packet.pts, packet.dts) for packet in container.demux(stream) if packet.size]
+    return StoredStamps(tuple(pts for pts, _ in stamps), tuple(dts for _, dts in stamps))
+
+
+def check_clock(stored: StoredStamps, stream: VideoStream, step: int, path: str, backend: str, *, gaps: bool) -> None:
+    """Refuse a stream whose times run backwards, or (`gaps`) jump ahead: several streams in one file.
+
+    Args:
+        stored: What the container stores.
+        stream: The stream.
+        step: Length of one frame, in units.
+        path: For errors.
+        backend: For errors.
+        gaps: Whether a jump ahead by more than 10 s is a new clock too, not a pause.
+
+    Raises:
+        VideoError: If they do; names the place.
+    """
+    base = stream.time_base or Fraction(1, av.time_base)
+    use_dts = any(dts is not None for dts in stored.dts)
+    # Display times of reordered frames go back and forth within a few frames.
+    slack = 0 if use_dts else DEEPEST_REORDER * step
+    times = [time for time in (stored.dts if use_dts else stored.pts) if time is not None]
+    reach = times[0] if times else 0
+    for time in times:
+        if time < reach - slack or (gaps and (time - reach) * base > LONGEST_GAP):
+            jump = float((time - reach) * base)
+            what = f"run backwards by {-jump:.1f} s" if jump < 0 else f"jump ahead by {jump:.1f} s"
+            reason = f"its time stamps {what} (streams joined byte for byte?): {remedy(stream)}"
+            raise VideoError(reason, path=path, time=float((reach - times[0]) * base), backend=backend)
+        reach = max(reach, time)
+
+
+def is_reordered(container: InputContainer, stream: VideoStream, packets: int) -> bool | None:
+    """Whether the first packets' display times show reordering, as far as the decoder's output confirms it.
+
+    The container stands at its beginning, and its decoder is flushed.
+
+    Returns:
+        True if display times differ from the order of decoding; False if frames come out in the order of decoding;
+        None if the decoder reorders frames although their times ascend in order of decoding: the times are wrong.
+
+    Raises:
+        av.FFmpegError: If the file cannot be read or decoded.
+    """
+    read = list(itertools.islice((p for p in container.demux(stream) if p.size and p.pts is not None), packets))
+    stamps = [packet.pts for packet in read]
+    if any(later < earlier for earlier, later in itertools.pairwise(stamps)):
+        return True
+    codec = stream.codec_context
+    # Frames before the first one are leading pictures of a cut group: they never come out, or are not shown.
+    out = [frame.pts for packet in [*read, None] for frame in codec.decode(packet) if frame.pts is not None]
+    return None if any(later < earlier for earlier, later in itertools.pairwise(out)) else False
+
+
+def display_stamps(
+    container: InputContainer,
+    stream: VideoStream,
+    stored: StoredStamps,
+    step: Fraction,
+    path: str,
+    backend: str,
+    longest_gap: Fraction | None = None,
+) -> list[int | None]:
+    """The display time of each packet's frame, worked out by decoding the whole stream once.
+
+    Where the container stores no display times, or copies of the decoding times, the n-th frame that comes out gets
+    the n-th decoding time. Where it stores some, the others lie evenly between them, one frame apart; they must fit.
+    Where times run backwards from one frame to the next, a new stream begins: it follows one frame later.
+
+    Args:
+        container: The file, at its beginning.
+        stream: The stream; its decoder is used up.
+        stored: What the container stores.
+        step: Length of one frame, in the stream's units.
+        path: For errors.
+        backend: For errors.
+        longest_gap: In units: frames farther apart belong to two clocks as well.
+
+    Returns:
+        For each packet the time stamp of its frame; None for a packet that shows no frame.
+
+    Raises:
+        VideoError: If the stream does not decode, or its times cannot be worked out.
+    """
+    order = _output_order(container, stream, path, backend)
+    if len(set(order)) < len(order):
+        raise VideoError("one packet gives several frames: encode it anew", path=path, backend=backend)
+    known = [stored.pts[packet] for packet in order]
+    dts = [stored.dts[packet] for packet in order]
+    ascending = [pts for pts in stored.pts if pts is not None]
+    copied = all(earlier <= later for earlier, later in itertools.pairwise(ascending))
+    shuffled = order != sorted(order)
+    if not ascending or (copied and shuffled and len(ascending) == len(stored.pts)):
+        if any(stamp is None for stamp in dts):
+            raise VideoError("it stores neither display nor decoding times: encode it anew", path=path, backend=backend)
+        stamps = sorted(stamp for stamp in dts if stamp is not None)
+    else:
+        stamps = _fill(known, step, longest_gap, path, backend)
+    found: list[int | None] = [None] * len(stored.pts)
+    for packet, stamp in zip(order, stamps, strict=True):
+        found[packet] = stamp
+    return found
+
+
+def _output_order(container: InputContainer, stream: VideoStream, path: str, backend: str) -> list[int]:
+    """Numbers of the packets (in order of decoding) whose frames come out, in the order in which they come out."""
+    codec = stream.codec_context
+    order: list[int] = []
+    number = 0
+    for packet in container.demux(stream):
+        at = packet.pts if packet.pts is not None else packet.dts
+        if packet.size:
+            # The decoder hands a packet's stamp on to its frame, whatever it is.
+            packet.pts = packet.dts = number
+            number += 1
+        try:
+            frames = codec.decode(packet if packet.size else None)
+        except av.FFmpegError as error:
+            time = None if at is None else float(at * packet.time_base)
+            reason = f"its time stamps cannot be worked out, since a frame cannot be decoded: {error.strerror}"
+            raise VideoError(reason, path=path, time=time, backend=backend) from error
+        order.extend(frame.pts for frame in frames if frame.pts is not None)
+    return order
+
+
+def _fill(
+    known: Sequence[int | None], step: Fraction, longest_gap: Fraction | None, path: str, backend: str
+) -> list[int]:
+    """Time stamps in order of display: those known, each later clock moved on, and even steps between them."""
+    anchors = [(place, stamp) for place, stamp in enumerate(known) if stamp is not None]
+    if not anchors or step <= 0:
+        raise VideoError("its time stamps cannot be worked out: encode it anew", path=path, backend=backend)
+    place, stamp = anchors[0]
+    stamps = [stamp - round((place - n) * step) for n in range(place)]
+    offset = 0
+    for (place, stamp), following in itertools.zip_longest(anchors, anchors[1:]):
+        start = stamp + offset
+        count = (following[0] if following else len(known)) - place
+        stamps.extend(start + round(n * step) for n in range(count))
+        if following is None:
+            break
+        expected = start + round(count * step)
+        found = following[1] + offset
+        if start - DEEPEST_REORDER * step < found <= start:
+            reason = "its time stamps are out of order by a few frames, some of them guessed: encode it anew"
+            raise VideoError(reason, path=path, backend=backend)
+        if found <= start or (longest_gap is not None and found - expected > longest_gap):
+            offset = expected - following[1]
+        elif count > 1 and abs(found - expected) > max(2, step / 10):
+            reason = "its frames are not evenly spaced and some carry no time stamp: encode it anew"
+            raise VideoError(reason, path=path, backend=backend)
+    return stamps
