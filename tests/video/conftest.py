@@ -82,6 +82,30 @@ def write(
     return path
 
 
+def encode_pictures(
+    path: Path,
+    pictures: Sequence[NDArray[np.uint8]],
+    options: dict[str, str] | None = None,
+    *,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    rate: int = 30,
+    **settings: object,
+) -> Path:
+    """Encode RGB or RGBA pictures at a constant rate; `settings` are attributes of the codec context."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, rate=rate, options=options or {})
+        stream.height, stream.width, stream.pix_fmt = *pictures[0].shape[:2], pix_fmt
+        stream.codec_context.thread_count = 1
+        for name, value in settings.items():
+            setattr(stream.codec_context, name, value)
+        for picture in pictures:
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24" if picture.shape[2] == 3 else "rgba")
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path
+
+
 def turn(path: Path, degrees: int) -> None:
     """Ask players to turn the picture clockwise: writes the display matrix of an mp4's only track."""
     data = bytearray(path.read_bytes())
@@ -145,6 +169,12 @@ def _late_start(folder: Path) -> MadeFile:
 def _hevc(folder: Path) -> MadeFile:
     options = {"preset": "ultrafast", "x265-params": "log-level=error:pools=1:keyint=40:bframes=3:frame-threads=1"}
     return _whole(write(folder / "hevc.mp4", CFR, codec="libx265", options=options), CFR)
+
+
+def _hevc_closed(folder: Path) -> MadeFile:
+    parameters = "log-level=error:pools=1:keyint=40:bframes=3:frame-threads=1:open-gop=0"
+    options = {"preset": "ultrafast", "x265-params": parameters}
+    return _whole(write(folder / "hevc-closed.mp4", CFR, codec="libx265", options=options), CFR)
 
 
 def _vp9(folder: Path) -> MadeFile:
@@ -214,6 +244,45 @@ def _fragments(folder: Path) -> MadeFile:
     return _whole(write(folder / "fragments.mp4", CFR, options=B_FRAMES, container_options=movflags), CFR)
 
 
+def _at_rate(
+    path: Path, options: dict[str, str], *, codec: str = "libx264", pix_fmt: str = "yuv420p", rate: int = 30
+) -> MadeFile:
+    """A constant rate that the container knows: some store no time stamps, but count frames."""
+    numbers = range(120)
+    encode_pictures(path, [draw_barcode(n, 96, 160) for n in numbers], options, codec=codec, pix_fmt=pix_fmt, rate=rate)
+    return _whole(path, [n / rate for n in numbers], tolerance=1.1e-3)
+
+
+def _hevc_cut(folder: Path) -> MadeFile:
+    """Matroska cut at an open group: the leading pictures of its first key frame have lost what they refer to."""
+    gops = "open-gop=1:keyint=28:min-keyint=28:scenecut=0:b-adapt=0:bframes=3"
+    options = {"preset": "fast", "x265-params": "log-level=error:pools=1:frame-threads=1:" + gops}
+    whole = _at_rate(folder / "hevc-whole.mkv", options, codec="libx265").path
+    path = folder / "hevc-cut.mkv"
+    cut = 0
+    # As `ffmpeg -ss -c copy` does: Matroska has no times before 0, and stores none there.
+    kept = {"avoid_negative_ts": "disabled"}
+    with av.open(str(whole)) as source, av.open(str(path), "w", container_options=kept) as out:
+        stream = source.streams.video[0]
+        copy = out.add_stream_from_template(stream)
+        source.seek(1000, stream=stream)
+        for number, packet in enumerate(source.demux(stream)):
+            if packet.size:
+                cut = cut or packet.pts
+                # Matroska stores no decoding times: any that ascend will do.
+                packet.pts, packet.dts = packet.pts - cut, number - 1000
+                packet.stream = copy
+                out.mux(packet)
+    first = round(cut * 30 / 1000)
+    shown = np.arange(first, 120)
+    return MadeFile(path, (shown - first) / 30, shown, (120 - first) / 30, (96, 160), 1.1e-3)
+
+
+def _wrapped(folder: Path) -> MadeFile:
+    """MPEG-TS whose clock of 33 bits overflows after 1.5 s."""
+    return _whole(write(folder / "wrapped.ts", CFR, options=B_FRAMES, shift=2**33 / 90_000 - 3.0), CFR)
+
+
 KINDS: dict[str, Maker] = {
     "constant-rate": _cfr,
     "b-frames": _b_frames,
@@ -223,6 +292,7 @@ KINDS: dict[str, Maker] = {
     "edit-list": _edit_list,
     "late-start": _late_start,
     "hevc": _hevc,
+    "hevc-closed-groups": _hevc_closed,
     "vp9": _vp9,
     "vp8": _vp8,
     "av1": _av1,
@@ -235,6 +305,16 @@ KINDS: dict[str, Maker] = {
     "intra-only": _intra,
     "slow": _slow,
     "fragmented-mp4": _fragments,
+    "avi": lambda folder: _at_rate(folder / "plain.avi", {**B_FRAMES, "bf": "0"}),
+    "avi-b-frames": lambda folder: _at_rate(folder / "bframes.avi", B_FRAMES),
+    "avi-mpeg4": lambda folder: _at_rate(folder / "mpeg4.avi", {"g": "25", "bf": "2"}, codec="mpeg4"),
+    "mpeg-ps": lambda folder: _at_rate(folder / "ps.mpg", {"g": "12", "bf": "2"}, codec="mpeg2video"),
+    "asf": lambda folder: _at_rate(folder / "wmv.wmv", {"g": "25"}, codec="wmv2"),
+    "flv": lambda folder: _at_rate(folder / "flv.flv", B_FRAMES),
+    "gif": lambda folder: _at_rate(folder / "gif.gif", {}, codec="gif", pix_fmt="rgb8", rate=25),
+    "apng": lambda folder: _at_rate(folder / "apng.apng", {}, codec="apng", pix_fmt="rgb24"),
+    "hevc-open-group-cut": _hevc_cut,
+    "wrapped-clock": _wrapped,
 }
 
 

@@ -1,10 +1,10 @@
 """Decoding through decord: the paper's own choice, and a second opinion on PyAV.
 
 Its limits. It reads no AV1, no MPEG-TS and no Matroska without an index, and refuses truncated files. Files that it
-reads wrongly are refused: frames hidden by an edit list, reordered frames without display times, several video
-streams, mirroring, transparency. YUV without a named matrix is BT.601 to it, in high definition too. It can hang, so
-it runs in a process of its own. It knows time stamps as 32-bit floats (0.2 ms at one hour): the exact ones are read
-from the file's packets. It has wheels for Linux x86-64 and Windows only.
+reads wrongly are refused: open groups of pictures (x265's default), frames hidden by an edit list, reordered frames
+without display times, several video streams, mirroring, transparency. YUV without a named matrix is BT.601 to it, in
+high definition too. It can hang, so it runs in a process of its own. It knows time stamps as 32-bit floats (0.2 ms at
+one hour): the exact ones are read from the file's packets. It has wheels for Linux x86-64 and Windows only.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ class DecordDecoder(IndexedDecoder):
     """
 
     name: ClassVar[str] = "decord"
+    # After a seek to an open group, the pictures before its key frame do not come out; decord counts them.
+    reads_open_groups: ClassVar[bool] = False
 
     def __init__(self, path: str, *, threads: int = 1, timeout: float = 30.0, options: ReadOptions = AS_STORED) -> None:
         super().__init__()

@@ -46,6 +46,7 @@ class IndexedDecoder(abc.ABC):
     raw = False
     isolated: ClassVar[bool] = True
     snaps: ClassVar[bool] = False
+    reads_open_groups: ClassVar[bool] = True
 
     path: str
     starts: NDArray[np.float64]
@@ -64,7 +65,7 @@ class IndexedDecoder(abc.ABC):
         with _reported_by(self.name):
             file = open_file(path, 1, timeout, options)
             try:
-                self.starts = frame_times(file, path)
+                found = frame_times(file, path)
                 alpha = has_alpha(file.stream.codec_context.format) if file.stream.codec_context.format else False
             finally:
                 file.container.close()
@@ -72,8 +73,13 @@ class IndexedDecoder(abc.ABC):
         reason = "has transparent parts, whose hidden colours it would show" if alpha else reason
         if file.facts.display_times is not None and (file.facts.lead or file.facts.sequential):
             reason = "stores no display times, and reorders frames"
+        elif not found.complete:
+            reason = "holds packets that show no frame, which the back-end would count"
+        elif not found.closed and not self.reads_open_groups:
+            reason = "has open groups of pictures, at which the back-end loses count of frames"
         if reason:
             raise VideoError(f"{reason}: use back-end 'pyav'", path=path, backend=self.name)
+        self.starts = found.times
         return file.facts
 
     def _described(self, facts: FileFacts, *, fps: float, num_frames: int) -> StreamInfo:

@@ -118,14 +118,13 @@ class PyAVDecoder:
         self._packets = PacketReader(file, path)
         self._codec = file.stream.codec_context
         self._hides = self._codec.name in HIDES_FRAMES
-        # Where no reordering has been seen, there is next to nothing to skip, and each frame must follow the one
-        # before: a gap would mean that the time stamps are not those of display.
-        self._contiguous = not file.facts.reordered and not self._hides
-        self._skips = self._codec.name in _MARKS_UNREFERENCED and file.facts.reordered
+        self._skips = self._codec.name in _MARKS_UNREFERENCED
         self._depth = 0  # how far the decoder reorders frames, as far as seen
         self._last: _Shown | None = None  # the last frame that came out
         self._inside: set[int] = set()  # frames given to the decoder since decoding began
         self._covering: int | None = None  # ... the last of them that is wanted
+        self._skipped: set[int] = set()  # ... those that it was told to leave out
+        self._highest: int | None = None  # ... the latest time stamp of them
         self._goal: int | None = None  # the stamp that decoding began for: no jump before it is reached
         self._drained = True  # emptied: must begin at a key frame again
         self._bad_after: int | None = None  # an error: frames after this stamp are not to be trusted ...
@@ -210,6 +209,8 @@ class PyAVDecoder:
         """Start anew at the last key frame at or before `stamp`, or at the one before that (`back` = 1)."""
         self._last = self._covering = self._bad_after = self._good_from = None
         self._inside.clear()
+        self._skipped.clear()
+        self._highest = None
         self._goal = stamp
         self._packets.seek(stamp, back, watch)
         self._codec.flush_buffers()
@@ -230,7 +231,7 @@ class PyAVDecoder:
             for shown in self._step(wanted):
                 if not wanted.done and wanted.first < shown.pts:
                     # No frame came out for a moment before this one.
-                    if before is None or not self._hides:
+                    if before is None or not self._may_hide(shown.frame):
                         raise _DamagedError("a frame cannot be decoded", wanted.first)
                     before = _Shown(before.pts, shown.pts, before.frame)
                     yield from self._serve(before, wanted, watch)
@@ -286,7 +287,13 @@ class PyAVDecoder:
         self._inside.add(packet.pts)
         if self._skips:
             needed = asked or packet.packet.is_keyframe or self._on_grid(packet.pts, end, wanted.keep_every)
+            # A frame that others do not refer to is displayed before one that is decoded earlier. Where the stamps do
+            # not say so, they may be wrong, and only decoding shows it.
+            needed = needed or self._highest is None or packet.pts > self._highest
             self._codec.skip_frame = "DEFAULT" if needed else "NONREF"
+            if not needed:
+                self._skipped.add(packet.pts)
+        self._highest = packet.pts if self._highest is None else max(self._highest, packet.pts)
         return self._decode(packet)
 
     def _jump_follows(self, wanted: _Wanted) -> bool:
@@ -332,13 +339,26 @@ class PyAVDecoder:
                 continue
             if frame.is_corrupt:
                 self._distrust()
-            elif self._contiguous and self._last is not None and frame.pts != self._last.end and not frame.key_frame:
+            elif self._misses_one(frame):
                 self._distrust("a frame is missing, or " + _DISORDER)
             self._inside.discard(frame.pts)
             self._last = _Shown(frame.pts, self._packets.end_of(frame.pts), frame)
             self._packets.forget_before(frame.pts)
             shown.append(self._last)
         return shown
+
+    def _misses_one(self, frame: av.VideoFrame) -> bool:
+        """Whether a frame that should have come out before `frame`, since the last one, did not."""
+        last = self._last
+        if last is None or last.end is None or frame.pts is None or frame.pts <= last.end or frame.key_frame:
+            return False
+        if self._may_hide(frame):
+            return False
+        return any(pts not in self._skipped for pts in self._packets.shown_between(last.end, frame.pts - 1))
+
+    def _may_hide(self, frame: av.VideoFrame) -> bool:
+        """Whether a packet before `frame` may show nothing of its own: a hidden frame, or a second field."""
+        return self._hides or bool(frame.interlaced_frame)
 
     def _key_frame(self) -> av.VideoFrame | None:
         """The key frame that decoding begins with, alone; None if it does not come out whole."""

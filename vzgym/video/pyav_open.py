@@ -23,8 +23,8 @@ from vzgym.video.scale import UNSPECIFIED, Geometry
 from vzgym.video.timestamps import (
     StoredStamps,
     check_clock,
+    contradicts_decoder,
     display_stamps,
-    is_reordered,
     read_stored,
     remedy,
 )
@@ -34,6 +34,7 @@ __all__ = [
     "HIDES_FRAMES",
     "NAME",
     "FileFacts",
+    "FrameTimes",
     "OpenFile",
     "frame_times",
     "frame_units",
@@ -54,7 +55,7 @@ _SAMPLE = 64
 # The longest stream that is decoded on opening to work out its display times, in frames.
 _MOST_DECODED = 10_000
 # Codecs in which a packet may show nothing (VP8's hidden frames): there a frame that does not come out is no fault.
-HIDES_FRAMES = frozenset({"vp8", "libvpx", "mpeg4", "msmpeg4v3", "h263", "flv"})
+HIDES_FRAMES = frozenset("vp8 libvpx mpeg4 msmpeg4v1 msmpeg4 msmpeg4v2 h263 h263p flv wmv1 wmv2 wmv3 vc1".split())
 
 # Formats that name other files, sources or scripts: a file in one of them could make us read what was not asked for.
 _INDIRECT = frozenset(
@@ -77,7 +78,6 @@ class FileFacts:
         keys: Time stamps of the key frames, ascending; empty where the file has no index.
         info: What users are told.
         geometry: How its pictures are shown.
-        reordered: Whether display times are known to differ from the order of decoding.
         display_times: Display times that were worked out, since the file does not store them all; None for a packet
             that shows nothing. By decoding time, or by the packet's number where `sequential`.
         lead: By how much a display time may precede its decoding time: 0 unless the former were worked out here.
@@ -91,7 +91,6 @@ class FileFacts:
     keys: tuple[int, ...]
     info: StreamInfo
     geometry: Geometry
-    reordered: bool
     display_times: Mapping[int, int | None] | None
     lead: int
     sequential: bool
@@ -235,20 +234,46 @@ def open_file(path: str, threads: int, timeout: float, options: ReadOptions = AS
         raise
 
 
-def frame_times(file: OpenFile, path: str) -> NDArray[np.float64]:
-    """When each frame is shown, in seconds from the stream's start, ascending; reads all packets, decodes none.
+@dataclass(frozen=True, slots=True)
+class FrameTimes:
+    """What a stream's packets tell of its frames.
+
+    Attributes:
+        times: When each frame is shown, float64, seconds from the stream's start, ascending.
+        complete: Whether each packet has a time of its own: those without one show no frame.
+        closed: Whether no frame is shown before the key frame that it is decoded after: each group of pictures can be
+            decoded alone.
+    """
+
+    times: NDArray[np.float64]
+    complete: bool
+    closed: bool
+
+
+def frame_times(file: OpenFile, path: str) -> FrameTimes:
+    """When each frame is shown. Reads all packets, decodes none.
 
     Raises:
         VideoError: If the file cannot be read.
     """
+    stamps: list[int | None] = []
+    key: int | None = None
+    closed = True
     try:
         rewind(file.container, file.stream, file.facts.first_dts)
-        packets = (p for p in file.container.demux(file.stream) if p.size)
-        stamps = [file.facts.stamp(p, n) for n, p in enumerate(packets) if not p.is_discard]
+        for number, packet in enumerate(packet for packet in file.container.demux(file.stream) if packet.size):
+            stamp = file.facts.stamp(packet, number)
+            if packet.is_keyframe:
+                key = stamp
+            elif stamp is not None and key is not None and stamp < key:
+                closed = False
+            if not packet.is_discard:
+                stamps.append(stamp)
     except av.FFmpegError as error:
         raise VideoError(f"cannot be read: {error.strerror}", path=path, backend=NAME) from error
-    known = np.array(sorted(pts for pts in stamps if pts is not None), dtype=np.int64)
-    return (known - file.facts.start) * file.facts.base.numerator / file.facts.base.denominator
+    known = np.unique(np.array([stamp for stamp in stamps if stamp is not None], dtype=np.int64))
+    times = (known - file.facts.start) * file.facts.base.numerator / file.facts.base.denominator
+    return FrameTimes(times, len(known) == len(stamps), closed)
 
 
 def rewind(container: InputContainer, stream: VideoStream, first_dts: int) -> None:
@@ -303,17 +328,15 @@ def _examine(
         check_clock(stored, stream, frame_units(stream), path, NAME, gaps=format in BROADCAST)
         if stored.decoding_times_only or (stored.incomplete and may_reorder):
             times = _display_times(stored, stream, path, timeout, may_reorder)
-    reordered = True
-    if times is None:
-        reordered = may_reorder and _confirmed(container, stream, path, first_dts)
+    if times is None and may_reorder:
+        _check_order(container, stream, path, first_dts)
     if times is not None:
-        start = min(stamp for stamp in times.values() if stamp is not None)
-        first = start
+        start = first = min(stamp for stamp in times.values() if stamp is not None)
+    elif frame.pts is None:
+        raise VideoError("time stamps are missing", path=path, time=0.0, backend=NAME)
     else:
-        first = start = stream.start_time if stream.start_time is not None else frame.pts
-        if start is None or frame.pts is None:
-            raise VideoError("time stamps are missing", path=path, time=0.0, backend=NAME)
         first = frame.pts
+        start = first if stream.start_time is None else stream.start_time
     if "mp4" not in format or shift is None:
         shift = 0  # the index of an mp4 holds decoding times, others the times of showing
 
@@ -367,7 +390,7 @@ def _examine(
     lead = 0
     if times is not None and not sequential:
         lead = max(0, *(dts - pts for dts, pts in times.items() if pts is not None))
-    return FileFacts(base, start, end, first_dts, keys, info, geometry, reordered, times, lead, sequential)
+    return FileFacts(base, start, end, first_dts, keys, info, geometry, times, lead, sequential)
 
 
 def _indexed(container: InputContainer, path: str) -> bool:
@@ -438,19 +461,18 @@ def _display_times(
     return {dts: stamp for dts, stamp in zip(stored.dts, stamps, strict=True) if dts is not None}
 
 
-def _confirmed(container: InputContainer, stream: VideoStream, path: str, first_dts: int) -> bool:
-    """Whether the first display times show reordering; refuses times that are decoding times in truth."""
+def _check_order(container: InputContainer, stream: VideoStream, path: str, first_dts: int) -> None:
+    """Refuse a file whose first display times are decoding times in truth."""
     rewind(container, stream, first_dts)
     stream.codec_context.flush_buffers()
-    reordered = is_reordered(container, stream, _SAMPLE)
+    wrong = contradicts_decoder(container, stream, _SAMPLE)
     stream.codec_context.flush_buffers()
-    if reordered is None:
+    if wrong:
         reason = (
             "its display times are wrong: frames come out of the decoder in another order (copied from a container "
             f"without display times?): {remedy(stream)}"
         )
         raise VideoError(reason, path=path, backend=NAME)
-    return reordered
 
 
 def _geometry(
@@ -479,10 +501,9 @@ def _geometry(
 
 def _orientation(frame: av.VideoFrame, path: str) -> tuple[bool, bool, bool]:
     """Whether the display matrix exchanges rows and columns, then flips rows, then flips columns."""
-    data = frame.side_data.get("DISPLAYMATRIX")
-    if data is None:
+    if "DISPLAYMATRIX" not in frame.side_data:
         return False, False, False
-    a, b, _, c, d = np.frombuffer(bytes(data), dtype=np.int32)[:5].tolist()
+    a, b, _, c, d = np.frombuffer(bytes(frame.side_data["DISPLAYMATRIX"]), dtype=np.int32)[:5].tolist()
     # A stored place (x, y) is shown at (a x + c y, b x + d y).
     transposed = abs(b) + abs(c) > abs(a) + abs(d)
     main, rest = ((b, c), (a, d)) if transposed else ((a, d), (b, c))
@@ -593,11 +614,11 @@ def _count_shown(stream: VideoStream) -> int | None:
 
 
 def key_times(stream: VideoStream) -> list[int]:
-    """Time stamps of the key frames in the index that the container has read so far, ascending; [] if it is unsorted."""
+    """Time stamps of the key frames in the index read so far, ascending; empty if the index is unsorted."""
     entries = stream.index_entries
     if not len(entries):
         return []
-    found = []
+    found: list[int] = []
     # From key frame to key frame: the index of an hour has a hundred thousand entries.
     place = entries.search_timestamp(entries[0].timestamp, backward=False)
     while place >= 0:

@@ -28,9 +28,9 @@ __all__ = [
     "REMUX",
     "StoredStamps",
     "check_clock",
+    "contradicts_decoder",
     "display_stamps",
     "fits_mp4",
-    "is_reordered",
     "read_stored",
     "remedy",
 ]
@@ -111,7 +111,8 @@ def check_clock(stored: StoredStamps, stream: VideoStream, step: int, path: str,
     use_dts = any(dts is not None for dts in stored.dts)
     # Display times of reordered frames go back and forth within a few frames.
     slack = 0 if use_dts else DEEPEST_REORDER * step
-    times = [time for time in (stored.dts if use_dts else stored.pts) if time is not None]
+    source = stored.dts if use_dts else stored.pts
+    times = [stamp for stamp in source if stamp is not None]
     reach = times[0] if times else 0
     for time in times:
         if time < reach - slack or (gaps and (time - reach) * base > LONGEST_GAP):
@@ -122,26 +123,25 @@ def check_clock(stored: StoredStamps, stream: VideoStream, step: int, path: str,
         reach = max(reach, time)
 
 
-def is_reordered(container: InputContainer, stream: VideoStream, packets: int) -> bool | None:
-    """Whether the first packets' display times show reordering, as far as the decoder's output confirms it.
+def contradicts_decoder(container: InputContainer, stream: VideoStream, packets: int) -> bool:
+    """Whether the first packets' display times are in order of decoding, but their frames come out in another order.
 
-    The container stands at its beginning, and its decoder is flushed.
-
-    Returns:
-        True if display times differ from the order of decoding; False if frames come out in the order of decoding;
-        None if the decoder reorders frames although their times ascend in order of decoding: the times are wrong.
+    Decodes only where the display times show no reordering. The container stands at its beginning, and its decoder is
+    flushed.
 
     Raises:
         av.FFmpegError: If the file cannot be read or decoded.
     """
     read = list(itertools.islice((p for p in container.demux(stream) if p.size and p.pts is not None), packets))
-    stamps = [packet.pts for packet in read]
-    if any(later < earlier for earlier, later in itertools.pairwise(stamps)):
-        return True
+    if _has_descent([packet.pts for packet in read]):
+        return False
     codec = stream.codec_context
-    # Frames before the first one are leading pictures of a cut group: they never come out, or are not shown.
-    out = [frame.pts for packet in [*read, None] for frame in codec.decode(packet) if frame.pts is not None]
-    return None if any(later < earlier for earlier, later in itertools.pairwise(out)) else False
+    return _has_descent([frame.pts for packet in [*read, None] for frame in codec.decode(packet)])
+
+
+def _has_descent(stamps: Sequence[int | None]) -> bool:
+    known = [stamp for stamp in stamps if stamp is not None]
+    return any(later < earlier for earlier, later in itertools.pairwise(known))
 
 
 def display_stamps(
@@ -180,7 +180,7 @@ def display_stamps(
     known = [stored.pts[packet] for packet in order]
     dts = [stored.dts[packet] for packet in order]
     ascending = [pts for pts in stored.pts if pts is not None]
-    copied = all(earlier <= later for earlier, later in itertools.pairwise(ascending))
+    copied = not _has_descent(ascending)
     shuffled = order != sorted(order)
     if not ascending or (copied and shuffled and len(ascending) == len(stored.pts)):
         if any(stamp is None for stamp in dts):
