@@ -95,7 +95,7 @@ def encode_pictures(
     """Encode RGB or RGBA pictures at a constant rate; `settings` are attributes of the codec context."""
     with av.open(str(path), "w") as out:
         stream = out.add_stream(codec, rate=rate, options=options or {})
-        stream.height, stream.width, stream.pix_fmt = *pictures[0].shape[:2], pix_fmt
+        (stream.height, stream.width), stream.pix_fmt = pictures[0].shape[:2], pix_fmt
         stream.codec_context.thread_count = 1
         for name, value in settings.items():
             setattr(stream.codec_context, name, value)
@@ -268,7 +268,7 @@ def _hevc_cut(folder: Path) -> MadeFile:
         source.seek(1000, stream=stream)
         for number, packet in enumerate(source.demux(stream)):
             if packet.size:
-                cut = cut or packet.pts
+                cut = cut or int(packet.pts)
                 # Matroska stores no decoding times: any that ascend will do.
                 packet.pts, packet.dts = packet.pts - cut, number - 1000
                 packet.stream = copy

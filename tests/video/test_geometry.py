@@ -53,7 +53,7 @@ def pictures(tmp_path):
         path = tmp_path / name
         with av.open(str(path), "w") as out:
             stream = out.add_stream(codec, rate=30, options=options)
-            stream.height, stream.width, stream.pix_fmt = *shown[0].shape[:2], pix_fmt
+            (stream.height, stream.width), stream.pix_fmt = shown[0].shape[:2], pix_fmt
             stream.codec_context.thread_count = 1
             for key, value in settings.items():
                 setattr(stream.codec_context, key, value)
@@ -218,7 +218,7 @@ def test_yuv_without_a_named_matrix_is_taken_by_its_size(size, matrix, tagged, a
     path = tmp_path / "flat.mp4"
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=30, options={"preset": "ultrafast", "qp": "1"})
-        stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
+        (stream.height, stream.width), stream.pix_fmt = size, "yuv420p"
         stream.codec_context.colorspace = tags["colorspace"]
         for _ in range(8):
             frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
@@ -239,7 +239,7 @@ def two_sizes(tmp_path, name):
         part = tmp_path / f"{first}.h264"
         with av.open(str(part), "w") as out:
             stream = out.add_stream("libx264", rate=30, options={**FAST, "bf": "0"})
-            stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
+            (stream.height, stream.width), stream.pix_fmt = size, "yuv420p"
             for number in range(first, first + 20):
                 out.mux(stream.encode(av.VideoFrame.from_ndarray(draw_barcode(number, *size), format="rgb24")))
             out.mux(stream.encode(None))

@@ -22,7 +22,7 @@ def write_streams(path, streams):
         made = []
         for size, disposition in streams:
             stream = out.add_stream("libx264", rate=30, options={"preset": "ultrafast", "g": "10"})
-            stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
+            (stream.height, stream.width), stream.pix_fmt = size, "yuv420p"
             stream.disposition = disposition
             made.append(stream)
         for number in range(20):

@@ -121,10 +121,9 @@ class PyAVDecoder:
         self._skips = self._codec.name in _MARKS_UNREFERENCED
         self._depth = 0  # how far the decoder reorders frames, as far as seen
         self._last: _Shown | None = None  # the last frame that came out
-        self._inside: set[int] = set()  # frames given to the decoder since decoding began
-        self._covering: int | None = None  # ... the last of them that is wanted
-        self._skipped: set[int] = set()  # ... those that it was told to leave out
-        self._highest: int | None = None  # ... the latest time stamp of them
+        self._inside: set[int] = set()  # frames that the decoder has been given and not yet given back
+        self._covering: int | None = None  # the last frame given to it that is wanted
+        self._highest: int | None = None  # the latest time stamp given to it since decoding began
         self._goal: int | None = None  # the stamp that decoding began for: no jump before it is reached
         self._drained = True  # emptied: must begin at a key frame again
         self._bad_after: int | None = None  # an error: frames after this stamp are not to be trusted ...
@@ -209,7 +208,6 @@ class PyAVDecoder:
         """Start anew at the last key frame at or before `stamp`, or at the one before that (`back` = 1)."""
         self._last = self._covering = self._bad_after = self._good_from = None
         self._inside.clear()
-        self._skipped.clear()
         self._highest = None
         self._goal = stamp
         self._packets.seek(stamp, back, watch)
@@ -292,7 +290,7 @@ class PyAVDecoder:
             needed = needed or self._highest is None or packet.pts > self._highest
             self._codec.skip_frame = "DEFAULT" if needed else "NONREF"
             if not needed:
-                self._skipped.add(packet.pts)
+                self._inside.discard(packet.pts)
         self._highest = packet.pts if self._highest is None else max(self._highest, packet.pts)
         return self._decode(packet)
 
@@ -348,13 +346,13 @@ class PyAVDecoder:
         return shown
 
     def _misses_one(self, frame: av.VideoFrame) -> bool:
-        """Whether a frame that should have come out before `frame`, since the last one, did not."""
+        """Whether a frame that the decoder was given, and that is shown before `frame`, has not come out."""
         last = self._last
         if last is None or last.end is None or frame.pts is None or frame.pts <= last.end or frame.key_frame:
             return False
         if self._may_hide(frame):
             return False
-        return any(pts not in self._skipped for pts in self._packets.shown_between(last.end, frame.pts - 1))
+        return any(pts in self._inside for pts in self._packets.shown_between(last.end, frame.pts - 1))
 
     def _may_hide(self, frame: av.VideoFrame) -> bool:
         """Whether a packet before `frame` may show nothing of its own: a hidden frame, or a second field."""

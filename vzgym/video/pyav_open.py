@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -501,9 +502,10 @@ def _geometry(
 
 def _orientation(frame: av.VideoFrame, path: str) -> tuple[bool, bool, bool]:
     """Whether the display matrix exchanges rows and columns, then flips rows, then flips columns."""
-    if "DISPLAYMATRIX" not in frame.side_data:
+    side_data: Any = frame.side_data  # typed wrongly in PyAV
+    if "DISPLAYMATRIX" not in side_data:
         return False, False, False
-    a, b, _, c, d = np.frombuffer(bytes(frame.side_data["DISPLAYMATRIX"]), dtype=np.int32)[:5].tolist()
+    a, b, _, c, d = np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), dtype=np.int32)[:5].tolist()
     # A stored place (x, y) is shown at (a x + c y, b x + d y).
     transposed = abs(b) + abs(c) > abs(a) + abs(d)
     main, rest = ((b, c), (a, d)) if transposed else ((a, d), (b, c))
