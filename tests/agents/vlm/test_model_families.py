@@ -12,6 +12,7 @@ from trl.chat_template_utils import parse_response, supports_tool_calling
 
 from vzgym.agents.training.common import adapters
 from vzgym.agents.training.settings import GRPOSettings, LoraSettings, SFTSettings
+from vzgym.agents.training.tool_environment import install_turn_parser
 from vzgym.agents.vlm.chat import assistant_header, chat_of, encode, join_inputs, turn_end, turn_spans
 from vzgym.agents.vlm.checkpoint import open_checkpoint, save_checkpoint
 from vzgym.agents.vlm.image_checks import ImagesDropped, count_features, frame_tokens, image_token, watch_images
@@ -148,7 +149,7 @@ def test_a_template_that_swallows_a_picture_is_found(start, tasks):
         ),
     )
     try:
-        with pytest.raises(ImagesDropped, match="its text has places for"):
+        with pytest.raises(ImagesDropped, match="image placeholders"):
             encode(start.processor, messages)
     finally:
         start.processor.chat_template = kept
@@ -156,6 +157,7 @@ def test_a_template_that_swallows_a_picture_is_found(start, tasks):
 
 def test_own_turns_are_found_and_read_as_trl_reads_them(start, tasks):
     assert supports_tool_calling(start.processor)
+    install_turn_parser(start.processor, start.protocol)
     tokenizer = start.processor.tokenizer
     episode = Episode(tasks[0], BUDGET, start.protocol)
     said = ['<think>hm</think><video_zoom>{"segment": [0, 2], "fps": 1}</video_zoom>', "<answer>A</answer>"]

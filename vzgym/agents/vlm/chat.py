@@ -1,7 +1,7 @@
-"""From an episode's dialogue to a model's inputs: the one path that acting, imitation and reinforcement share.
+"""From an episode's dialogue to a model's inputs: the one path that inference, SFT and GRPO share.
 
-What is needed of a processor is checked where it is opened; that no frame is lost on the way, in `encode` and, in every
-forward pass, by `vzgym.agents.vlm.image_checks.watch_images`.
+A processor is checked when it is opened. That no frame is lost is checked in `encode` and, in every forward pass, by
+`vzgym.agents.vlm.image_checks.watch_images`.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ __all__ = [
 ]
 
 TOOL = "video_zoom"
-"""The tool's name in trainers: the paper's tag."""
+"""The name of the zoom tool in trainers: the paper's tag."""
 
 
-_SPOKEN = {f"<{slash}{tag}>" for tag in ("think", "answer", "video_zoom", "tool_call") for slash in ("", "/")}
-"""Marks that an agent says, whether or not a tokenizer calls them special."""
+_OUTPUT_TAGS = {f"<{slash}{tag}>" for tag in ("think", "answer", "video_zoom", "tool_call") for slash in ("", "/")}
+"""Tags that a model may write, even if a tokenizer marks them as special."""
 
 
 def chat_of(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """A dialogue as chat messages; the environment's replies under the role "tool", as trainers give them."""
+    """A dialogue as chat messages; the environment's replies have the role "tool", as in trainers."""
     return as_chat(messages, tool_role="tool")
 
 
@@ -51,29 +51,29 @@ def encode(processor: Any, chat: Sequence[Mapping[str, Any]], *, reply: bool = T
     Args:
         processor: From `open_checkpoint`.
         chat: Chat messages with their images.
-        reply: Whether the model's next turn is opened.
+        reply: Whether to append the header of the model's next turn.
 
     Returns:
-        `input_ids` and what else goes along the tokens, shape `(tokens,)`; where there are images, the processor's
-        pixel fields, as it makes them.
+        `input_ids` and other fields per token, shape `(tokens,)`; with images, also the processor's pixel fields, in
+        its own shapes.
 
     Raises:
-        ImagesDropped: If the template shows another number of images than the dialogue has.
+        ImagesDropped: If the rendered text has another number of image placeholders than the dialogue has images.
     """
     images = [block["image"] for message in chat for block in _blocks(message) if block["type"] == "image"]
     text = _render(processor, chat, reply=reply)
     shown = text.count(image_placeholder(processor))
     if shown != len(images):
         raise ImagesDropped(
-            f"a dialogue has {len(images)} images, but its text has places for {shown}: the chat template dropped "
-            "some, or something that was said looks like an image's mark"
+            f"a dialogue has {len(images)} images, but its text has {shown} image placeholders: the chat template "
+            "dropped some, or a text contains the placeholder"
         )
     bos = processor.tokenizer.bos_token
     made = processor(
         text=[text],
         images=[images] if images else None,
         return_tensors="pt",
-        # As the library's own `apply_chat_template` does: the template may have written it.
+        # As the library's own `apply_chat_template` does: the template may have written the token already.
         **({"add_special_tokens": False} if bos is not None and text.startswith(bos) else {}),
     )
     length = made["input_ids"].shape[1]
@@ -89,12 +89,12 @@ def join_inputs(rows: Sequence[Mapping[str, Tensor]], pad_id: int, side: str = "
 
     Args:
         rows: From `encode`.
-        pad_id: Fills up shorter rows.
-        side: Where rows are filled up: "left" for acting, "right" for training.
+        pad_id: The padding token.
+        side: The side of the padding: "left" for generation, "right" for training.
 
     Returns:
-        `input_ids`, `attention_mask` and what else goes along the tokens, each of shape `(rows, tokens)`, and the pixel
-        fields: one row's after the other's; where they differ in a further size, filled up with 0.
+        `input_ids`, `attention_mask` and other fields per token, each of shape `(rows, tokens)`, and the pixel fields,
+        concatenated in the order of the rows; where they differ in a further dimension, padded with 0.
     """
     length = max(len(row["input_ids"]) for row in rows)
     batch: dict[str, Tensor] = {}
@@ -114,7 +114,7 @@ def _fill(values: Tensor, length: int, value: int, side: str) -> Tensor:
 
 
 def _same_size(parts: Sequence[Tensor]) -> list[Tensor]:
-    """Tensors filled up with 0 behind, so that they differ in their first dimension alone."""
+    """Tensors padded with 0 at the end, so that they differ in their first dimension only."""
     sizes = [max(part.shape[axis] for part in parts) for axis in range(1, parts[0].dim())]
     filled = []
     for part in parts:
@@ -124,7 +124,7 @@ def _same_size(parts: Sequence[Tensor]) -> list[Tensor]:
 
 
 def turn_spans(ids: Sequence[int], header: Sequence[int], end: int) -> list[tuple[int, int]]:
-    """Where the model's own turns lie: from behind each assistant header to its end token, that one included.
+    """Where the model's own turns are: from after each assistant header up to and including the end token.
 
     Args:
         ids: Tokens of a dialogue.
@@ -156,24 +156,24 @@ def assistant_header(processor: Any) -> list[int]:
     """The tokens that open an assistant turn.
 
     Raises:
-        InvalidSetting: If the chat template opens it without any: own turns could not be told from the rest.
+        InvalidSetting: If the chat template writes no token there: the model's turns could not be located.
     """
     header = processor.tokenizer.encode(_header(processor), add_special_tokens=False)
     if not header:
         raise InvalidSetting(
-            "the chat template opens the assistant's turn with no token of its own, so that the loss could not be kept "
+            "the chat template writes no token at the start of the assistant's turn, so the loss could not be limited "
             "to the model's own turns: set processor.chat_template to one that does"
         )
     return [int(token) for token in header]
 
 
 def turn_end(processor: Any) -> int:
-    """The token that ends the model's turn: what the chat template writes behind one."""
-    said = "turn"
-    rendered = _render(processor, [_said("user", "x"), _said("assistant", said)], reply=False)
-    behind = processor.tokenizer.encode(rendered[rendered.rindex(said) + len(said) :], add_special_tokens=False)
+    """The token that ends the model's turn: the one that the chat template writes after it."""
+    text = "turn"
+    rendered = _render(processor, [_message("user", "x"), _message("assistant", text)], reply=False)
+    after = processor.tokenizer.encode(rendered[rendered.rindex(text) + len(text) :], add_special_tokens=False)
     special = _special(processor.tokenizer)
-    return int(next((token for token in behind if token in special), processor.tokenizer.eos_token_id))
+    return int(next((token for token in after if token in special), processor.tokenizer.eos_token_id))
 
 
 def end_tokens(processor: Any) -> list[int]:
@@ -182,19 +182,19 @@ def end_tokens(processor: Any) -> list[int]:
 
 
 def turn_lead(processor: Any) -> str:
-    """White space that the chat template writes between an assistant turn's header and what is said; mostly none."""
-    said, header = "turn", _header(processor)
-    rendered = _render(processor, [_said("user", "x"), _said("assistant", said)], reply=False)
-    before = rendered[: rendered.rindex(said)]
+    """White space that the chat template writes between the header of an assistant turn and its text; mostly none."""
+    text, header = "turn", _header(processor)
+    rendered = _render(processor, [_message("user", "x"), _message("assistant", text)], reply=False)
+    before = rendered[: rendered.rindex(text)]
     return before[before.rindex(header) + len(header) :] if header and header in before else ""
 
 
 def suppressed_tokens(processor: Any) -> list[int]:
-    """Tokens that no turn may hold: those of images and of messages' beginnings. An agent cannot make up frames."""
+    """Tokens that a turn may not contain: image tokens and message headers, so that a model cannot invent frames."""
     tokenizer = processor.tokenizer
     ends = {tokenizer.eos_token_id, turn_end(processor)}
-    spoken = {token for token, content in _special(tokenizer).items() if content in _SPOKEN}
-    return sorted({*_special(tokenizer), image_token(processor)} - ends - spoken)
+    tags = {token for token, content in _special(tokenizer).items() if content in _OUTPUT_TAGS}
+    return sorted({*_special(tokenizer), image_token(processor)} - ends - tags)
 
 
 def _special(tokenizer: Any) -> dict[int, str]:
@@ -204,27 +204,27 @@ def _special(tokenizer: Any) -> dict[int, str]:
 
 
 def _header(processor: Any) -> str:
-    closed, opened = (_render(processor, [_said("user", "x")], reply=reply) for reply in (False, True))
+    closed, opened = (_render(processor, [_message("user", "x")], reply=reply) for reply in (False, True))
     return opened[len(closed) :]
 
 
 def prepare_processor(processor: Any, path: str) -> None:
-    """Make a processor ready for dialogues with zooms, and check it.
+    """Prepare a processor for dialogues with zooms, and check it.
 
-    A chat template that does not show the environment's replies and the model's own turns as they are played, or that
-    writes a trainer's tools into the prompt, gets `templates/dialogue.jinja` put in front of it.
+    `templates/dialogue.jinja` is prepended to a chat template that does not render the environment's replies and the
+    model's own turns as they are played, or that writes a trainer's tools into the prompt.
 
     Args:
         processor: Loaded for a vision-language model; its tokenizer gets left padding.
         path: Names the model in errors.
 
     Raises:
-        InvalidSetting: If it is a bare tokenizer, has no chat template, or its template drops images or replies.
+        InvalidSetting: If it is only a tokenizer, has no chat template, or its template drops images or replies.
     """
     if not hasattr(processor, "image_processor") or not hasattr(processor, "tokenizer"):
         raise InvalidSetting(
-            f"the processor of {path!r} is {type(processor).__name__}, without an image processor: frames could not "
-            "reach the model. Save the model's own processor beside it"
+            f"the processor of {path!r} is {type(processor).__name__}, without an image processor: the model could not "
+            "get frames. Save the model's own processor in the folder"
         )
     if not processor.chat_template:
         raise InvalidSetting(f"the processor of {path!r} has no chat template: set processor.chat_template and save it")
@@ -235,21 +235,21 @@ def prepare_processor(processor: Any, path: str) -> None:
     fault = _fault(processor)
     if fault:
         raise InvalidSetting(
-            f"the chat template of {path!r} {fault}: the model would never see what it zoomed into. Set "
-            "processor.chat_template to one that shows them, such as TRL's qwen3_vl.jinja"
+            f"the chat template of {path!r} {fault}: the model would not see the result of a zoom. Set "
+            "processor.chat_template to one that renders them, such as TRL's qwen3_vl.jinja"
         )
-    # TRL tokenizes prompts without saying in what form it wants the images, and then needs tensors.
+    # TRL tokenizes prompts without `return_tensors`, and then expects image tensors.
     processor.image_processor.return_tensors = "pt"
     tokenizer = processor.tokenizer
     tokenizer.padding_side = "left"
 
 
 def _fault(processor: Any) -> str:
-    """What a chat template leaves out of a dialogue with a zoom; "" if nothing."""
+    """What a chat template drops from a dialogue with a zoom; "" if nothing."""
     image = {"type": "image", "image": None}
     call = {"type": "function", "function": {"name": TOOL, "arguments": {"turn": "callturn"}}}
     probe: list[dict[str, Any]] = [
-        _said("user", "question"),
+        _message("user", "question"),
         {"role": "assistant", "content": [{"type": "text", "text": ""}], "tool_calls": [call]},
         {"role": "tool", "name": TOOL, "content": [image, {"type": "text", "text": "reply"}]},
     ]
@@ -258,7 +258,7 @@ def _fault(processor: Any) -> str:
         probe[-1]["content"] = [{"type": "text", "text": "reply"}]
         plain = _render(processor, probe, reply=True)
     except (TemplateError, TypeError) as error:
-        return f"cannot show a dialogue with replies ({error})"
+        return f"cannot render a dialogue with replies ({error})"
     lost = {"replies": "reply" not in rendered, "images": rendered == plain, "turns": "callturn" not in rendered}
     return next((f"drops {what} in messages of role 'tool'" for what, gone in lost.items() if gone), "")
 
@@ -266,7 +266,7 @@ def _fault(processor: Any) -> str:
 def _writes_tools(processor: Any) -> bool:
     """Whether tools that a trainer passes on would change the prompt."""
     tool = {"type": "function", "function": {"name": TOOL, "description": "", "parameters": {"type": "object"}}}
-    chat = [_said("system", "rules"), _said("user", "question")]
+    chat = [_message("system", "rules"), _message("user", "question")]
     shown = processor.apply_chat_template(chat, tools=[tool], add_generation_prompt=True, tokenize=False)
     return str(shown) != _render(processor, chat, reply=True)
 
@@ -276,7 +276,7 @@ def _blocks(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [] if isinstance(content, str) else list(content)
 
 
-def _said(role: str, text: str) -> dict[str, Any]:
+def _message(role: str, text: str) -> dict[str, Any]:
     return {"role": role, "content": [{"type": "text", "text": text}]}
 
 

@@ -1,4 +1,4 @@
-"""Models in folders: how they are opened, checked and saved, tiny or large."""
+"""Opens, checks and saves models in folders, tiny or large."""
 
 from __future__ import annotations
 
@@ -31,14 +31,13 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model with what belongs to it.
+    """A model with its processor and text protocol.
 
     Attributes:
         model: A vision-language model (`transformers.PreTrainedModel`).
-        processor: Its processor, padding on the left, with a chat template that shows tools' images and a response
-            template.
-        protocol: The text protocol that it speaks.
-        path: Where it came from.
+        processor: Its processor, with left padding and a chat template that renders images of tool replies.
+        protocol: The text protocol of its dialogues.
+        path: Where it was opened.
     """
 
     model: Any
@@ -56,8 +55,8 @@ def save_checkpoint(
         folder: Made if it does not exist.
         model: The model.
         processor: Its processor; see `complete_checkpoint`.
-        protocol: The text protocol that it speaks.
-        weights: In place of the model's own, where it holds only a part of them.
+        protocol: The text protocol of its dialogues.
+        weights: A state dict in place of the model's own, if this process holds only a part of the weights.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -66,24 +65,24 @@ def save_checkpoint(
 
 
 def complete_checkpoint(folder: Path, config: Any, processor: Any, protocol: TextProtocol) -> None:
-    """Put beside the weights in a folder what it takes to open them as a policy.
+    """Write the files that are needed beside the weights to open a folder as a policy.
 
-    What only trainers need stays out: the response template that stands in for theirs (a server of the folder would
-    read turns by it), and what was put in front of the chat template (it hides a server's `tools`).
+    Changes made for training are left out: the response template (a server would parse turns by it), and the text
+    prepended to the chat template (it hides a server's `tools`).
     """
     if not (folder / "config.json").is_file():
-        # peft saves adapters without the configuration of what they adapt.
+        # peft saves adapters without the configuration of their base model.
         config.save_pretrained(folder)
-    with _as_it_came(processor):
+    with _original_state(processor):
         processor.save_pretrained(folder)
-    # Written last: the run id stands for the weights beside it (see `vzgym.policies.fingerprint`).
+    # Written last: the run id identifies the weights in the folder (see `vzgym.policies.fingerprint`).
     metadata = {"protocol": dict(protocol.spec), "run_id": uuid.uuid4().hex}
     write_json(folder / METADATA, metadata)
 
 
 @contextmanager
-def _as_it_came(processor: Any) -> Iterator[None]:
-    """A processor with the templates and the defaults that it was opened with; see `prepare_processor`."""
+def _original_state(processor: Any) -> Iterator[None]:
+    """Restore a processor's templates and defaults to their state before `prepare_processor`, within the block."""
     tokenizer, images = processor.tokenizer, processor.image_processor
     tensors = vars(images).pop("return_tensors", None)
     ours = getattr(tokenizer, "response_template", None), processor.chat_template
@@ -97,11 +96,11 @@ def _as_it_came(processor: Any) -> Iterator[None]:
 
 
 def open_checkpoint(path: str | Path, protocol: str | Mapping[str, Any] | None = None, **options: Any) -> Checkpoint:
-    """Open a model for acting or training, and check that it can see.
+    """Open a model for inference or training, and check that it takes images.
 
     Args:
         path: A folder, or a name on the Hugging Face hub.
-        protocol: The text protocol; the one kept in the folder if not given, else the paper's.
+        protocol: The text protocol; if not given, the one that the folder names, else the paper's.
         options: For the model's `from_pretrained` (dtype, device map, ...).
 
     Raises:
@@ -154,14 +153,14 @@ def vision_config(path: str) -> Any:
         raise InvalidSetting(f"no model could be opened at {path!r}: {error}") from error
     if getattr(config, "vision_config", None) is None:
         raise InvalidSetting(
-            f"the model at {path!r} ({config.model_type}) has no vision: frames could not reach it. Give a "
+            f"the model at {path!r} ({config.model_type}) has no vision: it could not get frames. Give a "
             "vision-language model, such as Qwen/Qwen3-VL-4B-Instruct or a folder made by `vzgym train pretrain`"
         )
     return config
 
 
 def open_processor(path: str | Path) -> Any:
-    """A model's processor, made ready for dialogues; no weight is loaded.
+    """A model's processor, prepared for dialogues; no weights are loaded.
 
     Raises:
         InvalidSetting: If there is no model, it has no vision, or its chat template drops images.
@@ -184,7 +183,7 @@ def _is_tiny(config: Any) -> bool:
 
 
 def open_model(path: str, options: Mapping[str, Any]) -> Any:
-    """Load a model; where the folder holds adapters alone, the model that they adapt, with them merged in.
+    """Load a model; for a folder of adapters, their base model with the adapters merged.
 
     Args:
         path: See `open_checkpoint`.
@@ -209,7 +208,7 @@ def _merged(path: str, base: str, options: Mapping[str, Any]) -> Any:
     from peft import PeftModel
 
     model = PeftModel.from_pretrained(open_model(base, options), path).merge_and_unload()
-    # A whole model again: all of it can be trained, and adapters on top of it are adapters of this folder's.
+    # A full model: all of it can be trained, and new adapters name this folder as their base.
     model.requires_grad_(True)
     model.name_or_path = model.config.name_or_path = path
     return model

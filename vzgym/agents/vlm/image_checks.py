@@ -1,8 +1,8 @@
-"""Images in a model's inputs, whatever its family: which token stands for them, and that none is ever lost.
+"""Image tokens in a model's inputs, for any model family: which token they are, and that no image is dropped.
 
-A frame that does not reach the model is the worst fault there is, since nothing crashes: the model trains blind. So
-`watch_images` compares, in every forward pass, the tokens that stand for images with the features that the model's
-own vision tower made for them. Nothing here knows a family by name.
+A frame that does not reach the model is the worst fault, since nothing crashes and the model trains without it. So
+`watch_images` compares, in every forward pass, the number of image tokens with the number of features from the model's
+vision tower. No model family is known by name.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from vzgym.core.errors import InvalidSetting, VzgymError
 __all__ = ["ImagesDropped", "count_features", "frame_tokens", "image_placeholder", "image_token", "watch_images"]
 
 _PROBE = 64
-"""Side in pixels of the images that are shown to a processor to learn its ways."""
+"""Side in pixels of the images by which a processor is examined."""
 
 
 class ImagesDropped(VzgymError, RuntimeError):
-    """Frames were lost on their way to the model: their tokens and their pixels do not match."""
+    """Frames were dropped on their way to the model: the numbers of image tokens and image features differ."""
 
 
 def image_token(processor: Any) -> int:
-    """The id of the token that stands for a visual token.
+    """The id of the token that stands for one visual token.
 
-    Found by trial, since what a processor names so is not always what it writes: it is the token that an image adds
-    most often.
+    Found by experiment, since the token that a processor names is not always the one that it writes: it is the token
+    that an image adds most often.
     """
     known: int | None = getattr(processor, "_vzgym_image_token", None)
     if known is None:
         shown, plain = (_count(processor, _chat(images)) for images in (2, 0))
         added = shown - plain
-        # Where an image is a single token, those around it are as frequent.
+        # If an image is a single token, the tokens around it are equally frequent.
         named = getattr(processor, "image_token_id", None)
         most = max(added.values())
         known = named if named is not None and added[named] == most else added.most_common(1)[0][0]
@@ -48,7 +48,7 @@ def image_token(processor: Any) -> int:
 
 
 def image_placeholder(processor: Any) -> str:
-    """What the chat template writes for an image, before the processor replaces it by visual tokens.
+    """The text that the chat template writes for an image, before the processor replaces it by image tokens.
 
     Raises:
         InvalidSetting: If it writes nothing: images would not reach the model.
@@ -58,7 +58,7 @@ def image_placeholder(processor: Any) -> str:
         shown = str(processor.apply_chat_template(_chat(2), tokenize=False))
         plain = str(processor.apply_chat_template(_chat(0), tokenize=False))
         longest = (len(shown) - len(plain) + 1) // 2
-        # The longest piece that stands twice with the images and not at all without them.
+        # The longest substring that occurs twice with the images and never without them.
         found = (
             shown[place : place + size]
             for size in range(longest, 0, -1)
@@ -68,44 +68,44 @@ def image_placeholder(processor: Any) -> str:
         mark = next((piece.strip() for piece in found if piece.strip()), "") if longest else ""
         if not mark:
             raise InvalidSetting(
-                "the chat template writes nothing for images: set processor.chat_template to one that shows them"
+                "the chat template writes nothing for images: set processor.chat_template to one that renders them"
             )
         processor._vzgym_image_placeholder = mark
     return mark
 
 
 def frame_tokens(processor: Any, budget: Budget, height: int, width: int) -> int:
-    """Visual tokens of one frame of a video of `height` x `width`, as shown under a budget."""
+    """Visual tokens of one frame of a video of `height` x `width` pixels under a budget."""
     shown = budget.fit(height, width)
-    # Two, since some processors cut an image into pieces only when it stands alone.
+    # Two images, since some processors split a single one into crops.
     return _count(processor, _chat(2, shown))[image_token(processor)] // 2
 
 
 def watch_images(model: Any, image_id: int) -> Callable[[], None]:
-    """Check each forward pass of a model: as many visual tokens as features for them, neither lost nor left over.
+    """Check in each forward pass of a model that there are as many image tokens as image features.
 
     Args:
         model: A vision-language model whose images become tokens of its language model.
-        image_id: The token of images, from `image_token`.
+        image_id: The image token, from `image_token`.
 
     Returns:
-        A function that ends the watch.
+        A function that removes the check.
 
     Raises:
-        InvalidSetting: If the model does not make features of images as the library's models do.
+        InvalidSetting: If the model has no `get_image_features`, as the library's models have.
     """
     core = model.base_model
-    see = getattr(core, "get_image_features", None)
-    if see is None:
+    extract = getattr(core, "get_image_features", None)
+    if extract is None:
         raise InvalidSetting(
             f"{type(model).__name__} has no get_image_features: its images do not become tokens of the dialogue, so "
-            "that a lost frame could not be noticed. Use a model whose images do, such as Qwen-VL, Gemma 3 or Idefics"
+            "a dropped frame could not be detected. Use a model whose images do, such as Qwen-VL, Gemma 3 or Idefics"
         )
     forward = core.forward
     if getattr(forward, "watches_images", False):
-        # Watched already: one watch is enough.
-        see, forward = see.__wrapped__, forward.__wrapped__
-    # Of the forward pass that is going on: tokens of images, and features made or handed in for them.
+        # Checked already: replace the check.
+        extract, forward = extract.__wrapped__, forward.__wrapped__
+    # Of the current forward pass: image tokens, and image features that were computed or passed in.
     wanted: list[int] = []
     given: list[int] = []
 
@@ -113,24 +113,24 @@ def watch_images(model: Any, image_id: int) -> Callable[[], None]:
         given.append(count_features(made))
         _agree(wanted[-1], sum(given))
 
-    @functools.wraps(see)
-    def seeing(*args: Any, **kwargs: Any) -> Any:
-        made = see(*args, **kwargs)
-        # Outside a forward pass the library makes features beforehand, and hands them in.
+    @functools.wraps(extract)
+    def checked_extract(*args: Any, **kwargs: Any) -> Any:
+        made = extract(*args, **kwargs)
+        # Outside a forward pass the library computes features in advance, and passes them in.
         if wanted:
             note(made)
         return made
 
     @functools.wraps(forward)
-    def watched(*args: Any, **kwargs: Any) -> Any:
+    def checked_forward(*args: Any, **kwargs: Any) -> Any:
         ids = kwargs.get("input_ids", args[0] if args else None)
         if ids is None:
             return forward(*args, **kwargs)
         wanted.append(int((ids == image_id).sum()))
         try:
-            handed = (kwargs.get("mm_encoder_outputs") or {}).get("image")
-            if handed is not None:
-                note(handed)
+            passed = (kwargs.get("mm_encoder_outputs") or {}).get("image")
+            if passed is not None:
+                note(passed)
             made = forward(*args, **kwargs)
             _agree(wanted[-1], sum(given))
             return made
@@ -138,8 +138,8 @@ def watch_images(model: Any, image_id: int) -> Callable[[], None]:
             wanted.clear()
             given.clear()
 
-    watched.watches_images = True  # type: ignore[attr-defined]
-    core.get_image_features, core.forward = seeing, watched
+    checked_forward.watches_images = True  # type: ignore[attr-defined]
+    core.get_image_features, core.forward = checked_extract, checked_forward
 
     def end() -> None:
         for name in ("get_image_features", "forward"):
@@ -149,7 +149,7 @@ def watch_images(model: Any, image_id: int) -> Callable[[], None]:
 
 
 def count_features(made: Any) -> int:
-    """How many visual tokens a vision tower's output is for: its vectors, however they are packed."""
+    """The number of feature vectors in a vision tower's output, however they are packed."""
     pooled = getattr(made, "pooler_output", made)
     if isinstance(pooled, Tensor):
         return pooled.numel() // pooled.shape[-1]
@@ -159,8 +159,8 @@ def count_features(made: Any) -> int:
 def _agree(tokens: int, features: int) -> None:
     if tokens != features:
         raise ImagesDropped(
-            f"the model was given {tokens} visual tokens but pixels for {features}: frames were cut off or lost. If "
-            "this comes from a trainer, its limit on lengths (max_length, max_completion_length) is too small"
+            f"the model was given {tokens} visual tokens but pixels for {features}: frames were cut off or lost. In a "
+            "trainer, a limit on lengths (max_length, max_completion_length) may be too small"
         )
 
 

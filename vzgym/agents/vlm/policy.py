@@ -26,19 +26,20 @@ __all__ = ["VLMPolicy"]
 class VLMPolicy:
     """A `TextPolicy` from a checkpoint folder: any image-text-to-text model of `transformers` with its own processor.
 
-    All of a dialogue's frames, the earlier turns' too, are shown each turn.
+    The whole dialogue with all its frames is read again in each turn. For long dialogues, serve the model with vLLM,
+    whose prefix cache keeps keys and values between turns, and use `ServedPolicy`.
 
     Args:
         path: A folder with a model (`vzgym train` makes them), or a name on the Hugging Face hub.
         checkpoint: An opened one in place of `path`.
-        temperature: 0 takes the likeliest token; above, tokens are sampled at that temperature.
+        temperature: 0 is greedy decoding; above, tokens are sampled at that temperature.
         top_p: Nucleus of sampling.
-        turn_tokens: Most tokens of one turn.
-        batch_size: Dialogues that are answered at once.
-        protocol: The text protocol; the one kept in the folder if not given.
-        device: Where to run ("cpu", "cuda", "cuda:1"); a GPU if there is one.
-        dtype: Of the weights ("bfloat16", "float32"); as they were saved if not given.
-        max_pixels: Most pixels of a frame, if that is fewer than the budget's. The episode then shows such frames.
+        turn_tokens: Largest number of tokens of one turn.
+        batch_size: Number of dialogues in a batch.
+        protocol: The text protocol; if not given, the one that the folder names.
+        device: "cpu", "cuda", "cuda:1"; a GPU if there is one.
+        dtype: Of the weights ("bfloat16", "float32"); as saved if not given.
+        max_pixels: Largest number of pixels of a frame, if lower than the budget's. The episode then uses it.
         name: For tables; the folder's name if not given.
         options: For the model's `from_pretrained` (`attn_implementation`, `device_map`, ...).
 
@@ -70,7 +71,7 @@ class VLMPolicy:
             raise InvalidSetting(f"max_pixels must be >= 0, got {max_pixels}")
         given = {**({"dtype": _dtype(dtype)} if dtype else {}), **(options or {})}
         self._source = str(checkpoint.path if checkpoint else path)
-        # Now, not when they are asked for: the files may be others by then.
+        # Computed now, since the files may change later.
         self._weights = fingerprint(self._source)
         opened = checkpoint or open_checkpoint(path, protocol, **given)
         self.model, self.processor, self.protocol = opened.model, opened.processor, opened.protocol
@@ -103,7 +104,7 @@ class VLMPolicy:
             "temperature": self.temperature,
             "top_p": self.top_p,
             "turn_tokens": self.turn_tokens,
-            # Dialogues that are answered at once share a stream of randomness.
+            # Dialogues of a batch share a random stream.
             "batch_size": self.batch_size,
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "max_pixels": self.max_pixels,
@@ -111,12 +112,12 @@ class VLMPolicy:
         }
 
     def prepare(self, budget: Budget) -> Budget:
-        """The budget that is played: frames of at most `max_pixels`, if that is set."""
+        """The budget to play with: frames of at most `max_pixels`, if that is set."""
         most = min(self.max_pixels or budget.max_pixels, budget.max_pixels)
         return replace(budget, max_pixels=most, min_pixels=min(budget.min_pixels, most))
 
     def reset(self, seeds: Sequence[int]) -> None:
-        """Begin a batch of episodes. The batch has one stream of randomness, made of all its seeds."""
+        """Start a batch of episodes. The batch has one random stream, seeded with all its seeds."""
         mixed = 0
         for seed in seeds:
             mixed = (mixed * 1_000_003 + int(seed)) % (1 << 63)
@@ -143,8 +144,8 @@ class VLMPolicy:
         return TruncatedText(text) if end is None else text
 
     def _generate(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """New tokens of each row, shape `(rows, new)`, padded behind the end token."""
-        # The library samples from torch's global stream: lend it ours, so that a seed fixes a batch.
+        """New tokens of each row, shape `(rows, new)`, padded after the end token."""
+        # The library samples from torch's global generator: seed it from ours, so that a seed fixes a batch.
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(int(torch.randint(1 << 62, (1,), generator=self._noise, device=self.device)))
             sequences: torch.Tensor = self.model.generate(

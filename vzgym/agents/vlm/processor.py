@@ -1,4 +1,4 @@
-"""Processors: opened with or without torchvision, whatever their family."""
+"""Opens processors of any model family, with or without torchvision."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["load_processor", "without_video"]
 
 @cache
 def without_video(cls: type[Any]) -> type[Any]:
-    """A processor class without its video part, which needs torchvision: frames are shown as images.
+    """A processor class without its video processor, which needs torchvision: frames are passed as images.
 
     Args:
         cls: A subclass of `transformers.ProcessorMixin`.
 
     Returns:
-        `cls` itself if it has no video part; else a subclass with the same name, so that what it saves opens
-        everywhere as the original.
+        `cls` itself if it has no video processor; else a subclass with the same name, so that a saved processor opens
+        everywhere as the original class.
     """
     if "video_processor" not in cls.get_attributes():
         return cls
@@ -36,14 +36,14 @@ def without_video(cls: type[Any]) -> type[Any]:
 
 
 def load_processor(path: str) -> Any:
-    """A model's own processor; where torchvision is missing, without the part that would need it.
+    """A model's own processor; without its video processor if torchvision is missing.
 
     Args:
         path: A folder, or a name on the Hugging Face hub.
 
     Raises:
-        DependencyNotInstalled: If it cannot do without a package that is missing.
-        InvalidSetting: If there is none.
+        DependencyNotInstalled: If it needs a package that is missing.
+        InvalidSetting: If there is no processor.
     """
     from transformers import AutoConfig, AutoProcessor
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
