@@ -9,7 +9,7 @@ import pytest
 from vzgym.agents.data.phrases import PHRASES, choose_phrase, compose
 from vzgym.agents.data.scripted import TRAJECTORY_KINDS, ScriptedRollout, TrajectoryStyle, resume_with_expert
 from vzgym.baselines.experts import Expert
-from vzgym.baselines.viewer import Hints, Step, Viewer
+from vzgym.baselines.memory import ExpertMemory, hints_for
 from vzgym.core import Answer, Budget, Interval, Zoom
 from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.episode import Episode
@@ -18,16 +18,19 @@ from vzgym.evaluation import evaluate
 from vzgym.protocols import CompactTags, TagProtocol
 from vzgym.tasks import expert_zooms, load_tasks
 from vzgym.tasks.procedural.families.needle import Needle
+from vzgym.tasks.procedural.search import Hints, Step
 from vzgym.tasks.procedural.shipped import TINY_BUDGET
 
 MICRO = load_tasks("needle-micro/train")
 
 
-def viewer_of(suite: str, index: int, seed: int = 0) -> tuple[Viewer, Episode]:
+def viewer_of(suite: str, index: int, seed: int = 0) -> tuple[ExpertMemory, Episode]:
     tasks = load_tasks(suite)
     episode = Episode(tasks[index], tasks.budget)
     facts = episode.record.task
-    viewer = Viewer(facts.question, facts.options, facts.duration, tasks.budget, Hints.of(tasks[index]), seed=seed)
+    viewer = ExpertMemory(
+        facts.question, facts.options, facts.duration, tasks.budget, hints_for(tasks[index]), seed=seed
+    )
     viewer.see_clip(episode.record.overview)
     return viewer, episode
 
@@ -64,7 +67,7 @@ def test_the_expert_is_never_told_place_or_answer() -> None:
     """Tasks that differ in their answer alone are searched alike; their hints are equal."""
     family = Needle(budget=TINY_BUDGET, duration=64.0, fps=10.0, height=64, width=64, scenes=8, event_seconds=0.5)
     variants = family.variants("x/test/0", seed=5)
-    assert len({Hints.of(task) for task in variants}) == 1
+    assert len({hints_for(task) for task in variants}) == 1
     zooms = []
     for task in variants:
         report: list[EpisodeRecord] = []
@@ -97,7 +100,7 @@ def test_without_a_cue_the_search_is_spread_and_repeatable() -> None:
 
 def test_a_question_of_no_family_is_guessed_at_among_its_options() -> None:
     task = MICRO[0]
-    viewer = Viewer("Who wrote this?", ("Ann", "Bob"), task.video.duration, MICRO.budget, Hints())
+    viewer = ExpertMemory("Who wrote this?", ("Ann", "Bob"), task.video.duration, MICRO.budget, Hints())
     step = viewer.next()
     assert step.reason == "guess"
     assert isinstance(step.action, Answer)
@@ -107,14 +110,14 @@ def test_a_question_of_no_family_is_guessed_at_among_its_options() -> None:
 def test_a_family_without_a_search_is_told_the_place() -> None:
     task = load_tasks("needle-tiny/train")[0]
     strange = replace(task, question="What is the colour of it?", metadata={**task.metadata, "family": "own"})
-    assert Hints.of(task, TINY_BUDGET).zooms == ()
-    hints = Hints.of(strange, TINY_BUDGET)
+    assert hints_for(task, TINY_BUDGET).zooms == ()
+    hints = hints_for(strange, TINY_BUDGET)
     assert hints.zooms == expert_zooms(strange, TINY_BUDGET)
     records: list[EpisodeRecord] = []
     evaluate(Expert(), [strange], episodes=1, budget=TINY_BUDGET, on_episode=records.append)
     assert [turn.action for turn in records[0].turns[:-1]] == list(hints.zooms)
     unknown = replace(strange, evidence=None)
-    assert Hints.of(unknown, TINY_BUDGET) == Hints(None, hints.fps)
+    assert hints_for(unknown, TINY_BUDGET) == Hints(None, hints.fps)
 
 
 # The viewer --------------------------------------------------------------------------------------------------------
@@ -123,10 +126,10 @@ def test_a_family_without_a_search_is_told_the_place() -> None:
 def test_hints_hold_length_and_rate_but_not_the_place() -> None:
     task = load_tasks("needle-tiny/train")[3]
     assert task.evidence is not None
-    hints = Hints.of(task)
+    hints = hints_for(task)
     assert hints.seconds == pytest.approx(task.evidence[0].duration)
     assert hints.fps == pytest.approx(2.0)
-    assert Hints.of(load_tasks("control-tiny/train")[0]).seconds is None
+    assert hints_for(load_tasks("control-tiny/train")[0]).seconds is None
 
 
 def test_the_viewer_finds_the_scene_in_the_overview() -> None:
@@ -158,7 +161,7 @@ def test_a_model_that_looked_coarsely_is_searched_after() -> None:
     turn = episode.step(Zoom(where.start, where.end, 0.25))
     assert turn.clip is not None
     viewer.see_clip(turn.clip)
-    assert len(viewer.marked()) == 0
+    assert len(viewer.event_times()) == 0
     step = viewer.next()
     assert isinstance(step.action, Zoom)
     assert step.action.start == where.start
@@ -276,7 +279,7 @@ def test_needless_zooms_are_made_where_the_overview_has_shown_the_answer(book: s
         record = player.episode.record
         zoom = record.turns[0].action
         assert isinstance(zoom, Zoom)
-        assert player.viewer.span.start <= zoom.start < zoom.end <= player.viewer.span.end
+        assert player.memory.span.start <= zoom.start < zoom.end <= player.memory.span.end
         assert record.zooms == 1
         assert record.grade is not None
         assert record.grade.is_correct

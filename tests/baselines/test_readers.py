@@ -6,17 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vzgym.baselines.readers import (
-    READERS,
-    AutoReader,
-    CountReader,
-    FamilyReader,
-    FrameReader,
-    NeedleReader,
-    Reading,
-    make_reader,
-)
-from vzgym.baselines.readers.look import bright_colors, picture, scene_hues
+from vzgym.baselines.readers import READERS, AutoReader, FrameReader, OneFamilyReader, Reading, make_reader
 from vzgym.core import overview_times
 from vzgym.core.errors import InvalidSetting, PluginError, UnknownName
 from vzgym.evaluation import evaluate
@@ -24,6 +14,10 @@ from vzgym.evaluation.counterfactual import ReaderAnswerer
 from vzgym.policies.policy import POLICIES
 from vzgym.tasks import FAMILIES, VideoTask, expert_zooms, load_jsonl, load_tasks, make_family
 from vzgym.tasks.io.writing import write_tasks
+from vzgym.tasks.procedural.families.count import Count
+from vzgym.tasks.procedural.families.needle import Needle
+from vzgym.tasks.procedural.family import family_of_question
+from vzgym.tasks.procedural.pixels import bright_colors, crop_bars, scene_hues
 from vzgym.tasks.procedural.render.palette import EVENT_COLORS, SCENE_HUES
 from vzgym.video import Frames
 from vzgym.video.synthetic import resize
@@ -123,27 +117,21 @@ def test_readers_are_right_on_files_of_the_papers_size(tmp_path: Path) -> None:
         task.video.close()
 
 
-@pytest.mark.parametrize("family", FAMILIES.names())
-def test_every_wording_finds_its_reader_and_no_other(family: str) -> None:
-    if family not in READERS:
-        return  # another test's own
-    made = make_family(family)
-    for cue, wordings in made.wordings.items():
+SHIPPED = ["anomaly", "control", "count", "decoy", "direction", "needle", "order", "speed", "state", "text", "twohop"]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_wording_finds_its_family_and_no_other(name: str) -> None:
+    family = type(make_family(name))
+    assert family.reader is not None
+    for cue, wordings in family.wordings.items():
         for wording in wordings:
             question = wording.format(scene="teal")
-            matching = [
-                name
-                for name, reader in READERS.make_all(but=("auto",)).items()
-                if isinstance(reader, FamilyReader) and reader.matches(question)
-            ]
-            assert matching == [family]
-            reader = READER.reader_for(question)
-            assert reader is not None
-            assert reader.scene_asked(question) == ("teal" if cue == "visible" else None)
+            assert [other for other in SHIPPED if type(make_family(other)).matches(question)] == [name]
+            assert family_of_question(question) is family
+            assert family.scenes_asked(question) == (("teal",) if cue == "visible" else ())
             two = wording.format(scene="teal or pink")
-            assert reader.scenes_asked(two) == (("teal", "pink") if cue == "visible" else ())
-            assert reader.scene_asked(two) is None
-    assert {*FAMILIES.names(), "auto"} >= set(READERS.names())
+            assert family.scenes_asked(two) == (("teal", "pink") if cue == "visible" else ())
 
 
 def test_without_a_cue_readers_look_everywhere() -> None:
@@ -194,10 +182,10 @@ def test_options_may_be_capitalised_and_must_hold_the_colour() -> None:
     task = load_tasks("needle-tiny", "test")[1]
     frames = evidence_frames(task, np.zeros(1))
     capitals = [option.capitalize() for option in task.options]
-    assert NeedleReader().read(frames.pixels, frames.times, task.question, capitals).option == task.answer.capitalize()
+    assert Needle.read(frames.pixels, frames.times, task.question, capitals).option == task.answer.capitalize()
     others = [option for option in task.options if option != task.answer]
-    assert NeedleReader().read(frames.pixels, frames.times, task.question, others).option is None
-    assert CountReader().read(frames.pixels, frames.times, "How many?", ("few", "many")).option is None
+    assert Needle.read(frames.pixels, frames.times, task.question, others).option is None
+    assert Count.read(frames.pixels, frames.times, "How many?", ("few", "many")).option is None
 
 
 @pytest.mark.parametrize("shape", [(0, 64, 64, 3), (3, 64, 64, 3)])
@@ -228,8 +216,8 @@ def test_hues_are_read_through_letterboxes(hue: str) -> None:
     painter = task.video.painter  # type: ignore[attr-defined]
     place = [scene.hue for scene in painter.scenes].index(hue)
     frames = task.video.read(np.array([painter.cuts[place] / 25.0]))
-    assert scene_hues(picture(letterbox(frames.pixels))) == [hue]
-    assert bright_colors(picture(frames.pixels)).shape == (1, len(EVENT_COLORS))
+    assert scene_hues(crop_bars(letterbox(frames.pixels))) == [hue]
+    assert bright_colors(crop_bars(frames.pixels)).shape == (1, len(EVENT_COLORS))
 
 
 class Stubborn:
@@ -262,8 +250,8 @@ def test_a_reader_is_named_in_four_ways(policy: str, stubborn: str) -> None:
 
     own = Stubborn()
     assert made(own) is own
-    assert isinstance(made("needle"), NeedleReader)
-    assert isinstance(made({"name": "count"}), CountReader)
+    assert isinstance(made("needle"), OneFamilyReader)
+    assert made({"name": "count"}).family is Count  # type: ignore[attr-defined]
     assert isinstance(made("auto"), AutoReader)
     assert isinstance(made(None), AutoReader)
     assert type(made(stubborn)).__name__ == "Stubborn"
@@ -296,8 +284,39 @@ def test_what_is_no_reader_is_refused(reader: object, error: type[Exception], to
         ReaderAnswerer(reader)  # type: ignore[arg-type]
 
 
-def test_a_reader_of_no_family_does_not_get_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_of_ones_own_is_registered_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(READERS._factories, "stubborn", Stubborn)
-    task = load_tasks("needle-tiny")[0]
-    assert isinstance(AutoReader().reader_for(task.question), NeedleReader)
     assert isinstance(make_reader("stubborn"), Stubborn)
+    assert {"auto", "stubborn", "needle"} <= set(READERS.names())
+
+
+class Corner(Needle):
+    """A family without a reader, which asks questions of its own."""
+
+    name = "corner"
+    wordings = {"visible": ("Which corner of the {scene} scene lights up?",), "none": ("Which corner lights up?",)}  # noqa: RUF012
+    reader = None  # type: ignore[assignment]
+
+
+def test_a_family_without_a_reader_is_named(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setitem(FAMILIES._factories, "corner", Corner)
+    task = Corner().build("x", 1, 0)
+    frames = task.video.read(np.zeros(1))
+    reader = AutoReader()
+    for _ in range(2):
+        assert reader.read(frames.pixels, frames.times, task.question, task.options) == Reading(None, 0.0)
+    assert caplog.messages == ["family 'corner' has no reader: its questions are left unanswered"]
+    with pytest.raises(InvalidSetting, match="family 'corner' has no reader"):
+        make_reader("corner")
+    with pytest.raises(InvalidSetting, match=r"family 'corner' has no reader: set Corner\.reader to a FamilyReader"):
+        Corner.read(frames.pixels, frames.times, task.question, task.options)
+
+
+def test_a_subclass_with_the_same_questions_is_read_as_its_base(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Larger(Needle):
+        """Another name, the same questions."""
+
+        name = "a-larger-needle"
+
+    monkeypatch.setitem(FAMILIES._factories, Larger.name, Larger)
+    assert family_of_question("What colour lights up in the red scene?") is Needle

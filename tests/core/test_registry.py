@@ -214,26 +214,20 @@ def test_plug_ins_are_found_and_a_broken_one_is_named(
         parts.make("nothing")
 
 
-def test_all_parts_are_made_but_broken_plug_ins_which_are_named(
+def test_all_factories_are_got_but_those_of_broken_plug_ins_which_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "vzgym_test_moody.py").write_text("raise RuntimeError('no device')\n")
-    (tmp_path / "vzgym_test_whole.py").write_text(
-        "class Plugged: ...\nclass Needy:\n    def __init__(self, size): ...\n"
-    )
-    install(
-        tmp_path,
-        "plugged = vzgym_test_whole:Plugged\nneedy = vzgym_test_whole:Needy\nmoody = vzgym_test_moody:Part",
-    )
+    (tmp_path / "vzgym_test_whole.py").write_text("class Plugged: ...\n")
+    install(tmp_path, "plugged = vzgym_test_whole:Plugged\nmoody = vzgym_test_moody:Part")
     monkeypatch.syspath_prepend(tmp_path)
     parts: Registry[object] = Registry("test part", "vzgym.test_parts")
     parts.register("fixed", Fixed)
-    assert list(parts.make_all()) == ["fixed", "plugged"]
+    assert list(parts.get_all()) == ["fixed", "plugged"]
     assert "'moody' (vzgym_test_moody:Part) cannot be imported: RuntimeError: no device" in caplog.text
-    assert "'needy': missing a required argument: 'size'" in caplog.text
-    parts.register("demanding", Demanding)
-    with pytest.raises(InvalidSetting, match="'demanding'"):
-        parts.make_all()
+    parts.register("lost", "vzgym_test_nowhere:Part")
+    with pytest.raises(PluginError, match="vzgym_test_nowhere"):
+        parts.get_all()
 
 
 def test_a_part_is_checked_without_being_built(parts: Registry[Part]) -> None:

@@ -61,17 +61,17 @@ def test_a_few_tasks_stand_for_the_lengths_and_sizes_of_all(name: str) -> None:
     tasks = load_tasks(name)
     assert isinstance(tasks, ProceduralTasks)
     used = range(5, 300)
-    kinds = tasks.kinds(used)
-    assert set(kinds) <= set(used)
-    assert len(kinds) <= 100
+    chosen = tasks.representatives(used)
+    assert set(chosen) <= set(used)
+    assert len(chosen) <= 100
 
     def seen(indices: Iterable[int]) -> set[tuple[float, int, int]]:
         return {(tasks[i].video.duration, tasks[i].video.height, tasks[i].video.width) for i in indices}
 
-    assert seen(kinds) == seen(used[::7]) | seen(kinds)
-    assert tasks.kinds(range(1)) == [0]
+    assert seen(chosen) == seen(used[::7]) | seen(chosen)
+    assert tasks.representatives(range(1)) == [0]
     families = {(tasks.suite.step_of(i, len(tasks)), i % len(tasks.suite.members)) for i in used}
-    assert {(tasks.suite.step_of(i, len(tasks)), i % len(tasks.suite.members)) for i in kinds} == families
+    assert {(tasks.suite.step_of(i, len(tasks)), i % len(tasks.suite.members)) for i in chosen} == families
 
 
 def test_get_task_rebuilds_a_task_bit_for_bit() -> None:
@@ -163,27 +163,28 @@ def test_mixed_suites_take_turns() -> None:
 def test_a_curriculum_gets_harder_from_task_to_task() -> None:
     tasks = load_tasks("tiny-curriculum", "train")
     assert isinstance(tasks, ProceduralTasks)
-    dials = [tasks[index].metadata["dial"] for index in range(0, 100_000, 4_000)]
-    assert dials == sorted(dials)
-    assert (dials[0], tasks[-1].metadata["dial"]) == (0.0, 1.0)
+    settings = [tasks[index].metadata["difficulty_setting"] for index in range(0, 100_000, 4_000)]
+    assert settings == sorted(settings)
+    assert (settings[0], tasks[-1].metadata["difficulty_setting"]) == (0.0, 1.0)
     assert tasks[0].video.duration < tasks[-1].video.duration
     begin, end = tasks.at(0.0), tasks.at(1.0)
     assert isinstance(begin, TaskSet)
     assert (begin[0].id, end[-1].id) == ("tiny-curriculum/train/0", "tiny-curriculum/train/99999")
-    assert {begin[index].metadata["dial"] for index in (0, -1)} == {0.0}
+    assert {begin[index].metadata["difficulty_setting"] for index in (0, -1)} == {0.0}
     assert sum(len(tasks.at((step + 0.5) / 11)) for step in range(11)) == len(tasks)
     assert get_task(end[5].id).question == end[5].question
+    assert list(end.representatives(range(2, 100))) == list(range(2, 11))
     assert len(load_tasks("tiny", "test").at(0.7)) == 1000  # type: ignore[attr-defined]
     with pytest.raises(InvalidSetting, match=r"progress must be in \[0, 1\]"):
         tasks.at(1.5)
 
 
-def test_a_suite_turns_the_dial_of_members_that_do_not_set_their_own() -> None:
+def test_a_suite_sets_the_difficulty_of_members_that_do_not_set_their_own() -> None:
     members = ({"name": "needle"}, {"name": "count", "difficulty": 0.25})
-    suite = Suite("dialled", members, difficulty=1.0)
-    assert [family.dial for family in suite.families] == [1.0, 0.25]
+    suite = Suite("set", members, difficulty=1.0)
+    assert [family.difficulty for family in suite.families] == [1.0, 0.25]
     with pytest.raises(InvalidSetting, match="difficulty must lie in"):
-        Suite("dialled", members, difficulty=(0.0, 2.0))
+        Suite("set", members, difficulty=(0.0, 2.0))
 
 
 def test_sets_pickle_and_iterate() -> None:

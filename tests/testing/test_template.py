@@ -18,7 +18,7 @@ PARTS = {
     "observation": "template_colors",
     "action": "template_eighths",
     "reward": "template_on_target",
-    "family": "template_needle",
+    "family": "template_corner",
     "video": "template_pyav",
 }
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -38,7 +38,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     lost.mkdir()
     (lost / "METADATA").write_text("Metadata-Version: 2.1\nName: lost\nVersion: 1.0\n", encoding="utf-8")
     (lost / "entry_points.txt").write_text(
-        "[vzgym.rewards]\nlost_reward = lost_package:Reward\n[vzgym.readers]\nlost_reader = lost_package:Reader\n",
+        "[vzgym.rewards]\nlost_reward = lost_package:Reward\n[vzgym.families]\nlost_family = lost_package:Family\n",
         encoding="utf-8",
     )
     path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
@@ -65,7 +65,7 @@ def test_check_finds_each_part_and_names_what_cannot_be_imported(run: Run) -> No
         f"vzgym.{group} {name!r} ({path}): cannot import module 'lost_package' of {path!r}: "
         "No module named 'lost_package'"
         for group, name, path in (
-            ("readers", "lost_reader", "lost_package:Reader"),
+            ("families", "lost_family", "lost_package:Family"),
             ("rewards", "lost_reward", "lost_package:Reward"),
         )
     ]
@@ -95,7 +95,7 @@ except PluginError as error:
 def test_its_names_work_like_our_own_and_a_broken_one_is_an_error_only_where_it_is_used(run: Run) -> None:
     done = run("-c", USE)
     assert done.returncode == 0, done.stderr
-    assert "left out: plug-in frame reader 'lost_reader'" in done.stderr
+    assert "left out: plug-in task family 'lost_family'" in done.stderr
     assert done.stdout.splitlines() == [
         "2 episodes of 600.0 s",
         "1 episode of a control that reads",

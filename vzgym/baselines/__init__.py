@@ -1,4 +1,4 @@
-"""Layer 7: policies that do not learn, and the frame readers that they see with."""
+"""Layer 7: policies that do not learn, and the frame readers that they answer with."""
 
 from typing import TYPE_CHECKING
 
@@ -8,33 +8,33 @@ if TYPE_CHECKING:
     from vzgym.baselines.base import Baseline, ZoomingBaseline, sample_zoom
     from vzgym.baselines.controls import CONTROLS, Blind, Oracle, OverviewOnly, RandomZoom, SlidingWindow, Uniform
     from vzgym.baselines.experts import Expert
-    from vzgym.baselines.readers import AutoReader, FrameReader, Reading
-    from vzgym.baselines.viewer import Hints, Viewer
+    from vzgym.baselines.memory import ExpertMemory
+    from vzgym.baselines.readers import READERS, AutoReader, FrameReader, Reading
 else:
     __getattr__, __dir__ = lazy_exports(
         __name__,
         "base: Baseline ZoomingBaseline sample_zoom",
         "controls: CONTROLS Blind Oracle OverviewOnly RandomZoom SlidingWindow Uniform",
         "experts: Expert",
-        "readers: AutoReader FrameReader Reading",
-        "viewer: Hints Viewer",
+        "memory: ExpertMemory",
+        "readers: READERS AutoReader FrameReader Reading",
     )
 
 __all__ = [
     "CONTROLS",
+    "READERS",
     "AutoReader",
     "Baseline",
     "Blind",
     "Expert",
+    "ExpertMemory",
     "FrameReader",
-    "Hints",
     "Oracle",
     "OverviewOnly",
     "RandomZoom",
     "Reading",
     "SlidingWindow",
     "Uniform",
-    "Viewer",
     "ZoomingBaseline",
     "sample_zoom",
 ]

@@ -1,4 +1,4 @@
-"""What the baselines share: an eye, a budget, and a seeded guess where the eye sees nothing."""
+"""What the baselines share: a frame reader, a budget, and a seeded guess where the reader reads nothing."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from vzgym.baselines.readers import ReaderSpec
 from vzgym.core.actions import Answer, Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
-from vzgym.tasks import expert_zooms
+from vzgym.tasks.procedural.family import expert_zooms
 from vzgym.tasks.task import VideoTask
 
 __all__ = ["CONTROLS", "Blind", "Oracle", "OverviewOnly", "RandomZoom", "SlidingWindow", "Uniform"]

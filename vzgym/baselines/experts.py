@@ -1,14 +1,15 @@
-"""The scripted expert: it searches as a careful viewer would, and is never told the answer."""
+"""The scripted expert: it searches as a careful viewer would, and does not know the answer."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
 from vzgym.baselines.base import Baseline
+from vzgym.baselines.memory import ExpertMemory, hints_for
 from vzgym.baselines.readers import ReaderSpec
-from vzgym.baselines.viewer import Hints, Viewer
 from vzgym.core.actions import Answer, Zoom
 from vzgym.core.interval import Interval
+from vzgym.tasks.procedural.search import Hints
 from vzgym.tasks.task import VideoTask, option_letter
 
 __all__ = ["Expert"]
@@ -19,7 +20,7 @@ class Expert(Baseline):
 
     The ceiling that learners are measured against: it must find the place by itself, as they must. Privileged in one
     thing: it is told how long the event lasts and at what rate it must be seen (`Hints`); never the answer, nor, in a
-    family that has a search (`SEARCHES`), where it lies.
+    family that has a search (`Family.search`), where the event lies.
     """
 
     name: ClassVar[str] = "expert"
@@ -30,31 +31,31 @@ class Expert(Baseline):
 
     def reveal(self, task: VideoTask) -> None:
         """Be told the task; only its `Hints` are used."""
-        self._hints = Hints.of(task, self.budget)
+        self._hints = hints_for(task, self.budget)
 
     def reset(self, seed: int) -> None:
         """Begin an episode."""
         super().reset(seed)
         self._seed = seed
-        self._viewer: Viewer | None = None
+        self._memory: ExpertMemory | None = None
         self._taken = 0
         self._asked: Zoom | None = None
 
     def act(self, observation: Any, info: dict[str, Any]) -> Zoom | Answer:
         """The search's next zoom; the answer once it is done."""
-        if self._viewer is None:
-            self._viewer = Viewer(
+        if self._memory is None:
+            self._memory = ExpertMemory(
                 info["question"], info["options"], info["duration"], self.budget, self._hints, self.reader, self._seed
             )
         count = int(observation["num_frames"])
         window = Interval(self._asked.start, self._asked.end) if self._asked else None
         if count > self._taken or window is None:
             fresh = slice(self._taken, count)
-            self._viewer.see(observation["frames"][fresh], observation["frame_times"][fresh], window)
+            self._memory.see(observation["frames"][fresh], observation["frame_times"][fresh], window)
         self._taken = count
-        self._viewer.zooms_left = int(observation["budget_left"][0])
-        action = self._viewer.next().action
+        self._memory.zooms_left = int(observation["budget_left"][0])
+        action = self._memory.next().action
         self._asked = action if isinstance(action, Zoom) else None
-        if isinstance(action, Answer) and action.text in self._viewer.options:
-            return Answer(option_letter(self._viewer.options.index(action.text)))
+        if isinstance(action, Answer) and action.text in self._memory.options:
+            return Answer(option_letter(self._memory.options.index(action.text)))
         return action

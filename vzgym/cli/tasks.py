@@ -10,9 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 from PIL import Image
 from rich.box import SIMPLE_HEAD
 from rich.progress import TaskID
@@ -86,7 +84,7 @@ def show(
         for z in expert_zooms(task, tasks.budget)
     )
     facts.add_row("expert", zooms or "no zoom")
-    facts.add_row("difficulty", f"{task.metadata['difficulty']:.2f}")
+    facts.add_row("difficulty", f"{task.metadata.get('difficulty', 0.0):.2f}")
     console.print(facts)
     if out is not None:
         sheet = contact_sheet(task, tasks, columns=columns, overview_rows=rows, frame_height=frame_height)
@@ -147,20 +145,11 @@ def verify_suites(
 
     Suites that belong with a suite but need another budget are verified with it.
     """
-    from vzgym.baselines.readers import AutoReader
-
-    reader = AutoReader()
-
-    def read(
-        frames: NDArray[np.uint8], times: NDArray[np.float64], question: str, options: Sequence[str]
-    ) -> str | None:
-        return reader.read(frames, times, question, options).option
-
     reports: list[VerifyReport] = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vzgym-verify-"))) if files else None
         bar = stack.enter_context(progress_bar())
-        for name in _with_company(suite or ["tiny"]):
+        for name in _with_related(suite or ["tiny"]):
             job = bar.add_task(name, total=None)
 
             def advance(done: int, total: int, job: TaskID = job) -> None:
@@ -173,7 +162,6 @@ def verify_suites(
                     count=tasks,
                     files=folder,
                     file_count=file_tasks,
-                    reader=read,
                     other=_uniform(name, other_frames),
                     progress=advance,
                 )
@@ -189,14 +177,14 @@ def verify_suites(
         raise typer.Exit(1)
 
 
-def _with_company(names: Sequence[str]) -> list[str]:
+def _with_related(names: Sequence[str]) -> list[str]:
     """Suites, each followed by those that belong with it."""
     found: list[str] = []
     for name in names:
         plain, _, split = name.partition("/")
         suite = SUITES.get(plain)
-        company = suite.also if isinstance(suite, Suite) else ()
-        found += [name, *(f"{other}/{split}" if split else other for other in company)]
+        related = suite.also if isinstance(suite, Suite) else ()
+        found += [name, *(f"{other}/{split}" if split else other for other in related)]
     return list(dict.fromkeys(found))
 
 
@@ -228,14 +216,18 @@ def _table(reports: Sequence[VerifyReport]) -> Table:
                 f"{row.tasks}x{row.options}",
                 *([str(row.files)] if filed else []),
                 "same" if row.zoom_needed else "differs",
-                f"{row.glances_right / row.glances:.0%}",
-                f"{row.guessed_right / row.guessed:.0%}" if row.guessed else "-",
+                _share(row.overview_right, row.overview_readings),
+                _share(row.guessed_right, row.guessed),
                 f"{row.expert_zooms / row.tasks:.0f}/{row.expert_frames / row.tasks:.0f}",
-                f"{row.right / row.asked:.1%}".replace(".0%", "%"),
+                _share(row.right, row.readings, 1).replace(".0%", "%"),
                 *([f"{row.hits / row.tasks:.0%}"] if other else []),
                 "[green]holds[/green]" if row.ok else "[red]fails[/red]",
             )
     return table
+
+
+def _share(part: int, whole: int, digits: int = 0) -> str:
+    return f"{part / whole:.{digits}%}" if whole else "-"
 
 
 def _cards(reports: Sequence[VerifyReport]) -> str:
@@ -250,9 +242,9 @@ def _cards(reports: Sequence[VerifyReport]) -> str:
                 f"`{report.name}`",
                 row.family,
                 f"1/{row.options}",
-                f"{row.glances_right / row.glances:.0%}",
-                f"{row.guessed_right / row.guessed:.0%}" if row.guessed else "-",
-                f"{row.right / row.asked:.1%}",
+                _share(row.overview_right, row.overview_readings),
+                _share(row.guessed_right, row.guessed),
+                _share(row.right, row.readings, 1),
                 f"{row.expert_zooms / row.tasks:.0f}",
                 f"{row.expert_frames / row.tasks:.0f}",
                 *([f"{row.hits / row.tasks:.0%}"] if other else []),

@@ -15,7 +15,7 @@ import importlib
 import importlib.metadata
 import inspect
 import logging
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -268,23 +268,21 @@ class Registry(Generic[T]):
         parse = getattr(self.get(head), "parse_name", None) if colon and head in self else None
         return {} if parse is None else dict(parse(text))
 
-    def make_all(self, but: Container[str] = ()) -> dict[str, T]:
-        """Every component that can be built without options, by name, sorted, except those named in `but`.
+    def get_all(self) -> dict[str, Callable[..., T]]:
+        """Every factory that can be imported, by name, sorted.
 
-        A plug-in's component that cannot be built is skipped, with a warning on the logger `vzgym.plugins`, so that it
-        does not hide the others. For a built-in one this is an error.
+        A plug-in's part that cannot be imported is left out, and named with the reason in a warning of the log
+        `vzgym.plugins`: it must not get in the way of the others. One of our own that cannot is an error.
         """
-        made = {}
+        found = {}
         for name in self.names():
-            if name in but:
-                continue
             try:
-                made[name] = self.make(name)
-            except (PluginError, InvalidSetting) as error:
+                found[name] = self.get(name)
+            except PluginError as error:
                 if name in self._factories:
                     raise
                 _log.warning("left out: %s", error)
-        return made
+        return found
 
     def _load_builtin(self) -> None:
         # Costs nothing once it is imported. The import system's own lock makes other threads wait for all names, and

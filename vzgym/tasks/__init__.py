@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     from vzgym.tasks.budgets import BUDGETS, BudgetSpec, resolve_budget
     from vzgym.tasks.evidence import EvidenceRequirements, Placement
     from vzgym.tasks.io.jsonl import load_jsonl, write_jsonl
-    from vzgym.tasks.procedural.family import FAMILIES, Family, expert_zooms, make_family
+    from vzgym.tasks.procedural.families import FAMILIES
+    from vzgym.tasks.procedural.family import Draft, Family, expert_zooms, make_family
     from vzgym.tasks.procedural.placement import hit_rate
     from vzgym.tasks.suite import SPLITS, SUITES, Suite, register_suite
     from vzgym.tasks.task import Subtitle, VideoTask, option_letter
@@ -20,7 +21,8 @@ else:
         "budgets: BUDGETS BudgetSpec resolve_budget",
         "evidence: EvidenceRequirements Placement",
         "io.jsonl: load_jsonl write_jsonl",
-        "procedural.family: FAMILIES Family expert_zooms make_family",
+        "procedural.families: FAMILIES",
+        "procedural.family: Draft Family expert_zooms make_family",
         "procedural.placement: hit_rate",
         "suite: SPLITS SUITES Suite register_suite",
         "task: Subtitle VideoTask option_letter",
@@ -34,6 +36,7 @@ __all__ = [
     "SPLITS",
     "SUITES",
     "BudgetSpec",
+    "Draft",
     "EvidenceRequirements",
     "Family",
     "Placement",

@@ -10,15 +10,17 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.core.registry import Registry
-from vzgym.tasks.procedural.family import Family, make_family
 from vzgym.tasks.task import VideoTask
+
+if TYPE_CHECKING:
+    from vzgym.tasks.procedural.family import Family
 
 __all__ = ["SPLITS", "SUITES", "ProceduralTasks", "Suite", "TaskSlice", "register_suite", "task_seed"]
 
@@ -27,7 +29,7 @@ SPLITS: dict[str, int] = {"train": 100_000, "validation": 1_000, "test": 1_000}
 
 _STEPS = 11
 _INDEX_BITS, _SPLIT_BITS, _NAME_BITS = 20, 2, 30
-_POSITIONS = 1  # sets the stream of answer positions apart from those of tasks
+_POSITIONS = 1  # separates the random numbers of answer positions from those of tasks
 
 
 def _digest(name: str) -> int:
@@ -50,8 +52,8 @@ class Suite:
         members: Specs of families, `{"name": "needle", **settings}`; task i is of member `i % len(members)`.
         description: One sentence for lists.
         sizes: Tasks of each split, each at most 2^20.
-        difficulty: Turns the dial of every member that does not set its own (`SceneSettings.difficulty`). Two numbers
-            are a curriculum: the dial rises with the index, from the first to the second, in 11 steps.
+        difficulty: Sets the difficulty of every member that does not set its own (`SceneSettings.difficulty`). Two
+            numbers are a curriculum: it rises with the index, from the first to the second, in 11 steps.
         also: Suites that belong with this one without being members of it, for their budget or because its tasks
             must stay what they are: `vzgym tasks verify` takes them along.
 
@@ -77,38 +79,40 @@ class Suite:
                 f"got {dict(self.sizes)}"
             )
 
-        dials = self.dials
-        if not all(dial is None or 0 <= dial <= 1 for dial in dials):
+        if not all(value is None or 0 <= value <= 1 for value in self.difficulties):
             raise InvalidSetting(f"suite {self.name!r}: difficulty must lie in [0, 1], got {self.difficulty!r}")
 
     @property
-    def dials(self) -> tuple[float | None, ...]:
-        """The dial of each step of the curriculum; one step where there is none."""
+    def difficulties(self) -> tuple[float | None, ...]:
+        """The difficulty of each step of the curriculum; one step where there is none."""
         if not isinstance(self.difficulty, tuple):
             return (self.difficulty,)
         first, last = self.difficulty
         return tuple(round(first + (last - first) * step / (_STEPS - 1), 6) for step in range(_STEPS))
 
     @cached_property
-    def _steps(self) -> tuple[tuple[Family, ...], ...]:
+    def _steps(self) -> tuple[tuple[Family[Any], ...], ...]:
         """The members, built, for each step of the curriculum."""
+        from vzgym.tasks.procedural.family import make_family  # brings the drawing code, which a list of suites spares
+
         return tuple(
             tuple(
-                make_family(dict(member) if dial is None else {"difficulty": dial, **member}) for member in self.members
+                make_family(dict(member) if value is None else {"difficulty": value, **member})
+                for member in self.members
             )
-            for dial in self.dials
+            for value in self.difficulties
         )
 
     @property
-    def families(self) -> tuple[Family, ...]:
+    def families(self) -> tuple[Family[Any], ...]:
         """The members, built; of a curriculum those of its first step."""
         return self._steps[0]
 
     def step_of(self, index: int, size: int) -> int:
         """Which step of the curriculum task `index` of `size` belongs to."""
-        return index * len(self.dials) // size
+        return index * len(self.difficulties) // size
 
-    def family(self, index: int, size: int) -> Family:
+    def family(self, index: int, size: int) -> Family[Any]:
         """The member that builds task `index` of `size`."""
         return self._steps[self.step_of(index, size)][index % len(self.members)]
 
@@ -119,7 +123,7 @@ class Suite:
         Raises:
             InvalidSetting: If its members are built for different budgets.
         """
-        budgets = {family.settings.budget for families in self._steps for family in families}
+        budgets: set[Budget] = {family.settings.budget for families in self._steps for family in families}
         if len(budgets) > 1:
             raise InvalidSetting(f"suite {self.name!r} mixes members built for different budgets")
         return next(iter(budgets))
@@ -164,7 +168,7 @@ class ProceduralTasks:
     def __repr__(self) -> str:
         return f"<{len(self)} tasks of {self.name}>"
 
-    def family(self, index: int) -> Family:
+    def family(self, index: int) -> Family[Any]:
         """The family of task `index`."""
         return self.suite.family(self._check(index), len(self))
 
@@ -186,14 +190,13 @@ class ProceduralTasks:
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
         return int(rng.permutation(places)[place])
 
-    def kinds(self, indices: range) -> list[int]:
-        """Those among `indices` (in a row) that stand for the rest: the first of each member at each difficulty.
+    def representatives(self, indices: range) -> list[int]:
+        """See `TaskSet.representatives`: the first task of each member at each difficulty.
 
-        The videos of a member have one length and one size, whatever the seed, and can always be drawn: who asks for
-        no more than that need not build a hundred thousand tasks.
+        The videos of a member have one length and one size, whatever the seed, and can always be drawn.
         """
         found: list[int] = []
-        for step in range(len(self.suite.dials)):
+        for step in range(len(self.suite.difficulties)):
             whole = self._of_step(step)
             first, last = max(whole.start, indices.start), min(whole.stop, indices.stop)
             found += range(first, min(last, first + len(self.suite.members)))
@@ -217,12 +220,12 @@ class ProceduralTasks:
         """
         if not 0 <= progress <= 1:
             raise InvalidSetting(f"progress must be in [0, 1], got {progress}")
-        steps = len(self.suite.dials)
+        steps = len(self.suite.difficulties)
         return TaskSlice(self, self._of_step(min(int(progress * steps), steps - 1)))
 
     def _of_step(self, step: int) -> range:
         """The indices of a curriculum's step: the inverse of `Suite.step_of`."""
-        steps = len(self.suite.dials)
+        steps = len(self.suite.difficulties)
         return range(*(-(-place * len(self) // steps) for place in (step, step + 1)))
 
     def _check(self, index: int) -> int:
@@ -256,6 +259,11 @@ class TaskSlice:
 
     def __iter__(self) -> Iterator[VideoTask]:
         return (self.tasks[index] for index in self.indices)
+
+    def representatives(self, indices: range) -> list[int]:
+        """See `TaskSet.representatives`."""
+        whole = self.indices[indices.start : indices.stop]
+        return [index - self.indices.start for index in self.tasks.representatives(whole)]
 
     def __repr__(self) -> str:
         return f"<{len(self)} tasks of {self.name}>"

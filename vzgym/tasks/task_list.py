@@ -44,6 +44,10 @@ class TaskList:
     def __iter__(self) -> Iterator[VideoTask]:
         return iter(self._tasks)
 
+    def representatives(self, indices: range) -> Sequence[int]:
+        """All of them: nothing is known of the videos before they are opened."""
+        return indices
+
     def __repr__(self) -> str:
         return f"<{len(self)} tasks of {self.name}>"
 

@@ -22,9 +22,6 @@ __all__ = ["TaskList", "TaskSet", "TaskSpec", "get_task", "load_tasks"]
 class TaskSet(Protocol):
     """A finite, indexed set of tasks. Cheap to make and to pickle; `set[i]` is the same task every time.
 
-    A set whose tasks are costly to build may have a method `kinds(indices)`: which of a `range` of indices stand for
-    the rest, whose videos have the same lengths and sizes and can all be opened. Without it all are looked at.
-
     Attributes:
         name: Names the set in records and tables.
         budget: The budget that its tasks were built for; the paper's where nothing else is known.
@@ -45,6 +42,13 @@ class TaskSet(Protocol):
     def __getitem__(self, index: int, /) -> VideoTask: ...
 
     def __iter__(self) -> Iterator[VideoTask]: ...
+
+    def representatives(self, indices: range, /) -> Sequence[int]:
+        """Those among `indices` whose videos have all lengths and sizes that occur, so that no other need be opened.
+
+        All of `indices` where nothing is known of the videos. The videos of those left out can always be opened.
+        """
+        ...
 
 
 TaskSpec: TypeAlias = "str | os.PathLike[str] | Suite | VideoTask | Sequence[VideoTask] | TaskSet"

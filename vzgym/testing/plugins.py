@@ -16,12 +16,11 @@ GROUPS: Final[dict[str, str]] = {
     "vzgym.observations": "observation",
     "vzgym.actions": "action",
     "vzgym.rewards": "reward",
-    "vzgym.task_families": "family",
+    "vzgym.families": "family",
     "vzgym.videos": "video",
     "vzgym.tasks": "",
     "vzgym.readers": "",
     "vzgym.protocols": "",
-    "vzgym.searches": "",
 }
 """Every entry-point group, and the kind of contract its parts keep ("" where the kit has none)."""
 

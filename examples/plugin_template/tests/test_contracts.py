@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from vzgym_plugin_template.corner import Corner
 from vzgym_plugin_template.modules import Eighths, MeanColors, OnTarget
 from vzgym_plugin_template.policy import Guess
-from vzgym_plugin_template.tasks import BigNeedle
 
+import vzgym
+from vzgym.tasks import Suite
+from vzgym.tasks.procedural.verify import verify
 from vzgym.testing import (
     ActionContract,
     FamilyContract,
@@ -36,9 +39,20 @@ class TestOnTarget(RewardContract):
         return OnTarget()
 
 
-class TestBigNeedle(FamilyContract):
-    def make(self) -> BigNeedle:
-        return BigNeedle()
+class TestCorner(FamilyContract):
+    def make(self) -> Corner:
+        return Corner()
+
+
+def test_zooming_is_provably_needed() -> None:
+    suite = Suite("corners", ({"name": "template_corner", "duration": 32.0, "scenes": 4},))
+    assert verify(suite, count=8).failures == []
+
+
+def test_the_expert_finds_the_corner() -> None:
+    suite = Suite("corners", ({"name": "template_corner", "duration": 32.0, "scenes": 4},))
+    assert vzgym.evaluate("expert", suite("test"), episodes=8).accuracy.value == 1.0
+    assert vzgym.evaluate("overview", suite("test"), episodes=8).accuracy.value < 1.0
 
 
 def test_the_back_end() -> None:

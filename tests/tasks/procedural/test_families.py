@@ -12,8 +12,9 @@ from vzgym.core import Budget, Interval, overview_times
 from vzgym.core.errors import InvalidSetting, TaskError, UnknownName
 from vzgym.core.interval import coverage
 from vzgym.tasks import FAMILIES, VideoTask, expert_zooms, load_tasks, make_family
-from vzgym.tasks.procedural.families import Control, Count, CountSettings, Needle, NeedleSettings
-from vzgym.tasks.procedural.families.count import pulse_pattern
+from vzgym.tasks.procedural.families.control import Control
+from vzgym.tasks.procedural.families.count import Count, CountSettings, pulse_pattern
+from vzgym.tasks.procedural.families.needle import Needle, NeedleSettings
 from vzgym.tasks.procedural.render.palette import EVENT_COLORS
 
 TINY: dict[str, Any] = {

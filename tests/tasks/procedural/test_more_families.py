@@ -10,11 +10,17 @@ import pytest
 from vzgym.baselines.readers import AutoReader
 from vzgym.core import Budget, overview_times
 from vzgym.core.errors import InvalidSetting, TaskError
-from vzgym.tasks import Suite, VideoTask, expert_zooms, hit_rate, load_jsonl, load_tasks, make_family
+from vzgym.tasks import Family, Suite, VideoTask, expert_zooms, hit_rate, load_jsonl, load_tasks, make_family
 from vzgym.tasks.io.writing import write_tasks
-from vzgym.tasks.procedural.families import Anomaly, Decoy, Direction, Family, Needle, Order, Speed, State, Text, TwoHop
-from vzgym.tasks.procedural.families.anomaly import NORMAL
-from vzgym.tasks.procedural.families.direction import WAYS
+from vzgym.tasks.procedural.families.anomaly import NORMAL, Anomaly
+from vzgym.tasks.procedural.families.decoy import Decoy
+from vzgym.tasks.procedural.families.direction import WAYS, Direction
+from vzgym.tasks.procedural.families.needle import Needle
+from vzgym.tasks.procedural.families.order import Order
+from vzgym.tasks.procedural.families.speed import Speed
+from vzgym.tasks.procedural.families.state import State
+from vzgym.tasks.procedural.families.text import Text
+from vzgym.tasks.procedural.families.twohop import TwoHop
 from vzgym.tasks.procedural.render.glyphs import DIGITS, dots, ink_cover
 from vzgym.tasks.procedural.render.painter import ScenePainter
 from vzgym.tasks.procedural.render.palette import EVENT_COLORS
@@ -26,7 +32,7 @@ NAMES = ["order", "state", "anomaly", "direction", "speed", "twohop", "decoy", "
 READER = AutoReader()
 
 
-def tiny(name: str, **settings: Any) -> Family:
+def tiny(name: str, **settings: Any) -> Family[Any]:
     """The family as its tiny suite has it, with other settings."""
     suite = SUITES.get(f"{name}-tiny")
     assert isinstance(suite, Suite)
@@ -122,23 +128,23 @@ def test_open_questions_keep_their_answers_and_lose_their_options(name: str) -> 
 
 
 @pytest.mark.parametrize("name", [*NAMES, "needle", "count"])
-def test_the_dial_makes_videos_longer_and_events_shorter(name: str) -> None:
-    made = [tiny(name, difficulty=dial) for dial in (0.0, 0.5, 1.0)]
+def test_difficulty_makes_videos_longer_and_events_shorter(name: str) -> None:
+    made = [tiny(name, difficulty=value) for value in (0.0, 0.5, 1.0)]
     easy, middle, hard = (family.settings for family in made)
     assert easy.duration < middle.duration < hard.duration == 64.0
     seconds = [family.settings.event_seconds for family in made]  # type: ignore[attr-defined]
     assert seconds[0] > seconds[1] > seconds[2]
     assert (easy.distractors, middle.distractors, hard.distractors) == (0, 4, 8)
     assert (easy.noise, hard.noise) == (0.0, 8.0)
-    assert [family.dial for family in made] == [0.0, 0.5, 1.0]
+    assert [family.difficulty for family in made] == [0.0, 0.5, 1.0]
     for family in made:
         task = family.build("x", 1, 0)
-        assert task.metadata["dial"] == family.dial
+        assert task.metadata["difficulty_setting"] == family.difficulty
         assert isinstance(make_family(family).settings, type(hard))
-    assert "dial" not in tiny(name).build("x", 1, 0).metadata
+    assert "difficulty_setting" not in tiny(name).build("x", 1, 0).metadata
 
 
-def test_the_dial_refuses_what_it_is_not() -> None:
+def test_difficulties_out_of_range_are_refused() -> None:
     for value in (-0.1, 1.5):
         with pytest.raises(InvalidSetting, match=r"difficulty must be None or in \[0, 1\]"):
             Needle(difficulty=value)
@@ -319,7 +325,7 @@ def test_glyphs_cover_as_much_at_every_size() -> None:
     ],
 )
 def test_impossible_settings_are_refused_with_their_numbers(
-    family: type[Family], settings: dict[str, Any], message: str
+    family: type[Family[Any]], settings: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InvalidSetting, match=message):
         family(**settings)

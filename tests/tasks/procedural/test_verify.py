@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,12 +12,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from vzgym.baselines.readers import AutoReader
 from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.core.interval import Interval
 from vzgym.tasks import FAMILIES, Suite, VideoTask, load_jsonl, load_tasks
 from vzgym.tasks.procedural.contact_sheet import contact_sheet
-from vzgym.tasks.procedural.families import Needle
+from vzgym.tasks.procedural.families.needle import Needle
 from vzgym.tasks.procedural.render.palette import LAMP_LIT
 from vzgym.tasks.procedural.verify import guess_from_metadata, verify
 from vzgym.tasks.suite import ProceduralTasks
@@ -28,23 +26,19 @@ TINY: dict[str, Any] = {
 }  # fmt: skip
 
 
-def read(frames: np.ndarray, times: np.ndarray, question: str, options: Sequence[str]) -> str | None:
-    return AutoReader().read(frames, times, question, options).option
-
-
 FAMILY_NAMES = ["needle", "count", "control", "order", "state", "anomaly", "direction", "twohop", "decoy"]
 
 
 def test_the_proof_holds_for_the_tiny_suite_on_arrays() -> None:
     budget = replace(load_tasks("tiny").budget, overview_frames=40, overview_fps=math.inf)
-    report = verify("tiny", count=4, reader=read, other=budget)
+    report = verify("tiny", count=4, other=budget)
     assert report.failures == []
     assert [row.family for row in report.families] == FAMILY_NAMES
     for row in report.families:
         assert (row.tasks, row.options, row.files) == (4, 4, 0)
-        assert (row.asked, row.glances, row.right) == (16, 16, 16)
+        assert (row.readings, row.overview_readings, row.right) == (16, 16, 16)
         # Who sees nothing odd says so, which is right once in four.
-        assert row.glances_right == {"control": 16, "anomaly": 4}.get(row.family, 0)
+        assert row.overview_right == {"control": 16, "anomaly": 4}.get(row.family, 0)
         assert row.zoom_needed == (row.family != "control")
     frames = {row.family: row.expert_frames / row.tasks for row in report.families}
     assert frames == {**dict.fromkeys(FAMILY_NAMES, 1.0), "count": 7.0, "control": 0.0, "order": 2.0, "direction": 3.0,
@@ -56,22 +50,22 @@ def test_the_proof_holds_for_the_tiny_suite_on_arrays() -> None:
 
 
 def test_the_proof_holds_for_text_and_shows_that_regions_are_needed() -> None:
-    (row,) = verify("text-tiny", count=8, reader=read).families
+    (row,) = verify("text-tiny", count=8).families
     assert row.failures == []
-    assert (row.asked, row.right, row.whole, row.whole_right) == (32, 32, 32, 0)
+    assert (row.readings, row.right, row.whole_readings, row.whole_right) == (32, 32, 32, 0)
 
 
 def test_the_proof_holds_for_one_standard_task_of_each_family() -> None:
-    assert verify("standard/validation", count=1, reader=read).failures == []
+    assert verify("standard/validation", count=1).failures == []
 
 
 def test_the_proof_holds_for_other_mixtures() -> None:
     for suite in ("tiny-hard", "tiny-mixed", "tiny-spatial"):
-        assert verify(suite, count=1, reader=read).failures == []
+        assert verify(suite, count=1).failures == []
 
 
 def test_the_proof_holds_on_files(tmp_path: Path) -> None:
-    report = verify("tiny", count=1, files=tmp_path, reader=read)
+    report = verify("tiny", count=1, files=tmp_path)
     assert report.failures == []
     assert [row.files for row in report.families] == [1] * len(FAMILY_NAMES)
     assert len(list(tmp_path.glob("*.mp4"))) == 4 * len(FAMILY_NAMES)
@@ -137,7 +131,14 @@ class SlowExpert(Needle):
         return replace(task, requirements=replace(task.requirements, min_fps=99.0))
 
 
-for family in (LeakyPicture, LeakyOptions, WrongEvidence, SlowExpert):
+class Unread(Needle):
+    """There is no reader."""
+
+    name = "unread"
+    reader = None  # type: ignore[assignment]
+
+
+for family in (LeakyPicture, LeakyOptions, WrongEvidence, SlowExpert, Unread):
     FAMILIES.register(family.name, family)
 
 
@@ -148,10 +149,11 @@ for family in (LeakyPicture, LeakyOptions, WrongEvidence, SlowExpert):
         (LeakyOptions, "question, options, evidence or metadata depend on the answer"),
         (SlowExpert, "needs 99.0 fps, but the budget gives at most 10.0"),
         (WrongEvidence, "the reader is right on 0 of 16 renderings, but 98% are needed"),
+        (Unread, "^unread: family 'unread' has no reader, so that nothing shows"),
     ],
 )
 def test_a_faulty_family_is_found_out(family: type[Needle], message: str) -> None:
-    report = verify(Suite("faulty", ({"name": family.name, **TINY},)), count=4, reader=read)
+    report = verify(Suite("faulty", ({"name": family.name, **TINY},)), count=4)
     assert not report.ok
     assert any(re.search(message, failure) for failure in report.failures), report.failures
 
@@ -230,10 +232,10 @@ def test_the_command_verifies_and_fails_on_a_failure(monkeypatch: pytest.MonkeyP
     fine = command("verify", "--suite", "needle-tiny", "--tasks", "2", "--files", "--file-tasks", "1")
     assert fine.exit_code == 0, fine.output
     assert fine.output.count("holds") == 1
-    company = command("verify", "--suite", "tiny", "--tasks", "1", "--other-frames", "40")
-    assert company.exit_code == 0, company.output
-    assert company.output.count("holds") == 11
-    assert all(name in company.output for name in ("speed-tiny", "text-tiny"))
+    related = command("verify", "--suite", "tiny", "--tasks", "1", "--other-frames", "40")
+    assert related.exit_code == 0, related.output
+    assert related.output.count("holds") == 11
+    assert all(name in related.output for name in ("speed-tiny", "text-tiny"))
     monkeypatch.setattr(ProceduralTasks, "position", lambda self, index: 0)
     bad = command("verify", "--suite", "needle-tiny", "--tasks", "2")
     assert bad.exit_code == 1

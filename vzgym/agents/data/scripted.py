@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vzgym.agents.data.phrases import choose_phrase, compose
-from vzgym.baselines.viewer import NICE_FPS, Hints, Step, Viewer
+from vzgym.baselines.memory import ROUND_FPS, ExpertMemory, hints_for
 from vzgym.core.actions import Answer, Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import TaskError
@@ -20,6 +20,7 @@ from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord, Outcome, Turn
 from vzgym.protocols.base import TextProtocol
 from vzgym.tasks import expert_zooms
+from vzgym.tasks.procedural.search import Step
 from vzgym.tasks.task import VideoTask, option_letter
 
 __all__ = ["TRAJECTORY_KINDS", "ScriptedRollout", "TrajectoryKind", "TrajectoryStyle", "resume_with_expert"]
@@ -41,7 +42,7 @@ class TrajectoryStyle:
 
 
 class ScriptedRollout:
-    """One episode that a script plays, with a `Viewer` that keeps track of what it has shown.
+    """One episode that a script plays, with a `ExpertMemory` that keeps track of what it has shown.
 
     Args:
         task: The task.
@@ -52,7 +53,7 @@ class ScriptedRollout:
     Attributes:
         task: As given.
         episode: The episode.
-        viewer: Sees every clip of the episode.
+        memory: Sees every clip of the episode.
         lucky: Whether a turn that was meant to miss the event showed it.
         reflects: Whether a mistake was made, and corrected in words.
 
@@ -66,8 +67,8 @@ class ScriptedRollout:
         self.style = style
         self.episode = Episode(task, budget, style.protocol)
         facts = self.episode.record.task
-        self.viewer = Viewer(facts.question, facts.options, facts.duration, budget, Hints.of(task, budget), seed=seed)
-        self.viewer.see_clip(self.episode.record.overview)
+        self.memory = ExpertMemory(facts.question, facts.options, facts.duration, budget, hints_for(task, budget), seed=seed)
+        self.memory.see_clip(self.episode.record.overview)
         self.lucky = False
         self.reflects = False
         opening = "".join(message.text for message in self.episode.messages)
@@ -82,8 +83,8 @@ class ScriptedRollout:
             before: A thought that is put before the step's own; a zoom's own then only says where to look instead.
         """
         action = step.action
-        if isinstance(action, Answer) and self._letters and action.text in self.viewer.options:
-            action = Answer(option_letter(self.viewer.options.index(action.text)))
+        if isinstance(action, Answer) and self._letters and action.text in self.memory.options:
+            action = Answer(option_letter(self.memory.options.index(action.text)))
         own = self.thought(step, "instead") if before and isinstance(action, Zoom) else self.thought(step)
         thought = f"{before} {own}" if before else own
         return self.play(action, compose(self.style.protocol, action, thought), well_formed=True)
@@ -92,23 +93,23 @@ class ScriptedRollout:
         """Play an action with its text."""
         turn = self.episode.step(action, text=text, well_formed=well_formed)
         if turn.clip is not None:
-            self.viewer.see_clip(turn.clip)
-        self.viewer.zooms_left = self.episode.zooms_left
+            self.memory.see_clip(turn.clip)
+        self.memory.zooms_left = self.episode.zooms_left
         return turn
 
     def thought(self, step: Step, reason: str | None = None) -> str:
         """The thought of a step, for its own reason or for another one."""
-        return choose_phrase(self.style.book, reason or step.reason, step.facts, self.viewer.rng, self.style.wordings)
+        return choose_phrase(self.style.book, reason or step.reason, step.facts, self.memory.rng, self.style.wordings)
 
     def search(self, before: str = "") -> None:
         """Let the expert play to the end. `before` is put before its first thought."""
         while not self.episode.ended:
-            self.do(self.viewer.next(), before)
+            self.do(self.memory.next(), before)
             before = ""
 
-    def mistakes(self, *wanted: Callable[[Viewer], Step | None]) -> list[Step]:
+    def mistakes(self, *wanted: Callable[[ExpertMemory], Step | None]) -> list[Step]:
         """Which of these mistakes can be made here."""
-        return [step for make in wanted if (step := make(self.viewer)) is not None]
+        return [step for make in wanted if (step := make(self.memory)) is not None]
 
 
 def _exemplar(rollout: ScriptedRollout) -> None:
@@ -117,56 +118,56 @@ def _exemplar(rollout: ScriptedRollout) -> None:
 
 def _oracle(rollout: ScriptedRollout) -> None:
     for zoom in expert_zooms(rollout.task, rollout.episode.budget):
-        facts = {**rollout.viewer.facts(), "from": zoom.start, "to": zoom.end, "fps": zoom.fps}
+        facts = {**rollout.memory.facts(), "from": zoom.start, "to": zoom.end, "fps": zoom.fps}
         rollout.do(Step(zoom, "oracle", facts))
-    rollout.do(rollout.viewer.answer())
+    rollout.do(rollout.memory.answer())
 
 
 def _reflection(rollout: ScriptedRollout) -> None:
-    found = rollout.mistakes(Viewer.wrong_scene, Viewer.too_coarse)
+    found = rollout.mistakes(ExpertMemory.wrong_scene, ExpertMemory.too_coarse)
     if not found:
         rollout.search()
         return
-    mistake = found[int(rollout.viewer.rng.integers(len(found)))]
+    mistake = found[int(rollout.memory.rng.integers(len(found)))]
     rollout.do(mistake)
-    rollout.lucky = len(rollout.viewer.marked()) > 0
+    rollout.lucky = len(rollout.memory.event_times()) > 0
     rollout.reflects = True
     rollout.search(rollout.thought(mistake, f"after_{mistake.reason}"))
 
 
 def _guess(rollout: ScriptedRollout) -> None:
-    rollout.do(rollout.viewer.guess())
+    rollout.do(rollout.memory.guess())
 
 
 def _needless(rollout: ScriptedRollout) -> None:
-    for zoom in rollout.mistakes(Viewer.needless):
+    for zoom in rollout.mistakes(ExpertMemory.needless):
         rollout.do(zoom)
     rollout.search()
 
 
 def _wrong_scene(rollout: ScriptedRollout) -> None:
-    for mistake in rollout.mistakes(Viewer.wrong_scene):
+    for mistake in rollout.mistakes(ExpertMemory.wrong_scene):
         rollout.do(mistake)
     rollout.search()
 
 
 def _one_zoom(rollout: ScriptedRollout) -> None:
-    step = rollout.viewer.next()
+    step = rollout.memory.next()
     rollout.do(step)
     if not rollout.episode.ended:
-        last = rollout.viewer.answer()
+        last = rollout.memory.answer()
         rollout.do(Step(last.action, "stop", last.facts))
 
 
 def _direct(rollout: ScriptedRollout) -> None:
     answer = rollout.task.answer
-    rollout.do(Step(Answer(answer), "told", {**rollout.viewer.facts(), "answer": answer}))
+    rollout.do(Step(Answer(answer), "told", {**rollout.memory.facts(), "answer": answer}))
 
 
 def _told(rollout: ScriptedRollout) -> None:
     for zoom in _over_evidence(rollout.task, rollout.episode.budget):
         rollout.do(
-            Step(zoom, "oracle", {**rollout.viewer.facts(), "from": zoom.start, "to": zoom.end, "fps": zoom.fps})
+            Step(zoom, "oracle", {**rollout.memory.facts(), "from": zoom.start, "to": zoom.end, "fps": zoom.fps})
         )
     _direct(rollout)
 
@@ -186,7 +187,7 @@ def _over_evidence(task: VideoTask, budget: Budget) -> Sequence[Zoom]:
     zooms = []
     for span in task.evidence:
         most = min(budget.max_fps, min(8, budget.clip_frames) / span.duration)
-        rates = [rate for rate in NICE_FPS if budget.min_fps <= rate <= most]
+        rates = [rate for rate in ROUND_FPS if budget.min_fps <= rate <= most]
         if not rates:
             raise TaskError(f"task {task.id!r}: a clip of the budget cannot show its evidence of {span.duration:g} s")
         zooms.append(Zoom(span.start, span.end, rates[-1]))
@@ -259,10 +260,10 @@ def resume_with_expert(
     for turn in kept:
         assert isinstance(turn.action, Zoom)  # only zooms are executed
         rollout.play(turn.action, turn.text, well_formed=turn.well_formed)
-    following = rollout.viewer.next() if not rollout.episode.ended else None
+    following = rollout.memory.next() if not rollout.episode.ended else None
     if following is None:
         return None
-    reason = "misread" if len(rollout.viewer.marked()) else "missed"
+    reason = "misread" if len(rollout.memory.event_times()) else "missed"
     rollout.do(following, rollout.thought(following, reason))
     rollout.search()
     return rollout.episode.record

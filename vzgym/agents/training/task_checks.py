@@ -45,8 +45,7 @@ class TaskCheck:
 def check_tasks(tasks: TaskSet, count: int) -> TaskCheck:
     """Open the videos of the first `count` tasks; a warning names the tasks that are left out, and why.
 
-    If the task set can say which of its tasks represent all others (`kinds`, as procedural sets can), only those are
-    built.
+    Only those that represent the others (`TaskSet.representatives`) are built.
 
     Args:
         tasks: The tasks.
@@ -55,8 +54,7 @@ def check_tasks(tasks: TaskSet, count: int) -> TaskCheck:
     Raises:
         InvalidSetting: If none is left.
     """
-    kinds = getattr(tasks, "kinds", None)
-    opened = list(range(count)) if kinds is None else list(kinds(range(count)))
+    opened = tasks.representatives(range(count))
     found: dict[tuple[int, int, float], VideoTask] = {}
     broken: set[int] = set()
     failed: dict[str, str] = {}

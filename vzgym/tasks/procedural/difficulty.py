@@ -1,4 +1,4 @@
-"""The difficulty dial, and what it adds to a video: passers-by that mean nothing, and grain."""
+"""The difficulty setting: how it changes the other settings, and the distractors that it adds to a video."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 from vzgym.tasks.procedural.render.painter import Flash
 from vzgym.tasks.procedural.render.shapes import SHAPES
-from vzgym.tasks.procedural.timeline import MOST_NOISE, SceneSettings, Stage
+from vzgym.tasks.procedural.timeline import MOST_NOISE, SceneSettings, Timeline
 
-__all__ = ["dialled", "passers_by"]
+__all__ = ["apply_difficulty", "draw_distractors"]
 
 S = TypeVar("S", bound=SceneSettings)
 
-# What the dial does between 0 and 1, beside the stated settings.
+# The range of each setting for difficulties from 0 to 1, relative to the stated value.
 _SHORTEST_VIDEO = 0.4
 _LONGEST_EVENT = 1.6
 _MOST_DISTRACTORS = 8
@@ -23,11 +23,11 @@ _NOISE = 8.0
 
 _DIM = ((148, 148, 154), (26, 26, 32))
 _EVENT = "event_seconds"
-_PASSERS = 7  # sets their random numbers apart from the task's own
+_DISTRACTOR_STREAM = 7  # separates their random numbers from the task's own
 
 
-def dialled(settings: S) -> S:
-    """Settings with their difficulty dial turned, and `difficulty` None; the same ones if it is None already.
+def apply_difficulty(settings: S) -> S:
+    """Settings that a difficulty stands for, with `difficulty` None; the same ones if it is None already.
 
     At 1 the video is as long and the event as short as stated; at 0 the video lasts 40 % of it, and the event 160 %
     (at most what the overview's gaps hide). Distractors grow by up to 8, grain by up to 8 levels. Scenes are left out
@@ -36,16 +36,16 @@ def dialled(settings: S) -> S:
     Raises:
         InvalidSetting: If the result cannot work; the message gives the numbers that clash.
     """
-    dial = settings.difficulty
-    if dial is None:
+    difficulty = settings.difficulty
+    if difficulty is None:
         return settings
     stated = replace(settings, difficulty=None)
     changes: dict[str, float | int] = {
-        "distractors": stated.distractors + round(_MOST_DISTRACTORS * dial),
-        "noise": min(MOST_NOISE, round(stated.noise + _NOISE * dial, 3)),
+        "distractors": stated.distractors + round(_MOST_DISTRACTORS * difficulty),
+        "noise": min(MOST_NOISE, round(stated.noise + _NOISE * difficulty, 3)),
     }
-    if dial < 1.0:
-        share = _SHORTEST_VIDEO + (1 - _SHORTEST_VIDEO) * dial
+    if difficulty < 1.0:
+        share = _SHORTEST_VIDEO + (1 - _SHORTEST_VIDEO) * difficulty
         # Whole steps of the overview, so that no gap at the end is too short for an event.
         step = 1.0 / stated.budget.overview_fps
         seconds = stated.duration * share
@@ -61,22 +61,22 @@ def dialled(settings: S) -> S:
         changes |= {"duration": short.duration, "scenes": scenes}
         event = next((float(getattr(stated, field.name)) for field in fields(stated) if field.name == _EVENT), None)
         if event is not None:
-            longer = event * (_LONGEST_EVENT + (1 - _LONGEST_EVENT) * dial)
+            longer = event * (_LONGEST_EVENT + (1 - _LONGEST_EVENT) * difficulty)
             guarded = replace(short, guard=stated.guard)
             changes[_EVENT] = max(min(longer, guarded.longest_event / stated.fps), min(event, longer))
     return replace(stated, **changes)  # type: ignore[arg-type]
 
 
-def passers_by(seed: int, stage: Stage, settings: SceneSettings) -> tuple[Flash, ...]:
-    """Dim shapes that flash up for half a second each, anywhere in the video but on the overview's frames."""
+def draw_distractors(seed: int, timeline: Timeline, settings: SceneSettings) -> tuple[Flash, ...]:
+    """Dim shapes that flash up for half a second each, anywhere in the video but on overview frames."""
     if settings.distractors == 0:
         return ()
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, _PASSERS))))
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, _DISTRACTOR_STREAM))))
     length = max(1, min(round(0.5 * settings.fps), settings.longest_event))
-    gaps = [gap for scene in stage.gaps for gap in scene]
+    gaps = [gap for scene in timeline.gaps for gap in scene]
     made = []
     for _ in range(settings.distractors):
-        start = stage.draw_start_in(rng, gaps, length)
+        start = timeline.draw_start_in(rng, gaps, length)
         shape = tuple(SHAPES)[int(rng.integers(len(SHAPES)))]
         x, y, size = rng.random(3).tolist()
         radius = (0.06 + 0.08 * size) * min(1.0, settings.aspect)

@@ -6,32 +6,73 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vzgym.core.actions import Region, Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.core.interval import Interval
-from vzgym.core.registry import Registry
-from vzgym.tasks.evidence import EvidenceRequirements, Placement
-from vzgym.tasks.procedural.difficulty import dialled, passers_by
+from vzgym.tasks.evidence import EvidenceRequirements
+from vzgym.tasks.procedural.difficulty import apply_difficulty, draw_distractors
+from vzgym.tasks.procedural.families import FAMILIES
+from vzgym.tasks.procedural.placement import search_difficulty
+from vzgym.tasks.procedural.reader import FamilyReader, Reading
 from vzgym.tasks.procedural.render.painter import Actor, ScenePainter
-from vzgym.tasks.procedural.timeline import SceneSettings, Stage
+from vzgym.tasks.procedural.search import Search
+from vzgym.tasks.procedural.timeline import SceneSettings, Timeline, draw_timeline, stream
 from vzgym.tasks.task import VideoTask
 from vzgym.video.synthetic import ProceduralVideo
 
-__all__ = ["FAMILIES", "Family", "expert_zooms", "make_family", "region_of", "wording_patterns", "zooms_over"]
+__all__ = [
+    "WHOLE_PICTURE",
+    "Draft",
+    "Family",
+    "expert_zooms",
+    "family_of_question",
+    "family_of_task",
+    "make_family",
+    "region_around",
+    "zooms_over",
+]
+
+S = TypeVar("S", bound=SceneSettings)
+
+WHOLE_PICTURE = Region(0.0, 0.0, 1.0, 1.0)
 
 
-class Family(ABC):
-    """A kind of procedural task.
+@dataclass(frozen=True)
+class Draft:
+    """What a family draws for one task; `Family.build` makes the task of it.
 
-    A subclass gives its `name`, its `Settings`, its `wordings` and `build`. Nothing that can be seen without the
-    event (question, options and their order, duration, number of frames, the overview) may depend on which option
-    is right: `vzgym tasks verify` checks it.
+    Args:
+        actors: What moves or lights up in the scenes, each in front of those before it.
+        question: The question; see `Family.draw_question`.
+        options: The options in order, as text; also where the question is asked without them.
+        evidence: The interval of each event that must be seen; `()` where the overview suffices.
+        requirements: How the evidence must be seen.
+        metadata: Further facts, JSON values only.
+    """
+
+    actors: Sequence[Actor]
+    question: str
+    options: Sequence[str]
+    evidence: Sequence[Interval]
+    requirements: EvidenceRequirements
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Family(ABC, Generic[S]):
+    """A kind of procedural task: its settings, how it is drawn, how it is read, how an expert searches for it.
+
+    A subclass is generic in its settings (`class Needle(Family[NeedleSettings])`) and gives `name`, `Settings`,
+    `wordings`, `num_options` and `draw`; mostly also `reader` and `search`. Nothing that can be seen without the event
+    (question, options and their order, duration, number of frames, the overview) may depend on which option is right:
+    `vzgym tasks verify` checks it.
 
     Args:
         settings: The family's settings; the defaults if not given.
@@ -42,11 +83,17 @@ class Family(ABC):
     """
 
     name: ClassVar[str]
+    """The name it is registered under."""
     Settings: ClassVar[type[SceneSettings]]
+    """The class of its settings."""
     wordings: ClassVar[Mapping[str, Sequence[str]]]
     """The question's wordings, "visible" and "none". `{scene}` stands for the scene's hue, or "red or blue"."""
+    reader: ClassVar[FamilyReader | None] = None
+    """Reads the answer from frames. Without one, the proof that the answer can be read is not complete."""
+    search: ClassVar[Search | None] = None
+    """How the expert searches for the event. Without one, it is told where the evidence lies."""
 
-    def __init__(self, settings: SceneSettings | None = None, **options: Any) -> None:
+    def __init__(self, settings: S | None = None, **options: Any) -> None:
         if settings is not None and options:
             raise InvalidSetting(f"family {self.name!r} takes settings or single options, not both")
         if settings is None:
@@ -56,21 +103,21 @@ class Family(ABC):
                 raise InvalidSetting(
                     f"family {self.name!r} has no setting {', '.join(unknown)}; valid: {', '.join(valid)}"
                 )
-            settings = self.Settings(**options)
+            settings = self.Settings(**options)  # type: ignore[assignment]
         if not isinstance(settings, self.Settings):
             raise InvalidSetting(f"family {self.name!r} takes {self.Settings.__name__}, got {type(settings).__name__}")
-        self._dial = settings.difficulty
-        self._settings = dialled(settings)
+        self._difficulty = settings.difficulty
+        self._settings: S = apply_difficulty(settings)
 
     @property
-    def settings(self) -> SceneSettings:
-        """What tasks are built with; a dial is turned already."""
+    def settings(self) -> S:
+        """What tasks are built with; a difficulty setting is applied already."""
         return self._settings
 
     @property
-    def dial(self) -> float | None:
-        """The difficulty that was set; None if all settings were taken as they are."""
-        return self._dial
+    def difficulty(self) -> float | None:
+        """The difficulty setting; None if all settings are taken as they are."""
+        return self._difficulty
 
     @property
     @abstractmethod
@@ -78,6 +125,15 @@ class Family(ABC):
         """K, the number of options."""
 
     @abstractmethod
+    def draw(self, rng: np.random.Generator, timeline: Timeline, position: int) -> Draft:
+        """Draw one task.
+
+        Args:
+            rng: Source of everything random. How much is drawn from it, and what for, must not depend on `position`.
+            timeline: The scenes, drawn already, and which of them is asked about.
+            position: The right option's place, 0 to K - 1.
+        """
+
     def build(self, id: str, seed: int, position: int) -> VideoTask:
         """One task.
 
@@ -89,10 +145,59 @@ class Family(ABC):
         Raises:
             InvalidSetting: If `position` is out of range.
         """
+        if not 0 <= position < self.num_options:
+            raise InvalidSetting(
+                f"family {self.name!r} has {self.num_options} options: position must be 0 to "
+                f"{self.num_options - 1}, got {position}"
+            )
+        s = self.settings
+        rng = stream(seed)
+        timeline = draw_timeline(rng, s)
+        draft = self.draw(rng, timeline, position)
+        actors = (*draw_distractors(seed, timeline, s), *draft.actors)
+        painter = ScenePainter(timeline.scenes, timeline.cuts, actors, s.fps, s.aspect, s.noise, seed)
+        options = tuple(draft.options)
+        metadata: dict[str, Any] = {
+            "family": self.name,
+            "seed": seed,
+            "cue": s.cue,
+            "grid": list(s.layout.grid),
+            "budget": s.budget.to_dict(),
+            "difficulty": self._search_difficulty(draft),
+        }
+        if self.difficulty is not None:
+            metadata["difficulty_setting"] = self.difficulty
+        if s.open:
+            metadata["choices"] = list(options)
+        return VideoTask(
+            id=id,
+            video=ProceduralVideo(f"procedural:{id}", painter, timeline.num_frames, s.fps, s.height, s.width),
+            question=draft.question,
+            options=() if s.open else options,
+            answer=options[position],
+            evidence=tuple(draft.evidence),
+            requirements=draft.requirements,
+            category=self.name,
+            source=id.partition("/")[0],
+            metadata={**metadata, **draft.metadata},
+        )
 
     def variants(self, id: str, seed: int) -> list[VideoTask]:
         """The same task with each of its K answers; their ids are `id~0`, `id~1`, ..."""
         return [self.build(f"{id}~{position}", seed, position) for position in range(self.num_options)]
+
+    def draw_question(self, rng: np.random.Generator, timeline: Timeline) -> str:
+        """One of the wordings, with the scenes that it asks about."""
+        cue = "none" if self.settings.cue == "none" else "visible"
+        choices = self.wordings[cue][: self.settings.wordings]
+        named = " or ".join(timeline.scenes[scene].hue for scene in timeline.asked)
+        return choices[int(rng.integers(len(choices)))].format(scene=named)
+
+    def _search_difficulty(self, draft: Draft) -> float:
+        placement, min_fps = draft.requirements.placement, draft.requirements.min_fps
+        if not draft.evidence or placement is None or min_fps is None:
+            return 0.0
+        return search_difficulty(placement, 1.0 / min_fps, self.settings.budget)
 
     @classmethod
     def expert(cls, task: VideoTask, budget: Budget) -> tuple[Zoom, ...]:
@@ -103,79 +208,88 @@ class Family(ABC):
         """
         return zooms_over(task, budget)
 
-    def _check_position(self, position: int) -> None:
-        if not 0 <= position < self.num_options:
-            raise InvalidSetting(
-                f"family {self.name!r} has {self.num_options} options: position must be 0 to "
-                f"{self.num_options - 1}, got {position}"
-            )
+    @classmethod
+    def matches(cls, question: str) -> bool:
+        """Whether this is one of the family's questions."""
+        return cls._match(question) is not None
 
-    def _question(self, rng: np.random.Generator, stage: Stage) -> str:
-        cue = "none" if self.settings.cue == "none" else "visible"
-        choices = self.wordings[cue][: self.settings.wordings]
-        named = " or ".join(stage.scenes[scene].hue for scene in stage.asked)
-        return choices[int(rng.integers(len(choices)))].format(scene=named)
+    @classmethod
+    def scenes_asked(cls, question: str) -> tuple[str, ...]:
+        """The hues of the scenes that a question names, in its order; empty if it names none."""
+        found = cls._match(question)
+        named = None if found is None else found.groupdict().get("scene")
+        return () if named is None else tuple(named.lower().split(" or "))
 
-    def _task(
-        self,
-        id: str,
-        seed: int,
-        stage: Stage,
-        actors: tuple[Actor, ...],
-        question: str,
-        options: tuple[str, ...],
-        position: int,
-        evidence: tuple[Interval, ...],
-        metadata: Mapping[str, Any],
-    ) -> VideoTask:
-        s = self.settings
-        metadata = dict(metadata)
-        varies = tuple(Interval(*pair) for pair in metadata.pop("varies"))
-        requirements = EvidenceRequirements(
-            metadata.pop("needed_fps"),
-            regions=tuple(Region(*part) for part in metadata.pop("regions")),
-            placement=Placement.from_dict(metadata.pop("placement")),
-            varies=None if varies == evidence else varies,
-        )
-        passers = passers_by(seed, stage, s)
-        painter = ScenePainter(stage.scenes, stage.cuts, (*passers, *actors), s.fps, s.aspect, s.noise, seed)
-        extra: dict[str, Any] = {} if self.dial is None else {"dial": self.dial}
-        if s.open:
-            extra["choices"] = list(options)
-        return VideoTask(
-            id=id,
-            video=ProceduralVideo(f"procedural:{id}", painter, stage.num_frames, s.fps, s.height, s.width),
-            question=question,
-            options=() if s.open else options,
-            answer=options[position],
-            evidence=evidence,
-            requirements=requirements,
-            category=self.name,
-            source=id.partition("/")[0],
-            metadata={
-                "family": self.name,
-                "seed": seed,
-                "cue": s.cue,
-                "grid": list(s.layout.grid),
-                "budget": s.budget.to_dict(),
-                **extra,
-                **metadata,
-            },
-        )
+    @classmethod
+    def read(
+        cls, frames: NDArray[np.uint8], times: NDArray[np.float64], question: str, options: Sequence[str]
+    ) -> Reading:
+        """Answer a question of the family from frames; see `FrameReader.read`.
+
+        Raises:
+            InvalidSetting: If the family has no reader.
+        """
+        if cls.reader is None:
+            raise InvalidSetting(f"family {cls.name!r} has no reader: set {cls.__name__}.reader to a FamilyReader")
+        return cls.reader.read(frames, times, cls.scenes_asked(question), options)
+
+    @classmethod
+    def _match(cls, question: str) -> re.Match[str] | None:
+        matches = (pattern.search(question) for pattern in _patterns(cls))
+        return next((found for found in matches if found is not None), None)
 
 
-FAMILIES: Registry[Family] = Registry("task family", "vzgym.task_families", "vzgym.tasks.procedural.families")
-"""Families by name: factories that take a family's settings by name."""
+@cache
+def _patterns(family: type[Family[Any]]) -> tuple[re.Pattern[str], ...]:
+    """Patterns that recognise a family's questions; the group `scene`, where there is one, is what is asked about.
+
+    It is a scene's hue, or two of them: "red or blue".
+    """
+    patterns = []
+    for template in (t for group in family.wordings.values() for t in group):
+        before, slot, after = template.partition("{scene}")
+        scene = r"(?P<scene>[a-z]+(?: or [a-z]+)?)" if slot else ""
+        patterns.append(re.compile(re.escape(before) + scene + re.escape(after), re.IGNORECASE))
+    return tuple(patterns)
 
 
-def make_family(spec: str | Mapping[str, Any] | Family) -> Family:
+def make_family(spec: str | Mapping[str, Any] | Family[Any]) -> Family[Any]:
     """The family that `spec` means: a name, a mapping `{"name": ..., **settings}`, or a family.
 
     Raises:
         UnknownName: If the name is not registered.
         InvalidSetting: If a setting is unknown or clashes with another.
     """
-    return FAMILIES.make(spec)
+    made: Family[Any] = FAMILIES.make(spec)
+    return made
+
+
+def _classes() -> list[type[Family[Any]]]:
+    """The classes of all families that can be imported."""
+    return [made for made in FAMILIES.get_all().values() if isinstance(made, type) and issubclass(made, Family)]
+
+
+def family_of_question(question: str) -> type[Family[Any]] | None:
+    """The family that asks such questions. Of a family and its subclasses with the same wordings it is the family."""
+    found = [family for family in _classes() if family.matches(question)]
+    return min(found, key=lambda family: len(family.__mro__), default=None)
+
+
+def family_of_task(task: VideoTask) -> type[Family[Any]] | None:
+    """The family that a task is from (metadata `family`); None if it is from none that is registered."""
+    name = task.metadata.get("family")
+    family = FAMILIES.get(name) if isinstance(name, str) and name in FAMILIES else None
+    return family if isinstance(family, type) and issubclass(family, Family) else None
+
+
+def expert_zooms(task: VideoTask, budget: Budget) -> tuple[Zoom, ...]:
+    """The zooms of the scripted expert of the task's own family; for other tasks, zooms over the evidence.
+
+    Raises:
+        TaskError: If the task has no known evidence and rate, or the budget cannot show it.
+    """
+    family = family_of_task(task)
+    return zooms_over(task, budget) if family is None else family.expert(task, budget)
 
 
 def zooms_over(task: VideoTask, budget: Budget) -> tuple[Zoom, ...]:
@@ -204,8 +318,8 @@ def zooms_over(task: VideoTask, budget: Budget) -> tuple[Zoom, ...]:
     return tuple(zooms)
 
 
-def region_of(x: float, y: float, across: float, down: float, aspect: float) -> list[float]:
-    """The part of the picture that something covers: `[left, top, right, bottom]` in shares, clipped to the picture.
+def region_around(x: float, y: float, across: float, down: float, aspect: float) -> Region:
+    """The part of the picture that something covers, clipped to the picture.
 
     Args:
         x: Its centre, in units of the picture's height.
@@ -215,31 +329,4 @@ def region_of(x: float, y: float, across: float, down: float, aspect: float) -> 
         aspect: Width of the picture in units of its height.
     """
     corners = ((x - across) / aspect, y - down, (x + across) / aspect, y + down)
-    return [round(min(1.0, max(0.0, corner)), 6) for corner in corners]
-
-
-def expert_zooms(task: VideoTask, budget: Budget) -> tuple[Zoom, ...]:
-    """The scripted expert of the task's own family; for other tasks, zooms over the evidence.
-
-    Raises:
-        TaskError: If the task has no known evidence and rate, or the budget cannot show it.
-    """
-    name = task.metadata.get("family")
-    if isinstance(name, str) and name in FAMILIES:
-        factory = FAMILIES.get(name)
-        if isinstance(factory, type) and issubclass(factory, Family):
-            return factory.expert(task, budget)
-    return zooms_over(task, budget)
-
-
-def wording_patterns(wordings: Mapping[str, Sequence[str]]) -> tuple[re.Pattern[str], ...]:
-    """Patterns that recognise a family's questions; the group `scene`, where there is one, is what is asked about.
-
-    It is a scene's hue, or two of them: "red or blue".
-    """
-    patterns = []
-    for template in (t for group in wordings.values() for t in group):
-        before, mark, after = template.partition("{scene}")
-        scene = r"(?P<scene>[a-z]+(?: or [a-z]+)?)" if mark else ""
-        patterns.append(re.compile(re.escape(before) + scene + re.escape(after), re.IGNORECASE))
-    return tuple(patterns)
+    return Region(*(round(min(1.0, max(0.0, corner)), 6) for corner in corners))

@@ -1,7 +1,7 @@
-"""What all procedural families share: settings, the overview's gaps, scenes, and where events may hide.
+"""What all procedural families share: settings, the gaps of the overview, scenes, and where events may lie.
 
-The construction (VideoZoomer notes, "tasks in which zooming is provably necessary"): an event is shorter than the
-distance D between two overview frames and lies strictly between them, so that the overview never shows it.
+The construction: an event is shorter than the distance D between two overview frames and lies strictly between them, so
+that the overview never shows it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from vzgym.core.budget import Budget, overview_times
 from vzgym.core.errors import InvalidSetting
+from vzgym.core.interval import Interval
 from vzgym.tasks.procedural.render.palette import SCENE_HUES
 from vzgym.tasks.procedural.render.scenery import SceneSpec, make_scene
 from vzgym.video.base import FRAME_SLACK
 
-__all__ = ["CUES", "MOST_NOISE", "Layout", "SceneSettings", "Stage", "set_stage", "stream"]
+__all__ = ["CUES", "MOST_NOISE", "Layout", "SceneSettings", "Timeline", "draw_timeline", "stream"]
 
 CUES = ("visible", "partial", "none")
 """How the question says where to look: by a scene that the overview shows, by two of them, or not at all."""
@@ -107,6 +108,10 @@ class SceneSettings:
     def aspect(self) -> float:
         """Width in units of height."""
         return self.width / self.height
+
+    def interval(self, first: int, last: int) -> Interval:
+        """Frames `first` to `last - 1` as an interval of time."""
+        return Interval(first / self.fps, last / self.fps)
 
     @property
     def least_gaps(self) -> int:
@@ -221,15 +226,15 @@ def stream(seed: int) -> np.random.Generator:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """Scenes laid over a video's gaps.
+class Timeline:
+    """The scenes of a video, and which of them the question asks about.
 
     Attributes:
         scenes: Backgrounds in order.
         cuts: First frame of each scene: a frame that the overview shows.
         gaps: Of each scene, its gaps (see `Layout`).
         target: Which scene is asked about.
-        asked: The scenes in which the event can lie, for all that the question says, in the order it names them.
+        asked: The scenes in which the event can lie as far as the question tells, in the order in which it names them.
         idle: The scenes without an event.
         num_frames: Frames of the video.
         guard: See `SceneSettings`.
@@ -249,14 +254,14 @@ class Stage:
         end = self.cuts[scene + 1] if scene + 1 < len(self.cuts) else self.num_frames
         return self.cuts[scene], end
 
-    def starts(self, scenes: tuple[int, ...], event_frames: int) -> list[tuple[int, int]]:
+    def starts(self, scenes: tuple[int, ...], event_frames: int) -> tuple[tuple[int, int], ...]:
         """Where an event of so many frames may start in these scenes: half-open ranges of frames."""
         return self.starts_in([gap for scene in scenes for gap in self.gaps[scene]], event_frames)
 
-    def starts_in(self, gaps: Sequence[tuple[int, int]], event_frames: int) -> list[tuple[int, int]]:
+    def starts_in(self, gaps: Sequence[tuple[int, int]], event_frames: int) -> tuple[tuple[int, int], ...]:
         """Where an event of so many frames may start in these gaps: half-open ranges of frames."""
         ranges = [(begin + 1 + self.guard, end - self.guard - event_frames + 1) for begin, end in gaps]
-        return [(low, high) for low, high in ranges if low < high]
+        return tuple((low, high) for low, high in ranges if low < high)
 
     def draw_start(self, rng: np.random.Generator, scene: int, event_frames: int) -> int:
         """A start frame, uniform over all that are allowed in a scene."""
@@ -273,7 +278,7 @@ class Stage:
         raise AssertionError("a start lies in one of the ranges")
 
 
-def set_stage(rng: np.random.Generator, settings: SceneSettings) -> Stage:
+def draw_timeline(rng: np.random.Generator, settings: SceneSettings) -> Timeline:
     """Draw the scenes of a video, and which of them is asked about.
 
     Where the question does not name one scene, the event's scene is drawn in proportion to its number of gaps, so
@@ -300,7 +305,7 @@ def set_stage(rng: np.random.Generator, settings: SceneSettings) -> Stage:
         target = int(np.searchsorted(ends, int(rng.integers(layout.num_gaps)), side="right"))
         asked = tuple(range(settings.scenes))
         idle = tuple(scene for scene in asked if scene != target)
-    return Stage(scenes, cuts, gaps, target, asked, idle, layout.num_frames, settings.guard)
+    return Timeline(scenes, cuts, gaps, target, asked, idle, layout.num_frames, settings.guard)
 
 
 def _scene_lengths(rng: np.random.Generator, gaps: int, scenes: int, even: bool) -> list[int]:

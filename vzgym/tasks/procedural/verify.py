@@ -1,4 +1,4 @@
-"""The proof, run: zooming is needed where a family says so, and not needed where it says so."""
+"""The proof that zooming is needed where a family says so, and not needed where it says so."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from vzgym.core.budget import Budget, overview_times
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.core.interval import Interval, coverage
 from vzgym.tasks.io.writing import file_name, write_task
-from vzgym.tasks.procedural.family import expert_zooms
+from vzgym.tasks.procedural.family import Family, expert_zooms
 from vzgym.tasks.procedural.placement import hit_rate
 from vzgym.tasks.suite import SUITES, ProceduralTasks, Suite
 from vzgym.tasks.task import VideoTask
@@ -27,7 +27,7 @@ from vzgym.video.synthetic import ProceduralVideo
 __all__ = ["LEAST_RIGHT", "FamilyReport", "ReadFrames", "VerifyReport", "guess_from_metadata", "verify"]
 
 ReadFrames: TypeAlias = Callable[[NDArray[np.uint8], NDArray[np.float64], str, Sequence[str]], "str | None"]
-"""Answers from frames `(n, height, width, 3)`, their times, the question and the options; None if it sees nothing."""
+"""Answers from frames `(n, height, width, 3)`, their times, the question and the options; None if it reads nothing."""
 
 LEAST_RIGHT = 0.98
 """Share of renderings that a reader must get right."""
@@ -48,11 +48,11 @@ class FamilyReport:
         overview_frames: Overview frames compared, each over all K renderings.
         expert_frames: Frames that the expert's zooms showed.
         expert_zooms: Zooms that the expert made.
-        asked: Renderings read from the expert's frames (from the overview where zooming is not needed).
+        readings: Renderings read from the expert's frames (from the overview where zooming is not needed).
         right: Of them, read rightly.
-        glances: Renderings read from the overview alone.
-        glances_right: Of them, read rightly.
-        whole: Renderings read from the expert's zooms without their regions, where it uses any.
+        overview_readings: Renderings read from the overview alone.
+        overview_right: Of them, read rightly.
+        whole_readings: Renderings read from the expert's zooms without their regions, where it uses any.
         whole_right: Of them, read rightly.
         guessed: Tasks of the second half, whose answers were guessed by metadata (see `guess_from_metadata`).
         guessed_right: Of them, guessed rightly.
@@ -68,11 +68,11 @@ class FamilyReport:
     overview_frames: int = 0
     expert_frames: int = 0
     expert_zooms: int = 0
-    asked: int = 0
+    readings: int = 0
     right: int = 0
-    glances: int = 0
-    glances_right: int = 0
-    whole: int = 0
+    overview_readings: int = 0
+    overview_right: int = 0
+    whole_readings: int = 0
     whole_right: int = 0
     guessed: int = 0
     guessed_right: int = 0
@@ -136,7 +136,7 @@ def verify(
         count: Tasks of each member of the suite, >= 1.
         files: A folder for real files; None checks arrays alone. Files are left there.
         file_count: How many tasks of each member are checked as files too; all if not given.
-        reader: Answers from frames; None leaves the checks that need one out.
+        reader: Answers from frames; the reader of each family if not given. A family without one does not pass.
         other: Another budget; the analytic hit rate of its overview is reported.
         progress: Called with (tasks done, tasks in all).
 
@@ -157,14 +157,15 @@ def verify(
         report = reports.setdefault(
             family.name, FamilyReport(family.name, family.num_options, zoom_needed=variants[0].evidence != ())
         )
+        read = reader or _own_reader(family)
         report.tasks += 1
         _check_same_without_event(variants, report)
         zooms = _check_expert(variants[0], tasks.budget, report)
-        _check_pictures(variants, [task.video for task in variants], tasks.budget, zooms, reader, report)
+        _check_pictures(variants, [task.video for task in variants], tasks.budget, zooms, read, report)
         size = 0
         if files is not None and (file_count is None or index < file_count * members):
             report.files += 1
-            size = _check_files(variants, files, tasks.budget, zooms, reader, report)
+            size = _check_files(variants, files, tasks.budget, zooms, read, report)
         known.setdefault(family.name, []).append((*_facts(variants[0], size), tasks.position(index)))
         if other is not None:
             report.hits += hit_rate(variants[0], overview_times(variants[0].video.duration, other))
@@ -175,6 +176,12 @@ def verify(
         _check_reader(report)
         _check_metadata(np.array(known[report.family]), report)
     return VerifyReport(tasks.name, tuple(reports.values()), other)
+
+
+def _own_reader(family: Family[Any]) -> ReadFrames | None:
+    if family.reader is None:
+        return None
+    return lambda frames, times, question, options: family.read(frames, times, question, options).option
 
 
 def _resolve(suite: str | Suite | ProceduralTasks, split: str) -> ProceduralTasks:
@@ -272,30 +279,30 @@ def _check_pictures(
         seen = (*found, task.question, task.options)
         if seen not in readings:
             readings[seen] = reader(overview.pixels, overview.times, task.question, task.options)
-        glance = readings[seen]
-        report.glances += 1
-        report.glances_right += glance == task.answer
-        reading = glance
+        from_overview = readings[seen]
+        report.overview_readings += 1
+        report.overview_right += from_overview == task.answer
+        reading = from_overview
         if zooms:
-            pixels, times = _look(video, zooms, budget)
+            pixels, times = _frames_of(video, zooms, budget)
             reading = reader(pixels, times, task.question, task.options)
         if any(zoom.region is not None for zoom in zooms):
-            pixels, times = _look(video, [replace(zoom, region=None) for zoom in zooms], budget)
-            report.whole += 1
+            pixels, times = _frames_of(video, [replace(zoom, region=None) for zoom in zooms], budget)
+            report.whole_readings += 1
             whole = "".join(frame_hash(frame) for frame in pixels)
             seen = (whole, task.question, task.options)
             if seen not in readings:
                 readings[seen] = reader(pixels, times, task.question, task.options)
             report.whole_right += readings[seen] == task.answer
             wholes.add(whole)
-        report.asked += 1
+        report.readings += 1
         report.right += reading == task.answer
     # A codec changes a pixel by a level or two, here and there: files are judged by the reader alone.
     if len(wholes) > 1 and isinstance(videos[0], ProceduralVideo):
         report.failures.append(f"{first}: the expert's zooms without their regions differ from answer to answer")
 
 
-def _look(video: Video, zooms: Sequence[Zoom], budget: Budget) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+def _frames_of(video: Video, zooms: Sequence[Zoom], budget: Budget) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """The frames that zooms show, as large as the budget allows, and their times. All have one region, or none."""
     region = zooms[0].region
     height, width = video.height, video.width
@@ -349,19 +356,23 @@ def _check_balance(tasks: ProceduralTasks, reports: dict[str, FamilyReport]) -> 
 
 
 def _check_reader(report: FamilyReport) -> None:
-    if report.asked and report.right < LEAST_RIGHT * report.asked:
+    if not report.readings:
         report.failures.append(
-            f"the reader is right on {report.right} of {report.asked} renderings, but {LEAST_RIGHT:.0%} are needed"
+            f"family {report.family!r} has no reader, so that nothing shows that its answers can be read from frames"
+        )
+    if report.right < LEAST_RIGHT * report.readings:
+        report.failures.append(
+            f"the reader is right on {report.right} of {report.readings} renderings, but {LEAST_RIGHT:.0%} are needed"
         )
     # Each task is rendered once for each answer: one blind answer for all K is right exactly once in K.
-    if report.zoom_needed and report.glances_right > report.glances / report.options:
+    if report.zoom_needed and report.overview_right > report.overview_readings / report.options:
         report.failures.append(
-            f"from the overview alone the reader is right on {report.glances_right} of {report.glances} renderings, "
-            f"more than 1 in {report.options}"
+            f"from the overview alone the reader is right on {report.overview_right} of {report.overview_readings} "
+            f"renderings, more than 1 in {report.options}"
         )
-    if report.whole_right > report.whole / report.options:
+    if report.whole_right > report.whole_readings / report.options:
         report.failures.append(
-            f"without regions the reader is right on {report.whole_right} of {report.whole} renderings, "
+            f"without regions the reader is right on {report.whole_right} of {report.whole_readings} renderings, "
             f"more than 1 in {report.options}"
         )
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
+from vzgym.baselines.memory import ExpertMemory, hints_for
 from vzgym.core.actions import Answer
 from vzgym.core.budget import Budget, overview_times
 from vzgym.core.errors import InvalidSetting, TaskError
+from vzgym.episode.episode import Episode
 from vzgym.episode.record import Outcome
 from vzgym.tasks import Family, VideoTask, expert_zooms
 from vzgym.testing import scenes
@@ -21,7 +24,7 @@ __all__ = ["check_family"]
 _SEEDS = (1, 2, 3)
 
 
-def _variants(family: Family, seed: int) -> list[VideoTask]:
+def _variants(family: Family[Any], seed: int) -> list[VideoTask]:
     return family.variants(f"checked/test/{seed}", seed)
 
 
@@ -35,13 +38,16 @@ def _overview(task: VideoTask) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]
     return task.video.read(overview_times(task.video.duration, _budget(task))).pixels
 
 
-def _f_shape(family: Family) -> None:
+def _f_shape(family: Family[Any]) -> None:
     need(not isinstance(family, type), f"it is the class {family!r}: give an object, by calling it")
-    need(isinstance(family, Family), "it must be a vzgym.tasks.Family: subclass it and give name, Settings and build")
+    need(
+        isinstance(family, Family),
+        "it must be a vzgym.tasks.Family: subclass it and give name, Settings, wordings, num_options and draw",
+    )
     need(isinstance(family.num_options, int) and family.num_options >= 2, "num_options must be a whole number >= 2")
 
 
-def _f_answers(family: Family) -> None:
+def _f_answers(family: Family[Any]) -> None:
     for seed in _SEEDS:
         for position in range(family.num_options):
             task = family.build("checked", seed, position)
@@ -62,10 +68,10 @@ def _f_answers(family: Family) -> None:
             continue
         except (LookupError, ValueError) as error:
             raise Broken(f"position {position} raised {type(error).__name__}: raise InvalidSetting") from error
-        raise Broken(f"position {position} is out of range and is taken: raise InvalidSetting (self._check_position)")
+        raise Broken(f"position {position} is out of range and is taken: raise InvalidSetting, as Family.build does")
 
 
-def _f_repeats(family: Family) -> None:
+def _f_repeats(family: Family[Any]) -> None:
     for seed in _SEEDS:
         first, second = family.build("checked", seed, 0), family.build("checked", seed, 0)
         far = pickle.loads(pickle.dumps(first))
@@ -81,7 +87,7 @@ def _f_repeats(family: Family) -> None:
             )
 
 
-def _f_hides(family: Family) -> None:
+def _f_hides(family: Family[Any]) -> None:
     for seed in _SEEDS:
         tasks = _variants(family, seed)
         first = tasks[0]
@@ -104,7 +110,7 @@ def _f_hides(family: Family) -> None:
             )
 
 
-def _f_shows(family: Family) -> None:
+def _f_shows(family: Family[Any]) -> None:
     for seed in _SEEDS:
         tasks = _variants(family, seed)
         budget = _budget(tasks[0])
@@ -130,28 +136,79 @@ def _f_shows(family: Family) -> None:
         )
 
 
-def _f_facts(family: Family) -> None:
+def _f_facts(family: Family[Any]) -> None:
     task = family.build("checked", 1, 0)
     try:
         json.dumps(dict(task.metadata), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise Broken(f"metadata must hold JSON values only: {error}") from error
     for key in ("family", "seed", "budget", "grid"):
-        need(key in task.metadata, f"metadata has no {key!r}: build tasks with Family._task")
+        need(key in task.metadata, f"metadata has no {key!r}: build tasks with Family.build")
     need(task.evidence is not None, "evidence is None: a family knows where its event lies; () where there is none")
 
 
-FAMILY_RULES: tuple[Rule[Family], ...] = (
+def _f_reads(family: Family[Any]) -> None:
+    if family.reader is None:
+        return
+    for seed in _SEEDS:
+        tasks = _variants(family, seed)
+        budget = _budget(tasks[0])
+        for task in tasks:
+            episode = scenes.play(task, [*expert_zooms(task, budget), Answer(task.answer)], budget)
+            clips = [clip for clip in episode.record.clips if clip.pixels is not None]
+            # Crops of a region have another size than the overview's frames.
+            shown = [clip for clip in clips if clip.size == clips[-1].size]
+            pixels = np.concatenate([clip.pixels for clip in shown if clip.pixels is not None])
+            times = np.concatenate([clip.times for clip in shown])
+            read = family.read(pixels, times, task.question, task.options).option
+            need(
+                read == task.answer,
+                f"the reader reads {read!r} from the frames of the expert's zooms, but the answer is {task.answer!r}",
+            )
+
+
+def _f_searches(family: Family[Any]) -> None:
+    if family.search is None:
+        return
+    for seed in _SEEDS:
+        task = family.build("checked", seed, 0)
+        budget = _budget(task)
+        episode = Episode(task, budget)
+        memory = ExpertMemory(
+            task.question,
+            task.options,
+            task.video.duration,
+            budget,
+            hints_for(task, budget),
+            seed=seed,
+            family=type(family),
+        )
+        memory.see_clip(episode.record.overview)
+        while not episode.ended:
+            step = memory.next()
+            turn = episode.step(step.action)
+            need(
+                turn.outcome is not Outcome.REFUSED,
+                f"the search's {step.action} is refused: {turn.detail} Make zooms with SearchState.zoom or .pieces",
+            )
+            if turn.clip is not None:
+                memory.see_clip(turn.clip)
+            memory.zooms_left = episode.zooms_left
+
+
+FAMILY_RULES: tuple[Rule[Family[Any]], ...] = (
     Rule("is a family", _f_shape),
     Rule("the right option stands where it is told to", _f_answers),
     Rule("the same seed gives the same task, in any process", _f_repeats),
     Rule("the overview is the same whichever option is right", _f_hides),
     Rule("the expert's zooms are carried out, and tell the answers apart", _f_shows),
+    Rule("the reader, if there is one, reads every answer from the expert's zooms", _f_reads),
+    Rule("the zooms of the search, if there is one, are carried out", _f_searches),
     Rule("metadata and evidence are complete", _f_facts),
 )
 
 
-def check_family(make: Callable[[], Family], subject: str = "") -> Report:
+def check_family(make: Callable[[], Family[Any]], subject: str = "") -> Report:
     """Check a family of procedural tasks, in its default settings or in those that `make` chooses.
 
     Whole suites, written files included: `vzgym tasks verify`.

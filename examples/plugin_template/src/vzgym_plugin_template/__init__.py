@@ -1,1 +1,1 @@
-"""Parts for vzgym: a policy, an observation, an action, a reward, tasks and a video back-end."""
+"""Parts for vzgym: a policy, an observation, an action, a reward, tasks, a task family and a video back-end."""

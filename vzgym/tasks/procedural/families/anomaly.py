@@ -6,17 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vzgym.core.errors import InvalidSetting
-from vzgym.core.interval import Interval
-from vzgym.tasks.evidence import Placement
-from vzgym.tasks.procedural.family import FAMILIES, Family
-from vzgym.tasks.procedural.placement import search_difficulty
+from vzgym.tasks.evidence import EvidenceRequirements, Placement
+from vzgym.tasks.procedural.family import WHOLE_PICTURE, Draft, Family
+from vzgym.tasks.procedural.pixels import bright_labels
+from vzgym.tasks.procedural.reader import NO_READING, PictureReader, Reading
 from vzgym.tasks.procedural.render.actors import Ball
 from vzgym.tasks.procedural.render.palette import EVENT_COLORS
-from vzgym.tasks.procedural.timeline import SceneSettings, set_stage, stream
-from vzgym.tasks.task import VideoTask
+from vzgym.tasks.procedural.search import Search, find_event
+from vzgym.tasks.procedural.timeline import SceneSettings, Timeline
 
-__all__ = ["BALL_COLORS", "NORMAL", "ODDITIES", "Anomaly", "AnomalySettings"]
+__all__ = ["BALL_COLORS", "NORMAL", "ODDITIES", "Anomaly", "AnomalyReader", "AnomalySettings", "find_oddities"]
 
 NORMAL = "nothing unusual"
 """The answer where the ball behaves."""
@@ -25,6 +28,10 @@ ODDITIES: dict[str, str] = {"it vanishes": "vanishes", "it turns white": "whiten
 """What may happen instead, as an option says it, and the actor's name for it."""
 
 BALL_COLORS = tuple(name for name in EVENT_COLORS if name not in ("white", "cyan"))
+
+# Smallest share of the picture that counts as a ball.
+_LEAST_AREA = 0.004
+_WHITE = tuple(EVENT_COLORS).index("white")
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,58 @@ class AnomalySettings(SceneSettings):
         self.needs_rate(self.fps / frames, frames / self.fps)
 
 
-class Anomaly(Family):
+def find_oddities(shown: NDArray[np.uint8]) -> list[str | None]:
+    """What each frame shows the ball do, as an option says it; None for a ball that behaves normally.
+
+    Args:
+        shown: uint8, shape `(n, height, width, 3)`, without bars.
+    """
+    labels = bright_labels(shown)
+    found: list[str | None] = []
+    for frame in labels:
+        lit = frame >= 0
+        if lit.mean() < _LEAST_AREA:
+            found.append("it vanishes")
+        elif (frame == _WHITE).sum() > 0.6 * lit.sum():
+            found.append("it turns white")
+        else:
+            columns = lit.sum(axis=0) >= 2
+            pieces = int(columns[0]) + int((columns[1:] & ~columns[:-1]).sum())
+            found.append("it splits in two" if pieces >= 2 else None)
+    return found
+
+
+def _shows_oddity(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return np.array([oddity is not None for oddity in find_oddities(frames)], dtype=np.bool_)
+
+
+class AnomalyReader(PictureReader):
+    """Classifies each frame of the scenes asked about; where all are normal, nothing unusual happens."""
+
+    def read_picture(
+        self,
+        shown: NDArray[np.uint8],
+        times: NDArray[np.float64],
+        asked: NDArray[np.bool_],
+        options: Sequence[str],
+    ) -> Reading:
+        """See `PictureReader`.
+
+        The confidence of an oddity is its share of the odd frames. That of nothing unusual is n / (n + 8) for n
+        frames: it grows with what was seen, and never reaches 1.
+        """
+        shown = shown[asked]
+        if len(shown) == 0:
+            return NO_READING
+        odd = [oddity for oddity in find_oddities(shown) if oddity is not None]
+        choices = {option.lower(): option for option in options or (NORMAL, *ODDITIES)}
+        if not odd:
+            return Reading(choices[NORMAL], len(shown) / (len(shown) + 8)) if NORMAL in choices else NO_READING
+        best = max(sorted(set(odd)), key=odd.count)
+        return Reading(choices[best], odd.count(best) / len(odd)) if best in choices else NO_READING
+
+
+class Anomaly(Family[AnomalySettings]):
     """A ball drifts through each scene; for a moment it may vanish, turn white or split. Chance is 1 / options.
 
     One option is that nothing unusual happens, and it is right as often as any other. Seeing nothing odd in a few
@@ -74,38 +132,35 @@ class Anomaly(Family):
         ),
     }
 
+    reader = AnomalyReader()
+    search = Search(find_event, _shows_oddity)
+
     @property
     def num_options(self) -> int:
         """Nothing unusual, and one option for each oddity."""
-        s = self.settings
-        assert isinstance(s, AnomalySettings)
-        return s.oddities + 1
+        return self.settings.oddities + 1
 
-    def build(self, id: str, seed: int, position: int) -> VideoTask:
-        """See `Family.build`."""
-        self._check_position(position)
+    def draw(self, rng: np.random.Generator, timeline: Timeline, position: int) -> Draft:
+        """See `Family.draw`."""
         s = self.settings
-        assert isinstance(s, AnomalySettings)
-        rng = stream(seed)
-        stage = set_stage(rng, s)
         length = s.event_frames(s.event_seconds)
         kinds = (NORMAL, *tuple(ODDITIES)[: s.oddities])
         options = tuple(kinds[i] for i in rng.permutation(len(kinds)))
-        question = self._question(rng, stage)
+        question = self.draw_question(rng, timeline)
         radius = s.ball_size / 2 * min(1.0, s.aspect)
         side, sway = 2.0 * radius, 0.6 * radius
+        room = side + sway
         balls = []
         for scene in range(s.scenes):
-            first, last = stage.frames_of(scene)
-            start = stage.draw_start(rng, scene, length)
+            first, last = timeline.frames_of(scene)
+            start = timeline.draw_start(rng, scene, length)
             x, y, phase = rng.random(3).tolist()
             color = BALL_COLORS[int(rng.integers(len(BALL_COLORS)))]
             kind = kinds[int(rng.integers(len(kinds)))]
-            if scene == stage.target:
+            if scene == timeline.target:
                 kind, event = options[position], (start, start + length)
-            elif scene in stage.idle:
+            elif scene in timeline.idle:
                 kind = NORMAL
-            room = side + sway
             balls.append(
                 Ball(
                     first,
@@ -121,24 +176,14 @@ class Anomaly(Family):
                     ODDITIES.get(kind, ""),
                 )
             )
-        placement = Placement(tuple(stage.starts(stage.asked, length)), ((0, length),), s.fps)
-        return self._task(
-            id,
-            seed,
-            stage,
-            tuple(balls),
-            question,
-            options,
-            position,
-            (Interval(event[0] / s.fps, event[1] / s.fps),),
-            {
-                "needed_fps": s.fps / length,
-                "difficulty": search_difficulty(placement, length / s.fps, s.budget),
-                "placement": placement.to_dict(),
-                "regions": [[0.0, 0.0, 1.0, 1.0]],
-                "varies": [[event[0] / s.fps, event[1] / s.fps]],
-            },
+        return Draft(
+            actors=balls,
+            question=question,
+            options=options,
+            evidence=(s.interval(*event),),
+            requirements=EvidenceRequirements(
+                min_fps=s.fps / length,
+                regions=(WHOLE_PICTURE,),
+                placement=Placement(timeline.starts(timeline.asked, length), ((0, length),), s.fps),
+            ),
         )
-
-
-FAMILIES.register(Anomaly.name, Anomaly)

@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from vzgym.core.errors import InvalidSetting
-from vzgym.tasks.evidence import Placement
-from vzgym.tasks.procedural.family import FAMILIES, Family
+from vzgym.tasks.evidence import EvidenceRequirements, Placement
+from vzgym.tasks.procedural.family import Draft, Family
+from vzgym.tasks.procedural.reader import ColorReader
 from vzgym.tasks.procedural.render.painter import Balloon
 from vzgym.tasks.procedural.render.palette import EVENT_COLORS
-from vzgym.tasks.procedural.timeline import SceneSettings, set_stage, stream
-from vzgym.tasks.task import VideoTask
+from vzgym.tasks.procedural.search import Search, answer_at_once
+from vzgym.tasks.procedural.timeline import SceneSettings, Timeline
 
 __all__ = ["Control", "ControlSettings"]
 
@@ -37,7 +40,7 @@ class ControlSettings(SceneSettings):
             raise InvalidSetting(f"ControlSettings.balloon_size must be in (0, 0.6], got {self.balloon_size}")
 
 
-class Control(Family):
+class Control(Family[ControlSettings]):
     """A balloon floats through each scene for as long as it lasts, so the overview shows it. Chance is 1 / colours.
 
     Zooming is never needed: it rewards a policy that knows when to answer at once.
@@ -58,35 +61,32 @@ class Control(Family):
         ),
     }
 
+    reader = ColorReader()
+    search = Search(answer_at_once)
+
     @property
     def num_options(self) -> int:
         """One option for each colour."""
-        s = self.settings
-        assert isinstance(s, ControlSettings)
-        return s.colors
+        return self.settings.colors
 
-    def build(self, id: str, seed: int, position: int) -> VideoTask:
-        """See `Family.build`. The evidence is `()`: there is nothing to find."""
-        self._check_position(position)
+    def draw(self, rng: np.random.Generator, timeline: Timeline, position: int) -> Draft:
+        """See `Family.draw`. The evidence is `()`: there is nothing to find."""
         s = self.settings
-        assert isinstance(s, ControlSettings)
-        rng = stream(seed)
-        stage = set_stage(rng, s)
         names = tuple(EVENT_COLORS)[: s.colors]
         options = tuple(names[i] for i in rng.permutation(s.colors))
-        question = self._question(rng, stage)
+        question = self.draw_question(rng, timeline)
         radius = s.balloon_size / 2 * min(1.0, s.aspect)
         sway = 0.3 * radius
+        side, top, bottom = radius * 1.1 + sway, radius * 1.1 + sway / 2, radius * 1.9
         balloons = []
         for scene in range(s.scenes):
-            first, last = stage.frames_of(scene)
+            first, last = timeline.frames_of(scene)
             x, y, phase = rng.random(3).tolist()
             color = names[int(rng.integers(s.colors))]
-            if scene == stage.target:
+            if scene == timeline.target:
                 color = options[position]
-            elif scene in stage.idle:
+            elif scene in timeline.idle:
                 continue
-            side, top, bottom = radius * 1.1 + sway, radius * 1.1 + sway / 2, radius * 1.9
             balloons.append(
                 Balloon(
                     first,
@@ -100,25 +100,15 @@ class Control(Family):
                     s.fps,
                 )
             )
-        first, last = stage.frames_of(stage.target)
-        placement = Placement(((first, first + 1),), ((0, last - first),), s.fps)
-        return self._task(
-            id,
-            seed,
-            stage,
-            tuple(balloons),
-            question,
-            options,
-            position,
-            (),
-            {
-                "needed_fps": s.fps / (last - first),
-                "difficulty": 0.0,
-                "placement": placement.to_dict(),
-                "regions": [],
-                "varies": [[first / s.fps, last / s.fps]],
-            },
+        first, last = timeline.frames_of(timeline.target)
+        return Draft(
+            actors=balloons,
+            question=question,
+            options=options,
+            evidence=(),
+            requirements=EvidenceRequirements(
+                min_fps=s.fps / (last - first),
+                placement=Placement(((first, first + 1),), ((0, last - first),), s.fps),
+                varies=(s.interval(first, last),),
+            ),
         )
-
-
-FAMILIES.register(Control.name, Control)

@@ -8,17 +8,23 @@ from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vzgym.core.errors import InvalidSetting
-from vzgym.core.interval import Interval
-from vzgym.tasks.evidence import Placement
-from vzgym.tasks.procedural.family import FAMILIES, Family, region_of
-from vzgym.tasks.procedural.placement import search_difficulty
+from vzgym.tasks.evidence import EvidenceRequirements, Placement
+from vzgym.tasks.procedural.family import Draft, Family, region_around
+from vzgym.tasks.procedural.pixels import near
+from vzgym.tasks.procedural.reader import NO_READING, PictureReader, Reading
 from vzgym.tasks.procedural.render.painter import Lamp
-from vzgym.tasks.procedural.timeline import SceneSettings, set_stage, stream
-from vzgym.tasks.task import VideoTask
+from vzgym.tasks.procedural.render.palette import LAMP_LIT, LAMP_RING
+from vzgym.tasks.procedural.search import Search, find_burst
+from vzgym.tasks.procedural.timeline import SceneSettings, Timeline
 
-__all__ = ["Count", "CountSettings", "pulse_pattern"]
+__all__ = ["Count", "CountReader", "CountSettings", "pulse_pattern"]
+
+# Smallest share of the picture that a lamp takes, and how far its pixels may be from its colours.
+_LEAST_AREA = 0.004
+_TOLERANCE = 52
 
 
 def pulse_pattern(frames: int, pulses: int) -> list[tuple[int, int]]:
@@ -80,7 +86,48 @@ class CountSettings(SceneSettings):
         return self.fps / self.shortest_run
 
 
-class Count(Family):
+def _shows_burst(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Frames whose lamp has a glowing rim, lit or not."""
+    rim, glass = near(frames, LAMP_RING, _TOLERANCE), near(frames, LAMP_LIT, _TOLERANCE)
+    return np.asarray(rim + glass >= _LEAST_AREA, dtype=np.bool_)
+
+
+class CountReader(PictureReader):
+    """Counts how often the glass of the lamp goes bright, in the frames of the scenes asked about, in order of time."""
+
+    def read_picture(
+        self,
+        shown: NDArray[np.uint8],
+        times: NDArray[np.float64],
+        asked: NDArray[np.bool_],
+        options: Sequence[str],
+    ) -> Reading:
+        """See `PictureReader`.
+
+        The confidence grows with the number of frames in the burst, up to two for each pulse of the largest option;
+        it is small if the count is no option (then the nearest one is given).
+        """
+        counts = {option: int(option) for option in options if option.strip().isdecimal()}
+        if options and not counts:
+            return NO_READING
+        burst = _shows_burst(shown) & asked
+        if not burst.any():
+            return NO_READING
+        rim, glass = near(shown, LAMP_RING, _TOLERANCE), near(shown, LAMP_LIT, _TOLERANCE)
+        lit = burst & (glass >= 0.25 * (rim + glass))
+        ordered = lit[np.argsort(times, kind="stable")]
+        pulses = int(ordered[0]) + int((ordered[1:] & ~ordered[:-1]).sum())
+        if pulses == 0:
+            # A frame between two pulses shows that there is a burst, but of how many it says nothing.
+            return NO_READING
+        if not counts:
+            return Reading(str(pulses), min(1.0, int(burst.sum()) / (2 * pulses)))
+        best = min(counts, key=lambda option: abs(counts[option] - pulses))
+        seen = min(1.0, int(burst.sum()) / (2 * max(counts.values()) - 1))
+        return Reading(best, seen if counts[best] == pulses else 0.25 * seen)
+
+
+class Count(Family[CountSettings]):
     """A lamp hangs in every scene; in one short burst it lights up n times. Chance is 1 / len(counts).
 
     While the burst lasts the lamp's rim glows, lit or not, so that one frame anywhere in it shows where to look.
@@ -101,37 +148,34 @@ class Count(Family):
         ),
     }
 
+    reader = CountReader()
+    search = Search(find_burst, _shows_burst)
+
     @property
     def num_options(self) -> int:
         """One option for each count."""
-        s = self.settings
-        assert isinstance(s, CountSettings)
-        return len(s.counts)
+        return len(self.settings.counts)
 
-    def build(self, id: str, seed: int, position: int) -> VideoTask:
-        """See `Family.build`. Options are numbers in order."""
-        self._check_position(position)
+    def draw(self, rng: np.random.Generator, timeline: Timeline, position: int) -> Draft:
+        """See `Family.draw`. Options are numbers in order."""
         s = self.settings
-        assert isinstance(s, CountSettings)
-        rng = stream(seed)
-        stage = set_stage(rng, s)
         length = s.event_frames(s.event_seconds)
         options = tuple(str(count) for count in s.counts)
-        question = self._question(rng, stage)
+        question = self.draw_question(rng, timeline)
         radius = s.lamp_size / 2 * min(1.0, s.aspect)
+        margin = radius * 1.15
         lamps = []
         for scene in range(s.scenes):
-            first, last = stage.frames_of(scene)
-            start = stage.draw_start(rng, scene, length)
+            first, last = timeline.frames_of(scene)
+            start = timeline.draw_start(rng, scene, length)
             x, y = rng.random(2)
             count = s.counts[int(rng.integers(len(s.counts)))]
             burst: tuple[int, int] | None = (start, start + length)
-            if scene == stage.target:
+            if scene == timeline.target:
                 count, event = s.counts[position], (start, start + length)
-            elif scene in stage.idle:
+            elif scene in timeline.idle:
                 burst = None
             runs = pulse_pattern(length, count)[::2] if burst else []
-            margin = radius * 1.15
             lamps.append(
                 Lamp(
                     first,
@@ -143,26 +187,16 @@ class Count(Family):
                     tuple((start + a, start + b) for a, b in runs),
                 )
             )
-        lamp = lamps[stage.target]
+        lamp = lamps[timeline.target]
         runs_of_all = {run for count in s.counts for run in pulse_pattern(length, count)}
-        placement = Placement(tuple(stage.starts(stage.asked, length)), tuple(sorted(runs_of_all)), s.fps)
-        return self._task(
-            id,
-            seed,
-            stage,
-            tuple(lamps),
-            question,
-            options,
-            position,
-            (Interval(event[0] / s.fps, event[1] / s.fps),),
-            {
-                "needed_fps": s.needed_fps,
-                "difficulty": search_difficulty(placement, 1.0 / s.needed_fps, s.budget),
-                "placement": placement.to_dict(),
-                "regions": [region_of(lamp.x, lamp.y, 1.1 * radius, 1.1 * radius, s.aspect)],
-                "varies": [[event[0] / s.fps, event[1] / s.fps]],
-            },
+        return Draft(
+            actors=lamps,
+            question=question,
+            options=options,
+            evidence=(s.interval(*event),),
+            requirements=EvidenceRequirements(
+                min_fps=s.needed_fps,
+                regions=(region_around(lamp.x, lamp.y, 1.1 * radius, 1.1 * radius, s.aspect),),
+                placement=Placement(timeline.starts(timeline.asked, length), tuple(sorted(runs_of_all)), s.fps),
+            ),
         )
-
-
-FAMILIES.register(Count.name, Count)

@@ -6,21 +6,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vzgym.core.errors import InvalidSetting
-from vzgym.core.interval import Interval
-from vzgym.tasks.evidence import Placement
-from vzgym.tasks.procedural.family import FAMILIES, Family, region_of
-from vzgym.tasks.procedural.placement import search_difficulty
+from vzgym.tasks.evidence import EvidenceRequirements, Placement
+from vzgym.tasks.procedural.family import Draft, Family, region_around
+from vzgym.tasks.procedural.pixels import bright_labels
+from vzgym.tasks.procedural.reader import PictureReader, Reading, vote
 from vzgym.tasks.procedural.render.actors import Bulbs, Ring
 from vzgym.tasks.procedural.render.painter import Actor, Flash
 from vzgym.tasks.procedural.render.palette import EVENT_COLORS
-from vzgym.tasks.procedural.timeline import SceneSettings, set_stage, stream
-from vzgym.tasks.task import VideoTask
+from vzgym.tasks.procedural.search import Search, find_event
+from vzgym.tasks.procedural.timeline import SceneSettings, Timeline
 
-__all__ = ["DISC_COLORS", "Decoy", "DecoySettings"]
+__all__ = ["DISC_COLORS", "Decoy", "DecoyReader", "DecoySettings", "find_discs"]
 
 DISC_COLORS = tuple(name for name in EVENT_COLORS if name != "white")
 """Colours of discs and rings: none that could be taken for the lights."""
+
+# Smallest share of the picture that counts as a disc.
+_LEAST_AREA = 0.004
+_WHITE = tuple(EVENT_COLORS).index("white")
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,51 @@ class DecoySettings(SceneSettings):
         self.needs_gaps(2, "a disc and a decoy")
 
 
-class Decoy(Family):
+def find_discs(shown: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The share of each frame that a full disc of each colour covers; 0 for rings.
+
+    Args:
+        shown: uint8, shape `(n, height, width, 3)`, without bars.
+
+    Returns:
+        float64, shape `(n, len(EVENT_COLORS))`.
+    """
+    area = np.zeros((len(shown), len(EVENT_COLORS)))
+    for index, labels in enumerate(bright_labels(shown)):
+        counts = np.bincount(labels[labels >= 0], minlength=len(EVENT_COLORS))
+        counts[_WHITE] = 0
+        color = int(counts.argmax())
+        if counts[color] < _LEAST_AREA * labels.size:
+            continue
+        mask = labels == color
+        rows, columns = np.nonzero(mask)
+        # The median is not moved by stray pixels far away.
+        y, x = int(np.median(rows)), int(np.median(columns))
+        reach = max(1, int(0.15 * np.sqrt(counts[color])))
+        if mask[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1].mean() > 0.6:
+            area[index, color] = counts[color] / labels.size
+    return area
+
+
+def _shows_disc(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return np.asarray((find_discs(frames) > 0).any(axis=1), dtype=np.bool_)
+
+
+class DecoyReader(PictureReader):
+    """Votes for the colour of full discs in the frames of the scenes asked about, and ignores rings and lights."""
+
+    def read_picture(
+        self,
+        shown: NDArray[np.uint8],
+        times: NDArray[np.float64],
+        asked: NDArray[np.bool_],
+        options: Sequence[str],
+    ) -> Reading:
+        """See `PictureReader`. The confidence is the winner's share of all votes."""
+        return vote(find_discs(shown)[asked], options)
+
+
+class Decoy(Family[DecoySettings]):
     """A disc and a ring flash in each scene; the disc's colour is asked for. Chance is 1 / colours.
 
     The ring lasts longer, and a garland of lights hangs over its part of the scene, which the overview shows. Its
@@ -73,69 +124,57 @@ class Decoy(Family):
         ),
     }
 
+    reader = DecoyReader()
+    search = Search(find_event, _shows_disc)
+
     @property
     def num_options(self) -> int:
         """One option for each colour."""
-        s = self.settings
-        assert isinstance(s, DecoySettings)
-        return s.colors
+        return self.settings.colors
 
-    def build(self, id: str, seed: int, position: int) -> VideoTask:
-        """See `Family.build`. There is a decoy in every scene, with a disc or without."""
-        self._check_position(position)
+    def draw(self, rng: np.random.Generator, timeline: Timeline, position: int) -> Draft:
+        """See `Family.draw`. There is a decoy in every scene, with a disc or without."""
         s = self.settings
-        assert isinstance(s, DecoySettings)
-        rng = stream(seed)
-        stage = set_stage(rng, s)
         length, longer = s.event_frames(s.event_seconds), s.event_frames(s.decoy_seconds)
         names = DISC_COLORS[: s.colors]
         options = tuple(names[i] for i in rng.permutation(s.colors))
-        question = self._question(rng, stage)
+        question = self.draw_question(rng, timeline)
         radius = s.flash_size / 2 * min(1.0, s.aspect)
         margin, below = radius * 1.08, 0.2
         actors: list[Actor] = []
         free: dict[int, list[tuple[int, int]]] = {}
         for scene in range(s.scenes):
-            gaps = list(stage.gaps[scene])
+            gaps = list(timeline.gaps[scene])
             lit = gaps.pop(int(rng.integers(len(gaps))))
             free[scene] = gaps
-            start = stage.draw_start_in(rng, gaps, length)
-            false = stage.draw_start_in(rng, [lit], longer)
+            start = timeline.draw_start_in(rng, gaps, length)
+            false = timeline.draw_start_in(rng, [lit], longer)
             spots = [
                 (margin + x * (s.aspect - 2 * margin), below + radius + y * max(0.0, 1.0 - below - radius - margin))
                 for x, y in rng.random((2, 2)).tolist()
             ]
             color, ring = (names[int(i)] for i in rng.integers(s.colors, size=2))
             # The overview shows the lights on the first of these frames, and on the last one if the scene goes on.
-            hung = min(lit[1] + 1, stage.frames_of(scene)[1])
+            hung = min(lit[1] + 1, timeline.frames_of(scene)[1])
             actors.append(Bulbs(lit[0], hung, max(5, round(6 * s.aspect)), 0.035 * min(1.0, s.aspect)))
             actors.append(Ring(false, false + longer, EVENT_COLORS[ring], *spots[0], radius))
-            if scene == stage.target:
-                color, event, lure = options[position], (start, start + length), (false, false + longer)
-                region = region_of(*spots[1], 1.1 * radius, 1.1 * radius, s.aspect)
-            elif scene in stage.idle:
+            if scene == timeline.target:
+                color, event = options[position], (start, start + length)
+                decoy = s.interval(false, false + longer)
+                region = region_around(*spots[1], 1.1 * radius, 1.1 * radius, s.aspect)
+            elif scene in timeline.idle:
                 continue
             actors.append(Flash(start, start + length, "disc", EVENT_COLORS[color], *spots[1], radius))
-        starts = [r for scene in stage.asked for r in stage.starts_in(free[scene], length)]
-        placement = Placement(tuple(starts), ((0, length),), s.fps)
-        return self._task(
-            id,
-            seed,
-            stage,
-            tuple(actors),
-            question,
-            options,
-            position,
-            (Interval(event[0] / s.fps, event[1] / s.fps),),
-            {
-                "needed_fps": s.fps / length,
-                "difficulty": search_difficulty(placement, length / s.fps, s.budget),
-                "placement": placement.to_dict(),
-                "regions": [region],
-                "decoys": [[lure[0] / s.fps, lure[1] / s.fps]],
-                "varies": [[event[0] / s.fps, event[1] / s.fps]],
-            },
+        starts = tuple(r for scene in timeline.asked for r in timeline.starts_in(free[scene], length))
+        return Draft(
+            actors=actors,
+            question=question,
+            options=options,
+            evidence=(s.interval(*event),),
+            requirements=EvidenceRequirements(
+                min_fps=s.fps / length,
+                regions=(region,),
+                placement=Placement(starts, ((0, length),), s.fps),
+            ),
+            metadata={"decoys": [decoy.to_list()]},
         )
-
-
-FAMILIES.register(Decoy.name, Decoy)

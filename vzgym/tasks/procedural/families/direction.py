@@ -6,17 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vzgym.core.errors import InvalidSetting
-from vzgym.core.interval import Interval
-from vzgym.tasks.evidence import Placement
-from vzgym.tasks.procedural.family import FAMILIES, Family
-from vzgym.tasks.procedural.placement import search_difficulty
+from vzgym.tasks.evidence import EvidenceRequirements, Placement
+from vzgym.tasks.procedural.family import WHOLE_PICTURE, Draft, Family
+from vzgym.tasks.procedural.pixels import bright_labels, shows_bright_color
+from vzgym.tasks.procedural.reader import NO_READING, PictureReader, Reading
 from vzgym.tasks.procedural.render.actors import Passing
 from vzgym.tasks.procedural.render.palette import EVENT_COLORS
-from vzgym.tasks.procedural.timeline import SceneSettings, set_stage, stream
-from vzgym.tasks.task import VideoTask
+from vzgym.tasks.procedural.search import Search, find_burst
+from vzgym.tasks.procedural.timeline import SceneSettings, Timeline
 
-__all__ = ["WAYS", "Direction", "DirectionSettings"]
+__all__ = ["WAYS", "Direction", "DirectionReader", "DirectionSettings"]
 
 WAYS: dict[str, tuple[int, int]] = {
     "left to right": (1, 0),
@@ -28,6 +31,10 @@ WAYS: dict[str, tuple[int, int]] = {
 
 # Two frames at least this share of a pass apart tell its direction.
 _APART = 0.4
+# Smallest share of the picture that counts as a disc.
+_LEAST_AREA = 0.004
+# Of the picture's width or height: a shorter way than that is no motion.
+_LEAST_WAY = 0.12
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,40 @@ class DirectionSettings(SceneSettings):
         return self.fps / self.part
 
 
-class Direction(Family):
+class DirectionReader(PictureReader):
+    """Follows a bright disc through the frames of the scenes asked about, in order of time."""
+
+    def read_picture(
+        self,
+        shown: NDArray[np.uint8],
+        times: NDArray[np.float64],
+        asked: NDArray[np.bool_],
+        options: Sequence[str],
+    ) -> Reading:
+        """See `PictureReader`. The confidence grows with the distance seen: 1 from 40 % of the picture on."""
+        lit = bright_labels(shown) >= 0
+        seen = np.flatnonzero((lit.mean(axis=(1, 2)) >= _LEAST_AREA) & asked)
+        if len(seen) < 2:
+            return NO_READING
+        ordered = seen[np.argsort(times[seen], kind="stable")]
+        (x0, y0), (x1, y1) = (_center(lit[index]) for index in (ordered[0], ordered[-1]))
+        across, down = x1 - x0, y1 - y0
+        way = max(abs(across), abs(down))
+        if way < _LEAST_WAY:
+            return NO_READING
+        step = (int(np.sign(across)), 0) if abs(across) > abs(down) else (0, int(np.sign(down)))
+        name = next(name for name, value in WAYS.items() if value == step)
+        choice = next((option for option in options or WAYS if option.lower() == name), None)
+        return Reading(choice, min(1.0, way / 0.4)) if choice is not None else NO_READING
+
+
+def _center(lit: NDArray[np.bool_]) -> tuple[float, float]:
+    """The middle of what is lit, in shares of width and height."""
+    y, x = np.nonzero(lit)
+    return float(x.mean()) / lit.shape[1], float(y.mean()) / lit.shape[0]
+
+
+class Direction(Family[DirectionSettings]):
     """A disc without a trail crosses the picture once in each scene. Chance is 1 / ways.
 
     One frame shows that it passes, two show which way: a matter of the frame rate.
@@ -90,34 +130,31 @@ class Direction(Family):
         ),
     }
 
+    reader = DirectionReader()
+    search = Search(find_burst, shows_bright_color)
+
     @property
     def num_options(self) -> int:
         """One option for each direction."""
-        s = self.settings
-        assert isinstance(s, DirectionSettings)
-        return s.ways
+        return self.settings.ways
 
-    def build(self, id: str, seed: int, position: int) -> VideoTask:
-        """See `Family.build`."""
-        self._check_position(position)
+    def draw(self, rng: np.random.Generator, timeline: Timeline, position: int) -> Draft:
+        """See `Family.draw`."""
         s = self.settings
-        assert isinstance(s, DirectionSettings)
-        rng = stream(seed)
-        stage = set_stage(rng, s)
         length = s.event_frames(s.event_seconds)
         names = tuple(WAYS)[: s.ways]
         options = tuple(names[i] for i in rng.permutation(s.ways))
-        question = self._question(rng, stage)
+        question = self.draw_question(rng, timeline)
         radius = s.ball_size / 2 * min(1.0, s.aspect)
         passes = []
         for scene in range(s.scenes):
-            start = stage.draw_start(rng, scene, length)
+            start = timeline.draw_start(rng, scene, length)
             x, y = (0.25 + 0.5 * rng.random(2)).tolist()
             color = tuple(EVENT_COLORS.values())[int(rng.integers(len(EVENT_COLORS)))]
             way = names[int(rng.integers(s.ways))]
-            if scene == stage.target:
+            if scene == timeline.target:
                 way, event = options[position], (start, start + length)
-            elif scene in stage.idle:
+            elif scene in timeline.idle:
                 continue
             across, down = WAYS[way]
             near, far = 1.1 * radius, (s.aspect if across else 1.0) - 1.1 * radius
@@ -125,24 +162,16 @@ class Direction(Family):
             if across + down < 0:
                 ends.reverse()
             passes.append(Passing(start, start + length, color, ends[0], ends[1], radius))
-        placement = Placement(tuple(stage.starts(stage.asked, length)), ((0, s.part), (length - s.part, length)), s.fps)
-        return self._task(
-            id,
-            seed,
-            stage,
-            tuple(passes),
-            question,
-            options,
-            position,
-            (Interval(event[0] / s.fps, event[1] / s.fps),),
-            {
-                "needed_fps": s.needed_fps,
-                "difficulty": search_difficulty(placement, 1.0 / s.needed_fps, s.budget),
-                "placement": placement.to_dict(),
-                "regions": [[0.0, 0.0, 1.0, 1.0]],
-                "varies": [[event[0] / s.fps, event[1] / s.fps]],
-            },
+        return Draft(
+            actors=passes,
+            question=question,
+            options=options,
+            evidence=(s.interval(*event),),
+            requirements=EvidenceRequirements(
+                min_fps=s.needed_fps,
+                regions=(WHOLE_PICTURE,),
+                placement=Placement(
+                    timeline.starts(timeline.asked, length), ((0, s.part), (length - s.part, length)), s.fps
+                ),
+            ),
         )
-
-
-FAMILIES.register(Direction.name, Direction)

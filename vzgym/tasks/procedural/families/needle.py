@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from vzgym.core.errors import InvalidSetting
-from vzgym.core.interval import Interval
-from vzgym.tasks.evidence import Placement
-from vzgym.tasks.procedural.family import FAMILIES, Family, region_of
-from vzgym.tasks.procedural.placement import search_difficulty
+from vzgym.tasks.evidence import EvidenceRequirements, Placement
+from vzgym.tasks.procedural.family import Draft, Family, region_around
+from vzgym.tasks.procedural.pixels import shows_bright_color
+from vzgym.tasks.procedural.reader import ColorReader
 from vzgym.tasks.procedural.render.painter import Flash
 from vzgym.tasks.procedural.render.palette import EVENT_COLORS
 from vzgym.tasks.procedural.render.shapes import SHAPES
-from vzgym.tasks.procedural.timeline import SceneSettings, set_stage, stream
-from vzgym.tasks.task import VideoTask
+from vzgym.tasks.procedural.search import Search, find_event
+from vzgym.tasks.procedural.timeline import SceneSettings, Timeline
 
 __all__ = ["Needle", "NeedleSettings"]
 
@@ -44,7 +46,7 @@ class NeedleSettings(SceneSettings):
         self.needs_rate(self.fps / frames, frames / self.fps)
 
 
-class Needle(Family):
+class Needle(Family[NeedleSettings]):
     """One flash of a coloured shape in each scene; the colour of one of them is asked for. Chance is 1 / colours."""
 
     name: ClassVar[str] = "needle"
@@ -62,68 +64,53 @@ class Needle(Family):
         ),
     }
 
+    reader = ColorReader()
+    search = Search(find_event, shows_bright_color)
+
     @property
     def num_options(self) -> int:
         """One option for each colour."""
-        s = self.settings
-        assert isinstance(s, NeedleSettings)
-        return s.colors
+        return self.settings.colors
 
-    def build(self, id: str, seed: int, position: int) -> VideoTask:
-        """See `Family.build`."""
-        self._check_position(position)
+    def draw(self, rng: np.random.Generator, timeline: Timeline, position: int) -> Draft:
+        """See `Family.draw`."""
         s = self.settings
-        assert isinstance(s, NeedleSettings)
-        rng = stream(seed)
-        stage = set_stage(rng, s)
         length = s.event_frames(s.event_seconds)
         names = tuple(EVENT_COLORS)[: s.colors]
         options = tuple(names[i] for i in rng.permutation(s.colors))
-        question = self._question(rng, stage)
+        question = self.draw_question(rng, timeline)
+        radius = s.flash_size / 2 * min(1.0, s.aspect)
+        margin = radius * 1.08
         flashes = []
         for scene in range(s.scenes):
-            start = stage.draw_start(rng, scene, length)
-            radius = s.flash_size / 2 * min(1.0, s.aspect)
+            start = timeline.draw_start(rng, scene, length)
             shape = tuple(SHAPES)[int(rng.integers(len(SHAPES)))]
-            margin = radius * 1.08
             x, y = rng.random(2)
             color = names[int(rng.integers(s.colors))]
-            if scene == stage.target:
+            if scene == timeline.target:
                 color = options[position]
-            elif scene in stage.idle:
+            elif scene in timeline.idle:
                 continue
-            flashes.append(
-                Flash(
-                    start,
-                    start + length,
-                    shape,
-                    EVENT_COLORS[color],
-                    margin + x * (s.aspect - 2 * margin),
-                    margin + y * (1.0 - 2 * margin),
-                    radius,
-                )
+            flash = Flash(
+                start,
+                start + length,
+                shape,
+                EVENT_COLORS[color],
+                margin + x * (s.aspect - 2 * margin),
+                margin + y * (1.0 - 2 * margin),
+                radius,
             )
-            if scene == stage.target:
-                event = (start, start + length)
-                region = region_of(flashes[-1].x, flashes[-1].y, 1.1 * radius, 1.1 * radius, s.aspect)
-        placement = Placement(tuple(stage.starts(stage.asked, length)), ((0, length),), s.fps)
-        return self._task(
-            id,
-            seed,
-            stage,
-            tuple(flashes),
-            question,
-            options,
-            position,
-            (Interval(event[0] / s.fps, event[1] / s.fps),),
-            {
-                "needed_fps": s.fps / length,
-                "difficulty": search_difficulty(placement, length / s.fps, s.budget),
-                "placement": placement.to_dict(),
-                "regions": [region],
-                "varies": [[event[0] / s.fps, event[1] / s.fps]],
-            },
+            flashes.append(flash)
+            if scene == timeline.target:
+                event = flash
+        return Draft(
+            actors=flashes,
+            question=question,
+            options=options,
+            evidence=(s.interval(event.first, event.last),),
+            requirements=EvidenceRequirements(
+                min_fps=s.fps / length,
+                regions=(region_around(event.x, event.y, 1.1 * radius, 1.1 * radius, s.aspect),),
+                placement=Placement(timeline.starts(timeline.asked, length), ((0, length),), s.fps),
+            ),
         )
-
-
-FAMILIES.register(Needle.name, Needle)

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, permutations
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vzgym.core.errors import InvalidSetting
-from vzgym.core.interval import Interval
-from vzgym.tasks.evidence import Placement
-from vzgym.tasks.procedural.family import FAMILIES, Family, region_of
-from vzgym.tasks.procedural.placement import search_difficulty
+from vzgym.tasks.evidence import EvidenceRequirements, Placement
+from vzgym.tasks.procedural.family import Draft, Family, region_around
+from vzgym.tasks.procedural.pixels import bright_colors, shows_bright_color
+from vzgym.tasks.procedural.reader import NO_READING, PictureReader, Reading
 from vzgym.tasks.procedural.render.painter import Flash
 from vzgym.tasks.procedural.render.palette import EVENT_COLORS
 from vzgym.tasks.procedural.render.shapes import SHAPES
-from vzgym.tasks.procedural.timeline import SceneSettings, set_stage, stream
-from vzgym.tasks.task import VideoTask
+from vzgym.tasks.procedural.search import Search, search_everywhere
+from vzgym.tasks.procedural.timeline import SceneSettings, Timeline
 
-__all__ = ["Order", "OrderSettings", "in_words"]
+__all__ = ["Order", "OrderReader", "OrderSettings", "in_words"]
+
+# Smallest share of the picture that counts as a flash.
+_LEAST_AREA = 0.004
 
 
 def in_words(colors: Sequence[str]) -> str:
@@ -69,7 +73,38 @@ class OrderSettings(SceneSettings):
         self.needs_zooms(self.events, f"{self.events} flashes, far apart,")
 
 
-class Order(Family):
+class OrderReader(PictureReader):
+    """Lists the colours that light up in the scenes asked about, and takes an option that agrees."""
+
+    def read_picture(
+        self,
+        shown: NDArray[np.uint8],
+        times: NDArray[np.float64],
+        asked: NDArray[np.bool_],
+        options: Sequence[str],
+    ) -> Reading:
+        """See `PictureReader`. Of n options that agree with what was seen the first, with confidence 1 / n."""
+        area = bright_colors(shown)
+        area[~asked] = 0.0
+        seen: list[str] = []
+        for index in np.argsort(times, kind="stable"):
+            color = tuple(EVENT_COLORS)[int(area[index].argmax())]
+            if area[index].max() >= _LEAST_AREA and color not in seen:
+                seen.append(color)
+        if not seen:
+            return NO_READING
+        if not options:
+            return Reading(in_words(seen), 0.5)
+        agreeing = [option for option in options if _agrees(seen, option.lower().split(", then "))]
+        return Reading(agreeing[0], 1.0 / len(agreeing)) if agreeing else NO_READING
+
+
+def _agrees(seen: Sequence[str], order: Sequence[str]) -> bool:
+    """Whether what was seen is the order, or what is left of it where some were missed."""
+    return [color for color in order if color in seen] == list(seen)
+
+
+class Order(Family[OrderSettings]):
     """Several flashes of a scene, each in another part of it; their order is asked for. Chance is 1 / orders.
 
     For two flashes each option has its reverse among the others, so that one flash alone decides nothing.
@@ -90,34 +125,31 @@ class Order(Family):
         ),
     }
 
+    reader = OrderReader()
+    search = Search(search_everywhere, shows_bright_color)
+
     @property
     def num_options(self) -> int:
         """One option for each order offered."""
-        s = self.settings
-        assert isinstance(s, OrderSettings)
-        return s.orders
+        return self.settings.orders
 
-    def build(self, id: str, seed: int, position: int) -> VideoTask:
-        """See `Family.build`. The evidence is every flash of the scene asked about."""
-        self._check_position(position)
+    def draw(self, rng: np.random.Generator, timeline: Timeline, position: int) -> Draft:
+        """See `Family.draw`. The evidence is every flash of the scene asked about."""
         s = self.settings
-        assert isinstance(s, OrderSettings)
-        rng = stream(seed)
-        stage = set_stage(rng, s)
         length = s.event_frames(s.event_seconds)
         orders = self._orders(rng)
-        question = self._question(rng, stage)
+        question = self.draw_question(rng, timeline)
         radius = s.flash_size / 2 * min(1.0, s.aspect)
         margin = radius * 1.08
         flashes: list[Flash] = []
         for scene in range(s.scenes):
-            shown = orders[position] if scene == stage.target else orders[int(rng.integers(len(orders)))]
-            groups = self._parts(stage.gaps[scene])
+            shown = orders[position] if scene == timeline.target else orders[int(rng.integers(len(orders)))]
+            groups = self._parts(timeline.gaps[scene])
             for color, gaps in zip(shown, groups, strict=True):
-                start = stage.draw_start_in(rng, gaps, length)
+                start = timeline.draw_start_in(rng, gaps, length)
                 shape = tuple(SHAPES)[int(rng.integers(len(SHAPES)))]
                 x, y = rng.random(2).tolist()
-                if scene in stage.idle:
+                if scene in timeline.idle:
                     continue
                 flash = Flash(
                     start,
@@ -129,41 +161,32 @@ class Order(Family):
                     radius,
                 )
                 flashes.append(flash)
-        first, last = stage.frames_of(stage.target)
+        first, last = timeline.frames_of(timeline.target)
         events = [flash for flash in flashes if first <= flash.first < last]
-        spans = [(event.first / s.fps, event.last / s.fps) for event in events]
         # Each flash lies in its own part of whichever of the scenes asked about it is.
-        by_scene = [self._parts(stage.gaps[scene]) for scene in stage.asked]
+        by_scene = [self._parts(timeline.gaps[scene]) for scene in timeline.asked]
         one, *others = (
             Placement(
-                tuple(r for groups in by_scene for r in stage.starts_in(groups[place], length)),
+                tuple(r for groups in by_scene for r in timeline.starts_in(groups[place], length)),
                 ((0, length),),
                 s.fps,
             )
             for place in range(s.events)
         )
-        placement = Placement(one.starts, one.needs, s.fps, tuple(others))
-        return self._task(
-            id,
-            seed,
-            stage,
-            tuple(flashes),
-            question,
-            tuple(in_words(order) for order in orders),
-            position,
-            tuple(Interval(*span) for span in spans),
-            {
-                "needed_fps": s.fps / length,
-                "difficulty": search_difficulty(placement, length / s.fps, s.budget),
-                "placement": placement.to_dict(),
-                "regions": [region_of(e.x, e.y, 1.1 * radius, 1.1 * radius, s.aspect) for e in events],
-                "varies": [list(span) for span in spans],
-            },
+        return Draft(
+            actors=flashes,
+            question=question,
+            options=tuple(in_words(order) for order in orders),
+            evidence=tuple(s.interval(event.first, event.last) for event in events),
+            requirements=EvidenceRequirements(
+                min_fps=s.fps / length,
+                regions=tuple(region_around(e.x, e.y, 1.1 * radius, 1.1 * radius, s.aspect) for e in events),
+                placement=replace(one, also=tuple(others)),
+            ),
         )
 
     def _orders(self, rng: np.random.Generator) -> list[tuple[str, ...]]:
         s = self.settings
-        assert isinstance(s, OrderSettings)
         names = [tuple(EVENT_COLORS)[i] for i in rng.permutation(s.colors)]
         if s.events == 2:
             a, b, c, d = names[:4]
@@ -173,10 +196,5 @@ class Order(Family):
         return [every[i] for i in rng.permutation(len(every))[: s.orders]]
 
     def _parts(self, gaps: Sequence[tuple[int, int]]) -> list[Sequence[tuple[int, int]]]:
-        s = self.settings
-        assert isinstance(s, OrderSettings)
-        bounds = np.rint(np.linspace(0, len(gaps), s.events + 1)).astype(int).tolist()
+        bounds = np.rint(np.linspace(0, len(gaps), self.settings.events + 1)).astype(int).tolist()
         return [gaps[low:high] for low, high in pairwise(bounds)]
-
-
-FAMILIES.register(Order.name, Order)

@@ -7,23 +7,28 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vzgym.core.errors import InvalidSetting
-from vzgym.core.interval import Interval
-from vzgym.tasks.evidence import Placement
-from vzgym.tasks.procedural.family import FAMILIES, Family
-from vzgym.tasks.procedural.placement import search_difficulty
+from vzgym.tasks.evidence import EvidenceRequirements, Placement
+from vzgym.tasks.procedural.family import WHOLE_PICTURE, Draft, Family
+from vzgym.tasks.procedural.pixels import bright_labels, shows_bright_color
+from vzgym.tasks.procedural.reader import NO_READING, PictureReader, Reading
 from vzgym.tasks.procedural.render.actors import Passing
 from vzgym.tasks.procedural.render.palette import EVENT_COLORS
-from vzgym.tasks.procedural.timeline import SceneSettings, set_stage, stream
-from vzgym.tasks.task import VideoTask
+from vzgym.tasks.procedural.search import Search, find_burst
+from vzgym.tasks.procedural.timeline import SceneSettings, Timeline
 
-__all__ = ["Speed", "SpeedSettings"]
+__all__ = ["Speed", "SpeedReader", "SpeedSettings"]
 
 # Two frames at least this share of the flight apart tell which disc is fastest.
 _APART = 0.4
 # Of the way that is free: how far the fastest disc flies, and the slowest at least, as a share of that.
 _FARTHEST, _SLOWEST = 0.75, 0.2
+# Smallest share of the picture that counts as a disc.
+_LEAST_AREA = 0.002
+# Of the picture's width: a shorter way than that is no motion.
+_LEAST_WAY = 0.06
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,36 @@ class SpeedSettings(SceneSettings):
         return self.fps / self.part
 
 
-class Speed(Family):
+class SpeedReader(PictureReader):
+    """Follows the disc of each colour through the frames of the scenes asked about."""
+
+    def read_picture(
+        self,
+        shown: NDArray[np.uint8],
+        times: NDArray[np.float64],
+        asked: NDArray[np.bool_],
+        options: Sequence[str],
+    ) -> Reading:
+        """See `PictureReader`. The confidence grows with the distance of the fastest: 1 from 40 % of the picture on."""
+        labels = bright_labels(shown)
+        labels[~asked] = -1
+        order = np.argsort(times, kind="stable")
+        choices = {option.lower(): option for option in options} or {name: name for name in EVENT_COLORS}
+        ways: dict[str, float] = {}
+        for place, name in enumerate(EVENT_COLORS):
+            here = labels[order] == place
+            seen = here[here.mean(axis=(1, 2)) >= _LEAST_AREA]
+            if name in choices and len(seen) >= 2:
+                # The disc's rim may pass for another colour: the middle of most pixels stays where it is.
+                first, last = (float(np.median(np.nonzero(one)[1])) for one in (seen[0], seen[-1]))
+                ways[name] = abs(last - first) / labels.shape[2]
+        best = max(ways, key=lambda name: ways[name], default=None)
+        if best is None or ways[best] < _LEAST_WAY:
+            return NO_READING
+        return Reading(choices[best], min(1.0, ways[best] / 0.4))
+
+
+class Speed(Family[SpeedSettings]):
     """Discs of several colours fly for a moment, each in a lane of its own; which is fastest? Chance is 1 / discs.
 
     All are seen for equally long, start anywhere, and fly either way: one frame shows the discs, two show their speed.
@@ -90,57 +124,48 @@ class Speed(Family):
         ),
     }
 
+    reader = SpeedReader()
+    search = Search(find_burst, shows_bright_color)
+
     @property
     def num_options(self) -> int:
         """One option for each disc."""
-        s = self.settings
-        assert isinstance(s, SpeedSettings)
-        return s.discs
+        return self.settings.discs
 
-    def build(self, id: str, seed: int, position: int) -> VideoTask:
-        """See `Family.build`. Options are the discs' colours, the same ones in every scene."""
-        self._check_position(position)
+    def draw(self, rng: np.random.Generator, timeline: Timeline, position: int) -> Draft:
+        """See `Family.draw`. Options are the discs' colours, the same ones in every scene."""
         s = self.settings
-        assert isinstance(s, SpeedSettings)
-        rng = stream(seed)
-        stage = set_stage(rng, s)
         length = s.event_frames(s.event_seconds)
         names = tuple(EVENT_COLORS)
         options = tuple(names[i] for i in rng.permutation(len(names))[: s.discs])
-        question = self._question(rng, stage)
+        question = self.draw_question(rng, timeline)
         flights: list[Passing] = []
         for scene in range(s.scenes):
-            start = stage.draw_start(rng, scene, length)
+            start = timeline.draw_start(rng, scene, length)
             fastest = int(rng.integers(s.discs))
-            if scene == stage.target:
+            if scene == timeline.target:
                 fastest, event = position, (start, start + length)
             # Drawn in idle scenes too, so that what follows does not depend on where they are.
             made = self._flights(rng, start, options, fastest)
-            if scene not in stage.idle:
+            if scene not in timeline.idle:
                 flights += made
-        placement = Placement(tuple(stage.starts(stage.asked, length)), ((0, s.part), (length - s.part, length)), s.fps)
-        return self._task(
-            id,
-            seed,
-            stage,
-            tuple(flights),
-            question,
-            options,
-            position,
-            (Interval(event[0] / s.fps, event[1] / s.fps),),
-            {
-                "needed_fps": s.needed_fps,
-                "difficulty": search_difficulty(placement, 1.0 / s.needed_fps, s.budget),
-                "placement": placement.to_dict(),
-                "regions": [[0.0, 0.0, 1.0, 1.0]],
-                "varies": [[event[0] / s.fps, event[1] / s.fps]],
-            },
+        return Draft(
+            actors=flights,
+            question=question,
+            options=options,
+            evidence=(s.interval(*event),),
+            requirements=EvidenceRequirements(
+                min_fps=s.needed_fps,
+                regions=(WHOLE_PICTURE,),
+                placement=Placement(
+                    timeline.starts(timeline.asked, length), ((0, s.part), (length - s.part, length)), s.fps
+                ),
+            ),
         )
 
     def _flights(self, rng: np.random.Generator, start: int, colors: Sequence[str], fastest: int) -> list[Passing]:
-        """One scene's discs. Lane, way and the share of the free way behind each are drawn apart from the speeds."""
+        """The discs of one scene. Lanes, directions and starting points are independent of the speeds."""
         s = self.settings
-        assert isinstance(s, SpeedSettings)
         length = s.event_frames(s.event_seconds)
         radius = s.disc_size / 2 * min(1.0 / s.discs, 0.3 * s.aspect)
         free = s.aspect - 2.2 * radius
@@ -158,6 +183,3 @@ class Speed(Family):
                 ends.reverse()
             made.append(Passing(start, start + length, EVENT_COLORS[name], ends[0], ends[1], radius))
         return made
-
-
-FAMILIES.register(Speed.name, Speed)

@@ -6,22 +6,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from vzgym.core.errors import InvalidSetting
-from vzgym.core.interval import Interval
-from vzgym.tasks.evidence import Placement
-from vzgym.tasks.procedural.family import FAMILIES, Family
-from vzgym.tasks.procedural.placement import search_difficulty
-from vzgym.tasks.procedural.render.actors import Boxes
-from vzgym.tasks.procedural.render.palette import EVENT_COLORS
-from vzgym.tasks.procedural.timeline import SceneSettings, set_stage, stream
-from vzgym.tasks.task import VideoTask
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["BOX_COLORS", "State", "StateSettings"]
+from vzgym.core.errors import InvalidSetting
+from vzgym.tasks.evidence import EvidenceRequirements, Placement
+from vzgym.tasks.procedural.family import WHOLE_PICTURE, Draft, Family
+from vzgym.tasks.procedural.pixels import bright_labels, near, near_mask
+from vzgym.tasks.procedural.reader import NO_READING, PictureReader, Reading
+from vzgym.tasks.procedural.render.actors import Boxes
+from vzgym.tasks.procedural.render.palette import BALL, EVENT_COLORS
+from vzgym.tasks.procedural.search import Search, find_event
+from vzgym.tasks.procedural.timeline import SceneSettings, Timeline
+
+__all__ = ["BOX_COLORS", "State", "StateReader", "StateSettings"]
 
 BOX_COLORS = tuple(name for name in EVENT_COLORS if name not in ("white", "yellow", "cyan"))
 """Colours of boxes: none that could be taken for the ball's white."""
 
 _BOX_HEIGHT = 0.8
+# Smallest shares of the picture that count as a ball and as a box, and how far pixels may be from the ball's colour.
+_LEAST_AREA = 0.0015
+_LEAST_BOX = 0.002
+_TOLERANCE = 48
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,46 @@ class StateSettings(SceneSettings):
         self.needs_rate(self.fps / frames, frames / self.fps)
 
 
-class State(Family):
+def _shows_ball(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return np.asarray(near(frames, BALL, _TOLERANCE) >= _LEAST_AREA, dtype=np.bool_)
+
+
+class StateReader(PictureReader):
+    """Finds a white ball in the frames of the scenes asked about, and the colour of the box below it."""
+
+    def read_picture(
+        self,
+        shown: NDArray[np.uint8],
+        times: NDArray[np.float64],
+        asked: NDArray[np.bool_],
+        options: Sequence[str],
+    ) -> Reading:
+        """See `PictureReader`. Each frame with a ball votes for the nearest box; the confidence is its share."""
+        ball = near_mask(shown, BALL, _TOLERANCE)
+        votes: dict[str, int] = {}
+        with_ball = (ball.mean(axis=(1, 2)) >= _LEAST_AREA) & asked
+        for index in np.flatnonzero(with_ball).tolist():
+            boxes = _boxes(bright_labels(shown[index : index + 1])[0])
+            if boxes:
+                place = float(np.nonzero(ball[index])[1].mean())
+                name = min(boxes, key=lambda box: abs(boxes[box] - place))
+                votes[name] = votes.get(name, 0) + 1
+        choices = {option: votes.get(option.lower(), 0) for option in options or BOX_COLORS}
+        best = max(choices, key=lambda option: choices[option])
+        return Reading(best, choices[best] / sum(votes.values())) if choices[best] else NO_READING
+
+
+def _boxes(labels: NDArray[np.int8]) -> dict[str, float]:
+    """Where each box stands: the mean column of its colour."""
+    found = {}
+    for place, name in enumerate(EVENT_COLORS):
+        columns = np.nonzero(labels == place)[1]
+        if name in BOX_COLORS and len(columns) >= _LEAST_BOX * labels.size:
+            found[name] = float(columns.mean())
+    return found
+
+
+class State(Family[StateSettings]):
     """Closed boxes stand in each scene; once a crane lowers a ball into one of them. Chance is 1 / boxes.
 
     The overview shows the boxes, always shut: what is inside must have been seen going in.
@@ -65,32 +111,29 @@ class State(Family):
         ),
     }
 
+    reader = StateReader()
+    search = Search(find_event, _shows_ball)
+
     @property
     def num_options(self) -> int:
         """One option for each box."""
-        s = self.settings
-        assert isinstance(s, StateSettings)
-        return s.boxes
+        return self.settings.boxes
 
-    def build(self, id: str, seed: int, position: int) -> VideoTask:
-        """See `Family.build`. Options are the boxes' colours."""
-        self._check_position(position)
+    def draw(self, rng: np.random.Generator, timeline: Timeline, position: int) -> Draft:
+        """See `Family.draw`. Options are the boxes' colours."""
         s = self.settings
-        assert isinstance(s, StateSettings)
-        rng = stream(seed)
-        stage = set_stage(rng, s)
         length = s.event_frames(s.event_seconds)
         used = BOX_COLORS[: s.boxes]
         options = tuple(used[i] for i in rng.permutation(s.boxes))
-        question = self._question(rng, stage)
+        question = self.draw_question(rng, timeline)
         radius = min(0.13 * min(1.0, s.aspect), 0.38 * s.aspect / s.boxes)
         rows: list[Boxes] = []
         for scene in range(s.scenes):
-            first, last = stage.frames_of(scene)
-            start = stage.draw_start(rng, scene, length)
+            first, last = timeline.frames_of(scene)
+            start = timeline.draw_start(rng, scene, length)
             names = [used[i] for i in rng.permutation(s.boxes)]
             chosen = int(rng.integers(s.boxes))
-            if scene == stage.target:
+            if scene == timeline.target:
                 chosen, event = names.index(options[position]), (start, start + length)
             rows.append(
                 Boxes(
@@ -100,29 +143,19 @@ class State(Family):
                     tuple(s.aspect * (place + 0.5) / s.boxes for place in range(s.boxes)),
                     _BOX_HEIGHT,
                     radius,
-                    None if scene in stage.idle else (start, start + length),
+                    None if scene in timeline.idle else (start, start + length),
                     chosen,
                 )
             )
-        placement = Placement(tuple(stage.starts(stage.asked, length)), ((0, length),), s.fps)
-        return self._task(
-            id,
-            seed,
-            stage,
-            tuple(rows),
-            question,
-            options,
-            position,
-            (Interval(event[0] / s.fps, event[1] / s.fps),),
-            {
-                "needed_fps": s.fps / length,
-                "difficulty": search_difficulty(placement, length / s.fps, s.budget),
-                "placement": placement.to_dict(),
+        return Draft(
+            actors=rows,
+            question=question,
+            options=options,
+            evidence=(s.interval(*event),),
+            requirements=EvidenceRequirements(
+                min_fps=s.fps / length,
                 # The ball may come down anywhere across the picture.
-                "regions": [[0.0, 0.0, 1.0, 1.0]],
-                "varies": [[event[0] / s.fps, event[1] / s.fps]],
-            },
+                regions=(WHOLE_PICTURE,),
+                placement=Placement(timeline.starts(timeline.asked, length), ((0, length),), s.fps),
+            ),
         )
-
-
-FAMILIES.register(State.name, State)

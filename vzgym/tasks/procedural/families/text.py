@@ -7,19 +7,22 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vzgym.core.actions import Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError
-from vzgym.core.interval import Interval
-from vzgym.tasks.evidence import Placement
-from vzgym.tasks.procedural.family import FAMILIES, Family, region_of, zooms_over
-from vzgym.tasks.procedural.placement import search_difficulty
+from vzgym.tasks.evidence import EvidenceRequirements, Placement
+from vzgym.tasks.procedural.family import Draft, Family, region_around, zooms_over
+from vzgym.tasks.procedural.pixels import crop_bars, near_mask, nearest_hue
+from vzgym.tasks.procedural.reader import NO_READING, FamilyReader, Reading
 from vzgym.tasks.procedural.render.actors import Sign, sign_size
-from vzgym.tasks.procedural.timeline import SceneSettings, set_stage, stream
+from vzgym.tasks.procedural.render.glyphs import DIGITS, cover, dots
+from vzgym.tasks.procedural.render.palette import PLATE
+from vzgym.tasks.procedural.timeline import SceneSettings, Timeline
 from vzgym.tasks.task import VideoTask
 
-__all__ = ["LEAST_LEGIBLE", "MOST_ILLEGIBLE", "Text", "TextSettings"]
+__all__ = ["LEAST_LEGIBLE", "MOST_ILLEGIBLE", "Text", "TextReader", "TextSettings", "find_sign"]
 
 LEAST_LEGIBLE = 7.0
 """Pixels that a digit must be high in the full-resolution picture: one for each of its dots."""
@@ -29,6 +32,13 @@ MOST_ILLEGIBLE = 3.0
 
 _DOTS_HIGH = 7
 _MARGIN = 1.25
+
+_TOLERANCE = 60
+_LEAST_PIXELS = 6
+# Dots around a glyph on each side: three of paper, two of frame.
+_AROUND = 5
+_PANEL_ROWS = _DOTS_HIGH + 2 * _AROUND
+_LEAST_CONTRAST = 8.0
 
 
 @dataclass(frozen=True)
@@ -100,7 +110,106 @@ class TextSettings(SceneSettings):
         return self.glyph_pixels / _DOTS_HIGH / self.height
 
 
-class Text(Family):
+def find_sign(frame: NDArray[np.uint8]) -> tuple[int, int, int, int] | None:
+    """Where the panel of a frame is: top, bottom, left, right in pixels; None if there is none.
+
+    Args:
+        frame: uint8, shape `(height, width, 3)`.
+    """
+    mask = near_mask(frame[None], PLATE, _TOLERANCE)[0]
+    rows, columns = np.nonzero(mask)
+    if len(rows) < _LEAST_PIXELS:
+        return None
+    return int(rows.min()), int(rows.max()) + 1, int(columns.min()), int(columns.max()) + 1
+
+
+class TextReader(FamilyReader):
+    """Matches the dark dots of a panel with those of each digit, where there are any to be seen."""
+
+    def read(
+        self, frames: NDArray[np.uint8], times: NDArray[np.float64], scenes: Sequence[str], options: Sequence[str]
+    ) -> Reading:
+        """See `FamilyReader.read`. The confidence is how well the best number matches, in [0, 1]."""
+        numbers = [option for option in options if option.isdecimal()]
+        digits = {len(number) for number in numbers}
+        if (options and len(digits) != 1) or frames.size == 0:
+            return NO_READING
+        scores: list[tuple[float, str]] = []
+        for frame in frames:
+            # Crops and whole pictures differ in their bars.
+            shown = crop_bars(frame[None], thin=False)[0]
+            sign = find_sign(shown) if shown.size else None
+            if sign is None or (scenes and _hue(shown) not in scenes):
+                continue
+            count = digits.copy().pop() if digits else _count_digits(sign)
+            ink = _ink(shown, sign, count)
+            if ink.std() >= _LEAST_CONTRAST:
+                scores.append(_best(ink, numbers, count))
+        if not scores:
+            return NO_READING
+        score, number = max(scores)
+        return Reading(number, max(0.0, min(1.0, score)))
+
+
+def _hue(shown: NDArray[np.uint8]) -> str:
+    """The scene's hue, from most of a frame's rim: something may stand in a corner of a small crop."""
+    rim = np.concatenate([shown[0], shown[-1], shown[:, 0], shown[:, -1]])
+    return nearest_hue(np.median(rim, axis=0).astype(np.uint8))
+
+
+def _count_digits(sign: tuple[int, int, int, int]) -> int:
+    """How many digits fit a panel of this form: it is `6 n + 9` dots wide and 17 high."""
+    wide = _PANEL_ROWS * (sign[3] - sign[2]) / (sign[1] - sign[0])
+    return max(1, round((wide - 2 * _AROUND + 1) / 6))
+
+
+def _ink(shown: NDArray[np.uint8], sign: tuple[int, int, int, int], count: int) -> NDArray[np.float32]:
+    """How much darker than its surroundings each dot of the text is: float32, shape `(7, 6 * count - 1)`."""
+    top, bottom, left, right = sign
+    light = shown[top:bottom, left:right].astype(np.float32).mean(axis=2)
+    down = _averages(bottom - top, _PANEL_ROWS)
+    across = _averages(right - left, 6 * count - 1 + 2 * _AROUND)
+    edge = _AROUND - 1
+    cells = (down @ light @ across.T)[edge:-edge, edge:-edge]
+    return -_detail(cells)[1:-1, 1:-1]
+
+
+def _detail(cells: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each cell less the mean of the nine around it."""
+    padded = np.pad(cells, 1, mode="edge")
+    around = sum(padded[y : y + cells.shape[0], x : x + cells.shape[1]] for y in range(3) for x in range(3))
+    detail: NDArray[np.float32] = cells - np.asarray(around, dtype=np.float32) / np.float32(9)
+    return detail
+
+
+def _template(text: str) -> NDArray[np.float32]:
+    """The detail of a text's dots on blank paper: float32, shape `(7, 6 * len(text) - 1)`."""
+    return _detail(np.pad(dots(text), 1))[1:-1, 1:-1]
+
+
+def _averages(pixels: int, cells: int) -> NDArray[np.float32]:
+    """A matrix that averages a line of pixels over equal cells: shape `(cells, pixels)`."""
+    edges = np.arange(pixels + 1) / pixels
+    return np.stack([cover(i / cells, (i + 1) / cells, edges) * np.float32(cells / pixels) for i in range(cells)])
+
+
+def _best(ink: NDArray[np.float32], numbers: Sequence[str], count: int) -> tuple[float, str]:
+    """The number whose dots agree best with the ink, and the correlation."""
+    if numbers:
+        return max((_correlation(ink, _template(number)), number) for number in numbers)
+    text = ""
+    for place in range(count):
+        cell = ink[:, 6 * place : 6 * place + 5]
+        text += max(DIGITS, key=lambda digit: _correlation(cell, _template(digit)))
+    return _correlation(ink, _template(text)), text
+
+
+def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    x, y = a - a.mean(), b - b.mean()
+    return float((x * y).sum() / max(1e-6, float(np.sqrt((x * x).sum() * (y * y).sum()))))
+
+
+class Text(Family[TextSettings]):
     """A sign stands in each scene; for a moment it shows a number. Chance is 1 / numbers.
 
     Whole frames at the budget's size show the sign, but their pixels are the same with any number on it and without
@@ -123,32 +232,28 @@ class Text(Family):
         ),
     }
 
+    reader = TextReader()
+
     @property
     def num_options(self) -> int:
         """One option for each number offered."""
-        s = self.settings
-        assert isinstance(s, TextSettings)
-        return s.numbers
+        return self.settings.numbers
 
-    def build(self, id: str, seed: int, position: int) -> VideoTask:
-        """See `Family.build`."""
-        self._check_position(position)
+    def draw(self, rng: np.random.Generator, timeline: Timeline, position: int) -> Draft:
+        """See `Family.draw`."""
         s = self.settings
-        assert isinstance(s, TextSettings)
-        rng = stream(seed)
-        stage = set_stage(rng, s)
         length = s.event_frames(s.event_seconds)
         options = _numbers(rng, s.numbers, s.digits)
-        question = self._question(rng, stage)
+        question = self.draw_question(rng, timeline)
         across, down = (_MARGIN * size for size in sign_size(s.digits, s.dot))
         room = 0.05
         signs = []
         for scene in range(s.scenes):
-            first, last = stage.frames_of(scene)
-            start = stage.draw_start(rng, scene, length)
+            first, last = timeline.frames_of(scene)
+            start = timeline.draw_start(rng, scene, length)
             x, y = rng.random(2).tolist()
             text = options[int(rng.integers(len(options)))]
-            if scene == stage.target:
+            if scene == timeline.target:
                 text, event = options[position], (start, start + length)
             signs.append(
                 Sign(
@@ -158,28 +263,21 @@ class Text(Family):
                     down + room + y * (0.8 - 2 * (down + room)),
                     s.dot,
                     text,
-                    None if scene in stage.idle else (start, start + length),
+                    None if scene in timeline.idle else (start, start + length),
                     s.budget.fit(s.height, s.width),
                 )
             )
-        sign = signs[stage.target]
-        placement = Placement(tuple(stage.starts(stage.asked, length)), ((0, length),), s.fps)
-        return self._task(
-            id,
-            seed,
-            stage,
-            tuple(signs),
-            question,
-            options,
-            position,
-            (Interval(event[0] / s.fps, event[1] / s.fps),),
-            {
-                "needed_fps": s.fps / length,
-                "difficulty": search_difficulty(placement, length / s.fps, s.budget),
-                "placement": placement.to_dict(),
-                "regions": [region_of(sign.x, sign.y, across, down, s.aspect)],
-                "varies": [[event[0] / s.fps, event[1] / s.fps]],
-            },
+        sign = signs[timeline.target]
+        return Draft(
+            actors=signs,
+            question=question,
+            options=options,
+            evidence=(s.interval(*event),),
+            requirements=EvidenceRequirements(
+                min_fps=s.fps / length,
+                regions=(region_around(sign.x, sign.y, across, down, s.aspect),),
+                placement=Placement(timeline.starts(timeline.asked, length), ((0, length),), s.fps),
+            ),
         )
 
     @classmethod
@@ -204,6 +302,3 @@ def _numbers(rng: np.random.Generator, count: int, digits: int) -> tuple[str, ..
         if all(sum(a != b for a, b in zip(number, other, strict=True)) >= 2 for other in chosen):
             chosen.append(number)
     return tuple(chosen)
-
-
-FAMILIES.register(Text.name, Text)

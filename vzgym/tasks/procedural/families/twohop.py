@@ -6,22 +6,37 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.interval import Interval
-from vzgym.tasks.evidence import Placement
-from vzgym.tasks.procedural.family import FAMILIES, Family, region_of
-from vzgym.tasks.procedural.placement import search_difficulty
+from vzgym.tasks.evidence import EvidenceRequirements, Placement
+from vzgym.tasks.procedural.family import Draft, Family, region_around
+from vzgym.tasks.procedural.pixels import (
+    bright_colors,
+    bright_labels,
+    crop_bars,
+    nearest_hue,
+    scene_hues,
+    shows_bright_color,
+)
+from vzgym.tasks.procedural.reader import NO_READING, PictureReader, Reading, vote
 from vzgym.tasks.procedural.render.actors import Card
 from vzgym.tasks.procedural.render.painter import Actor, Flash
 from vzgym.tasks.procedural.render.palette import EVENT_COLORS, SCENE_HUES
 from vzgym.tasks.procedural.render.shapes import SHAPES
-from vzgym.tasks.procedural.timeline import SceneSettings, set_stage, stream
-from vzgym.tasks.task import VideoTask
+from vzgym.tasks.procedural.search import Search, SearchState, Step, next_window
+from vzgym.tasks.procedural.timeline import SceneSettings, Timeline
 
-__all__ = ["FLASH_COLORS", "TwoHop", "TwoHopSettings"]
+__all__ = ["FLASH_COLORS", "TwoHop", "TwoHopReader", "TwoHopSettings", "find_card"]
 
 FLASH_COLORS = tuple(name for name in EVENT_COLORS if name != "white")
 """Colours of flashes: none that could be taken for a card."""
+
+# Smallest share of the picture that counts as a card.
+_LEAST_CARD = 0.008
+_WHITE = tuple(EVENT_COLORS).index("white")
 
 
 @dataclass(frozen=True)
@@ -52,7 +67,63 @@ class TwoHopSettings(SceneSettings):
         self.needs_zooms(2, "a card and a flash in another scene")
 
 
-class TwoHop(Family):
+def find_card(shown: NDArray[np.uint8]) -> list[str | None]:
+    """The hue on the card of each frame; None where there is no card.
+
+    Args:
+        shown: uint8, shape `(n, height, width, 3)`, without bars.
+    """
+    found: list[str | None] = []
+    for frame, labels in zip(shown, bright_labels(shown), strict=True):
+        rows, columns = np.nonzero(labels == _WHITE)
+        if len(rows) < _LEAST_CARD * labels.size:
+            found.append(None)
+            continue
+        top, bottom, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
+        down, across = max(1, round(0.15 * (bottom - top))), max(1, round(0.15 * (right - left)))
+        y, x = (top + bottom) // 2, (left + right) // 2
+        spot = frame[y - down : y + down, x - across : x + across]
+        found.append(nearest_hue(spot) if spot.size else None)
+    return found
+
+
+def _shows_card(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return np.array([hue is not None for hue in find_card(frames)], dtype=np.bool_)
+
+
+class TwoHopReader(PictureReader):
+    """Without the card it reads nothing: every scene has a flash."""
+
+    def read_picture(
+        self,
+        shown: NDArray[np.uint8],
+        times: NDArray[np.float64],
+        asked: NDArray[np.bool_],
+        options: Sequence[str],
+    ) -> Reading:
+        """See `PictureReader`. The confidence is the winner's share of the colours seen in the second scene."""
+        goals = [hue for hue, here in zip(find_card(shown), asked, strict=True) if here and hue is not None]
+        if not goals:
+            return NO_READING
+        goal = max(sorted(set(goals)), key=goals.count)
+        there = np.array([hue == goal for hue in scene_hues(shown)], dtype=np.bool_)
+        area = bright_colors(shown)[there]
+        area[:, _WHITE] = 0.0
+        return vote(area, options)
+
+
+def _find_card_then_flash(state: SearchState) -> Step | None:
+    """Search for a card, then the scene of its hue for a flash."""
+    if len(state.event_times()) == 0:
+        return next_window(state, state.spans, max(1, (state.zooms_left + 1) // 2))
+    goal = next((hue for frames in state.event_clips() for hue in find_card(crop_bars(frames))), None)
+    there = [where for hue, where in state.scenes if hue == goal]
+    if not there or any(shows_bright_color(crop_bars(frames)).any() for frames in state.scene_clips(goal)):
+        return None
+    return next_window(state, there[:1], state.zooms_left)
+
+
+class TwoHop(Family[TwoHopSettings]):
     """A card in one scene shows another scene's hue; the colour that flashes there is asked for. Chance is 1 / colours.
 
     There is a flash in every scene but the card's own, so that the second hop is of no use before the first.
@@ -73,70 +144,59 @@ class TwoHop(Family):
         ),
     }
 
+    reader = TwoHopReader()
+    search = Search(_find_card_then_flash, _shows_card, in_other_scenes=True)
+
     @property
     def num_options(self) -> int:
         """One option for each colour."""
-        s = self.settings
-        assert isinstance(s, TwoHopSettings)
-        return s.colors
+        return self.settings.colors
 
-    def build(self, id: str, seed: int, position: int) -> VideoTask:
-        """See `Family.build`. The evidence is the card, then the flash; only the flash depends on the answer."""
-        self._check_position(position)
+    def draw(self, rng: np.random.Generator, timeline: Timeline, position: int) -> Draft:
+        """See `Family.draw`. The evidence is the card, then the flash; only the flash depends on the answer."""
         s = self.settings
-        assert isinstance(s, TwoHopSettings)
-        rng = stream(seed)
-        stage = set_stage(rng, s)
         length = s.event_frames(s.event_seconds)
         names = FLASH_COLORS[: s.colors]
         options = tuple(names[i] for i in rng.permutation(s.colors))
-        question = self._question(rng, stage)
-        unnamed = () if s.cue == "none" else stage.asked
-        elsewhere = [scene for scene in range(s.scenes) if scene != stage.target and scene not in unnamed]
+        question = self.draw_question(rng, timeline)
+        unnamed = () if s.cue == "none" else timeline.asked
+        elsewhere = [scene for scene in range(s.scenes) if scene != timeline.target and scene not in unnamed]
         goal = elsewhere[int(rng.integers(len(elsewhere)))]
         radius = s.flash_size / 2 * min(1.0, s.aspect)
         margin = radius * 1.08
         actors: list[Actor] = []
         places: dict[int, tuple[int, float, float]] = {}
         for scene in range(s.scenes):
-            start = stage.draw_start(rng, scene, length)
+            start = timeline.draw_start(rng, scene, length)
             shape = tuple(SHAPES)[int(rng.integers(len(SHAPES)))]
             x, y = rng.random(2).tolist()
             x, y = margin + x * (s.aspect - 2 * margin), margin + y * (1.0 - 2 * margin)
             color = names[int(rng.integers(s.colors))]
             places[scene] = (start, x, y)
-            if scene == stage.target:
-                hue = SCENE_HUES[stage.scenes[goal].hue]
+            if scene == timeline.target:
+                hue = SCENE_HUES[timeline.scenes[goal].hue]
                 actors.append(Card(start, start + length, hue, x, y, radius))
                 continue
             if scene == goal:
                 color = options[position]
             actors.append(Flash(start, start + length, shape, EVENT_COLORS[color], x, y, radius))
-        spans = [
-            (places[scene][0] / s.fps, places[scene][0] / s.fps + length / s.fps) for scene in (stage.target, goal)
-        ]
-        second = Placement(tuple(stage.starts((goal,), length)), ((0, length),), s.fps)
-        placement = Placement(tuple(stage.starts(stage.asked, length)), ((0, length),), s.fps, (second,))
-        return self._task(
-            id,
-            seed,
-            stage,
-            tuple(actors),
-            question,
-            options,
-            position,
-            tuple(Interval(*span) for span in spans),
-            {
-                "needed_fps": s.fps / length,
-                "difficulty": search_difficulty(placement, length / s.fps, s.budget),
-                "placement": placement.to_dict(),
-                "regions": [
-                    region_of(*places[scene][1:], 1.1 * radius, 1.1 * radius, s.aspect)
-                    for scene in (stage.target, goal)
-                ],
-                "varies": [list(spans[1])],
-            },
+        card, flash = (
+            Interval(places[scene][0] / s.fps, places[scene][0] / s.fps + length / s.fps)
+            for scene in (timeline.target, goal)
         )
-
-
-FAMILIES.register(TwoHop.name, TwoHop)
+        second = Placement(timeline.starts((goal,), length), ((0, length),), s.fps)
+        return Draft(
+            actors=actors,
+            question=question,
+            options=options,
+            evidence=(card, flash),
+            requirements=EvidenceRequirements(
+                min_fps=s.fps / length,
+                regions=tuple(
+                    region_around(*places[scene][1:], 1.1 * radius, 1.1 * radius, s.aspect)
+                    for scene in (timeline.target, goal)
+                ),
+                placement=Placement(timeline.starts(timeline.asked, length), ((0, length),), s.fps, (second,)),
+                varies=(flash,),
+            ),
+        )

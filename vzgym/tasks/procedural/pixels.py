@@ -1,4 +1,4 @@
-"""Finding in pixels what procedural videos draw: the picture's edges, a scene's hue, bright colours.
+"""Detect in pixels what procedural videos draw: the edges of the picture, the hue of a scene, bright colours.
 
 Everything works on shares of the picture, so that native frames, thumbnails with black bars and frames that went
 through a codec are read alike.
@@ -6,6 +6,7 @@ through a codec are read alike.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -14,7 +15,17 @@ from numpy.typing import NDArray
 
 from vzgym.tasks.procedural.render.palette import EVENT_COLORS, SCENE_HUES, scene_lut
 
-__all__ = ["bright_colors", "bright_labels", "near", "near_mask", "nearest_hue", "picture", "scene_hues"]
+__all__ = [
+    "bright_colors",
+    "bright_labels",
+    "crop_bars",
+    "in_scenes",
+    "near",
+    "near_mask",
+    "nearest_hue",
+    "scene_hues",
+    "shows_bright_color",
+]
 
 # A black bar is 0; the darkest tone of any scene has a channel above 30.
 _BAR = 16
@@ -23,10 +34,12 @@ _ENOUGH_PIXELS = 48
 _BRIGHT = 186
 _FARTHEST_HUE = 0.15
 _FARTHEST_COLOR = 0.16
+# Smallest share of the picture that counts as a shape rather than a stray pixel.
+_LEAST_AREA = 0.004
 
 
-def picture(frames: NDArray[np.uint8], *, thin: bool = True) -> NDArray[np.uint8]:
-    """Frames without the black bars that all of them share, thinned out to what a reader needs.
+def crop_bars(frames: NDArray[np.uint8], *, thin: bool = True) -> NDArray[np.uint8]:
+    """Frames without the black bars that all of them share, at the resolution that a reader needs.
 
     Args:
         frames: uint8, shape `(n, height, width, 3)`.
@@ -91,6 +104,33 @@ def scene_hues(frames: NDArray[np.uint8]) -> list[str | None]:
     names = tuple(SCENE_HUES)
     close = distance.min(axis=1) < _FARTHEST_HUE
     return [names[index] if ok else None for index, ok in zip(best, close, strict=True)]
+
+
+def in_scenes(frames: NDArray[np.uint8], scenes: Sequence[str]) -> NDArray[np.bool_]:
+    """Which frames are of one of these scenes.
+
+    Args:
+        frames: uint8, shape `(n, height, width, 3)`, without bars.
+        scenes: Names of `SCENE_HUES`; empty for any scene.
+
+    Returns:
+        bool, shape `(n,)`.
+    """
+    if not scenes:
+        return np.ones(len(frames), dtype=np.bool_)
+    return np.array([hue in scenes for hue in scene_hues(frames)], dtype=np.bool_)
+
+
+def shows_bright_color(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which frames show a bright colour.
+
+    Args:
+        frames: uint8, shape `(n, height, width, 3)`, without bars.
+
+    Returns:
+        bool, shape `(n,)`.
+    """
+    return np.asarray((bright_colors(frames) >= _LEAST_AREA).any(axis=1), dtype=np.bool_)
 
 
 def bright_colors(frames: NDArray[np.uint8]) -> NDArray[np.float64]:

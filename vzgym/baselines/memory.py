@@ -1,8 +1,8 @@
-"""What one episode has shown so far, as a careful viewer remembers it, and how it chooses its next step.
+"""What one episode has shown so far, as the expert remembers it, and how the expert chooses its next step.
 
-A viewer sees what an agent sees: the question, the frames and their times. It is told two further things, which an
+The expert sees what an agent sees: the question, the frames and their times. It is told two further things, which an
 agent must learn: how long the event that is asked about lasts, and how many frames a second it needs (`Hints`). Only
-for a family that has no search (`SEARCHES`) is it told the place, too.
+for a family without a search is it told the place, too.
 
 Each `Step` says what to do and why, in facts that can be put into words (`vzgym.agents.data.phrases`).
 """
@@ -10,89 +10,65 @@ Each `Step` says what to do and why, in facts that can be put into words (`vzgym
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vzgym.baselines.marks import MARKS, bright, nothing
-from vzgym.baselines.readers import AutoReader, FamilyReader, FrameReader, ReaderSpec, make_reader
-from vzgym.baselines.readers.look import picture, scene_hues
-from vzgym.baselines.readers.twohop import find_card
+from vzgym.baselines.readers import FrameReader, ReaderSpec, make_reader
 from vzgym.core.actions import Answer, Zoom, frames_asked
 from vzgym.core.budget import Budget
 from vzgym.core.errors import TaskError
 from vzgym.core.interval import Interval
-from vzgym.core.registry import Registry
 from vzgym.episode.clip import Clip
-from vzgym.tasks import expert_zooms
+from vzgym.tasks.procedural.family import Family, expert_zooms, family_of_question, family_of_task
+from vzgym.tasks.procedural.pixels import crop_bars, scene_hues
+from vzgym.tasks.procedural.search import Hints, Search, SearchState, Step, zoom_facts
 from vzgym.tasks.task import VideoTask
 from vzgym.video.synthetic import letterbox
 
-__all__ = ["NICE_FPS", "SEARCHES", "Hints", "Search", "Step", "Viewer", "follow_hints", "zoom_facts"]
+__all__ = ["ROUND_FPS", "ExpertMemory", "hints_for"]
 
-NICE_FPS = (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 2.5, 4.0, 5.0, 8.0, 10.0, 12.5, 15.0, 20.0, 25.0, 30.0)
+ROUND_FPS = (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 2.5, 4.0, 5.0, 8.0, 10.0, 12.5, 15.0, 20.0, 25.0, 30.0)
 """Rates that a person would choose; any other only where none of these fits."""
 # Frames are those decoded: their distance may exceed the one asked for by a frame's length.
 _GAP_SLACK = 1.2
-# Families whose answer lies in another scene than the one asked about.
-_ELSEWHERE = ("twohop",)
-_READER = AutoReader()
 
 
-@dataclass(frozen=True, slots=True)
-class Hints:
-    """What an expert is told of an event, and an agent must learn.
+def hints_for(task: VideoTask, budget: Budget | None = None) -> Hints:
+    """What the expert is told of a task: how long its event lasts (not where it is), and the rate that it needs.
 
     Args:
-        seconds: How long it lasts; None if unknown, or if there is none.
-        fps: Frames a second that it needs.
-        zooms: For tasks of a family without a search alone: zooms that show the evidence, where it is known.
+        task: The task.
+        budget: The budget; without it there are no `zooms`.
     """
-
-    seconds: float | None = None
-    fps: float = 1.0
+    seconds = max((span.duration for span in task.evidence), default=None) if task.evidence else None
+    fps = task.requirements.min_fps or (1.0 / seconds if seconds else 1.0)
+    family = family_of_task(task)
     zooms: tuple[Zoom, ...] = ()
-
-    @classmethod
-    def of(cls, task: VideoTask, budget: Budget | None = None) -> Hints:
-        """From a task's evidence (its length, not its place) and the rate that it needs.
-
-        Args:
-            task: The task.
-            budget: What may be looked at; without it there are no `zooms`.
-        """
-        seconds = max((span.duration for span in task.evidence), default=None) if task.evidence else None
-        fps = task.requirements.min_fps or (1.0 / seconds if seconds else 1.0)
-        zooms: tuple[Zoom, ...] = ()
-        if budget is not None and task.metadata.get("family") not in SEARCHES:
-            # Unknown evidence, or more than the budget can show: then there is nothing to be told.
-            with suppress(TaskError):
-                zooms = expert_zooms(task, budget)
-        return cls(seconds, fps, zooms)
+    if budget is not None and (family is None or family.search is None):
+        # Unknown evidence, or more than the budget can show: then there is nothing to be told.
+        with suppress(TaskError):
+            zooms = expert_zooms(task, budget)
+    return Hints(seconds, fps, zooms)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What to do next, and why.
-
-    Attributes:
-        action: The zoom or the answer.
-        reason: A key of the phrase books in `vzgym.agents.data.phrases`.
-        facts: What the phrase may name: `scene`, `start`, `end`, `fps`, `answer`, ...
-    """
-
-    action: Zoom | Answer
-    reason: str
-    facts: Mapping[str, Any] = field(default_factory=dict)
+def _follow_hints(state: SearchState) -> Step | None:
+    """For families without a search: the zooms that the hints hold, one after the other."""
+    for zoom in state.hints.zooms:
+        if Interval(zoom.start, zoom.end) not in state.windows:
+            return Step(zoom, "oracle", {**state.facts(), **zoom_facts(zoom)})
+    return None
 
 
-class Viewer:
-    """What one episode has shown so far, as an expert remembers it.
+_FOLLOW_HINTS = Search(_follow_hints)
+
+
+class ExpertMemory:
+    """What one episode has shown so far, as the expert remembers it (a `SearchState`).
 
     Args:
         question: The question.
@@ -102,6 +78,7 @@ class Viewer:
         hints: What the expert is told.
         reader: Reads the answer from pixels; see `Baseline`.
         seed: Decides the order of a search that cannot cover everything, guesses and mistakes.
+        family: The family whose search is used; if not given, the one that asks such questions.
 
     Attributes:
         zooms_left: Zooms that may still be made; the caller keeps it up to date.
@@ -116,21 +93,22 @@ class Viewer:
         hints: Hints,
         reader: ReaderSpec | None = None,
         seed: int = 0,
+        family: type[Family[Any]] | None = None,
     ) -> None:
         self.question, self.options = question, tuple(options)
         self.duration, self.budget, self.hints = duration, budget, hints
-        self.reader: FrameReader = _READER if reader is None else make_reader(reader)
+        self.reader: FrameReader = make_reader(reader)
         self.rng = np.random.default_rng(seed)
         self.zooms_left = budget.max_zooms
-        family: FamilyReader | None = _READER.reader_for(question)
-        self.family = family.family if family else None
-        self.scene = family.scene_asked(question) if family else None
+        family = family or family_of_question(question)
         self.asked: tuple[str, ...] = family.scenes_asked(question) if family else ()
+        self.scene = self.asked[0] if len(self.asked) == 1 else None
+        self._search = (family and family.search) or _FOLLOW_HINTS
         self._order = int(self.rng.integers(1 << 31))
         self._frames: list[NDArray[np.uint8]] = []
         self._times: list[NDArray[np.float64]] = []
         self._hues: list[list[str | None]] = []
-        self._marked: list[NDArray[np.bool_]] = []
+        self._shows_event: list[NDArray[np.bool_]] = []
         self._zooms: list[Interval] = []
 
     def see(self, frames: NDArray[np.uint8], times: NDArray[np.float64], window: Interval | None = None) -> None:
@@ -141,18 +119,18 @@ class Viewer:
             times: Seconds, shape `(n,)`.
             window: The zoom's interval; None for the overview.
         """
-        shown = picture(frames)
+        shown = crop_bars(frames)
         hues: list[str | None] = [None] * len(frames)
-        marks: NDArray[np.bool_] = np.zeros(len(frames), dtype=np.bool_)
+        event: NDArray[np.bool_] = np.zeros(len(frames), dtype=np.bool_)
         if shown.size:
             hues = scene_hues(shown)
-            marks = MARKS.get(self.family or "", nothing)(shown)
+            event = self._search.shows_event(shown)
         if self.asked:
-            marks &= np.array([hue in self.asked for hue in hues], dtype=np.bool_)
+            event &= np.array([hue in self.asked for hue in hues], dtype=np.bool_)
         self._frames.append(frames)
         self._times.append(np.asarray(times, dtype=np.float64))
         self._hues.append(hues)
-        self._marked.append(marks)
+        self._shows_event.append(event)
         if window is not None:
             self._zooms.append(window)
 
@@ -207,28 +185,23 @@ class Viewer:
         inside: NDArray[np.float64] = times[(times >= where.start - 1e-9) & (times < where.end)]
         return inside
 
-    def marked(self) -> NDArray[np.float64]:
-        """Times of the frames that show the event, sorted."""
+    def event_times(self) -> NDArray[np.float64]:
+        """Times of the frames that show the event in a scene asked about, sorted."""
         if not self._times:
             return np.empty(0)
-        times: NDArray[np.float64] = np.sort(np.concatenate(self._times)[np.concatenate(self._marked)])
+        times: NDArray[np.float64] = np.sort(np.concatenate(self._times)[np.concatenate(self._shows_event)])
         return times
 
-    def card(self) -> str | None:
-        """The hue on the card that a marked frame shows (two-hop tasks)."""
-        for frames, marks in zip(self._frames, self._marked, strict=True):
-            found = find_card(picture(frames[marks])) if marks.any() else []
-            if found:
-                return found[0]
-        return None
+    def event_clips(self) -> Iterator[NDArray[np.uint8]]:
+        """The frames that show the event, clip by clip: uint8, `(n, height, width, 3)`, n >= 1."""
+        return (frames[event] for frames, event in zip(self._frames, self._shows_event, strict=True) if event.any())
 
-    def flashed(self, scene: str | None) -> bool:
-        """Whether a frame of a scene shows a bright colour."""
+    def scene_clips(self, hue: str | None) -> Iterator[NDArray[np.uint8]]:
+        """The frames of a scene, clip by clip: uint8, `(n, height, width, 3)`, n >= 1."""
         for frames, hues in zip(self._frames, self._hues, strict=True):
-            there = np.array([hue == scene for hue in hues], dtype=np.bool_)
-            if there.any() and bright(picture(frames[there])).any():
-                return True
-        return False
+            there = np.array([found == hue for found in hues], dtype=np.bool_)
+            if there.any():
+                yield frames[there]
 
     def gap(self, where: Interval, seconds: float) -> Interval | None:
         """The first stretch of an interval in which something of this length could hide from all frames seen."""
@@ -245,7 +218,7 @@ class Viewer:
         budget = self.budget
         least = min(max(least, budget.min_fps), budget.max_fps)
         reach = budget.clip_frames * max(1, zooms)
-        for fps in NICE_FPS:
+        for fps in ROUND_FPS:
             if least - 1e-6 <= fps <= budget.max_fps and seconds * fps <= reach + 1e-6:
                 return fps
         return least
@@ -274,10 +247,9 @@ class Viewer:
     # Deciding ----------------------------------------------------------------------------------------------------
 
     def next(self) -> Step:
-        """The next step of the family's search; the answer once it is done, or no zoom is left."""
+        """The next step of the family's search; the answer once it is done or no zoom is left."""
         if self.zooms_left > 0:
-            search = SEARCHES.get(self.family) if self.family is not None and self.family in SEARCHES else follow_hints
-            step = search(self)
+            step = self._search.next_step(self)
             if step is not None:
                 return step
         return self.answer()
@@ -291,7 +263,7 @@ class Viewer:
         return Step(Answer(read), reason, {**self.facts(), "answer": read})
 
     def guess(self) -> Step:
-        """One of the options, uniformly; an empty-handed answer to an open question."""
+        """One of the options, uniformly; "unknown" for an open question."""
         text = self.options[int(self.rng.integers(len(self.options)))] if self.options else "unknown"
         return Step(Answer(text), "guess", {**self.facts(), "answer": text})
 
@@ -304,7 +276,7 @@ class Viewer:
         # Frames of other scenes cannot matter to a question that names one: leave them out, for speed.
         kept_frames, kept_times = [], []
         for frames, times, hues in zip(self._frames, self._times, self._hues, strict=True):
-            keep = [not self.asked or self.family in _ELSEWHERE or hue in self.asked for hue in hues]
+            keep = [not self.asked or self._search.in_other_scenes or hue in self.asked for hue in hues]
             if any(keep):
                 kept_frames.append(frames[keep])
                 kept_times.append(times[keep])
@@ -347,33 +319,3 @@ class Viewer:
     def _mistake(self, zoom: Zoom, kind: str, **more: Any) -> Step:
         facts = {**self.facts(), **more, "from": zoom.start, "to": zoom.end, "fps": zoom.fps, "gap": 1.0 / zoom.fps}
         return Step(zoom, kind, facts)
-
-
-Search: TypeAlias = Callable[[Viewer], Step | None]
-"""One family's search: the next zoom, or None when nothing is left to look for. All it needs is in the viewer."""
-
-SEARCHES: Registry[Step | None] = Registry("expert search", "vzgym.searches")
-"""Searches by the name of their family; `SEARCHES.get(name)` is the `Search`."""
-SEARCHES.register("needle", "vzgym.baselines.searches:find_flash")
-SEARCHES.register("count", "vzgym.baselines.searches:find_burst")
-SEARCHES.register("control", "vzgym.baselines.searches:look_once")
-SEARCHES.register("order", "vzgym.baselines.searches:find_all")
-SEARCHES.register("state", "vzgym.baselines.searches:find_flash")
-SEARCHES.register("anomaly", "vzgym.baselines.searches:find_flash")
-SEARCHES.register("direction", "vzgym.baselines.searches:find_burst")
-SEARCHES.register("speed", "vzgym.baselines.searches:find_burst")
-SEARCHES.register("twohop", "vzgym.baselines.searches:find_two")
-SEARCHES.register("decoy", "vzgym.baselines.searches:find_flash")
-
-
-def follow_hints(viewer: Viewer) -> Step | None:
-    """For families without a search: the zooms that the hints hold, one after the other."""
-    for zoom in viewer.hints.zooms:
-        if Interval(zoom.start, zoom.end) not in viewer.windows:
-            return Step(zoom, "oracle", {**viewer.facts(), **zoom_facts(zoom)})
-    return None
-
-
-def zoom_facts(zoom: Zoom) -> dict[str, float]:
-    """What phrases may name of a zoom."""
-    return {"from": zoom.start, "to": zoom.end, "fps": zoom.fps}
