@@ -41,6 +41,7 @@ def test_a_record_keeps_the_requirements_of_a_task(name: str) -> None:
     task = get_task(f"{name}/test/0")
     facts = TaskFacts.from_json(json.loads(json.dumps(TaskFacts.of(task).to_json())))
     assert facts.requirements == task.requirements
+    assert facts.with_video(task.video) == task
     assert facts.requirements.placement is not None
 
 

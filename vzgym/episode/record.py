@@ -24,6 +24,7 @@ from vzgym.episode.dialogue import Message
 from vzgym.episode.run_info import RunInfo
 from vzgym.tasks.evidence import EvidenceRequirements
 from vzgym.tasks.task import VideoTask
+from vzgym.video.base import Video
 
 __all__ = ["End", "EpisodeRecord", "Outcome", "Refusal", "TaskFacts", "Turn"]
 
@@ -127,6 +128,25 @@ class TaskFacts:
             video.height,
             video.width,
             task.requirements,
+        )
+
+    def with_video(self, video: Video) -> VideoTask:
+        """The task again, about a video that the caller gives.
+
+        Raises:
+            TaskError: If these are no facts of a task.
+        """
+        return VideoTask(
+            id=self.id,
+            video=video,
+            question=self.question,
+            options=self.options,
+            answer=self.answer,
+            evidence=self.evidence,
+            requirements=self.requirements,
+            category=self.category,
+            source=self.source,
+            metadata=self.metadata,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, RecordError, VideoError
 from vzgym.episode.clip import Clip
 from vzgym.episode.episode import Episode
-from vzgym.episode.record import EpisodeRecord, Outcome, TaskFacts
+from vzgym.episode.record import EpisodeRecord, Outcome
 from vzgym.episode.wording import PlainWording, Wording
 from vzgym.evaluation.replay import task_of
 from vzgym.policies.policy import AnyPolicy, make_policy
@@ -145,7 +145,9 @@ class PolicyAnswerer:
         key = f"{record.task.id}|{chosen}|{record.info.seed}|{record.info.index}"
         seed = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=4).digest(), "big")
         PolicyTraits.of(self.policy).prepare(record.budget)
-        task = _task(record.task)
+        facts = record.task
+        # What the record holds is all that is seen again.
+        task = facts.with_video(_Remembered(facts.video, facts.duration, facts.height, facts.width))
         rollout = Rollout(self.policy, [task], record.budget)
         (played,) = rollout.play([_ChosenClips(task, seed, record=record, clips=seen)])
         if played is None:
@@ -177,22 +179,6 @@ class _Remembered:
 
     def close(self) -> None:
         """Nothing is open."""
-
-
-def _task(facts: TaskFacts) -> VideoTask:
-    """A record's task, without its video."""
-    return VideoTask(
-        id=facts.id,
-        video=_Remembered(facts.video, facts.duration, facts.height, facts.width),
-        question=facts.question,
-        options=facts.options,
-        answer=facts.answer,
-        evidence=facts.evidence,
-        category=facts.category,
-        source=facts.source,
-        metadata=facts.metadata,
-        requirements=facts.requirements,
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

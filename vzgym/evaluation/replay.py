@@ -67,17 +67,7 @@ def task_of(facts: TaskFacts, backend: str = "pyav", *, trust_code: bool = False
     from vzgym.video.file import FileVideo
 
     try:
-        return VideoTask(
-            id=facts.id,
-            video=FileVideo(facts.video, backend=backend),
-            question=facts.question,
-            options=facts.options,
-            answer=facts.answer,
-            evidence=facts.evidence,
-            category=facts.category,
-            source=facts.source,
-            metadata=facts.metadata,
-        )
+        return facts.with_video(FileVideo(facts.video, backend=backend))
     except TaskError as error:
         raise RecordError(f"task {facts.id!r} cannot be rebuilt: {error}") from error
 
@@ -196,7 +186,7 @@ def _without(entry: Mapping[str, Any], late: set[str]) -> dict[str, Any]:
 
 def _facts(new: TaskFacts, old: TaskFacts) -> list[str]:
     """What differs between the task as rebuilt and as saved."""
-    names = ("id", "question", "options", "answer", "evidence", "duration", "height", "width")
+    names = ("id", "question", "options", "answer", "evidence", "requirements", "duration", "height", "width")
     return [
         f"the task's {name} is {getattr(new, name)!r}, was {getattr(old, name)!r}"
         for name in names
