@@ -67,7 +67,9 @@ class ScriptedRollout:
         self.style = style
         self.episode = Episode(task, budget, style.protocol)
         facts = self.episode.record.task
-        self.memory = ExpertMemory(facts.question, facts.options, facts.duration, budget, hints_for(task, budget), seed=seed)
+        self.memory = ExpertMemory(
+            facts.question, facts.options, facts.duration, budget, hints_for(task, budget), seed=seed
+        )
         self.memory.see_clip(self.episode.record.overview)
         self.lucky = False
         self.reflects = False
