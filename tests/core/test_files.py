@@ -22,6 +22,7 @@ from vzgym.core.files import (
     JsonLinesWriter,
     append_json_line,
     drop_torn_line,
+    file_lock,
     folder_lock,
     is_disk_full,
     is_file,
@@ -292,6 +293,27 @@ def test_a_second_writer_is_refused_in_one_line(tmp_path: Path) -> None:
         assert "FolderInUse" in other.stderr
     with folder_lock(out):
         pass
+
+
+def test_a_folder_made_for_nothing_is_removed(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), folder_lock(tmp_path / "a" / "b"):
+        raise KeyError
+    assert not (tmp_path / "a").exists()
+    with folder_lock(tmp_path / "a" / "b") as folder:
+        write_text(folder / "x", "x")
+    assert (tmp_path / "a" / "b" / "x").exists()
+    (tmp_path / "old").mkdir()
+    with folder_lock(tmp_path / "old"):
+        pass
+    assert (tmp_path / "old").exists()
+
+
+def test_a_file_is_held_like_a_folder(tmp_path: Path) -> None:
+    with file_lock(tmp_path / "new" / "x.jsonl"):
+        with pytest.raises(FolderInUse, match=r"x\.jsonl is being written"), file_lock(tmp_path / "new" / "x.jsonl"):
+            pass
+        with file_lock(tmp_path / "new" / "y.jsonl"):
+            pass
 
 
 def test_a_lock_ends_with_its_process_and_leftovers_are_cleared(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ class RecordError(VzgymError, ValueError):
 
 
 class FolderInUse(VzgymError, RuntimeError):
-    """A folder that another process is writing into."""
+    """A folder or file that another process is writing."""
 
 
 class WorkerError(VzgymError, RuntimeError):

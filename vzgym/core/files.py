@@ -14,7 +14,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Literal, Self, TypeAlias
@@ -28,6 +28,7 @@ __all__ = [
     "JsonLinesWriter",
     "append_json_line",
     "drop_torn_line",
+    "file_lock",
     "folder_lock",
     "is_disk_full",
     "is_file",
@@ -197,7 +198,7 @@ def append_json_line(path: PathLike, value: Any, *, shared: bool = False) -> Non
     from filelock import FileLock
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(file.with_name(f".{file.name}{_LOCK}")), JsonLinesWriter(file) as lines:
+    with FileLock(_lock_of(file)), JsonLinesWriter(file) as lines:
         lines.write(value)
 
 
@@ -381,7 +382,7 @@ def _short(path: PathLike) -> str:
 def folder_lock(folder: PathLike) -> Iterator[Path]:
     """Hold a folder for writing: no other process, and no other holder in this one, gets it meanwhile.
 
-    What killed writers left half written in it is deleted.
+    What killed writers left half written in it is deleted. A folder that was made for this is removed if it stays empty.
 
     Args:
         folder: The folder; made if missing.
@@ -390,23 +391,53 @@ def folder_lock(folder: PathLike) -> Iterator[Path]:
         FolderInUse: If another holds it; names the folder.
         OSError: If it cannot be made.
     """
+    place = Path(folder)
+    made = [parent for parent in (place, *place.parents) if not parent.exists()]
+    place.mkdir(parents=True, exist_ok=True)
+    try:
+        with _held(place / _LOCK, f"{place} is being written by another process"):
+            for file in place.glob(f".*{_PARTIAL}"):
+                file.unlink(missing_ok=True)
+            yield place
+    finally:
+        if made and all(map(is_leftover, place.iterdir())):
+            (place / _LOCK).unlink(missing_ok=True)
+            for parent in made:
+                with suppress(OSError):  # another has put something there
+                    parent.rmdir()
+
+
+@contextmanager
+def file_lock(path: PathLike) -> Iterator[Path]:
+    """Hold a file for writing; see `folder_lock`. Its folder is made if missing.
+
+    Raises:
+        FolderInUse: If another holds it; names the file.
+        OSError: If its folder cannot be made.
+    """
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with _held(_lock_of(file), f"{file} is being written by another process"):
+        yield file
+
+
+@contextmanager
+def _held(lock_file: Path, taken: str) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
-    place = Path(folder)
-    place.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(place / _LOCK)
+    lock = FileLock(lock_file, thread_local=False)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise FolderInUse(
-            f"{place} is being written by another process: wait until it has finished, or choose another folder"
-        ) from None
+        raise FolderInUse(f"{taken}: wait until it has finished, or write elsewhere") from None
     try:
-        for file in place.glob(f".*{_PARTIAL}"):
-            file.unlink(missing_ok=True)
-        yield place
+        yield
     finally:
         lock.release()
+
+
+def _lock_of(file: Path) -> Path:
+    return file.with_name(f".{file.name[:_LONGEST_STEM]}{_LOCK}")
 
 
 def is_leftover(path: PathLike) -> bool:
