@@ -101,7 +101,7 @@ def test_the_budget_changes_the_tasks_own(run: Run, settings: list[str], wanted:
         (["--policy", "vzgym.baselines:Mine"], PluginError, "has no 'Mine'"),
         (["--tasks", "nothing"], UnknownName, "unknown task suite 'nothing'; valid: "),
         (["--tasks", "tiny/exam"], UnknownName, "unknown split 'exam'; valid: test, train, validation"),
-        (["--tasks", "gone.jsonl"], TaskError, "cannot read tasks from gone.jsonl"),
+        (["--tasks", "gone.jsonl"], TaskError, "cannot read gone.jsonl"),
         (["--reward", "gold"], UnknownName, "unknown reward 'gold'; valid: accuracy,"),
         (["--backend", "magic"], UnknownName, "unknown video back-end 'magic'; valid: decord, pyav"),
         (

@@ -40,7 +40,7 @@ def called(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> object:
         # Brackets are no markup, and a long line is not broken.
         (
             ["eval", "--tasks", "[red]" + "long/" * 30 + "gone.jsonl"],
-            "TaskError: cannot read tasks from [red]" + "long/" * 30 + "gone.jsonl: No such file",
+            "TaskError: cannot read [red]" + "long/" * 30 + "gone.jsonl: No such file",
         ),
     ],
 )

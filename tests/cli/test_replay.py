@@ -71,7 +71,7 @@ def test_bad_input(run: Run, saved: Path, tmp_path: Path) -> None:
         ([tmp_path / "begun"], "begun: holds no records"),
         ([tmp_path / "begun" / "records.jsonl", "--episode", 0], "holds no records"),
         ([saved, "--episode", 7], "no record has index 7"),
-        ([torn], "torn.jsonl:2: not JSON"),
+        ([torn], "torn.jsonl, line 2: not JSON"),
     ):
         found = run("replay", *arguments)
         assert isinstance(found.exception, RecordError)

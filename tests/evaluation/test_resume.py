@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from vzgym.core.errors import InvalidSetting, RecordError
+from vzgym.core.errors import FolderInUse, InvalidSetting, RecordError
 from vzgym.episode.record import EpisodeRecord
 from vzgym.evaluation import RunFolder, evaluate, read_records
 from vzgym.evaluation.runs import count_records
@@ -111,7 +112,7 @@ def test_who_reads_a_torn_line_is_told_where(tmp_path: Path) -> None:
     run(tmp_path, episodes=2)
     file = tmp_path / "records.jsonl"
     file.write_bytes(file.read_bytes()[:-40])
-    with pytest.raises(RecordError, match=r"records.jsonl:2: not JSON"):
+    with pytest.raises(RecordError, match=r"records.jsonl, line 2: not JSON"):
         list(read_records(tmp_path))
 
 
@@ -121,7 +122,7 @@ def test_a_line_torn_within_a_character(tmp_path: Path, make_task: Callable[...,
     file = tmp_path / "records.jsonl"
     data = file.read_bytes()
     file.write_bytes(data[: data.rfind("é".encode()) + 1])
-    with pytest.raises(RecordError, match=r"records.jsonl:2: not UTF-8 text"):
+    with pytest.raises(RecordError, match=r"records.jsonl, line 2: not UTF-8 text"):
         list(read_records(tmp_path))
     report = evaluate("blind", tasks, out=tmp_path)
     assert len(report.episodes) == 2
@@ -234,17 +235,17 @@ def test_a_broken_line_in_the_middle_is_no_torn_one(tmp_path: Path) -> None:
     file = tmp_path / "records.jsonl"
     lines = file.read_text().splitlines(keepends=True)
     file.write_text(lines[0] + "{}\n" + lines[2])
-    with pytest.raises(RecordError, match=r"records.jsonl:2: "):
+    with pytest.raises(RecordError, match=r"records.jsonl, line 2: "):
         run(tmp_path)
 
 
-def test_records_of_other_doors_are_no_run(tmp_path: Path) -> None:
+def test_records_of_other_interfaces_are_no_run(tmp_path: Path) -> None:
     run(tmp_path, episodes=1)
     file = tmp_path / "records.jsonl"
     record = json.loads(file.read_text())
     del record["info"]["index"]
     file.write_text(json.dumps(record) + "\n")
-    with pytest.raises(RecordError, match=r"records.jsonl:1: the record does not say which task"):
+    with pytest.raises(RecordError, match=r"records.jsonl, line 1: the record does not say which episode"):
         run(tmp_path)
 
 
@@ -274,3 +275,77 @@ def test_a_run_folder_by_itself(tmp_path: Path) -> None:
     assert count_records(folder.path) == 1
     assert list(again.finished) == [0]
     again.close()
+
+
+# Two writers, and duplicates -----------------------------------------------------------------------------------
+
+
+def test_a_second_writer_of_a_folder_is_refused(tmp_path: Path) -> None:
+    def second(record: EpisodeRecord) -> None:
+        with pytest.raises(FolderInUse, match="is being written by another process"):
+            evaluate("random", "tiny", episodes=4, seed=5, out=tmp_path)
+
+    evaluate("random", "tiny", episodes=3, seed=5, out=tmp_path, on_episode=second)
+    assert len(list(read_records(tmp_path))) == 3
+    # The folder is free again, after an end and after an error.
+    with pytest.raises(InvalidSetting, match="another run"):
+        run(tmp_path, seed=6)
+    assert run(tmp_path, episodes=5) == [3, 4]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_two_processes_leave_every_episode_once(tmp_path: Path) -> None:
+    program = f"from vzgym import evaluate; evaluate('random', 'tiny', episodes=40, out={str(tmp_path / 'run')!r})"
+    both = [subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=120)[1] for process in both]
+    assert sum(process.returncode == 0 for process in both) >= 1
+    for process, errors in zip(both, said, strict=True):
+        if process.returncode:
+            assert "FolderInUse" in errors
+    assert [record.info.index for record in read_records(tmp_path / "run")] == list(range(40))
+
+
+def test_an_episode_that_is_there_twice_is_refused_not_counted(tmp_path: Path) -> None:
+    run(tmp_path, episodes=3)
+    file = tmp_path / "records.jsonl"
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join([*lines, lines[1]]))
+    told = r"records.jsonl, line 4: episode 1 of the run is in line 2, too"
+    for read in (lambda: list(read_records(tmp_path)), lambda: run(tmp_path, episodes=5)):
+        with pytest.raises(RecordError, match=told):
+            read()
+    # Two runs in one file are no duplicates.
+    other = [line.replace('"policy":"random"', '"policy":"another"') for line in lines]
+    file.write_text("".join([*lines, *other]))
+    assert len(list(read_records(tmp_path))) == 6
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits on the sizes of files")
+def test_a_full_disk_is_one_line_and_the_run_goes_on_later(tmp_path: Path, same: Callable[[Path], None]) -> None:
+    limited = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000)); "
+        "from vzgym.cli import main; main()"
+    )
+    command = [
+        "eval",
+        "--policy",
+        "random",
+        "--tasks",
+        "tiny",
+        "--episodes",
+        str(EPISODES),
+        "--seed",
+        "5",
+        "--out",
+        ".",
+    ]
+    done = subprocess.run([sys.executable, "-c", limited, *command], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if "DiskFull" in line]
+    assert re.search(r"DiskFull: cannot write .*records.jsonl: File too large. Free some space and run the same", line)
+    assert "Traceback" not in done.stderr
+    folder = tmp_path / "random-tiny-test"
+    kept = len(list(read_records(folder)))
+    assert 0 < kept < EPISODES
+    assert run(folder) == list(range(kept, EPISODES))
+    same(folder)

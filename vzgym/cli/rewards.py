@@ -15,6 +15,7 @@ from rich.text import Text
 from vzgym.cli.outputs import check_jsonl_output
 from vzgym.cli.progress import console, say
 from vzgym.core.errors import InvalidSetting, PluginError, RecordError, UnknownName
+from vzgym.core.files import JsonLinesWriter, file_lock, replace_file
 from vzgym.evaluation.counterfactual import make_answerer
 from vzgym.evaluation.rescoring import RunScore, score_run
 from vzgym.evaluation.runs import RECORDS, read_records
@@ -140,8 +141,7 @@ def _words(estimate: Estimate) -> str:
 
 
 def _write(out: Path, scores: dict[Path, RunScore]) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("w", encoding="utf-8") as lines:
+    with file_lock(out), replace_file(out) as partial, JsonLinesWriter(partial) as lines:
         for file, found in scores.items():
             for record, ledger, total in zip(found.records, found.ledgers, found.totals, strict=True):
                 entry = {
@@ -151,4 +151,4 @@ def _write(out: Path, scores: dict[Path, RunScore]) -> None:
                     "total": total,
                     "rewards": [step.to_json() for step in ledger],
                 }
-                lines.write(json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n")
+                lines.write(entry)

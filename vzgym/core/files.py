@@ -382,7 +382,8 @@ def _short(path: PathLike) -> str:
 def folder_lock(folder: PathLike) -> Iterator[Path]:
     """Hold a folder for writing: no other process, and no other holder in this one, gets it meanwhile.
 
-    What killed writers left half written in it is deleted. A folder that was made for this is removed if it stays empty.
+    What killed writers left half written in it is deleted. A folder that was made for this, and stays empty, is
+    removed.
 
     Args:
         folder: The folder; made if missing.

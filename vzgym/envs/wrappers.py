@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vzgym.core.actions import Zoom
 from vzgym.core.errors import InvalidSetting
+from vzgym.core.files import append_json_line
 from vzgym.envs.actions import ACTIONS, ActionModule, Move
 from vzgym.envs.video_zoom import ModuleSpec, VideoZoomEnv
 from vzgym.episode.episode import Episode
@@ -156,9 +157,8 @@ class RecordEpisodes(gymnasium.Wrapper[Any, Any, Any, Any]):
         came = self.env.step(action)
         if came[2] or came[3]:
             if self._finished % self.every == 0:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                with self.path.open("a", encoding="utf-8") as file:
-                    file.write(_zoom_env(self).record.to_line() + "\n")
+                # Environments of a vector, in processes of their own, may share the file.
+                append_json_line(self.path, _zoom_env(self).record.to_json(), shared=True)
             self._finished += 1
         return came
 

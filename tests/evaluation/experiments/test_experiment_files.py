@@ -131,7 +131,7 @@ def test_mistakes_are_named_with_line_and_what_would_be_right(tmp_path, old, new
     ("section", "words"),
     [
         ("grpo: {tasks: needle-mcro/train}", ["unknown task suite 'needle-mcro'", "needle-micro"]),
-        ("grpo: {tasks: nope.jsonl}", ["cannot read tasks from nope.jsonl"]),
+        ("grpo: {tasks: nope.jsonl}", ["cannot read nope.jsonl"]),
         ("grpo: {tasks: ''}", ["unknown task suite ''"]),
         ("grpo: {protocol: nope}", ["unknown text protocol 'nope'", "compact_tags"]),
         ("pretrain: {tasks: needle-micro/tran}", ["unknown split 'tran'", "train"]),

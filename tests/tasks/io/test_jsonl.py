@@ -67,7 +67,7 @@ def test_a_moved_folder_still_finds_its_videos(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ("{bad", "no valid JSON: .* at column 2"),
+        ("{bad", "not JSON: .* at column 2"),
         ([1], "must be a JSON object, got list"),
         ({"id": "a", "video": "clips/a.mp4"}, "missing 'question'"),
         ({**ROW, "anwser": "x"}, "unknown key 'anwser'; valid: id, video"),
@@ -79,7 +79,7 @@ def test_a_moved_folder_still_finds_its_videos(tmp_path: Path) -> None:
         ({**ROW, "evidence": [[5, 2]]}, r"bad evidence: an interval needs end > start, got \[5.0, 2.0\)"),
         ({**ROW, "evidence": [[5]]}, r"'evidence' must hold \[start, end\]"),
         ({**ROW, "evidence": 7}, "'evidence' must be a list"),
-        ({**ROW, "evidence": [[0, float("inf")]]}, "finite bounds"),
+        ({**ROW, "evidence": [[0, float("inf")]]}, "Infinity is no JSON number"),
         ({**ROW, "requirements": []}, r"requirements must be an object, got \[\]"),
         (
             {**ROW, "requirements": {"needed_fps": 2}},
@@ -91,6 +91,15 @@ def test_a_moved_folder_still_finds_its_videos(tmp_path: Path) -> None:
         ({**ROW, "subtitles": {}}, "'subtitles' must be a list"),
         ({**ROW, "metadata": []}, "'metadata' must be an object"),
         ({**ROW, "video": "clips/gone.mp4"}, "no video file .*gone.mp4"),
+        ({**ROW, "video": "v" * 5000}, "no video file .*vvv"),
+        ({**ROW, "video": "a\0b"}, "no video file .*b"),
+        ({**ROW, "evidence": [[0, 10**400]]}, "too large"),
+        ({**ROW, "subtitles": [[0, 10**400, "x"]]}, "too large"),
+        ('{"id": "a", "video": "clips/a.mp4", "question": "?", "metadata": {"x": NaN}}', "NaN is no JSON number"),
+        ('{"id": "a", "video": "clips/a.mp4", "question": "?", "metadata": {"x": 1e999}}', "metadata"),
+        ('{"id": "a", "metadata": ' + "[" * 100_000, "nested more than 64 levels deep"),
+        ('{"id": "a", "metadata": ' + "[" * 100 + "]" * 100 + "}", "nested more than 64 levels deep"),
+        ('{"id": "a", "evidence": [[0, ' + "9" * 5000 + "]]}", "not readable: Exceeds the limit"),
         ({**ROW, "id": "first"}, "id 'first' is that of line 1 too"),
     ],
 )
@@ -101,13 +110,30 @@ def test_a_bad_row_is_named_with_file_line_and_reason(tmp_path: Path, row: Any, 
 
 
 def test_missing_empty_and_binary_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(TaskError, match=r"cannot read tasks from .*gone\.jsonl: No such file"):
+    with pytest.raises(TaskError, match=r"cannot read .*gone\.jsonl: No such file"):
         load_tasks(str(tmp_path / "gone.jsonl"))
     with pytest.raises(TaskError, match="holds no task"):
         load_jsonl(folder_with(tmp_path, "", " "))
     (tmp_path / "binary.jsonl").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(TaskError, match=r"binary\.jsonl: not UTF-8"):
+    with pytest.raises(TaskError, match=r"binary\.jsonl, line 1: not UTF-8"):
         load_tasks(tmp_path / "binary.jsonl")
+
+
+def test_separators_within_texts_and_a_byte_order_mark(tmp_path: Path) -> None:
+    question = "One\u2028two\u2029three\x85four\x0bfive?"
+    file = folder_with(tmp_path, json.dumps({**ROW, "question": question}, ensure_ascii=False))
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    (task,) = load_jsonl(file)
+    assert task.question == question
+    again = write_jsonl([task], tmp_path / "again.jsonl")
+    assert len(again.read_text(encoding="utf-8").splitlines()) == 1
+    assert load_jsonl(again)[0].question == question
+
+
+@pytest.mark.parametrize("path", ["x" * 5000 + ".jsonl", "a\0b.jsonl"], ids=["long", "null"])
+def test_paths_that_are_none(path: str) -> None:
+    with pytest.raises(TaskError, match="cannot read"):
+        load_tasks(path)
 
 
 def test_a_folder_and_a_file_of_another_name_are_told_from_suites(tmp_path: Path) -> None:

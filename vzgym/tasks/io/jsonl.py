@@ -7,13 +7,13 @@ of `[start, end]` in seconds, or null where unknown), `requirements` (an object,
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from vzgym.core.errors import InvalidSetting, TaskError
+from vzgym.core.files import is_file, json_line, read_json_lines, write_text
 from vzgym.core.interval import Interval
 from vzgym.tasks.evidence import EvidenceRequirements
 from vzgym.tasks.task import Subtitle, VideoTask
@@ -46,22 +46,12 @@ def load_jsonl(path: str | os.PathLike[str], *, backend: str = "pyav") -> TaskLi
 
     file = Path(path)
     BACKENDS.get(backend)
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise TaskError(f"cannot read tasks from {file}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise TaskError(f"{file}: not UTF-8 text: {error.reason} at byte {error.start}") from error
     tasks: list[VideoTask] = []
     lines_by_id: dict[str, int] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, row in read_json_lines(file, TaskError):
         try:
-            task = _parse(json.loads(line), file.parent, backend)
-        except json.JSONDecodeError as error:
-            raise TaskError(f"{file}, line {number}: no valid JSON: {error.msg} at column {error.colno}") from error
-        except (TaskError, InvalidSetting) as error:
+            task = _parse(row, file.parent, backend)
+        except (TaskError, InvalidSetting, OverflowError) as error:
             raise TaskError(f"{file}, line {number}: {error}") from error
         if task.id in lines_by_id:
             raise TaskError(f"{file}, line {number}: id {task.id!r} is that of line {lines_by_id[task.id]} too")
@@ -93,11 +83,9 @@ def write_jsonl(tasks: Iterable[VideoTask], path: str | os.PathLike[str]) -> Pat
             raise TaskError(
                 f"task {task.id!r}: its video {task.video.uri!r} is no file; write_tasks() renders tasks to files"
             )
-        rows.append(json.dumps(task_row(task, Path(video), file.parent), ensure_ascii=False, allow_nan=False))
+        rows.append(json_line(task_row(task, Path(video), file.parent)))
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(file.name + ".part")
-    temporary.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
-    temporary.replace(file)
+    write_text(file, "".join(f"{row}\n" for row in rows))
     return file
 
 
@@ -140,8 +128,8 @@ def _parse(row: Any, folder: Path, backend: str) -> VideoTask:
     if not isinstance(metadata, dict):
         raise TaskError(f"'metadata' must be an object, got {metadata!r}")
     video = folder / row["video"]
-    if not video.is_file():
-        raise TaskError(f"no video file {video}")
+    if not is_file(video):
+        raise TaskError(f"no video file {str(video)[:300]!r}")
     return VideoTask(
         id=row["id"],
         video=FileVideo(video, backend=backend),

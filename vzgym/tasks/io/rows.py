@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from vzgym.core.errors import DependencyNotInstalled, TaskError
+from vzgym.core.files import is_file, read_json, read_json_lines
 
 __all__ = ["read_rows"]
 
@@ -23,7 +23,7 @@ def read_rows(path: str | Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         DependencyNotInstalled: If it is a parquet file and pyarrow is missing.
     """
     file = Path(path)
-    if not file.is_file():
+    if not is_file(file):
         raise TaskError(f"{file}: no such file")
     readers = {".json": _json, ".jsonl": _json_lines, ".parquet": _parquet}
     if file.suffix not in readers:
@@ -39,10 +39,7 @@ def read_rows(path: str | Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _json(file: Path) -> Iterator[tuple[str, Any]]:
-    try:
-        rows = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise TaskError(f"{file}: not JSON: {error}") from error
+    rows = read_json(file, TaskError)
     if not isinstance(rows, list):
         raise TaskError(f"{file}: must hold a list of rows, got {type(rows).__name__}")
     for number, row in enumerate(rows, start=1):
@@ -50,14 +47,8 @@ def _json(file: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _json_lines(file: Path) -> Iterator[tuple[str, Any]]:
-    with file.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                yield f"{file}, line {number}", json.loads(line)
-            except ValueError as error:
-                raise TaskError(f"{file}, line {number}: not JSON: {error}") from error
+    for number, row in read_json_lines(file, TaskError):
+        yield f"{file}, line {number}", row
 
 
 def _parquet(file: Path) -> Iterator[tuple[str, Any]]:
