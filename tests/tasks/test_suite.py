@@ -11,6 +11,7 @@ import pytest
 from vzgym.core import Budget
 from vzgym.core.errors import InvalidSetting, TaskError, UnknownName
 from vzgym.core.registry import Registry
+from vzgym.envs.video_zoom import VideoZoomEnv
 from vzgym.tasks import SPLITS, SUITES, Suite, TaskList, TaskSet, VideoTask, get_task, load_tasks, register_suite
 from vzgym.tasks.suite import ProceduralTasks, task_seed
 from vzgym.video import ArrayVideo
@@ -103,6 +104,12 @@ def test_get_task_knows_variants() -> None:
         ("needle-tiny/test/1000", TaskError),
         ("needle-tiny/test/1~4", TaskError),
         ("needle-tiny/test/1~", TaskError),
+        ("needle-tiny/test/" + "9" * 5000, TaskError),
+        ("needle-tiny/test/1~" + "9" * 5000, TaskError),
+        ("needle-tiny/test/007", TaskError),
+        ("needle-tiny/test/\u0663", TaskError),
+        ("n" * 5000 + "/test/1", UnknownName),
+        ("a\0b/test/1", UnknownName),
         ("hay/test/1", UnknownName),
         ("needle-tiny/dev/1", UnknownName),
     ],
@@ -110,6 +117,8 @@ def test_get_task_knows_variants() -> None:
 def test_bad_ids_are_named(task_id: str, error: type[Exception]) -> None:
     with pytest.raises(error):
         get_task(task_id)
+    with pytest.raises(error):
+        VideoZoomEnv("needle-tiny/test").reset(options={"task": task_id})
 
 
 def test_no_two_tasks_share_a_seed() -> None:

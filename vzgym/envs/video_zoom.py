@@ -20,6 +20,7 @@ from vzgym.protocols.chat import as_chat
 from vzgym.rewards.making import RewardSpec, make_reward
 from vzgym.tasks import BudgetSpec, TaskList, TaskSet, get_task, load_tasks, resolve_budget
 from vzgym.tasks.task import VideoTask
+from vzgym.tasks.task_set import is_task_number
 
 __all__ = ["ModuleSpec", "ResetNeeded", "VideoZoomEnv"]
 
@@ -296,7 +297,7 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
                 return task
         # A suite that was passed as an object need not be registered.
         prefix, _, number = name.rpartition("/")
-        if prefix == self.tasks.name and number.isdecimal() and int(number) < len(self.tasks):
+        if prefix == self.tasks.name and is_task_number(number) and int(number) < len(self.tasks):
             return self.tasks[int(number)]
         try:
             return get_task(name)

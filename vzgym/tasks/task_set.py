@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -54,6 +55,8 @@ class TaskSet(Protocol):
 TaskSpec: TypeAlias = "str | os.PathLike[str] | Suite | VideoTask | Sequence[VideoTask] | TaskSet"
 """Everything that `load_tasks` takes."""
 
+_NUMBER = re.compile("0|[1-9][0-9]{0,8}")
+
 
 def load_tasks(spec: TaskSpec, split: str = "train") -> TaskSet:
     """The tasks that `spec` means.
@@ -102,6 +105,11 @@ def _no_task_file(path: Path) -> str:
     return f"tasks {str(path)!r} is a folder: name the file{named} ({ends})"
 
 
+def is_task_number(text: str) -> bool:
+    """Whether a text is a number as ids of procedural tasks have it: decimal, short, without leading zeros."""
+    return bool(_NUMBER.fullmatch(text))
+
+
 def get_task(id: str, *, trust_code: bool = False) -> VideoTask:
     """Rebuild a procedural task from its id, the same bits in any process.
 
@@ -119,8 +127,8 @@ def get_task(id: str, *, trust_code: bool = False) -> VideoTask:
     name, _, rest = id.partition("/")
     split, _, number = rest.partition("/")
     index, mark, position = number.partition("~")
-    if not index.isdecimal() or (mark and not position.isdecimal()):
-        raise TaskError(f"{id!r} is no procedural task's id: 'suite/split/index', such as 'needle-tiny/test/17'")
+    if not is_task_number(index) or (mark and not is_task_number(position)):
+        raise TaskError(f"{id!r:.200} is no procedural task's id: 'suite/split/index', such as 'needle-tiny/test/17'")
     if split not in SPLITS:
         raise UnknownName("split", split, SPLITS)
     hint = "Register the suite (`register_suite`), or use get_task(..., trust_code=True)."
