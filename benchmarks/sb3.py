@@ -47,7 +47,7 @@ def train(settings: SB3Settings) -> Path:
             told = f": validation {measures['accuracy']:.1%}" if measures else ""
             bar.update(job, completed=done, description=f"seed {settings.seed}{told}")
 
-        return train_sb3(settings, resume=started, progress=show, evaluate=evaluate)
+        return train_sb3(settings, resume=started, progress=show)
 
 
 def play(policy: Any, episodes: int) -> Row:

@@ -22,8 +22,8 @@ import torch
 from torch import nn
 
 from vzgym.baselines import AutoReader
+from vzgym.core.statistics import proportion
 from vzgym.envs.pettingzoo_team import SCOUT, SOLVER, TeamEnv, team_parallel_env
-from vzgym.evaluation.statistics import proportion
 from vzgym.tasks import load_tasks
 from vzgym.tasks.procedural.render.palette import SCENE_HUES
 

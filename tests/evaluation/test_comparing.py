@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 import vzgym
 from vzgym.cli import app
 from vzgym.core.errors import InvalidSetting, RecordError
+from vzgym.core.statistics import exact_mcnemar, paired_proportions
 from vzgym.evaluation.comparing import compare_runs
-from vzgym.evaluation.statistics import exact_mcnemar, paired_proportions
 
 
 @pytest.fixture(scope="module")

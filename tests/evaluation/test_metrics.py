@@ -15,6 +15,7 @@ from vzgym.core.interval import Interval
 from vzgym.episode.answers import Grade, GradeStatus
 from vzgym.episode.clip import Clip
 from vzgym.episode.record import End, EpisodeRecord, Outcome, Refusal, TaskFacts, Turn
+from vzgym.episode.run_info import RunInfo
 from vzgym.evaluation.metrics import METRICS, EpisodeMetrics, summarise
 
 EVIDENCE = (Interval(10.0, 14.0), Interval(30.0, 34.0))
@@ -51,7 +52,7 @@ def record(
         end=End.ANSWERED,
         grade=Grade(grade),
         rewards=None if rewards is None else [{"total": total, "terms": {}} for total in rewards],
-        info=info,
+        info=RunInfo(**info),
     )
 
 

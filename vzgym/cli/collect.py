@@ -40,6 +40,7 @@ def collect_command(
     protocol: Annotated[str | None, typer.Option(help="Text protocol: tags, tool_calls, compact_tags.")] = None,
     thoughts: Annotated[str | None, typer.Option(help="Phrase book of the experts: sentences, short.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything that is drawn.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes that collect, each with policies of its own.", min=1)] = 1,
     config: Annotated[Path | None, typer.Option(help="A YAML file of settings.")] = None,
     preset: Annotated[str | None, typer.Option(help="Settings by name: tiny, paper, single-gpu, multi-gpu.")] = None,
     set_: Annotated[
@@ -62,7 +63,7 @@ def collect_command(
     settings = load_settings(CollectSettings, preset, config, {**given, **parse_overrides(set_ or [])})
     with progress_bar() as bar:
         job = bar.add_task(f"collect from {settings.tasks}", total=settings.episodes)
-        statistics = collect(settings, out, progress=lambda count: bar.advance(job, count))
+        statistics = collect(settings, out, progress=lambda count: bar.advance(job, count), workers=workers)
     for task, reason in statistics.failed.items():
         say(f"left out: {task}: {reason}", errors)
     console.print(_table(statistics))

@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from vzgym.cli.progress import console, say
+from vzgym.core.statistics import Estimate
 from vzgym.evaluation.comparing import COMPARED, Comparison, compare_runs, metric_titles
-from vzgym.evaluation.statistics import Estimate
 
 __all__ = ["compare"]
 

@@ -10,7 +10,6 @@ import typer
 
 from vzgym.cli.progress import progress_bar, say
 from vzgym.core.errors import DependencyNotInstalled
-from vzgym.evaluation import evaluate
 
 __all__ = ["sb3"]
 
@@ -45,7 +44,7 @@ def sb3(
             told = f": validation {measures['accuracy']:.1%}" if measures else ""
             bar.update(job, completed=done, description=f"{settings.algo} on {settings.tasks}{told}")
 
-        folder = train_sb3(settings, resume=resume, progress=show, evaluate=evaluate)
+        folder = train_sb3(settings, resume=resume, progress=show)
     say(f"A learner that zooms: {folder}")
     suite = settings.tasks.partition("/")[0]
     controls = "--policy overview --policy uniform --policy oracle"

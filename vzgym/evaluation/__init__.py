@@ -1,11 +1,11 @@
 """Floor 7: playing policies, measuring them, and showing what was measured."""
 
+from vzgym.core.statistics import Estimate, mean, proportion
 from vzgym.evaluation.counterfactual import Credit, PolicyAnswerer, ReaderAnswerer, credit, make_answerer
 from vzgym.evaluation.evaluate import evaluate
 from vzgym.evaluation.metrics import EpisodeMetrics, summarise
 from vzgym.evaluation.report import Report
 from vzgym.evaluation.runs import RunFolder, read_records
-from vzgym.evaluation.statistics import Estimate, mean, proportion
 from vzgym.evaluation.taxonomy import FINDINGS, Finding, classify
 
 __all__ = [

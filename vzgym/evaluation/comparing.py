@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from vzgym.core.errors import InvalidSetting, RecordError
-from vzgym.evaluation.metrics import METRICS, EpisodeMetrics
-from vzgym.evaluation.runs import read_records
-from vzgym.evaluation.statistics import (
+from vzgym.core.statistics import (
     Estimate,
     exact_mcnemar,
     mean,
@@ -20,6 +18,8 @@ from vzgym.evaluation.statistics import (
     paired_proportions,
     proportion,
 )
+from vzgym.evaluation.metrics import METRICS, EpisodeMetrics
+from vzgym.evaluation.runs import read_records
 
 __all__ = ["COMPARED", "Comparison", "RunMetrics", "compare_runs", "read_run"]
 

@@ -1,7 +1,7 @@
-"""Who answers again: a frame reader, or any policy, given chosen clips of an episode and nothing else.
+"""Counterfactual answers: what a frame reader or a policy answers from chosen clips of an episode alone.
 
-`credit(record, answerer)` asks one of them which clips an answer rests on; `Credit` is the metric, and the reward
-modules sufficiency, csv, rescue_regress and needed_clips score with it.
+`credit(record, answerer)` finds with them which clips an answer depends on. `Credit` is the metric; the reward modules
+sufficiency, csv, rescue_regress and needed_clips use it.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from vzgym.video.synthetic import letterbox
 __all__ = ["Credit", "PolicyAnswerer", "ReaderAnswerer", "credit", "make_answerer"]
 
 
-class _Memory:
-    """The pixels of records: of a live one its own, of a saved one those that its video shows when played again."""
+class _RecordedPixels:
+    """The pixels of records: a new record has its own; for a saved one they are read from its video again."""
 
     def __init__(self, backend: str) -> None:
         self._backend = backend
@@ -80,16 +80,16 @@ def _checked(record: EpisodeRecord, chosen: Sequence[int]) -> list[int]:
 
 
 class ReaderAnswerer:
-    """Answers from the pixels of the chosen clips with a frame reader; says nothing where the reader sees nothing.
+    """Answers from the pixels of the chosen clips with a frame reader; None where the reader finds nothing.
 
     Args:
-        reader: The eye, by object, name, `"module:Class"` or mapping; the procedural families' own if not given.
+        reader: The frame reader, by object, name, `"module:Class"` or mapping. Default: that of the task family.
         backend: Which decoder reads the video files of saved records.
     """
 
     def __init__(self, reader: ReaderSpec | None = None, *, backend: str = "pyav") -> None:
         self.reader: FrameReader = make_reader(reader)
-        self._memory = _Memory(backend)
+        self._pixels = _RecordedPixels(backend)
 
     def answer_from(self, record: EpisodeRecord, clips: Sequence[int]) -> str | None:
         """See `vzgym.rewards.Answerer`.
@@ -98,7 +98,7 @@ class ReaderAnswerer:
             RecordError: If a saved record's frames cannot be had again.
             InvalidSetting: If there is no such clip.
         """
-        shown = [clip for clip in map(self._memory.clips(record).__getitem__, _checked(record, clips)) if len(clip)]
+        shown = [clip for clip in map(self._pixels.clips(record).__getitem__, _checked(record, clips)) if len(clip)]
         if not shown:
             return None
         times = np.concatenate([clip.times for clip in shown])
@@ -115,11 +115,11 @@ def _together(clips: Sequence[Clip]) -> NDArray[np.uint8]:
 
 
 class PolicyAnswerer:
-    """Lets a policy answer again, in an episode whose only zooms were the chosen ones and whose round is the last.
+    """Answers with a policy, in the last round of an episode whose only zooms are the chosen ones.
 
-    The dialogue is worded anew: what the policy said in the zoom's turn is replaced by the bare call, since a thought
-    may repeat what a clip that is left out has shown. Without clip 0 the overview is empty. The policy is seeded by the
-    task and the choice, so that the same question has the same answer.
+    The policy's own text of each zoom is replaced by the bare call, since a thought may repeat what a clip that is left
+    out has shown. Without clip 0 the overview is empty. The policy is seeded by the task and the choice of clips, so
+    that the same question has the same answer.
 
     Args:
         policy: An object, a registered name, `"module:Class"` or a mapping with `name`.
@@ -131,7 +131,7 @@ class PolicyAnswerer:
 
     def __init__(self, policy: AnyPolicy | str | Mapping[str, Any], *, backend: str = "pyav") -> None:
         self.policy = make_policy(policy)
-        self._memory = _Memory(backend)
+        self._pixels = _RecordedPixels(backend)
 
     def answer_from(self, record: EpisodeRecord, clips: Sequence[int]) -> str | None:
         """See `vzgym.rewards.Answerer`: what the policy answers; None if it does anything else.
@@ -141,13 +141,13 @@ class PolicyAnswerer:
             InvalidSetting: If there is no such clip.
         """
         chosen = _checked(record, clips)
-        seen = {place: self._memory.clips(record)[place] for place in chosen}
+        seen = {place: self._pixels.clips(record)[place] for place in chosen}
         key = f"{record.task.id}|{chosen}|{record.info.seed}|{record.info.index}"
         seed = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=4).digest(), "big")
         PolicyTraits.of(self.policy).prepare(record.budget)
         facts = record.task
         # What the record holds is all that is seen again.
-        task = facts.with_video(_Remembered(facts.video, facts.duration, facts.height, facts.width))
+        task = facts.with_video(_RecordedVideo(facts.video, facts.duration, facts.height, facts.width))
         rollout = Rollout(self.policy, [task], record.budget)
         (played,) = rollout.play([_ChosenClips(task, seed, record=record, clips=seen)])
         if played is None:
@@ -156,8 +156,8 @@ class PolicyAnswerer:
 
 
 @dataclass(frozen=True)
-class _Remembered:
-    """A video of which only the facts are left: all frames that are needed are there already."""
+class _RecordedVideo:
+    """A record's video, without frames: those that are needed are in the record."""
 
     uri: str
     duration: float
@@ -170,12 +170,12 @@ class _Remembered:
     def read(
         self, times: NDArray[np.float64], *, size: tuple[int, int] | None = None, region: Region | None = None
     ) -> Frames:
-        """There is nothing to read.
+        """Raise.
 
         Raises:
             VideoError: Always.
         """
-        raise VideoError("only what the record holds can be seen when answering again", path=self.uri)
+        raise VideoError("a counterfactual answer can use the record's own frames only", path=self.uri)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -189,11 +189,11 @@ class _ChosenClips(EpisodeStart):
     clips: Mapping[int, Clip]
 
     def make_episode(self, budget: Budget, wording: Wording) -> Episode:
-        return _Again(self.task, self.record, self.clips, wording)
+        return _RecordedEpisode(self.task, self.record, self.clips, wording)
 
 
-class _Again(Episode):
-    """An episode with a given past: its frames are those of a record, none is read."""
+class _RecordedEpisode(Episode):
+    """An episode that shows clips of a record."""
 
     def __init__(self, task: VideoTask, record: EpisodeRecord, seen: Mapping[int, Clip], wording: Wording) -> None:
         zooms = [place for place in seen if place]
@@ -202,11 +202,11 @@ class _Again(Episode):
             pixels=np.empty((0, *record.overview.size, 3), dtype=np.uint8), _hashes=[], _thumbnails={},
         )  # fmt: skip
         self._to_show = [seen.get(0, nothing), *(seen[place] for place in zooms)]
-        # As many rounds as it takes: the one that is left is the last, in which only an answer is possible.
+        # With so many rounds, the one that is left is the last, in which only an answer is possible.
         super().__init__(task, replace(record.budget, max_zooms=len(zooms)), wording)
-        asked = [turn.action for turn in record.turns if turn.clip is not None]
+        actions = [turn.action for turn in record.turns if turn.clip is not None]
         for place in zooms:
-            self.step(asked[place - 1])
+            self.step(actions[place - 1])
 
     def _look(self, times: NDArray[np.float64], zoom: Zoom | None = None) -> Clip:
         return self._to_show.pop(0)
@@ -215,7 +215,7 @@ class _Again(Episode):
 def make_answerer(
     spec: str | Mapping[str, Any] | AnyPolicy, *, backend: str = "pyav"
 ) -> ReaderAnswerer | PolicyAnswerer:
-    """The answerer that `spec` means: "reader" for the procedural families' reader, else a policy.
+    """An answerer: the procedural families' frame reader, or a policy.
 
     Args:
         spec: "reader", or a policy by object, name, `"module:Class"` or mapping.

@@ -91,8 +91,8 @@ def evaluate(
         samples=samples,
         executor=workers if isinstance(workers, Executor) else local_executor(workers),
     )
-    asked = _find_answerer(answerer, rollouts.policy)
-    settings = _run_settings(rollouts, policy, count, asked)
+    answer_source = _find_answerer(answerer, rollouts.policy)
+    settings = _run_settings(rollouts, policy, count, answer_source)
     folder = RunFolder(out, settings) if out is not None else None
     done = folder.finished if folder else {}
     measured: dict[int, EpisodeMetrics] = {}
@@ -115,7 +115,7 @@ def evaluate(
                 measure(index, record)
         pending = [index for index in range(count * rollouts.samples) if index not in done]
         playing = stack.enter_context(closing(rollouts.play(pending)))
-        for index, record in _scored(playing, rollouts, done, asked):
+        for index, record in _scored(playing, rollouts, done, answer_source):
             measure(index, record)
             if folder:
                 folder.add(record)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from vzgym.core.interval import Interval, coverage, iou
+from vzgym.core.statistics import Estimate, mean, proportion
 from vzgym.episode.costs import EpisodeCosts
 from vzgym.episode.record import EpisodeRecord, Outcome
-from vzgym.evaluation.statistics import Estimate, mean, proportion
 from vzgym.evaluation.taxonomy import Finding, classify
 from vzgym.rewards.counterfactual import Credit
 from vzgym.video.base import FRAME_SLACK

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vzgym.core.budget import Budget
+from vzgym.core.statistics import Estimate
 from vzgym.evaluation.metrics import EpisodeMetrics, summarise, total_costs
-from vzgym.evaluation.statistics import Estimate
 from vzgym.evaluation.taxonomy import FINDINGS, Finding
 
 __all__ = ["Report"]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from vzgym.core.errors import InvalidSetting
+from vzgym.core.statistics import Estimate, mean
 from vzgym.episode.record import EpisodeRecord
-from vzgym.evaluation.statistics import Estimate, mean
 from vzgym.rewards.base import Answerer, RewardContext
 from vzgym.rewards.group import rescore
 from vzgym.rewards.making import RewardSpec, make_reward

@@ -10,8 +10,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from vzgym.core.statistics import Estimate
 from vzgym.evaluation.report import Report
-from vzgym.evaluation.statistics import Estimate
 
 __all__ = ["markdown_table", "rich_table"]
 

@@ -203,7 +203,9 @@ class Rollout:
         if wrong:
             raise InvalidSetting(f"{where} must return texts, got {wrong[0]!r:.100}")
         if len(texts) != count:
-            raise InvalidSetting(f"{where} gave {len(texts)} texts for {count} dialogues: one each, in order")
+            raise InvalidSetting(
+                f"{where} gave {len(texts)} texts for {count} dialogues: one text for each dialogue, in order"
+            )
 
     def _finish(self, episode: _Running, wall: float) -> PlayedEpisode:
         record = episode.env.record

@@ -333,6 +333,21 @@ def test_a_stopped_run_goes_on_from_its_last_part(tmp_path: Path, monkeypatch: p
         assert [image.tobytes() for image in a["images"]] == [image.tobytes() for image in b["images"]]
 
 
+def test_several_workers_collect_the_same(tmp_path: Path) -> None:
+    settings = micro(mix="policy-reflection", policy="random", samples=2)
+    done: list[int] = []
+    one = collect(settings, tmp_path / "one")
+    two = collect(settings, tmp_path / "two", workers=2, progress=done.append)
+    assert sum(done) == settings.episodes
+    assert {**two.to_json(), "seconds": 0} == {**one.to_json(), "seconds": 0}
+    rows = [load_trajectories(tmp_path / name, in_blocks=False) for name in ("one", "two")]
+    assert list(rows[0]["messages"]) == list(rows[1]["messages"])
+    records = [[r.info.index for r in read_records(tmp_path / name)] for name in ("one", "two")]
+    assert records[0] == records[1]
+    with pytest.raises(InvalidSetting, match="name them in the settings"):
+        collect(settings, tmp_path / "three", policy=Clumsy(), workers=2)
+
+
 def test_a_killed_run_loses_no_finished_part(tmp_path: Path) -> None:
     out = tmp_path / "data"
     script = (
@@ -352,7 +367,7 @@ def test_a_killed_run_loses_no_finished_part(tmp_path: Path) -> None:
     assert finished[:2] == ["00000.json", "00001.json"]
     settings = CollectSettings(tasks="needle-micro/train", episodes=4000, protocol="compact_tags", part=20)
     assert not store._keep_settings(out, settings, Collector(settings))
-    part = store._Part(out, 0, 200)
+    part = store._Part(out, 0, 200, range(20))
     assert part.done
     import datasets
 

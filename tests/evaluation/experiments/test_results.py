@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from vzgym.core.statistics import student
 from vzgym.evaluation.experiments import Plan, Results, load_experiment, make_plan, write_results
 from vzgym.evaluation.experiments.doing import do
 from vzgym.evaluation.experiments.results import cells_csv
-from vzgym.evaluation.statistics import student
 
 TEXT = """
 title: Controls & more

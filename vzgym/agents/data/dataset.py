@@ -13,19 +13,23 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from vzgym.agents.data.collector import Collector, Trajectory
 from vzgym.agents.data.rows import describe, import_datasets, png, row_features, write_whole
 from vzgym.agents.data.settings import CollectSettings
 from vzgym.core.differences import first_difference
 from vzgym.core.errors import InvalidSetting, RecordError
+from vzgym.core.files import JsonLinesWriter, write_json
 from vzgym.core.registry import names_from_data
 from vzgym.core.secrets import redact
 from vzgym.policies.policy import AnyPolicy
 from vzgym.protocols import PROTOCOLS, TextProtocol
 from vzgym.protocols.chat import as_chat
+from vzgym.rollout.executor import Executor, InProcess, local_executor
+from vzgym.tasks.budgets import prepared_by_policy
 
 __all__ = ["IMPORTED", "CollectStatistics", "collect", "load_trajectories", "said_protocol", "trajectory_row"]
 
@@ -186,8 +190,9 @@ def collect(
     policy: AnyPolicy | None = None,
     teacher: AnyPolicy | None = None,
     progress: Callable[[int], None] | None = None,
+    workers: int | Executor = 1,
 ) -> CollectStatistics:
-    """Collect trajectories into a folder. A run that was stopped goes on there, from its last finished part.
+    """Collect trajectories into a folder. A stopped run is resumed there, after its finished parts.
 
     The folder is then a saved `datasets.Dataset`, with `records.jsonl` (the kept episodes, in the order of the rows;
     `vzgym replay` plays them), `rejected.jsonl`, `statistics.json` and `collect.json` (the settings).
@@ -195,90 +200,123 @@ def collect(
     Args:
         settings: What to collect.
         out: The folder.
-        policy: A finished policy in place of `settings.policy`.
-        teacher: A finished policy in place of `settings.teacher`.
+        policy: A policy object in place of `settings.policy`.
+        teacher: A policy object in place of `settings.teacher`.
         progress: Called with the number of tasks just done; at first with those done by an earlier run.
+        workers: How many processes collect, each a part (`settings.part` tasks) at a time and with policies of its own.
+            The trajectories are the same for any number.
 
     Raises:
-        InvalidSetting: If the folder holds something else.
+        InvalidSetting: If the folder holds something else, or policy objects are given with several workers.
+        WorkerError: If one of several workers dies.
         DependencyNotInstalled: If `datasets` is missing.
     """
     import_datasets()
     folder = Path(out)
+    executor = workers if isinstance(workers, Executor) else local_executor(workers)
+    in_process = isinstance(executor, InProcess)
+    if not in_process and (policy is not None or teacher is not None):
+        raise InvalidSetting("several workers each make their own policies: name them in the settings")
     collector = Collector(settings, policy, teacher)
+    report = progress or (lambda count: None)
     if _keep_settings(folder, settings, collector):
         statistics = CollectStatistics.from_json(json.loads((folder / _STATISTICS).read_text(encoding="utf-8")))
-        if progress:
-            progress(settings.episodes)
+        report(settings.episodes)
         return statistics
-    parts = folder / "parts"
-    parts.mkdir(parents=True, exist_ok=True)
-    firsts = range(settings.start, settings.start + settings.episodes, settings.part)
-    made = [_Part(folder, number, len(firsts)) for number in range(len(firsts))]
-    for part, first in zip(made, firsts, strict=True):
-        indices = range(first, min(first + settings.part, settings.start + settings.episodes))
-        if part.done:
-            if progress:
-                progress(len(indices))
-            continue
-        part.write(collector, indices, progress)
-    return _join(folder, made)
+    (folder / "parts").mkdir(parents=True, exist_ok=True)
+    end = settings.start + settings.episodes
+    firsts = range(settings.start, end, settings.part)
+    parts = [
+        _Part(folder, number, len(firsts), range(first, min(first + settings.part, end)))
+        for number, first in enumerate(firsts)
+    ]
+    pending = [part for part in parts if not part.done]
+    report(settings.episodes - sum(len(part.indices) for part in pending))
+    make_writer = partial(partial, _write_part, collector, report) if in_process else partial(_make_writer, settings)
+    for part, _ in zip(pending, executor.map(make_writer, pending), strict=True):
+        if not in_process:
+            report(len(part.indices))
+    return _join(folder, parts)
 
 
+@dataclass(frozen=True)
 class _Part:
     """The files of one part; the statistics are written last, and say that it is complete.
 
     Its rows are written where the finished dataset has them, so that joining the parts copies no frame.
     """
 
-    def __init__(self, folder: Path, number: int, count: int) -> None:
-        self.data = folder / f"data-{number:05d}-of-{count:05d}.arrow"
-        self.records = folder / "parts" / f"{number:05d}.records.jsonl"
-        self.rejected = folder / "parts" / f"{number:05d}.rejected.jsonl"
-        self.statistics = folder / "parts" / f"{number:05d}.json"
+    folder: Path
+    number: int
+    count: int
+    indices: range
+
+    @property
+    def data(self) -> Path:
+        return self.folder / f"data-{self.number:05d}-of-{self.count:05d}.arrow"
+
+    @property
+    def records(self) -> Path:
+        return self.folder / "parts" / f"{self.number:05d}.records.jsonl"
+
+    @property
+    def rejected(self) -> Path:
+        return self.folder / "parts" / f"{self.number:05d}.rejected.jsonl"
+
+    @property
+    def statistics(self) -> Path:
+        return self.folder / "parts" / f"{self.number:05d}.json"
 
     @property
     def done(self) -> bool:
         return self.statistics.exists()
 
-    def write(self, collector: Collector, indices: range, progress: Callable[[int], None] | None) -> None:
-        from datasets.arrow_writer import ArrowWriter
 
-        started = time.perf_counter()
-        statistics = CollectStatistics()
-        features = row_features()
-        known = set(collector.failed)
-        # Few rows at a time: a row of the paper's size holds 128 frames.
-        with (
-            ArrowWriter(path=str(self.data), features=features, writer_batch_size=8) as writer,
-            self.records.open("w", encoding="utf-8") as kept,
-            self.rejected.open("w", encoding="utf-8") as dropped,
-        ):
-            last = indices.start
-            for trajectory in collector.play(indices):
-                if progress and trajectory.index > last:
-                    progress(trajectory.index - last)
-                    last = trajectory.index
-                statistics.count(trajectory)
-                self._put(writer, features, trajectory, collector.settings.tool_role, kept, dropped)
-            if progress:
-                progress(indices.stop - last)
-            writer.finalize()
-        statistics.failed = {task: why for task, why in collector.failed.items() if task not in known}
-        statistics.seconds = time.perf_counter() - started
-        write_whole(self.statistics, json.dumps(statistics.to_json()))
+def _make_writer(settings: CollectSettings) -> Callable[[_Part], None]:
+    # The process that starts the workers has warned about the budget.
+    with prepared_by_policy():
+        collector = Collector(settings)
+    return partial(_write_part, collector, lambda count: None)
 
-    @staticmethod
-    def _put(
-        writer: Any, features: Any, trajectory: Trajectory, tool_role: str, kept: IO[str], dropped: IO[str]
-    ) -> None:
-        record = trajectory.record
-        if trajectory.rejected:
-            record.set_info(rejected=trajectory.rejected)
-            dropped.write(record.to_line() + "\n")
-            return
-        writer.write(features.encode_example(trajectory_row(trajectory, tool_role)))
-        kept.write(record.to_line() + "\n")
+
+def _write_part(collector: Collector, report: Callable[[int], None], part: _Part) -> None:
+    """Collect a part, and write its files.
+
+    Args:
+        collector: Plays the trajectories.
+        report: Called with the number of tasks just done.
+        part: The part.
+    """
+    from datasets.arrow_writer import ArrowWriter
+
+    started = time.perf_counter()
+    statistics = CollectStatistics()
+    features = row_features()
+    known = set(collector.failed)
+    # Few rows at a time: a row of the paper's size holds 128 frames.
+    with (
+        ArrowWriter(path=str(part.data), features=features, writer_batch_size=8) as writer,
+        JsonLinesWriter(part.records, new=True) as kept,
+        JsonLinesWriter(part.rejected, new=True) as dropped,
+    ):
+        last = part.indices.start
+        for trajectory in collector.play(part.indices):
+            if trajectory.index > last:
+                report(trajectory.index - last)
+                last = trajectory.index
+            statistics.count(trajectory)
+            record = trajectory.record
+            if trajectory.rejected:
+                record.set_info(rejected=trajectory.rejected)
+                dropped.write_line(record.to_line())
+            else:
+                writer.write(features.encode_example(trajectory_row(trajectory, collector.settings.tool_role)))
+                kept.write_line(record.to_line())
+        report(part.indices.stop - last)
+        writer.finalize()
+    statistics.failed = {task: why for task, why in collector.failed.items() if task not in known}
+    statistics.seconds = time.perf_counter() - started
+    write_json(part.statistics, statistics.to_json(), indent=None)
 
 
 def _join(folder: Path, parts: list[_Part]) -> CollectStatistics:

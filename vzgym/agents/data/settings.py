@@ -85,7 +85,7 @@ class CollectSettings(BudgetedSettings):
     tool_role: Literal["tool", "user"] = "tool"
     """Chat role of the environment's replies. `tool` is what evaluation and GRPO use."""
 
-    part: PositiveInt = 500
+    part: PositiveInt = 100
     """Tasks per part. A finished part survives a kill; memory holds one part."""
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""A learner of Stable-Baselines3 as a policy."""
+"""A model of Stable-Baselines3 as a policy."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.utils import set_random_seed
 
+from vzgym.agents.sb3.checkpoints import load_model, model_file
 from vzgym.agents.sb3.settings import SB3Settings
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
@@ -18,13 +19,13 @@ __all__ = ["SB3Policy"]
 
 
 class SB3Policy:
-    """Plays what `train_sb3` has trained, through the modules it was trained with.
+    """Plays a model that `train_sb3` has trained, through the modules that it was trained with.
 
     Args:
         path: The folder of a run; its `model.zip`, or its newest checkpoint if it was stopped.
         model: A model in place of `path`, with `settings`.
         settings: What `model` was trained with.
-        deterministic: Whether the likeliest action is taken; else actions are drawn.
+        deterministic: Whether the most probable action is taken; else actions are sampled.
         name: For tables; the folder's name if not given.
 
     Raises:
@@ -43,9 +44,9 @@ class SB3Policy:
         self._weights: dict[str, str] = {}
         if model is None:
             settings = SB3Settings.load(path)
-            file = _model_file(Path(path))
+            file = model_file(Path(path))
             self._weights = fingerprint(file)
-            model = _load(file, settings)
+            model = load_model(file, settings.algo)
         if settings is None:
             raise InvalidSetting("SB3Policy needs the settings that its model was trained with")
         self.model = model
@@ -60,11 +61,11 @@ class SB3Policy:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What tells its runs from others: a model that was trained again in its place is another."""
+        """The model's weights and the way it acts, which a resumed run must share."""
         return {"weights": self._weights, "deterministic": self.deterministic}
 
     def prepare(self, budget: Budget) -> Budget:
-        """Learn the budget of the run, which says what is possible.
+        """Note the run's budget, which decides the possible actions.
 
         Raises:
             InvalidSetting: If the model was trained for observations of another size.
@@ -78,7 +79,7 @@ class SB3Policy:
         return budget
 
     def reset(self, seed: int) -> None:
-        """Begin an episode. With `deterministic`, the seed changes nothing."""
+        """Start an episode. With `deterministic`, the seed changes nothing."""
         if not self.deterministic:
             set_random_seed(seed)
 
@@ -92,18 +93,3 @@ class SB3Policy:
             )
         chosen, _ = self.model.predict(observation, deterministic=self.deterministic, **options)
         return int(np.asarray(chosen).item())
-
-
-def _model_file(folder: Path) -> Path:
-    from vzgym.agents.sb3.training import _newest
-
-    path = folder / "model.zip" if (folder / "model.zip").is_file() else _newest(folder / "checkpoints")
-    if path is None:
-        raise InvalidSetting(f"{folder} holds no model yet: there is no model.zip and no checkpoint")
-    return path
-
-
-def _load(file: Path, settings: SB3Settings) -> Any:
-    from vzgym.agents.sb3.training import model_class
-
-    return model_class(settings.algo).load(file, device="cpu")

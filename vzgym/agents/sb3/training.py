@@ -1,46 +1,38 @@
-"""Training with Stable-Baselines3: environments, learner, checkpoints, evaluations, logs."""
+"""Training with Stable-Baselines3: environments, model, checkpoints, evaluations, logs."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
 import json
-import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import Any, ClassVar
 
-from sb3_contrib import MaskablePPO
-from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
+from vzgym.agents.sb3.checkpoints import checkpoints, model_class, replay_buffer
 from vzgym.agents.sb3.extractor import ClipExtractor
 from vzgym.agents.sb3.heads import ClipPolicy, MaskableClipPolicy
 from vzgym.agents.sb3.policy import SB3Policy
 from vzgym.agents.sb3.settings import SB3Settings
 from vzgym.core.errors import InvalidSetting
+from vzgym.core.files import append_json_line, json_line, read_json_lines, write_text
+from vzgym.core.statistics import proportion
 from vzgym.envs.video_zoom import VideoZoomEnv
+from vzgym.rollout.task_rollouts import TaskRollouts
 from vzgym.tasks import load_tasks
 
-__all__ = ["ModelClass", "curve_lines", "make_vector_env", "model_class", "train_sb3"]
-
-ModelClass = type[MaskablePPO] | type[PPO] | type[A2C] | type[DQN]
-
-_CLASSES: Mapping[str, ModelClass] = {"maskable_ppo": MaskablePPO, "ppo": PPO, "a2c": A2C, "dqn": DQN}
-_CHECKPOINT = re.compile(r"step_(\d+)\.zip")
-
-
-def model_class(algo: str) -> ModelClass:
-    """The learner's class."""
-    return _CLASSES[algo]
+__all__ = ["curve_lines", "make_vector_env", "train_sb3"]
 
 
 def make_vector_env(settings: SB3Settings) -> VecEnv:
-    """The environments that a run learns in, side by side in this process."""
+    """The environments of a run, in this process."""
     tasks = load_tasks(settings.tasks, split="train")
 
     def make() -> Monitor[Any, Any]:
@@ -61,20 +53,18 @@ def train_sb3(
     *,
     resume: bool = False,
     progress: Callable[[int, dict[str, float]], None] | None = None,
-    evaluate: Callable[..., Any] | None = None,
 ) -> Path:
-    """Train a learner, or go on from its newest checkpoint.
+    """Train a model, or resume from its newest checkpoint.
 
-    Leaves in `settings.out`: `sb3.json`, `model.zip`, `checkpoints/`, `curve.jsonl` (one line an evaluation: steps,
-    seconds of training by the clock and of the processor, accuracy with its interval, zooms), `tensorboard/`.
+    Every `eval_every` steps the policy is evaluated on validation tasks. Writes into `settings.out`: `sb3.json`,
+    `model.zip`, `checkpoints/`, `curve.jsonl` (one line for each evaluation: steps, wall and CPU seconds of training,
+    accuracy with its interval, zooms), `tensorboard/`.
 
     Args:
         settings: The run.
-        resume: Go on where a run in `out` was stopped. Learning goes on from the weights, the optimiser and the number
-            of steps (and, for DQN, the replay buffer); tasks and actions are drawn anew.
-        progress: Called with the steps done, and the newest measures.
-        evaluate: `vzgym.evaluate`, which plays the policy on validation tasks every `eval_every` steps. It stands above
-            the agents, so the caller hands it in; without it there is no learning curve.
+        resume: Resume a stopped run in `out`, from its weights, its optimiser and its number of steps (and, for DQN,
+            its replay buffer); tasks and actions are sampled anew.
+        progress: Called with the steps done and the latest evaluation.
 
     Returns:
         The folder, which `SB3Policy` and `vzgym eval --policy` take.
@@ -87,14 +77,13 @@ def train_sb3(
         raise InvalidSetting("say where the results go: out")
     _check_options(settings)
     folder = Path(settings.out)
-    checkpoints = folder / "checkpoints"
-    newest = _newest(checkpoints)
+    newest = next(reversed(checkpoints(folder / "checkpoints")), None)
     if newest is not None:
         _check_same(settings, folder, resume)
-    # First, since it may refuse: nothing is written for a run that cannot be.
+    # First, since it may raise: nothing is written for a run that cannot start.
     env = make_vector_env(settings)
     settings.save(folder)
-    checkpoints.mkdir(exist_ok=True)
+    (folder / "checkpoints").mkdir(exist_ok=True)
     logs = str(folder / "tensorboard") if settings.tensorboard else None
     kind: Any = model_class(settings.algo)
     clock = _Stopwatch()
@@ -106,9 +95,9 @@ def train_sb3(
         model.set_random_seed(settings.seed + model.num_timesteps)
         clock = _Stopwatch(_forget_after(folder / "curve.jsonl", model.num_timesteps))
         if settings.algo == "dqn":
-            model.load_replay_buffer(_buffer(newest))
+            model.load_replay_buffer(replay_buffer(newest))
     left = settings.steps - model.num_timesteps
-    watcher = _Watcher(settings, folder, clock, progress, evaluate)
+    watcher = _Watcher(settings, folder, clock, progress)
     try:
         if left > 0:
             model.learn(left, callback=watcher, reset_num_timesteps=False, tb_log_name=settings.algo)
@@ -172,10 +161,10 @@ def _arguments(settings: SB3Settings) -> dict[str, Any]:
 
 
 class _Stopwatch:
-    """Seconds of training, by the clock and of the processor; what evaluations take is left out.
+    """Wall and CPU seconds of training; evaluations are left out.
 
     Args:
-        before: What earlier parts of the run took.
+        before: The seconds of earlier parts of the run.
     """
 
     _CLOCKS: ClassVar[Mapping[str, Callable[[], float]]] = {
@@ -188,11 +177,11 @@ class _Stopwatch:
         self.go()
 
     def go(self) -> None:
-        """Start, or go on."""
+        """Start, or continue."""
         self._begun = {name: clock() for name, clock in self._CLOCKS.items()}
 
     def stop(self) -> dict[str, float]:
-        """Stop, and tell the seconds of each clock."""
+        """Stop; returns the seconds of each clock."""
         for name, clock in self._CLOCKS.items():
             self._took[name] += clock() - self._begun[name]
         return {name: round(took, 1) for name, took in self._took.items()}
@@ -207,11 +196,10 @@ class _Watcher(BaseCallback):
         folder: Path,
         clock: _Stopwatch,
         progress: Callable[[int, dict[str, float]], None] | None,
-        evaluate: Callable[..., Any] | None,
     ) -> None:
         super().__init__()
-        self.settings, self.folder, self.progress, self.evaluate = settings, folder, progress, evaluate
-        self.every = settings.eval_every if evaluate is not None else 0
+        self.settings, self.folder, self.progress = settings, folder, progress
+        self.every = settings.eval_every
         self.clock = clock
         self.measures: dict[str, float] = {}
         self.saved = self.measured = 0
@@ -239,37 +227,36 @@ class _Watcher(BaseCallback):
         # Under its name only when it is whole.
         unfinished = folder / "unfinished.zip"
         if self.settings.algo == "dqn":
-            model.save_replay_buffer(_buffer(path))
+            model.save_replay_buffer(replay_buffer(path))
         model.save(unfinished)
         unfinished.replace(path)
-        for old in sorted(folder.glob("step_*.zip"), key=_steps)[:-2]:
+        for old in checkpoints(folder)[:-2]:
             old.unlink()
-            _buffer(old).unlink(missing_ok=True)
+            replay_buffer(old).unlink(missing_ok=True)
 
     def measure(self, model: Any) -> None:
-        """Play the first validation tasks greedily, and note what came of it."""
-        assert self.evaluate is not None  # else `every` is 0
+        """Evaluate the deterministic policy on the first validation tasks."""
         self.measured = model.num_timesteps
         took = self.clock.stop()
-        suite = self.settings.tasks.partition("/")[0]
-        tasks = load_tasks(suite, split="validation")
-        report = self.evaluate(
-            SB3Policy(model=model, settings=self.settings),
-            tasks,
-            episodes=self.settings.eval_episodes,
-            budget=self.settings.budget_for(tasks),
-        )
-        accuracy = report.summary["correct"]
+        tasks = load_tasks(self.settings.tasks.partition("/")[0], split="validation")
+        policy = SB3Policy(model=model, settings=self.settings)
+        rollouts = TaskRollouts(policy, tasks, budget=self.settings.budget_for(tasks))
+        correct, zooms = [], []
+        for _, record in rollouts.play(range(min(self.settings.eval_episodes, len(tasks)))):
+            zooms.append(record.zooms)
+            if record.grade is not None and record.grade.score is not None:
+                correct.append(record.grade.is_correct)
+        rollouts.check_played(len(zooms))
+        accuracy = proportion(correct)
         line = {
             "steps": self.measured,
             **took,
             "accuracy": round(accuracy.value, 4),
             "low": round(accuracy.low, 4),
             "high": round(accuracy.high, 4),
-            "zooms": round(report.summary["zooms"].value, 3),
+            "zooms": round(fmean(zooms), 3),
         }
-        with (self.folder / "curve.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        append_json_line(self.folder / "curve.jsonl", line)
         self.measures = {"accuracy": line["accuracy"], "zooms": line["zooms"]}
         model.logger.record("eval/accuracy", line["accuracy"])
         model.logger.record("eval/zooms", line["zooms"])
@@ -284,40 +271,27 @@ class _Watcher(BaseCallback):
             self.save(model)
 
 
-def _steps(path: Path) -> int:
-    found = _CHECKPOINT.fullmatch(path.name)
-    return int(found.group(1)) if found else -1
-
-
-def _newest(folder: Path) -> Path | None:
-    return max(folder.glob("step_*.zip"), key=_steps, default=None)
-
-
-def _buffer(checkpoint: Path) -> Path:
-    return checkpoint.with_suffix(".buffer.pkl")
-
-
 def _check_same(settings: SB3Settings, folder: Path, resume: bool) -> None:
     if not resume:
-        raise InvalidSetting(f"{folder} holds a run already: go on with it (resume), or choose another folder")
+        raise InvalidSetting(f"{folder} holds a run already: resume it, or choose another folder")
     before = SB3Settings.load(folder)
     free = {"out", "steps", "checkpoint_every", "eval_every", "eval_episodes", "tensorboard"}
     plain = json.loads(json.dumps([vars(before), vars(settings)]))
     other = sorted(name for name in plain[0] if name not in free and plain[0][name] != plain[1][name])
     if other:
         was = ", ".join(f"{name}={plain[0][name]!r}" for name in other)
-        raise InvalidSetting(f"{folder} holds a run with {was}: go on with the same, or choose another folder")
+        raise InvalidSetting(f"{folder} holds a run with {was}: resume with the same, or choose another folder")
 
 
 def curve_lines(curve: Path) -> list[dict[str, float]]:
     """The evaluations of a run, from its `curve.jsonl`."""
-    return [json.loads(line) for line in curve.read_text(encoding="utf-8").splitlines()]
+    return [line for _, line in read_json_lines(curve)]
 
 
 def _forget_after(curve: Path, steps: int) -> dict[str, float]:
-    """Drop what was measured after the checkpoint; the last that is left, which tells the seconds until then."""
+    """Drop the evaluations after the checkpoint; returns the last that is left, which has the seconds until then."""
     if not curve.is_file():
         return {}
     kept = [line for line in curve_lines(curve) if line["steps"] <= steps]
-    curve.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+    write_text(curve, "".join(json_line(line) + "\n" for line in kept))
     return kept[-1] if kept else {}

@@ -148,10 +148,9 @@ def _placed(work: Work, out: Path, parents: Mapping[str, Path]) -> dict[str, Any
 
 def _sb3(work: Work, out: Path, parents: Mapping[str, Path]) -> dict[str, Any]:
     from vzgym.agents.sb3 import SB3Settings, train_sb3
-    from vzgym.evaluation.evaluate import evaluate
 
     resumes = work.resume and any(out.glob("checkpoints/step_*.zip"))
-    train_sb3(SB3Settings(**{**_settings(work), "out": str(out)}), resume=resumes, evaluate=evaluate)
+    train_sb3(SB3Settings(**{**_settings(work), "out": str(out)}), resume=resumes)
     return {}
 
 

@@ -12,10 +12,10 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
+from vzgym.core.statistics import Estimate, student
 from vzgym.evaluation.experiments.doing import OUT, done, failed
 from vzgym.evaluation.experiments.plan import Cell, Plan
 from vzgym.evaluation.metrics import METRICS
-from vzgym.evaluation.statistics import Estimate, student
 from vzgym.evaluation.taxonomy import FINDINGS
 
 __all__ = ["Curve", "Group", "Results", "Row", "cells_csv"]

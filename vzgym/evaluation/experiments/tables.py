@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from vzgym.core.statistics import Estimate
 from vzgym.evaluation.experiments.results import Group, Results
-from vzgym.evaluation.statistics import Estimate
 
 __all__ = ["interval_note", "markdown_results", "table_rows"]
 

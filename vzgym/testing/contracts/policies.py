@@ -1,18 +1,17 @@
-"""Contract of policies, those that act and those that speak."""
+"""Contract of policies."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass, field
 from typing import Any
 
 from vzgym.core.budget import Budget
-from vzgym.core.errors import ActionTypeError
-from vzgym.envs.actions import Move
-from vzgym.envs.video_zoom import VideoZoomEnv
+from vzgym.core.errors import ActionTypeError, InvalidSetting
+from vzgym.envs.observations import OBSERVATIONS
+from vzgym.episode.episode import Episode
 from vzgym.policies.policy import AnyPolicy, Policy, TextPolicy
-from vzgym.protocols.base import PROTOCOLS, TextProtocol
+from vzgym.policies.traits import PolicyTraits
+from vzgym.rollout.rollout import EpisodeStart, Rollout
 from vzgym.tasks import VideoTask
 from vzgym.testing import scenes
 from vzgym.testing.report import Broken, Report, Rule, apply_rules, need
@@ -20,12 +19,24 @@ from vzgym.testing.report import Broken, Report, Rule, apply_rules, need
 __all__ = ["check_policy"]
 
 
-@dataclass
-class _Played:
-    """What a policy did in one episode."""
+class _WatchedObservation:
+    """An observation module that notes whether the policy changes what it is given."""
 
-    moves: list[Any] = field(default_factory=list)
-    touched: str | None = None
+    def __init__(self, observation: Any) -> None:
+        self._inner = OBSERVATIONS.make(observation)
+        self._given: tuple[Any, Any] | None = None
+        self.changed: str | None = None
+
+    def space(self, budget: Budget) -> Any:
+        return self._inner.space(budget)
+
+    def observe(self, episode: Episode) -> Any:
+        if self._given is not None:
+            given, before = self._given
+            self.changed = self.changed or scenes.differ(before, given)
+        observation = self._inner.observe(episode)
+        self._given = observation, scenes.copied(observation)
+        return observation
 
 
 def _p_shape(policy: AnyPolicy) -> None:
@@ -34,68 +45,28 @@ def _p_shape(policy: AnyPolicy) -> None:
         isinstance(policy, (Policy, TextPolicy)),
         "it needs reset(seed) and act(observation, info), or reset(seeds) and respond(dialogues)",
     )
-    name = getattr(policy, "name", "")
-    need(isinstance(name, str), f"its name is a text, got {name!r}")
+    try:
+        PolicyTraits.of(policy).prepare(scenes.BUDGETS[0])
+    except InvalidSetting as error:
+        raise Broken(str(error)) from error
 
 
-def _budget(policy: AnyPolicy) -> Budget:
-    given = scenes.BUDGETS[0]
-    prepare = getattr(policy, "prepare", None)
-    if prepare is None:
-        return given
-    budget = prepare(given)
-    need(isinstance(budget, Budget), f"prepare() must return the Budget to play with, got {budget!r}")
-    return budget if isinstance(budget, Budget) else given
+def _play(policy: AnyPolicy, task: VideoTask, seed: int) -> tuple[list[Any], str | None]:
+    """One episode, through the modules that the policy wants.
 
-
-def _play(policy: AnyPolicy, task: VideoTask, seed: int) -> _Played:
-    """One episode, through the modules that the policy wants."""
-    budget = _budget(policy)
-    if isinstance(policy, TextPolicy):
-        return _speak(policy, task, seed, budget)
-    assert isinstance(policy, Policy)
-    env = VideoZoomEnv(
-        [task],
-        observation=getattr(policy, "observation", "default"),
-        action=getattr(policy, "action", "default"),
-        budget=budget,
-    )
-    played = _Played()
-    with closing(env):
-        observation, info = env.reset(seed=seed)
-        if hasattr(policy, "reveal"):
-            policy.reveal(task)
-        policy.reset(seed)
-        ended = False
-        while not ended:
-            before = scenes.copied(observation)
-            action = policy.act(observation, info)
-            played.touched = played.touched or scenes.differ(before, observation)
-            try:
-                observation, _, terminated, truncated, info = env.step(action)
-            except ActionTypeError as error:
-                raise Broken(f"act() returned no action of its action module: {error}") from error
-            played.moves.append(env.record.turns[-1].action)
-            ended = terminated or truncated
-    return played
-
-
-def _speak(policy: TextPolicy, task: VideoTask, seed: int, budget: Budget) -> _Played:
-    protocol: TextProtocol = PROTOCOLS.make(getattr(policy, "protocol", "tags"))
-    env = VideoZoomEnv([task], observation="dialogue", action={"name": "text", "protocol": protocol}, budget=budget)
-    played = _Played()
-    with closing(env):
-        env.reset(seed=seed)
-        if hasattr(policy, "reveal"):
-            policy.reveal([task])
-        policy.reset([seed])
-        while not env.episode.ended:
-            texts = policy.respond([tuple(env.episode.messages)])
-            fits = isinstance(texts, list) and len(texts) == 1 and isinstance(texts[0], str)
-            need(fits, f"respond() must return a list with one text for each dialogue, got {texts!r:.100}")
-            env.step(texts[0])
-            played.moves.append(texts[0])
-    return played
+    Returns:
+        The policy's actions or texts, and where it changed an observation, if it did.
+    """
+    traits = PolicyTraits.of(policy)
+    watched = _WatchedObservation(traits.observation)
+    rollout = Rollout(policy, [task], traits.prepare(scenes.BUDGETS[0]), observation=watched)
+    try:
+        (played,) = rollout.play([EpisodeStart(task, seed)])
+    except ActionTypeError as error:
+        raise Broken(f"act() returned no action of its action module: {error}") from error
+    assert played is not None  # the scenes can be opened
+    turns = played.record.turns
+    return [turn.text if isinstance(policy, TextPolicy) else turn.action for turn in turns], watched.changed
 
 
 def _p_plays(policy: AnyPolicy) -> None:
@@ -105,7 +76,7 @@ def _p_plays(policy: AnyPolicy) -> None:
 
 def _p_seeded(policy: AnyPolicy) -> None:
     task = scenes.tasks()[0]
-    first, second = _play(policy, task, 3).moves, _play(policy, task, 3).moves
+    first, second = _play(policy, task, 3)[0], _play(policy, task, 3)[0]
     need(
         first == second,
         f"with the same seed it plays the same task differently ({_shown(first)}, then {_shown(second)}): draw from a "
@@ -115,9 +86,9 @@ def _p_seeded(policy: AnyPolicy) -> None:
 
 def _p_forgets(policy: AnyPolicy) -> None:
     task, other = scenes.tasks()[0], scenes.tasks()[1]
-    first = _play(policy, task, 5).moves
+    first, _ = _play(policy, task, 5)
     _play(policy, other, 6)
-    again = _play(policy, task, 5).moves
+    again, _ = _play(policy, task, 5)
     need(
         first == again,
         f"after another episode it plays the same task and seed differently ({_shown(first)}, then {_shown(again)}): "
@@ -129,12 +100,12 @@ def _p_harmless(policy: AnyPolicy) -> None:
     if isinstance(policy, TextPolicy):
         return  # its frames are read-only arrays
     for task in scenes.tasks():
-        place = _play(policy, task, 1).touched
+        _, place = _play(policy, task, 1)
         need(place is None, f"act() writes to the observation, at {place}: users keep what they got; copy it first")
 
 
-def _shown(moves: list[Any]) -> str:
-    return ", ".join(str(move.action if isinstance(move, Move) else move) for move in moves)[:120]
+def _shown(actions: list[Any]) -> str:
+    return ", ".join(map(str, actions))[:120]
 
 
 POLICY_RULES: tuple[Rule[AnyPolicy], ...] = (

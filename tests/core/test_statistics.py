@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vzgym.core.statistics import exact_mcnemar, paired_proportions, student, student_quantile
 from vzgym.evaluation import Estimate, mean, proportion
-from vzgym.evaluation.statistics import exact_mcnemar, paired_proportions, student, student_quantile
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,56 @@
+"""The model files of a run: where they are, and how they are loaded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sb3_contrib import MaskablePPO
+from stable_baselines3 import A2C, DQN, PPO
+
+from vzgym.core.errors import InvalidSetting
+
+__all__ = ["ModelClass", "checkpoints", "load_model", "model_class", "model_file", "replay_buffer"]
+
+ModelClass = type[MaskablePPO] | type[PPO] | type[A2C] | type[DQN]
+
+_CLASSES: Mapping[str, ModelClass] = {"maskable_ppo": MaskablePPO, "ppo": PPO, "a2c": A2C, "dqn": DQN}
+_CHECKPOINT = re.compile(r"step_(\d+)\.zip")
+
+
+def model_class(algo: str) -> ModelClass:
+    """The class of an algorithm."""
+    return _CLASSES[algo]
+
+
+def load_model(file: Path, algo: str) -> Any:
+    """Load a model for acting, on the CPU."""
+    return model_class(algo).load(file, device="cpu")
+
+
+def model_file(run: Path) -> Path:
+    """The finished model of a run, or its newest checkpoint if it was stopped.
+
+    Raises:
+        InvalidSetting: If there is neither.
+    """
+    finished = run / "model.zip"
+    if finished.is_file():
+        return finished
+    found = checkpoints(run / "checkpoints")
+    if not found:
+        raise InvalidSetting(f"{run} holds no model yet: there is no model.zip and no checkpoint")
+    return found[-1]
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, by their number of steps."""
+    steps = {path: found for path in folder.glob("step_*.zip") if (found := _CHECKPOINT.fullmatch(path.name))}
+    return sorted(steps, key=lambda path: int(steps[path][1]))
+
+
+def replay_buffer(checkpoint: Path) -> Path:
+    """The file of a checkpoint's replay buffer (DQN)."""
+    return checkpoint.with_suffix(".buffer.pkl")
