@@ -382,9 +382,9 @@ def test_broken_families(family: Any, rule: str, mend: str) -> None:
 class Rounds(PyAVDecoder):
     """Gives the nearest frame instead of the one that is shown."""
 
-    def pictures(self, times, view, keep_every, watch):
+    def pictures(self, times, view, keep_every, deadline):
         later = np.minimum(times + 0.05, self.info.duration)
-        for picture in super().pictures(later, view, keep_every, watch):
+        for picture in super().pictures(later, view, keep_every, deadline):
             yield Picture(picture.start - 0.05, picture.end, picture.pixels)
 
 

@@ -23,7 +23,7 @@ from vzgym.video.pyav_backend import PyAVDecoder
 
 class Moody(PyAVDecoder):
     isolated = True
-    snaps = False
+    finds_key_frames = False
 
     def __init__(self, path, *, threads=1, timeout=30.0, options=None):
         name = Path(path).name
@@ -33,7 +33,7 @@ class Moody(PyAVDecoder):
             os.abort()
         super().__init__(path, threads=threads, timeout=timeout)
 
-    def pictures(self, times, view, keep_every, watch):
+    def pictures(self, times, view, keep_every, deadline):
         mark = Path(self.path + ".mark")
         if not mark.exists():
             mark.write_text(str(os.getpid()))
@@ -44,7 +44,7 @@ class Moody(PyAVDecoder):
                 os.abort()
             if "prints" in name:
                 os.write(1, b"a library that writes to standard output")
-        yield from super().pictures(times, view, keep_every, watch)
+        yield from super().pictures(times, view, keep_every, deadline)
 """
 
 

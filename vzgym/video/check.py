@@ -11,7 +11,7 @@ import av
 import numpy as np
 
 from vzgym.core.errors import VideoError
-from vzgym.video.decoder import AS_STORED, ReadOptions, StreamInfo, View, Watch
+from vzgym.video.decoder import AS_STORED, Deadline, ReadOptions, StreamInfo, View
 from vzgym.video.paths import local_path
 from vzgym.video.pyav_backend import PyAVDecoder
 from vzgym.video.pyav_open import HIDES_FRAMES, OpenFile, open_file, rewind
@@ -142,7 +142,7 @@ def _decode_samples(path: str, info: StreamInfo, timeout: float, options: ReadOp
         for time in np.linspace(0.0, np.nextafter(info.duration, 0), _SAMPLES):
             moment = max(float(time), info.first)
             try:
-                for _ in decoder.pictures(np.array([moment]), View(), None, Watch(timeout, path, "pyav")):
+                for _ in decoder.pictures(np.array([moment]), View(), None, Deadline(timeout, path, "pyav")):
                     found.frames += 1
             except VideoError as error:
                 found.issues.append(VideoIssue("error", error.reason, error.time))

@@ -15,6 +15,7 @@ from vzgym.core.errors import VideoError
 
 __all__ = [
     "AS_STORED",
+    "Deadline",
     "Decoder",
     "DecoderFactory",
     "Picture",
@@ -23,7 +24,6 @@ __all__ = [
     "Rendered",
     "StreamInfo",
     "View",
-    "Watch",
 ]
 
 
@@ -150,8 +150,8 @@ class Picture:
     pixels: Pixels
 
 
-class Watch:
-    """Ends a read that makes no progress.
+class Deadline:
+    """Bounds the time between two frames of a read.
 
     Args:
         seconds: Longest time between two frames that were asked for.
@@ -165,8 +165,8 @@ class Watch:
         self.backend = backend
         self._last = clock.monotonic()
 
-    def progress(self) -> None:
-        """A frame that was asked for has come."""
+    def extend(self) -> None:
+        """Start the time again: a frame that was asked for has come."""
         self._last = clock.monotonic()
 
     @property
@@ -200,7 +200,7 @@ class Decoder(Protocol):
     info: StreamInfo
 
     def pictures(
-        self, times: NDArray[np.float64], view: View, keep_every: float | None, watch: Watch
+        self, times: NDArray[np.float64], view: View, keep_every: float | None, deadline: Deadline
     ) -> Iterator[Picture]:
         """The pictures shown at `times`, each once, in order of time.
 
@@ -209,18 +209,18 @@ class Decoder(Protocol):
             view: How pictures will be shown. A `raw` decoder may leave drawing to the caller.
             keep_every: Which pictures decoded on the way are wanted too: None none, 0 all, else those shown at
                 multiples of so many seconds. A back-end may give fewer.
-            watch: Bounds the time.
+            deadline: Bounds the time.
 
         Raises:
             VideoError: If a frame cannot be had, or time is up.
         """
         ...
 
-    def runs(self, times: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    def split_at_seeks(self, times: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         """`times` (ascending) cut where a jump to a later key frame is shorter than decoding on."""
         ...
 
-    def key_pictures(self, times: NDArray[np.float64], view: View, watch: Watch) -> Iterator[Picture]:
+    def key_pictures(self, times: NDArray[np.float64], view: View, deadline: Deadline) -> Iterator[Picture]:
         """The last key frame at or before each of `times` (ascending), each once, in order of time.
 
         Their `end` may be infinite: it need not be known.
@@ -230,13 +230,13 @@ class Decoder(Protocol):
         """
         ...
 
-    def continues(self, time: float) -> bool:
+    def reaches_without_seek(self, time: float) -> bool:
         """Whether `time` can be reached by decoding on, with no seek, in less work than a seek would cost."""
         ...
 
     @property
-    def rests(self) -> bool:
-        """Whether it stands where nothing is lost by jumping away: no other reader is worth opening to spare it."""
+    def is_idle(self) -> bool:
+        """Whether it can seek elsewhere without losing decoded work: all of a group of pictures, or none, is decoded."""
         ...
 
     def close(self) -> None:
@@ -249,11 +249,11 @@ class DecoderFactory(Protocol):
 
     Attributes:
         isolated: Whether it may hang or abort, so that it should run in a process of its own.
-        snaps: Whether `key_pictures` works.
+        finds_key_frames: Whether `key_pictures` works.
     """
 
     isolated: ClassVar[bool]
-    snaps: ClassVar[bool]
+    finds_key_frames: ClassVar[bool]
 
     def __call__(
         self, path: str, *, threads: int = 1, timeout: float = 30.0, options: ReadOptions = AS_STORED

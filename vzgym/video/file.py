@@ -102,7 +102,7 @@ class FileVideo:
             raise InvalidSetting(f"grid_fps must be finite and > 0, got {grid_fps!r}")
         if glance not in ("exact", "key_frames"):
             raise InvalidSetting(f"glance must be 'exact' or 'key_frames', got {glance!r}")
-        if glance == "key_frames" and not factory.snaps:
+        if glance == "key_frames" and not factory.finds_key_frames:
             raise InvalidSetting(f"video back-end {backend!r} cannot find key frames; glance='key_frames' needs 'pyav'")
         if store is not None and grid_fps is None:
             raise InvalidSetting("a store serves clips on a grid: give grid_fps too (the store's own fps, say)")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vzgym.core.errors import VideoError
 from vzgym.video.base import FRAME_SLACK
-from vzgym.video.decoder import Picture, ReadOptions, Rendered, StreamInfo, View, Watch
+from vzgym.video.decoder import Deadline, Picture, ReadOptions, Rendered, StreamInfo, View
 from vzgym.video.pyav_open import FileFacts, frame_times, open_file
 from vzgym.video.scale import has_alpha, render_array
 
@@ -45,7 +45,7 @@ class IndexedDecoder(abc.ABC):
     name: ClassVar[str]
     raw = False
     isolated: ClassVar[bool] = True
-    snaps: ClassVar[bool] = False
+    finds_key_frames: ClassVar[bool] = False
     reads_open_groups: ClassVar[bool] = True
 
     path: str
@@ -95,17 +95,17 @@ class IndexedDecoder(abc.ABC):
         """Close the file."""
 
     def pictures(
-        self, times: NDArray[np.float64], view: View, keep_every: float | None, watch: Watch
+        self, times: NDArray[np.float64], view: View, keep_every: float | None, deadline: Deadline
     ) -> Iterator[Picture]:
         """See `Decoder.pictures`. Gives what was asked for, nothing that was decoded on the way."""
         places = np.maximum(np.searchsorted(self.starts, times + FRAME_SLACK, side="right") - 1, 0)
         wanted = np.unique(places)
         for first in range(0, len(wanted), _BATCH):
             batch = [int(place) for place in wanted[first : first + _BATCH]]
-            watch.check(float(self.starts[batch[0]]))
+            deadline.check(float(self.starts[batch[0]]))
             frames = self._frames(batch)
             self.decoded += len(batch)
-            watch.progress()
+            deadline.extend()
             if len(frames) != len(batch):
                 raise VideoError(
                     f"gave {len(frames)} frames for {len(batch)} asked for",
@@ -120,19 +120,19 @@ class IndexedDecoder(abc.ABC):
                     frame = render_array(frame, View((self.info.height, self.info.width)))
                 yield Picture(float(self.starts[place]), end, Rendered(render_array(frame, view)))
 
-    def runs(self, times: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    def split_at_seeks(self, times: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         """One: all is done by one reader."""
         return [times]
 
-    def key_pictures(self, times: NDArray[np.float64], view: View, watch: Watch) -> Iterator[Picture]:
+    def key_pictures(self, times: NDArray[np.float64], view: View, deadline: Deadline) -> Iterator[Picture]:
         """Not offered: these libraries do not say when key frames are shown."""
         raise VideoError("cannot tell key frames", path=self.path, backend=self.name)
 
-    def continues(self, time: float) -> bool:
+    def reaches_without_seek(self, time: float) -> bool:
         """Unknown; one reader serves all places of its file."""
         return True
 
     @property
-    def rests(self) -> bool:
+    def is_idle(self) -> bool:
         """Always: it may be moved to any place."""
         return True

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vzgym.core.errors import VideoError
-from vzgym.video.decoder import AS_STORED, DecoderFactory, Picture, ReadOptions, Rendered, StreamInfo, View, Watch
+from vzgym.video.decoder import AS_STORED, Deadline, DecoderFactory, Picture, ReadOptions, Rendered, StreamInfo, View
 from vzgym.video.worker import read_message, write_message
 
 __all__ = ["IsolatedDecoder"]
@@ -67,13 +67,13 @@ class IsolatedDecoder:
         )
         self._request(
             "open",
-            Watch(timeout, path, name),
+            Deadline(timeout, path, name),
             factory=f"{made.__module__}:{made.__qualname__}",
             threads=threads,
             options=options,
         )
         try:
-            kind, value = self._answer(Watch(timeout + _START_SECONDS, path, name), None)
+            kind, value = self._answer(Deadline(timeout + _START_SECONDS, path, name), None)
         except VideoError:
             self.close()
             raise
@@ -83,25 +83,25 @@ class IsolatedDecoder:
         self.info: StreamInfo = value
 
     def pictures(
-        self, times: NDArray[np.float64], view: View, keep_every: float | None, watch: Watch
+        self, times: NDArray[np.float64], view: View, keep_every: float | None, deadline: Deadline
     ) -> Iterator[Picture]:
         """See `Decoder.pictures`. Of pictures decoded on the way, only those on a grid are sent."""
-        yield from self._read("pictures", times, view, watch, keep_every=keep_every or None)
+        yield from self._read("pictures", times, view, deadline, keep_every=keep_every or None)
 
-    def runs(self, times: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    def split_at_seeks(self, times: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         """One: all is done by one reader."""
         return [times]
 
-    def key_pictures(self, times: NDArray[np.float64], view: View, watch: Watch) -> Iterator[Picture]:
+    def key_pictures(self, times: NDArray[np.float64], view: View, deadline: Deadline) -> Iterator[Picture]:
         """See `Decoder.key_pictures`."""
-        yield from self._read("key_pictures", times, view, watch)
+        yield from self._read("key_pictures", times, view, deadline)
 
-    def continues(self, time: float) -> bool:
+    def reaches_without_seek(self, time: float) -> bool:
         """Not known from here: the file's one process serves all its places."""
         return True
 
     @property
-    def rests(self) -> bool:
+    def is_idle(self) -> bool:
         """Always: it may be moved to any place."""
         return True
 
@@ -116,13 +116,15 @@ class IsolatedDecoder:
                 except BrokenPipeError:
                     continue  # bytes that it will never read
 
-    def _read(self, do: str, times: NDArray[np.float64], view: View, watch: Watch, **more: Any) -> Iterator[Picture]:
-        self._request(do, watch, times=times, view=view, **more)
+    def _read(
+        self, do: str, times: NDArray[np.float64], view: View, deadline: Deadline, **more: Any
+    ) -> Iterator[Picture]:
+        self._request(do, deadline, times=times, view=view, **more)
         finished = False
         try:
             place = 0
             while True:
-                kind, value = self._answer(watch, float(times[min(place, len(times) - 1)]))
+                kind, value = self._answer(deadline, float(times[min(place, len(times) - 1)]))
                 if kind == "error":
                     finished = True
                     raise value
@@ -132,22 +134,22 @@ class IsolatedDecoder:
                     return
                 start, end, pixels = value
                 place = int(np.searchsorted(times, end))
-                watch.progress()
+                deadline.extend()
                 yield Picture(start, end, Rendered(pixels))
         finally:
             if not finished:
                 # Left in the middle: answers that nobody will read are on their way.
                 self.close()
 
-    def _request(self, do: str, watch: Watch, **more: Any) -> None:
+    def _request(self, do: str, deadline: Deadline, **more: Any) -> None:
         assert self._process.stdin is not None
-        message = {"do": do, "path": self.path, "backend": self.backend, "timeout": watch.seconds, **more}
+        message = {"do": do, "path": self.path, "backend": self.backend, "timeout": deadline.seconds, **more}
         try:
             write_message(self._process.stdin, message)
         except (BrokenPipeError, ValueError) as error:
             raise self._crashed(None) from error
 
-    def _answer(self, watch: Watch, time: float | None) -> tuple[str, Any]:
+    def _answer(self, deadline: Deadline, time: float | None) -> tuple[str, Any]:
         """The next message; ends the process if it does not come in time."""
         assert self._process.stdout is not None
         expired = threading.Event()
@@ -157,7 +159,7 @@ class IsolatedDecoder:
             self._process.kill()
 
         # The process watches itself too and may give a better error; this is for when it cannot.
-        timer = threading.Timer(watch.left + 1.0, expire)
+        timer = threading.Timer(deadline.left + 1.0, expire)
         timer.daemon = True
         timer.start()
         try:
@@ -165,7 +167,7 @@ class IsolatedDecoder:
             return answer
         except (EOFError, ValueError) as error:
             crash = self._crashed(time)
-            raise (watch.error(time) if expired.is_set() else crash) from error
+            raise (deadline.error(time) if expired.is_set() else crash) from error
         finally:
             timer.cancel()
 

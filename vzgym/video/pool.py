@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from vzgym.video.decoder import Decoder, Watch
+from vzgym.video.decoder import Deadline, Decoder
 
 __all__ = ["ReaderPool"]
 
@@ -35,9 +35,9 @@ class ReaderPool:
         *,
         most: int,
         most_per_video: int,
-        watch: Watch,
+        deadline: Deadline,
     ) -> Iterator[Decoder]:
-        """A reader of `video`, preferably one that stands shortly before `time`, else one that rests.
+        """A reader of `video`, preferably one positioned shortly before `time`, else an idle one.
 
         A reader whose use ends in an error is closed.
 
@@ -47,12 +47,12 @@ class ReaderPool:
             open_one: Opens one more reader.
             most: Most readers open at once, all videos together.
             most_per_video: Most readers of this video.
-            watch: Bounds the wait for a reader.
+            deadline: Bounds the wait for a reader.
 
         Raises:
             VideoError: If none can be opened, or none is free in time.
         """
-        reader = self._take(video, time, most, most_per_video, watch)
+        reader = self._take(video, time, most, most_per_video, deadline)
         try:
             if reader is None:
                 reader = _Reader(video, open_one())
@@ -79,15 +79,15 @@ class ReaderPool:
         with self._changed:
             return len(self._idle) + sum(self._lent.values())
 
-    def _take(self, video: Hashable, time: float, most: int, most_per_video: int, watch: Watch) -> _Reader | None:
+    def _take(self, video: Hashable, time: float, most: int, most_per_video: int, deadline: Deadline) -> _Reader | None:
         """An idle reader, now lent; None if one more is to be opened."""
         evicted: _Reader | None = None
         with self._changed:
             while True:
                 mine = [r for r in self._idle if r.video == video]
-                near = [r for r in mine if r.decoder.continues(time)]
-                # One more is opened where each of the others stands in the midst of something.
-                free = [r for r in mine if r.decoder.rests]
+                near = [r for r in mine if r.decoder.reaches_without_seek(time)]
+                # Another is opened where each of them is within a group of pictures.
+                free = [r for r in mine if r.decoder.is_idle]
                 open_now = len(self._idle) + sum(self._lent.values())
                 if near:
                     chosen: _Reader | None = near[-1]
@@ -101,8 +101,8 @@ class ReaderPool:
                     chosen = mine[0]
                 else:
                     chosen = None
-                    if not self._changed.wait(watch.left):
-                        raise watch.error(time)
+                    if not self._changed.wait(deadline.left):
+                        raise deadline.error(time)
                     continue
                 if chosen is not None:
                     self._idle.remove(chosen)

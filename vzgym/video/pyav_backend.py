@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vzgym.video.base import FRAME_SLACK
-from vzgym.video.decoder import AS_STORED, Picture, ReadOptions, View, Watch
+from vzgym.video.decoder import AS_STORED, Deadline, Picture, ReadOptions, View
 from vzgym.video.pyav_open import HIDES_FRAMES, open_file
 from vzgym.video.pyav_packets import PacketReader, TimedPacket
 from vzgym.video.scale import RawPixels
@@ -107,7 +107,7 @@ class PyAVDecoder:
 
     raw = True
     isolated: ClassVar[bool] = False
-    snaps: ClassVar[bool] = True
+    finds_key_frames: ClassVar[bool] = True
 
     def __init__(self, path: str, *, threads: int = 1, timeout: float = 30.0, options: ReadOptions = AS_STORED) -> None:
         self.path = path
@@ -133,37 +133,37 @@ class PyAVDecoder:
     # -- what `Decoder` asks for ---------------------------------------------------------------------------------
 
     def pictures(
-        self, times: NDArray[np.float64], view: View, keep_every: float | None, watch: Watch
+        self, times: NDArray[np.float64], view: View, keep_every: float | None, deadline: Deadline
     ) -> Iterator[Picture]:
         """See `Decoder.pictures`. Pictures come raw: `view` is not used."""
         wanted = _Wanted([self._stamp(time) for time in times], keep_every)
         while not wanted.done:
             if not self._continues(wanted.first):
-                self._begin(wanted.first, 0, watch)
+                self._begin(wanted.first, 0, deadline)
             try:
-                yield from self._run(wanted, watch)
+                yield from self._run(wanted, deadline)
             except _DamagedError:
                 # Some key frames are no clean start (open groups of pictures): once more, from further back.
-                self._begin(wanted.first, 1, watch)
+                self._begin(wanted.first, 1, deadline)
                 try:
-                    yield from self._run(wanted, watch)
+                    yield from self._run(wanted, deadline)
                 except _DamagedError as damage:
                     self._drained, self._last = True, None
                     raise self._packets.error(damage.reason, damage.pts) from None
         if keep_every is not None:
-            yield from self._finish(keep_every, watch)
+            yield from self._finish(keep_every, deadline)
 
-    def runs(self, times: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        """See `Decoder.runs`."""
+    def split_at_seeks(self, times: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """See `Decoder.split_at_seeks`."""
         stamps = [self._stamp(time) for time in times]
         cuts = [n for n in range(1, len(stamps)) if self._packets.jump_helps(stamps[n - 1], stamps[n])]
         return np.split(times, cuts)
 
-    def key_pictures(self, times: NDArray[np.float64], view: View, watch: Watch) -> Iterator[Picture]:
+    def key_pictures(self, times: NDArray[np.float64], view: View, deadline: Deadline) -> Iterator[Picture]:
         """See `Decoder.key_pictures`. Pictures come raw: `view` is not used."""
         given: int | None = None
         for time in times:
-            self._begin(self._stamp(time), 0, watch)
+            self._begin(self._stamp(time), 0, deadline)
             origin = self._packets.origin
             if given == origin:
                 continue
@@ -171,17 +171,17 @@ class PyAVDecoder:
             frame = self._key_frame()
             if frame is None:
                 raise self._packets.error("a key frame cannot be decoded", origin)
-            watch.progress()
+            deadline.extend()
             # What follows is not read: when it ends is not known, and nobody asks.
             yield Picture(self._packets.seconds(origin), math.inf, RawPixels(frame, self._geometry))
 
-    def continues(self, time: float) -> bool:
-        """See `Decoder.continues`."""
+    def reaches_without_seek(self, time: float) -> bool:
+        """See `Decoder.reaches_without_seek`."""
         return self._continues(self._stamp(time))
 
     @property
-    def rests(self) -> bool:
-        """See `Decoder.rests`: nothing decoded yet, or all of a group of pictures."""
+    def is_idle(self) -> bool:
+        """See `Decoder.is_idle`: nothing decoded yet, or all of a group of pictures."""
         if self._drained or self._last is None or self._last.end is None:
             return True
         return self._packets.next_key(self._last.pts) == self._last.end
@@ -204,27 +204,27 @@ class PyAVDecoder:
             return True
         return not self._drained and (stamp == self._goal or not self._packets.jump_helps(self._last.pts, stamp))
 
-    def _begin(self, stamp: int, back: int, watch: Watch) -> None:
+    def _begin(self, stamp: int, back: int, deadline: Deadline) -> None:
         """Start anew at the last key frame at or before `stamp`, or at the one before that (`back` = 1)."""
         self._last = self._covering = self._bad_after = self._good_from = None
         self._inside.clear()
         self._highest = None
         self._goal = stamp
-        self._packets.seek(stamp, back, watch)
+        self._packets.seek(stamp, back, deadline)
         self._codec.flush_buffers()
         # Flushing makes FFmpeg guess anew how far frames are reordered; too low a guess would drop frames.
         if self._depth:
             self._codec.reorder_depth = self._depth
         self._drained = False
 
-    def _run(self, wanted: _Wanted, watch: Watch) -> Iterator[Picture]:
+    def _run(self, wanted: _Wanted, deadline: Deadline) -> Iterator[Picture]:
         """Decode on from here and give what is wanted, until a jump is the shorter way to the rest."""
         sought = wanted.first
         if self._last is not None and self._last.covers(wanted.first):
             # It may have come out at the end of the last request.
-            yield from self._serve(self._last, wanted, watch)
+            yield from self._serve(self._last, wanted, deadline)
         while not wanted.done and (self._fresh or self._continues(wanted.first)):
-            watch.check(self._packets.seconds(wanted.first))
+            deadline.check(self._packets.seconds(wanted.first))
             before = self._last
             for shown in self._step(wanted):
                 if not wanted.done and wanted.first < shown.pts:
@@ -232,13 +232,13 @@ class PyAVDecoder:
                     if before is None or not self._may_hide(shown.frame):
                         raise _DamagedError("a frame cannot be decoded", wanted.first)
                     before = _Shown(before.pts, shown.pts, before.frame)
-                    yield from self._serve(before, wanted, watch)
-                yield from self._serve(shown, wanted, watch)
+                    yield from self._serve(before, wanted, deadline)
+                yield from self._serve(shown, wanted, deadline)
                 before = shown
         if not wanted.done and wanted.first == sought:
             raise _DamagedError("no frame can be decoded", sought)
 
-    def _finish(self, keep_every: float, watch: Watch) -> Iterator[Picture]:
+    def _finish(self, keep_every: float, deadline: Deadline) -> Iterator[Picture]:
         """Decode what little is left of a group of pictures: cheaper now than from its beginning later."""
         if self._last is None or self._last.end is None:
             return
@@ -248,7 +248,7 @@ class PyAVDecoder:
         if not self._continues(key - 1):
             return
         try:
-            yield from self._run(_Wanted([key - 1], keep_every), watch)
+            yield from self._run(_Wanted([key - 1], keep_every), deadline)
         except _DamagedError:
             self._drained, self._last = True, None  # nobody asked for it: told when somebody does
 
@@ -257,12 +257,12 @@ class PyAVDecoder:
         """Whether decoding has begun and nothing has come out yet."""
         return self._last is None and not self._drained
 
-    def _serve(self, shown: _Shown, wanted: _Wanted, watch: Watch) -> Iterator[Picture]:
+    def _serve(self, shown: _Shown, wanted: _Wanted, deadline: Deadline) -> Iterator[Picture]:
         """Give `shown` if it is wanted, or worth keeping."""
         if wanted.within(shown.pts, shown.end):
             if self._is_bad(shown):
                 raise _DamagedError(self._fault, shown.pts)
-            watch.progress()
+            deadline.extend()
             wanted.serve_until(shown.end)
             yield self._picture(shown)
         elif self._on_grid(shown.pts, shown.end, wanted.keep_every) and not self._is_bad(shown):

@@ -12,7 +12,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from vzgym.core.errors import VideoError
-from vzgym.video.decoder import Watch
+from vzgym.video.decoder import Deadline
 from vzgym.video.pyav_open import NAME, OpenFile, rewind
 from vzgym.video.timestamps import DEEPEST_REORDER
 
@@ -108,7 +108,7 @@ class PacketReader:
             return key is not None and key <= target
         return (target - pts) * self.file.facts.base > _BLIND_GAP
 
-    def seek(self, target: int, back: int, watch: Watch) -> None:
+    def seek(self, target: int, back: int, deadline: Deadline) -> None:
         """Go to the last key frame at or before `target`, or `back` key frames earlier still.
 
         Before the first key frame of the file one cannot go: then `at_start` is set.
@@ -119,9 +119,9 @@ class PacketReader:
         first = self.file.facts.first_dts
         aim, step = target, 1
         while True:
-            watch.check(self.seconds(target))
+            deadline.check(self.seconds(target))
             self.at_start = aim <= first or self.file.facts.sequential
-            key = self._go(max(aim, first), target, watch)
+            key = self._go(max(aim, first), target, deadline)
             if key is None and self.at_start:
                 raise self.error("has no key frame to begin with", target)
             if key is not None and (key[0] <= target or self.at_start):
@@ -136,7 +136,7 @@ class PacketReader:
                 aim = (aim if key is None else min(aim, key[1])) - step
                 step = max(2 * step, int(1 / self.file.facts.base))
 
-    def _go(self, aim: int, target: int, watch: Watch) -> tuple[int, int] | None:
+    def _go(self, aim: int, target: int, deadline: Deadline) -> tuple[int, int] | None:
         """Seek, and read up to the first key frame, which `next` will then give.
 
         Returns:
@@ -162,7 +162,7 @@ class PacketReader:
                 return last.pts, last.pts if last.dts is None else last.dts
             self._ahead.clear()
             self._shown.clear()
-            watch.check(self.seconds(target))
+            deadline.check(self.seconds(target))
         return None
 
     def _pull(self) -> bool:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vzgym.core.errors import VideoError
 from vzgym.video.base import FRAME_SLACK, Frames, crop_box
 from vzgym.video.cache import CacheStats, FrameCache
-from vzgym.video.decoder import Decoder, Picture, ReadOptions, Rendered, StreamInfo, View, Watch
+from vzgym.video.decoder import Deadline, Decoder, Picture, ReadOptions, Rendered, StreamInfo, View
 from vzgym.video.paths import identify
 from vzgym.video.pool import ReaderPool
 from vzgym.video.settings import VideoLimits, limits
@@ -83,7 +83,7 @@ class SharedVideos:
         self._lock = threading.Lock()
         self._infos: OrderedDict[Hashable, StreamInfo] = OrderedDict()
         self._users: dict[Hashable, weakref.WeakSet[object]] = {}
-        self._claims = _Claims()
+        self._locks = _DecodeLocks()
         self.cache = FrameCache(limits().cache_bytes)
         self.pool = ReaderPool()
 
@@ -95,7 +95,7 @@ class SharedVideos:
         if known is not None:
             return known
         now = limits()
-        with self._reader(source, key, 0.0, Watch(now.timeout, source.path, source.backend), now) as decoder:
+        with self._reader(source, key, 0.0, Deadline(now.timeout, source.path, source.backend), now) as decoder:
             return decoder.info
 
     def read(self, source: Source, clips: Sequence[Clip], user: object) -> list[Frames]:
@@ -114,15 +114,18 @@ class SharedVideos:
         key = source.key()
         with self._lock:
             self._users.setdefault(key, weakref.WeakSet()).add(user)
-        watch = Watch(now.timeout, source.path, source.backend)
-        shelves = [_Shelf(clip) for clip in clips]
+        deadline = Deadline(now.timeout, source.path, source.backend)
+        assemblies = [_ClipAssembly(clip) for clip in clips]
         decoded = [0] * len(clips)
         # Clips are dense and worth keeping, or glances, or glances at key frames: each kind in a pass of its own.
         for kind in sorted({_kind(clip) for clip in clips}):
             chosen = [n for n, clip in enumerate(clips) if _kind(clip) == kind]
-            count = self._pass(source, key, [shelves[n] for n in chosen], watch, now)
+            count = self._pass(source, key, [assemblies[n] for n in chosen], deadline, now)
             decoded[chosen[0]] += count
-        return [shelf.frames(self.info(source), count, source) for shelf, count in zip(shelves, decoded, strict=True)]
+        return [
+            assembly.frames(self.info(source), count, source)
+            for assembly, count in zip(assemblies, decoded, strict=True)
+        ]
 
     def leave(self, source: Source, user: object) -> None:
         """`user` reads no more. The last user of a file closes its readers and frees its frames."""
@@ -148,81 +151,83 @@ class SharedVideos:
         with self._lock:
             self._infos.clear()
 
-    def _pass(self, source: Source, key: Hashable, shelves: list[_Shelf], watch: Watch, now: VideoLimits) -> int:
-        """Fill `shelves`; the number of frames decoded for that."""
-        clips = [shelf.clip for shelf in shelves]
+    def _pass(
+        self, source: Source, key: Hashable, assemblies: list[_ClipAssembly], deadline: Deadline, now: VideoLimits
+    ) -> int:
+        """Fill `assemblies`; the number of frames decoded for that."""
+        clips = [assembly.clip for assembly in assemblies]
         keeps = [clip.keep_every for clip in clips if clip.keep_every is not None]
         keep_every = min(keeps) if keeps and now.cache_bytes else None
-        self._look_up(key, shelves)
-        missing = _missing(shelves)
+        self._look_up(key, assemblies)
+        missing = _missing(assemblies)
         if not len(missing):
             return 0
         if keep_every is None:
-            return self._decode(source, key, shelves, missing, keep_every, watch, now)
+            return self._decode(source, key, assemblies, missing, keep_every, deadline, now)
         # Two threads that want the same stretch: the second waits, then finds the frames in the cache.
-        with self._claims.hold(key, missing[0], missing[-1], watch):
-            self._look_up(key, shelves)
-            missing = _missing(shelves)
-            return self._decode(source, key, shelves, missing, keep_every, watch, now) if len(missing) else 0
+        with self._locks.hold(key, missing[0], missing[-1], deadline):
+            self._look_up(key, assemblies)
+            missing = _missing(assemblies)
+            return self._decode(source, key, assemblies, missing, keep_every, deadline, now) if len(missing) else 0
 
-    def _look_up(self, key: Hashable, shelves: list[_Shelf]) -> None:
-        for shelf in shelves:
-            view = shelf.clip.view
-            if shelf.clip.key_frames:
+    def _look_up(self, key: Hashable, assemblies: list[_ClipAssembly]) -> None:
+        for assembly in assemblies:
+            view = assembly.clip.view
+            if assembly.clip.key_frames:
                 continue
-            for time in shelf.missing():
+            for time in assembly.missing():
                 picture = self.cache.get(key, view, time + FRAME_SLACK)
                 if picture is None:
                     picture = self.cache.get(key, _RAW, time + FRAME_SLACK)
                 if picture is not None:
                     drawn = isinstance(picture.pixels, Rendered)
-                    shelf.put(picture if drawn else self._draw(key, picture, view))
+                    assembly.put(picture if drawn else self._draw(key, picture, view))
 
     def _decode(
         self,
         source: Source,
         key: Hashable,
-        shelves: list[_Shelf],
+        assemblies: list[_ClipAssembly],
         missing: NDArray[np.float64],
         keep_every: float | None,
-        watch: Watch,
+        deadline: Deadline,
         now: VideoLimits,
     ) -> int:
         decoded = 0
         while len(missing):
-            with self._reader(source, key, float(missing[0]), watch, now) as decoder:
+            with self._reader(source, key, float(missing[0]), deadline, now) as decoder:
                 before = decoder.decoded
                 # Where decoding would jump, another reader may stand closer: each run is given to the best one.
-                last = math.inf if keep_every is None else float(decoder.runs(missing)[0][-1])
-                for group in _groups(shelves, decoder.raw):
+                last = math.inf if keep_every is None else float(decoder.split_at_seeks(missing)[0][-1])
+                for group in _groups(assemblies, decoder.raw):
                     times, view = _missing(group), group[0].clip.view
                     if group[0].clip.key_frames:
-                        pictures = decoder.key_pictures(times, view, watch)
+                        pictures = decoder.key_pictures(times, view, deadline)
                     else:
-                        pictures = decoder.pictures(times[times <= last], view, keep_every, watch)
+                        pictures = decoder.pictures(times[times <= last], view, keep_every, deadline)
                     for picture in pictures:
                         self._place(key, picture, group, keep_every, decoder.raw)
                 decoded += decoder.decoded - before
-            left = _missing(shelves)
+            left = _missing(assemblies)
             if len(left) == len(missing):
                 return decoded  # nothing more comes: told when the clip is put together
             missing = left
         return decoded
 
     def _place(
-        self, key: Hashable, picture: Picture, shelves: list[_Shelf], keep_every: float | None, raw: bool
+        self, key: Hashable, picture: Picture, assemblies: list[_ClipAssembly], keep_every: float | None, raw: bool
     ) -> None:
         """Put a decoded picture where it is wanted, and into the cache."""
         drawn: dict[View, Picture] = {}
-        for shelf in shelves:
-            view = shelf.clip.view
-            if shelf.wants(picture):
+        for assembly in assemblies:
+            view = assembly.clip.view
+            if assembly.wants(picture):
                 if view not in drawn:
-                    drawn[view] = self._draw(key, picture, view, keep=not shelf.clip.key_frames)
-                shelf.put(drawn[view])
+                    drawn[view] = self._draw(key, picture, view, keep=not assembly.clip.key_frames)
+                assembly.put(drawn[view])
         if keep_every is None:
             return
-        views = {shelf.clip.view for shelf in shelves}
+        views = {assembly.clip.view for assembly in assemblies}
         if keep_every == 0 and raw and all(picture.pixels.nbytes <= _LARGE * _nbytes(view) for view in views):
             # Kept whole, drawn when somebody asks: most never are.
             self.cache.put(key, _RAW, picture)
@@ -248,14 +253,16 @@ class SharedVideos:
         return max(1, min(now.readers_per_file, fit))
 
     @contextmanager
-    def _reader(self, source: Source, key: Hashable, time: float, watch: Watch, now: VideoLimits) -> Iterator[Decoder]:
+    def _reader(
+        self, source: Source, key: Hashable, time: float, deadline: Deadline, now: VideoLimits
+    ) -> Iterator[Decoder]:
         lent = self.pool.borrow(
             key,
             time,
             lambda: source.open_one(now.decoder_threads, now.timeout),
             most=now.max_readers,
             most_per_video=self._most_readers(key, now),
-            watch=watch,
+            deadline=deadline,
         )
         with lent as decoder:
             with self._lock:
@@ -265,7 +272,7 @@ class SharedVideos:
             yield decoder
 
 
-class _Shelf:
+class _ClipAssembly:
     """A clip and the pictures found for it."""
 
     def __init__(self, clip: Clip) -> None:
@@ -307,7 +314,7 @@ class _Shelf:
         return Frames(np.stack([drawn[place] for place in places]), starts[places], decoded)
 
 
-class _Claims:
+class _DecodeLocks:
     """Stretches of videos that some thread is decoding now."""
 
     def __init__(self) -> None:
@@ -315,15 +322,15 @@ class _Claims:
         self._held: list[tuple[Hashable, float, float]] = []
 
     @contextmanager
-    def hold(self, key: Hashable, start: float, end: float, watch: Watch) -> Iterator[None]:
+    def hold(self, key: Hashable, start: float, end: float, deadline: Deadline) -> Iterator[None]:
         """Hold `[start, end]` of a video; waits while another thread holds a part of it."""
         claim = (key, start, end)
         with self._changed:
             while any(k == key and s <= end and start <= e for k, s, e in self._held):
-                if not self._changed.wait(watch.left):
-                    raise watch.error(start)
+                if not self._changed.wait(deadline.left):
+                    raise deadline.error(start)
             self._held.append(claim)
-        watch.progress()  # the wait was another's decoding
+        deadline.extend()  # the wait was another's decoding
         try:
             yield
         finally:
@@ -339,16 +346,18 @@ def _kind(clip: Clip) -> int:
     return 1 if clip.keep_every is None else 0
 
 
-def _groups(shelves: list[_Shelf], raw: bool) -> list[list[_Shelf]]:
+def _groups(assemblies: list[_ClipAssembly], raw: bool) -> list[list[_ClipAssembly]]:
     """Shelves that one pass can serve: all, or those of one view where pictures come drawn already."""
     if raw:
-        return [shelves]
-    views = {shelf.clip.view: [s for s in shelves if s.clip.view == shelf.clip.view] for shelf in shelves}
+        return [assemblies]
+    views = {
+        assembly.clip.view: [s for s in assemblies if s.clip.view == assembly.clip.view] for assembly in assemblies
+    }
     return list(views.values())
 
 
-def _missing(shelves: list[_Shelf]) -> NDArray[np.float64]:
-    return np.unique(np.concatenate([shelf.missing() for shelf in shelves]))
+def _missing(assemblies: list[_ClipAssembly]) -> NDArray[np.float64]:
+    return np.unique(np.concatenate([assembly.missing() for assembly in assemblies]))
 
 
 def _nbytes(view: View) -> float:
@@ -384,7 +393,7 @@ def clear() -> None:
     _shared.clear()
 
 
-def _start_anew() -> None:
+def _reset_after_fork() -> None:
     """After a fork: open files belong to the parent, and its threads, which may hold our locks, are not here."""
     global _shared
     old, _shared = _shared, SharedVideos()
@@ -393,4 +402,4 @@ def _start_anew() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_anew)
+    os.register_at_fork(after_in_child=_reset_after_fork)

@@ -30,7 +30,7 @@ from PIL import Image
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, VideoError
 from vzgym.video.base import FRAME_SLACK
-from vzgym.video.decoder import Picture, Rendered, View, Watch
+from vzgym.video.decoder import Deadline, Picture, Rendered, View
 from vzgym.video.paths import local_path
 from vzgym.video.pyav_backend import PyAVDecoder
 from vzgym.video.scale import render_array
@@ -228,7 +228,7 @@ def _append(
         view = View((header.height, header.width))
         if not len(moments):
             return
-        for picture in decoder.pictures(moments, view, None, Watch(timeout, decoder.path, "pyav")):
+        for picture in decoder.pictures(moments, view, None, Deadline(timeout, decoder.path, "pyav")):
             buffer = io.BytesIO()
             Image.fromarray(picture.pixels.render(view)).save(buffer, "jpeg", quality=header.quality, subsampling=0)
             data = buffer.getvalue()

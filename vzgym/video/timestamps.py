@@ -132,9 +132,13 @@ def contradicts_decoder(container: InputContainer, stream: VideoStream, packets:
     Raises:
         av.FFmpegError: If the file cannot be read or decoded.
     """
-    read = list(itertools.islice((p for p in container.demux(stream) if p.size and p.pts is not None), packets))
-    if _has_descent([packet.pts for packet in read]):
-        return False
+    read = []
+    latest: int | None = None
+    for packet in itertools.islice((p for p in container.demux(stream) if p.size and p.pts is not None), packets):
+        if latest is not None and packet.pts < latest:
+            return False
+        latest = packet.pts
+        read.append(packet)
     codec = stream.codec_context
     return _has_descent([frame.pts for packet in [*read, None] for frame in codec.decode(packet)])
 

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from vzgym.core.errors import VzgymError
 from vzgym.core.registry import import_object
-from vzgym.video.decoder import Decoder, Watch
+from vzgym.video.decoder import Deadline, Decoder
 
 resource: ModuleType | None
 try:
@@ -73,12 +73,12 @@ def _serve(requests: queue.SimpleQueue[Any], out: IO[bytes]) -> None:
                 continue
             if decoder is None:
                 raise VzgymError("asked to read before a file was opened")
-            watch = Watch(request["timeout"], request["path"], request["backend"])
+            deadline = Deadline(request["timeout"], request["path"], request["backend"])
             times, view = request["times"], request["view"]
             if request["do"] == "key_pictures":
-                pictures = decoder.key_pictures(times, view, watch)
+                pictures = decoder.key_pictures(times, view, deadline)
             else:
-                pictures = decoder.pictures(times, view, request["keep_every"], watch)
+                pictures = decoder.pictures(times, view, request["keep_every"], deadline)
             before = decoder.decoded
             for picture in pictures:
                 write_message(out, ("picture", (picture.start, picture.end, picture.pixels.render(view))))

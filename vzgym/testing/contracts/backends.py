@@ -72,7 +72,7 @@ class _Bench:
 
 def _b_shape(bench: _Bench) -> None:
     factory = BACKENDS.get(bench.backend)
-    for part in ("isolated", "snaps"):
+    for part in ("isolated", "finds_key_frames"):
         need(
             isinstance(getattr(factory, part, None), bool),
             f"it needs the class attribute {part!r}, True or False (see vzgym.video.decoder.DecoderFactory)",
@@ -81,7 +81,17 @@ def _b_shape(bench: _Bench) -> None:
         return  # runs in a process of its own
     opened = factory(str(bench.folder / "numbered.mp4"), threads=1, timeout=30.0)
     try:
-        for part in ("raw", "decoded", "info", "pictures", "runs", "key_pictures", "continues", "rests", "close"):
+        for part in (
+            "raw",
+            "decoded",
+            "info",
+            "pictures",
+            "split_at_seeks",
+            "key_pictures",
+            "reaches_without_seek",
+            "is_idle",
+            "close",
+        ):
             need(hasattr(opened, part), f"an open file has no {part!r} (see vzgym.video.decoder.Decoder)")
     finally:
         opened.close()
