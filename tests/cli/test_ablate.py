@@ -1,7 +1,8 @@
-"""The command around experiments: its plan, its exit status, its report. (What runs: tests/evaluation/experiments.)"""
+"""The command around experiments: dry run, exit status, report. (What runs: tests/evaluation/experiments.)"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,16 +36,31 @@ def test_a_failed_cell_is_shown_with_its_log_and_the_rest_is_done(run: Callable,
     assert "uniform needs a whole number of frames >= 1, got -3" in result.output
     assert (out / "trial" / "index.html").is_file()
     dry = run("ablate", trial, "--out", out, "--dry-run")
-    assert "expert / seed 0: done" in dry.output
-    assert "broken / seed 0: to do" in dry.output
-    assert "1 finished" in dry.output  # what the estimate rests on
+    assert re.search(r"evaluate +2 +1 +1", dry.output)
+    line = (
+        "  evaluate broken on needle-micro, usual, seed 0: failed before: InvalidSetting: uniform needs a whole number"
+    )
+    assert line in dry.output.replace("\n", " ").replace("  evaluate", "  evaluate")
+
+
+def test_the_dry_run_says_what_runs_and_why(run: Callable, trial: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    trial.write_text(TRIAL.partition("  broken")[0].replace("seeds: 1", "seeds: 2"), encoding="utf-8")
+    dry = run("ablate", trial, "--out", out, "--dry-run")
+    assert "evaluate expert on needle-micro, usual, seeds 0, 1: has not run yet" in dry.output
+    assert not out.exists()
+    assert run("ablate", trial, "--out", out).exit_code == 0
+    assert "Everything is done." in run("ablate", trial, "--out", out, "--dry-run").output
+    trial.write_text(trial.read_text(encoding="utf-8").replace("episodes: 3", "episodes: 2"), encoding="utf-8")
+    changed = run("ablate", trial, "--out", out, "--dry-run")
+    assert "evaluate expert on needle-micro, usual, seeds 0, 1: episodes changed from 3 to 2" in changed.output
 
 
 def test_a_report_runs_nothing(run: Callable, trial: Path, tmp_path: Path) -> None:
     result = run("ablate", trial, "--out", tmp_path / "out", "--report")
     assert result.exit_code == 0
     assert "Nothing is finished yet." in result.output
-    assert not (tmp_path / "out" / "works").exists()
+    assert not (tmp_path / "out" / "store").exists()
 
 
 def test_a_mistake_in_the_file_is_named(run: Callable, trial: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -16,14 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from vzgym.cli.progress import console, errors, say
-from vzgym.evaluation.experiments import Event, Plan, load_experiment, make_plan, run_plan, write_results
-from vzgym.evaluation.experiments.doing import LOG, done
-from vzgym.evaluation.experiments.estimating import Estimates
-from vzgym.evaluation.experiments.plan import PLAY, Work
-from vzgym.evaluation.experiments.reporting import write_tables
-from vzgym.evaluation.experiments.results import Results
-from vzgym.evaluation.experiments.running import progress, tail
-from vzgym.evaluation.experiments.tables import interval_note, with_interval
+
+if TYPE_CHECKING:
+    from vzgym.evaluation.experiments import Event, Grid, Results, Stage
 
 __all__ = ["ablate"]
 
@@ -31,62 +26,65 @@ __all__ = ["ablate"]
 def ablate(
     file: Annotated[Path, typer.Argument(help="The experiment, a YAML file.")],
     out: Annotated[
-        Path, typer.Option(help="Folder of all experiments; they share stages, and the results go into OUT/NAME.")
+        Path, typer.Option(help="Folder of all experiments, which share stages; the results go into OUT/NAME.")
     ] = Path("runs/experiments"),
-    workers: Annotated[int, typer.Option(help="Processes at a time.", min=1)] = 1,
+    workers: Annotated[int, typer.Option(help="Number of processes at a time.", min=1)] = 1,
     threads: Annotated[int, typer.Option(help="Threads of numpy and torch in each process.", min=1)] = 1,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and how long it will take.")] = False,
-    report: Annotated[bool, typer.Option("--report", help="Run nothing: make tables, pictures and page anew.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show which stages run, and why; run nothing.")] = False,
+    report: Annotated[bool, typer.Option("--report", help="Run nothing; write tables, plots and page again.")] = False,
 ) -> None:
-    """Run an experiment: a grid of rewards, learners, tasks, budgets and seeds. A stopped one goes on where it was."""
-    plan = make_plan(load_experiment(file))
+    """Run an experiment: a grid of rewards, learners, tasks, budgets and seeds. An interrupted one continues."""
+    from vzgym.evaluation.experiments import load_experiment, make_grid, run_grid, write_results
+
+    grid = make_grid(load_experiment(file))
     if dry_run:
-        _show_plan(plan, out, workers)
+        _show_grid(grid, out)
         return
+    failed: dict[str, str] = {}
     if not report:
-        display = _Display(plan, out, workers)
-        with display:
-            outcome = run_plan(plan, out, workers=workers, threads=threads, on_event=display.told, on_tick=display.tick)
-    results = write_results(plan, out)
+        with _Display(grid, out) as display:
+            outcome = run_grid(
+                grid, out, workers=workers, threads=threads, on_event=display.show, on_tick=display.update
+            )
+        failed = outcome.failed
+    results = write_results(grid, out)
     _show_results(results)
-    folder = out / plan.experiment.settings.name
+    folder = out / grid.experiment.settings.name
     say(f"The page: {folder / 'index.html'}; every cell: {folder / 'cells.csv'}")
-    if not report and outcome.failed:
-        for work in plan.works:
-            if work.digest in outcome.failed:
-                _show_failure(work, out, outcome.failed[work.digest])
+    if failed:
+        for stage in grid.stages:
+            if stage.digest in failed:
+                _show_failure(stage, out, failed[stage.digest])
         raise typer.Exit(1)
 
 
-def _show_plan(plan: Plan, out: Path, workers: int) -> None:
-    """What there is to do, and how long it will take."""
-    estimates = Estimates(out)
-    lines = estimates.lines(plan.works)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for head in ("stage", "in all", "done", "to do", "time", "by"):
-        table.add_column(head, justify="left" if head in ("stage", "by") else "right")
-    for line in lines:
-        left = line.total - line.done
-        table.add_row(
-            line.kind, str(line.total), str(line.done), str(left), duration(line.seconds) if left else "-", line.basis
-        )
-    settings = plan.experiment.settings
-    names = [
+def _show_grid(grid: Grid, out: Path) -> None:
+    """Print how many stages are done, and which run, with the reason."""
+    settings = grid.experiment.settings
+    counts = [
         f"{len(found)} {axis if len(found) > 1 else axis.removesuffix('s')}"
         for axis in ("rewards", "learners", "tasks", "budgets", "seeds")
         if (found := getattr(settings, axis))
     ]
-    say(f"{settings.title or settings.name}: {len(plan.cells)} cells ({', '.join(names)})")
+    say(f"{settings.title or settings.name}: {len(grid.cells)} cells ({', '.join(counts)})")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for heading in ("stage", "total", "done", "to run"):
+        table.add_column(heading, justify="left" if heading == "stage" else "right")
+    to_run = [stage for stage in grid.stages if stage.done(out) is None]
+    for kind in dict.fromkeys(stage.kind for stage in grid.stages):
+        total, left = (sum(stage.kind == kind for stage in stages) for stages in (grid.stages, to_run))
+        table.add_row(kind, str(total), str(total - left), str(left))
     console.print(table)
-    seconds = sum(line.seconds for line in lines) / workers
-    say(
-        f"About {duration(seconds)} with {workers} worker{'s' if workers > 1 else ''}, if all of them are always busy. "
-        "Times are those of finished stages of the same kind in the folder; where there are none, of the tiny model on "
-        "one core."
-    )
-    for cell in plan.cells:
-        state = "done" if done(cell.work, out) is not None else "to do"
-        say(f"  {cell.name}: {state}")
+    # Seeds of a stage usually run for the same reason.
+    lines: dict[tuple[str, str], list[int]] = {}
+    for stage in to_run:
+        seeds = lines.setdefault((stage.name, stage.why_not_done(out)), [])
+        seeds += [] if stage.seed is None else [stage.seed]
+    for (name, reason), seeds in lines.items():
+        of = f", seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}" if seeds else ""
+        say(f"  {name}{of}: {reason}")
+    if not to_run:
+        say("Everything is done.")
 
 
 def duration(seconds: float) -> str:
@@ -98,15 +96,17 @@ def duration(seconds: float) -> str:
 
 
 def _show_results(results: Results) -> None:
+    from vzgym.evaluation.experiments.tables import interval_note, with_interval
+
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for axis in results.plan.axes:
+    for axis in results.grid.axes:
         table.add_column(axis, overflow="fold")
-    for head in ("seeds", "accuracy % [95 %]", "zooms", "frames"):
-        table.add_column(head, justify="right", no_wrap=True)
+    for heading in ("seeds", "accuracy % [95 %]", "zooms", "frames"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for group in results.groups:
         numbers = [group.metric("zooms"), group.metric("frames")]
         table.add_row(
-            *(Text(group.names[axis] or "-") for axis in results.plan.axes),
+            *(Text(group.names[axis] or "-") for axis in results.grid.axes),
             Text(f"{len(group.done)}/{len(group.rows)}"),
             Text(with_interval(group.metric("correct"))),
             *(Text(f"{number.value:.2f}" if number.n else "-") for number in numbers),
@@ -115,20 +115,21 @@ def _show_results(results: Results) -> None:
     say(interval_note(results))
 
 
-def _show_failure(work: Work, out: Path, error: str) -> None:
-    log = work.folder(out) / LOG
-    say(f"\nFailed: {work.label}: {error}\nThe end of {log}:", errors)
-    for line in tail(log, 8):
+def _show_failure(stage: Stage, out: Path, error: str) -> None:
+    from vzgym.evaluation.experiments.stages import LOG, log_tail
+
+    log = stage.folder(out) / LOG
+    say(f"\nFailed: {stage.label}: {error}\nThe end of {log}:", errors)
+    for line in log_tail(log, 8):
         say(f"  {line}", errors)
 
 
 class _Display:
-    """What is going on: a live picture on a terminal, a line an event elsewhere."""
+    """Shows the progress of an experiment: a live view on a terminal, a line for each event elsewhere."""
 
-    def __init__(self, plan: Plan, out: Path, workers: int) -> None:
-        self.plan, self.out, self.workers = plan, out, workers
-        self.estimates = Estimates(out)
-        self.begun: dict[str, float] = {}
+    def __init__(self, grid: Grid, out: Path) -> None:
+        self.grid, self.out = grid, out
+        self.started: dict[str, float] = {}
         self.failures = 0
         self.live = Live(console=errors, refresh_per_second=2, transient=True) if errors.is_terminal else None
 
@@ -141,43 +142,43 @@ class _Display:
         if self.live:
             self.live.stop()
 
-    def told(self, event: Event) -> None:
-        """Note an event, and say it."""
-        work = event.work
+    def show(self, event: Event) -> None:
+        """Print an event."""
+        from vzgym.evaluation.experiments.reporting import write_tables
+        from vzgym.evaluation.experiments.stages import EVALUATE
+
+        stage = event.stage
         if event.what == "started":
-            self.begun[work.digest] = time.monotonic()
-        if event.what == "done":
-            self.estimates = Estimates(self.out)
+            self.started[stage.digest] = time.monotonic()
         if event.what == "failed":
             self.failures += 1
-        if event.what == "done" and work.kind == PLAY:
-            write_tables(self.plan, self.out)
+        if event.what == "done" and stage.kind == EVALUATE:
+            write_tables(self.grid, self.out)
         if event.what != "started" or self.live is None:
-            took = time.monotonic() - self.begun.get(work.digest, time.monotonic())
             words = {
-                "started": "begins",
-                "done": f"done in {duration(took)}",
+                "started": "started",
+                "done": f"done in {self._elapsed(stage)}",
                 "failed": f"FAILED: {event.error}",
-                "left": "left out: a stage that it needs has failed",
+                "skipped": "skipped: a stage that it needs has failed",
             }[event.what]
-            say(f"{time.strftime('%H:%M:%S')} {work.label}: {words}", errors)
+            say(f"{time.strftime('%H:%M:%S')} {stage.label}: {words}", errors)
 
-    def tick(self, running: Sequence[Work]) -> None:
-        """Draw the live picture."""
+    def update(self, running: Sequence[Stage]) -> None:
+        """Draw the live view."""
         if self.live is None:
             return
-        works = self.plan.works
-        undone = [work for work in works if done(work, self.out) is None]
-        spent = sum(time.monotonic() - self.begun.get(work.digest, time.monotonic()) for work in running)
-        left = max(0.0, sum(map(self.estimates.seconds, undone)) - spent) / self.workers
-        told = f"{len(works) - len(undone)} of {len(works)} stages and cells done, about {duration(left)} left"
+        total = len(self.grid.stages)
+        done = sum(stage.done(self.out) is not None for stage in self.grid.stages)
+        text = f"{done} of {total} stages done"
         if self.failures:
-            told += f", {self.failures} failed"
+            text += f", {self.failures} failed"
         table = Table.grid(padding=(0, 1))
-        for work in running:
-            share = progress(work, self.out)
+        for stage in running:
+            share = stage.progress(self.out)
             bar = ProgressBar(total=1.0, completed=share or 0.0, width=20, pulse=share is None)
-            clock = duration(time.monotonic() - self.begun.get(work.digest, time.monotonic()))
-            table.add_row(Text(work.label), bar, Text(clock))
-        whole = ProgressBar(total=len(works), completed=len(works) - len(undone), width=40)
-        self.live.update(Lines(whole, Text(told), table))
+            table.add_row(Text(stage.label), bar, Text(self._elapsed(stage)))
+        self.live.update(Lines(ProgressBar(total=total, completed=done, width=40), Text(text), table))
+
+    def _elapsed(self, stage: Stage) -> str:
+        now = time.monotonic()
+        return duration(now - self.started.get(stage.digest, now))

@@ -244,8 +244,8 @@ def test_a_run_goes_on_from_its_checkpoint(willing, tmp_path):
     ("field", "value", "message"),
     [
         ("group_size", 1, "group_size"),
-        ("batch_size", 3, "divisor of 8"),
-        ("loss", "ppo", "dapo, grpo"),
+        ("batch_size", 3, "batch_size must be a divisor of .*8"),
+        ("loss", "ppo", "'dapo', 'grpo'"),
         ("beta", -1, "beta"),
     ],
 )

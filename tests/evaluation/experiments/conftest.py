@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vzgym.evaluation.experiments import Plan, load_experiment, make_plan
+from vzgym.evaluation.experiments import Grid, load_experiment, make_grid
 
 POLICIES = """
 title: Controls
@@ -26,12 +26,12 @@ grid:
 
 
 @pytest.fixture
-def plan_of(tmp_path: Path) -> Callable[[str], Plan]:
-    """Makes the plan of an experiment that is given as text."""
+def grid_of(tmp_path: Path) -> Callable[[str], Grid]:
+    """Makes the grid of an experiment that is given as text."""
 
-    def make(text: str) -> Plan:
+    def make(text: str) -> Grid:
         path = tmp_path / "trial.yaml"
         path.write_text(text, encoding="utf-8")
-        return make_plan(load_experiment(path))
+        return make_grid(load_experiment(path))
 
     return make

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from vzgym.cli import app
 from vzgym.core.errors import InvalidSetting
-from vzgym.evaluation.experiments import Plan, load_experiment
+from vzgym.evaluation.experiments import Grid, load_experiment
 
 SHIPPED = sorted((Path(__file__).parents[3] / "experiments").glob("*.yaml"))
 
@@ -42,8 +42,8 @@ def test_short_forms_are_spelled_out(tmp_path):
     found = load(tmp_path, GOOD)
     assert found.settings.name == "trial"
     assert found.settings.seeds == (0, 1)
-    assert found.settings.tasks["needle-micro"].learn == "needle-micro/train"
-    assert found.settings.tasks["needle-micro"].play == "needle-micro/test"
+    assert found.settings.tasks["needle-micro"].train == "needle-micro/train"
+    assert found.settings.tasks["needle-micro"].evaluate == "needle-micro/test"
     assert found.settings.budgets == {"usual": {}}
 
 
@@ -66,8 +66,8 @@ def test_a_learners_stages_lie_over_its_preset(tmp_path):
         ("    kind: vlm\n", "", [":10:", "learners.tiny needs a value for 'kind'"]),
         (
             "tasks: needle-micro",
-            "tasks: {a: {learn: needle-micro/train}}",
-            [":1:", "tasks.a needs a value for 'play'"],
+            "tasks: {a: {train: needle-micro/train}}",
+            [":1:", "tasks.a needs a value for 'evaluate'"],
         ),
         ("{episodes: 4}", "{episodes: 0}", ["trial.yaml:3: evaluate.episodes must be >= 1, got 0"]),
         ("{episodes: 4}", "{episodes: 5000}", [":1:", "has 1000 tasks, fewer than evaluate.episodes = 5000"]),
@@ -205,11 +205,11 @@ def test_what_must_be_there_is_asked_for(tmp_path):
         load(tmp_path, "tasks: needle-micro\n")
 
 
-def test_tasks_without_anything_to_learn_from_are_for_policies_alone(plan_of: Callable[[str], Plan]):
+def test_tasks_without_anything_to_learn_from_are_for_policies_alone(grid_of: Callable[[str], Grid]):
     text = GOOD.replace("tasks: needle-micro", "tasks: needle-micro/test")
-    with pytest.raises(InvalidSetting, match=r":1: tasks 'needle-micro/test' do not say from what to learn"):
-        plan_of(text)
-    assert plan_of(text[: text.index("rewards")] + "learners: {blind: {kind: policy, policy: blind}}\n").cells
+    with pytest.raises(InvalidSetting, match=r":1: tasks 'needle-micro/test' need 'train'"):
+        grid_of(text)
+    assert grid_of(text[: text.index("rewards")] + "learners: {blind: {kind: policy, policy: blind}}\n").cells
 
 
 def test_there_are_experiments_to_start_from():
@@ -220,34 +220,34 @@ def test_there_are_experiments_to_start_from():
 def test_every_shipped_experiment_can_be_run(path, tmp_path):
     result = CliRunner().invoke(app, ["ablate", str(path), "--out", str(tmp_path / "out"), "--dry-run"])
     assert result.exit_code == 0, result.output or result.exception
-    assert "About" in result.output
+    assert "has not run yet" in result.output
     assert not (tmp_path / "out").exists()
 
 
-def test_the_guides_first_file_is_what_the_guide_says(plan_of: Callable[[str], Plan]):
+def test_the_guides_first_file_is_what_the_guide_says(grid_of: Callable[[str], Grid]):
     guide = (Path(__file__).parents[3] / "docs" / "how-to" / "experiments.md").read_text(encoding="utf-8")
-    plan = plan_of(guide.split("## A first file")[1].split("```yaml\n")[1].split("```")[0])
-    assert len(plan.cells) == 15
-    assert sum(work.kind == "sft" for work in plan.works) == 5
+    grid = grid_of(guide.split("## A first file")[1].split("```yaml\n")[1].split("```")[0])
+    assert len(grid.cells) == 15
+    assert sum(stage.kind == "sft" for stage in grid.stages) == 5
 
 
 @pytest.mark.parametrize(("preset", "rate", "tokens"), [("single-gpu", 1e-5, 512), ("paper", 1e-6, 1024)])
 def test_a_model_of_ones_own_learns_and_plays_as_its_preset_says(
-    plan_of: Callable[[str], Plan], preset: str, rate: float, tokens: int
+    grid_of: Callable[[str], Grid], preset: str, rate: float, tokens: int
 ):
     own = f"stages: [grpo]\n    model: big\n    preset: {preset}"
-    plan = plan_of(GOOD.replace("kind: vlm", f"kind: vlm\n    {own}"))
-    grpo = [work for work in plan.works if work.kind == "grpo"]
-    assert {work.settings["learning_rate"] for work in grpo} == {rate}
-    assert {cell.work.settings["turn_tokens"] for cell in plan.cells} == {tokens}
+    grid = grid_of(GOOD.replace("kind: vlm", f"kind: vlm\n    {own}"))
+    grpo = [stage for stage in grid.stages if stage.kind == "grpo"]
+    assert {stage.settings["learning_rate"] for stage in grpo} == {rate}
+    assert {cell.stage.settings["policy"]["turn_tokens"] for cell in grid.cells} == {tokens}
 
 
-def test_the_guides_large_model_can_be_planned(plan_of: Callable[[str], Plan]):
+def test_the_guides_large_model_is_possible(grid_of: Callable[[str], Grid]):
     guide = (Path(__file__).parents[3] / "docs" / "how-to" / "experiments.md").read_text(encoding="utf-8")
     learners = guide.split("### Learners")[1].split("```yaml\n")[1].split("```")[0]
-    plan = plan_of("tasks: needle-micro\nseeds: 1\n" + learners)
-    assert [work.kind for work in plan.works] == ["sft", "grpo", "play"]
-    assert plan.works[1].settings["learning_rate"] == 1e-5
+    grid = grid_of("tasks: needle-micro\nseeds: 1\n" + learners)
+    assert [stage.kind for stage in grid.stages] == ["sft", "grpo", "evaluate"]
+    assert grid.stages[1].settings["learning_rate"] == 1e-5
 
 
 def test_the_guide_lists_what_ships():

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from vzgym.evaluation.experiments import Results, load_experiment, make_plan, write_results
-from vzgym.evaluation.experiments.doing import do, done
-from vzgym.evaluation.experiments.running import progress
+from vzgym.evaluation.experiments import Results, load_experiment, make_grid, write_results
+from vzgym.evaluation.experiments.stages import run_stage
 
 VLM = """
 tasks: needle-micro
@@ -51,34 +50,34 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def plan_of(folder: Path, text: str):
+def grid_of(folder: Path, text: str):
     (folder / "trial.yaml").write_text(text, encoding="utf-8")
-    return make_plan(load_experiment(folder / "trial.yaml"))
+    return make_grid(load_experiment(folder / "trial.yaml"))
 
 
 def test_a_language_model_goes_through_its_stages(tmp_path: Path) -> None:
-    plan = plan_of(tmp_path, VLM)
-    for work in plan.works:
-        do(work, tmp_path)
-    assert all(done(work, tmp_path) is not None for work in plan.works)
-    grpo = next(work for work in plan.works if work.kind == "grpo")
-    assert progress(grpo, tmp_path) == 1.0
-    results = Results(plan, tmp_path)
+    grid = grid_of(tmp_path, VLM)
+    for stage in grid.stages:
+        run_stage(stage, tmp_path)
+    assert all(stage.done(tmp_path) is not None for stage in grid.stages)
+    grpo = next(stage for stage in grid.stages if stage.kind == "grpo")
+    assert grpo.progress(tmp_path) == 1.0
+    results = Results(grid, tmp_path)
     for row in results.rows:
         curve = results.curve(row)
         assert curve.steps == [1.0, 2.0]
         assert all(0 <= share <= 1 for share in curve.accuracy)
         assert row.metric("correct").n == 4
-        # Its own play, and all that it stands on.
-        assert row.seconds > done(row.cell.work, tmp_path)["seconds"]
-    write_results(plan, tmp_path)
+        # Its own evaluation, and all stages before it.
+        assert row.seconds > row.cell.stage.done(tmp_path)["seconds"]
+    write_results(grid, tmp_path)
     assert (tmp_path / "trial" / "curves.png").is_file()
 
 
 def test_a_learner_of_stable_baselines3_learns_under_the_cells_budget(tmp_path: Path) -> None:
-    plan = plan_of(tmp_path, SB3)
-    for work in plan.works:
-        do(work, tmp_path)
-    (row,) = Results(plan, tmp_path).rows
+    grid = grid_of(tmp_path, SB3)
+    for stage in grid.stages:
+        run_stage(stage, tmp_path)
+    (row,) = Results(grid, tmp_path).rows
     assert row.metric("zooms").value <= 1
-    assert Results(plan, tmp_path).curve(row).steps[-1] == 64
+    assert Results(grid, tmp_path).curve(row).steps[-1] == 64

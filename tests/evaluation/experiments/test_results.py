@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from vzgym.core.statistics import student
-from vzgym.evaluation.experiments import Plan, Results, load_experiment, make_plan, write_results
-from vzgym.evaluation.experiments.doing import do
+from vzgym.evaluation.experiments import Grid, Results, load_experiment, make_grid, write_results
 from vzgym.evaluation.experiments.results import cells_csv
+from vzgym.evaluation.experiments.stages import run_stage
 
 TEXT = """
 title: Controls & more
@@ -30,14 +30,14 @@ grid:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Path]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Grid, Path]:
     """All but the last cell are done, in this process."""
     root = tmp_path_factory.mktemp("experiments")
     (root / "controls.yaml").write_text(TEXT, encoding="utf-8")
-    plan = make_plan(load_experiment(root / "controls.yaml"))
-    for work in plan.works[:-1]:
-        do(work, root)
-    return plan, root
+    grid = make_grid(load_experiment(root / "controls.yaml"))
+    for stage in grid.stages[:-1]:
+        run_stage(stage, root)
+    return grid, root
 
 
 def test_a_group_is_the_seeds_of_a_cell_with_students_interval(finished):
@@ -69,8 +69,8 @@ def test_differences_from_the_reference_are_paired_by_seed(finished):
 
 
 def test_a_single_seed_has_the_interval_over_its_tasks(finished):
-    plan, root = finished
-    results = Results(plan, root)
+    grid, root = finished
+    results = Results(grid, root)
     row = results.groups[0].rows[0]
     alone = type(results.groups[0])(row.cell.names, "alone", [row])
     assert alone.metric("correct") == row.metric("correct")
@@ -93,8 +93,8 @@ def test_the_csv_has_a_line_a_cell(finished):
 
 
 def test_all_results_are_made_of_what_is_on_disk(finished):
-    plan, root = finished
-    write_results(plan, root)
+    grid, root = finished
+    write_results(grid, root)
     folder = root / "controls"
     table = (folder / "table.md").read_text()
     assert table.startswith("# Controls & more")
@@ -105,13 +105,13 @@ def test_all_results_are_made_of_what_is_on_disk(finished):
         assert (folder / picture).read_bytes().startswith(b"\x89PNG")
     assert not (folder / "curves.png").exists()  # nobody has learnt anything
     before = table
-    write_results(plan, root)
+    write_results(grid, root)
     assert (folder / "table.md").read_text() == before
 
 
 def test_the_page_opens_without_a_server_or_a_network(finished):
-    plan, root = finished
-    write_results(plan, root)
+    grid, root = finished
+    write_results(grid, root)
     page = (root / "controls" / "index.html").read_text()
     assert "Controls &amp; more" in page
     assert "8 of 9 cells are done, 1 to do." in page
@@ -121,7 +121,7 @@ def test_the_page_opens_without_a_server_or_a_network(finished):
     assert "learner: blind" in page  # the file itself
 
 
-def test_a_plan_of_which_nothing_is_done_has_tables_too(finished, tmp_path):
-    plan, _ = finished
-    write_results(plan, tmp_path)
+def test_a_grid_of_which_nothing_is_done_has_tables_too(finished, tmp_path):
+    grid, _ = finished
+    write_results(grid, tmp_path)
     assert "Nothing is finished yet." in (tmp_path / "controls" / "table.md").read_text()

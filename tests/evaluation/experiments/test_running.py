@@ -1,4 +1,4 @@
-"""Running, being killed, failing: with policies that learn nothing, each cell a process of a second or two."""
+"""Running, being killed, failing: with policies that learn nothing, each cell in a process of a second or two."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from vzgym.core.errors import InvalidSetting
-from vzgym.evaluation.experiments import Event, Plan, run_plan, write_results
-from vzgym.evaluation.experiments.doing import DONE, FAILED, LOG, done
+from vzgym.core.errors import FolderInUse
+from vzgym.evaluation.experiments import Event, Grid, run_grid, write_results
+from vzgym.evaluation.experiments.stages import DONE, LOG
 
 FOUR = """\
 tasks: needle-micro
@@ -50,27 +50,27 @@ class Killed(Breaks):
 """
 
 
-def test_a_finished_plan_is_not_done_again(plan_of: Callable[[str], Plan], tmp_path: Path) -> None:
-    plan = plan_of(FOUR)
+def test_a_finished_grid_does_not_run_again(grid_of: Callable[[str], Grid], tmp_path: Path) -> None:
+    grid = grid_of(FOUR)
     told: list[Event] = []
-    outcome = run_plan(plan, tmp_path / "out", workers=2, on_event=told.append)
-    assert (outcome.finished, outcome.failed, outcome.left) == (4, {}, [])
+    outcome = run_grid(grid, tmp_path / "out", workers=2, on_event=told.append)
+    assert (outcome.finished, outcome.failed, outcome.skipped) == (4, {}, [])
     assert sorted(event.what for event in told) == ["done"] * 4 + ["started"] * 4
-    notes = {path: path.read_bytes() for path in (tmp_path / "out").glob(f"works/*/{DONE}")}
+    notes = {path: path.read_bytes() for path in (tmp_path / "out").glob(f"store/*/{DONE}")}
     assert len(notes) == 4
     again: list[Event] = []
-    assert run_plan(plan, tmp_path / "out", on_event=again.append).finished == 4
+    assert run_grid(grid, tmp_path / "out", on_event=again.append).finished == 4
     assert again == []
-    assert notes == {path: path.read_bytes() for path in (tmp_path / "out").glob(f"works/*/{DONE}")}
+    assert notes == {path: path.read_bytes() for path in (tmp_path / "out").glob(f"store/*/{DONE}")}
 
 
-def test_each_work_says_what_it_was_and_by_which_versions(plan_of: Callable[[str], Plan], tmp_path: Path) -> None:
-    plan = plan_of(FOUR.replace("seeds: 2", "seeds: 1").replace("  expert: {kind: policy, policy: expert}\n", ""))
-    run_plan(plan, tmp_path / "out", threads=3)
-    (work,) = plan.works
-    folder = work.folder(tmp_path / "out")
-    assert json.loads((folder / "work.json").read_text())["settings"]["seed"] == 0
-    facts = done(work, tmp_path / "out")
+def test_each_stage_notes_its_settings_and_versions(grid_of: Callable[[str], Grid], tmp_path: Path) -> None:
+    grid = grid_of(FOUR.replace("seeds: 2", "seeds: 1").replace("  expert: {kind: policy, policy: expert}\n", ""))
+    run_grid(grid, tmp_path / "out", threads=3)
+    (stage,) = grid.stages
+    folder = stage.folder(tmp_path / "out")
+    assert json.loads((folder / "stage.json").read_text())["settings"]["seed"] == 0
+    facts = stage.done(tmp_path / "out")
     assert facts["threads"] == "3"
     assert {"python", "vzgym", "numpy"} <= set(facts["versions"])
     assert facts["seconds"] > 0
@@ -79,66 +79,73 @@ def test_each_work_says_what_it_was_and_by_which_versions(plan_of: Callable[[str
 
 
 def test_what_fails_is_told_and_the_rest_goes_on(
-    plan_of: Callable[[str], Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    grid_of: Callable[[str], Grid], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "policy_that_breaks.py").write_text(POLICIES)
     monkeypatch.syspath_prepend(str(tmp_path))
-    plan, out = plan_of(BROKEN), tmp_path / "out"
-    outcome = run_plan(plan, out)
-    broken, killed, blind = plan.works
+    grid, out = grid_of(BROKEN), tmp_path / "out"
+    outcome = run_grid(grid, out)
+    broken, killed, blind = grid.stages
     assert outcome.failed == {
         broken.digest: "ArithmeticError: the sum was wrong",
-        killed.digest: "the process was ended by signal 9 (out of memory?)",
+        killed.digest: outcome.failed[killed.digest],
     }
-    assert done(blind, out) is not None
+    assert "a worker process died" in outcome.failed[killed.digest]
+    assert blind.done(out) is not None
     assert "the sum was wrong" in (broken.folder(out) / LOG).read_text()
-    results = write_results(plan, out)
+    results = write_results(grid, out)
     assert [row.status for row in results.rows] == ["failed", "failed", "done"]
     page = (out / "trial" / "index.html").read_text()
     assert "the sum was wrong" in page
     assert "2 failed" in page
-    # A failed one is tried again; what it left is of the past.
+    assert broken.why_not_done(out) == "failed before: ArithmeticError: the sum was wrong"
+    # A failed stage runs again; what it left is removed.
+    again: list[Event] = []
+    run_grid(grid, out, on_event=again.append)
+    assert [event.stage for event in again if event.what == "started"] == [broken, killed]
+    # With mended code it is another stage.
     (tmp_path / "policy_that_breaks.py").write_text(
         POLICIES.replace('raise ArithmeticError("the sum was wrong")', "return Answer('A')")
     )
-    assert run_plan(plan, out).finished == 3 - 1
-    assert not (broken.folder(out) / FAILED).exists()
+    mended = grid_of(BROKEN)
+    assert mended.stages[0].why_not_done(out) == "the source code of a module changed: policy_that_breaks"
+    assert run_grid(mended, out).finished == 3 - 1
 
 
-def test_a_stage_that_fails_takes_its_cells_with_it(plan_of: Callable[[str], Plan], tmp_path: Path) -> None:
-    plan = plan_of(
+def test_a_stage_that_fails_takes_its_cells_with_it(grid_of: Callable[[str], Grid], tmp_path: Path) -> None:
+    grid = grid_of(
         "tasks: needle-micro\nseeds: 1\nevaluate: {episodes: 2}\n"
         "learners:\n  gone: {kind: vlm, stages: [sft], model: no/where, preset: tiny, sft: {data: nowhere}}\n"
         "  blind: {kind: policy, policy: blind}\n"
     )
-    outcome = run_plan(plan, tmp_path / "out", workers=2)
-    assert [work.kind for work in outcome.left] == ["play"]
+    outcome = run_grid(grid, tmp_path / "out", workers=2)
+    assert [stage.kind for stage in outcome.skipped] == ["evaluate"]
     assert len(outcome.failed) == 1
     assert outcome.finished == 1
 
 
-def test_two_do_not_work_in_one_folder(plan_of: Callable[[str], Plan], tmp_path: Path) -> None:
+def test_two_do_not_work_in_one_folder(grid_of: Callable[[str], Grid], tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    with FileLock(tmp_path / "out" / ".lock"), pytest.raises(InvalidSetting, match="another vzgym ablate is at work"):
-        run_plan(plan_of(FOUR), tmp_path / "out")
+    with FileLock(tmp_path / "out" / ".lock"), pytest.raises(FolderInUse):
+        run_grid(grid_of(FOUR), tmp_path / "out")
 
 
-def test_killed_and_started_again_it_gives_the_same_table(plan_of: Callable[[str], Plan], tmp_path: Path) -> None:
-    plan = plan_of(FOUR)
-    run_plan(plan, tmp_path / "whole", workers=2)
-    write_results(plan, tmp_path / "whole")
+def test_killed_and_started_again_it_gives_the_same_table(grid_of: Callable[[str], Grid], tmp_path: Path) -> None:
+    grid = grid_of(FOUR)
+    run_grid(grid, tmp_path / "whole", workers=2)
+    write_results(grid, tmp_path / "whole")
     out = tmp_path / "killed"
     command = [sys.executable, "-m", "vzgym", "ablate", str(tmp_path / "trial.yaml"), "--out", str(out)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not list(out.glob(f"works/*/{DONE}")) and time.monotonic() < deadline:
+    while not list(out.glob(f"store/*/{DONE}")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    kept = {path: path.read_bytes() for path in out.glob(f"works/*/{DONE}")}
+    kept = {path: path.read_bytes() for path in out.glob(f"store/*/{DONE}")}
     assert 1 <= len(kept) < 4
     # A process of its own, too, was at work; it ends with its parent and leaves the folder to the next.
-    run_plan(plan, out)
-    write_results(plan, out)
-    assert kept.items() <= {path: path.read_bytes() for path in out.glob(f"works/*/{DONE}")}.items()
+    run_grid(grid, out)
+    write_results(grid, out)
+    assert kept.items() <= {path: path.read_bytes() for path in out.glob(f"store/*/{DONE}")}.items()
     assert (out / "trial" / "table.md").read_text() == (tmp_path / "whole" / "trial" / "table.md").read_text()

@@ -1,25 +1,26 @@
-"""Experiments: a file says what is compared; a plan, processes and a folder do the rest. See `vzgym ablate`."""
+"""Experiments: a YAML file describes a grid of cells, whose stages run in processes. See `vzgym ablate`."""
 
+from vzgym.evaluation.experiments.grid import Cell, Grid, make_grid
 from vzgym.evaluation.experiments.loading import load_experiment
-from vzgym.evaluation.experiments.plan import Cell, Plan, Work, make_plan
 from vzgym.evaluation.experiments.reporting import write_results
 from vzgym.evaluation.experiments.results import Group, Results, Row
-from vzgym.evaluation.experiments.running import Event, Outcome, run_plan
+from vzgym.evaluation.experiments.running import Event, Outcome, run_grid
 from vzgym.evaluation.experiments.settings import Experiment, ExperimentSettings
+from vzgym.evaluation.experiments.stages import Stage
 
 __all__ = [
     "Cell",
     "Event",
     "Experiment",
     "ExperimentSettings",
+    "Grid",
     "Group",
     "Outcome",
-    "Plan",
     "Results",
     "Row",
-    "Work",
+    "Stage",
     "load_experiment",
-    "make_plan",
-    "run_plan",
+    "make_grid",
+    "run_grid",
     "write_results",
 ]

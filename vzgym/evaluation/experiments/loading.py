@@ -103,8 +103,8 @@ def _check_collected(settings: ExperimentSettings, learners: Mapping[str, Learne
                 continue
             collect = learner.stages["collect"]
             key = next((key for key in ("episodes", "start") if key in how.collect), "")
-            for play in part.tasks or settings.tasks:
-                tasks = collect.tasks if "collect" in learner.own_tasks else settings.tasks[play].learn
+            for held_out in part.tasks or settings.tasks:
+                tasks = collect.tasks if "collect" in learner.own_tasks else settings.tasks[held_out].train
                 last = collect.start + collect.episodes
                 # Tasks without a training set are refused when the stages are made.
                 if tasks and last > count(tasks):
@@ -118,12 +118,12 @@ def _check_tasks(settings: ExperimentSettings, document: Document) -> None:
     """Check that tasks can be loaded, are enough, and fit every budget."""
     for name, chosen in settings.tasks.items():
         with document.at("tasks", name):
-            tasks = load_tasks(chosen.play)
+            tasks = load_tasks(chosen.evaluate)
             wanted = settings.evaluate.episodes
             if wanted > len(tasks):
                 raise InvalidSetting(f"{tasks.name!r} has {len(tasks)} tasks, fewer than evaluate.episodes = {wanted}")
-            if chosen.learn:
-                load_tasks(chosen.learn)
+            if chosen.train:
+                load_tasks(chosen.train)
         for budget, changes in settings.budgets.items():
             with document.at("budgets", budget):
                 resolve_budget(changes, tasks)

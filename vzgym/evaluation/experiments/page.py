@@ -10,10 +10,10 @@ from pathlib import Path
 import yaml
 
 from vzgym.core.secrets import redact
-from vzgym.evaluation.experiments.doing import LOG, failed
 from vzgym.evaluation.experiments.plots import PICTURES
 from vzgym.evaluation.experiments.results import Results, Row
-from vzgym.evaluation.experiments.running import tail
+from vzgym.evaluation.experiments.settings import Experiment
+from vzgym.evaluation.experiments.stages import LOG, log_tail
 from vzgym.evaluation.experiments.tables import interval_note, table_rows, with_interval
 
 __all__ = ["html_page", "text_without_secrets"]
@@ -34,12 +34,11 @@ pre { background: #8881; padding: 0.8rem; overflow-x: auto; font-size: 0.85rem; 
 """
 
 
-def text_without_secrets(text: str) -> str:
-    """An experiment file; as it is, unless it holds headers or URLs with what may be a secret."""
-    values = yaml.safe_load(text)
-    shown = redact(values)
-    if shown == values:
-        return text
+def text_without_secrets(experiment: Experiment) -> str:
+    """The text of an experiment file; as it is, unless it holds headers or URLs with what may be a secret."""
+    shown = redact(experiment.document.data)
+    if shown == experiment.document.data:
+        return experiment.text
     return "# Values that may be secrets are replaced by ***.\n" + yaml.safe_dump(shown, sort_keys=False)
 
 
@@ -50,14 +49,14 @@ def html_page(results: Results, pictures: Sequence[Path]) -> str:
         results: What was found.
         pictures: The pictures that were drawn.
     """
-    settings = results.plan.experiment.settings
+    settings = results.grid.experiment.settings
     title = escape(settings.title or settings.name)
     heads, rows = table_rows(results)
     parts = [f"<h1>{title}</h1>"]
     if settings.about:
         parts.append(f"<p>{escape(settings.about.strip())}</p>")
     parts.append(f"<p>{escape(_state(results))}</p>")
-    parts += ["<h2>Results</h2>", _table(heads, rows, len(results.plan.axes))]
+    parts += ["<h2>Results</h2>", _table(heads, rows, len(results.grid.axes))]
     parts.append(f'<p class="note">{escape(interval_note(results))}</p>')
     for path in pictures:
         data = base64.b64encode(path.read_bytes()).decode()
@@ -67,7 +66,7 @@ def html_page(results: Results, pictures: Sequence[Path]) -> str:
     parts += ["<h2>Every cell</h2>", _cells(results), _failures(results)]
     parts += [
         "<h2>The experiment</h2>",
-        f"<pre>{escape(text_without_secrets(results.plan.experiment.text))}</pre>",
+        f"<pre>{escape(text_without_secrets(results.grid.experiment))}</pre>",
         _versions(results),
     ]
     body = "\n".join(part for part in parts if part)
@@ -96,7 +95,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> st
 
 
 def _cells(results: Results) -> str:
-    axes = results.plan.axes
+    axes = results.grid.axes
     heads = [*axes, "seed", "state", "accuracy % [95 %, Wilson]", "zooms", "frames", "seconds, with stages", "folder"]
     rows = []
     for row in results.rows:
@@ -106,7 +105,7 @@ def _cells(results: Results) -> str:
             [
                 *(row.cell.names[axis] or "-" for axis in axes), str(row.cell.seed), row.status,
                 with_interval(row.metric("correct")), *told, f"{row.seconds:.0f}",
-                row.cell.work.folder(results.root).relative_to(results.root).as_posix(),
+                row.cell.stage.folder(results.root).relative_to(results.root).as_posix(),
             ]
         )  # fmt: skip
     return f"<details><summary>One row a seed</summary>{_table(heads, rows, len(axes))}</details>"
@@ -125,10 +124,10 @@ def _failures(results: Results) -> str:
 
 
 def _log_of(row: Row, results: Results) -> str:
-    """The end of the log of the work that failed: of the last stage, or of the play."""
-    for work in row.cell.work.lineage():
-        if failed(work, results.root) is not None:
-            return "\n".join(tail(work.folder(results.root) / LOG))
+    """The end of the log of the stage that failed."""
+    for stage in row.cell.stage.lineage():
+        if stage.failed(results.root) is not None:
+            return "\n".join(log_tail(stage.folder(results.root) / LOG))
     return ""
 
 

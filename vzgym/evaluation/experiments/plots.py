@@ -120,7 +120,7 @@ def _differences(results: Results, groups: Sequence[Group]) -> Any:
         axis.errorbar(
             100 * estimate.value, place, xerr=ends, fmt="D", color=_color(0), markersize=5, capsize=3, zorder=3
         )
-    names = ", ".join(results.plan.experiment.settings.reference.values())
+    names = ", ".join(results.grid.experiment.settings.reference.values())
     axis.set_xlabel(f"points of accuracy more than with {names}")
     return figure
 
@@ -132,7 +132,7 @@ def _curves(results: Results, groups: Sequence[Group]) -> Any:
     for group in groups:
         learnt = [(row, curve) for row in group.done if (curve := results.curve(row))]
         # What was learnt once may be played in several cells.
-        key = tuple(row.cell.work.parents["model"].digest for row, _ in learnt)
+        key = tuple(row.cell.stage.parents["model"].digest for row, _ in learnt)
         if key:
             label = group.label if key not in found else _learner(group)
             found[key] = (label, [curve for _, curve in learnt])
@@ -184,7 +184,7 @@ def _against(results: Results, groups: Sequence[Group], cost: str, title: str) -
     families: dict[tuple[str, ...], list[Group]] = {}
     for group in groups:
         families.setdefault(tuple(name for axis_, name in group.names.items() if axis_ != "budget"), []).append(group)
-    axes = [name for name in results.plan.axes if name != "budget"] or ["learner"]
+    axes = [name for name in results.grid.axes if name != "budget"] or ["learner"]
     for place, members in enumerate(families.values()):
         points = [(group.metric(cost), group.metric("correct")) for group in members]
         color = _color(place)

@@ -1,4 +1,4 @@
-"""What an experiment has found so far: rows, one a cell, and groups, the seeds of a cell together. Read from disk."""
+"""Results of an experiment so far, read from disk: a row for each cell, a group for the rows of all its seeds."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from vzgym.core.statistics import Estimate, student
-from vzgym.evaluation.experiments.doing import OUT, done, failed
-from vzgym.evaluation.experiments.plan import Cell, Plan
+from vzgym.evaluation.experiments.grid import Cell, Grid
+from vzgym.evaluation.experiments.stages import OUT
 from vzgym.evaluation.metrics import METRICS
 from vzgym.evaluation.taxonomy import FINDINGS
 
@@ -26,14 +26,14 @@ NAN: Final = Estimate(math.nan, math.nan, math.nan, 0)
 
 @dataclass(frozen=True)
 class Row:
-    """A cell and what came of it.
+    """A cell and its result.
 
     Attributes:
         cell: The cell.
-        facts: What its play noted (`report` within); None unless it is done.
+        facts: The content of its `done.json`, with the `report`; None unless it is done.
         status: "done", "failed" (it, or a stage that it needs), or "to do".
-        error: Of a failed one.
-        seconds: What its play and its stages took, shared ones in full.
+        error: The error, if it failed.
+        seconds: Time of its evaluation and training stages, shared ones in full.
     """
 
     cell: Cell
@@ -51,7 +51,7 @@ class Row:
         return Estimate(found["value"], low, high, found["n"])
 
     def share(self, finding: str) -> float:
-        """The share of episodes that fall into a class of the taxonomy."""
+        """The share of episodes in a class of the taxonomy."""
         taxonomy = (self.facts or {}).get("report", {}).get("taxonomy", {})
         total = sum(taxonomy.values())
         return taxonomy.get(finding, 0) / total if total else math.nan
@@ -59,12 +59,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Group:
-    """The seeds of a cell.
+    """Cells that differ in the seed alone.
 
     Attributes:
-        names: The cell's name on each axis.
-        label: Its name on the axes on which cells differ.
-        rows: One a seed, those that are not done included.
+        names: Their name on each axis.
+        label: Their name on the axes on which cells differ.
+        rows: One for each seed, those that are not done included.
     """
 
     names: Mapping[str, str]
@@ -105,12 +105,12 @@ class Group:
 
 @dataclass(frozen=True)
 class Curve:
-    """How a learner went on while it learnt.
+    """A learning curve.
 
     Attributes:
-        steps: Steps.
-        accuracy: Share of right answers at each.
-        zooms: Zooms a question at each.
+        steps: Training steps.
+        accuracy: Share of right answers at each step.
+        zooms: Zooms per question at each step.
     """
 
     steps: list[float]
@@ -119,22 +119,22 @@ class Curve:
 
 
 class Results:
-    """What an experiment has found so far.
+    """Results of an experiment so far.
 
     Args:
-        plan: The experiment's plan.
+        grid: The experiment's grid.
         root: The folder of all experiments.
     """
 
-    def __init__(self, plan: Plan, root: Path) -> None:
-        self.plan = plan
+    def __init__(self, grid: Grid, root: Path) -> None:
+        self.grid = grid
         self.root = root
-        self.rows = [self._row(cell) for cell in plan.cells]
+        self.rows = [self._row(cell) for cell in grid.cells]
 
     @cached_property
     def groups(self) -> list[Group]:
         """The cells of each name, in the order of the file."""
-        axes = self.plan.axes
+        axes = self.grid.axes
         found: dict[tuple[str, ...], list[Row]] = {}
         for row in self.rows:
             found.setdefault(tuple(row.cell.names.values()), []).append(row)
@@ -145,11 +145,11 @@ class Results:
         return groups
 
     def reference_of(self, group: Group) -> Group | None:
-        """The group that another is held against: as it, but for what the experiment's `reference` names.
+        """The group that another is compared with: the same, except for the names in the experiment's `reference`.
 
-        A reference that no reward taught stands for all rewards. None for the reference itself.
+        A reference that is not trained on rewards serves all rewards. None for the reference itself.
         """
-        wanted = self.plan.experiment.settings.reference
+        wanted = self.grid.experiment.settings.reference
         names: dict[str, str] = {**group.names, **{str(axis): name for axis, name in wanted.items()}}
         for sought in (names, {**names, "reward": ""}) if wanted else ():
             for other in self.groups:
@@ -158,12 +158,12 @@ class Results:
         return None
 
     def curve(self, row: Row) -> Curve | None:
-        """The learning curve of a cell's last stage; None if it has learnt nothing from rewards."""
-        work = row.cell.work.parents.get("model")
-        if work is None or work.kind not in ("grpo", "sb3"):
+        """The learning curve of a cell's last training stage; None if it is not trained on rewards."""
+        stage = row.cell.stage.parents.get("model")
+        if stage is None or stage.kind not in ("grpo", "sb3"):
             return None
-        out = work.folder(self.root) / OUT
-        if work.kind == "sb3":
+        out = stage.folder(self.root) / OUT
+        if stage.kind == "sb3":
             lines = _lines(out / "curve.jsonl")
             keys = ("steps", "accuracy", "zooms")
         else:
@@ -175,15 +175,15 @@ class Results:
         return Curve(*columns)
 
     def _row(self, cell: Cell) -> Row:
-        works = list(cell.work.lineage())
-        facts = done(cell.work, self.root)
+        stages = list(cell.stage.lineage())
+        facts = cell.stage.done(self.root)
         error = ""
-        for work in works:
-            broken = failed(work, self.root)
-            if broken is not None:
-                error = f"{work.label}: {broken['error']}"
+        for stage in stages:
+            failure = stage.failed(self.root)
+            if failure is not None:
+                error = f"{stage.label}: {failure['error']}"
         status = "done" if facts is not None else "failed" if error else "to do"
-        seconds = math.fsum(found["seconds"] for work in works if (found := done(work, self.root)) is not None)
+        seconds = math.fsum(found["seconds"] for stage in stages if (found := stage.done(self.root)) is not None)
         return Row(cell, facts, status, "" if facts is not None else error, seconds)
 
 
@@ -211,7 +211,7 @@ def cells_csv(results: Results) -> str:
         values += [row.metric(name).value for name in metrics[1:]]
         values += [row.share(str(finding)) for finding in FINDINGS]
         written = ["" if math.isnan(value) else f"{value:.6g}" for value in values]
-        folder = row.cell.work.folder(results.root).relative_to(results.root)
+        folder = row.cell.stage.folder(results.root).relative_to(results.root)
         writer.writerow(
             [
                 *row.cell.names.values(), row.cell.seed, row.status, accuracy.n or "", *written,

@@ -179,10 +179,10 @@ LearnerSettings: TypeAlias = PolicyLearner | VLMLearner | SB3Learner
 class TasksSettings(Settings):
     """Tasks to train on, and tasks to evaluate on."""
 
-    play: str
+    evaluate: str
     """Held-out tasks to evaluate on: a suite with its split, or a .jsonl file."""
 
-    learn: str = ""
+    train: str = ""
     """Tasks to train on. A stage's own `tasks` replaces it."""
 
 
@@ -235,8 +235,8 @@ def _splits(value: Any) -> Any:
         return value
     suite, slash, _ = value.partition("/")
     if value.endswith(".jsonl") or slash:
-        return {"play": value}
-    return {"play": f"{suite}/test", "learn": f"{suite}/train"}
+        return {"evaluate": value}
+    return {"evaluate": f"{suite}/test", "train": f"{suite}/train"}
 
 
 def _seeds(value: Any) -> Any:

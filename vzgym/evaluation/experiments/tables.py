@@ -38,13 +38,13 @@ def with_interval(estimate: Estimate, form: str = ".1f", scale: float = 100.0) -
 def table_rows(results: Results) -> tuple[list[str], list[list[str]]]:
     """Heads and cells of the main table: one row a group."""
     referred = any(results.reference_of(group) for group in results.groups)
-    heads = [*results.plan.axes, "seeds", "accuracy % [95 %]"]
+    heads = [*results.grid.axes, "seeds", "accuracy % [95 %]"]
     if referred:
         heads.append("difference [95 %]")
     heads += [title for _, title, _, _ in _COLUMNS]
     rows = []
     for group in results.groups:
-        row = [group.names[axis] or "-" for axis in results.plan.axes]
+        row = [group.names[axis] or "-" for axis in results.grid.axes]
         row += [_seeds(group), with_interval(group.metric("correct"))]
         if referred:
             other = results.reference_of(group)
@@ -68,7 +68,7 @@ def interval_note(results: Results) -> str:
     most = max((len(group.done) for group in results.groups), default=0)
     if most == 0:
         return "Nothing is finished yet."
-    episodes = results.plan.experiment.settings.evaluate.episodes
+    episodes = results.grid.experiment.settings.evaluate.episodes
     note = f"{episodes} held-out tasks a cell. "
     if most == 1:
         note += "Intervals: of the one seed, over its tasks (accuracy: Wilson's)."
@@ -78,7 +78,7 @@ def interval_note(results: Results) -> str:
             "tasks (Wilson's)."
         )
     if any(results.reference_of(group) for group in results.groups):
-        names = ", ".join(f"{axis} {name!r}" for axis, name in results.plan.experiment.settings.reference.items())
+        names = ", ".join(f"{axis} {name!r}" for axis, name in results.grid.experiment.settings.reference.items())
         note += f" The reference is {names}; differences in points of accuracy, paired by seed (Student's, 95 %)."
     return note
 
@@ -92,12 +92,12 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> 
 
 def markdown_results(results: Results) -> str:
     """The main table, what its intervals are, and what failed."""
-    settings = results.plan.experiment.settings
+    settings = results.grid.experiment.settings
     heads, rows = table_rows(results)
     parts = [f"# {settings.title or settings.name}"]
     if settings.about:
         parts.append(settings.about.strip())
-    parts += [markdown(heads, rows, len(results.plan.axes)), interval_note(results)]
+    parts += [markdown(heads, rows, len(results.grid.axes)), interval_note(results)]
     broken = [row for row in results.rows if row.status == "failed"]
     if broken:
         parts.append("Failed:\n\n" + "\n".join(f"- {row.cell.name}: {row.error}" for row in broken))

@@ -1,0 +1,126 @@
+"""Digests of the Python source that settings name as `module:Class`, so that edited code makes another stage."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Final
+
+__all__ = ["source_digests"]
+
+_OBJECT = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):[A-Za-z_]\w*(?:\.\w+)*")
+
+_INSTALLED: Final = tuple(
+    {str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+)
+
+
+def source_digests(settings: Any) -> dict[str, str]:
+    """Digests of the source of all modules that settings name, plug-ins included.
+
+    The digest of a module covers the modules that it imports, directly or not, as far as they are not installed
+    packages. No module is imported.
+
+    Args:
+        settings: Mappings, lists and texts. A module is named by a text `module:Class`, as key or value, or by the
+            registered name of a plug-in's component.
+
+    Returns:
+        By module name. vzgym's own modules are left out: its version identifies them.
+    """
+    plugins = _plugins()
+    found: dict[str, str] = {}
+    for text in _texts(settings):
+        name = text.partition("/")[0]  # a suite's name may be followed by its split
+        match = _OBJECT.fullmatch(plugins.get(name, name))
+        if match and (name := match[1]).partition(".")[0] != "vzgym" and (digest := _digest(name)):
+            found[name] = digest
+    return dict(sorted(found.items()))
+
+
+@cache
+def _plugins() -> Mapping[str, str]:
+    """`module:attribute` of every component that a plug-in registers, by its name."""
+    found = entry_points()
+    groups = [group for group in found.groups if group.startswith("vzgym.")]
+    return {entry.name: entry.value for group in groups for entry in found.select(group=group)}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _texts(key)
+            yield from _texts(inner)
+    elif isinstance(value, Sequence):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def _digest(name: str) -> str:
+    """Digest of a module's source and of that of all that it imports; "" if it has no source."""
+    root = name.partition(".")[0]
+    files: dict[str, bytes] = {}
+    waiting = [name]
+    while waiting:
+        module = waiting.pop()
+        file = _source(module)
+        if file is None or module in files or not (module.partition(".")[0] == root or _is_local(file)):
+            continue
+        files[module] = file.read_bytes()
+        waiting += _imports(files[module], module, is_package=file.name == "__init__.py")
+    if not files:
+        return ""
+    digest = hashlib.blake2b(digest_size=8)
+    for module, source in sorted(files.items()):
+        digest.update(f"{module} {len(source)}\n".encode() + source)
+    return digest.hexdigest()
+
+
+def _source(name: str) -> Path | None:
+    """The file of a module, found without importing its package."""
+    spec: ModuleSpec | None = None
+    parts = name.split(".")
+    for depth in range(1, len(parts) + 1):
+        path = spec.submodule_search_locations if spec else None
+        if depth > 1 and not path:
+            return None
+        spec = PathFinder.find_spec(".".join(parts[:depth]), path)
+    origin = spec.origin if spec else getattr(sys.modules.get(name), "__file__", None)
+    return Path(origin) if origin and origin.endswith(".py") else None
+
+
+def _is_local(file: Path) -> bool:
+    """Whether a file belongs to the user, not to an installed package."""
+    return not str(file.resolve()).startswith(_INSTALLED)
+
+
+def _imports(source: bytes, module: str, *, is_package: bool) -> Iterator[str]:
+    """Names of modules that a module may import; some are names within modules."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return
+    package = module.split(".") if is_package else module.split(".")[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            names = [base, *(f"{base}.{alias.name}".lstrip(".") for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            # Importing a module imports the packages around it.
+            parts = name.split(".")
+            yield from (".".join(parts[:depth]) for depth in range(1, len(parts) + 1))
