@@ -1,4 +1,4 @@
-"""What the trainers share: where a run begins and goes on, what its checkpoints are, how its result is saved."""
+"""Shared by the trainers: starting and resuming a run, its checkpoints, saving its result."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_checkpoint_whose_saving_was_cut_off_is_passed_over(settings, tmp_path
         if whole:
             (folder / "trainer_state.json").write_text("{}")
     assert newest_checkpoint(settings(resume=True)) == str(tmp_path / "run" / "checkpoint-10")
-    with pytest.raises(InvalidSetting, match=r"run holds checkpoints of a run, up to checkpoint-10: go on"):
+    with pytest.raises(InvalidSetting, match=r"run holds checkpoints of a run, up to checkpoint-10: resume it"):
         newest_checkpoint(settings())
 
 
@@ -110,7 +110,7 @@ def test_a_new_run_clears_away_what_was_cut_off(settings, tmp_path):
 def test_resume_without_a_checkpoint_says_that_the_run_begins_anew(settings, caplog):
     with caplog.at_level(logging.WARNING, logger="vzgym.agents"):
         out = train_sft(settings(max_steps=1, resume=True))
-    assert f"{out}: this run begins anew (no whole checkpoint there to resume from)" in caplog.text
+    assert f"{out}: this is a new run (there is no complete checkpoint to resume from)" in caplog.text
 
 
 def test_a_run_that_begins_leaves_its_settings(settings):

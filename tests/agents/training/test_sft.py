@@ -167,7 +167,7 @@ def test_another_protocol_than_the_trajectories_is_refused(small_model, speechle
             with pytest.raises(InvalidSetting, match=rf"protocol is .*'name'.*{called} are in .*'tool_calls'"):
                 refuse(wrong)
     for refuse in (train_sft, plan_sft):
-        with pytest.raises(InvalidSetting, match=rf"{small_model} speaks .*'compact_tags'.*{called}.*'tool_calls'"):
+        with pytest.raises(InvalidSetting, match=rf"{small_model} uses .*'compact_tags'.*{called}.*'tool_calls'"):
             refuse(settings(small_model, called, out))
     assert not out.exists()
 

@@ -264,7 +264,7 @@ def test_a_zoom_for_which_no_round_is_left_is_told_to_the_episode(tasks):
 
 def test_rules_that_differ_from_the_rows_are_refused(tasks):
     made = ToolEnvironment(tasks, tasks.budget, TagProtocol())
-    with pytest.raises(InvalidSetting, match="opens with other rules"):
+    with pytest.raises(InvalidSetting, match="starts with other rules"):
         made.reset(prompt=[{"role": "user", "content": ""}], task=0)
 
 

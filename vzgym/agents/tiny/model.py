@@ -1,4 +1,4 @@
-"""The tiny model: Qwen3-VL's architecture with under half a million weights, made from a seed."""
+"""The tiny model: Qwen3-VL's architecture with under half a million weights, initialised from a seed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def build_model(tokenizer: PreTrainedTokenizerBase, size: TinySize | None = None
     """A model with random weights.
 
     Args:
-        tokenizer: Gives the number of tokens and the ids of the special ones.
-        size: How large; the default reads the micro suites.
-        seed: Of the weights.
+        tokenizer: Defines the vocabulary size and the ids of special tokens.
+        size: The model's size; the default fits the micro suites.
+        seed: Seed of the weights.
     """
     size = size or TinySize()
     head = size.width // size.heads
@@ -33,7 +33,7 @@ def build_model(tokenizer: PreTrainedTokenizerBase, size: TinySize | None = None
             "num_key_value_heads": size.heads,
             "head_dim": head,
             "max_position_embeddings": size.positions,
-            # Far above the usual 0.02: with so few layers, smaller weights learn no look-ups.
+            # Far above the usual 0.02: with so few layers, smaller initial weights do not learn look-ups.
             "initializer_range": 0.05,
             "rope_parameters": {
                 "rope_type": "default",
@@ -68,12 +68,12 @@ def build_model(tokenizer: PreTrainedTokenizerBase, size: TinySize | None = None
         torch.manual_seed(seed)
         model = TinyVLM(config)
     for layer in model.model.language_model.layers:
-        # Normed queries and keys of 16 channels give scores of at most 4: too flat to pick one token out of eighty.
+        # Normalised queries and keys of 16 channels give scores of at most 4: too flat to select one of 80 tokens.
         layer.self_attn.q_norm.weight.data.fill_(2.0)
         layer.self_attn.k_norm.weight.data.fill_(2.0)
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.generation_config.eos_token_id = tokenizer.eos_token_id
-    # Saved beside the weights, so that a server of the model, too, cannot make up frames or other speakers.
+    # Saved with the weights, so that a server of the model cannot generate image tokens or message headers either.
     special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     model.generation_config.suppress_tokens = sorted(special - {tokenizer.eos_token_id})
     return model

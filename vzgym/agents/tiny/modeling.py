@@ -1,8 +1,8 @@
-"""Qwen3-VL, unchanged in what it computes, quicker where all images are small and alike.
+"""Qwen3-VL with the same results, faster for many small images of one size.
 
-The library walks through images one by one, in Python: for attention within each, for the places of its patches, and
-for the positions of its tokens. With a thousand images of four patches in a batch that is most of the time. Where all
-images have the same grid, it is done at once; where not, the library's own code runs. Weights have the same names.
+The library loops over images in Python: for attention within each, for the positions of its patches, and for those of
+its tokens. With a thousand images of four patches in a batch, that is most of the time. If all images have the same
+grid, the loops are replaced by batched operations; otherwise the library's own code runs. Weights have the same names.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["TinyVLM"]
 
 
 class _FrameAttention(Qwen3VLVisionAttention):  # type: ignore[misc]
-    """Attention within images, all of them in one batch where they have the same number of patches."""
+    """Attention within images, batched if all have the same number of patches."""
 
     def forward(
         self,
@@ -54,7 +54,7 @@ class _FrameAttention(Qwen3VLVisionAttention):  # type: ignore[misc]
 
 
 class _Inner(Qwen3VLModel):  # type: ignore[misc]
-    """Places of patches from one image where all are alike; positions at once where each is a single token."""
+    """Patch positions computed once if all images have one size; token positions batched if each is one token."""
 
     def get_image_features(self, pixel_values: Tensor, image_grid_thw: Tensor | None = None, **kwargs: Any) -> Any:
         """See `Qwen3VLModel.get_image_features`."""
@@ -87,8 +87,8 @@ class _Inner(Qwen3VLModel):  # type: ignore[misc]
         """See `Qwen3VLModel.get_rope_index`.
 
         Returns:
-            Positions, shape `(3, batch, tokens)`, and how far each sample's next position is ahead of its number of
-            tokens, shape `(batch, 1)`.
+            Positions, shape `(3, batch, tokens)`, and the difference between each sample's next position and its number
+            of tokens, shape `(batch, 1)`.
         """
         merged = self.config.vision_config.spatial_merge_size**2
         single = image_grid_thw is not None and bool((image_grid_thw.prod(-1) == merged).all())
@@ -99,7 +99,7 @@ class _Inner(Qwen3VLModel):  # type: ignore[misc]
             return found
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask[:, : input_ids.shape[1]].long()
         positions = (mask.cumsum(-1) - 1).masked_fill(mask == 0, 0)
-        # The library counts from the padded length of what is attended to; so no sample is ahead or behind.
+        # The library counts from the padded length of the attention mask, so the difference is 0.
         ahead = torch.zeros(input_ids.shape[0], 1, dtype=torch.long, device=input_ids.device)
         return positions[None].expand(3, -1, -1), ahead
 

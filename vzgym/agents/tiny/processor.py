@@ -35,7 +35,7 @@ CHAT_TEMPLATE = (
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{- '" + ROLES["assistant"] + "' -}}{%- endif -%}"
 )
-"""One token begins a message, one ends it; a frame is its visual token and nothing else."""
+"""One token starts a message, one ends it; a frame is only its visual token."""
 
 _MODULE = "processing_tiny"
 _CODE = f'''"""Lets `AutoProcessor.from_pretrained(folder, trust_remote_code=True)` open this folder. Needs vzgym."""
@@ -47,7 +47,7 @@ __all__ = ["TinyProcessor"]
 
 
 class TinyImageProcessor(Qwen2VLImageProcessorPil):  # type: ignore[misc]
-    """Qwen's processor, with a short cut: images of one fitting size become patches in one go, not one by one."""
+    """Qwen's image processor, which converts images of one fitting size to patches in one batch."""
 
     def preprocess(self, images: Any, *args: Any, **kwargs: Any) -> BatchFeature:
         """See `Qwen2VLImageProcessorPil.preprocess`. Always returns tensors.
@@ -70,7 +70,7 @@ class TinyImageProcessor(Qwen2VLImageProcessorPil):  # type: ignore[misc]
         )
 
     def patches(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Frames as patches, in the order that the vision tower wants.
+        """Convert frames to patches, in the order of the vision tower.
 
         Args:
             pixels: uint8, shape `(n, height, width, 3)`; sides are multiples of `patch_size * merge_size`.
@@ -92,7 +92,7 @@ class TinyImageProcessor(Qwen2VLImageProcessorPil):  # type: ignore[misc]
         return flat, np.array([1, rows, columns], dtype=np.int64)
 
     def _stack(self, images: Sequence[Any]) -> NDArray[np.uint8] | None:
-        """All images as one array, if they need no resizing and have one size; else None."""
+        """All images as one array if they have one size and need no resizing; else None."""
         if not images or not all(isinstance(image, Image.Image) and image.mode == "RGB" for image in images):
             return None
         width, height = images[0].size
@@ -104,14 +104,14 @@ class TinyImageProcessor(Qwen2VLImageProcessorPil):  # type: ignore[misc]
 
 
 def _flat(images: Any) -> list[Any]:
-    """Images that may come alone, in a list, or in lists of lists, as one list."""
+    """A single image, a list or a list of lists of images as one list."""
     if not isinstance(images, (list, tuple)):
         return [images]
     return [image for item in images for image in (item if isinstance(item, (list, tuple)) else [item])]
 
 
 class TinyProcessor(Qwen3VLProcessor):  # type: ignore[misc]
-    """Qwen3-VL's processor without its video part, which would need torchvision: our frames are images."""
+    """Qwen3-VL's processor without its video processor, which needs torchvision: frames are passed as images."""
 
     def __init__(
         self,
@@ -123,19 +123,19 @@ class TinyProcessor(Qwen3VLProcessor):  # type: ignore[misc]
         super().__init__(image_processor, tokenizer, chat_template=chat_template, **kwargs)
 
     def replace_image_token(self, image_inputs: Any, image_idx: int, **kwargs: Any) -> str:
-        """See `Qwen3VLProcessor.replace_image_token`; in plain integers, as a dialogue has dozens of small frames."""
+        """See `Qwen3VLProcessor.replace_image_token`; with plain integers, which are faster for many small frames."""
         time, rows, columns = image_inputs["image_grid_thw"][image_idx].tolist()
         return str(self.image_token * (time * rows * columns // self.image_processor.merge_size**2))
 
     @classmethod
     def get_attributes(cls) -> list[str]:
-        """The parts that are saved."""
+        """The attributes that are saved."""
         return ["image_processor", "tokenizer"]
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> Any:
-        """Save the parts, and what lets `AutoProcessor` find this class: servers open models by it.
+        """Save the processor, and a module by which `AutoProcessor` finds this class, since servers use it.
 
-        They must be told to (`transformers serve FOLDER --trust-remote-code`), and need vzgym beside them.
+        They need vzgym installed, and permission to run the module (`transformers serve FOLDER --trust-remote-code`).
         """
         saved = super().save_pretrained(save_directory, **kwargs)
         folder = Path(save_directory)
@@ -148,7 +148,7 @@ class TinyProcessor(Qwen3VLProcessor):  # type: ignore[misc]
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> TinyProcessor:
-        """Load what `save_pretrained` wrote; the library's own loader only knows image processors of its own.
+        """Load a saved processor; the library's own loader does not know this image processor.
 
         Raises:
             OSError: If the folder lacks a file.
@@ -162,12 +162,12 @@ class TinyProcessor(Qwen3VLProcessor):  # type: ignore[misc]
 
 
 def make_processor(tokenizer: PreTrainedTokenizerBase, patch_size: int, pixels: int) -> TinyProcessor:
-    """A processor that shows each frame of `pixels` pixels as it is.
+    """A processor that does not resize frames of up to `pixels` pixels.
 
     Args:
         tokenizer: From `train_tokenizer`.
         patch_size: Side of a patch in pixels; 2x2 patches make one visual token.
-        pixels: Most pixels of a frame.
+        pixels: Largest number of pixels of a frame.
     """
     images = TinyImageProcessor(
         patch_size=patch_size,
@@ -177,7 +177,7 @@ def make_processor(tokenizer: PreTrainedTokenizerBase, patch_size: int, pixels: 
         image_mean=[0.5, 0.5, 0.5],
         image_std=[0.5, 0.5, 0.5],
     )
-    # Servers read a turn by this, and would else take this model's turns for those of a large Qwen3-VL.
+    # Servers parse turns by this; without it, they would parse them as those of a large Qwen3-VL.
     tokenizer.response_template = {
         "defaults": {"role": "assistant"},
         "start_anchor": ROLES["assistant"],

@@ -1,8 +1,7 @@
-"""A tokenizer of a few hundred tokens, made from the very text that it will read.
+"""A tokenizer of a few hundred tokens, made from a corpus of the dialogues that it will encode.
 
-Numbers and the words of a closed vocabulary (colours, reasons of refusals) are one token each; what stands between
-them in the protocol's dialogues is constant, and each such piece becomes one token too. Anything else is spelled in
-bytes, so every text can be read and written.
+Numbers and the words of a closed vocabulary (colours, reasons of refusals) are one token each. The text between them is
+constant in a protocol's dialogues, and each such piece is one token too. All other text is encoded in bytes.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from transformers import PreTrainedTokenizerFast
 __all__ = ["END", "IMAGE", "ROLES", "train_tokenizer"]
 
 IMAGE = "<|image_pad|>"
-"""Stands where a visual token goes."""
+"""The placeholder of a visual token."""
 
 END = "<|im_end|>"
 """Ends each message."""
 
 ROLES = {role: f"<|{role}|>" for role in ("system", "user", "assistant", "tool")}
-"""Begins a message of each role."""
+"""Starts a message of each role."""
 
 _PAD = "<|endoftext|>"
 # A Qwen processor asks for these names, used or not.
@@ -34,8 +33,8 @@ def train_tokenizer(texts: Iterable[str], words: Sequence[str], largest_number: 
     """Make a tokenizer from texts.
 
     Args:
-        texts: Messages of dialogues, as they will be read and said.
-        words: Words that are one token wherever they stand.
+        texts: Messages of dialogues.
+        words: Words that are one token wherever they occur.
         largest_number: The integers 0 to this one are one token each.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What imitation and reinforcement share around TRL's trainers: freezing, adapters, logs, resuming, saving."""
+"""Shared by SFT and GRPO around TRL's trainers: freezing, adapters, logs, resuming, saving."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ __all__ = [
 LOG, ROLLOUTS = "log.jsonl", "rollouts.jsonl"
 
 _PROGRESS = "vzgym_progress.json"
-"""In a trainer's checkpoint: the seconds that all parts of the run took up to it."""
+"""In a trainer's checkpoint: the seconds that the run took up to it, over all restarts."""
 
 _STATE = "trainer_state.json"
-"""In a trainer's checkpoint, by the trainer itself; written after weights and optimiser."""
+"""In a trainer's checkpoint, written by the trainer after the weights and the optimiser state."""
 
 _log = logging.getLogger("vzgym.agents")
 
@@ -55,7 +55,7 @@ class LogFile(TrainerCallback):  # type: ignore[misc]
 
     Args:
         path: The file.
-        resumed: The checkpoint that the run goes on from; its seconds are counted in.
+        resumed: The checkpoint that the run resumes from; its seconds are included.
     """
 
     def __init__(self, path: Path, resumed: str | None = None) -> None:
@@ -65,7 +65,7 @@ class LogFile(TrainerCallback):  # type: ignore[misc]
 
     @property
     def seconds(self) -> float:
-        """What all parts of the run took so far."""
+        """Seconds of the run so far, over all restarts."""
         return self._earlier + time.perf_counter() - self._started
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **rest: Any) -> None:
@@ -80,11 +80,11 @@ class LogFile(TrainerCallback):  # type: ignore[misc]
 
 
 class PolicyFiles(TrainerCallback):  # type: ignore[misc]
-    """Makes each checkpoint of a trainer a policy's folder, as the finished model's is; notes what it took.
+    """Completes each checkpoint of a trainer, so that it opens as a policy; saves the seconds so far.
 
     Args:
-        start: What is trained: its configuration, processor and protocol.
-        log: Knows the seconds.
+        start: The model that is trained: its configuration, processor and protocol.
+        log: Counts the seconds.
     """
 
     def __init__(self, start: Checkpoint, log: LogFile) -> None:
@@ -101,12 +101,12 @@ class PolicyFiles(TrainerCallback):  # type: ignore[misc]
 
 
 def common_options(settings: TrainSettings) -> dict[str, Any]:
-    """Options that both of TRL's configurations share."""
+    """Options that TRL's `SFTConfig` and `GRPOConfig` share."""
     return {
         "output_dir": settings.out,
         "learning_rate": settings.learning_rate,
         "lr_scheduler_type": settings.scheduler,
-        # Below 1 it is a share of all steps.
+        # Below 1, a fraction of all steps.
         "warmup_steps": min(settings.warmup_ratio, 0.999),
         "weight_decay": settings.weight_decay,
         "max_grad_norm": settings.max_grad_norm,
@@ -125,10 +125,10 @@ def common_options(settings: TrainSettings) -> dict[str, Any]:
 
 
 def check_paths(settings: TrainSettings) -> None:
-    """Check that a run says where it starts and where its results go.
+    """Check that `model` and `out` are given.
 
     Raises:
-        InvalidSetting: If it does not.
+        InvalidSetting: If one is not.
     """
     for name in ("model", "out"):
         if not getattr(settings, name):
@@ -143,7 +143,7 @@ def check_trainer(settings: TrainSettings, config: type[Any]) -> None:
         config: TRL's own dataclass, `SFTConfig` or `GRPOConfig`.
 
     Raises:
-        InvalidSetting: If it lacks one; with close names.
+        InvalidSetting: If it has no option of a name; with similar names.
     """
     valid = [item.name for item in fields(config) if item.init]
     for name in settings.trainer:
@@ -156,23 +156,23 @@ def check_trainer(settings: TrainSettings, config: type[Any]) -> None:
 
 
 def freeze_vision(model: Any) -> int:
-    """Keep the vision tower's weights as they are.
+    """Freeze the vision tower.
 
     Returns:
-        How many weights were frozen.
+        The number of frozen weights.
 
     Raises:
-        InvalidSetting: If the model has no vision tower that the library knows of.
+        InvalidSetting: If the library does not know the model's vision tower.
     """
     tower = model.get_encoder(modality="image")
     if any(tower is part for part in (model, model.base_model)):
-        raise InvalidSetting(f"freeze_vision: {type(model).__name__} has no vision tower that could be told apart")
+        raise InvalidSetting(f"freeze_vision: {type(model).__name__} has no vision tower that the library knows")
     tower.requires_grad_(False)
     return sum(weight.numel() for weight in tower.parameters())
 
 
 def adapters(settings: TrainSettings, model: Any) -> Any:
-    """Give the configuration of the adapters; None if there are none."""
+    """The configuration of the adapters; None if there are none."""
     lora = settings.lora
     if not lora.rank:
         return None
@@ -188,7 +188,7 @@ def adapters(settings: TrainSettings, model: Any) -> Any:
 
 
 def adapted_layers(model: Any, lora: LoraSettings) -> str:
-    """A pattern for the full names of the layers that get adapters: those of the language model alone.
+    """A pattern of the full names of the layers that get adapters, in the language model only.
 
     Raises:
         InvalidSetting: If the language model has none of them.
@@ -202,17 +202,17 @@ def adapted_layers(model: Any, lora: LoraSettings) -> str:
 
 
 def newest_checkpoint(settings: TrainSettings) -> str | None:
-    """The checkpoint to go on from; None to begin anew. One whose saving was cut off does not count.
+    """The checkpoint to resume from; None for a new run. Partly saved checkpoints are ignored.
 
     Raises:
-        InvalidSetting: If there are checkpoints, but the run is not to go on from them.
+        InvalidSetting: If there are checkpoints, but `resume` is not set.
     """
     whole = [folder for folder in _checkpoints(Path(settings.out)) if (folder / _STATE).is_file()]
     if whole and not settings.resume:
-        # Hours of work may lie there; and a later `resume` must not go on from another run's.
+        # They may be hours of work, and a later `resume` must not use another run's.
         raise InvalidSetting(
-            f"{settings.out} holds checkpoints of a run, up to {whole[-1].name}: go on with it (resume), choose "
-            "another folder, or delete them"
+            f"{settings.out} holds checkpoints of a run, up to {whole[-1].name}: resume it (resume), choose another "
+            "folder, or delete them"
         )
     return str(whole[-1]) if whole else None
 
@@ -228,29 +228,28 @@ def _step(checkpoint: str) -> int:
 
 
 def _seconds(checkpoint: str | None) -> float:
-    """What a run took up to a checkpoint; 0 where none says so."""
+    """Seconds that a run took up to a checkpoint; 0 if unknown."""
     notes = Path(checkpoint or "") / _PROGRESS
     return float(json.loads(notes.read_text())["seconds"]) if checkpoint and notes.is_file() else 0.0
 
 
 def prepare_output(settings: TrainSettings, trainer: Any, resumed: str | None) -> None:
-    """Make the folder of results ready for a run.
+    """Prepare the output folder for a run, and write `settings.yaml`.
 
-    A new run deletes checkpoints whose saving was cut off. A run that goes on drops what was written after its
-    checkpoint: those steps are done, and written, once more. Either leaves its settings as `settings.yaml`. Called once
-    all is checked: a run that is refused changes nothing in its folder.
+    A new run deletes partly saved checkpoints. A resumed run drops log lines and roll-outs that were written after its
+    checkpoint, since those steps are repeated. Called after all checks, so that a refused run changes nothing.
 
     Args:
         settings: Of the run.
         trainer: Ready to run.
-        resumed: The checkpoint to go on from, if any.
+        resumed: The checkpoint to resume from, if any.
 
     Raises:
-        InvalidSetting: If the result could not be saved as the run is spread over devices.
+        InvalidSetting: If the result could not be saved under the run's sharding.
     """
     plugin = getattr(trainer.accelerator.state, "deepspeed_plugin", None)
     settings.check_sharding(plugin.zero_stage if plugin is not None else 0)
-    # Of all processes one. The others write nothing before they have met it in the first step.
+    # In one process only. The others write nothing before they synchronise with it in the first step.
     if not trainer.is_world_process_zero():
         return
     out = Path(settings.out)
@@ -258,11 +257,11 @@ def prepare_output(settings: TrainSettings, trainer: Any, resumed: str | None) -
     if resumed is not None:
         step = _step(resumed)
         _keep_lines(out / LOG, lambda line: line["step"] <= step)
-        # A roll-out carries the number of steps done before it.
+        # A roll-out has the number of steps before it.
         _keep_lines(out / ROLLOUTS, lambda line: line["info"]["step"] < step)
         return
     if settings.resume:
-        _log.warning("%s: this run begins anew (no whole checkpoint there to resume from)", out)
+        _log.warning("%s: this is a new run (there is no complete checkpoint to resume from)", out)
     for folder in _checkpoints(out):
         shutil.rmtree(folder)
     (out / LOG).write_text("")
@@ -270,7 +269,7 @@ def prepare_output(settings: TrainSettings, trainer: Any, resumed: str | None) -
 
 
 def _keep_lines(file: Path, keep: Callable[[Mapping[str, Any]], bool]) -> None:
-    """Drop lines from a JSONL file; one that a killed process left unfinished, too."""
+    """Drop lines from a JSONL file, and an unfinished last line."""
     if not file.is_file():
         return
     drop_torn_line(file)
@@ -281,17 +280,17 @@ def _keep_lines(file: Path, keep: Callable[[Mapping[str, Any]], bool]) -> None:
 def train(settings: TrainSettings, trainer: Any, start: Checkpoint, resumed: str | None) -> Path:
     """Run a trainer, from a checkpoint if one is given, and save the result.
 
-    A checkpoint of as many steps as are wanted, or more, is the result: a trainer would do one step more.
+    A checkpoint with at least the wanted number of steps is the result, since the trainer would add one more step.
 
     Returns:
         `settings.out`.
     """
-    # Read now: the trainer deletes old checkpoints as it makes new ones.
+    # Read first: the trainer deletes old checkpoints when it saves new ones.
     began, earlier = time.perf_counter(), _seconds(resumed)
     if resumed is None or _step(resumed) < _wanted_steps(trainer):
         trainer.train(resume_from_checkpoint=resumed)
         return save_result(settings, trainer, start, earlier + time.perf_counter() - began)
-    _log.warning("%s has %d steps, as many as are wanted: nothing is left to train", resumed, _step(resumed))
+    _log.warning("%s has all %d steps: there is nothing left to train", resumed, _step(resumed))
     if trainer.is_world_process_zero():
         _save_again(settings, start, Path(resumed))
     return Path(settings.out)
@@ -306,19 +305,19 @@ def _wanted_steps(trainer: Any) -> int:
 
 
 def save_result(settings: TrainSettings, trainer: Any, start: Checkpoint, seconds: float) -> Path:
-    """Save the finished model, adapters merged, and a note of the run: settings, seconds, peak memory.
+    """Save the finished model with merged adapters, and `training.json`: settings, seconds, peak memory.
 
-    The adapters alone go into the folder `adapter`, as peft saves them.
+    The adapters themselves are saved in the folder `adapter`, as peft saves them.
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
-    # Under ZeRO-3 each process holds a part of each weight; they are put together only if all processes ask.
+    # Under ZeRO-3 each process holds a part of each weight; gathering them takes all processes.
     weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     out = Path(settings.out)
     if not trainer.is_world_process_zero():
         return out
     if settings.lora.rank:
         model.save_pretrained(out / "adapter", state_dict=weights)
-        # Whole in each process (`check_sharding`), and under other names than before.
+        # Each process has all weights (`check_sharding`); merging changes their names.
         model, weights = model.merge_and_unload(), None
     save_checkpoint(out, model, start.processor, start.protocol, weights)
     _save_facts(settings, trainer.state.global_step, seconds)
@@ -330,7 +329,7 @@ def _save_again(settings: TrainSettings, start: Checkpoint, checkpoint: Path) ->
     from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
     out = Path(settings.out)
-    # What was not trained is not spread over processes either: this one opens the whole model.
+    # Nothing was trained, so the model is not sharded: this process opens all of it.
     unset_hf_deepspeed_config()
     save_checkpoint(out, open_model(str(checkpoint), settings.model_options), start.processor, start.protocol)
     for file in checkpoint.glob("adapter_*"):

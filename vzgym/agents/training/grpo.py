@@ -42,7 +42,7 @@ __all__ = ["make_trainer", "split_rollouts", "train_grpo"]
 
 
 def train_grpo(settings: GRPOSettings, callbacks: Sequence[Any] = ()) -> Path:
-    """Learn from rewards.
+    """Train a model with GRPO.
 
     Args:
         settings: See `GRPOSettings`.
@@ -52,9 +52,9 @@ def train_grpo(settings: GRPOSettings, callbacks: Sequence[Any] = ()) -> Path:
         `settings.out`: the model, `training.json`, `log.jsonl` (rewards by module, metrics) and `rollouts.jsonl`.
 
     Raises:
-        InvalidSetting: If a setting cannot work, the model cannot see, completions are too short for the clips, or no
-            task's video can be opened. Single ones are left out, and named in a warning.
-        ImagesDropped: If frames are lost on their way to the model.
+        InvalidSetting: If a setting is wrong, the model takes no images, completions are too short for the clips, or
+            no task's video can be opened. (Single tasks are left out with a warning.)
+        ImagesDropped: If frames are dropped on their way to the model.
     """
     resumed = newest_checkpoint(settings)
     trainer, start = make_trainer(settings, callbacks, resumed)
@@ -69,10 +69,10 @@ def make_trainer(
     Args:
         settings: See `GRPOSettings`.
         callbacks: Further `transformers.TrainerCallback`s.
-        resumed: The trainer's checkpoint that it will be told to go on from; None if it begins anew. The folder of
-            results is made ready for that (see `prepare_output`).
+        resumed: The trainer's checkpoint that the run will resume from; None for a new run. The output folder is
+            prepared for it (see `prepare_output`).
     """
-    # The tool loop is new in TRL; that it may change is pinned in our requirements, and no news at each start.
+    # TRL warns that its tool loop is experimental; our requirements bound its version.
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     from datasets import Dataset
     from trl.trainer.grpo_config import GRPOConfig
@@ -82,13 +82,13 @@ def make_trainer(
     check_trainer(settings, GRPOConfig)
     if not settings.tasks:
         raise InvalidSetting('GRPOSettings.tasks must be given, such as "needle-micro/train"')
-    # Before the model: loading a large one takes minutes.
+    # Checked before the model is loaded, which may take minutes.
     mix = make_reward(settings.reward)
     start = open_checkpoint(settings.model, settings.protocol, **settings.model_options)
     _check_loop(settings, start)
     tasks = load_tasks(settings.tasks)
     budget = settings.budget_for(tasks)
-    # A video that cannot be opened would end the run at the step that comes to it, and each one that goes on there.
+    # A video that cannot be opened would end the run at the step that uses it.
     found = check_tasks(tasks, min(settings.num_tasks or len(tasks), len(tasks)))
     need = measure_tokens(start.processor, start.protocol, found.representatives, budget, settings.turn_tokens)
     limit = need.check(settings, int(start.model.config.get_text_config().max_position_embeddings))
@@ -146,9 +146,9 @@ def make_trainer(
 
 
 def _check_loop(settings: GRPOSettings, start: Checkpoint) -> None:
-    """Check that TRL's roll-out loop can feed the model.
+    """Check that the model takes the inputs that TRL's roll-out loop makes.
 
-    The loop hands over what the image processor makes of a tool's images, as it is, and token types.
+    The loop passes the image processor's output for a tool's images unchanged, and token types.
 
     Raises:
         InvalidSetting: If the model does not take them.
@@ -161,22 +161,26 @@ def _check_loop(settings: GRPOSettings, start: Checkpoint) -> None:
         refused = "token types"
     if refused and not settings.vllm:
         raise InvalidSetting(
-            f"{type(start.model).__name__} does not take {refused}, which TRL's roll-out loop gives to a model whose "
-            "tool returns images: it can act and imitate, but not practise. Use one that does, such as Qwen-VL"
+            f"{type(start.model).__name__} does not take {refused}, which TRL's roll-out loop passes to a model whose "
+            "tool returns images: it can be evaluated and fine-tuned, but not trained with GRPO. Use one that does, "
+            "such as Qwen-VL"
         )
 
 
 def split_rollouts(settings: GRPOSettings, devices: int) -> tuple[int, int]:
-    """Roll-outs of one backward pass on each device, and such passes for all roll-outs of a generation batch.
+    """Split the roll-outs of a generation batch over devices and backward passes.
+
+    Returns:
+        Roll-outs of one backward pass on each device, and the number of passes.
 
     Raises:
-        InvalidSetting: If the roll-outs cannot be shared out evenly.
+        InvalidSetting: If they cannot be split evenly.
     """
     total = settings.groups * settings.group_size
     batch = settings.batch_size or max(1, total // devices)
     if total % (batch * devices):
         raise InvalidSetting(
-            f"{settings.groups} groups of {settings.group_size} are {total} roll-outs; they cannot be shared out to "
+            f"{settings.groups} groups of {settings.group_size} are {total} roll-outs; they cannot be split over "
             f"{devices} devices in passes of {batch}: groups * group_size must be a multiple of batch_size * devices"
         )
     return batch, total // (batch * devices)
@@ -186,11 +190,11 @@ def _accumulation(settings: GRPOSettings, passes: int) -> int:
     """Backward passes of one optimiser step.
 
     Raises:
-        InvalidSetting: If a generation batch's passes cannot be shared out evenly among its optimiser steps.
+        InvalidSetting: If a generation batch's passes cannot be split evenly over its optimiser steps.
     """
     if passes % settings.updates:
         raise InvalidSetting(
-            f"a generation batch has {passes} backward passes on each device; they cannot be shared out among "
+            f"a generation batch has {passes} backward passes on each device; they cannot be split over "
             f"{settings.updates} optimiser steps: lower GRPOSettings.batch_size, or make updates a divisor of {passes}"
         )
     return passes * settings.accumulation // settings.updates

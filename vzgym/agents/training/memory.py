@@ -1,21 +1,21 @@
-"""How much memory a training run needs, from a model's configuration alone: no weight is loaded.
+"""Estimates the memory of a training run from a model's configuration; no weights are loaded.
 
-Per device, in bytes; P weights, T of them trained, b bytes a weight as loaded, t bytes a trained weight (4 for
-adapters, which are kept in float32, else b). D devices share what DeepSpeed's ZeRO stage says (1: optimiser, 2:
-gradients too, 3: weights too):
+Bytes per device; P weights, T of them trained, b bytes per loaded weight, t bytes per trained weight (4 for adapters,
+which are kept in float32, else b). DeepSpeed's ZeRO stage shards over D devices (1: optimiser, 2: also gradients, 3:
+also weights):
 
 - *weights* `P * b` (+ adapters `T * 4`); *reference* `P * b` once more, where the KL term needs a frozen copy;
 - *gradients* `T * t`; *optimiser* `T * 2 * t` (AdamW's two averages), under DeepSpeed `T * 12` (float32 masters too);
 - *activations*, for L tokens in a backward pass, h channels, f inner channels, k channels of keys:
-  `(8h + 2k + 3f) * b` for each token and layer; with gradient checkpointing `h * b` for each token and layer, and one
-  layer in full. Attention is taken to be fused (`sdpa`, flash): no L x L matrix is kept. A frozen vision tower keeps
-  none; one that is trained keeps its own, by the same rule;
-- *logits* `(b + 8) * vocabulary` for each token whose loss is taken: as computed, as float32, and its gradient;
-- *keys and values* `2 * layers * k * b` for each token of each dialogue that is generated at once;
-- *engine*, where vLLM shares the device: the share of the device that it is given;
-- *rest* 1.5 GiB: the CUDA context, kernels' work space, fragments.
+  `(8h + 2k + 3f) * b` per token and layer; with gradient checkpointing `h * b` per token and layer, and one layer in
+  full. Attention is assumed to be fused (`sdpa`, flash): no L x L matrix is kept. A frozen vision tower keeps none; a
+  trained one keeps its own, by the same rule;
+- *logits* `(b + 8) * vocabulary` per token with a loss: as computed, as float32, and its gradient;
+- *keys and values* `2 * layers * k * b` per token of each dialogue in a generation batch;
+- *engine*, if vLLM shares the device: its share of the device;
+- *rest* 1.5 GiB: the CUDA context, kernels' work space, fragmentation.
 
-These are estimates; `benchmarks/gpu` measures.
+`benchmarks/gpu` measures what these formulas estimate.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _REST = int(1.5 * GIB)
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a configuration says of a model's size.
+    """A model's size, from its configuration.
 
     Attributes:
         weights: All weights, P.
@@ -83,10 +83,10 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class Sharding:
-    """How a run is spread.
+    """How a run is distributed.
 
     Attributes:
-        devices: Processes with a device each.
+        devices: Number of processes, each with a device.
         stage: DeepSpeed's ZeRO stage; 0: each device holds everything.
     """
 
@@ -94,7 +94,7 @@ class Sharding:
     stage: int = 0
 
     def share(self, stage: int) -> int:
-        """Among how many devices that is spread which a stage spreads."""
+        """The number of devices over which the state that a stage shards is distributed."""
         return self.devices if self.stage >= stage else 1
 
 
@@ -121,16 +121,16 @@ class Memory:
         patches: int,
         reference: bool,
     ) -> None:
-        """Add what a backward pass and a step of AdamW need.
+        """Add the memory of a backward pass and a step of AdamW.
 
         Args:
             facts: The model.
-            sharding: How the run is spread.
-            freeze_vision: Whether the vision tower keeps its weights.
-            checkpointing: Whether activations are computed twice.
+            sharding: How the run is distributed.
+            freeze_vision: Whether the vision tower is frozen.
+            checkpointing: Whether gradient checkpointing is used.
             tokens: Tokens in a backward pass, L.
-            loss_tokens: Tokens of it whose logits are made.
-            patches: Patches of images in it.
+            loss_tokens: Those of them whose logits are computed.
+            patches: Image patches in it.
             reference: Whether a frozen copy of the model is kept.
         """
         trained = facts.trained(freeze_vision)
@@ -154,9 +154,9 @@ class Memory:
         self.parts["rest"] = _REST
 
     def add_generation(self, facts: ModelFacts, dialogues: int, tokens: int) -> None:
-        """Add the keys and values of dialogues that are generated at once on the device, without vLLM.
+        """Add the keys and values of a generation batch, without vLLM.
 
-        What training keeps for a backward pass is not there while generating: only what exceeds it counts.
+        Activations of the backward pass are not in memory during generation: only the excess over them is added.
         """
         keys = facts.kv_bytes * dialogues * tokens
         passing = self.parts.get("activations", 0) + self.parts.get("logits", 0)
@@ -174,7 +174,7 @@ class Memory:
 
 
 def device_memory() -> tuple[int, str]:
-    """Memory of the first GPU, or of the machine if there is none: bytes, and what it is."""
+    """Memory of the first GPU, or of the machine without a GPU: bytes, and the device's name."""
     import torch
 
     if torch.cuda.is_available():
@@ -184,7 +184,7 @@ def device_memory() -> tuple[int, str]:
 
 
 def model_facts(path: str, lora: LoraSettings, options: Mapping[str, Any]) -> ModelFacts:
-    """Count a model from its `config.json`: built without memory, so that its size costs nothing.
+    """Count a model's weights from its `config.json`; it is built on the meta device, without memory.
 
     Args:
         path: A folder with a `config.json`, or a name on the Hugging Face hub.
@@ -204,7 +204,7 @@ def model_facts(path: str, lora: LoraSettings, options: Mapping[str, Any]) -> Mo
     config = vision_config(path)
     with init_empty_weights():
         model = AutoModelForImageTextToText.from_config(config)
-    # Without memory, shared weights have come apart.
+    # On the meta device, tied weights are separate.
     model.tie_weights()
     text, vision = config.get_text_config(), config.vision_config
     dtype = options.get("dtype") or config.dtype or torch.float32
@@ -239,5 +239,5 @@ def _first(config: Any, *names: str, default: int | None = None) -> Any:
     """The first of several names that a configuration has."""
     found = next((getattr(config, name) for name in names if getattr(config, name, None) is not None), default)
     if found is None:
-        raise InvalidSetting(f"{type(config).__name__} has none of {', '.join(names)}: its size cannot be told")
+        raise InvalidSetting(f"{type(config).__name__} has none of {', '.join(names)}: its size is unknown")
     return found

@@ -37,7 +37,7 @@ _ADVICE = {
     "keys and values, beyond activations": "Lower groups or group_size, or generate with vLLM (vllm)",
     "vLLM engine": "Lower trainer.vllm_gpu_memory_utilization",
 }
-"""What helps where a part is the largest."""
+"""What to change if a part is the largest."""
 
 
 @dataclass
@@ -99,11 +99,11 @@ def launch_file(name: str) -> Path:
 
 
 def read_launch(name: str | None, devices: int | None) -> Sharding:
-    """How a launch configuration of accelerate spreads a run.
+    """How a launch configuration of accelerate distributes a run.
 
     Args:
         name: See `launch_file`; None: a single process.
-        devices: Another number of processes than the file says.
+        devices: Overrides the file's number of processes.
 
     Raises:
         UnknownName: If there is no such file.
@@ -126,7 +126,7 @@ def read_launch(name: str | None, devices: int | None) -> Sharding:
 
 
 def _mapping(values: Any, place: str) -> Mapping[str, Any]:
-    """A part of a launch configuration; one that is empty holds nothing."""
+    """A part of a launch configuration as a mapping; an empty part is an empty mapping."""
     if values is None:
         return {}
     if not isinstance(values, Mapping):
@@ -142,12 +142,12 @@ def _whole(values: Mapping[str, Any], name: str, default: int, place: str) -> in
 
 
 def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_gib: float | None = None) -> Plan:
-    """Plan reinforcement learning.
+    """Plan a GRPO run.
 
     Args:
-        settings: See `GRPOSettings`; `out` may be left out.
-        sharding: How the run is spread; a single device if not given.
-        memory_gib: Memory of a device; that of the first GPU here (or of this machine) if not given.
+        settings: See `GRPOSettings`; `out` may be empty.
+        sharding: How the run is distributed; a single device if not given.
+        memory_gib: Memory of a device in GiB; that of the first GPU here (or of this machine) if not given.
 
     Raises:
         InvalidSetting: If a setting cannot work, or the tokens do not fit; with the numbers and what to change.
@@ -180,8 +180,8 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
             f"{need.zooms} replies of {need.clip} frames of {need.frame} tokens and text: task {need.reply_task}",
         ),
         ("turns", (need.zooms + 1) * need.turn, f"{need.zooms + 1} turns of at most {need.turn} tokens"),
-        ("longest dialogue", longest, f"prompt {need.prompt} and completion {limit}, with some to spare"),
-        ("context", plan.facts.positions, "what the model can read"),
+        ("longest dialogue", longest, f"prompt {need.prompt} and completion {limit}, with a margin"),
+        ("context", plan.facts.positions, "the model's longest input"),
     ]
     batch, passes = split_rollouts(settings, plan.sharding.devices)
     _add_training(
@@ -196,7 +196,7 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
 
 
 def plan_sft(settings: SFTSettings, sharding: Sharding | None = None, memory_gib: float | None = None) -> Plan:
-    """Plan the cold start; see `plan_grpo`.
+    """Plan an SFT run; see `plan_grpo`.
 
     Raises:
         InvalidSetting: If a setting cannot work, or the tokens do not fit; with the numbers and what to change.
@@ -224,7 +224,7 @@ def plan_sft(settings: SFTSettings, sharding: Sharding | None = None, memory_gib
         ("frames", images, f"visual tokens of the longest of {len(encoded)} trajectories with most frames"),
         ("text", len(longest) - images, "its other tokens"),
         ("longest trajectory", len(longest), f"of {len(rows)}"),
-        ("limit", limit, "max_length, or what the model can read"),
+        ("limit", limit, "max_length, or the model's longest input"),
     ]
     if len(longest) > limit:
         raise InvalidSetting(
@@ -258,13 +258,13 @@ def _add_training(plan: Plan, tokens: int, loss_tokens: int, visual: int, refere
         tokens=tokens,
         loss_tokens=loss_tokens,
         patches=visual * plan.facts.merged,
-        # Adapters are simply switched off for it.
+        # With adapters, the reference is the same model with the adapters disabled.
         reference=reference and not settings.lora.rank,
     )
 
 
 def _add_engine(plan: Plan, settings: GRPOSettings, longest: int) -> None:
-    """Add vLLM's share of the device, and check that one dialogue fits into it."""
+    """Add vLLM's share of the device, and check that the weights and one dialogue fit into it."""
     options = settings.trainer
     length = options.get("vllm_max_model_length")
     if length is not None and (not isinstance(length, int) or isinstance(length, bool)):

@@ -1,4 +1,4 @@
-"""The perception stage: a model from a seed, taught to see what a suite's frames show. Plain torch, one core."""
+"""Perception pre-training: a tiny model from a seed learns what a suite's frames show. Plain torch, one core."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ _log = logging.getLogger("vzgym.agents")
 
 _IGNORED = -100
 _EXERCISES = {LOOK_UP: "look-up", NAME: "name", SPOT: "spot"}
-_OTHERS = 0.4  # share of a batch that is not look-ups, once these are solved
+_OTHERS = 0.4  # fraction of a batch that is not look-ups, once these are solved
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the pre-training has come.
+    """The progress of pre-training.
 
     Attributes:
-        step: Steps done.
+        step: Number of steps.
         seconds: Since the start.
         loss: Mean over the last steps.
-        shares: By exercise ("look-up": a scene's time in an overview; "name": what is in a scene of an overview, where
-            overviews show it; "spot": what happens in a clip), the share solved over the last steps; 0 until it is
-            practised.
+        shares: The fraction solved over the last steps, by exercise ("look-up": a scene's time in an overview; "name":
+            what is in a scene of an overview, where overviews show it; "spot": what happens in a clip); 0 for an
+            exercise that has not started.
     """
 
     step: int
@@ -57,22 +57,22 @@ class Progress:
     shares: Mapping[str, float]
 
     def __str__(self) -> str:
-        """The shares in words, such as "look-up 98.0%, spot 12.5%"."""
+        """The shares as text, such as "look-up 98.0%, spot 12.5%"."""
         return ", ".join(f"{name} {share:.1%}" for name, share in self.shares.items())
 
 
 def pretrain(settings: PretrainSettings, on_progress: Callable[[Progress], None] | None = None) -> Path:
-    """Make the tiny model from its seed and teach it to see.
+    """Build the tiny model from a seed and pre-train its perception.
 
     Args:
         settings: See `PretrainSettings`.
-        on_progress: Told every `log_steps` steps.
+        on_progress: Called every `log_steps` steps.
 
     Returns:
-        The checkpoint's folder (`settings.out`), with the protocol in it and `pretrain.json`: seconds, steps, shares.
+        The checkpoint's folder (`settings.out`), with the protocol and `pretrain.json`: seconds, steps, shares.
 
     Raises:
-        InvalidSetting: If `out` is not given, or the suite's images cannot be practised on; see `sample_frames`.
+        InvalidSetting: If `out` is not given, or the exercises do not fit the suite's frames; see `sample_frames`.
     """
     if not settings.out:
         raise InvalidSetting("PretrainSettings.out must be given: the folder for the checkpoint")
@@ -84,11 +84,11 @@ def pretrain(settings: PretrainSettings, on_progress: Callable[[Progress], None]
     longest = int(np.ceil(tasks[0].video.duration))
     tokenizer = train_tokenizer([*scenes.texts, *dialogue_texts(tasks, protocol)], vocabulary(), longest)
     size = settings.size
-    _need_single_tokens(scenes, size, tasks.name)
+    _check_frame_size(scenes, size, tasks.name)
     processor = make_processor(tokenizer, size.patch, tasks.budget.max_pixels)
     model = build_model(tokenizer, size, settings.seed)
-    _balance(model, processor, scenes)
-    # Not before all is checked: a run that is refused changes nothing in its folder.
+    _normalize_features(model, processor, scenes)
+    # After all checks: a refused run changes nothing in its folder.
     save_settings(settings, settings.out)
     curriculum = _Curriculum(model, processor, scenes, rng, settings)
     last = curriculum.progress(0.0)
@@ -117,8 +117,8 @@ def pretrain(settings: PretrainSettings, on_progress: Callable[[Progress], None]
     return out
 
 
-def _need_single_tokens(scenes: LabelledFrames, size: TinySize, name: str) -> None:
-    """The exercises put one visual token in front of each time."""
+def _check_frame_size(scenes: LabelledFrames, size: TinySize, name: str) -> None:
+    """Check that a frame is one visual token: the exercises put it before its time."""
     height, width = scenes.pixels.shape[1:3]
     side = 2 * size.patch
     if (height, width) != (side, side):
@@ -131,8 +131,8 @@ def _need_single_tokens(scenes: LabelledFrames, size: TinySize, name: str) -> No
         )
 
 
-def _balance(model: TinyVLM, processor: TinyProcessor, scenes: LabelledFrames) -> None:
-    """Centre the visual tokens and give them the size of text embeddings, so that neither drowns the other."""
+def _normalize_features(model: TinyVLM, processor: TinyProcessor, scenes: LabelledFrames) -> None:
+    """Centre the visual features and scale them to the standard deviation of the text embeddings."""
     patches, grid = processor.image_processor.patches(scenes.pixels[:512])
     count = len(scenes.pixels[:512])
     merger = model.model.visual.merger.linear_fc2
@@ -145,10 +145,10 @@ def _balance(model: TinyVLM, processor: TinyProcessor, scenes: LabelledFrames) -
 
 
 class _Curriculum:
-    """The exercises' order, and the training on them.
+    """The order of the exercises, and the training on them.
 
-    Look-ups come first, alone. All else is practised beside them once they are solved: from the first step on it keeps
-    look-ups from being learned for long.
+    Look-ups come first, alone. The other exercises join once look-ups are solved: mixed in from the first step, they
+    delay the learning of look-ups.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class _Curriculum:
         self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
         )
-        # Most pieces come up in every batch.
+        # Most texts occur in every batch.
         self._encode = lru_cache(maxsize=4096)(processor.tokenizer.encode)
         self.losses: list[float] = []
         self.shares: dict[str, list[float]] = {question: [] for question in scenes.questions}
@@ -218,11 +218,11 @@ class _Curriculum:
         self.step += 1
 
     def _questions(self) -> list[str]:
-        """What the rows of the next batch ask."""
+        """The questions of the next batch's rows."""
         size = self.settings.batch_size
         if not self.solved:
             return [LOOK_UP] * size
-        # Most of the rest is for what is not solved yet.
+        # Unsolved exercises get most of the rest.
         target = self.settings.target
         weights = {
             question: 1 if self._share(question) >= target else 3
@@ -237,10 +237,10 @@ class _Curriculum:
         return [LOOK_UP] * (size - len(asked)) + asked
 
     def _caption_loss(self, hidden: Sequence[Tensor], captions: Tensor) -> Tensor:
-        """Behind each frame, at its time, name the scene after the first layer and what happens after the second.
+        """Auxiliary loss at the time token after each frame: the scene after layer 1, the event after layer 2.
 
-        A look-up has to find a time by what was seen before it; that this is known at the time's place, early in the
-        model, is what takes longest to come about by itself.
+        A look-up finds a time by the frame before it. That early layers carry the frame's content to the time's
+        position is what is learned last without this loss.
         """
         inner = self.model.model.language_model
         loss = torch.zeros(())
@@ -253,7 +253,7 @@ class _Curriculum:
         return loss
 
     def _batch(self, rows: Sequence[Exercise]) -> tuple[dict[str, Any], Tensor, Tensor]:
-        """Model inputs, labels, and captions (row, place, scene, event), padded on the right."""
+        """Model inputs, labels, and captions (row, position, scene, event), padded on the right."""
         encode = self._encode
         sequences: list[list[int]] = []
         targets: list[list[int]] = []
@@ -262,9 +262,9 @@ class _Curriculum:
             shown = "".join(f"{IMAGE}{moment}" for moment in row.times)
             given = encode(f"{ROLES['user']}{shown}{row.question}{END}{ROLES['assistant']}")
             row_ids, row_labels = list(given), [_IGNORED] * len(given)
-            # Behind the message's beginning, each frame and its time take one token each.
+            # After the message header, each frame and its time are one token each.
             for i, (scene, event) in enumerate(zip(row.scenes, row.events, strict=True)):
-                # Look-ups stay alone: see the class.
+                # Look-ups are trained without events first: see the class.
                 event_token = _IGNORED if row.question == LOOK_UP else encode(event)[0]
                 captions.append((number, 2 + 2 * i, encode(scene)[0], event_token))
             for piece, learned in (*row.answer, (END, True)):

@@ -1,4 +1,4 @@
-"""The text that a tiny model's tokenizer is made from: dialogues of a suite, and a closed list of words."""
+"""The corpus of a tiny model's tokenizer: dialogues of a suite, and a closed list of words."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""What the tiny model practises before it meets a question: to find a time for a colour, and what happens on a frame.
+"""The exercises of perception pre-training: find the time of a colour, and name what happens on a frame.
 
-Frames come from a suite's own videos, and their labels from the painters of those videos, so nothing is learned here
-that the suite's images do not show. The suite's questions are never asked.
+Frames come from a suite's own videos, and labels from their painters. The suite's questions are not used.
 """
 
 from __future__ import annotations
@@ -33,10 +32,10 @@ class Exercise:
     """One question with its answer.
 
     Attributes:
-        frames: Positions in the scenes, shape `(n,)`.
+        frames: Indices of labelled frames, shape `(n,)`.
         times: The frames' times in seconds, as shown.
-        question: What is asked.
-        answer: The right answer, in pieces of text, each with whether it is to be learned (the rest is given).
+        question: The question.
+        answer: The right answer in pieces of text, each with whether it is a target of the loss (the rest is given).
         scenes: The hue of each frame's scene.
         events: The colour of what happens on each frame, or "nothing".
     """
@@ -55,13 +54,13 @@ class LabelledFrames:
 
     Attributes:
         pixels: uint8, shape `(n, height, width, 3)`.
-        plain: By scene hue, positions of frames on which nothing happens.
-        passing: By scene hue and event colour, positions of frames that show an event between two overview frames.
-        lasting: The same for events that last as long as their scene, so that the overview shows them.
-        labels: Of each frame, the hue of its scene, and the colour of what happens on it or None.
+        plain: Indices of frames without an event, by scene hue.
+        passing: Indices of frames with an event between two overview frames, by scene hue and event colour.
+        lasting: The same for events as long as their scene, which the overview shows.
+        labels: For each frame, the hue of its scene and the colour of its event, or None.
         grid: The overview's times in seconds.
         end: Last whole second of the videos.
-        clip_frames: Most frames of a clip.
+        clip_frames: Largest number of frames of a clip.
     """
 
     pixels: NDArray[np.uint8]
@@ -75,34 +74,34 @@ class LabelledFrames:
 
     @property
     def questions(self) -> tuple[str, ...]:
-        """What can be practised on these frames; times of scenes come first."""
+        """The exercises that these frames allow; look-ups come first."""
         return (LOOK_UP, NAME, SPOT) if self.lasting else (LOOK_UP, SPOT)
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The exercises' own words, for a tokenizer: each twice, as a pair is merged only if it comes up again."""
+        """The exercises' texts, for a tokenizer: each twice, since only repeated texts become tokens."""
         return (*self.questions, NOTHING) * 2
 
     def ask(self, question: str, rng: np.random.Generator) -> Exercise:
-        """An exercise of one of the `questions`; an overview is as long as the suite's."""
+        """An exercise with one of the `questions`; an overview has the suite's number of frames."""
         if question == SPOT:
             return self.spot(rng)
         return self.name(rng, len(self.grid)) if question == NAME else self.look_up(rng, len(self.grid))
 
     def look_up(self, rng: np.random.Generator, count: int) -> Exercise:
-        """An overview of `count` scenes; asked for the time of each, in random order."""
-        # As in the suite's videos, something lasts in all scenes or in none.
+        """An overview of `count` scenes; the answer gives the time of each, in random order."""
+        # As in the suite's videos, all scenes have a lasting event or none has.
         pools = [pool for pool in (self.plain, self._lasting_by_hue) if pool]
         hues, times, frames = self._overview(rng, count, pools[int(rng.integers(2)) if len(pools) > 1 else 0])
         return self._ask_each(rng, hues, [str(time) for time in times], frames, times, LOOK_UP)
 
     def name(self, rng: np.random.Generator, count: int) -> Exercise:
-        """An overview of `count` scenes; asked for the colour of what lasts in each, in random order."""
+        """An overview of `count` scenes; the answer gives the lasting event's colour of each, in random order."""
         hues, times, frames = self._overview(rng, count, self._lasting_by_hue)
         return self._ask_each(rng, hues, [str(self.labels[i][1]) for i in frames.tolist()], frames, times, NAME)
 
     def spot(self, rng: np.random.Generator) -> Exercise:
-        """A clip of one scene; asked for the colour of the event in it, if there is one."""
+        """A clip of one scene; the answer is the colour of its event, or "nothing"."""
         pairs = [*self.passing, *self.lasting]
         hue, color = pairs[int(rng.integers(len(pairs)))]
         start = int(rng.integers(min(self.grid[-1] + self.clip_frames, self.end - self.clip_frames + 2)))
@@ -121,7 +120,7 @@ class LabelledFrames:
     def _overview(
         self, rng: np.random.Generator, count: int, pool: Mapping[str, NDArray[np.int64]]
     ) -> tuple[list[str], list[int], NDArray[np.int64]]:
-        """Scenes in random order, with times that rise: their hues, times in seconds, and frames."""
+        """Scenes in random order at increasing times: their hues, times in seconds, and frames."""
         count = min(count, len(self.grid), len(pool))
         hues = [list(pool)[i] for i in rng.permutation(len(pool))[:count]]
         times = [self.grid[i] for i in sorted(rng.choice(len(self.grid), count, replace=False).tolist())]
@@ -131,15 +130,15 @@ class LabelledFrames:
         self,
         rng: np.random.Generator,
         hues: Sequence[str],
-        told: Sequence[str],
+        facts: Sequence[str],
         frames: NDArray[np.int64],
         times: Sequence[int],
         question: str,
     ) -> Exercise:
-        """Asked for what is told of each scene of an overview, in random order."""
+        """An exercise whose answer gives one fact about each scene of an overview, in random order."""
         answer: list[tuple[str, bool]] = []
         for i in rng.permutation(len(hues)).tolist():
-            answer += [(hues[i], False), (told[i], True)]
+            answer += [(hues[i], False), (facts[i], True)]
         return self._exercise(frames, times, question, answer)
 
     def _exercise(
@@ -158,16 +157,16 @@ class LabelledFrames:
 
 
 def sample_frames(tasks: TaskSet, videos: int, rng: np.random.Generator) -> LabelledFrames:
-    """Take labelled frames from the first videos of a set.
+    """Sample labelled frames from the first videos of a set.
 
     Args:
         tasks: Procedural tasks whose events have a colour: the needle and control families.
-        videos: How many videos.
-        rng: Which moments are taken.
+        videos: Number of videos.
+        rng: Draws the times.
 
     Raises:
-        InvalidSetting: If the tasks' videos are not painted, show neither flashes nor balloons, or have an overview
-            whose times are no whole seconds.
+        InvalidSetting: If the videos are not procedural, show neither flashes nor balloons, or have overview times that
+            are not whole seconds.
     """
     shots: list[NDArray[np.uint8]] = []
     plain: dict[str, list[int]] = defaultdict(list)
@@ -209,7 +208,7 @@ def sample_frames(tasks: TaskSet, videos: int, rng: np.random.Generator) -> Labe
 def _moments(
     task: VideoTask, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], list[tuple[str, str | None, bool]]]:
-    """Times to take frames at; for each the scene's hue, the colour of what happens, and whether it fills the scene."""
+    """Times of frames; for each the scene's hue, the event's colour, and whether the event fills the scene."""
     painter = getattr(task.video, "painter", None)
     if not isinstance(painter, ScenePainter):
         raise InvalidSetting(f"the exercises need painted videos; task {task.id!r} has none")
@@ -227,5 +226,5 @@ def _moments(
         shown = next((actor for actor in actors if actor.first <= frame < actor.last), None)
         lasts = shown is not None and shown.first <= painter.cuts[place] and shown.last >= ends[place]
         labels.append((painter.scenes[place].hue, None if shown is None else names[shown.color], lasts))
-    # Half a frame later: the frame is surely the one that is shown.
+    # The middle of each frame's interval, so that rounding cannot select a neighbour.
     return (np.array(frames, dtype=np.float64) + 0.5) / painter.fps, labels

@@ -1,4 +1,4 @@
-"""Roll-outs of TRL's loop to rewards: one reward function for each term of a `RewardMix`, metrics, and records."""
+"""Scores roll-outs of TRL's loop: one reward function for each term of a `RewardMix`, metrics, and records."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ RewardFunction = Callable[..., list[float | None]]
 class Scorer:
     """Scores whole batches of roll-outs.
 
-    Each term's column holds the raw sum over an episode's turns; the trainer multiplies by `weights`. Where a gate, a
-    clip, annealing or a category's own weight has a say, the column holds what the trainer must multiply to pay what
-    the mix does. A column is None where the term is unscored, and all columns are where the episode is.
+    Each term's column holds the raw sum over an episode's turns; the trainer multiplies it by `weights`. For a term
+    with a gate, a clip, annealing or weights by category, the column is scaled so that the product is the mix's reward.
+    A column is None where its term is unscored; all columns are None where the episode is unscored.
 
     Args:
         mix: The reward.
@@ -72,7 +72,7 @@ class Scorer:
         return column
 
     def _knows(self, records: Sequence[EpisodeRecord]) -> bool:
-        """Whether these very records were scored last."""
+        """Whether these records are the ones that were scored last."""
         known = self._batch
         return len(known) == len(records) and all(a is b for a, b in zip(known, records, strict=True))
 
@@ -93,17 +93,17 @@ class Scorer:
         self._batch = list(records)
         if self.out is not None and step % self.every == 0:
             with self.out.open("a", encoding="utf-8") as file:
-                # Without a turn, its overview could not be read: there is nothing in it that could be replayed.
+                # A record without turns, whose overview could not be read, cannot be replayed.
                 file.writelines(record.to_line() + "\n" for record in records if record.turns)
 
 
 def _scale(term: Term) -> float:
-    """What the trainer multiplies a term's column by; not 0, where a category may have a weight of its own."""
+    """The trainer's weight of a term's column; not 0 if a category may have another weight."""
     return term.weight if term.weight or term.by_category is None else 1.0
 
 
 def _total(turns: Sequence[StepReward], name: str, term: Term) -> float | None:
-    """A term's sum over an episode; None where it, or the whole episode, is unscored."""
+    """A term's sum over an episode; None if it, or the whole episode, is unscored."""
     scores = [turn.terms[name] for turn in turns]
     if any(turn.total is None for turn in turns) or all(score.value is None for score in scores):
         return None
@@ -113,7 +113,7 @@ def _total(turns: Sequence[StepReward], name: str, term: Term) -> float | None:
 
 
 def _metrics(records: Sequence[EpisodeRecord]) -> dict[str, float]:
-    """Means over a batch: what the agent did, whatever it was paid for."""
+    """Means over a batch of what the agent did, independent of the reward."""
     known = [record for record in records if record.task.evidence]
     turns = [turn for record in records for turn in record.turns]
     covered = [coverage(record.task.evidence or (), record.windows) for record in known]

@@ -1,4 +1,4 @@
-"""The cold start: TRL's SFTTrainer on collected trajectories, loss on the model's own turns alone."""
+"""Supervised fine-tuning (the cold start): TRL's SFTTrainer on trajectories, with loss on the model's turns only."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _IGNORED = -100
 
 
 class TrajectoryCollator:
-    """Makes batches of trajectories, by the same path that acting uses.
+    """Makes batches of trajectories, encoded as for inference.
 
     Args:
         processor: From `open_checkpoint`.
-        max_length: Most tokens of a trajectory.
+        max_length: Largest number of tokens of a trajectory.
     """
 
     def __init__(self, processor: Any, max_length: int) -> None:
@@ -57,7 +57,7 @@ class TrajectoryCollator:
             See `join_inputs`, and `labels`: the model's own tokens, -100 everywhere else.
 
         Raises:
-            InvalidSetting: If a trajectory has too many tokens, or no turn of the model. It is never cut.
+            InvalidSetting: If a trajectory has too many tokens, or no turn of the model. It is never truncated.
             ImagesDropped: If images are missing.
         """
         tokenizer = self.processor.tokenizer
@@ -88,60 +88,60 @@ def trajectory_chat(row: Mapping[str, Any]) -> list[dict[str, Any]]:
                 if block["image"] is None:
                     raise InvalidSetting(f"a trajectory of task {row.get('task_id', '?')!r} lacks images")
             blocks.append(block)
-        # Saved trajectories may give replies as the user's: what follows the model's turn is always a reply.
+        # Saved trajectories may hold replies under the role "user": what follows the model's turn is a reply.
         reply = bool(chat) and chat[-1]["role"] == "assistant" and message["role"] in ("user", "tool")
         chat.append({"role": "tool" if reply else message["role"], "content": blocks})
     return chat
 
 
 def taught_protocol(settings: SFTSettings) -> str | Mapping[str, Any] | None:
-    """The text protocol that imitation teaches: that of the trajectories, which nothing else can change.
+    """The text protocol that SFT teaches: that of the trajectories.
 
     Returns:
-        What `settings.protocol` would have to be; as it is, if the folder of trajectories does not say.
+        The trajectories' protocol; `settings.protocol` if the folder of trajectories does not name one.
 
     Raises:
-        InvalidSetting: If the settings say another protocol than the trajectories are in; or, where the settings say
-            none, the model's folder does.
+        InvalidSetting: If the settings name another protocol than that of the trajectories; or if they name none, and
+            the model's folder names another.
     """
     from vzgym.agents.data.dataset import said_protocol
 
-    said = said_protocol(settings.data, settings.protocol)
-    if said is None:
+    found = said_protocol(settings.data, settings.protocol)
+    if found is None:
         return settings.protocol
-    there = dict(said.spec)
+    there = dict(found.spec)
     if settings.protocol:
         asked = dict(PROTOCOLS.make(settings.protocol).spec)
         if asked != there:
             raise InvalidSetting(
                 f"SFTSettings.protocol is {asked}, but the trajectories in {settings.data} are in {there}: leave "
-                f'protocol out, or collect anew with --set "protocol={asked}"'
+                f'protocol out, or collect again with --set "protocol={asked}"'
             )
         return there
     kept = saved_protocol(settings.model)
     if kept is not None and dict(kept.spec) != there:
         raise InvalidSetting(
-            f"the model in {settings.model} speaks {dict(kept.spec)}, but the trajectories in {settings.data} are in "
-            f'{there}: collect anew with --set "protocol={dict(kept.spec)}"; or, to teach the model another protocol '
-            f'than its own, say so: SFTSettings.protocol (--set "protocol={there}")'
+            f"the model in {settings.model} uses {dict(kept.spec)}, but the trajectories in {settings.data} are in "
+            f'{there}: collect again with --set "protocol={dict(kept.spec)}"; or, to teach the model another protocol '
+            f'than its own, set SFTSettings.protocol (--set "protocol={there}")'
         )
     return there
 
 
 def train_sft(settings: SFTSettings, data: Any = None, callbacks: Sequence[Any] = ()) -> Path:
-    """Imitate trajectories.
+    """Fine-tune a model on trajectories.
 
     Args:
         settings: See `SFTSettings`.
-        data: A finished dataset of trajectories, in place of the folder `settings.data`.
+        data: A dataset of trajectories, in place of the folder `settings.data`.
         callbacks: Further `transformers.TrainerCallback`s.
 
     Returns:
         `settings.out`: the model, `training.json` and `log.jsonl`.
 
     Raises:
-        InvalidSetting: If a setting cannot work, the model cannot see, a trajectory is too long, or the trajectories
-            are in another text protocol than the settings or the model say (see `taught_protocol`).
+        InvalidSetting: If a setting is wrong, the model takes no images, a trajectory is too long, or the trajectories
+            are in another text protocol than that of the settings or the model (see `taught_protocol`).
     """
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer

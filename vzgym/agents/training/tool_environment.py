@@ -89,7 +89,7 @@ class ToolEnvironment:
 
     Args:
         tasks: The tasks; a row of the trainer's data says which one (`task`, its index).
-        budget: What may be looked at.
+        budget: The episodes' budget.
         protocol: The text protocol.
     """
 
@@ -117,24 +117,24 @@ class ToolEnvironment:
         self._calls, self._finished = 0, False
         if opening_row(self._episode.messages) != [dict(message) for message in prompt]:
             raise InvalidSetting(
-                f"the dialogue of task {self._episode.task.id!r} opens with other rules than the training data says: "
+                f"the dialogue of task {self._episode.task.id!r} starts with other rules than the training data: "
                 "the protocol's system message must be the same for all tasks of a run"
             )
         blocks: list[dict[str, Any]] = chat_of(self._episode.messages[-1:])[0]["content"]
         return blocks
 
     def _begin(self, task: VideoTask) -> Episode:
-        """An episode of the task; where its overview cannot be read, one that has ended, with blank frames.
+        """An episode of the task; if its overview cannot be read, an ended one with blank frames.
 
-        Opening a file does not tell of damage inside it, and the trainer has no way to leave out a roll-out that it has
-        begun: this one is unscored, so that nothing is learned from it.
+        A damaged file may open without an error, and the trainer cannot skip a roll-out that it has started: this one
+        is unscored, so that nothing is learned from it.
         """
         try:
             return Episode(task, self._budget, self._protocol)
         except VideoError as error:
             _log.warning(
-                "a roll-out of task %r counts for nothing, since its overview cannot be read: %s; "
-                "`vzgym videos check --full` says more",
+                "a roll-out of task %r is unscored, since its overview cannot be read: %s; "
+                "`vzgym videos check --full` reports the damage",
                 task.id,
                 error,
             )
@@ -143,27 +143,27 @@ class ToolEnvironment:
             return episode
 
     def video_zoom(self, turn: str) -> list[dict[str, Any]]:
-        """Look at a part of the video more closely.
+        """Zoom into an interval of the video.
 
         Args:
             turn: The whole turn, with the zoom in the protocol's form.
 
         Returns:
-            Content blocks: the clip's frames, each with its time; or what was wrong.
+            Content blocks: the clip's frames, each with its time; or the reason of a refusal.
         """
         episode = _episode(self)
         self._calls += 1
         if episode.ended:
             return [{"type": "text", "text": "The episode has ended."}]
-        _say(episode, turn)
+        _step(episode, turn)
         if not chat_of(episode.messages[-1:]) or episode.messages[-1].role != "tool":
-            raise RolloutFault(f"a turn that ended in an answer was taken for a zoom: {turn!r}")
+            raise RolloutFault(f"a turn with an answer was parsed as a call of the tool: {turn!r}")
         blocks: list[dict[str, Any]] = chat_of(episode.messages[-1:])[0]["content"]
         return blocks
 
 
 def opening_row(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """What a row of training data holds of a dialogue's opening: all but the question, which `reset` gives."""
+    """The start of a dialogue as a row of training data holds it: all but the question, which `reset` returns."""
     before = [{"role": message.role, "content": message.text} for message in messages[:-1]]
     return [*before, {"role": messages[-1].role, "content": ""}]
 
@@ -180,7 +180,7 @@ def finish_rollout(environment: ToolEnvironment, completion: Sequence[Mapping[st
 
     Raises:
         ImagesDropped: If a reply of the environment was dropped on its way to the model.
-        RolloutFault: If the tool itself failed, which TRL tells only the model.
+        RolloutFault: If the tool raised an error, which TRL reports to the model only.
     """
     episode = _episode(environment)
     if environment._finished:
@@ -195,14 +195,14 @@ def finish_rollout(environment: ToolEnvironment, completion: Sequence[Mapping[st
             f"{len(replies)} reached the model: completion_tokens (TRL's max_completion_length) is too small for them"
         )
     if not episode.ended:
-        _say(episode, _last_words(completion))
+        _step(episode, _last_text(completion))
     while not episode.ended:
-        _say(episode, "")
+        _step(episode, "")
     environment._finished = True
     return episode.record
 
 
-def _last_words(completion: Sequence[Mapping[str, Any]]) -> str:
+def _last_text(completion: Sequence[Mapping[str, Any]]) -> str:
     """The text of the last turn; "" if the roll-out was cut off before it."""
     last: Mapping[str, Any] = completion[-1] if completion else {"role": "tool"}
     if last["role"] != "assistant":
@@ -215,7 +215,7 @@ def _last_words(completion: Sequence[Mapping[str, Any]]) -> str:
     return TruncatedText(text) if last.get("truncated") else text
 
 
-def _say(episode: Episode, text: str) -> None:
+def _step(episode: Episode, text: str) -> None:
     parsed = episode_protocol(episode).parse(text)
     episode.step(parsed.action, text=text, well_formed=parsed.well_formed)
 
