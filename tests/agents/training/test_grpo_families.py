@@ -67,7 +67,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     root = tmp_path_factory.mktemp(request.param)
     size = ModelSize(width=32, inner=48, layers=1, vision_layers=1)
     values = {"tasks": "needle-tiny/train", "budget": BUDGET, "steps": len(MIXTURES), "groups": 1, "log_steps": 1}
-    settings = GRPOSettings.from_mapping(
+    settings = GRPOSettings.model_validate(
         {"model": str(build_checkpoint(request.param, root / "model", size)), "out": str(root / "out"), **values}
         | {
             "group_size": ROLLOUTS,

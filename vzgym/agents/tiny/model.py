@@ -6,10 +6,10 @@ import torch
 from transformers import PreTrainedTokenizerBase, Qwen3VLConfig
 
 from vzgym.agents.tiny.modeling import TinyVLM
+from vzgym.agents.tiny.size import TinySize
 from vzgym.agents.tiny.tokenizer import IMAGE
-from vzgym.agents.tiny_size import TinySize
 
-__all__ = ["TinySize", "build_model"]
+__all__ = ["build_model"]
 
 
 def build_model(tokenizer: PreTrainedTokenizerBase, size: TinySize | None = None, seed: int = 0) -> TinyVLM:

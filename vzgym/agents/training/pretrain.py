@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vzgym.agents.tiny.model import TinySize, build_model
+from vzgym.agents.tiny.model import build_model
 from vzgym.agents.tiny.modeling import TinyVLM
 from vzgym.agents.tiny.processor import TinyProcessor, make_processor
+from vzgym.agents.tiny.size import TinySize
 from vzgym.agents.tiny.tokenizer import END, IMAGE, ROLES, train_tokenizer
 from vzgym.agents.training.config import save_settings
 from vzgym.agents.training.pretrain_corpus import dialogue_texts, vocabulary

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from vzgym.agents.settings import BudgetedSettings, Named, RunSettings
-from vzgym.agents.tiny_size import TinySize
+from vzgym.agents.tiny.size import TinySize
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.settings import FilePath, ListOf, Settings, problem
 

@@ -169,7 +169,7 @@ def open_processor(path: str | Path) -> Any:
     from vzgym.agents.vlm.processor import load_processor
 
     if _is_tiny(vision_config(str(path))):
-        from vzgym.agents.tiny import TinyProcessor
+        from vzgym.agents.tiny.processor import TinyProcessor
 
         processor: Any = TinyProcessor.from_pretrained(path)
     else:
@@ -198,7 +198,7 @@ def open_model(path: str, options: Mapping[str, Any]) -> Any:
     if adapter.is_file():
         return _merged(path, json.loads(adapter.read_text())["base_model_name_or_path"], options)
     if _is_tiny(vision_config(path)):
-        from vzgym.agents.tiny import TinyVLM
+        from vzgym.agents.tiny.modeling import TinyVLM
 
         return TinyVLM.from_pretrained(path, **options)
     return AutoModelForImageTextToText.from_pretrained(path, **options)

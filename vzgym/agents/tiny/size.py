@@ -1,4 +1,4 @@
-"""How large a tiny model is. Imports nothing heavy: experiment files are checked with it."""
+"""The size of a tiny model. Imports nothing heavy: settings and experiment files are checked with it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["TinySize"]
 
 
 class TinySize(Settings):
-    """How large a tiny model is."""
+    """The size of a tiny model."""
 
     width: PositiveInt = 64
     """Channels of the language model; a multiple of `4 * heads`."""
@@ -36,7 +36,7 @@ class TinySize(Settings):
     """Side of a patch in pixels; 2x2 patches make one visual token."""
 
     positions: PositiveInt = 512
-    """Most tokens of a dialogue."""
+    """Largest number of tokens of a dialogue."""
 
     @model_validator(mode="after")
     def _check_heads(self) -> Self:
