@@ -236,7 +236,7 @@ class Decoder(Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether it can seek elsewhere without losing decoded work: all of a group of pictures, or none, is decoded."""
+        """Whether it can seek elsewhere without losing decoded work: it is between two groups of pictures."""
         ...
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 How a frame is found. Packets are read a little ahead of the decoder (`PacketReader`), so the time stamps of the frames
 to come are known before they are decoded. That shows (a) when a frame ends, hence which frame is shown at a time; (b)
-which frames nobody asked for: those that no other frame refers to are not decoded at all; (c) which frames the decoder
+which frames were not asked for: those that no other frame refers to are not decoded at all; (c) which ones the decoder
 lost: a frame that was sent in and did not come out is an error, never silently replaced by the one before; (d) whether
 frames come out in the order of their time stamps: where they do not, the stamps are wrong, and no frame up to the next
 key frame is given out.
@@ -250,7 +250,7 @@ class PyAVDecoder:
         try:
             yield from self._run(_Wanted([key - 1], keep_every), deadline)
         except _DamagedError:
-            self._drained, self._last = True, None  # nobody asked for it: told when somebody does
+            self._drained, self._last = True, None  # it was not asked for: reported when it is
 
     @property
     def _fresh(self) -> bool:
@@ -271,7 +271,7 @@ class PyAVDecoder:
     def _step(self, wanted: _Wanted) -> list[_Shown]:
         """Give the decoder one packet, or empty it; the frames that come out."""
         if self._jump_follows(wanted):
-            # All that is wanted here is inside the decoder: empty it, rather than feed what nobody asked for.
+            # All that is wanted here is inside the decoder: empty it, rather than feed frames that were not asked for.
             return self._decode(None)
         packet = self._packets.next()
         if packet is None:

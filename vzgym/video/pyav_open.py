@@ -77,7 +77,7 @@ class FileFacts:
         end: Time stamp of the end of the last frame.
         first_dts: Decoding time stamp of the first packet.
         keys: Time stamps of the key frames, ascending; empty where the file has no index.
-        info: What users are told.
+        info: What is reported to users.
         geometry: How its pictures are shown.
         display_times: Display times that were worked out, since the file does not store them all; None for a packet
             that shows nothing. By decoding time, or by the packet's number where `sequential`.
@@ -435,7 +435,7 @@ def _is_one_segment(path: str) -> bool:
             if value == (1 << (7 * length)) - 1:
                 return False  # unknown: written as a live stream
             file.seek(value, 1)
-        # Truncated (told elsewhere), whole, or with another file behind it.
+        # Truncated (reported elsewhere), whole, or with another file behind it.
         return file.tell() >= size or file.read(4) != b"\x1a\x45\xdf\xa3"
 
 

@@ -115,16 +115,15 @@ class SharedVideos:
         with self._lock:
             self._users.setdefault(key, weakref.WeakSet()).add(user)
         deadline = Deadline(now.timeout, source.path, source.backend)
-        assemblies = [_ClipAssembly(clip) for clip in clips]
+        pending = [_PendingClip(clip) for clip in clips]
         decoded = [0] * len(clips)
         # Clips are dense and worth keeping, or glances, or glances at key frames: each kind in a pass of its own.
         for kind in sorted({_kind(clip) for clip in clips}):
             chosen = [n for n, clip in enumerate(clips) if _kind(clip) == kind]
-            count = self._pass(source, key, [assemblies[n] for n in chosen], deadline, now)
+            count = self._pass(source, key, [pending[n] for n in chosen], deadline, now)
             decoded[chosen[0]] += count
         return [
-            assembly.frames(self.info(source), count, source)
-            for assembly, count in zip(assemblies, decoded, strict=True)
+            waiting.frames(self.info(source), count, source) for waiting, count in zip(pending, decoded, strict=True)
         ]
 
     def leave(self, source: Source, user: object) -> None:
@@ -152,42 +151,42 @@ class SharedVideos:
             self._infos.clear()
 
     def _pass(
-        self, source: Source, key: Hashable, assemblies: list[_ClipAssembly], deadline: Deadline, now: VideoLimits
+        self, source: Source, key: Hashable, pending: list[_PendingClip], deadline: Deadline, now: VideoLimits
     ) -> int:
-        """Fill `assemblies`; the number of frames decoded for that."""
-        clips = [assembly.clip for assembly in assemblies]
+        """Fill `pending`; the number of frames decoded for that."""
+        clips = [waiting.clip for waiting in pending]
         keeps = [clip.keep_every for clip in clips if clip.keep_every is not None]
         keep_every = min(keeps) if keeps and now.cache_bytes else None
-        self._look_up(key, assemblies)
-        missing = _missing(assemblies)
+        self._look_up(key, pending)
+        missing = _missing(pending)
         if not len(missing):
             return 0
         if keep_every is None:
-            return self._decode(source, key, assemblies, missing, keep_every, deadline, now)
+            return self._decode(source, key, pending, missing, keep_every, deadline, now)
         # Two threads that want the same stretch: the second waits, then finds the frames in the cache.
         with self._locks.hold(key, missing[0], missing[-1], deadline):
-            self._look_up(key, assemblies)
-            missing = _missing(assemblies)
-            return self._decode(source, key, assemblies, missing, keep_every, deadline, now) if len(missing) else 0
+            self._look_up(key, pending)
+            missing = _missing(pending)
+            return self._decode(source, key, pending, missing, keep_every, deadline, now) if len(missing) else 0
 
-    def _look_up(self, key: Hashable, assemblies: list[_ClipAssembly]) -> None:
-        for assembly in assemblies:
-            view = assembly.clip.view
-            if assembly.clip.key_frames:
+    def _look_up(self, key: Hashable, pending: list[_PendingClip]) -> None:
+        for waiting in pending:
+            view = waiting.clip.view
+            if waiting.clip.key_frames:
                 continue
-            for time in assembly.missing():
+            for time in waiting.missing():
                 picture = self.cache.get(key, view, time + FRAME_SLACK)
                 if picture is None:
                     picture = self.cache.get(key, _RAW, time + FRAME_SLACK)
                 if picture is not None:
                     drawn = isinstance(picture.pixels, Rendered)
-                    assembly.put(picture if drawn else self._draw(key, picture, view))
+                    waiting.put(picture if drawn else self._draw(key, picture, view))
 
     def _decode(
         self,
         source: Source,
         key: Hashable,
-        assemblies: list[_ClipAssembly],
+        pending: list[_PendingClip],
         missing: NDArray[np.float64],
         keep_every: float | None,
         deadline: Deadline,
@@ -199,7 +198,7 @@ class SharedVideos:
                 before = decoder.decoded
                 # Where decoding would jump, another reader may stand closer: each run is given to the best one.
                 last = math.inf if keep_every is None else float(decoder.split_at_seeks(missing)[0][-1])
-                for group in _groups(assemblies, decoder.raw):
+                for group in _groups(pending, decoder.raw):
                     times, view = _missing(group), group[0].clip.view
                     if group[0].clip.key_frames:
                         pictures = decoder.key_pictures(times, view, deadline)
@@ -208,26 +207,26 @@ class SharedVideos:
                     for picture in pictures:
                         self._place(key, picture, group, keep_every, decoder.raw)
                 decoded += decoder.decoded - before
-            left = _missing(assemblies)
+            left = _missing(pending)
             if len(left) == len(missing):
-                return decoded  # nothing more comes: told when the clip is put together
+                return decoded  # nothing more comes: reported when the clip is put together
             missing = left
         return decoded
 
     def _place(
-        self, key: Hashable, picture: Picture, assemblies: list[_ClipAssembly], keep_every: float | None, raw: bool
+        self, key: Hashable, picture: Picture, pending: list[_PendingClip], keep_every: float | None, raw: bool
     ) -> None:
         """Put a decoded picture where it is wanted, and into the cache."""
         drawn: dict[View, Picture] = {}
-        for assembly in assemblies:
-            view = assembly.clip.view
-            if assembly.wants(picture):
+        for waiting in pending:
+            view = waiting.clip.view
+            if waiting.wants(picture):
                 if view not in drawn:
-                    drawn[view] = self._draw(key, picture, view, keep=not assembly.clip.key_frames)
-                assembly.put(drawn[view])
+                    drawn[view] = self._draw(key, picture, view, keep=not waiting.clip.key_frames)
+                waiting.put(drawn[view])
         if keep_every is None:
             return
-        views = {assembly.clip.view for assembly in assemblies}
+        views = {waiting.clip.view for waiting in pending}
         if keep_every == 0 and raw and all(picture.pixels.nbytes <= _LARGE * _nbytes(view) for view in views):
             # Kept whole, drawn when somebody asks: most never are.
             self.cache.put(key, _RAW, picture)
@@ -272,7 +271,7 @@ class SharedVideos:
             yield decoder
 
 
-class _ClipAssembly:
+class _PendingClip:
     """A clip and the pictures found for it."""
 
     def __init__(self, clip: Clip) -> None:
@@ -346,18 +345,16 @@ def _kind(clip: Clip) -> int:
     return 1 if clip.keep_every is None else 0
 
 
-def _groups(assemblies: list[_ClipAssembly], raw: bool) -> list[list[_ClipAssembly]]:
+def _groups(pending: list[_PendingClip], raw: bool) -> list[list[_PendingClip]]:
     """Shelves that one pass can serve: all, or those of one view where pictures come drawn already."""
     if raw:
-        return [assemblies]
-    views = {
-        assembly.clip.view: [s for s in assemblies if s.clip.view == assembly.clip.view] for assembly in assemblies
-    }
+        return [pending]
+    views = {waiting.clip.view: [s for s in pending if s.clip.view == waiting.clip.view] for waiting in pending}
     return list(views.values())
 
 
-def _missing(assemblies: list[_ClipAssembly]) -> NDArray[np.float64]:
-    return np.unique(np.concatenate([assembly.missing() for assembly in assemblies]))
+def _missing(pending: list[_PendingClip]) -> NDArray[np.float64]:
+    return np.unique(np.concatenate([waiting.missing() for waiting in pending]))
 
 
 def _nbytes(view: View) -> float:

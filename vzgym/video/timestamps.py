@@ -126,7 +126,7 @@ def check_clock(stored: StoredStamps, stream: VideoStream, step: int, path: str,
 def contradicts_decoder(container: InputContainer, stream: VideoStream, packets: int) -> bool:
     """Whether the first packets' display times are in order of decoding, but their frames come out in another order.
 
-    Decodes only where the display times show no reordering. The container stands at its beginning, and its decoder is
+    Decodes only where the display times show no reordering. The container is at its beginning, and its decoder is
     flushed.
 
     Raises:
@@ -134,7 +134,9 @@ def contradicts_decoder(container: InputContainer, stream: VideoStream, packets:
     """
     read = []
     latest: int | None = None
-    for packet in itertools.islice((p for p in container.demux(stream) if p.size and p.pts is not None), packets):
+    for packet in itertools.islice(container.demux(stream), packets):
+        if packet.pts is None or not packet.size:
+            continue
         if latest is not None and packet.pts < latest:
             return False
         latest = packet.pts
