@@ -14,7 +14,7 @@ from gymnasium.spaces import Box, Discrete
 
 import vzgym
 from vzgym.core.interval import intersect
-from vzgym.envs import ACTIONS, OBSERVATIONS, Move
+from vzgym.envs import ACTIONS, OBSERVATIONS, DecodedAction
 from vzgym.episode import Episode, PlainWording
 from vzgym.rewards import REWARDS
 from vzgym.rewards.outcome import Accuracy
@@ -45,14 +45,16 @@ class Halves:
     def space(self, budget: vzgym.Budget) -> Discrete:
         return Discrete(2 + 4)
 
-    def decode(self, value: int, episode: Episode) -> Move:
+    def decode(self, value: int, episode: Episode) -> DecodedAction:
         if value >= 2:
-            return Move(vzgym.Answer("ABCD"[value - 2]))
+            return DecodedAction(vzgym.Answer("ABCD"[value - 2]))
         windows = episode.record.windows or [vzgym.Interval(0.0, episode.record.task.duration)]
         start, end = windows[-1].start, windows[-1].end
         middle = (start + end) / 2
         start, end = (start, middle) if value == 0 else (middle, end)
-        return Move(vzgym.Zoom(start, end, fps=min(episode.budget.clip_frames / (end - start), episode.budget.max_fps)))
+        return DecodedAction(
+            vzgym.Zoom(start, end, fps=min(episode.budget.clip_frames / (end - start), episode.budget.max_fps))
+        )
 
 
 class OnTarget:

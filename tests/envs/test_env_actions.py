@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete, OneOf
@@ -14,6 +15,7 @@ from vzgym.core.budget import Budget
 from vzgym.core.errors import ActionTypeError, InvalidSetting
 from vzgym.envs import ENV_IDS, DiscreteAction, UnicodeText, VideoZoomEnv
 from vzgym.tasks import VideoTask, load_tasks
+from vzgym.video import ArrayVideo
 
 # The default module ----------------------------------------------------------------------------------------------
 
@@ -24,6 +26,7 @@ from vzgym.tasks import VideoTask, load_tasks
         (0, np.array([4.0, 5.0, 4.0])),
         (np.int64(0), np.array([4.0, 5.0, 4.0])),
         (np.int32(0), np.array([4.0, 5.0, 4.0], dtype=np.float32)),
+        (np.array(0), [np.array(4.0), 5.0, 4]),
         (0, [4, 5, 4]),
         (0, (4.0, 5.0, np.float64(4.0))),
         [0, [4.0, 5.0, 4.0]],
@@ -64,6 +67,12 @@ def test_an_answer_in_every_form_is_the_same_answer(env: VideoZoomEnv, action: A
         (0, [1.0, 2.0, "3"]),
         (0, [1.0, 2.0, None]),
         (0, np.array(1.0)),
+        (0, ["1.0", "2.0", "3.0"]),
+        (0, [1.0, 2.0, 10**400]),
+        (0, np.array([1.0, 2.0, 3.0], dtype=object)),
+        (0, np.array(["1.0", "2.0", "3.0"])),
+        (0, np.array([1.0, 2.0, 3.0], dtype=complex)),
+        (np.array([0]), [1.0, 2.0, 3.0]),
         (0, np.zeros((3, 1))),
         (0, [[1.0], [2.0], [3.0]]),
         (0.0, [1.0, 2.0, 3.0]),
@@ -96,11 +105,43 @@ def test_the_default_space(env: VideoZoomEnv) -> None:
     assert (1, "à droite 日本") in space
 
 
-def test_samples_of_the_space_are_actions(env: VideoZoomEnv) -> None:
+@pytest.mark.parametrize("id", ENV_IDS)
+def test_most_samples_of_a_fresh_episode_are_executed(id: str) -> None:
+    env = gymnasium.make(id, observation="dialogue")
     env.action_space.seed(3)
+    outcomes = []
     for _ in range(40):
-        env.reset()
-        assert env.step(env.action_space.sample())[4]["outcome"] in {"refused", "executed", "answered"}
+        env.reset(seed=0, options={"task": 0})
+        outcomes.append(env.step(env.action_space.sample())[4]["outcome"])
+    assert outcomes.count("refused") <= 4
+    assert outcomes.count("executed") >= 10
+
+
+def test_samples_fit_each_video_and_the_space_stays_the_same(
+    make_task: Callable[..., VideoTask], small: Budget
+) -> None:
+    short = ArrayVideo(np.zeros((8, 12, 20, 3), dtype=np.uint8), 4.0, "array:short")
+    tasks = [make_task("long"), VideoTask(id="short", video=short, question="?", options=("a", "b"), answer="a")]
+    env = VideoZoomEnv(tasks, budget=small)
+    before = VideoZoomEnv(tasks, budget=small).action_space
+    for index, duration in ((0, 12.0), (1, 2.0), (0, 12.0)):
+        env.reset(options={"task": index})
+        zooms = [value for kind, value in (env.action_space.sample() for _ in range(60)) if kind == 0]
+        assert max(end for _, end, _ in zooms) == pytest.approx(duration, rel=0.3)
+        for zoom in zooms:
+            env.reset(options={"task": index})
+            assert env.step((0, zoom))[4]["outcome"] == "executed"
+        assert env.action_space == before
+        assert (0, np.array([11.0, 12.0, 4.0])) in env.action_space
+
+
+def test_samples_are_those_of_the_seed(env: VideoZoomEnv) -> None:
+    drawn = []
+    for _ in range(2):
+        env.reset(seed=1)
+        env.action_space.seed(5)
+        drawn.append([repr(env.action_space.sample()) for _ in range(5)])
+    assert drawn[0] == drawn[1]
 
 
 def test_a_region_needs_an_environment_with_spatial_zoom(task: VideoTask, small: Budget) -> None:
@@ -194,6 +235,8 @@ def test_discrete_values_are_windows_then_options(task: VideoTask, small: Budget
     env.reset()
     env.step(2 * 4 + 1)
     assert env.record.turns[0].action == Zoom(4.0, 6.0, 2.0)
+    env.step(np.array(3))  # what Stable-Baselines3's `predict` returns
+    assert env.record.turns[1].action == Zoom(0.0, 2.0, 9.0)
     env.step(np.int64(6 * 4 + 1))
     assert env.record.answer == "B"
 
@@ -239,7 +282,7 @@ def test_the_default_grid_suits_every_registered_id(id: str) -> None:
     assert families >= {"needle", "count", "control", "direction", "twohop"}
 
 
-@pytest.mark.parametrize("action", [-1, 29, 2.0, "3", None, np.array([3])])
+@pytest.mark.parametrize("action", [-1, 29, 2.0, "3", None, np.array([3]), np.array(2.0)])
 def test_the_discrete_module_takes_its_numbers_only(task: VideoTask, small: Budget, action: Any) -> None:
     env = VideoZoomEnv(task, action=GRID, budget=small)
     env.reset()
@@ -253,10 +296,8 @@ def test_a_question_whose_answer_could_not_be_said_is_an_error(
 ) -> None:
     task = make_task(options=options, answer="a")
     env = VideoZoomEnv(task, action=GRID, budget=small)
-    env.reset()
-    for act in (lambda: env.step(0), env.action_masks):
-        with pytest.raises(InvalidSetting, match="max_options"):
-            act()
+    with pytest.raises(InvalidSetting, match="max_options"):
+        env.reset()
 
 
 def test_only_modules_with_masks_have_masks(env: VideoZoomEnv) -> None:

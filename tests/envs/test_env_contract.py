@@ -56,7 +56,7 @@ def test_check_env_passes_for_every_pair_of_modules(observation: str, action: st
 
 @pytest.mark.parametrize("id", ENV_IDS)
 def test_a_whole_episode_stays_in_its_spaces(id: str) -> None:
-    env = make(id, render_mode="rgb_array")
+    env = make(id, render_mode="rgb_array", observation="default", action="default")
     observation, info = env.reset(seed=3)
     shown = [observation]
     zooms = env.budget.max_zooms
@@ -131,7 +131,7 @@ import hashlib, sys
 import gymnasium, vzgym
 for id in vzgym.envs.ENV_IDS:
     for observation in ("default", "compact"):
-        env = gymnasium.make(id, observation=observation)
+        env = gymnasium.make(id, observation=observation, action="default")
         digest = hashlib.blake2b()
         for seed in (0, 7):
             seen, info = env.reset(seed=seed)
@@ -518,3 +518,10 @@ def test_closing_is_allowed_at_any_time(env: VideoZoomEnv) -> None:
     env.close()
     env.close()
     assert env.reset()[0]["num_frames"] == 6
+
+
+@pytest.mark.parametrize("id", ENV_IDS)
+def test_a_window_is_refused_when_the_environment_is_made(id: str) -> None:
+    with pytest.raises(InvalidSetting, match="HumanRendering"):
+        gymnasium.make(id, render_mode="human")
+    assert gymnasium.make(id, render_mode="rgb_array_list").render_mode == "rgb_array_list"

@@ -30,7 +30,7 @@ def test_the_tables_give_each_ids_sizes(id: str) -> None:
         f"{video.duration:g} s, {video.height}x{video.width}, {video.fps:g} fps",
         f"{budget.overview_frames} frames",
         f"{budget.max_zooms} of {budget.clip_frames} frames",
-        f"{budget.max_frames} frames of 64x64",
+        f"{budget.max_frames} frames of {'16x16' if 'observation' in ENV_IDS[id] else '64x64'}",
     ]
     for text in (VideoZoomEnv.__doc__ or "", (DOCS / "reference" / "environment.md").read_text(encoding="utf-8")):
         row = next(line for line in text.splitlines() if line.strip().startswith(f"| `{id}`"))

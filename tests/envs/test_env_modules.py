@@ -16,7 +16,7 @@ from gymnasium.utils.env_checker import check_env
 from vzgym.core.actions import Answer, Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, PluginError
-from vzgym.envs import ACTIONS, OBSERVATIONS, Move, VideoZoomEnv
+from vzgym.envs import ACTIONS, OBSERVATIONS, DecodedAction, VideoZoomEnv
 from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord
 from vzgym.episode.wording import PlainWording, Wording
@@ -48,11 +48,11 @@ class Halves:
     def space(self, budget: Budget) -> Space[Any]:
         return Discrete(4)
 
-    def decode(self, value: Any, episode: Episode) -> Move:
+    def decode(self, value: Any, episode: Episode) -> DecodedAction:
         half = episode.record.task.duration / 2
         if value < 2:
-            return Move(Zoom(value * half, (value + 1) * half, episode.budget.clip_frames / half))
-        return Move(Answer("AB"[int(value) - 2]), text=f"option {value - 2}", well_formed=False)
+            return DecodedAction(Zoom(value * half, (value + 1) * half, episode.budget.clip_frames / half))
+        return DecodedAction(Answer("AB"[int(value) - 2]), text=f"option {value - 2}", well_formed=False)
 
 
 class EarlyBird:

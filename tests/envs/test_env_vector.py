@@ -254,3 +254,16 @@ def test_an_unscored_step_does_not_spoil_its_neighbours(
         assert reward[1 - open_one] == 1.0
         assert info["reward_status"][open_one] == "unscored"
         assert info["reward_terms"]["accuracy"]["value"][1 - open_one] == 1.0
+
+
+def test_masks_of_a_vector_are_in_info_and_by_call() -> None:
+    envs = gymnasium.make_vec("VideoZoomTinyArrays-v0", num_envs=3)
+    _, infos = envs.reset(seed=0)
+    masks = infos["action_mask"]
+    assert masks.shape == (3, envs.single_action_space.n)
+    assert masks.dtype == np.bool_
+    assert np.array_equal(masks, np.stack(envs.unwrapped.call("action_masks")))
+    for _ in range(4):
+        *_, infos = envs.step(np.array([int(np.flatnonzero(mask)[0]) for mask in infos["action_mask"]]))
+        assert np.array_equal(infos["action_mask"], np.stack(envs.unwrapped.call("action_masks")))
+    envs.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import gymnasium
@@ -135,3 +136,31 @@ def test_the_highest_score_among_the_options_is_answered() -> None:
     env.reset(seed=0)
     with pytest.raises(ActionTypeError, match="array of 12 finite numbers"):
         env.step(np.full(12, np.nan))
+
+
+@pytest.mark.parametrize("id", ["VideoZoomTiny-v0", "VideoZoomTinyArrays-v0"])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda env: gymnasium.wrappers.FrameStackObservation(env, 3),
+        lambda env: gymnasium.wrappers.FrameStackObservation(env, 3, padding_type="zero"),
+        lambda env: gymnasium.wrappers.DelayObservation(env, 2),
+        gymnasium.wrappers.FlattenObservation,
+        lambda env: gymnasium.wrappers.FilterObservation(env, ["frames", "frame_times"]),
+        lambda env: gymnasium.wrappers.TimeAwareObservation(gymnasium.wrappers.TimeLimit(env, 4)),
+        lambda env: gymnasium.wrappers.StickyAction(env, 0.5),
+        gymnasium.wrappers.Autoreset,
+        gymnasium.wrappers.NormalizeReward,
+        gymnasium.wrappers.RecordEpisodeStatistics,
+    ],
+)
+def test_gymnasiums_wrappers_work(id: str, wrap: Callable[[gymnasium.Env], gymnasium.Env]) -> None:
+    env = wrap(gymnasium.make(id))
+    env.action_space.seed(0)
+    observation, _ = env.reset(seed=1)
+    assert env.observation_space.contains(observation)
+    for _ in range(4):
+        observation, _, terminated, _, _ = env.step(env.action_space.sample())
+        assert env.observation_space.contains(observation)
+        if terminated and not isinstance(env, gymnasium.wrappers.Autoreset):
+            env.reset()

@@ -12,7 +12,7 @@ from gymnasium.spaces import Box, Dict, Discrete, Text
 
 from vzgym.core.actions import Answer, Zoom
 from vzgym.core.errors import ActionTypeError, VideoError
-from vzgym.envs import CompactObservation, DefaultAction, DiscreteAction, Move
+from vzgym.envs import CompactObservation, DecodedAction, DefaultAction, DiscreteAction
 from vzgym.tasks.procedural.families.needle import Needle
 from vzgym.testing import (
     Broken,
@@ -122,7 +122,7 @@ class Swallows(DefaultAction):
         try:
             return super().decode(value, episode)
         except ActionTypeError:
-            return Move(Answer(str(value)))
+            return DecodedAction(Answer(str(value)))
 
 
 class Cheats(DefaultAction):
@@ -130,7 +130,7 @@ class Cheats(DefaultAction):
 
     def decode(self, value, episode):
         move = super().decode(value, episode)
-        return Move(Answer(episode.task.answer)) if isinstance(move.action, Answer) else move
+        return DecodedAction(Answer(episode.task.answer)) if isinstance(move.action, Answer) else move
 
 
 class Bare(DefaultAction):
@@ -150,7 +150,7 @@ class Tired(DefaultAction):
     def decode(self, value, episode):
         move = super().decode(value, episode)
         self.count += 1
-        return Move(Zoom(0.0, float(self.count), 1.0)) if isinstance(move.action, Zoom) else move
+        return DecodedAction(Zoom(0.0, float(self.count), 1.0)) if isinstance(move.action, Zoom) else move
 
 
 class LooseMask(DiscreteAction):
@@ -169,7 +169,7 @@ class Mute:
     def decode(self, value, episode):
         if not isinstance(value, np.integer):
             raise ActionTypeError("a number")
-        return Move(Answer("A"))
+        return DecodedAction(Answer("A"))
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ class Mute:
     [
         (Swallows, "raises ActionTypeError", "raise ActionTypeError for what is none"),
         (Cheats, "whichever option is right", "must not read episode.task.answer"),
-        (Bare, "can be played", "must return a Move"),
+        (Bare, "can be played", "must return a DecodedAction"),
         (Tired, "always says the same", "keep no state"),
         (LooseMask, "the mask allows", "but the episode refuses it"),
         (Mute, "has the methods", "has no 'wording'"),

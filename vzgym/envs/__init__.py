@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from vzgym.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from vzgym.envs.actions import ACTIONS, ActionModule, DefaultAction, DiscreteAction, Move, TextAction
+    from vzgym.envs.actions import ACTIONS, ActionModule, DecodedAction, DefaultAction, DiscreteAction, TextAction
     from vzgym.envs.flat import ContinuousAction, FlatObservation
     from vzgym.envs.observations import (
         OBSERVATIONS,
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 else:
     __getattr__, __dir__ = lazy_exports(
         __name__,
-        "actions: ACTIONS ActionModule DefaultAction DiscreteAction Move TextAction",
+        "actions: ACTIONS ActionModule DefaultAction DiscreteAction DecodedAction TextAction",
         "flat: ContinuousAction FlatObservation",
         "observations: OBSERVATIONS CompactObservation DefaultObservation DialogueObservation ObservationModule",
         "registration: ENV_IDS register_envs",
@@ -37,12 +37,12 @@ __all__ = [
     "ActionModule",
     "CompactObservation",
     "ContinuousAction",
+    "DecodedAction",
     "DefaultAction",
     "DefaultObservation",
     "DialogueObservation",
     "DiscreteAction",
     "FlatObservation",
-    "Move",
     "ObservationModule",
     "ResetNeeded",
     "TextAction",

@@ -13,25 +13,30 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from gymnasium import Space
-from gymnasium.spaces import Box, Discrete, OneOf
+from gymnasium.spaces import Discrete, OneOf
 from numpy.typing import NDArray
 
 from vzgym.core.actions import Action, Answer, Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import ActionTypeError, InvalidSetting
 from vzgym.core.registry import Registry
-from vzgym.envs.observations import MAX_SECONDS
-from vzgym.envs.spaces import UnicodeText
+from vzgym.envs.spaces import UnicodeText, ZoomBox, real_numbers
 from vzgym.episode.episode import Episode, validate_zoom
 from vzgym.episode.wording import PlainWording, Wording
 from vzgym.protocols.base import PROTOCOLS, TextProtocol
 from vzgym.tasks.task import option_letter
 
-__all__ = ["ACTIONS", "ActionModule", "DefaultAction", "DiscreteAction", "Move", "TextAction", "check_options"]
+__all__ = ["ACTIONS", "ActionModule", "DecodedAction", "DefaultAction", "DiscreteAction", "TextAction", "check_options"]
 
 
-class Move(NamedTuple):
-    """What an action value means to the engine: the arguments of `Episode.step`."""
+class DecodedAction(NamedTuple):
+    """What an action value means: the arguments of `Episode.step`.
+
+    Attributes:
+        action: The action.
+        text: The agent's text, where it acts in text.
+        well_formed: Whether the text keeps its protocol's form.
+    """
 
     action: Action
     text: str | None = None
@@ -55,7 +60,7 @@ class ActionModule(Protocol):
         """The action space under a budget. Called once."""
         ...
 
-    def decode(self, value: Any, episode: Episode) -> Move:
+    def decode(self, value: Any, episode: Episode) -> DecodedAction:
         """What `value` means in `episode`.
 
         Raises:
@@ -65,6 +70,26 @@ class ActionModule(Protocol):
 
 
 ACTIONS: Registry[ActionModule] = Registry("action module", "vzgym.actions")
+
+_MOST_SHOWN = 200
+
+
+def shown(value: Any) -> str:
+    """A value as an error message quotes it: its `repr`, cut short."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError) as error:  # an integer of thousands of digits, a list within itself
+        return f"a {type(value).__name__} that cannot be printed ({error})"
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
+
+
+def _whole(value: Any) -> int | None:
+    """A whole number, also as a NumPy scalar or an array of no dimensions; None if `value` is anything else."""
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, np.ndarray) and value.shape == () and np.issubdtype(value.dtype, np.integer):
+        return int(value)
+    return None
 
 
 def check_options(action: str, most: int, task: str, count: int) -> None:
@@ -89,9 +114,9 @@ def check_options(action: str, most: int, task: str, count: int) -> None:
 class DefaultAction:
     """A zoom as three numbers, or an answer as text.
 
-    Space: `OneOf((Box float64 (3,) = start s, end s, fps; UnicodeText))`, so a value is `(0, [12.0, 14.0, 8.0])` or
-    `(1, "B")`. `Zoom(...)` and `Answer(...)` are taken too. Samples of the box are mostly refused zooms: a random
-    policy wants `vzgym.baselines.sample_zoom`.
+    Space: `OneOf((ZoomBox float64 (3,) = start s, end s, fps; UnicodeText))`, so a value is `(0, [12.0, 14.0, 8.0])` or
+    `(1, "B")`. `Zoom(...)` and `Answer(...)` are accepted too. The box's bounds are the same for every video; its
+    samples are zooms that the current video and budget allow.
 
     Args:
         max_answer: Most characters of an answer in the space.
@@ -103,28 +128,20 @@ class DefaultAction:
 
     def space(self, budget: Budget) -> Space[Any]:
         """See the class."""
-        zoom = Box(
-            low=np.array([0.0, 0.0, budget.min_fps]),
-            high=np.array([MAX_SECONDS, MAX_SECONDS, budget.max_fps]),
-            dtype=np.float64,
-        )
-        return OneOf((zoom, UnicodeText(self.max_answer)))
+        return OneOf((ZoomBox(budget), UnicodeText(self.max_answer)))
 
-    def decode(self, value: Any, episode: Episode) -> Move:
+    def decode(self, value: Any, episode: Episode) -> DecodedAction:
         """See the class."""
         # The episode checks that numbers are numbers and text is text.
         match value:
             case Zoom() | Answer():
-                return Move(value)
-            case (int() | np.integer() as kind, str() as text) if kind == 1:
-                return Move(Answer(text))
-            case (int() | np.integer() as kind, content) if kind == 0:
-                numbers = content.tolist() if isinstance(content, np.ndarray) else content
-                if isinstance(numbers, (list, tuple)) and len(numbers) == 3:
-                    start, end, fps = numbers
-                    return Move(Zoom(start, end, fps))
+                return DecodedAction(value)
+            case (kind, str() as text) if _whole(kind) == 1:
+                return DecodedAction(Answer(text))
+            case (kind, content) if _whole(kind) == 0 and (numbers := real_numbers(content, (3,))) is not None:
+                return DecodedAction(Zoom(*numbers.tolist()))
         raise ActionTypeError(
-            f"not an action: {value!r}; give (0, [start, end, fps]), (1, 'answer'), Zoom(start, end, fps) or "
+            f"not an action: {shown(value)}; give (0, [start, end, fps]), (1, 'answer'), Zoom(start, end, fps) or "
             "Answer('answer')"
         )
 
@@ -152,12 +169,12 @@ class TextAction:
         """See the class."""
         return UnicodeText(self.max_length)
 
-    def decode(self, value: Any, episode: Episode) -> Move:
+    def decode(self, value: Any, episode: Episode) -> DecodedAction:
         """See the class."""
         if not isinstance(value, str):
             raise ActionTypeError(f"the text action takes a string, got {type(value).__name__}")
         parsed = self.protocol.parse(value)
-        return Move(parsed.action, value, parsed.well_formed)
+        return DecodedAction(parsed.action, value, parsed.well_formed)
 
 
 class DiscreteAction:
@@ -202,15 +219,16 @@ class DiscreteAction:
         """See the class."""
         return Discrete(self.num_zooms + self.max_options)
 
-    def decode(self, value: Any, episode: Episode) -> Move:
+    def decode(self, value: Any, episode: Episode) -> DecodedAction:
         """See the class."""
         check_options("discrete", self.max_options, episode.task.id, len(episode.task.options))
         count = self.num_zooms + self.max_options
-        if not isinstance(value, (int, np.integer)) or not 0 <= value < count:
-            raise ActionTypeError(f"the discrete action is a whole number from 0 to {count - 1}, got {value!r}")
-        if value >= self.num_zooms:
-            return Move(Answer(option_letter(int(value) - self.num_zooms)))
-        return Move(self._zoom(int(value), episode.record.task.duration))
+        number = _whole(value)
+        if number is None or not 0 <= number < count:
+            raise ActionTypeError(f"the discrete action is a whole number from 0 to {count - 1}, got {shown(value)}")
+        if number >= self.num_zooms:
+            return DecodedAction(Answer(option_letter(number - self.num_zooms)))
+        return DecodedAction(self._zoom(number, episode.record.task.duration))
 
     def mask(self, episode: Episode) -> NDArray[np.bool_]:
         """bool, shape `(windows * len(fps) + max_options,)`: which values the episode would accept now."""

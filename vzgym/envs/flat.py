@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from vzgym.core.actions import Answer, Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import ActionTypeError, InvalidSetting
-from vzgym.envs.actions import Move, check_options
-from vzgym.envs.observations import MAX_SECONDS
+from vzgym.envs.actions import DecodedAction, check_options, shown
+from vzgym.envs.spaces import MAX_SECONDS, RealBox, real_numbers
 from vzgym.episode.clip import Clip
 from vzgym.episode.episode import Episode
 from vzgym.episode.wording import PlainWording, Wording
@@ -190,19 +190,19 @@ class ContinuousAction:
 
     def space(self, budget: Budget) -> Space[Any]:
         """See the class."""
-        return Box(-1.0, 1.0, (4 + self.max_options,), np.float32)
+        return RealBox(-1.0, 1.0, (4 + self.max_options,), np.float32)
 
-    def decode(self, value: Any, episode: Episode) -> Move:
+    def decode(self, value: Any, episode: Episode) -> DecodedAction:
         """See the class."""
         facts, budget = episode.record.task, episode.budget
         check_options("continuous", self.max_options, facts.id, len(facts.options))
-        numbers = np.asarray(value, dtype=np.float64) if isinstance(value, (np.ndarray, list, tuple)) else None
-        if numbers is None or numbers.shape != (4 + self.max_options,) or not np.isfinite(numbers).all():
+        numbers = real_numbers(value, (4 + self.max_options,))
+        if numbers is None or not np.isfinite(numbers).all():
             raise ActionTypeError(
-                f"the continuous action is an array of {4 + self.max_options} finite numbers, got {value!r}"
+                f"the continuous action is an array of {4 + self.max_options} finite numbers, got {shown(value)}"
             )
         if numbers[0] >= 0:
-            return Move(Answer(option_letter(int(np.argmax(numbers[4 : 4 + len(facts.options)])))))
+            return DecodedAction(Answer(option_letter(int(np.argmax(numbers[4 : 4 + len(facts.options)])))))
         place, stretch, fineness = ((np.clip(numbers[1:4], -1.0, 1.0) + 1.0) / 2.0).tolist()
         count = 1 + min(budget.clip_frames - 1, int(fineness * budget.clip_frames))
         shortest = min(count / budget.max_fps, facts.duration)
@@ -210,4 +210,4 @@ class ContinuousAction:
         length = min(math.exp(math.log(shortest) + stretch * (math.log(longest) - math.log(shortest))), facts.duration)
         fps = min(max(count / length, budget.min_fps), budget.max_fps)
         start = place * (facts.duration - length)
-        return Move(Zoom(start, min(start + length, facts.duration), fps))
+        return DecodedAction(Zoom(start, min(start + length, facts.duration), fps))

@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.registry import Registry
-from vzgym.envs.spaces import UnicodeText
+from vzgym.envs.spaces import MAX_SECONDS, UnicodeText
 from vzgym.episode.clip import Clip
 from vzgym.episode.dialogue import Message
 from vzgym.episode.episode import Episode
 
 __all__ = [
-    "MAX_SECONDS",
     "OBSERVATIONS",
     "CompactObservation",
     "DefaultObservation",
@@ -32,9 +31,6 @@ __all__ = [
     "ObservationModule",
     "dialogue_text",
 ]
-
-MAX_SECONDS = 1e6
-"""Upper bound of every time in a space: eleven days, since a space must be finite to be checked and sampled."""
 
 _CUT = "\n[... dialogue cut here ...]\n"
 

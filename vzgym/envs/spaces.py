@@ -1,11 +1,13 @@
-"""A space of Unicode text that works in vector environments.
+"""Spaces of the environment: Unicode text that works in vector environments, and boxes of real numbers.
 
 gymnasium's own `Text` has a fixed character set (none of its defaults has both a space and "é"), and in an
-`AsyncVectorEnv` with shared memory it returns the first string for ever (Gymnasium issue 1164).
+`AsyncVectorEnv` with shared memory it always returns the first string (Gymnasium issue 1164). `UnicodeText` is
+registered with every function that gymnasium's wrappers and vector environments dispatch by the kind of space.
 """
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, overload
@@ -21,11 +23,16 @@ from gymnasium.vector.utils import (
     read_from_shared_memory,
     write_to_shared_memory,
 )
+from gymnasium.wrappers.utils import create_zero_array
 from numpy.typing import NDArray
 
+from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
 
-__all__ = ["UnicodeText"]
+__all__ = ["MAX_SECONDS", "RealBox", "UnicodeText", "ZoomBox"]
+
+MAX_SECONDS = 1e6
+"""Upper bound of every time in a space: eleven days, since a space must be finite to be checked and sampled."""
 
 # Sampled from: printable ASCII and some letters beyond it, so that a test which samples meets both.
 _ALPHABET = [chr(code) for code in range(32, 127)] + list("äéèêëïñöøßüçåłžабвгд日本語中文数字")
@@ -50,6 +57,20 @@ class UnicodeText(Space[str]):
         self.max_length = max_length
         # What it flattens to: `OneOf` and `FlattenObservation` go by a space's dtype.
         super().__init__(shape=None, dtype=np.int32, seed=seed)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Text has no shape.
+
+        Raises:
+            InvalidSetting: Always, with what to choose instead. gymnasium asks arrays alone for their shape; who asks a
+                text for it is a learner that takes arrays only, such as Stable-Baselines3.
+        """
+        raise InvalidSetting(
+            "this learner takes arrays only, but the space holds text: make the environment of arrays, "
+            "gym.make('VideoZoomTinyArrays-v0'), or choose the modules, "
+            "gym.make('VideoZoom-v0', observation='flat', action='discrete')"
+        )
 
     @property
     def is_np_flattenable(self) -> bool:
@@ -161,6 +182,11 @@ def _create_empty_array(space: UnicodeText, n: int = 1, fn: Callable[..., Any] =
     return ("",) * n
 
 
+@create_zero_array.register(UnicodeText)
+def _create_zero_array(space: UnicodeText) -> str:  # type: ignore[misc]
+    return ""
+
+
 @batch_differing_spaces.register(UnicodeText)
 def _batch_differing_spaces(spaces: Sequence[UnicodeText]) -> Tuple[Any]:  # type: ignore[misc]
     return Tuple([UnicodeText(space.max_length) for space in spaces])
@@ -191,3 +217,78 @@ def _unflatten(space: UnicodeText, x: NDArray[np.int32]) -> str:  # type: ignore
 @is_space_dtype_shape_equiv.register(UnicodeText)
 def _is_equivalent(space_1: UnicodeText, space_2: Space[Any]) -> bool:
     return space_1 == space_2
+
+
+class RealBox(Box):
+    """A `Box` of which lists are members too, if they hold real numbers.
+
+    `Box` itself converts any list, so that texts such as `["0.5"]` would be members.
+    """
+
+    def contains(self, x: Any) -> bool:
+        """Whether `x` is an array, a list or a tuple of numbers within the bounds."""
+        numbers = real_numbers(x, self.shape)
+        return numbers is not None and bool(np.all(numbers >= self.low) and np.all(numbers <= self.high))
+
+
+def real_numbers(value: Any, shape: tuple[int, ...]) -> NDArray[np.float64] | None:
+    """Real numbers as an array; None if `value` is anything else.
+
+    Args:
+        value: An array of numbers, or a list or tuple of them (one dimension).
+        shape: The shape that the array must have.
+    """
+    if isinstance(value, (list, tuple)):
+        # Not np.asarray at once: it reads texts as numbers, and fails for ragged lists and huge integers.
+        if len(shape) != 1 or len(value) != shape[0] or not all(map(_is_real, value)):
+            return None
+        value = np.array([float(number) for number in value])
+    if not isinstance(value, np.ndarray) or value.shape != shape or value.dtype.kind not in "biuf":
+        return None
+    return value.astype(np.float64)
+
+
+def _is_real(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.shape == () and value.dtype.kind in "biuf"
+    if isinstance(value, int):
+        return abs(value) < 1 << 1023  # what a float can hold
+    return isinstance(value, (float, np.integer, np.floating))
+
+
+class ZoomBox(RealBox):
+    """Start, end (seconds) and frame rate of a zoom, float64, shape `(3,)`.
+
+    The bounds are the same for every video. Samples are drawn where most of them are executed: a number of frames that
+    fits into a clip, at a frame rate of the budget, inside a video of `duration` seconds.
+
+    Args:
+        budget: Its frame rates are the bounds of the third number.
+        seed: For `sample`.
+
+    Attributes:
+        duration: Length in seconds of the video that `sample` draws zooms into. `VideoZoomEnv` keeps it at that of the
+            episode. It changes nothing else: not the bounds, not what the space contains, not what it is equal to.
+    """
+
+    def __init__(self, budget: Budget, seed: int | np.random.Generator | None = None) -> None:
+        self.duration = 60.0
+        self._rates = (budget.min_fps, budget.max_fps)
+        self._frames = budget.clip_frames
+        low = np.array([0.0, 0.0, budget.min_fps])
+        super().__init__(low, np.array([MAX_SECONDS, MAX_SECONDS, budget.max_fps]), dtype=np.float64, seed=seed)
+
+    def sample(self, mask: Any | None = None, probability: Any | None = None) -> NDArray[Any]:
+        """A zoom: frames from 1 to `clip_frames` and place uniform, frame rate log-uniform.
+
+        Raises:
+            InvalidSetting: If a mask or probabilities are given: a box has none.
+        """
+        if mask is not None or probability is not None:
+            raise InvalidSetting("ZoomBox.sample takes neither mask nor probability")
+        slowest, fastest = self._rates
+        fps = math.exp(self.np_random.uniform(math.log(slowest), math.log(fastest)))
+        fps = min(max(fps, slowest), fastest)
+        length = min(int(self.np_random.integers(1, self._frames + 1)) / fps, self.duration)
+        start = self.np_random.uniform(0.0, self.duration - length)
+        return np.array([start, min(start + length, self.duration), fps])

@@ -8,17 +8,20 @@ from typing import Any, TypeAlias
 
 import gymnasium
 import numpy as np
+from gymnasium.spaces import OneOf
 from numpy.typing import NDArray
 
 from vzgym.core.errors import EpisodeEnded, InvalidSetting, TaskError, UnknownName
 from vzgym.envs.actions import ACTIONS, ActionModule
 from vzgym.envs.observations import OBSERVATIONS, ObservationModule
 from vzgym.envs.rendering import draw_episode
+from vzgym.envs.spaces import ZoomBox
 from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord
 from vzgym.protocols.chat import as_chat
 from vzgym.rewards.making import RewardSpec, make_reward
 from vzgym.tasks import BudgetSpec, TaskList, TaskSet, get_task, load_tasks, resolve_budget
+from vzgym.tasks.suite import ProceduralTasks
 from vzgym.tasks.task import VideoTask
 from vzgym.tasks.task_set import is_task_number
 
@@ -49,10 +52,12 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
     ## Action Space
 
     `action="default"`: `OneOf((Box float64 (3,), UnicodeText))`. `(0, [start, end, fps])` zooms into `[start, end)`
-    seconds at `fps`; `(1, "B")` answers. `vzgym.Zoom(start, end, fps)` and `vzgym.Answer("B")` are taken too.
+    seconds at `fps`; `(1, "B")` answers. `vzgym.Zoom(start, end, fps)` and `vzgym.Answer("B")` are accepted too. The
+    space is the same for every video; its samples are zooms into the video of the current episode.
 
     `action="text"`: `UnicodeText`, a language model's raw text in the paper's tags. `action="discrete"`: one flat
-    `Discrete` (windows x frame rates, then options) with `action_masks()`. Others: `vzgym.envs.ACTIONS`.
+    `Discrete` (windows x frame rates, then options) with a mask of the valid actions. `action="continuous"`: a `Box` of
+    numbers in [-1, 1]. Others: `vzgym.envs.ACTIONS`. A value that is no action raises `ActionTypeError`.
 
     A zoom asks for `n = ceil((end - start) * fps - 1e-6)` frames at `start + i / fps`. It is refused, with the reason
     in the dialogue and the round used up, if it is not finite, reversed, outside the video, of more than `clip_frames`
@@ -70,12 +75,16 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
     | `budget_left` | `Box` int32 `(3,)` | zooms, frames, rounds left |
     | `dialogue` | `UnicodeText(8192)` | question, options, replies |
 
-    `observation="compact"` holds the latest clip only; `observation="dialogue"` no frames. Arrays are fresh each step.
+    `observation="compact"` holds the latest clip only, `observation="dialogue"` no frames, `observation="flat"` arrays
+    only (for Stable-Baselines3 and the like). Arrays are fresh each step.
+
+    ## Information
 
     `info` always has `task_id`, `question`, `options`, `duration`; after a step `outcome`, `refusal`, `reward_terms`
     (each module's raw `value`, `weight`, `status`) and `reward_status`; at the end `end`, `grade` and `correct`. With
-    `messages=True` it has `messages`: chat messages with `PIL` images in native aspect. What would give the answer away
-    (evidence, right answer) is never in it before the end.
+    `action="discrete"` it has `action_mask`, bool, one place for each action. With `messages=True` it has `messages`:
+    chat messages with `PIL` images in native aspect. What would give the answer away (evidence, right answer) is never
+    in it.
 
     ## Rewards
 
@@ -97,18 +106,24 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
 
     ## Registered Configurations
 
-    | id | tasks | video | overview | zooms | default observation | step |
-    |---|---|---|---|---|---|---|
-    | `VideoZoom-v0` | `standard` | 189 s, 144x256, 25 fps | 64 frames | 4 of 16 frames | 128 frames of 64x64 | 13 ms |
-    | `VideoZoomTiny-v0` | `tiny` | 64 s, 64x64, 10 fps | 16 frames | 3 of 8 frames | 40 frames of 64x64 | 1.6 ms |
-    | `VideoZoomSpatial-v0` | `spatial` | 189 s, 708x1272, 25 fps | 64 frames | 4 of 16 frames | 128 frames of 64x64 | |
+    | id | tasks | video | overview | zooms | observation |
+    |---|---|---|---|---|---|
+    | `VideoZoom-v0` | `standard` | 189 s, 144x256, 25 fps | 64 frames | 4 of 16 frames | 128 frames of 64x64 |
+    | `VideoZoomTiny-v0` | `tiny` | 64 s, 64x64, 10 fps | 16 frames | 3 of 8 frames | 40 frames of 64x64 |
+    | `VideoZoomTinyArrays-v0` | `tiny` | 64 s, 64x64, 10 fps | 16 frames | 3 of 8 frames | 40 frames of 16x16 |
+    | `VideoZoomSpatial-v0` | `spatial` | 189 s, 708x1272, 25 fps | 64 frames | 4 of 16 frames | 128 frames of 64x64 |
 
+    `VideoZoomTinyArrays-v0` has `observation="flat"` and `action="discrete"`: `PPO("MultiInputPolicy", env)` takes it.
     `VideoZoomSpatial-v0` has zooms into a part of the picture: `vzgym.Zoom(start, end, fps, region=vzgym.Region(...))`.
-    Its videos are 708x1272 where there is something to read, else 144x256, where a step takes 14 ms.
+    Its videos are 708x1272 where there is something to read, else 144x256. Each suite asks the questions of its
+    families in turn (`vzgym tasks list`).
 
-    Each suite asks the questions of its families in turn (`vzgym tasks list`). Step: median time of a full zoom on one
-    core, drawing of the frames included, as `python benchmarks/steps.py` measures it; a refused one takes 0.1 to
-    0.3 ms.
+    ## Vectorization
+
+    `gymnasium.make_vec(id, num_envs=8)` runs the environments in one process, where they share decoded frames;
+    `vectorization_mode="async"` in processes of their own. Text observations arrive as a tuple of strings. Masks are in
+    `infos["action_mask"]`, shape `(num_envs, n)`, or come from `envs.unwrapped.call("action_masks")`. A vector
+    environment's `action_space` is a copy: its samples are drawn for the first task's video.
 
     ## Arguments
 
@@ -135,6 +150,11 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         UnknownName: If a suite, module or preset does not exist; lists those that do.
         InvalidSetting: If a setting cannot work.
 
+    ## References
+
+    * *VideoZoomer: Reinforcement-Learned Temporal Focusing for Long Video Reasoning*, ICLR 2026,
+      [arXiv:2512.22315](https://arxiv.org/abs/2512.22315): the setting, the budget of `VideoZoom-v0` and the reward.
+
     ## Version History
 
     * v0: first version.
@@ -156,7 +176,10 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         messages: bool = False,
     ) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise InvalidSetting(f"render_mode must be 'rgb_array' or None, got {render_mode!r}")
+            raise InvalidSetting(
+                f"render_mode must be 'rgb_array' or None, got {render_mode!r}; to see an episode in a window, wrap "
+                "the environment: gymnasium.wrappers.HumanRendering(gym.make(..., render_mode='rgb_array'))"
+            )
         self.tasks: TaskSet = load_tasks(tasks)
         self.budget = resolve_budget(budget, self.tasks)
         self.observation: ObservationModule = OBSERVATIONS.make(observation)
@@ -168,6 +191,10 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         self.with_messages = messages
         self.observation_space = self.observation.space(self.budget)
         self.action_space = self.action.space(self.budget)
+        spaces = self.action_space.spaces if isinstance(self.action_space, OneOf) else (self.action_space,)
+        self._zoom_boxes = [space for space in spaces if isinstance(space, ZoomBox)]
+        if isinstance(self.tasks, ProceduralTasks):
+            self._sample_zooms_in(self.tasks[0].video.duration)
         self._episode: Episode | None = None
 
     @property
@@ -210,6 +237,7 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         _check_reset_options(options)
         episode = options.get("episode")
         self._episode = episode or Episode(self._choose(options), self.budget, self.action.wording)
+        self._sample_zooms_in(self.record.task.duration)
         self.record.rewards = [reward.to_json() for reward in self.reward.score_all(self.record)]
         self.record.set_info(interface="gymnasium", seed=seed)
         return self.observation.observe(self._episode), self._info()
@@ -224,8 +252,8 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         episode = self.episode
         if episode.ended:
             raise ResetNeeded(f"the episode has ended ({episode.record.end}): call reset()")
-        move = self.action.decode(action, episode)
-        turn = episode.step(move.action, text=move.text, well_formed=move.well_formed)
+        decoded = self.action.decode(action, episode)
+        turn = episode.step(decoded.action, text=decoded.text, well_formed=decoded.well_formed)
         reward = self.reward.score(self.record)
         assert self.record.rewards is not None  # reset made the ledger
         entry = reward.to_json()
@@ -245,7 +273,10 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         return self.observation.observe(episode), total, terminated, episode.truncated, info
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Which actions the episode would accept now, bool, shape `(n,)`, for masking learners.
+        """Which actions the episode would accept now, bool, shape `(n,)`; `info["action_mask"]` holds the same.
+
+        Masking learners such as `sb3_contrib.MaskablePPO` call it, also in each environment of a vector:
+        `envs.unwrapped.call("action_masks")`.
 
         Raises:
             InvalidSetting: If the action module has no masks.
@@ -269,6 +300,11 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         """Give the current video's decoder back."""
         if self._episode is not None:
             self._episode.task.video.close()
+
+    def _sample_zooms_in(self, duration: float) -> None:
+        """Let samples of the action space be zooms into a video of this many seconds."""
+        for box in self._zoom_boxes:
+            box.duration = duration
 
     def _choose(self, options: dict[str, Any]) -> VideoTask:
         match options.get("task"):
@@ -315,6 +351,8 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
             "options": facts.options,
             "duration": facts.duration,
         }
+        if hasattr(self.action, "mask"):
+            info["action_mask"] = self.action_masks()
         if self.with_messages:
             info["messages"] = as_chat(self.episode.messages)
         return info

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vzgym.core.actions import Zoom
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.files import append_json_line
-from vzgym.envs.actions import ACTIONS, ActionModule, Move
+from vzgym.envs.actions import ACTIONS, ActionModule, DecodedAction
 from vzgym.envs.video_zoom import ModuleSpec, VideoZoomEnv
 from vzgym.episode.episode import Episode
 from vzgym.episode.wording import Wording
@@ -49,7 +49,7 @@ class FixedFps:
         """The space of the module within."""
         return self.inner.space(budget)
 
-    def decode(self, value: Any, episode: Episode) -> Move:
+    def decode(self, value: Any, episode: Episode) -> DecodedAction:
         """What the module within decodes, at the one frame rate."""
         move = self.inner.decode(value, episode)
         return move._replace(action=replace(move.action, fps=self.fps)) if isinstance(move.action, Zoom) else move

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
+from stable_baselines3 import PPO
 
 from vzgym.agents.sb3 import ClipExtractor, PointerHead, SB3Policy, SB3Settings, train_sb3
 from vzgym.agents.sb3.training import curve_lines, make_vector_env
@@ -223,3 +225,15 @@ def test_a_model_trained_again_in_its_folder_is_another_run(tmp_path: Path) -> N
     train_sb3(settings(tmp_path / "run", steps=32), resume=True)
     with pytest.raises(InvalidSetting, match=r"its options\.weights\.model\.zip is"):
         evaluate(spec, "needle-tiny/test", episodes=1, out=tmp_path / "eval")
+
+
+def test_the_first_line_that_users_write() -> None:
+    with pytest.raises(InvalidSetting, match=r"VideoZoomTinyArrays-v0.*observation='flat', action='discrete'"):
+        PPO("MultiInputPolicy", gymnasium.make("VideoZoom-v0"))
+    env = gymnasium.make("VideoZoomTinyArrays-v0")
+    model = PPO("MultiInputPolicy", env, n_steps=8, batch_size=8, n_epochs=1).learn(8)
+    observation, _ = env.reset(seed=0)
+    action, _ = model.predict(observation)
+    assert action.shape == ()
+    assert action in env.action_space
+    env.step(action)

@@ -23,7 +23,7 @@ from vzgym.core.actions import Answer, Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError, VideoError
 from vzgym.core.secrets import redact
-from vzgym.envs.actions import ACTIONS, Move
+from vzgym.envs.actions import ACTIONS, DecodedAction
 from vzgym.episode import evidence_shown
 from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord
@@ -306,7 +306,7 @@ class _Worded:
     def space(self, budget: Budget) -> Any:
         return self._inner.space(budget)
 
-    def decode(self, value: Any, episode: Episode) -> Move:
+    def decode(self, value: Any, episode: Episode) -> DecodedAction:
         move = self._inner.decode(value, episode)
         action = move.action
         if move.text is not None or not isinstance(action, (Zoom, Answer)):
@@ -319,4 +319,4 @@ class _Worded:
         thought = choose_phrase(self._style.book, reason, facts, self._rng, self._style.wordings)
         text = compose(self._style.protocol, action, thought)
         # Text rounds numbers: play what it says, so that the text alone gives the same episode.
-        return Move(self._style.protocol.parse(text).action, text, True)
+        return DecodedAction(self._style.protocol.parse(text).action, text, True)

@@ -12,7 +12,7 @@ from gymnasium import Space
 
 from vzgym.core.actions import Answer, Malformed, Zoom
 from vzgym.core.errors import ActionTypeError, InvalidSetting
-from vzgym.envs.actions import ActionModule, Move
+from vzgym.envs.actions import ActionModule, DecodedAction
 from vzgym.envs.observations import ObservationModule
 from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord, Outcome
@@ -200,10 +200,13 @@ def _a_samples(module: ActionModule) -> None:
         for task in scenes.tasks():
             episode = Episode(task, scenes.BUDGETS[0], wording)
             move = module.decode(value, episode)
-            need(isinstance(move, Move), f"decode({value!r:.60}) must return a Move, got {type(move).__name__}")
+            need(
+                isinstance(move, DecodedAction),
+                f"decode({value!r:.60}) must return a DecodedAction, got {type(move).__name__}",
+            )
             need(
                 isinstance(move.action, (Zoom, Answer, Malformed)),
-                f"decode({value!r:.60}) gave the action {move.action!r}: a Move holds a Zoom, an Answer or Malformed",
+                f"decode({value!r:.60}) gave the action {move.action!r}: it must be a Zoom, an Answer or Malformed",
             )
             episode.step(move.action, text=move.text, well_formed=move.well_formed)
 
@@ -228,7 +231,9 @@ def _a_pure(module: ActionModule) -> None:
         episode = _start(module)
         before = scenes.frozen(episode.record)
         first = module.decode(scenes.copied(value), episode)
-        need(before == scenes.frozen(episode.record), "decode() changes the episode: return a Move, do not step")
+        need(
+            before == scenes.frozen(episode.record), "decode() changes the episode: return a DecodedAction, do not step"
+        )
         need(
             first == module.decode(value, episode),
             f"decode({value!r:.60}) gives two different moves at one moment: draw nothing at random, keep no state",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 import vzgym
 from vzgym.core.errors import ActionTypeError
 from vzgym.core.interval import intersect
-from vzgym.envs import Move
+from vzgym.envs import DecodedAction
 from vzgym.episode import Episode, PlainWording
 
 
@@ -44,15 +44,15 @@ class Eighths:
         """Twelve values."""
         return Discrete(8 + 4)
 
-    def decode(self, value: Any, episode: Episode) -> Move:
+    def decode(self, value: Any, episode: Episode) -> DecodedAction:
         """What a value means."""
         if not isinstance(value, (int, np.integer)) or not 0 <= value < 12:
             raise ActionTypeError(f"a whole number from 0 to 11, got {value!r}")
         if value >= 8:
-            return Move(vzgym.Answer("ABCD"[value - 8]))
+            return DecodedAction(vzgym.Answer("ABCD"[value - 8]))
         length = episode.record.task.duration / 8
         fps = min(episode.budget.clip_frames / length, episode.budget.max_fps)
-        return Move(vzgym.Zoom(float(value * length), float((value + 1) * length), fps))
+        return DecodedAction(vzgym.Zoom(float(value * length), float((value + 1) * length), fps))
 
 
 class OnTarget:
