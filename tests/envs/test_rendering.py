@@ -138,9 +138,8 @@ def test_a_saved_record_has_no_pixels_to_draw(env: VideoZoomEnv) -> None:
 
 @pytest.mark.parametrize("id", ENV_IDS)
 def test_record_video_writes_a_film(id: str, tmp_path: Path) -> None:
-    env = RecordVideo(
-        gymnasium.make(id, render_mode="rgb_array"), str(tmp_path / "films"), episode_trigger=lambda _: True
-    )
+    made = gymnasium.make(id, render_mode="rgb_array", action="default")
+    env = RecordVideo(made, str(tmp_path / "films"), episode_trigger=lambda _: True)
     env.reset(seed=0)
     pictures = [env.render()]
     for action in ((0, [3.0, 4.0, 4.0]), (0, [9.0, 4.0, 4.0]), (1, "A")):
