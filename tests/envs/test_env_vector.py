@@ -257,7 +257,7 @@ def test_an_unscored_step_does_not_spoil_its_neighbours(
 
 
 def test_masks_of_a_vector_are_in_info_and_by_call() -> None:
-    envs = gymnasium.make_vec("VideoZoomTinyArrays-v0", num_envs=3)
+    envs: Any = gymnasium.make_vec("VideoZoomTinyArrays-v0", num_envs=3)
     _, infos = envs.reset(seed=0)
     masks = infos["action_mask"]
     assert masks.shape == (3, envs.single_action_space.n)
