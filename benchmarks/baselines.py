@@ -18,7 +18,7 @@ from pathlib import Path
 from vzgym.baselines import CONTROLS
 from vzgym.cli.evaluate import run_policies
 from vzgym.cli.tasks import write_task_files
-from vzgym.evaluation import Estimate, Report
+from vzgym.evaluation import Estimate, EvaluationReport
 from vzgym.tasks import TaskSet, load_tasks
 from vzgym.tasks.io.jsonl import load_jsonl
 
@@ -76,7 +76,7 @@ def cell(estimate: Estimate) -> str:
     return f"{100 * estimate.value:.1f} [{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
 
 
-def table(reports: dict[str, list[Report]]) -> str:
+def table(reports: dict[str, list[EvaluationReport]]) -> str:
     """One row a policy, one column a family and kind; the mean number of frames behind it."""
     lines = ["| policy | frames | " + " | ".join(reports) + " |", "|---|---:|" + "---:|" * len(reports)]
     for row, control in enumerate(CONTROLS):
@@ -93,7 +93,7 @@ def table(reports: dict[str, list[Report]]) -> str:
     return "\n".join(lines)
 
 
-def out_of_place(reports: dict[str, list[Report]]) -> list[str]:
+def out_of_place(reports: dict[str, list[EvaluationReport]]) -> list[str]:
     """What each control must be by its definition, and is not."""
     faults = []
     for name, found in reports.items():

@@ -25,7 +25,7 @@ from vzgym.core import Answer, Region, Zoom
 from vzgym.core.errors import VideoError
 from vzgym.envs.rendering import draw_episode
 from vzgym.episode import EpisodeRecord
-from vzgym.evaluation import FINDINGS, Finding, Report, classify, evaluate
+from vzgym.evaluation import FINDINGS, EvaluationReport, Finding, classify, evaluate
 from vzgym.evaluation.findings import markdown_costs, markdown_findings
 from vzgym.tasks import VideoTask, expert_zooms, load_tasks
 from vzgym.video.base import Frames, Video
@@ -69,7 +69,7 @@ def main() -> int:
     return 1 if faults else 0
 
 
-def out_of_place(report: Report) -> list[str]:
+def out_of_place(report: EvaluationReport) -> list[str]:
     """What the definitions rule out."""
     return [
         f"{report.policy}: {count} episodes are {finding}"

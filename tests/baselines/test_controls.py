@@ -29,13 +29,13 @@ from vzgym.core.errors import InvalidSetting
 from vzgym.envs import VideoZoomEnv
 from vzgym.episode import validate_zoom
 from vzgym.episode.record import EpisodeRecord
-from vzgym.evaluation import Report, evaluate, proportion
+from vzgym.evaluation import EvaluationReport, evaluate, proportion
 from vzgym.policies.policy import POLICIES, Policy
 from vzgym.tasks import load_tasks
 
 
 @cache
-def report(policy: str, tasks: str, episodes: int = 80) -> Report:
+def report(policy: str, tasks: str, episodes: int = 80) -> EvaluationReport:
     return evaluate(policy, tasks, episodes=episodes)
 
 

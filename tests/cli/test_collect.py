@@ -102,7 +102,7 @@ def test_policies_are_named_in_three_ways(tmp_path: Path) -> None:
     assert named_policy("{name: vlm, temperature: 1e-1}") == {"name": "vlm", "temperature": 0.1}
     (tmp_path / "config.json").write_text("{}")
     found = named_policy(str(tmp_path), temperature=1.0)
-    assert found == {"name": "vzgym.agents.vlm.policy:VLMPolicy", "path": str(tmp_path), "temperature": 1.0}
+    assert found == {"name": "vlm", "path": str(tmp_path), "temperature": 1.0}
     served = "served:qwen@http://localhost:8000/v1"
     assert named_policy(served, temperature=1.0) == {"name": served, "temperature": 1.0}
     for bad in ("{frames: 8}", "{name: [}"):

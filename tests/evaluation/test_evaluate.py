@@ -18,7 +18,7 @@ from vzgym.core.actions import Answer, Zoom
 from vzgym.core.budget import Budget, overview_times
 from vzgym.core.errors import InvalidSetting, TaskError, UnknownName, VideoError
 from vzgym.episode.record import EpisodeRecord
-from vzgym.evaluation import Report, evaluate
+from vzgym.evaluation import EvaluationReport, evaluate
 from vzgym.tasks import TaskList, VideoTask, hit_rate, load_tasks
 from vzgym.tasks.budgets import WeakerProof
 
@@ -420,7 +420,7 @@ def test_numbers_out_of_arrays_reach_the_record_as_json(tmp_path: Path) -> None:
     }
 
 
-def report() -> Report:
+def report() -> EvaluationReport:
     suites = [load_tasks(f"{family}-tiny/test") for family in ("needle", "count", "control")]
     return evaluate(OverviewOnly(), TaskList([suite[index] for index in range(2) for suite in suites], name="three"))
 

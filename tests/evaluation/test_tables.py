@@ -8,11 +8,13 @@ import pytest
 from rich.console import Console
 
 from vzgym.core.budget import Budget
-from vzgym.evaluation import EpisodeMetrics, Report
+from vzgym.evaluation import EpisodeMetrics, EvaluationReport
 from vzgym.evaluation.tables import markdown_table, rich_table
 
 
-def report(policy: str = "mine", *, privileged: bool = False, hit_rate: float | None = None, n: int = 200) -> Report:
+def report(
+    policy: str = "mine", *, privileged: bool = False, hit_rate: float | None = None, n: int = 200
+) -> EvaluationReport:
     episodes = [
         EpisodeMetrics(
             task_id=f"t/{index}",
@@ -31,10 +33,10 @@ def report(policy: str = "mine", *, privileged: bool = False, hit_rate: float | 
         )
         for index in range(n)
     ]
-    return Report(policy, "needle/test", 0, Budget(), privileged, episodes, hit_rate)
+    return EvaluationReport(policy, "needle/test", 0, Budget(), privileged, episodes, hit_rate)
 
 
-def printed(*reports: Report, title: str | None = None, width: int = 80) -> list[str]:
+def printed(*reports: EvaluationReport, title: str | None = None, width: int = 80) -> list[str]:
     out = io.StringIO()
     Console(file=out, width=width).print(rich_table(reports, title=title))
     return out.getvalue().splitlines()
@@ -72,7 +74,7 @@ def test_only_columns_with_something_in_them_are_shown() -> None:
 
 
 def test_unscored_episodes() -> None:
-    nothing = Report("mine", "mine", 0, Budget(), False, [])
+    nothing = EvaluationReport("mine", "mine", 0, Budget(), False, [])
     assert any("unscored" in line for line in printed(nothing))
     assert "unscored" in markdown_table([nothing])
 

@@ -13,7 +13,7 @@ from vzgym.baselines import CONTROLS, Oracle
 from vzgym.cli.policies import named_policy, policy_label
 from vzgym.cli.progress import console, costs_in_words, errors, progress_bar, say
 from vzgym.core.errors import InvalidSetting, TaskError
-from vzgym.evaluation import Report, evaluate
+from vzgym.evaluation import EvaluationReport, evaluate
 from vzgym.evaluation.findings import rich_findings
 from vzgym.evaluation.runs import count_records
 from vzgym.evaluation.tables import rich_table
@@ -42,7 +42,7 @@ def run_policies(
     samples: int = 1,
     answerer: str | None = None,
     workers: int = 1,
-) -> list[Report]:
+) -> list[EvaluationReport]:
     """Evaluate policies one after the other, with a progress bar on stderr; each in its own folder under `out`.
 
     Args:
@@ -190,7 +190,7 @@ def evaluate_command(
             say(f"Records: {out}. Play them again: vzgym replay {out}")
 
 
-def _percent(report: Report) -> str:
+def _percent(report: EvaluationReport) -> str:
     useful = report.summary["useful_zooms"]
     return f"{100 * useful.value:.1f} %" if useful.n else "-"
 

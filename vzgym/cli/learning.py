@@ -18,7 +18,7 @@ from typing import Any
 
 from vzgym.cli.evaluate import run_policies
 from vzgym.cli.progress import errors, progress_bar, say
-from vzgym.evaluation import Report, evaluate
+from vzgym.evaluation import EvaluationReport, evaluate
 from vzgym.policies.policy import AnyPolicy
 from vzgym.tasks import load_tasks
 
@@ -36,7 +36,7 @@ def missing_packages() -> list[str]:
     return [name for name in needed if importlib.util.find_spec(name) is None]
 
 
-def learn(out: Path, episodes: int, seed: int) -> list[Report]:
+def learn(out: Path, episodes: int, seed: int) -> list[EvaluationReport]:
     """Pre-train, collect, imitate, practise; then play everyone on held-out tasks.
 
     Args:
@@ -128,7 +128,9 @@ def _stage(folder: Path, title: str, work: Callable[[], Any]) -> None:
     (folder / _FINISHED).write_text(json.dumps({"stage": title}) + "\n", encoding="utf-8")
 
 
-def _compare(out: Path, suite: str, episodes: int, seed: int, sft: Path, grpo: Path, turn_tokens: int) -> list[Report]:
+def _compare(
+    out: Path, suite: str, episodes: int, seed: int, sft: Path, grpo: Path, turn_tokens: int
+) -> list[EvaluationReport]:
     from vzgym.agents.vlm.policy import VLMPolicy
 
     tasks = load_tasks(suite, split="test")

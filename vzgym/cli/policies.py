@@ -36,9 +36,9 @@ def named_policy(text: str, **options: Any) -> str | Mapping[str, Any]:
             raise InvalidSetting(f"--policy given as a mapping needs a name, got {redact(spec)!r}")
         return spec
     if (Path(text) / "sb3.json").is_file():
-        return {"name": "vzgym.agents.sb3.policy:SB3Policy", "path": text}
+        return {"name": "sb3", "path": text}
     if (Path(text) / "config.json").is_file():
-        return {"name": "vzgym.agents.vlm.policy:VLMPolicy", "path": text, **options}
+        return {"name": "vlm", "path": text, **options}
     if text.startswith("served:"):
         return {"name": text, **options}
     return text

@@ -4,7 +4,7 @@ from vzgym.core.statistics import Estimate, mean, proportion
 from vzgym.evaluation.counterfactual import Credit, PolicyAnswerer, ReaderAnswerer, credit, make_answerer
 from vzgym.evaluation.evaluate import evaluate
 from vzgym.evaluation.metrics import EpisodeMetrics, summarise
-from vzgym.evaluation.report import Report
+from vzgym.evaluation.report import EvaluationReport
 from vzgym.evaluation.runs import RunFolder, read_records
 from vzgym.evaluation.taxonomy import FINDINGS, Finding, classify
 
@@ -13,10 +13,10 @@ __all__ = [
     "Credit",
     "EpisodeMetrics",
     "Estimate",
+    "EvaluationReport",
     "Finding",
     "PolicyAnswerer",
     "ReaderAnswerer",
-    "Report",
     "RunFolder",
     "classify",
     "credit",

@@ -1,4 +1,4 @@
-"""Plays a policy on a set of tasks and reports what came of it, with intervals."""
+"""Evaluates a policy on a set of tasks, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vzgym.core.secrets import redact
 from vzgym.episode.record import End, EpisodeRecord
 from vzgym.evaluation.counterfactual import PolicyAnswerer, make_answerer
 from vzgym.evaluation.metrics import EpisodeMetrics
-from vzgym.evaluation.report import Report
+from vzgym.evaluation.report import EvaluationReport
 from vzgym.evaluation.runs import RunFolder
 from vzgym.policies.policy import AnyPolicy
 from vzgym.rewards.base import Answerer
@@ -46,7 +46,7 @@ def evaluate(
     samples: int = 1,
     answerer: Answerer | str | None = None,
     workers: int | Executor = 1,
-) -> Report:
+) -> EvaluationReport:
     """Play a policy on the first `episodes` tasks of a set.
 
     Args:
@@ -57,16 +57,16 @@ def evaluate(
         seed: Of the policy's randomness, >= 0; the tasks are the same for every seed.
         budget: A mapping overrides fields of the tasks' budget; a `Budget`, or a name ("paper"), replaces it.
         reward: The reward whose ledger the records keep.
-        out: A folder for `records.jsonl`, `run.json` and `report.json`. A run that was stopped goes on there.
+        out: A folder for `records.jsonl`, `run.json` and `report.json`. A stopped run is resumed there.
         on_episode: Called after each episode with its record (with pixels, unless there are several workers): for
             progress bars and pictures.
         samples: How often each task is played, each time with another seed of the policy. The roll-outs of a task are a
             group for the reward's group terms, and count as one observation in every interval.
-        answerer: Who answers again from chosen clips, for `useful_zooms` and for reward terms that need it: "reader"
-            (the procedural families' reader), "policy" (the very policy), or an object. Nobody, if not given.
-        workers: How many processes play. The records are the same, in the same order, for any number. With more than
-            one, each process makes its own policy: it and the reward are given by name, mapping or `"module:Class"`,
-            and a script calls this function below `if __name__ == "__main__":`.
+        answerer: Answers again from chosen clips, for `useful_zooms` and for reward terms that need it: "reader" (the
+            procedural families' reader), "policy" (the policy itself), or an object.
+        workers: How many processes play, or an `Executor`. The records are the same, in the same order, for any number.
+            With more than one, each process makes its own policy: it and the reward are given by name, mapping or
+            `"module:Class"`, and a script calls this function below `if __name__ == "__main__":`.
 
     Returns:
         The report.
@@ -75,9 +75,9 @@ def evaluate(
         InvalidSetting: If `policy` is no policy, a setting is out of range, there are fewer tasks than `episodes`, or
             `out` holds another run.
         VideoError: If no task could be played: no video could be opened, or none holds its task's evidence. Single
-            ones are listed in `Report.failed`.
+            ones are listed in `EvaluationReport.failed`.
         UnknownName: If a name is not registered.
-        WorkerError: If one of several workers dies. A run with `out` goes on where it stopped.
+        WorkerError: If one of several workers dies. A run with `out` can be resumed.
     """
     task_set = load_tasks(tasks, split="test")
     count = _how_many(episodes, task_set)
@@ -122,7 +122,7 @@ def evaluate(
             if on_episode:
                 on_episode(record)
     rollouts.check_played(len(measured))
-    report = Report(
+    report = EvaluationReport(
         policy=rollouts.traits.name,
         tasks=task_set.name,
         seed=rollouts.seed,

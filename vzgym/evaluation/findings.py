@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from vzgym.evaluation.report import Report
+from vzgym.evaluation.report import EvaluationReport
 from vzgym.evaluation.taxonomy import FINDINGS, Finding
 
 __all__ = ["markdown_costs", "markdown_findings", "rich_findings"]
@@ -41,7 +41,7 @@ _COSTS: Final = {
 }
 
 
-def rich_findings(reports: Sequence[Report]) -> Table:
+def rich_findings(reports: Sequence[EvaluationReport]) -> Table:
     """One row a report: how many of its episodes fall into each class; for a terminal of 80 columns."""
     used = [finding for finding in FINDINGS if any(report.taxonomy[finding] for report in reports)]
     table = Table(
@@ -63,7 +63,7 @@ def rich_findings(reports: Sequence[Report]) -> Table:
     return table
 
 
-def markdown_findings(reports: Sequence[Report]) -> str:
+def markdown_findings(reports: Sequence[EvaluationReport]) -> str:
     """One row a report, as a Markdown table with every class."""
     lines = [
         "| policy | n | " + " | ".join(_TITLES[finding][0] for finding in FINDINGS) + " |",
@@ -75,7 +75,7 @@ def markdown_findings(reports: Sequence[Report]) -> str:
     return "\n".join(lines)
 
 
-def markdown_costs(reports: Sequence[Report]) -> str:
+def markdown_costs(reports: Sequence[EvaluationReport]) -> str:
     """One row a report, as a Markdown table: what an episode cost on average."""
     lines = [
         "| policy | " + " | ".join(title for title, _ in _COSTS.values()) + " |",

@@ -1,4 +1,4 @@
-"""What an evaluation found."""
+"""The report of an evaluation."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from vzgym.core.statistics import Estimate
 from vzgym.evaluation.metrics import EpisodeMetrics, summarise, total_costs
 from vzgym.evaluation.taxonomy import FINDINGS, Finding
 
-__all__ = ["Report"]
+__all__ = ["EvaluationReport"]
 
 
 @dataclass(frozen=True)
-class Report:
-    """What an evaluation found.
+class EvaluationReport:
+    """The result of an evaluation.
 
     Attributes:
         policy: The policy's name.
         tasks: The task set's name.
         seed: The run's seed.
-        budget: What was played with.
-        privileged: Whether the policy was told where the evidence lies.
-        episodes: The measures of each episode played, in order.
+        budget: The budget that the policy played with.
+        privileged: Whether the policy knew the evidence and the answers.
+        episodes: The measures of each episode, in order.
         hit_rate: Where the budget has no zooms: the mean probability, over the tasks' own placement of their event,
             that the frames show all that is needed; None where zooms are possible or the tasks do not say.
         failed: Tasks whose video could not be opened, with the reason; they count nowhere else.

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vzgym.core.statistics import Estimate
-from vzgym.evaluation.report import Report
+from vzgym.evaluation.report import EvaluationReport
 
 __all__ = ["markdown_table", "rich_table"]
 
@@ -22,27 +22,27 @@ class _Column:
 
     title: str
     meaning: str
-    cell: Callable[[Report, dict[str, Estimate]], str]
+    cell: Callable[[EvaluationReport, dict[str, Estimate]], str]
     brief: bool = True
     """Whether it stands in the terminal's table too, which must fit into 80 characters."""
 
 
-def _mean(metric: str, form: str, scale: float = 1.0) -> Callable[[Report, dict[str, Estimate]], str]:
-    def cell(report: Report, summary: dict[str, Estimate]) -> str:
+def _mean(metric: str, form: str, scale: float = 1.0) -> Callable[[EvaluationReport, dict[str, Estimate]], str]:
+    def cell(report: EvaluationReport, summary: dict[str, Estimate]) -> str:
         value = summary[metric].value
         return "-" if math.isnan(value) else format(value * scale, form)
 
     return cell
 
 
-def _accuracy(report: Report, summary: dict[str, Estimate]) -> str:
+def _accuracy(report: EvaluationReport, summary: dict[str, Estimate]) -> str:
     estimate = summary["correct"]
     if not estimate.n:
         return "unscored"
     return f"{100 * estimate.value:.1f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
 
 
-def _hit_rate(report: Report, summary: dict[str, Estimate]) -> str:
+def _hit_rate(report: EvaluationReport, summary: dict[str, Estimate]) -> str:
     return "-" if report.hit_rate is None else f"{100 * report.hit_rate:.1f}"
 
 
@@ -62,11 +62,11 @@ _COLUMNS = (
 )
 
 
-def _rows(reports: Sequence[Report]) -> list[list[str]]:
+def _rows(reports: Sequence[EvaluationReport]) -> list[list[str]]:
     return [[column.cell(report, summary) for column in _COLUMNS] for report in reports for summary in [report.summary]]
 
 
-def rich_table(reports: Sequence[Report], title: str | None = None) -> Table:
+def rich_table(reports: Sequence[EvaluationReport], title: str | None = None) -> Table:
     """One row a report, for a terminal of 80 columns: the brief columns, without those in which nothing stands.
 
     A policy's name is broken where there is no room for it; numbers never are.
@@ -93,7 +93,7 @@ def rich_table(reports: Sequence[Report], title: str | None = None) -> Table:
     return table
 
 
-def markdown_table(reports: Sequence[Report]) -> str:
+def markdown_table(reports: Sequence[EvaluationReport]) -> str:
     """One row a report, as a Markdown table with every column."""
     lines = [
         "| " + " | ".join(column.title for column in _COLUMNS) + " |",

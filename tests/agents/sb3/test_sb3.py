@@ -220,7 +220,7 @@ def test_environments_draw_different_tasks_by_the_seed() -> None:
 
 def test_a_model_trained_again_in_its_folder_is_another_run(tmp_path: Path) -> None:
     folder = train_sb3(settings(tmp_path / "run"))
-    spec = {"name": "vzgym.agents.sb3.policy:SB3Policy", "path": str(folder)}
+    spec = {"name": "sb3", "path": str(folder)}
     evaluate(spec, "needle-tiny/test", episodes=1, out=tmp_path / "eval")
     train_sb3(settings(tmp_path / "run", steps=32), resume=True)
     with pytest.raises(InvalidSetting, match=r"its options\.weights\.model\.zip is"):
