@@ -68,6 +68,17 @@ def test_differences_from_the_reference_are_paired_by_seed(finished):
     assert difference == student(pairs)
 
 
+def test_seeds_that_agree_have_the_interval_over_their_tasks(finished):
+    expert = Results(*finished).groups[1]
+    found = expert.metric("correct")
+    assert [row.metric("correct").value for row in expert.rows] == [1.0] * 3
+    assert (found.value, found.high, found.n) == (1.0, 1.0, 3)
+    assert found.low == min(row.metric("correct").low for row in expert.rows) < 0.95
+    same = expert.against(expert)
+    assert same.value == 0.0
+    assert math.isnan(same.low)
+
+
 def test_a_single_seed_has_the_interval_over_its_tasks(finished):
     grid, root = finished
     results = Results(grid, root)

@@ -77,13 +77,19 @@ class Group:
         return [row for row in self.rows if row.status == "done"]
 
     def metric(self, name: str) -> Estimate:
-        """A metric's mean over the seeds with Student's interval; of a single seed, its own over its episodes."""
+        """A metric's mean over the seeds with Student's interval.
+
+        Of a single seed, its own interval over its episodes; of seeds that all agree, whose Student's interval has no
+        width, the widest of theirs.
+        """
         found = [estimate for row in self.done if (estimate := row.metric(name)).n]
         if len(found) == 1:
             return found[0]
         if not found:
             return NAN
         over = student([estimate.value for estimate in found])
+        if over.low == over.high:
+            return replace(over, low=min(one.low for one in found), high=max(one.high for one in found))
         if name not in _SHARES:
             return over
         return replace(over, low=max(0.0, over.low), high=min(1.0, over.high))
@@ -94,8 +100,12 @@ class Group:
         return math.fsum(row.share(finding) for row in rows) / len(rows) if rows else math.nan
 
     def against(self, other: Group, name: str = "correct") -> Estimate:
-        """The mean difference of a metric from another group's, paired by seed, with Student's interval."""
-        return student(self.differences(other, name))
+        """The mean difference of a metric from another group's, paired by seed, with Student's interval.
+
+        The interval is unknown where the difference is the same for each seed.
+        """
+        found = student(self.differences(other, name))
+        return replace(found, low=math.nan, high=math.nan) if found.low == found.high else found
 
     def differences(self, other: Group, name: str = "correct") -> list[float]:
         """The difference of a metric from another group's, for each seed that is done in both."""

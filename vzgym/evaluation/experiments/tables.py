@@ -74,12 +74,15 @@ def interval_note(results: Results) -> str:
         note += "Intervals: of the one seed, over its tasks (accuracy: Wilson's)."
     else:
         note += (
-            "Intervals: over seeds, mean +- t s / sqrt(seeds) (Student's, 95 %); where only one seed is done, over its "
-            "tasks (Wilson's)."
+            "Intervals: over seeds, mean +- t s / sqrt(seeds) (Student's, 95 %); where only one seed is done, or all "
+            "agree, over their tasks (Wilson's)."
         )
     if any(results.reference_of(group) for group in results.groups):
         names = ", ".join(f"{axis} {name!r}" for axis, name in results.grid.experiment.settings.reference.items())
-        note += f" The reference is {names}; differences in points of accuracy, paired by seed (Student's, 95 %)."
+        note += (
+            f" The reference is {names}; differences in points of accuracy, paired by seed (Student's, 95 %; none "
+            "where it is the same for all)."
+        )
     return note
 
 
