@@ -196,6 +196,17 @@ def test_a_suite_sets_the_difficulty_of_members_that_do_not_set_their_own() -> N
         Suite("set", members, difficulty=(0.0, 2.0))
 
 
+@pytest.mark.parametrize("name", SUITES.names())
+def test_a_suite_says_how_long_and_how_large_its_videos_are(name: str) -> None:
+    suite = SUITES.get(name)
+    if not isinstance(suite, Suite):
+        return  # a plug-in's
+    for family in suite.families if suite.difficulty is None else ():
+        s = family.settings
+        assert f"{s.duration:g} s" in suite.description
+        assert f"{s.width}x{s.height}" in suite.description
+
+
 def test_sets_pickle_and_iterate() -> None:
     tasks = pickle.loads(pickle.dumps(load_tasks("tiny", "test")))
     assert tasks[7].metadata == load_tasks("tiny", "test")[7].metadata

@@ -144,6 +144,23 @@ def test_difficulty_makes_videos_longer_and_events_shorter(name: str) -> None:
     assert "difficulty_setting" not in tiny(name).build("x", 1, 0).metadata
 
 
+@pytest.mark.parametrize("cue", ["visible", "partial", "none"])
+@pytest.mark.parametrize("name", [*NAMES, "needle", "count"])
+def test_a_search_never_gets_easier_as_the_difficulty_rises(name: str, cue: str) -> None:
+    # Scenes of equal length: else a mean over few tasks depends on the scenes drawn.
+    standard = {"even_scenes": True, "cue": cue, **({"budget": Budget(spatial=True)} if name == "text" else {})}
+    for make in (
+        lambda d: tiny(name, difficulty=d, cue=cue),
+        lambda d: make_family({"name": name, "difficulty": d, **standard}),
+    ):
+        found = []
+        for step in range(11):
+            made = make(step / 10)
+            found.append(np.mean([made.build("x", seed, 0).metadata["difficulty"] for seed in range(12)]))
+        assert all(b >= a - 1e-9 for a, b in pairwise(found)), found
+        assert found[-1] > found[0]
+
+
 def test_difficulties_out_of_range_are_refused() -> None:
     for value in (-0.1, 1.5):
         with pytest.raises(InvalidSetting, match=r"difficulty must be None or in \[0, 1\]"):

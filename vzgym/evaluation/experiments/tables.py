@@ -83,6 +83,10 @@ def interval_note(results: Results) -> str:
             f" The reference is {names}; differences in points of accuracy, paired by seed (Student's, 95 %; none "
             "where it is the same for all)."
         )
+        note += (
+            f" The reference is {names}; differences in points of accuracy, paired by seed (Student's, 95 %; none "
+            "where it is the same for all)."
+        )
     return note
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, replace
 from typing import TypeVar
 
@@ -29,9 +30,9 @@ _DISTRACTOR_STREAM = 7  # separates their random numbers from the task's own
 def apply_difficulty(settings: S) -> S:
     """Settings that a difficulty stands for, with `difficulty` None; the same ones if it is None already.
 
-    At 1 the video is as long and the event as short as stated; at 0 the video lasts 40 % of it, and the event 160 %
-    (at most what the overview's gaps hide). Distractors grow by up to 8, grain by up to 8 levels. Scenes are left out
-    where a shorter video has too few of the overview's gaps for them.
+    At 1 the video is as long and the event as short as stated. At 0 it has 40 % of the scenes, each as long as before,
+    and the event lasts 160 %, at most what can hide in the shortest video. Distractors grow by up to 8, grain by up to
+    8 levels. So the difficulty of the search (metadata `difficulty`) never falls as the setting rises.
 
     Raises:
         InvalidSetting: If the result cannot work; the message gives the numbers that clash.
@@ -45,26 +46,40 @@ def apply_difficulty(settings: S) -> S:
         "noise": min(MOST_NOISE, round(stated.noise + _NOISE * difficulty, 3)),
     }
     if difficulty < 1.0:
-        share = _SHORTEST_VIDEO + (1 - _SHORTEST_VIDEO) * difficulty
-        # Whole steps of the overview, so that no gap at the end is too short for an event.
-        step = 1.0 / stated.budget.overview_fps
-        seconds = stated.duration * share
-        if 0 < step < seconds:
-            seconds = min(round(seconds / step) * step, stated.duration)
-        short = SceneSettings(budget=stated.budget, duration=seconds, fps=stated.fps, scenes=1)
-        # A scene keeps as many gaps as it has in the stated video.
-        fewest = 2 if stated.cue == "partial" else 1
-        gaps = max(1, stated.least_gaps)
-        scenes = max(
-            fewest, min(stated.scenes, int(short.layout.num_gaps / (gaps if stated.even_scenes else gaps / 0.6)))
-        )
-        changes |= {"duration": short.duration, "scenes": scenes}
+        shorter = _shortened(stated, _SHORTEST_VIDEO + (1 - _SHORTEST_VIDEO) * difficulty)
+        changes |= {"duration": shorter.duration, "scenes": shorter.scenes}
         event = next((float(getattr(stated, field.name)) for field in fields(stated) if field.name == _EVENT), None)
         if event is not None:
+            # What hides at every difficulty: where a longer video has longer gaps, an event must not get longer.
+            longest = _shortened(stated, _SHORTEST_VIDEO).longest_event / stated.fps
             longer = event * (_LONGEST_EVENT + (1 - _LONGEST_EVENT) * difficulty)
-            guarded = replace(short, guard=stated.guard)
-            changes[_EVENT] = max(min(longer, guarded.longest_event / stated.fps), min(event, longer))
+            changes[_EVENT] = max(event, min(longer, longest))
     return replace(stated, **changes)  # type: ignore[arg-type]
+
+
+def _shortened(stated: SceneSettings, share: float) -> SceneSettings:
+    """What is needed of the settings of a video that has about `share` of the scenes."""
+    scenes = max(stated.fewest_scenes, round(stated.scenes * share))
+    duration = stated.duration
+    # Whole steps of the overview, so that no gap at the end is too short for an event.
+    step = 1.0 / stated.budget.overview_fps
+    if stated.scenes <= stated.fewest_scenes:
+        scenes = stated.scenes
+        duration = max(1, int(duration * share / step)) * step if step else duration * share
+    elif scenes < stated.scenes:
+        duration = scenes * duration / stated.scenes
+        if step:
+            # As many gaps a scene as before, or the next smaller number, whatever the number of scenes: a scene of
+            # fewer or more of them would be searched faster or more slowly.
+            least = stated.least_gaps if stated.even_scenes else math.ceil(stated.least_gaps / 0.6 - 1e-9)
+            duration = scenes * max(least, int(stated.duration / stated.scenes / step + 1e-9)) * step
+    return SceneSettings(
+        budget=stated.budget,
+        duration=min(duration, stated.duration),
+        fps=stated.fps,
+        scenes=min(scenes, stated.scenes),
+        guard=stated.guard,
+    )
 
 
 def draw_distractors(seed: int, timeline: Timeline, settings: SceneSettings) -> tuple[Flash, ...]:

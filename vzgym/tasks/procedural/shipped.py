@@ -100,13 +100,13 @@ def _with(member: Mapping[str, Any], **settings: Any) -> dict[str, Any]:
 
 
 for _name, _about in _ABOUT.items():
-    _size, _tiny_size = ("1280x720", "256x256") if _name == "text" else ("256x144", "64x64")
+    _size, _tiny_size = ("1272x708", "256x256") if _name == "text" else ("256x144", "64x64")
     _scenes = _TINY_MEMBERS[_name]["scenes"]
     register_suite(Suite(_name, (_MEMBERS[_name],), f"189 s, {_size}, 7 scenes: {_about}"))
     register_suite(Suite(f"{_name}-tiny", (_TINY_MEMBERS[_name],), f"64 s, {_tiny_size}, {_scenes} scenes: {_about}"))
-for _prefix, _members, _size, _spatial in (
-    ("", _MEMBERS, "189 s, 256x144", _SPATIAL_BUDGET),
-    ("tiny-", _TINY_MEMBERS, "64 s, 64x64", TINY_SPATIAL_BUDGET),
+for _prefix, _members, _size, _text_size, _spatial in (
+    ("", _MEMBERS, "189 s, 256x144", "1272x708", _SPATIAL_BUDGET),
+    ("tiny-", _TINY_MEMBERS, "64 s, 64x64", "256x256", TINY_SPATIAL_BUDGET),
 ):
     _plain = tuple(_members[name] for name in _PLAIN)
     _dash = _prefix.rstrip("-")
@@ -145,7 +145,7 @@ for _prefix, _members, _size, _spatial in (
         Suite(
             f"{_prefix}spatial",
             (_members["text"], *(_with(member, budget=_spatial) for member in _plain)),
-            f"{_size}: text and the nine families, with spatial zoom",
+            f"{_size}: text ({_text_size}) and the nine families, with spatial zoom",
         )
     )
 register_suite(Suite("short", tuple(_SHORT_MEMBERS.values()), "60 s, 256x144: needle, count, control, for files"))

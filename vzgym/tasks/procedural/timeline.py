@@ -114,6 +114,11 @@ class SceneSettings:
         return Interval(first / self.fps, last / self.fps)
 
     @property
+    def fewest_scenes(self) -> int:
+        """Scenes that the family needs with this cue."""
+        return 2 if self.cue == "partial" else 1
+
+    @property
     def least_gaps(self) -> int:
         """Gaps of the overview that every scene has at least."""
         gaps = self.layout.num_gaps

@@ -59,12 +59,18 @@ class TwoHopSettings(SceneSettings):
             raise InvalidSetting(f"TwoHopSettings.colors must be 2 to {len(FLASH_COLORS)}, got {self.colors}")
         if not 0 < self.flash_size <= 0.9:
             raise InvalidSetting(f"TwoHopSettings.flash_size must be in (0, 0.9], got {self.flash_size}")
-        fewest = 3 if self.cue == "partial" else 2
-        if self.scenes < fewest:
-            raise InvalidSetting(f"two hops with cue {self.cue!r} need {fewest} scenes at least, got {self.scenes}")
+        if self.scenes < self.fewest_scenes:
+            raise InvalidSetting(
+                f"two hops with cue {self.cue!r} need {self.fewest_scenes} scenes at least, got {self.scenes}"
+            )
         frames = self.event_frames(self.event_seconds)
         self.needs_rate(self.fps / frames, frames / self.fps)
         self.needs_zooms(2, "a card and a flash in another scene")
+
+    @property
+    def fewest_scenes(self) -> int:
+        """One more than the question names: the flash is in another scene than the card."""
+        return 3 if self.cue == "partial" else 2
 
 
 def find_card(shown: NDArray[np.uint8]) -> list[str | None]:
