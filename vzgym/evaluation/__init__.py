@@ -1,4 +1,4 @@
-"""Floor 7: playing policies, measuring them, and showing what was measured."""
+"""Layer 8: evaluations of policies, their measures, tables and replays."""
 
 from vzgym.core.statistics import Estimate, mean, proportion
 from vzgym.evaluation.counterfactual import Credit, PolicyAnswerer, ReaderAnswerer, credit, make_answerer

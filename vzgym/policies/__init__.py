@@ -1,12 +1,15 @@
-"""Layer 6: the policy protocols, their registry, and what is known about a policy."""
+"""Layer 6: the policy protocols, their registry, and the traits of policies."""
 
 from typing import TYPE_CHECKING
 
 from vzgym.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from vzgym.policies.policy import POLICIES, AnyPolicy, Policy, TextPolicy
+    from vzgym.policies.policy import POLICIES, AnyPolicy, Policy, TextPolicy, make_policy
+    from vzgym.policies.traits import PolicyTraits
 else:
-    __getattr__, __dir__ = lazy_exports(__name__, "policy: POLICIES AnyPolicy Policy TextPolicy")
+    __getattr__, __dir__ = lazy_exports(
+        __name__, "policy: POLICIES AnyPolicy Policy TextPolicy make_policy", "traits: PolicyTraits"
+    )
 
-__all__ = ["POLICIES", "AnyPolicy", "Policy", "TextPolicy"]
+__all__ = ["POLICIES", "AnyPolicy", "Policy", "PolicyTraits", "TextPolicy", "make_policy"]

@@ -1,1 +1,29 @@
-"""Playing policies on tasks: the roll-out loop and its workers."""
+"""Layer 6: the roll-out loop, roll-outs of task sets, and the executors that run them."""
+
+from typing import TYPE_CHECKING
+
+from vzgym.core.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from vzgym.rollout.executor import Executor, InProcess, LocalProcesses, local_executor, stateless
+    from vzgym.rollout.rollout import EpisodeStart, PlayedEpisode, Rollout
+    from vzgym.rollout.task_rollouts import TaskRollouts
+else:
+    __getattr__, __dir__ = lazy_exports(
+        __name__,
+        "executor: Executor InProcess LocalProcesses local_executor stateless",
+        "rollout: EpisodeStart PlayedEpisode Rollout",
+        "task_rollouts: TaskRollouts",
+    )
+
+__all__ = [
+    "EpisodeStart",
+    "Executor",
+    "InProcess",
+    "LocalProcesses",
+    "PlayedEpisode",
+    "Rollout",
+    "TaskRollouts",
+    "local_executor",
+    "stateless",
+]
