@@ -27,7 +27,8 @@ from vzgym.tasks import BudgetSpec, TaskSpec
 
 __all__ = ["SCOUT", "SOLVER", "TEAM_ID", "TeamEnv", "team_aec_env", "team_parallel_env"]
 
-SCOUT, SOLVER = "scout_0", "solver_0"
+SCOUT = "scout_0"
+SOLVER = "solver_0"
 TEAM_ID = "vzgym/VideoZoomTeam_v0"
 """The id that `pettingzoo.make` knows, once this module was imported."""
 

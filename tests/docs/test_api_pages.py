@@ -1,0 +1,68 @@
+"""The Python API reference: every public name is on a page, and nothing else is."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+import vzgym
+
+ROOT = Path(__file__).parents[2]
+
+# The command line has a page of its own, and is no Python interface.
+NOT_PUBLIC = ("vzgym.cli",)
+
+
+def load_script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("api_pages", ROOT / "docs" / "api_pages.py")
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
+
+
+SCRIPT = load_script()
+PAGES = SCRIPT.pages()
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_a_page_is_up_to_date(name: str) -> None:
+    """If this fails: python docs/api_pages.py."""
+    assert (SCRIPT.FOLDER / name).read_text(encoding="utf-8") == PAGES[name]
+
+
+def test_no_page_is_left_over() -> None:
+    assert {path.name for path in SCRIPT.FOLDER.glob("*.md")} == set(PAGES)
+
+
+def test_every_name_of_every_package_is_documented() -> None:
+    documented = {
+        line.removeprefix("::: ") for text in PAGES.values() for line in text.splitlines() if line[:4] == "::: "
+    }
+    values = [getattr(importlib.import_module(path.rpartition(".")[0]), path.rpartition(".")[2]) for path in documented]
+    packages = ["vzgym", *(found.name for found in pkgutil.walk_packages(vzgym.__path__, "vzgym.") if found.ispkg)]
+    missing = []
+    for package in packages:
+        module = importlib.import_module(package)
+        if package.startswith(NOT_PUBLIC) or not hasattr(module, "__all__"):
+            continue
+        missing += [
+            f"{package}.{name}"
+            for name in SCRIPT.public_names(module)
+            if not any(getattr(module, name) is value for value in values)
+        ]
+    assert not missing, f"add their packages to PAGES in docs/api_pages.py: {missing}"
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert isinstance(yaml.safe_load(text), dict)
+    missing = [name for name in PAGES if f"reference/api/{name}" not in text]
+    assert not missing
