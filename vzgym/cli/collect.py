@@ -11,6 +11,7 @@ from rich.table import Table
 
 from vzgym.cli.policies import named_policy
 from vzgym.cli.progress import console, costs_in_words, errors, progress_bar, say
+from vzgym.cli.settings import ConfigOption, PresetOption, SeedOption, SetOption, read_settings
 from vzgym.core.errors import InvalidSetting
 
 __all__ = ["collect_command"]
@@ -39,18 +40,15 @@ def collect_command(
     samples: Annotated[int | None, typer.Option(help="Roll-outs of the policy for each task.")] = None,
     protocol: Annotated[str | None, typer.Option(help="Text protocol: tags, tool_calls, compact_tags.")] = None,
     thoughts: Annotated[str | None, typer.Option(help="Phrase book of the experts: sentences, short.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything that is drawn.")] = None,
+    seed: SeedOption = None,
     workers: Annotated[int, typer.Option(help="Processes that collect, each with policies of its own.", min=1)] = 1,
-    config: Annotated[Path | None, typer.Option(help="A YAML file of settings.")] = None,
-    preset: Annotated[str | None, typer.Option(help="Settings by name: tiny, paper, single-gpu, multi-gpu.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="name=value, any setting; repeatable. Wins over all else.")
-    ] = None,
+    config: ConfigOption = None,
+    preset: PresetOption = None,
+    set_: SetOption = None,
 ) -> None:
     """Collect cold-start trajectories: experts, reflection, rejection sampling; filtered, with statistics."""
     from vzgym.agents.data.dataset import collect
     from vzgym.agents.data.settings import CollectSettings
-    from vzgym.agents.training.config import load_settings, parse_overrides
 
     flags: dict[str, Any] = {
         "tasks": tasks, "episodes": episodes, "mix": mix, "samples": samples, "protocol": protocol,
@@ -59,8 +57,7 @@ def collect_command(
         "policy": named_policy(policy, temperature=1.0) if policy else None,
         "teacher": named_policy(teacher) if teacher else None,
     }  # fmt: skip
-    given = {name: value for name, value in flags.items() if value is not None}
-    settings = load_settings(CollectSettings, preset, config, {**given, **parse_overrides(set_ or [])})
+    settings = read_settings(CollectSettings, preset, config, set_, flags)
     with progress_bar() as bar:
         job = bar.add_task(f"collect from {settings.tasks}", total=settings.episodes)
         statistics = collect(settings, out, progress=lambda count: bar.advance(job, count), workers=workers)

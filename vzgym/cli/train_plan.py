@@ -1,4 +1,4 @@
-"""What `vzgym train ... --dry-run` prints: settings, tokens, memory, and how the run is started."""
+"""Output of `vzgym train ... --dry-run`: settings, token budget, memory, and the command that starts the run."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ LaunchOption = Annotated[
     str | None, typer.Option(help="With --dry-run: zero2, zero3, ddp, or a configuration file of accelerate.")
 ]
 DevicesOption = Annotated[
-    int | None, typer.Option(help="With --dry-run: how many GPUs train, if not as many as --launch says.")
+    int | None, typer.Option(help="With --dry-run: number of GPUs that train. Default: that of --launch.")
 ]
 MemoryOption = Annotated[
-    float | None, typer.Option(help="With --dry-run: GiB of each GPU; that of the first one here if left out.")
+    float | None, typer.Option(help="With --dry-run: memory of each GPU in GiB. Default: that of the first GPU here.")
 ]
 
 
@@ -42,7 +42,7 @@ def show_plan(plan: Plan, launch: str | None, preset: str | None) -> None:
 
     section = section_of(type(plan.settings))
     print(f"# Settings, as resolved\n{to_yaml(plan.settings)}")
-    tokens = _table("tokens", "", "how it comes about")
+    tokens = _table("tokens", "", "how it is computed")
     for what, count, why in plan.tokens:
         tokens.add_row(what, f"{count:,}", why)
     console.print(tokens)
@@ -56,7 +56,7 @@ def show_plan(plan: Plan, launch: str | None, preset: str | None) -> None:
     say(
         f"{facts.weights / 1e9:.3f} billion weights of {facts.bytes} bytes, {trained / 1e9:.3f} billion trained"
         f"{f' in adapters of rank {plan.settings.lora.rank}' if facts.adapters else ''}; DeepSpeed ZeRO stage "
-        f"{sharding.stage}. Memory is an estimate; its formulas stand in vzgym.agents.training.memory."
+        f"{sharding.stage}. Memory is an estimate; see vzgym.agents.training.memory."
     )
     for note in plan.notes:
         say(f"Note: {note}")

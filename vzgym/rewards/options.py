@@ -1,4 +1,4 @@
-"""Checks that modules make of their options: they come from YAML files, where anything may stand."""
+"""Checks of reward modules' options, which may come from files and hold values of any type."""
 
 from __future__ import annotations
 

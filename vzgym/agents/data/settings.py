@@ -16,20 +16,20 @@ from vzgym.core.settings import ListOf, checked, problem
 __all__ = ["FILTERS", "MIXES", "CollectSettings", "parse_mix"]
 
 MIXES: Final[Mapping[str, Mapping[str, float]]] = {
-    # About the paper's: teachers' exemplars, and reflections beside them.
+    # Approximately the paper's: exemplars of teachers, and reflections.
     "paper": {"exemplar": 0.6, "reflection": 0.4},
-    # The paper's ablation: without reflection data a model zooms once and answers at once.
+    # The paper's ablation: without reflection data a model zooms once and then answers.
     "no-reflection": {"exemplar": 1.0},
-    # A deliberately weak start, from which reinforcement learning has something to learn.
+    # Weak on purpose, so that reinforcement learning can improve on it.
     "weak": {"guess": 0.35, "wrong_scene": 0.15, "one_zoom": 0.10, "exemplar": 0.40},
-    # For videos of one's own whose evidence is known: no expert can read them, and no teacher is needed.
+    # For your own videos with known evidence: no expert can read them, and no teacher is needed.
     "told": {"told": 1.0},
-    # For the control that cannot zoom: give it a budget with max_zooms=0.
+    # For the control that cannot zoom: use a budget with max_zooms=0.
     "no-tool": {"direct": 1.0},
-    # Rejection sampling alone; and with the wrong roll-outs mended.
+    # Rejection sampling alone; and with wrong roll-outs continued by the expert.
     "policy": {"policy": 1.0},
     "policy-reflection": {"policy": 0.6, "continued": 0.4},
-    # The paper's own: a teacher's exemplars, and what it makes of wrong roll-outs.
+    # The paper's: a teacher's exemplars, and wrong roll-outs that it continues.
     "teacher": {"policy": 0.6, "taught": 0.4},
 }
 """Mixtures by name: the share of each kind of trajectory."""
@@ -37,6 +37,11 @@ MIXES: Final[Mapping[str, Mapping[str, float]]] = {
 FILTERS: Final = ("correct", "well_formed", "evidence", "reflection")
 """Conditions under which a trajectory is kept: a right answer, every turn well-formed, the evidence among its frames,
 and, if a teacher continued it, a reflection (the mistake in words, then another zoom)."""
+
+
+def _check_mix(mix: str | Mapping[str, float]) -> None:
+    if mix:
+        parse_mix(mix)
 
 
 def _check_phrases(name: str) -> None:
@@ -56,7 +61,7 @@ class CollectSettings(BudgetedSettings):
     start: NonNegativeInt = 0
     """Index of the first task."""
 
-    mix: Annotated[str | Mapping[str, float], checked(lambda mix: mix and parse_mix(mix))] = ""
+    mix: Annotated[str | Mapping[str, float], checked(_check_mix)] = ""
     """Name of a mixture, or the share of each kind of trajectory. Default: `teacher` if there is a teacher, else
     `policy` if there is a policy, else `paper`."""
 

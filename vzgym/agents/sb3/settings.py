@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
@@ -11,6 +10,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, Strict
 
 from vzgym.agents.settings import BudgetedSettings, RunSettings
 from vzgym.core.errors import InvalidSetting
+from vzgym.core.files import read_json, write_json
 from vzgym.core.settings import Document, ListOf
 
 __all__ = ["ALGORITHMS", "SB3Settings"]
@@ -93,20 +93,20 @@ class SB3Settings(RunSettings, BudgetedSettings):
     def save(self, folder: Path) -> None:
         """Write `sb3.json` into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / _FILE).write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        write_json(folder / _FILE, self.to_dict())
 
     @classmethod
     def load(cls, folder: str | Path) -> SB3Settings:
         """Read what `save` wrote.
 
         Raises:
-            InvalidSetting: If the folder holds no run, or one of another version.
+            InvalidSetting: If the folder holds no run, or its settings are invalid.
         """
         path = Path(folder) / _FILE
         if not path.is_file():
             raise InvalidSetting(f"{folder} holds no model of `vzgym train sb3`: there is no {_FILE}")
         with Document(None, str(path)).at():
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
+            return cls(**read_json(path, InvalidSetting))
 
 
 ALGORITHMS: Final[tuple[str, ...]] = get_args(SB3Settings.model_fields["algo"].annotation)

@@ -27,6 +27,7 @@ from vzgym.agents.data.settings import CollectSettings
 from vzgym.agents.sb3.settings import SB3Settings
 from vzgym.agents.training.settings import GRPOSettings, PretrainSettings, SFTSettings
 from vzgym.core.errors import InvalidSetting, UnknownName
+from vzgym.core.files import write_text
 from vzgym.core.settings import Document, Settings, build, merged, plain, read_file, read_text, read_value, section_of
 
 __all__ = ["STAGES", "SettingsFile", "load_settings", "parse_overrides", "preset_names", "save_settings", "to_yaml"]
@@ -126,7 +127,7 @@ def save_settings(settings: Settings, folder: str | Path) -> Path:
     """Write the settings of a run beside its results, as `settings.yaml`; returns the file."""
     path = Path(folder) / "settings.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(to_yaml(settings), encoding="utf-8")
+    write_text(path, to_yaml(settings))
     return path
 
 

@@ -1,4 +1,4 @@
-"""Results as one HTML page that opens anywhere: pictures within, no script, nothing fetched."""
+"""Results as a self-contained HTML page: embedded plots, no script, no external resources."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def html_page(results: Results, pictures: Sequence[Path]) -> str:
     """The page.
 
     Args:
-        results: What was found.
-        pictures: The pictures that were drawn.
+        results: The results.
+        pictures: Paths of the plots.
     """
     settings = results.grid.experiment.settings
     title = escape(settings.title or settings.name)

@@ -1,4 +1,4 @@
-"""Results as pictures. Needs matplotlib (`pip install "vzgym[plots]"`)."""
+"""Plots of results. Needs matplotlib (`pip install "vzgym[plots]"`)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["PICTURES", "draw_all"]
 PICTURES: Final = {
     "accuracy.png": "Accuracy. Dots: single seeds; bars: the mean with its 95 % interval over seeds.",
     "differences.png": "Accuracy against the reference. Dots: single seeds; bars: the mean with its 95 % interval.",
-    "curves.png": "While learning: right answers and zooms of sampled roll-outs. Thick: mean over seeds; thin: seeds.",
-    "frames.png": "Accuracy against frames shown a question, the overview's included; bars: 95 % intervals.",
-    "tokens.png": "Accuracy against visual tokens a question; bars: 95 % intervals.",
-    "taxonomy.png": "What came of the episodes, in shares.",
+    "curves.png": "During training: right answers and zooms of sampled roll-outs. Thick: mean over seeds; thin: seeds.",
+    "frames.png": "Accuracy against frames shown per question, including the overview's; bars: 95 % intervals.",
+    "tokens.png": "Accuracy against visual tokens per question; bars: 95 % intervals.",
+    "taxonomy.png": "Shares of the taxonomy's classes among the episodes.",
 }
-"""File names, and what each shows."""
+"""Captions by file name."""
 
 # Right: greens and blues, from the best on; wrong: warm colours; not known: greys.
 _COLORS: Final = {
@@ -40,7 +40,7 @@ _MARKERS = "osD^vP*Xh<>"
 
 
 def draw_all(results: Results, folder: Path) -> list[Path]:
-    """Draw every picture for which there is something to show.
+    """Draw every plot for which there is data.
 
     Raises:
         DependencyNotInstalled: If matplotlib is missing.
@@ -67,7 +67,7 @@ def draw_all(results: Results, folder: Path) -> list[Path]:
 
 
 def _color(place: int) -> Any:
-    """Ten strong colours, then their light ones."""
+    """Ten strong colours, then ten light ones."""
     from matplotlib import colormaps
 
     return colormaps["tab20"](2 * (place % 10) + (place // 10) % 2)
@@ -80,7 +80,7 @@ def _plain(*axes: Any) -> None:
 
 
 def _rows_figure(groups: Sequence[Group], more: float = 0.0) -> tuple[Any, Any]:
-    """A figure with a line for each group, named on the left, the first on top; `more` inches below for a legend."""
+    """A figure with a row for each group, the first on top; `more` inches below are for a legend."""
     from matplotlib import pyplot
 
     figure, axis = pyplot.subplots(figsize=(8.5, 0.9 + more + 0.34 * len(groups)), layout="constrained")
@@ -149,7 +149,7 @@ def _curves(results: Results, groups: Sequence[Group]) -> Any:
             mean = [math.fsum(column) / len(column) for column in zip(*lines, strict=True)]
             style = "-" if place < 10 else "--"
             axis.plot(steps, mean, style, color=_color(place), linewidth=2.0, label=label)
-    axes[0].set(xlabel="step", ylabel="share of right answers, while learning", ylim=(0, 1.02))
+    axes[0].set(xlabel="step", ylabel="share of right answers, during training", ylim=(0, 1.02))
     axes[1].set(xlabel="step", ylabel="zooms a question")
     axes[1].set_ylim(bottom=0)
     _plain(*axes)
@@ -163,7 +163,7 @@ def _learner(group: Group) -> str:
 
 
 def _smooth(values: Sequence[float], reach: int = 3) -> list[float]:
-    """Running means over 7 points, fewer at the ends."""
+    """Moving average over 7 points, fewer at the ends."""
     near = [values[max(0, place - reach) : place + reach + 1] for place in range(len(values))]
     return [math.fsum(part) / len(part) for part in near]
 
@@ -177,7 +177,7 @@ def _tokens(results: Results, groups: Sequence[Group]) -> Any:
 
 
 def _against(results: Results, groups: Sequence[Group], cost: str, title: str) -> Any:
-    """Accuracy against a cost; where budgets differ, the budgets of a learner are joined by a line."""
+    """Accuracy against a cost; a line joins the budgets of a learner."""
     from matplotlib import pyplot
 
     figure, axis = pyplot.subplots(figsize=(7.2, 4.8))

@@ -26,7 +26,7 @@ def _number(value: float, form: str, scale: float = 1.0) -> str:
 
 
 def with_interval(estimate: Estimate, form: str = ".1f", scale: float = 100.0) -> str:
-    """`52.3 [48.1, 56.5]`; the interval left out where it is unknown, "-" where there is nothing."""
+    """`52.3 [48.1, 56.5]`; without the interval if that is unknown; "-" without a value."""
     if math.isnan(estimate.value):
         return "-"
     text = format(estimate.value * scale, form)
@@ -36,7 +36,7 @@ def with_interval(estimate: Estimate, form: str = ".1f", scale: float = 100.0) -
 
 
 def table_rows(results: Results) -> tuple[list[str], list[list[str]]]:
-    """Heads and cells of the main table: one row a group."""
+    """Headings and rows of the main table: a row for each group."""
     referred = any(results.reference_of(group) for group in results.groups)
     heads = [*results.grid.axes, "seeds", "accuracy % [95 %]"]
     if referred:
@@ -64,14 +64,14 @@ def _signed(estimate: Estimate) -> str:
 
 
 def interval_note(results: Results) -> str:
-    """What the intervals of the table are."""
+    """How the intervals of the table were computed."""
     most = max((len(group.done) for group in results.groups), default=0)
     if most == 0:
         return "Nothing is finished yet."
     episodes = results.grid.experiment.settings.evaluate.episodes
-    note = f"{episodes} held-out tasks a cell. "
+    note = f"{episodes} held-out tasks per cell. "
     if most == 1:
-        note += "Intervals: of the one seed, over its tasks (accuracy: Wilson's)."
+        note += "Intervals: one seed, over its tasks (accuracy: Wilson's)."
     else:
         note += (
             "Intervals: over seeds, mean +- t s / sqrt(seeds) (Student's, 95 %); where only one seed is done, or all "
@@ -91,14 +91,14 @@ def interval_note(results: Results) -> str:
 
 
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
-    """A Markdown table whose first `left` columns are texts, the others numbers."""
+    """A Markdown table: `left` columns of text, then columns of numbers."""
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * left + "---:|" * (len(heads) - left)]
     lines += ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows]
     return "\n".join(lines)
 
 
 def markdown_results(results: Results) -> str:
-    """The main table, what its intervals are, and what failed."""
+    """The main table, a note on its intervals, and the failures."""
     settings = results.grid.experiment.settings
     heads, rows = table_rows(results)
     parts = [f"# {settings.title or settings.name}"]
