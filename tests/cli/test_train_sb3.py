@@ -1,4 +1,4 @@
-"""`vzgym train sb3`: what is typed becomes typed settings."""
+"""`vzgym train sb3`: flags and files become settings."""
 
 from __future__ import annotations
 
@@ -38,6 +38,16 @@ def test_flags_and_settings_become_what_the_fields_say(run: Run, trained: list[S
         frame_size=(6, 8), gamma=1.0, options={"n_steps": 32},
     )  # fmt: skip
     assert trained == [wanted]
+
+
+def test_a_file_of_settings_is_overridden_by_flags(run: Run, trained: list[SB3Settings], tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("sb3: {algo: dqn, steps: 64, seed: 5}\n", encoding="utf-8")
+    assert run("train", "sb3", "--out", tmp_path, "--config", file, "--seed", 2).exit_code == 0
+    assert trained == [SB3Settings(out=str(tmp_path), algo="dqn", steps=64, seed=2)]
+    missing = run("train", "sb3", "--config", file).exception
+    assert isinstance(missing, InvalidSetting)
+    assert "--out FOLDER" in str(missing)
 
 
 @pytest.mark.parametrize(
