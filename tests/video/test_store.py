@@ -8,7 +8,8 @@ import shutil
 import numpy as np
 import pytest
 
-from vzgym.core.errors import InvalidSetting, VideoError
+from vzgym.core.errors import FolderInUse, InvalidSetting, VideoError
+from vzgym.core.files import folder_lock
 from vzgym.video.decoder import View
 from vzgym.video.file import FileVideo
 from vzgym.video.store import FrameStore, build_store, fingerprint
@@ -58,7 +59,14 @@ def test_every_moment_of_the_grid_is_stored(built):
     moments = np.arange(0, made.times[-1], 0.25)
     places = np.searchsorted(made.times, moments + 1e-6, side="right") - 1
     assert len(store) >= len(np.unique(places))
-    assert not any(path.suffix == ".part" for path in folder.iterdir())
+    assert not list(folder.glob("*.partial"))
+
+
+def test_a_second_builder_of_a_store_is_refused(built, tmp_path):
+    made, folder = built
+    with folder_lock(folder), pytest.raises(FolderInUse, match="is being written by another process"):
+        build_store(made.path, tmp_path / "stores", fps=4.0)
+    assert build_store(made.path, tmp_path / "stores", fps=4.0) == folder
 
 
 @pytest.mark.parametrize("cut", [1, 9, 300])

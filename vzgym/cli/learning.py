@@ -7,7 +7,6 @@ stopped goes on where it was.
 from __future__ import annotations
 
 import importlib.util
-import json
 import multiprocessing
 import os
 import signal
@@ -18,6 +17,7 @@ from typing import Any
 
 from vzgym.cli.evaluate import run_policies
 from vzgym.cli.progress import errors, progress_bar, say
+from vzgym.core.files import read_json_lines, write_json
 from vzgym.evaluation import EvaluationReport, evaluate
 from vzgym.policies.policy import AnyPolicy
 from vzgym.tasks import load_tasks
@@ -125,7 +125,7 @@ def _stage(folder: Path, title: str, work: Callable[[], Any]) -> None:
         return
     say(f"{title} ...", errors)
     work()
-    (folder / _FINISHED).write_text(json.dumps({"stage": title}) + "\n", encoding="utf-8")
+    write_json(folder / _FINISHED, {"stage": title})
 
 
 def _compare(
@@ -164,7 +164,7 @@ def draw_curve(grpo: Path, picture: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    logged = [json.loads(line) for line in (grpo / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    logged = [line for _, line in read_json_lines(grpo / "log.jsonl", torn="skip")]
     points = [item for item in logged if "rewards/accuracy/mean" in item]
     steps = [item["step"] for item in points]
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.8))

@@ -20,6 +20,7 @@ from rich.text import Text
 from vzgym.cli.progress import console, errors, progress_bar, say
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, PluginError
+from vzgym.core.files import folder_lock
 from vzgym.rollout.executor import local_executor, stateless
 from vzgym.tasks import SUITES, VideoTask, expert_zooms, get_task, load_tasks
 from vzgym.tasks.io.writing import list_files, plan_files, write_file
@@ -119,12 +120,12 @@ def write_task_files(tasks: Sequence[VideoTask], out: Path, workers: int, title:
     Returns:
         Path of the folder's `tasks.jsonl`.
     """
-    files = plan_files(tasks, out)
-    with progress_bar() as bar:
+    with folder_lock(out), progress_bar() as bar:
+        files = plan_files(tasks, out)
         job = bar.add_task(title, total=len(files))
         for _ in local_executor(workers).map(stateless(write_file), files):
             bar.advance(job)
-    return list_files(files)
+        return list_files(files)
 
 
 @app.command("verify")

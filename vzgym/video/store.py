@@ -29,6 +29,7 @@ from PIL import Image
 
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, VideoError
+from vzgym.core.files import folder_lock, write_json
 from vzgym.video.base import FRAME_SLACK
 from vzgym.video.decoder import Deadline, Picture, Rendered, View
 from vzgym.video.paths import local_path
@@ -179,6 +180,7 @@ def build_store(
     Raises:
         InvalidSetting: If a setting is out of range, or clashes with the store that exists.
         VideoError: If the video cannot be read.
+        FolderInUse: If another process builds the same store.
     """
     if not (math.isfinite(fps) and fps > 0):
         raise InvalidSetting(f"a store's fps must be finite and > 0, got {fps!r}")
@@ -189,19 +191,17 @@ def build_store(
         budget = Budget(max_pixels=max_pixels, min_pixels=1)
         height, width = budget.fit(decoder.info.height, decoder.info.width)
         header = StoreHeader(fingerprint(path), fps, height, width, quality)
-        folder = Path(root) / header.content
-        folder.mkdir(parents=True, exist_ok=True)
-        found = _read_header(folder)
-        if found is not None and replace(found, complete=False) != header:
-            raise InvalidSetting(
-                f"{folder} was built with other settings ({asdict(found)}): delete it, or build with the same ones"
-            )
-        if found is not None and found.complete:
+        with folder_lock(Path(root) / header.content) as folder:
+            found = _read_header(folder)
+            if found is not None and replace(found, complete=False) != header:
+                raise InvalidSetting(
+                    f"{folder} was built with other settings ({asdict(found)}): delete it, or build with the same ones"
+                )
+            if found is None or not found.complete:
+                _write_header(folder, header)
+                _append(decoder, folder, header, timeout, progress)
+                _write_header(folder, replace(header, complete=True))
             return folder
-        _write_header(folder, header)
-        _append(decoder, folder, header, timeout, progress)
-        _write_header(folder, replace(header, complete=True))
-        return folder
     finally:
         decoder.close()
 
@@ -257,9 +257,7 @@ def _read_header(folder: Path) -> StoreHeader | None:
 
 
 def _write_header(folder: Path, header: StoreHeader) -> None:
-    partial = folder / "store.json.part"
-    partial.write_text(json.dumps(asdict(header), indent=1))
-    partial.replace(folder / "store.json")
+    write_json(folder / "store.json", asdict(header))
 
 
 def _read_index(folder: Path) -> NDArray[np.void]:

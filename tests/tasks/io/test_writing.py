@@ -11,8 +11,10 @@ import av
 import numpy as np
 import pytest
 
+from vzgym.cli.tasks import write_task_files
 from vzgym.core import Interval, overview_times
-from vzgym.core.errors import InvalidSetting, TaskError
+from vzgym.core.errors import FolderInUse, InvalidSetting, TaskError
+from vzgym.core.files import folder_lock, is_leftover
 from vzgym.rollout.executor import LocalProcesses, stateless
 from vzgym.tasks import Suite, VideoTask, load_jsonl, load_tasks
 from vzgym.tasks.io.writing import file_name, list_files, plan_files, write_file, write_task, write_tasks
@@ -31,7 +33,8 @@ def small(family: str, **options: Any) -> ProceduralTasks:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}
+    files = [file for file in sorted(folder.iterdir()) if not is_leftover(file)]
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 def decoded(path: Path) -> Iterator[av.VideoFrame]:
@@ -58,7 +61,7 @@ def test_tasks_written_are_read_back(tmp_path: Path) -> None:
         assert error.max() < 6
         filed.video.close()
     assert load_jsonl(file).budget == tasks.budget
-    assert not list((tmp_path / "out").glob("*.part"))
+    assert not list((tmp_path / "out").glob(".*.partial"))
 
 
 def test_files_are_intra_only_420_and_end_in_padding(tmp_path: Path) -> None:
@@ -125,10 +128,32 @@ def test_a_stopped_run_resumes(tmp_path: Path) -> None:
     paths[2].unlink()
     # A whole file of another task under this one's name.
     paths[3].write_bytes(paths[0].read_bytes())
-    (tmp_path / f"{paths[2].name}.part").write_bytes(b"half a file")
+    (tmp_path / f".{paths[2].name}.7-7.partial").write_bytes(b"half a file")
     write_tasks(tasks, tmp_path)
+    assert not list(tmp_path.glob(".*.partial"))
     assert digests(tmp_path) == before
     assert paths[0].stat().st_mtime_ns == kept
+
+
+@pytest.mark.parametrize("lost", [1, 8, 100, 5000])
+def test_a_file_that_lost_its_last_bytes_is_written_anew(tmp_path: Path, lost: int) -> None:
+    task = small("needle")[0]
+    path = tmp_path / "x.mp4"
+    assert write_task(task, path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-lost])
+    assert write_task(task, path)
+    assert path.read_bytes() == whole
+    assert not write_task(task, path)
+
+
+def test_a_second_writer_of_a_folder_is_refused(tmp_path: Path) -> None:
+    tasks = [small("needle")[0]]
+    with folder_lock(tmp_path), pytest.raises(FolderInUse, match="is being written by another process"):
+        write_tasks(tasks, tmp_path)
+    with folder_lock(tmp_path), pytest.raises(FolderInUse, match="is being written by another process"):
+        write_task_files(tasks, tmp_path, 1)
+    assert write_tasks(tasks, tmp_path).exists()
 
 
 def test_other_tasks_of_a_suite_may_take_the_place_of_written_ones(tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from vzgym.agents.data.collector import Collector, Trajectory
-from vzgym.agents.data.rows import describe, import_datasets, png, row_features, write_whole
+from vzgym.agents.data.rows import describe, import_datasets, png, row_features
 from vzgym.agents.data.settings import CollectSettings
 from vzgym.core.differences import first_difference
 from vzgym.core.errors import InvalidSetting, RecordError
-from vzgym.core.files import JsonLinesWriter, write_json
+from vzgym.core.files import JsonLinesWriter, folder_lock, is_leftover, read_json, replace_file, write_json
 from vzgym.core.registry import names_from_data
 from vzgym.core.secrets import redact
 from vzgym.policies.policy import AnyPolicy
@@ -209,6 +209,7 @@ def collect(
     Raises:
         InvalidSetting: If the folder holds something else, or policy objects are given with several workers.
         WorkerError: If one of several workers dies.
+        FolderInUse: If another process writes into the folder.
         DependencyNotInstalled: If `datasets` is missing.
     """
     import_datasets()
@@ -219,24 +220,27 @@ def collect(
         raise InvalidSetting("several workers each make their own policies: name them in the settings")
     collector = Collector(settings, policy, teacher)
     report = progress or (lambda count: None)
-    if _keep_settings(folder, settings, collector):
-        statistics = CollectStatistics.from_json(json.loads((folder / _STATISTICS).read_text(encoding="utf-8")))
-        report(settings.episodes)
-        return statistics
-    (folder / "parts").mkdir(parents=True, exist_ok=True)
-    end = settings.start + settings.episodes
-    firsts = range(settings.start, end, settings.part)
-    parts = [
-        _Part(folder, number, len(firsts), range(first, min(first + settings.part, end)))
-        for number, first in enumerate(firsts)
-    ]
-    pending = [part for part in parts if not part.done]
-    report(settings.episodes - sum(len(part.indices) for part in pending))
-    make_writer = partial(partial, _write_part, collector, report) if in_process else partial(_make_writer, settings)
-    for part, _ in zip(pending, executor.map(make_writer, pending), strict=True):
-        if not in_process:
-            report(len(part.indices))
-    return _join(folder, parts)
+    with folder_lock(folder):
+        if _keep_settings(folder, settings, collector):
+            statistics = CollectStatistics.from_json(read_json(folder / _STATISTICS))
+            report(settings.episodes)
+            return statistics
+        (folder / "parts").mkdir(parents=True, exist_ok=True)
+        end = settings.start + settings.episodes
+        firsts = range(settings.start, end, settings.part)
+        parts = [
+            _Part(folder, number, len(firsts), range(first, min(first + settings.part, end)))
+            for number, first in enumerate(firsts)
+        ]
+        pending = [part for part in parts if not part.done]
+        report(settings.episodes - sum(len(part.indices) for part in pending))
+        make_writer = (
+            partial(partial, _write_part, collector, report) if in_process else partial(_make_writer, settings)
+        )
+        for part, _ in zip(pending, executor.map(make_writer, pending), strict=True):
+            if not in_process:
+                report(len(part.indices))
+        return _join(folder, parts)
 
 
 @dataclass(frozen=True)
@@ -323,15 +327,15 @@ def _join(folder: Path, parts: list[_Part]) -> CollectStatistics:
     """Make one dataset of all parts."""
     statistics = CollectStatistics()
     for part in parts:
-        statistics.add(CollectStatistics.from_json(json.loads(part.statistics.read_text(encoding="utf-8"))))
+        statistics.add(CollectStatistics.from_json(read_json(part.statistics)))
     # The settings decide the contents.
     describe(folder, [part.data.name for part in parts], (folder / _SETTINGS).read_bytes())
     for name, files in ((_RECORDS, [p.records for p in parts]), (_REJECTED, [p.rejected for p in parts])):
-        with (folder / name).open("wb") as target:
+        with replace_file(folder / name) as partial, partial.open("wb") as target:
             for file in files:
                 with file.open("rb") as source:
                     shutil.copyfileobj(source, target)
-    write_whole(folder / _STATISTICS, json.dumps(statistics.to_json(), indent=2, ensure_ascii=False) + "\n")
+    write_json(folder / _STATISTICS, statistics.to_json())
     shutil.rmtree(folder / "parts")
     return statistics
 
@@ -371,7 +375,7 @@ def said_protocol(folder: str | Path, given: str | Mapping[str, Any] | None = No
     """
     for name in (_SETTINGS, IMPORTED):
         notes = Path(folder) / name
-        spec = json.loads(notes.read_text(encoding="utf-8")).get("protocol") if notes.is_file() else None
+        spec = read_json(notes).get("protocol") if notes.is_file() else None
         if spec:
             hint = 'If you trust it, name the protocol yourself: --set protocol="module:Class".'
             trusted = given is not None and _component_name(given) == _component_name(spec)
@@ -421,12 +425,11 @@ def _keep_settings(folder: Path, settings: CollectSettings, collector: Collector
     wanted = json.loads(json.dumps(redact({**settings.to_dict(), **changes})))
     file = folder / _SETTINGS
     if not file.exists():
-        if folder.exists() and any(folder.iterdir()):
+        if not all(map(is_leftover, folder.iterdir())):
             raise InvalidSetting(f"{folder} holds something else: choose another folder")
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(file, json.dumps(wanted, indent=2, ensure_ascii=False) + "\n")
+        write_json(file, wanted)
         return False
-    there = json.loads(file.read_text(encoding="utf-8"))
+    there = read_json(file)
     other = first_difference(there, wanted)
     if other is not None:
         key, before, now = other

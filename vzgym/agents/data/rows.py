@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,8 +13,9 @@ from typing import Any
 from PIL import Image
 
 from vzgym.core.errors import DependencyNotInstalled
+from vzgym.core.files import read_json, write_json
 
-__all__ = ["describe", "import_datasets", "png", "row_features", "write_rows", "write_whole"]
+__all__ = ["describe", "import_datasets", "png", "row_features", "write_rows"]
 
 
 def row_features() -> Any:
@@ -80,12 +80,12 @@ def describe(folder: Path, files: Sequence[str], fingerprint: bytes) -> None:
     empty = folder / "empty"
     with _quiet():
         datasets.Dataset.from_dict({name: [] for name in features}, features=features).save_to_disk(str(empty))
-    state = json.loads((empty / "state.json").read_text(encoding="utf-8"))
+    state = read_json(empty / "state.json")
     state["_data_files"] = [{"filename": name} for name in files]
     state["_fingerprint"] = hashlib.blake2b(fingerprint, digest_size=8).hexdigest()
     (empty / "dataset_info.json").replace(folder / "dataset_info.json")
     shutil.rmtree(empty)
-    write_whole(folder / "state.json", json.dumps(state, indent=2))
+    write_json(folder / "state.json", state)
 
 
 def png(image: Image.Image) -> bytes:
@@ -94,13 +94,6 @@ def png(image: Image.Image) -> bytes:
     # Level 1 takes a third of the default's time for a tenth more bytes.
     image.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that is either there, whole, or not at all."""
-    draft = path.with_name(path.name + ".draft")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
 
 
 def import_datasets() -> Any:

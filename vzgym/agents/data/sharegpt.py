@@ -6,7 +6,6 @@ A row is `{"messages": [{"role", "content"}], "images": [path]}`; `<image>` in a
 from __future__ import annotations
 
 import io
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,10 +17,11 @@ from typing import Any, Final
 from PIL import Image, UnidentifiedImageError
 
 from vzgym.agents.data.dataset import IMPORTED, load_trajectories
-from vzgym.agents.data.rows import import_datasets, png, write_rows, write_whole
+from vzgym.agents.data.rows import import_datasets, png, write_rows
 from vzgym.agents.data.teaching import names_previous_call
 from vzgym.core.actions import Answer, Malformed, Zoom
 from vzgym.core.errors import InvalidSetting, RecordError, TaskError
+from vzgym.core.files import file_lock, json_line, write_json
 from vzgym.protocols import PROTOCOLS, Parsed, TextProtocol
 from vzgym.tasks.io.rows import read_rows
 
@@ -74,9 +74,9 @@ def export_sharegpt(folder: str | Path, out: str | Path, *, name: str = "vzgym")
             file.write("[\n")
             for number, row in enumerate(rows):
                 made = _exported(row, number, target, f"{folder}, row {number + 1}")
-                file.write(f"{',' if number else ''}{json.dumps(made, ensure_ascii=False)}\n")
+                file.write(f"{',' if number else ''}{json_line(made)}\n")
             file.write("]\n")
-        write_whole(target / "dataset_info.json", json.dumps({name: _ABOUT}, indent=2) + "\n")
+        write_json(target / "dataset_info.json", {name: _ABOUT})
     return len(rows)
 
 
@@ -86,18 +86,20 @@ def _whole_folder(out: Path) -> Iterator[Path]:
 
     Raises:
         InvalidSetting: If there is something under that name.
+        FolderInUse: If another process writes it.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InvalidSetting(f"{out} holds something already: choose another folder, or delete it")
-    draft = out.with_name(f"{out.name}.part")
-    if draft.exists():
-        shutil.rmtree(draft)
-    draft.mkdir(parents=True)
-    try:
-        yield draft
-        draft.replace(out)
-    finally:
+    with file_lock(out):
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise InvalidSetting(f"{out} holds something already: choose another folder, or delete it")
+        draft = out.with_name(f".{out.name}.unfinished")
+        # Of a writer that was killed.
         shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        try:
+            yield draft
+            draft.replace(out)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
 
 
 def _exported(row: Mapping[str, Any], number: int, target: Path, where: str) -> dict[str, Any]:
@@ -201,7 +203,7 @@ def import_sharegpt(
         if not report.rows:
             raise RecordError(f"{path}: no row is left; the first: {report.broken[0]}")
         notes = {"imported": file.name, "protocol": dict(reader.spec), **vars(report)}
-        write_whole(target / IMPORTED, json.dumps(notes, indent=2, ensure_ascii=False) + "\n")
+        write_json(target / IMPORTED, notes)
     return report
 
 

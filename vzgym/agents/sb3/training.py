@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ from vzgym.agents.sb3.heads import ClipPolicy, MaskableClipPolicy
 from vzgym.agents.sb3.policy import SB3Policy
 from vzgym.agents.sb3.settings import SB3Settings
 from vzgym.core.errors import InvalidSetting
-from vzgym.core.files import append_json_line, json_line, read_json_lines, write_text
+from vzgym.core.files import append_json_line, folder_lock, json_line, read_json_lines, replace_file, write_text
 from vzgym.core.statistics import proportion
 from vzgym.envs.video_zoom import VideoZoomEnv
 from vzgym.rollout.task_rollouts import TaskRollouts
@@ -72,11 +73,20 @@ def train_sb3(
     Raises:
         InvalidSetting: If `out` is empty, holds a run already (without `resume`), or a run of other settings; or if the
             learner has no such option.
+        FolderInUse: If another run writes into `out`.
     """
     if not settings.out:
         raise InvalidSetting("say where the results go: out")
     _check_options(settings)
     folder = Path(settings.out)
+    with folder_lock(folder):
+        _train(settings, folder, resume, progress)
+    return folder
+
+
+def _train(
+    settings: SB3Settings, folder: Path, resume: bool, progress: Callable[[int, dict[str, float]], None] | None
+) -> None:
     newest = next(reversed(checkpoints(folder / "checkpoints")), None)
     if newest is not None:
         _check_same(settings, folder, resume)
@@ -104,8 +114,8 @@ def train_sb3(
         watcher.finish(model)
     finally:
         env.close()
-    model.save(folder / "model.zip")
-    return folder
+    with replace_file(folder / "model.zip") as partial, partial.open("wb") as file:
+        model.save(file)
 
 
 def _check_options(settings: SB3Settings) -> None:
@@ -256,7 +266,9 @@ class _Watcher(BaseCallback):
             "high": round(accuracy.high, 4),
             "zooms": round(fmean(zooms), 3),
         }
-        append_json_line(self.folder / "curve.jsonl", line)
+        # JSON has no NaN, which stands for "no episode was scored".
+        finite = {name: value if math.isfinite(value) else str(value) for name, value in line.items()}
+        append_json_line(self.folder / "curve.jsonl", finite)
         self.measures = {"accuracy": line["accuracy"], "zooms": line["zooms"]}
         model.logger.record("eval/accuracy", line["accuracy"])
         model.logger.record("eval/zooms", line["zooms"])
@@ -285,13 +297,17 @@ def _check_same(settings: SB3Settings, folder: Path, resume: bool) -> None:
 
 def curve_lines(curve: Path) -> list[dict[str, float]]:
     """The evaluations of a run, from its `curve.jsonl`."""
-    return [line for _, line in read_json_lines(curve)]
+    return [{name: float(value) for name, value in line.items()} for line in _raw_lines(curve)]
+
+
+def _raw_lines(curve: Path) -> list[dict[str, Any]]:
+    return [line for _, line in read_json_lines(curve, torn="skip")]
 
 
 def _forget_after(curve: Path, steps: int) -> dict[str, float]:
     """Drop the evaluations after the checkpoint; returns the last that is left, which has the seconds until then."""
     if not curve.is_file():
         return {}
-    kept = [line for line in curve_lines(curve) if line["steps"] <= steps]
+    kept = [line for line in _raw_lines(curve) if line["steps"] <= steps]
     write_text(curve, "".join(json_line(line) + "\n" for line in kept))
     return kept[-1] if kept else {}

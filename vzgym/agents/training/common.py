@@ -6,12 +6,14 @@ import difflib
 import json
 import logging
 import math
+import os
 import re
 import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from vzgym.agents.training.config import save_settings
 from vzgym.agents.training.settings import LoraSettings, TrainSettings
 from vzgym.agents.vlm.checkpoint import Checkpoint, complete_checkpoint, open_model, save_checkpoint
 from vzgym.core.errors import InvalidSetting
-from vzgym.core.files import append_json_line, drop_torn_line, replace_file, write_json
+from vzgym.core.files import append_json_line, drop_torn_line, folder_lock, read_json, replace_file, write_json
 
 __all__ = [
     "LogFile",
@@ -34,6 +36,7 @@ __all__ = [
     "common_options",
     "freeze_vision",
     "newest_checkpoint",
+    "output_lock",
     "prepare_output",
     "save_result",
     "train",
@@ -224,13 +227,28 @@ def _checkpoints(out: Path) -> list[Path]:
 
 
 def _step(checkpoint: str) -> int:
+    # Written by the trainer, whose JSON may hold NaN.
     return int(json.loads((Path(checkpoint) / _STATE).read_text(encoding="utf-8"))["global_step"])
 
 
 def _seconds(checkpoint: str | None) -> float:
     """Seconds that a run took up to a checkpoint; 0 if unknown."""
     notes = Path(checkpoint or "") / _PROGRESS
-    return float(json.loads(notes.read_text())["seconds"]) if checkpoint and notes.is_file() else 0.0
+    return float(read_json(notes)["seconds"]) if checkpoint and notes.is_file() else 0.0
+
+
+@contextmanager
+def output_lock(settings: TrainSettings) -> Iterator[None]:
+    """Hold the folder of results for writing. Of a run over several processes the first one holds it.
+
+    Raises:
+        FolderInUse: If another run writes into it.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    with folder_lock(settings.out):
+        yield
 
 
 def prepare_output(settings: TrainSettings, trainer: Any, resumed: str | None) -> None:

@@ -22,6 +22,7 @@ from vzgym.agents.training.common import (
     common_options,
     freeze_vision,
     newest_checkpoint,
+    output_lock,
     prepare_output,
     train,
 )
@@ -56,9 +57,10 @@ def train_grpo(settings: GRPOSettings, callbacks: Sequence[Any] = ()) -> Path:
             no task's video can be opened. (Single tasks are left out with a warning.)
         ImagesDropped: If frames are dropped on their way to the model.
     """
-    resumed = newest_checkpoint(settings)
-    trainer, start = make_trainer(settings, callbacks, resumed)
-    return train(settings, trainer, start, resumed)
+    with output_lock(settings):
+        resumed = newest_checkpoint(settings)
+        trainer, start = make_trainer(settings, callbacks, resumed)
+        return train(settings, trainer, start, resumed)
 
 
 def make_trainer(

@@ -26,7 +26,7 @@ from vzgym.agents.training.pretrain_exercises import LOOK_UP, NAME, SPOT, Exerci
 from vzgym.agents.training.settings import PretrainSettings
 from vzgym.agents.vlm.checkpoint import save_checkpoint
 from vzgym.core.errors import InvalidSetting
-from vzgym.core.files import write_json
+from vzgym.core.files import folder_lock, write_json
 from vzgym.protocols import PROTOCOLS
 from vzgym.tasks import load_tasks
 
@@ -74,6 +74,7 @@ def pretrain(settings: PretrainSettings, on_progress: Callable[[Progress], None]
 
     Raises:
         InvalidSetting: If `out` is not given, or the exercises do not fit the suite's frames; see `sample_frames`.
+        FolderInUse: If another run writes into `out`.
     """
     if not settings.out:
         raise InvalidSetting("PretrainSettings.out must be given: the folder for the checkpoint")
@@ -90,32 +91,34 @@ def pretrain(settings: PretrainSettings, on_progress: Callable[[Progress], None]
     model = build_model(tokenizer, size, settings.seed)
     _normalize_features(model, processor, scenes)
     # After all checks: a refused run changes nothing in its folder.
-    save_settings(settings, settings.out)
-    curriculum = _Curriculum(model, processor, scenes, rng, settings)
-    last = curriculum.progress(0.0)
-    while curriculum.step < settings.max_steps and not curriculum.done:
-        curriculum.train_step()
-        if curriculum.step % settings.log_steps == 0 or curriculum.done:
-            last = curriculum.progress(time.perf_counter() - started)
-            _log.info("pre-training step %d, %.0f s: loss %.3f, %s", last.step, last.seconds, last.loss, last)
-            if on_progress:
-                on_progress(last)
-    if not curriculum.done:
-        _log.warning(
-            "pre-training stopped after %d steps below its target of %.0f%% (%s): raise max_steps or try another seed",
-            curriculum.step, 100 * settings.target, last,
-        )  # fmt: skip
-    out = Path(settings.out)
-    save_checkpoint(out, model, processor, protocol)
-    facts = {
-        "seconds": round(time.perf_counter() - started, 1),
-        "steps": curriculum.step,
-        "shares": dict(last.shares),
-        "weights": sum(weight.numel() for weight in model.parameters()),
-        "settings": settings.to_dict(),
-    }
-    write_json(out / "pretrain.json", facts)
-    return out
+    with folder_lock(settings.out):
+        save_settings(settings, settings.out)
+        curriculum = _Curriculum(model, processor, scenes, rng, settings)
+        last = curriculum.progress(0.0)
+        while curriculum.step < settings.max_steps and not curriculum.done:
+            curriculum.train_step()
+            if curriculum.step % settings.log_steps == 0 or curriculum.done:
+                last = curriculum.progress(time.perf_counter() - started)
+                _log.info("pre-training step %d, %.0f s: loss %.3f, %s", last.step, last.seconds, last.loss, last)
+                if on_progress:
+                    on_progress(last)
+        if not curriculum.done:
+            _log.warning(
+                "pre-training stopped after %d steps below its target of %.0f%% (%s): raise max_steps or try another "
+                "seed",
+                curriculum.step, 100 * settings.target, last,
+            )  # fmt: skip
+        out = Path(settings.out)
+        save_checkpoint(out, model, processor, protocol)
+        facts = {
+            "seconds": round(time.perf_counter() - started, 1),
+            "steps": curriculum.step,
+            "shares": dict(last.shares),
+            "weights": sum(weight.numel() for weight in model.parameters()),
+            "settings": settings.to_dict(),
+        }
+        write_json(out / "pretrain.json", facts)
+        return out
 
 
 def _check_frame_size(scenes: LabelledFrames, size: TinySize, name: str) -> None:

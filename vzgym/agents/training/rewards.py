@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vzgym.agents.training.tool_environment import ToolEnvironment, finish_rollout
+from vzgym.core.files import JsonLinesWriter
 from vzgym.core.interval import coverage
 from vzgym.episode.record import End, EpisodeRecord, Outcome
 from vzgym.rewards import RewardMix, StepReward, Term
@@ -92,9 +93,11 @@ class Scorer:
                 self._columns[name].append(_total(turns, name, term))
         self._batch = list(records)
         if self.out is not None and step % self.every == 0:
-            with self.out.open("a", encoding="utf-8") as file:
-                # A record without turns, whose overview could not be read, cannot be replayed.
-                file.writelines(record.to_line() + "\n" for record in records if record.turns)
+            with JsonLinesWriter(self.out) as lines:
+                for record in records:
+                    # A record without turns, whose overview could not be read, cannot be replayed.
+                    if record.turns:
+                        lines.write_line(record.to_line())
 
 
 def _scale(term: Term) -> float:

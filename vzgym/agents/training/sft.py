@@ -18,6 +18,7 @@ from vzgym.agents.training.common import (
     common_options,
     freeze_vision,
     newest_checkpoint,
+    output_lock,
     prepare_output,
     train,
 )
@@ -171,20 +172,21 @@ def train_sft(settings: SFTSettings, data: Any = None, callbacks: Sequence[Any] 
             **settings.trainer,
         }
     )
-    resumed = newest_checkpoint(settings)
-    log = LogFile(Path(settings.out) / LOG, resumed)
-    trainer = SFTTrainer(
-        model=start.model,
-        args=config,
-        train_dataset=rows,
-        data_collator=collator,
-        processing_class=start.processor,
-        peft_config=adapters(settings, start.model),
-        callbacks=[log, PolicyFiles(start, log), *callbacks],
-    )
-    watch_images(start.model, image_token(start.processor))
-    prepare_output(settings, trainer, resumed)
-    return train(settings, trainer, start, resumed)
+    with output_lock(settings):
+        resumed = newest_checkpoint(settings)
+        log = LogFile(Path(settings.out) / LOG, resumed)
+        trainer = SFTTrainer(
+            model=start.model,
+            args=config,
+            train_dataset=rows,
+            data_collator=collator,
+            processing_class=start.processor,
+            peft_config=adapters(settings, start.model),
+            callbacks=[log, PolicyFiles(start, log), *callbacks],
+        )
+        watch_images(start.model, image_token(start.processor))
+        prepare_output(settings, trainer, resumed)
+        return train(settings, trainer, start, resumed)
 
 
 def _load(folder: str) -> Any:

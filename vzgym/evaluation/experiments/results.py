@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
+from vzgym.core.files import read_json_lines
 from vzgym.core.statistics import Estimate, student
 from vzgym.evaluation.experiments.grid import Cell, Grid
 from vzgym.evaluation.experiments.stages import OUT
@@ -200,7 +200,7 @@ class Results:
 def _lines(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    return [line for _, line in read_json_lines(path, torn="skip")]
 
 
 def cells_csv(results: Results) -> str:

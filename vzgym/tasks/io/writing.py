@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vzgym.core.errors import InvalidSetting, PluginError, TaskError, UnknownName, UntrustedName, VideoError
+from vzgym.core.files import folder_lock, read_json_lines, replace_file
 from vzgym.tasks.io.jsonl import task_row, write_jsonl
 from vzgym.tasks.procedural.render.encode import encode_video
 from vzgym.tasks.task import VideoTask
@@ -56,7 +57,8 @@ def write_tasks(
     are kept, others are written anew. A file gets its name only when it is complete. A list of other tasks, which could
     not be made again, is never replaced.
 
-    `plan_files`, `write_file` and `list_files` are its three steps, for those who write files in several processes.
+    `plan_files`, `write_file` and `list_files` are its three steps, for several processes; the caller holds the folder
+    meanwhile (`vzgym.core.files.folder_lock`).
 
     Args:
         tasks: What to write. Their videos must have a known number of frames and an even size.
@@ -71,13 +73,15 @@ def write_tasks(
         InvalidSetting: If a video cannot be a file, or the folder's `tasks.jsonl` has rows that are neither of these
             tasks nor of procedural ones.
         VideoError: If the encoder fails.
+        FolderInUse: If another process writes into the folder.
     """
-    files = plan_files(tasks, out_dir)
-    for done, file in enumerate(files, start=1):
-        write_file(file)
-        if progress is not None:
-            progress(done, len(files))
-    return list_files(files)
+    with folder_lock(out_dir):
+        files = plan_files(tasks, out_dir)
+        for done, file in enumerate(files, start=1):
+            write_file(file)
+            if progress is not None:
+                progress(done, len(files))
+        return list_files(files)
 
 
 def plan_files(tasks: Iterable[VideoTask], out_dir: str | os.PathLike[str]) -> list[TaskFile]:
@@ -120,11 +124,10 @@ def write_task(task: VideoTask, path: Path) -> bool:
         InvalidSetting: If the video cannot be a file.
         VideoError: If the encoder fails.
     """
-    if path.is_file() and _shows(path, task):
+    if path.is_file() and _is_whole(path) and _shows(path, task):
         return False
-    partial = path.with_name(path.name + ".part")
-    encode_video(task.video, partial, task.varying)
-    partial.replace(path)
+    with replace_file(path) as partial:
+        encode_video(task.video, partial, task.varying)
     return True
 
 
@@ -152,25 +155,20 @@ def _refuse_other_rows(listing: Path, tasks: Sequence[VideoTask]) -> None:
     if not listing.exists():
         return
     advice = "choose another folder, or move the file away"
-    try:
-        lines = listing.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidSetting(f"{listing.parent} holds something else: {listing} cannot be read; {advice}") from error
     wanted = {task.id: task for task in tasks}
-    for number, line in enumerate(lines, start=1):
-        if line.strip() and not _written_here(line, listing.parent, wanted):
-            raise InvalidSetting(
-                f"{listing.parent} holds something else: {listing}, line {number}, is no row that writing these or "
-                f"procedural tasks gives; {advice}"
-            )
-
-
-def _written_here(line: str, folder: Path, tasks: Mapping[str, VideoTask]) -> bool:
-    """Whether a line is the row of one of these tasks, or of a procedural one."""
+    rows = read_json_lines(listing, InvalidSetting)
     try:
-        row: Any = json.loads(line)
-    except json.JSONDecodeError:
-        return False
+        for number, row in rows:
+            if not _written_here(row, listing.parent, wanted):
+                raise InvalidSetting(
+                    f"{listing}, line {number}, is no row that writing these or procedural tasks gives"
+                )
+    except InvalidSetting as error:
+        raise InvalidSetting(f"{listing.parent} holds something else: {error}; {advice}") from error
+
+
+def _written_here(row: Any, folder: Path, tasks: Mapping[str, VideoTask]) -> bool:
+    """Whether a row is that of one of these tasks, or of a procedural one."""
     id = row.get("id") if isinstance(row, dict) else None
     if not isinstance(id, str):
         return False
@@ -183,8 +181,24 @@ def _written_here(line: str, folder: Path, tasks: Mapping[str, VideoTask]) -> bo
     return bool(row == json.loads(json.dumps(made)))
 
 
+def _is_whole(path: Path) -> bool:
+    """Whether an mp4 file has no bytes lost at its end: the sizes of its boxes add up to its own."""
+    size, place = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while place < size:
+            file.seek(place)
+            header = file.read(16)
+            length = int.from_bytes(header[:4], "big")
+            if length == 1:  # the size follows the box's type, in 64 bits
+                length = int.from_bytes(header[8:], "big")
+            if length < 8:
+                return False
+            place += length
+    return place == size > 0
+
+
 def _shows(path: Path, task: VideoTask) -> bool:
-    """Whether a file is whole and shows a task's video: its length, its ends, and where the answer shows."""
+    """Whether a file shows a task's video: its length, its ends, and where the answer shows."""
     from vzgym.video.file import FileVideo
 
     video = task.video
