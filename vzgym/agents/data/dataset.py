@@ -234,9 +234,9 @@ def collect(
         ]
         pending = [part for part in parts if not part.done]
         report(settings.episodes - sum(len(part.indices) for part in pending))
-        make_writer = (
-            partial(partial, _write_part, collector, report) if in_process else partial(_make_writer, settings)
-        )
+        make_writer = partial(_make_writer, settings)
+        if in_process:
+            make_writer = partial(partial, _write_part, collector, report)
         for part, _ in zip(pending, executor.map(make_writer, pending), strict=True):
             if not in_process:
                 report(len(part.indices))
@@ -331,7 +331,7 @@ def _join(folder: Path, parts: list[_Part]) -> CollectStatistics:
     # The settings decide the contents.
     describe(folder, [part.data.name for part in parts], (folder / _SETTINGS).read_bytes())
     for name, files in ((_RECORDS, [p.records for p in parts]), (_REJECTED, [p.rejected for p in parts])):
-        with replace_file(folder / name) as partial, partial.open("wb") as target:
+        with replace_file(folder / name) as unfinished, unfinished.open("wb") as target:
             for file in files:
                 with file.open("rb") as source:
                     shutil.copyfileobj(source, target)
