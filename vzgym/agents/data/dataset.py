@@ -234,7 +234,7 @@ def collect(
         ]
         pending = [part for part in parts if not part.done]
         report(settings.episodes - sum(len(part.indices) for part in pending))
-        make_writer = partial(_make_writer, settings)
+        make_writer: Callable[[], Callable[[_Part], None]] = partial(_make_writer, settings)
         if in_process:
             make_writer = partial(partial, _write_part, collector, report)
         for part, _ in zip(pending, executor.map(make_writer, pending), strict=True):
