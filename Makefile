@@ -9,6 +9,9 @@ DEMO_EXTRAS ?= llm,plots
 TEST_EXTRAS ?= all,dev
 DOCS_EXTRAS ?= docs
 WORKERS     ?= 2
+# What `make test-lowest` runs: what the core dependencies are used by, without optional packages, in about a minute.
+LOWEST_TESTS ?= tests/core tests/episode tests/protocols tests/rewards/test_composition.py tests/video/test_cache.py \
+  tests/envs/test_env_actions.py tests/envs/test_env_contract.py tests/envs/test_unicode_text.py tests/envs/test_wrappers.py
 PYTEST_ARGS ?=
 
 VENV := .venv
@@ -22,11 +25,25 @@ DEMO  := $(call stamp,$(DEMO_EXTRAS))
 TEST  := $(call stamp,$(TEST_EXTRAS))
 DOCS  := $(call stamp,$(DOCS_EXTRAS))
 
+# $(call pip_install,environment,arguments): install, with one line that shows how far it is (on a terminal), and all
+# that pip prints in a log, whose end is shown if it fails.
+define pip_install
+echo 'installing into $(1) (log: $(1)/install.log): $(2)'; \
+{ $(1)/bin/python -m pip install --disable-pip-version-check --progress-bar off $(2) 2>&1 || echo 'install failed'; } \
+  | tee $(1)/install.log \
+  | awk -v tty="$$(test -t 1 && echo 1)" ' \
+      /^Collecting /  { n++; if (tty) { printf "\r%d packages found, now %-40.40s", n, $$2; fflush() } } \
+      /^Installing collected/ { if (tty) { printf "\r%d packages found, now installing them %-20s", n, ""; fflush() } } \
+      /^install failed$$/ { failed = 1 } \
+      END { if (tty && n) printf "\r%-70s\r", ""; exit failed }' \
+  || { tail -n 20 $(1)/install.log >&2; exit 1; }
+endef
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 # Two pips must not write to one environment.
 .NOTPARALLEL:
-.PHONY: demo test lint format docs hooks install clean distclean help
+.PHONY: demo test test-lowest lint format docs package hooks install clean distclean help
 
 demo: $(DEMO)  ## install, run all baselines on real video files, then watch a model learn (QUICK=1: files only)
 	$(BIN)/vzgym demo $(if $(filter-out 0,$(QUICK)),--quick)
@@ -34,6 +51,19 @@ demo: $(DEMO)  ## install, run all baselines on real video files, then watch a m
 # One thread per worker: numpy's and torch's own threads would fight over the cores.
 test: $(TEST)  ## install, run the tests (WORKERS=n, PYTEST_ARGS="-k needle")
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+# Fresh environments of their own, not `$(VENV)`: what is tested is that nothing else is needed.
+test-lowest:  ## test with the lowest releases of the core dependencies that pyproject.toml allows
+	$(PYTHON) -m venv --clear $(VENV)-lowest
+	@$(call pip_install,$(VENV)-lowest,-c constraints-lowest.txt -e . pytest hypothesis)
+	OMP_NUM_THREADS=1 $(VENV)-lowest/bin/python -m pytest -q $(LOWEST_TESTS)
+
+package: $(TEST)  ## build wheel and sdist into dist/, install the wheel alone elsewhere, and try it
+	rm -rf dist
+	$(BIN)/python -m hatchling build
+	$(PYTHON) -m venv --clear $(VENV)-package
+	@$(call pip_install,$(VENV)-package,-c constraints.txt dist/*.whl)
+	$(VENV)-package/bin/python .ci/smoke.py dist
 
 # No cache: import-linter's does not notice a module that is new.
 lint: $(TEST)  ## style, types, and the direction of imports
@@ -56,14 +86,14 @@ hooks: $(TEST)  ## check style and types at each commit
 install: $(TEST)  ## install for development, and run nothing
 
 clean:  ## remove what was built, but keep the environment and all runs
-	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist site $(VENV)-lowest $(VENV)-package .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find vzgym tests $(wildcard docs examples benchmarks) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environment too
 	rm -rf $(VENV)
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 # The environment is made anew where it is missing, half made, of an older Python, or was moved here from another
 # folder (its scripts hold absolute paths).
@@ -82,5 +112,5 @@ endif
 
 # The pip that came with Python is good enough (23.0 was tried): no upgrade.
 $(VENV)/.installed-%: $(VENV)/.made pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[$(subst -,$(comma),$*)]"
+	@$(call pip_install,$(VENV),-c constraints.txt -e ".[$(subst -,$(comma),$*)]")
 	@touch $@

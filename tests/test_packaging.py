@@ -1,0 +1,51 @@
+"""What is said of dependencies in several places is the same everywhere."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def pins(name: str) -> dict[str, str]:
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
+
+
+def lower_bounds(requirements: list[str]) -> dict[str, str]:
+    found = {}
+    for requirement in requirements:
+        match = re.match(r"([A-Za-z0-9-]+)(?:\[[^]]*\])?>=([0-9.]+)", requirement)
+        assert match is not None, f"{requirement}: no lower bound"
+        found[match[1].lower()] = match[2]
+    return found
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def test_the_lowest_releases_are_those_of_the_project() -> None:
+    pinned = pins("constraints-lowest.txt")
+    bounds = lower_bounds(PROJECT["dependencies"])
+    assert set(pinned) == set(bounds)
+    for name, bound in bounds.items():
+        assert numbers(pinned[name])[: len(numbers(bound))] == numbers(bound), name
+
+
+def test_what_is_tested_with_is_allowed() -> None:
+    pinned = pins("constraints.txt")
+    for requirements in [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]:
+        own = [requirement for requirement in requirements if not requirement.startswith("vzgym[")]
+        for name, bound in lower_bounds(own).items():
+            assert name in pinned, f"constraints.txt does not pin {name}"
+            assert numbers(pinned[name]) >= numbers(bound), name
+
+
+def test_the_urls_are_real_addresses() -> None:
+    for name, url in PROJECT["urls"].items():
+        assert url.startswith("https://"), name
+        assert "example" not in url
