@@ -65,7 +65,7 @@ def test_building_a_model_leaves_torchs_random_state_alone(tokenizer):
 
 def test_sizes_that_cannot_work_are_refused():
     with pytest.raises(InvalidSetting, match=r"depth.*[vV]alid: .*layers"):
-        TinySize(depth=3)
+        TinySize(depth=3)  # type: ignore[call-arg]
     with pytest.raises(InvalidSetting, match=r"multiple of 4 \* heads \(16\), got 30"):
         TinySize(width=30)
     with pytest.raises(InvalidSetting, match=r"TinySize\.heads must be >= 1, got 0"):

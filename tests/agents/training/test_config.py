@@ -193,7 +193,7 @@ def test_a_mistake_in_python_names_the_class() -> None:
     with pytest.raises(InvalidSetting, match=r"^ToySettings\.inner\.size must be a whole number, got 1\.5$"):
         ToySettings(inner={"size": 1.5})
     with pytest.raises(InvalidSetting, match="ToySettings has no setting 'stepz'; did you mean 'steps'"):
-        ToySettings(stepz=3)
+        ToySettings(stepz=3)  # type: ignore[call-arg]
     with pytest.raises(InvalidSetting, match=r"ToySettings\.steps must be >= 1, got 0"):
         ToySettings().replace(steps=0)
 
