@@ -138,7 +138,7 @@ def test_weights_of_numpy_are_weights() -> None:
     [
         ({}, "a reward needs at least one term"),
         ([], "a reward needs at least one term"),
-        (["accuracy"], "holds module objects, got the text 'accuracy'"),
+        ([("accuracy", 1.0, 2)], r"holds modules and \(module, weight\) pairs, got \('accuracy', 1.0, 2\)"),
         ([Constant(1.0), Constant(2.0)], "two reward terms are called 'constant'"),
         ([Constant], "got the class Constant"),
         (Constant, "got the class Constant"),
@@ -254,3 +254,10 @@ def test_a_saved_run_is_scored_as_the_live_one(
         rows = entry["terms"].values()
         terms = [row["weight"] * row["value"] for row in rows if row["value"] is not None]
         assert entry["total"] is None or entry["total"] == math.fsum(terms)
+
+
+def test_a_sequence_of_names_and_weights_is_a_reward() -> None:
+    mix = make_reward([("accuracy", 0.9), ("format", 0.1), "call_cost"])
+    assert {name: term.weight for name, term in mix.terms.items()} == {"accuracy": 0.9, "format": 0.1, "call_cost": 1.0}
+    with pytest.raises(UnknownName, match="'gold'"):
+        make_reward([("gold", 1.0)])

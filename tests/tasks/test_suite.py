@@ -263,3 +263,24 @@ def test_a_suite_can_be_named_by_module(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.syspath_prepend(str(tmp_path))
     assert load_tasks("my_suites:suite", "test").name == "of-a-module/test"
     assert isinstance(SUITES, Registry)
+
+
+def test_a_slice_names_a_part_of_a_suite_or_file(tmp_path: Path) -> None:
+    whole = load_tasks("needle-tiny/train")
+    part = load_tasks("needle-tiny/train[2:5]")
+    assert (part.name, len(part), part.budget) == ("needle-tiny/train[2:5]", 3, whole.budget)
+    assert [task.id for task in part] == [f"needle-tiny/train/{index}" for index in (2, 3, 4)]
+    assert isinstance(part, TaskSet)
+    assert list(part.representatives(range(3))) == [0]
+    assert load_tasks("needle-tiny[:3]", "test").name == "needle-tiny/test[0:3]"
+    assert load_tasks("needle-tiny/test[998:]").name == "needle-tiny/test[998:1000]"
+    # Slices of a suite have its sampled actions, too.
+    sliced, full = (VideoZoomEnv(name) for name in ("needle-tiny/train[:9]", "needle-tiny/train"))
+    assert sliced.action_space == full.action_space
+    assert pickle.loads(pickle.dumps(part)).name == part.name
+
+
+@pytest.mark.parametrize("text", ["[5:5]", "[4:2]", "[:1001]", "[1000:]"])
+def test_a_slice_of_tasks_that_are_not_there_is_refused(text: str) -> None:
+    with pytest.raises(InvalidSetting, match="must name tasks between 0 and 1000"):
+        load_tasks(f"needle-tiny/test{text}")

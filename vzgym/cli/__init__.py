@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "data": ("data:app", "Export and import trajectories and tasks of other projects."),
     "train": ("train:app", "Train a model to zoom: pretrain, sft, grpo, sb3."),
     "rewards": ("rewards:app", "List and show reward modules, score a saved run."),
+    "envs": ("envs:list_envs", "List the environment ids of gymnasium.make."),
     "tasks": ("tasks:app", "List, show, write and verify tasks."),
     "videos": ("videos:app", "Check video files, remux them, build frame stores."),
 }

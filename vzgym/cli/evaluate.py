@@ -134,7 +134,7 @@ def evaluate_command(
             "repeatable. All controls if left out."
         ),
     ] = None,
-    tasks: Annotated[str, typer.Option(help="A suite (needle, needle/validation) or a .jsonl file.")] = "tiny",
+    tasks: Annotated[str, typer.Option(help="A suite (needle, needle/validation[:50]) or a .jsonl file.")] = "tiny",
     episodes: Annotated[int | None, typer.Option(help="How many tasks, from the first; 200 if left out.")] = None,
     seed: Annotated[int, typer.Option(help="Of the policy's randomness.")] = 0,
     budget: Annotated[
@@ -200,8 +200,4 @@ def _load(tasks: str, backend: str) -> TaskSet:
 
     if backend not in BACKENDS:
         BACKENDS.get(backend)  # raises, unless it is a class of one's own
-    if tasks.endswith(".jsonl"):
-        from vzgym.tasks.io.jsonl import load_jsonl
-
-        return load_jsonl(tasks, backend=backend)
-    return load_tasks(tasks, split="test")
+    return load_tasks(tasks, split="test", backend=backend)

@@ -19,10 +19,13 @@ from rich.text import Text
 
 from vzgym.cli.progress import console, errors, progress_bar, say
 from vzgym.core.budget import Budget
-from vzgym.core.errors import InvalidSetting, PluginError
+from vzgym.core.errors import InvalidSetting, PluginError, TaskError, UnknownName
 from vzgym.core.files import folder_lock
+from vzgym.episode import Episode
+from vzgym.episode.evidence import overview_shows_evidence
+from vzgym.episode.wording import PlainWording
 from vzgym.rollout.executor import local_executor, stateless
-from vzgym.tasks import SUITES, VideoTask, expert_zooms, get_task, load_tasks
+from vzgym.tasks import SUITES, TaskSet, VideoTask, expert_zooms, get_task, load_tasks
 from vzgym.tasks.io.writing import list_files, plan_files, write_file
 from vzgym.tasks.procedural.contact_sheet import contact_sheet
 from vzgym.tasks.procedural.verify import VerifyReport, verify
@@ -63,35 +66,69 @@ def list_suites() -> None:
 @app.command()
 def show(
     task_id: Annotated[str, typer.Argument(metavar="TASK", help="A task's id, such as needle/test/3.")],
+    tasks: Annotated[
+        str | None, typer.Option(help="The .jsonl file that holds the task; for tasks that are not procedural.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Save a contact sheet here (PNG or JPEG).")] = None,
     columns: Annotated[int, typer.Option(help="Frames in a row of the sheet.", min=2)] = 8,
     rows: Annotated[int, typer.Option(help="Most rows of overview frames.", min=1)] = 3,
     frame_height: Annotated[int, typer.Option(help="Height of a frame of the sheet, in pixels.", min=16)] = 90,
 ) -> None:
-    """Show a procedural task: question, options, answer, evidence, expert; and save a picture of it."""
+    """Show a task: question, options, answer, evidence, expert; and save a picture of it."""
     if out is not None:
         _check_picture(out)
-    task = get_task(task_id, trust_code=True)  # typed by the user
-    tasks = load_tasks(task_id.partition("/")[0])
+    if tasks is None:
+        task = get_task(task_id, trust_code=True)  # typed by the user
+        task_set = load_tasks(task_id.partition("/")[0])
+    else:
+        task_set = load_tasks(tasks)
+        task = _find(task_set, task_id)
     video = task.video
     facts = Table(show_header=False, box=None)
-    facts.add_row("question", task.question)
-    facts.add_row("options", ", ".join(task.options) or "none: an open question")
-    facts.add_row("answer", f"{task.letter or ''} {task.answer}".strip())
+    facts.add_row("question", Text(task.question))
+    facts.add_row("options", Text(", ".join(task.options) or "none: an open question"))
+    facts.add_row("answer", Text(f"{task.letter or ''} {task.answer}".strip() or "unknown"))
     facts.add_row("video", f"{video.duration:g} s, {video.width}x{video.height}, {video.fps:g} fps")
     facts.add_row("evidence", _spans(task))
-    zooms = ", ".join(
-        f"{z.start:.2f} to {z.end:.2f} s at {z.fps:.4g} fps" + (f" in {z.region.to_list()}" if z.region else "")
-        for z in expert_zooms(task, tasks.budget)
-    )
-    facts.add_row("expert", zooms or "no zoom")
-    facts.add_row("difficulty", f"{task.metadata.get('difficulty', 0.0):.2f}")
+    facts.add_row("expert", Text(_expert(task, task_set.budget)))
+    if isinstance(difficulty := task.metadata.get("difficulty"), (int, float)):
+        facts.add_row("difficulty", f"{difficulty:.2f}")
     console.print(facts)
+    if overview_shows_evidence(Episode(task, task_set.budget, PlainWording()).record):
+        say("Warning: the overview alone shows the evidence, so this task needs no zoom.", errors)
     if out is not None:
-        sheet = contact_sheet(task, tasks, columns=columns, overview_rows=rows, frame_height=frame_height)
+        sheet = contact_sheet(task, task_set, columns=columns, overview_rows=rows, frame_height=frame_height)
         out.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(sheet).save(out)
         say(f"saved {out}")
+
+
+def _find(tasks: TaskSet, task_id: str) -> VideoTask:
+    """The task of a set that has this id.
+
+    Raises:
+        UnknownName: If none has it.
+    """
+    for task in tasks:
+        if task.id == task_id:
+            return task
+    raise UnknownName(f"task of {tasks.name}", task_id, [task.id for task in tasks][:20])
+
+
+def _expert(task: VideoTask, budget: Budget) -> str:
+    """The zooms of the scripted expert, in words."""
+    try:
+        zooms = expert_zooms(task, budget)
+    except TaskError as error:
+        return f"none: {error}"
+    return (
+        ", ".join(
+            f"{zoom.start:.2f} to {zoom.end:.2f} s at {zoom.fps:.4g} fps"
+            + (f" in {zoom.region.to_list()}" if zoom.region else "")
+            for zoom in zooms
+        )
+        or "no zoom"
+    )
 
 
 @app.command()

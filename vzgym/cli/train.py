@@ -21,6 +21,7 @@ from vzgym.cli.settings import (
 from vzgym.cli.train_plan import DevicesOption, DryOption, LaunchOption, MemoryOption, show_plan
 from vzgym.cli.train_sb3 import sb3
 from vzgym.core.errors import InvalidSetting
+from vzgym.tasks.task_slice import split_slice
 
 if TYPE_CHECKING:
     from vzgym.agents.settings import RunSettings
@@ -54,7 +55,8 @@ def _preset(name: str | None) -> str:
 
 def _held_out(tasks: str) -> str:
     """The tasks to evaluate on: the test split of a suite that was trained on."""
-    return f"{tasks.partition('/')[0]}/test" if tasks and not tasks.endswith(".jsonl") else "SUITE"
+    name = split_slice(tasks)[0]
+    return f"{name.partition('/')[0]}/test" if name and not name.endswith(".jsonl") else "SUITE"
 
 
 @app.command()

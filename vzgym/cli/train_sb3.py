@@ -10,6 +10,7 @@ import typer
 from vzgym.cli.progress import progress_bar, say
 from vzgym.cli.settings import ConfigOption, OutOption, ResumeOption, SeedOption, SetOption, read_settings
 from vzgym.core.errors import DependencyNotInstalled, InvalidSetting
+from vzgym.tasks.task_slice import split_slice
 
 __all__ = ["sb3"]
 
@@ -43,6 +44,6 @@ def sb3(
 
         folder = train_sb3(settings, resume=resume, progress=show)
     say(f"Trained model: {folder}")
-    suite = settings.tasks.partition("/")[0]
+    suite = split_slice(settings.tasks)[0].partition("/")[0]
     controls = "--policy overview --policy uniform --policy oracle"
     say(f"Next:\n  vzgym eval --policy {folder} {controls} --tasks {suite}/test")

@@ -24,6 +24,7 @@ from vzgym.tasks import BudgetSpec, TaskList, TaskSet, get_task, load_tasks, res
 from vzgym.tasks.suite import ProceduralTasks
 from vzgym.tasks.task import VideoTask
 from vzgym.tasks.task_set import is_task_number
+from vzgym.tasks.task_slice import TaskSlice
 
 __all__ = ["ModuleSpec", "ResetNeeded", "VideoZoomEnv"]
 
@@ -193,7 +194,8 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         self.action_space = self.action.space(self.budget)
         spaces = self.action_space.spaces if isinstance(self.action_space, OneOf) else (self.action_space,)
         self._zoom_boxes = [space for space in spaces if isinstance(space, ZoomBox)]
-        if isinstance(self.tasks, ProceduralTasks):
+        whole = self.tasks.tasks if isinstance(self.tasks, TaskSlice) else self.tasks
+        if isinstance(whole, ProceduralTasks):
             self._sample_zooms_in(self.tasks[0].video.duration)
         self._episode: Episode | None = None
 

@@ -16,7 +16,7 @@ from vzgym.episode.record import EpisodeRecord
 from vzgym.tasks.evidence import Placement
 from vzgym.video.base import FRAME_SLACK
 
-__all__ = ["Evidence", "EvidencePlace", "clips_seen", "evidence_of", "evidence_shown"]
+__all__ = ["Evidence", "EvidencePlace", "clips_seen", "evidence_of", "evidence_shown", "overview_shows_evidence"]
 
 
 def evidence_shown(record: EpisodeRecord) -> bool | None:
@@ -39,6 +39,16 @@ def evidence_shown(record: EpisodeRecord) -> bool | None:
     """
     evidence = evidence_of(record)
     return None if evidence is None else evidence.shown(clips_seen(record))
+
+
+def overview_shows_evidence(record: EpisodeRecord) -> bool | None:
+    """Whether the overview alone shows all evidence, so that the task needs no zoom; see `evidence_shown`.
+
+    Returns:
+        None if the task's evidence is unknown, or there is none to find (`evidence == ()`).
+    """
+    evidence = evidence_of(record)
+    return evidence.shown([record.overview]) if evidence is not None and record.task.evidence else None
 
 
 @dataclass(frozen=True)

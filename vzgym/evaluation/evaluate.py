@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -13,6 +14,7 @@ import numpy as np
 
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.secrets import redact
+from vzgym.episode.evidence import overview_shows_evidence
 from vzgym.episode.record import End, EpisodeRecord
 from vzgym.evaluation.counterfactual import PolicyAnswerer, make_answerer
 from vzgym.evaluation.metrics import EpisodeMetrics
@@ -27,10 +29,15 @@ from vzgym.rewards.mix import RewardMix
 from vzgym.rollout.executor import Executor, local_executor
 from vzgym.rollout.task_rollouts import TaskRollouts, json_values, package_version
 from vzgym.tasks import BudgetSpec, TaskSet, TaskSpec, VideoTask, load_tasks
+from vzgym.tasks.budgets import weakened_by
 
-__all__ = ["evaluate"]
+__all__ = ["ZoomNotNeeded", "evaluate"]
 
 _DEFAULT_EPISODES = 200
+
+
+class ZoomNotNeeded(UserWarning):
+    """The overview alone shows the evidence of some tasks."""
 
 
 def evaluate(
@@ -98,8 +105,11 @@ def evaluate(
     measured: dict[int, EpisodeMetrics] = {}
     hits: dict[int, float] = {}
     weakened: set[str] = set()
+    overview_suffices: set[str] = set()
 
     def measure(index: int, record: EpisodeRecord) -> None:
+        if overview_shows_evidence(record):
+            overview_suffices.add(record.task.id)
         measured[index] = EpisodeMetrics.of(record)
         weakened.update(record.info.proof_weakened_by)
         chance = _hit_rate(record)
@@ -122,6 +132,15 @@ def evaluate(
             if on_episode:
                 on_episode(record)
     rollouts.check_played(len(measured))
+    # A policy may choose to show more, as the uniform control does.
+    if overview_suffices and not weakened_by(rollouts.run_budget, rollouts.budget):
+        played = len({item.task_id for item in measured.values()})
+        warnings.warn(
+            f"the overview alone shows the evidence of {len(overview_suffices)} of {played} tasks of "
+            f"{task_set.name!r}: they need no zoom",
+            ZoomNotNeeded,
+            stacklevel=2,
+        )
     report = EvaluationReport(
         policy=rollouts.traits.name,
         tasks=task_set.name,

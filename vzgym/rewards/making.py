@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["RewardSpec", "is_yaml_path", "make_reward"]
 
 RewardSpec: TypeAlias = (
-    "str | os.PathLike[str] | Mapping[str, Any] | Sequence[RewardModule | tuple[RewardModule, float] | Term] "
-    "| RewardModule | RewardMix | Document"
+    "str | os.PathLike[str] | Mapping[str, Any] | RewardModule | RewardMix | Document "
+    "| Sequence[RewardModule | str | tuple[RewardModule | str, float] | Term]"
 )
 """What names a reward: a preset or module by name, a YAML file, terms by name, module objects, or a finished mix."""
 
@@ -36,8 +36,8 @@ def make_reward(spec: RewardSpec) -> RewardMix:
         spec: A preset's name ("videozoomer"); a module's name or `"module:Class"` (weight 1); the path of a YAML file
             (ends in .yaml or .yml) that holds any of what follows as data; a mapping from names to weights or to
             mappings of `TERM_KEYS` (`module` gives the module's name where the term is called otherwise) and options
-            of the module; a module object, or a sequence of objects, `(object, weight)` pairs and `Term`s; a mix; or
-            any of this data as a part of a YAML file.
+            of the module; a module object, or a sequence of modules (objects or names), `(module, weight)` pairs
+            and `Term`s; a mix; or any of this data as a part of a YAML file.
 
     Raises:
         UnknownName: If a name is neither preset nor module; lists both.
@@ -58,13 +58,24 @@ def make_reward(spec: RewardSpec) -> RewardMix:
         return RewardMix({spec.name: term})
     terms: dict[str, Term] = {}
     for item in spec:
-        if isinstance(item, str):
-            raise InvalidSetting(f"a sequence of reward terms holds module objects, got the text {item!r}")
-        term = item if isinstance(item, Term) else Term(*(item if isinstance(item, tuple) else (item, 1.0)))
+        term = _item(item)
         if term.module.name in terms:
             raise InvalidSetting(f"two reward terms are called {term.module.name!r}: name them apart in a mapping")
         terms[term.module.name] = term
     return RewardMix(terms)
+
+
+def _item(item: RewardModule | tuple[RewardModule | str, float] | Term | object) -> Term:
+    """One term of a sequence."""
+    if isinstance(item, Term):
+        return item
+    pair = item if isinstance(item, (tuple, list)) else (item, 1.0)
+    if len(pair) != 2:
+        raise InvalidSetting(f"a sequence of reward terms holds modules and (module, weight) pairs, got {item!r}")
+    module, weight = pair
+    if isinstance(module, str):
+        return next(iter(make_reward({module: weight}).terms.values()))
+    return Term(module, weight)
 
 
 def _from_data(document: Document) -> RewardMix:

@@ -49,7 +49,8 @@ class TaskRollouts:
         policy: The policy.
         traits: Its traits.
         tasks: As given.
-        budget: What the policy plays with.
+        run_budget: What may be looked at.
+        budget: What the policy plays with: `run_budget`, or what its `prepare` made of it.
         mix: The reward.
         seed: As given.
         samples: As given.
@@ -79,8 +80,8 @@ class TaskRollouts:
         self.policy = make_policy(policy)
         self.traits = PolicyTraits.of(self.policy)
         self.tasks = tasks
-        run_budget = resolve_budget(budget, tasks)
-        self.budget: Budget = self.traits.prepare(run_budget)
+        self.run_budget = resolve_budget(budget, tasks)
+        self.budget: Budget = self.traits.prepare(self.run_budget)
         self.seed = int(seed)
         self.samples = int(samples)
         self.mix = make_reward(reward)
@@ -98,7 +99,7 @@ class TaskRollouts:
                     f"'module:Class', not policy={redact(policy)!r}, reward={reward!r}"
                 )
             self._make_worker = partial(
-                _make_worker, policy, tasks, run_budget, self.reward_spec, self.seed, self.samples
+                _make_worker, policy, tasks, self.run_budget, self.reward_spec, self.seed, self.samples
             )
 
     @cached_property

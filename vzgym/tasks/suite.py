@@ -18,11 +18,12 @@ from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.core.registry import Registry
 from vzgym.tasks.task import VideoTask
+from vzgym.tasks.task_slice import TaskSlice
 
 if TYPE_CHECKING:
     from vzgym.tasks.procedural.family import Family
 
-__all__ = ["SPLITS", "SUITES", "ProceduralTasks", "Suite", "TaskSlice", "register_suite", "task_seed"]
+__all__ = ["SPLITS", "SUITES", "ProceduralTasks", "Suite", "register_suite", "task_seed"]
 
 SPLITS: dict[str, int] = {"train": 100_000, "validation": 1_000, "test": 1_000}
 """Splits of every suite and their default sizes."""
@@ -233,40 +234,6 @@ class ProceduralTasks:
         if not -size <= index < size:
             raise IndexError(f"{self.name} has {size} tasks, so no task {index}")
         return index % size
-
-
-class TaskSlice:
-    """Some tasks of a set, in a row (a `TaskSet`).
-
-    Attributes:
-        tasks: The set.
-        indices: Which of its tasks.
-        name: The set's name and the indices.
-        budget: The set's.
-    """
-
-    def __init__(self, tasks: ProceduralTasks, indices: range) -> None:
-        self.tasks = tasks
-        self.indices = indices
-        self.name = f"{tasks.name}[{indices.start}:{indices.stop}]"
-        self.budget = tasks.budget
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> VideoTask:
-        return self.tasks[self.indices[index]]
-
-    def __iter__(self) -> Iterator[VideoTask]:
-        return (self.tasks[index] for index in self.indices)
-
-    def representatives(self, indices: range) -> list[int]:
-        """See `TaskSet.representatives`."""
-        whole = self.indices[indices.start : indices.stop]
-        return [index - self.indices.start for index in self.tasks.representatives(whole)]
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} tasks of {self.name}>"
 
 
 SUITES: Registry[ProceduralTasks] = Registry("task suite", "vzgym.tasks", "vzgym.tasks.procedural.shipped")

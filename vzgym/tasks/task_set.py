@@ -15,6 +15,7 @@ from vzgym.tasks.io.jsonl import load_jsonl
 from vzgym.tasks.suite import SPLITS, SUITES, ProceduralTasks, Suite
 from vzgym.tasks.task import VideoTask
 from vzgym.tasks.task_list import TaskList
+from vzgym.tasks.task_slice import slice_of, split_slice
 
 __all__ = ["TaskList", "TaskSet", "TaskSpec", "get_task", "load_tasks"]
 
@@ -58,25 +59,32 @@ TaskSpec: TypeAlias = "str | os.PathLike[str] | Suite | VideoTask | Sequence[Vid
 _NUMBER = re.compile("0|[1-9][0-9]{0,8}")
 
 
-def load_tasks(spec: TaskSpec, split: str = "train") -> TaskSet:
+def load_tasks(spec: TaskSpec, split: str = "train", *, backend: str = "pyav") -> TaskSet:
     """The tasks that `spec` means.
 
     Args:
         spec: A suite's name ("needle"), or one with its split ("needle/test"); a path that ends in ".jsonl"; a
-            `module:suite`; a `Suite`; a task; a sequence of tasks; or a finished task set.
+            `module:suite`; a `Suite`; a task; a sequence of tasks; or a finished task set. A text may end in a slice
+            ("needle/test[:100]", "mine.jsonl[20:40]").
         split: Which split of a suite ("train", "validation", "test") where the name says none.
+        backend: Which decoder reads the videos of a ".jsonl" file.
 
     Raises:
         UnknownName: If there is no such suite or split; the message lists those that are.
         TaskError: If a file cannot be read as tasks, or a sequence is empty.
-        InvalidSetting: If a text names a folder, or a file that does not end in ".jsonl"; or `spec` is none of these.
+        InvalidSetting: If a text names a folder, or a file that does not end in ".jsonl"; if a slice names tasks that
+            the set does not have; or `spec` is none of these.
     """
+    if isinstance(spec, str):
+        base, part = split_slice(spec)
+        if part:
+            return slice_of(load_tasks(base, split, backend=backend), part)
     if isinstance(spec, VideoTask):
         return TaskList([spec], name=spec.id)
     if isinstance(spec, Suite):
         return spec(split)
     if isinstance(spec, os.PathLike) or (isinstance(spec, str) and spec.endswith(".jsonl")):
-        return load_jsonl(spec)
+        return load_jsonl(spec, backend=backend)
     if isinstance(spec, str):
         name, _, named_split = spec.partition("/")
         # A suite's name goes before a file's, so that what lies in the working directory changes no run.

@@ -28,6 +28,7 @@ from vzgym.core.statistics import proportion
 from vzgym.envs.video_zoom import VideoZoomEnv
 from vzgym.rollout.task_rollouts import TaskRollouts
 from vzgym.tasks import load_tasks
+from vzgym.tasks.task_slice import split_slice
 
 __all__ = ["curve_lines", "make_vector_env", "train_sb3"]
 
@@ -248,7 +249,7 @@ class _Watcher(BaseCallback):
         """Evaluate the deterministic policy on the first validation tasks."""
         self.measured = model.num_timesteps
         took = self.clock.stop()
-        tasks = load_tasks(self.settings.tasks.partition("/")[0], split="validation")
+        tasks = load_tasks(split_slice(self.settings.tasks)[0].partition("/")[0], split="validation")
         policy = SB3Policy(model=model, settings=self.settings)
         rollouts = TaskRollouts(policy, tasks, budget=self.settings.budget_for(tasks))
         correct, zooms = [], []

@@ -17,6 +17,7 @@ from vzgym.evaluation.experiments.stages import EVALUATE, Stage
 from vzgym.policies.fingerprint import fingerprints_in
 from vzgym.rewards.making import make_reward
 from vzgym.tasks import BudgetSpec, TaskSet, load_tasks, resolve_budget
+from vzgym.tasks.task_slice import split_slice
 
 __all__ = ["Cell", "Grid", "make_grid"]
 
@@ -248,6 +249,7 @@ def _budget(tasks: str, spec: BudgetSpec) -> dict[str, Any]:
 
 def _task_file(tasks: str) -> dict[str, str]:
     """Digest of a task file; empty for a suite."""
-    if not tasks.endswith(".jsonl"):
+    file, _ = split_slice(tasks)
+    if not file.endswith(".jsonl"):
         return {}
-    return {tasks: hashlib.blake2b(Path(tasks).read_bytes(), digest_size=8).hexdigest()}
+    return {file: hashlib.blake2b(Path(file).read_bytes(), digest_size=8).hexdigest()}

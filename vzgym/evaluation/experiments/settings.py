@@ -234,7 +234,7 @@ def _splits(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     suite, slash, _ = value.partition("/")
-    if value.endswith(".jsonl") or slash:
+    if slash or value.endswith((".jsonl", "]")):
         return {"evaluate": value}
     return {"evaluate": f"{suite}/test", "train": f"{suite}/train"}
 

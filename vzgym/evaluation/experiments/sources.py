@@ -14,6 +14,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
 
+from vzgym.tasks.task_slice import split_slice
+
 __all__ = ["source_digests"]
 
 _OBJECT = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):[A-Za-z_]\w*(?:\.\w+)*")
@@ -39,7 +41,7 @@ def source_digests(settings: Any) -> dict[str, str]:
     plugins = _plugins()
     found: dict[str, str] = {}
     for text in _texts(settings):
-        name = text.partition("/")[0]  # a suite's name may be followed by its split
+        name = split_slice(text)[0].partition("/")[0]  # a suite's name may be followed by its split and a slice
         match = _OBJECT.fullmatch(plugins.get(name, name))
         if match and (name := match[1]).partition(".")[0] != "vzgym" and (digest := _digest(name)):
             found[name] = digest

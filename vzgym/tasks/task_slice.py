@@ -1,0 +1,91 @@
+"""Slices of task sets: `needle-tiny/train[:100]`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from vzgym.core.budget import Budget
+from vzgym.core.errors import InvalidSetting
+from vzgym.tasks.task import VideoTask
+
+__all__ = ["TaskSlice", "slice_of", "split_slice"]
+
+_SLICE = re.compile(r"(?P<tasks>.+)\[(?P<start>\d{0,9}):(?P<stop>\d{0,9})\]")
+
+
+class _Tasks(Protocol):
+    """What is read of a task set here."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def budget(self) -> Budget: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> VideoTask: ...
+
+    def representatives(self, indices: range, /) -> Sequence[int]: ...
+
+
+class TaskSlice:
+    """Consecutive tasks of a set (a `TaskSet`).
+
+    Attributes:
+        tasks: The set.
+        indices: Which of its tasks.
+        name: The set's name and the indices.
+        budget: The set's.
+    """
+
+    def __init__(self, tasks: _Tasks, indices: range) -> None:
+        self.tasks = tasks
+        self.indices = indices
+        self.name = f"{tasks.name}[{indices.start}:{indices.stop}]"
+        self.budget = tasks.budget
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> VideoTask:
+        return self.tasks[self.indices[index]]
+
+    def __iter__(self) -> Iterator[VideoTask]:
+        return (self.tasks[index] for index in self.indices)
+
+    def representatives(self, indices: range) -> list[int]:
+        """See `TaskSet.representatives`."""
+        whole = self.indices[indices.start : indices.stop]
+        return [index - self.indices.start for index in self.tasks.representatives(whole)]
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} tasks of {self.name}>"
+
+
+def split_slice(spec: str) -> tuple[str, str]:
+    """A text that names tasks, without its slice, and the slice: "needle/test[:100]" is "needle/test" and "[:100]".
+
+    The slice is "" where there is none.
+    """
+    found = _SLICE.fullmatch(spec)
+    return (spec, "") if found is None else (found["tasks"], spec[len(found["tasks"]) :])
+
+
+def slice_of(tasks: _Tasks, text: str) -> TaskSlice:
+    """The tasks that a slice names.
+
+    Args:
+        tasks: The set.
+        text: "[START:STOP]"; either may be left out.
+
+    Raises:
+        InvalidSetting: If it names no task, or tasks that the set does not have.
+    """
+    start, _, stop = text[1:-1].partition(":")
+    indices = range(int(start or 0), int(stop) if stop else len(tasks))
+    if not indices or indices.stop > len(tasks):
+        raise InvalidSetting(f"the slice {text} of {tasks.name!r} must name tasks between 0 and {len(tasks)}")
+    return TaskSlice(tasks, indices)
