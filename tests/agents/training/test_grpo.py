@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from vzgym.agents.training.grpo import make_trainer, split_rollouts, train_grpo
+from vzgym.agents.training.grpo import _generation, make_trainer, split_rollouts, train_grpo
 from vzgym.agents.training.settings import GRPOSettings
 from vzgym.agents.training.token_budget import measure_tokens
 from vzgym.agents.training.tool_environment import finish_rollout
@@ -272,3 +272,15 @@ def test_small_batches_train_as_well(willing, tmp_path):
     out = train_grpo(settings(willing, tmp_path / "run", steps=1, batch_size=4, turn_tokens=20))
     assert json.loads((out / "training.json").read_text())["steps"] == 1
     assert len(records(out)) == 8
+
+
+@pytest.mark.parametrize("vllm", [False, True])
+def test_no_engine_may_sample_image_tokens_or_message_headers(small_model, tmp_path, vllm):
+    start = open_checkpoint(small_model)
+    limits = _generation(settings(small_model, tmp_path, vllm=vllm), start)
+    barred = set(limits["logit_bias"]) if vllm else set(limits["suppress_tokens"])
+    encode_token = start.processor.tokenizer.convert_tokens_to_ids
+    assert {encode_token(mark) for mark in ("<|image_pad|>", "<|video_pad|>", "<|user|>", "<|assistant|>")} <= barred
+    assert start.processor.tokenizer.eos_token_id not in barred
+    assert max(barred) < start.model.config.get_text_config().vocab_size
+    assert limits["max_tokens" if vllm else "max_new_tokens"] == 8

@@ -203,7 +203,13 @@ def _accumulation(settings: GRPOSettings, passes: int) -> int:
 
 
 def _generation(settings: GRPOSettings, start: Checkpoint) -> dict[str, Any]:
-    """Limits of one turn. vLLM has another name for them, and keeps special tokens out by itself."""
+    """The token limit of one turn and the tokens that it may not contain, in the names of vLLM or transformers."""
+    suppressed = suppressed_tokens(start.processor)
     if settings.vllm:
-        return {"max_tokens": settings.turn_tokens}
-    return {"max_new_tokens": settings.turn_tokens, "suppress_tokens": suppressed_tokens(start.processor)}
+        # vLLM has no `suppress_tokens`, and refuses ids outside the model's vocabulary.
+        size = int(start.model.config.get_text_config().vocab_size)
+        return {
+            "max_tokens": settings.turn_tokens,
+            "logit_bias": {token: -100.0 for token in suppressed if token < size},
+        }
+    return {"max_new_tokens": settings.turn_tokens, "suppress_tokens": suppressed}
