@@ -25,23 +25,31 @@ from vzgym.core import Answer, Region, Zoom
 from vzgym.core.errors import VideoError
 from vzgym.envs.rendering import draw_episode
 from vzgym.episode import EpisodeRecord
-from vzgym.evaluation import FINDINGS, EvaluationReport, Finding, classify, evaluate
-from vzgym.evaluation.findings import markdown_costs, markdown_findings
+from vzgym.evaluation import TAXONOMY_CLASSES, EvaluationReport, classify, evaluate
+from vzgym.evaluation import TaxonomyClass as Class
+from vzgym.evaluation.tables import markdown_costs
+from vzgym.evaluation.taxonomy_tables import markdown_taxonomy
 from vzgym.tasks import VideoTask, expert_zooms, load_tasks
 from vzgym.video.base import Frames, Video
 
 POLICIES = ("blind", "random", "overview", "sliding", "oracle")
-SHOWN = {Finding.GROUNDED, Finding.REDUNDANT, Finding.WRONG_ANSWER}
+SHOWN = {Class.GROUNDED, Class.REDUNDANT, Class.WRONG_ANSWER}
 IMPLIED = {
     # It is told where to look, and at what rate; the overview is enough where there is nothing to find.
-    "oracle": {Finding.GROUNDED},
+    "oracle": {Class.GROUNDED},
     # It sees no frame, so nothing it says is grounded, and it never looked anywhere.
-    "blind": {Finding.LUCKY, Finding.WRONG_SEGMENT},
+    "blind": {Class.LUCKY, Class.WRONG_SEGMENT},
     # It makes no zoom, so none is redundant.
-    "overview": {Finding.GROUNDED, Finding.WRONG_ANSWER, Finding.LUCKY, Finding.TOO_COARSE, Finding.WRONG_SEGMENT},
+    "overview": {
+        Class.GROUNDED,
+        Class.WRONG_ANSWER,
+        Class.LUCKY,
+        Class.TOO_COARSE,
+        Class.WRONG_SEGMENT,
+    },
     # It looks everywhere, so at the evidence, too.
-    "sliding": {*SHOWN, Finding.LUCKY, Finding.TOO_COARSE},
-    "random": {*SHOWN, Finding.LUCKY, Finding.TOO_COARSE, Finding.WRONG_SEGMENT},
+    "sliding": {*SHOWN, Class.LUCKY, Class.TOO_COARSE},
+    "random": {*SHOWN, Class.LUCKY, Class.TOO_COARSE, Class.WRONG_SEGMENT},
 }
 PICTURE = (960, 540)
 
@@ -58,7 +66,7 @@ def main() -> int:
         draw_examples(arguments.pictures)
     started = time.perf_counter()
     reports = [evaluate(name, arguments.tasks, episodes=arguments.episodes, seed=arguments.seed) for name in POLICIES]
-    print(markdown_findings(reports))
+    print(markdown_taxonomy(reports))
     print()
     print(markdown_costs(reports))
     print(f"\n{arguments.episodes} tasks of {arguments.tasks}/test, seed {arguments.seed}; "
@@ -72,9 +80,9 @@ def main() -> int:
 def out_of_place(report: EvaluationReport) -> list[str]:
     """What the definitions rule out."""
     return [
-        f"{report.policy}: {count} episodes are {finding}"
-        for finding, count in report.taxonomy.items()
-        if count and finding not in IMPLIED[report.policy]
+        f"{report.policy}: {count} episodes are {kind}"
+        for kind, count in report.taxonomy.items()
+        if count and kind not in IMPLIED[report.policy]
     ]
 
 
@@ -151,32 +159,32 @@ def draw_examples(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tasks = load_tasks("short/test")
     torn = [replace(task, video=Torn(task.video, 40.0)) for task in (tasks[0], tasks[3])]
-    sources: dict[Finding, tuple[Any, Any]] = {
-        Finding.GROUNDED: ("oracle", tasks),
-        Finding.LUCKY: ("random", tasks),
-        Finding.REDUNDANT: ("sliding", tasks),
-        Finding.WRONG_SEGMENT: ("random", tasks),
-        Finding.TOO_COARSE: ("sliding", tasks),
-        Finding.WRONG_ANSWER: (Misreader(), tasks),
-        Finding.MALFORMED: (Chatterbox(), tasks),
-        Finding.OUT_OF_BUDGET: (Restless(), tasks),
-        Finding.VIDEO_ERROR: ("sliding", torn),
+    sources: dict[Class, tuple[Any, Any]] = {
+        Class.GROUNDED: ("oracle", tasks),
+        Class.LUCKY: ("random", tasks),
+        Class.REDUNDANT: ("sliding", tasks),
+        Class.WRONG_SEGMENT: ("random", tasks),
+        Class.TOO_COARSE: ("sliding", tasks),
+        Class.WRONG_ANSWER: (Misreader(), tasks),
+        Class.MALFORMED: (Chatterbox(), tasks),
+        Class.OUT_OF_BUDGET: (Restless(), tasks),
+        Class.VIDEO_ERROR: ("sliding", torn),
     }
-    for finding, (policy, played) in sources.items():
+    for kind, (policy, played) in sources.items():
         found: list[EpisodeRecord] = []
 
-        def keep(record: EpisodeRecord, finding: Finding = finding, found: list[EpisodeRecord] = found) -> None:
-            if classify(record) is finding:
+        def keep(record: EpisodeRecord, kind: Class = kind, found: list[EpisodeRecord] = found) -> None:
+            if classify(record) is kind:
                 found.append(record)
 
         for count in (2, 30):
             if not found:
                 evaluate(policy, played, episodes=min(count, len(played)), on_episode=keep)
         if not found:
-            raise SystemExit(f"no episode of {policy} is {finding}")
+            raise SystemExit(f"no episode of {policy} is {kind}")
         picture = Image.fromarray(draw_episode(found[0])).resize(PICTURE, Image.Resampling.LANCZOS)
-        picture.quantize(128).save(folder / f"{finding}.png", optimize=True)
-    assert {*sources, Finding.UNKNOWN} == set(FINDINGS)
+        picture.quantize(128).save(folder / f"{kind}.png", optimize=True)
+    assert {*sources, Class.UNKNOWN} == set(TAXONOMY_CLASSES)
 
 
 if __name__ == "__main__":

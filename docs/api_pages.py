@@ -52,7 +52,7 @@ PAGES: dict[str, tuple[str, tuple[str, ...]]] = {
             "evaluation",
             "evaluation.taxonomy",
             "evaluation.rescoring",
-            "evaluation.comparing",
+            "evaluation.comparison",
             "evaluation.replay",
         ),
     ),

@@ -17,7 +17,7 @@ from vzgym.agents.data.dataset import said_protocol
 from vzgym.agents.vlm.checkpoint import resolve_protocol, saved_protocol
 from vzgym.core.errors import RecordError, UntrustedName, VzgymError
 from vzgym.evaluation import ReaderAnswerer, read_records
-from vzgym.evaluation.comparing import compare_runs
+from vzgym.evaluation.comparison import compare_runs
 from vzgym.evaluation.replay import replay
 from vzgym.evaluation.rescoring import score_run
 from vzgym.rewards import make_reward

@@ -13,9 +13,10 @@ from vzgym.core.errors import InvalidSetting
 from vzgym.episode import EpisodeRecord
 from vzgym.episode.costs import EpisodeCosts
 from vzgym.evaluation import ReaderAnswerer, evaluate, mean, read_records, summarise
-from vzgym.evaluation.findings import markdown_costs, markdown_findings, rich_findings
 from vzgym.evaluation.replay import replay
 from vzgym.evaluation.rescoring import score_run
+from vzgym.evaluation.tables import markdown_costs
+from vzgym.evaluation.taxonomy_tables import markdown_taxonomy, rich_taxonomy
 from vzgym.rewards import RewardContext, make_reward, rescore
 
 Facts = Callable[[EpisodeRecord], dict[str, Any]]
@@ -173,10 +174,10 @@ def test_where_nothing_was_shown_the_record_says_so() -> None:
 
 def test_tables_of_findings() -> None:
     reports = [evaluate(policy, "tiny", episodes=6) for policy in ("blind", "random", "sliding", "oracle")]
-    head, rule, *rows = markdown_findings(reports).splitlines()
+    head, rule, *rows = markdown_taxonomy(reports).splitlines()
     assert head.count("|") == rule.count("|") == rows[0].count("|") == 13
     assert rows[-1] == "| oracle | 6 | 6 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 |"
-    titles = [str(column.header) for column in rich_findings(reports).columns]
+    titles = [str(column.header) for column in rich_taxonomy(reports).columns]
     assert titles[:2] == ["policy", "grounded"]
     assert "video" not in titles  # a class that nobody is in
 
@@ -187,17 +188,17 @@ def test_the_widest_table_of_findings_fits_into_80_columns() -> None:
 
     from rich.console import Console
 
-    from vzgym.evaluation import FINDINGS
+    from vzgym.evaluation import TAXONOMY_CLASSES
 
     report = evaluate("blind", "tiny", episodes=1)
     (episode,) = report.episodes
-    many = [replace(episode, finding=finding) for finding in FINDINGS for _ in range(200)]
+    many = [replace(episode, taxonomy_class=kind) for kind in TAXONOMY_CLASSES for _ in range(200)]
     wide = replace(report, policy="a_module_of_mine:MyVeryOwnPolicy", episodes=many)
     console = Console(width=80, file=StringIO())
-    console.print(rich_findings([wide]))
+    console.print(rich_taxonomy([wide]))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert max(map(len, text.splitlines())) <= 80
-    assert text.count(" 200") == len(FINDINGS)
+    assert text.count(" 200") == len(TAXONOMY_CLASSES)
     assert "…" not in text
 
 

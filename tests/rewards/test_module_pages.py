@@ -10,8 +10,8 @@ from types import ModuleType
 import pytest
 
 from vzgym.episode.costs import COSTS, PATCH_RULES
-from vzgym.evaluation import FINDINGS, Finding
-from vzgym.evaluation.findings import _TITLES
+from vzgym.evaluation import TAXONOMY_CLASSES, TaxonomyClass
+from vzgym.evaluation.taxonomy_tables import _TITLES
 from vzgym.rewards import PREDICATES, REWARDS, make_reward
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -62,9 +62,11 @@ def test_yaml_examples_are_rewards(page: str, tmp_path: Path) -> None:
 def test_the_taxonomy_s_page_has_every_class_and_a_picture_of_each() -> None:
     text = read("taxonomy.md")
     rows = re.findall(r"^\| [^|]+ \| `([a-z_]+)` \| ([^|]+) \|", text, re.MULTILINE)
-    assert {name: short.strip() for name, short in rows} == {str(f): _TITLES[f][0] for f in FINDINGS}
+    assert {name: short.strip() for name, short in rows} == {str(f): _TITLES[f][0] for f in TAXONOMY_CLASSES}
     pictures = re.findall(r"!\[[^]]+\]\((\.\./images/taxonomy/(\w+)\.png)\)", text)
-    assert {name for _, name in pictures} == {str(finding) for finding in FINDINGS if finding is not Finding.UNKNOWN}
+    assert {name for _, name in pictures} == {
+        str(kind) for kind in TAXONOMY_CLASSES if kind is not TaxonomyClass.UNKNOWN
+    }
     assert all((REFERENCE / path).stat().st_size > 10_000 for path, _ in pictures)
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from vzgym.cli.progress import console, say
 from vzgym.core.statistics import Estimate
-from vzgym.evaluation.comparing import COMPARED, Comparison, compare_runs, metric_titles
+from vzgym.evaluation.comparison import COMPARED, Comparison, compare_runs, metric_titles
 
 __all__ = ["compare"]
 

@@ -14,9 +14,9 @@ from vzgym.cli.policies import named_policy, policy_label
 from vzgym.cli.progress import console, costs_in_words, errors, progress_bar, say
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.evaluation import EvaluationReport, evaluate
-from vzgym.evaluation.findings import rich_findings
 from vzgym.evaluation.runs import count_records
 from vzgym.evaluation.tables import rich_table
+from vzgym.evaluation.taxonomy_tables import rich_taxonomy
 from vzgym.policies.policy import POLICIES
 from vzgym.rewards import make_reward
 from vzgym.tasks import BUDGETS, BudgetSpec, TaskSet, load_tasks
@@ -177,7 +177,7 @@ def evaluate_command(
     else:
         console.print(rich_table(reports))
         console.print()
-        console.print(rich_findings(reports))
+        console.print(rich_taxonomy(reports))
         if answerer:
             shares = ", ".join(f"{report.policy} {_percent(report)}" for report in reports)
             say(

@@ -6,18 +6,18 @@ from vzgym.evaluation.evaluate import evaluate
 from vzgym.evaluation.metrics import EpisodeMetrics, summarise
 from vzgym.evaluation.report import EvaluationReport
 from vzgym.evaluation.runs import RunFolder, read_records
-from vzgym.evaluation.taxonomy import FINDINGS, Finding, classify
+from vzgym.evaluation.taxonomy import TAXONOMY_CLASSES, TaxonomyClass, classify
 
 __all__ = [
-    "FINDINGS",
+    "TAXONOMY_CLASSES",
     "Credit",
     "EpisodeMetrics",
     "Estimate",
     "EvaluationReport",
-    "Finding",
     "PolicyAnswerer",
     "ReaderAnswerer",
     "RunFolder",
+    "TaxonomyClass",
     "classify",
     "credit",
     "evaluate",

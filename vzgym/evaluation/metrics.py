@@ -13,7 +13,7 @@ from vzgym.core.interval import Interval, coverage, iou
 from vzgym.core.statistics import Estimate, mean, proportion
 from vzgym.episode.costs import EpisodeCosts
 from vzgym.episode.record import EpisodeRecord, Outcome
-from vzgym.evaluation.taxonomy import Finding, classify
+from vzgym.evaluation.taxonomy import TaxonomyClass, classify
 from vzgym.rewards.counterfactual import Credit
 from vzgym.video.base import FRAME_SLACK
 
@@ -44,7 +44,7 @@ class EpisodeMetrics:
         passes: Calls of the model: one a turn.
         tool_seconds: Wall time of the environment, decoding included.
         model_seconds: Wall time of the policy.
-        finding: What came of the episode; see `vzgym.evaluation.taxonomy`.
+        taxonomy_class: What came of the episode; see `vzgym.evaluation.taxonomy`.
         useful_zooms: Share of the zooms that the answer rests on, where somebody answered again; see `Credit`.
         requests: Requests that a served model was sent, one a turn.
         retries: How often requests had to be sent again.
@@ -72,7 +72,7 @@ class EpisodeMetrics:
     passes: int = 0
     tool_seconds: float | None = None
     model_seconds: float | None = None
-    finding: Finding = Finding.UNKNOWN
+    taxonomy_class: TaxonomyClass = TaxonomyClass.UNKNOWN
     useful_zooms: float | None = None
     requests: int | None = None
     retries: int | None = None
@@ -114,7 +114,7 @@ class EpisodeMetrics:
             passes=costs.passes,
             tool_seconds=costs.tool_seconds,
             model_seconds=costs.model_seconds,
-            finding=classify(record),
+            taxonomy_class=classify(record),
             useful_zooms=None if again is None else Credit.from_json(dict(again)).share,
             **{name: policy_costs.get(name) for name in POLICY_COSTS},
         )

@@ -9,7 +9,7 @@ from typing import Any
 from vzgym.core.budget import Budget
 from vzgym.core.statistics import Estimate
 from vzgym.evaluation.metrics import EpisodeMetrics, summarise, total_costs
-from vzgym.evaluation.taxonomy import FINDINGS, Finding
+from vzgym.evaluation.taxonomy import TAXONOMY_CLASSES, TaxonomyClass
 
 __all__ = ["EvaluationReport"]
 
@@ -63,10 +63,10 @@ class EvaluationReport:
         }
 
     @property
-    def taxonomy(self) -> dict[Finding, int]:
-        """How many episodes fall into each class; all classes, in the order of `FINDINGS`."""
-        counts = Counter(item.finding for item in self.episodes)
-        return {finding: counts[finding] for finding in FINDINGS}
+    def taxonomy(self) -> dict[TaxonomyClass, int]:
+        """How many episodes fall into each class; all classes, in the order of `TAXONOMY_CLASSES`."""
+        counts = Counter(item.taxonomy_class for item in self.episodes)
+        return {kind: counts[kind] for kind in TAXONOMY_CLASSES}
 
     @property
     def totals(self) -> dict[str, float]:
@@ -86,7 +86,7 @@ class EvaluationReport:
             "failed": self.failed,
             "samples": self.samples,
             "proof_weakened_by": list(self.proof_weakened_by),
-            "taxonomy": {str(finding): count for finding, count in self.taxonomy.items()},
+            "taxonomy": {str(kind): count for kind, count in self.taxonomy.items()},
             "totals": self.totals,
             "metrics": {name: estimate.to_json() for name, estimate in self.summary.items()},
             "by_category": {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -13,7 +14,7 @@ from rich.text import Text
 from vzgym.core.statistics import Estimate
 from vzgym.evaluation.report import EvaluationReport
 
-__all__ = ["markdown_table", "rich_table"]
+__all__ = ["markdown_costs", "markdown_table", "rich_table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +102,32 @@ def markdown_table(reports: Sequence[EvaluationReport]) -> str:
     ]
     rows = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in _rows(reports)]
     return "\n".join(lines + rows)
+
+
+_COSTS: Final = {
+    "visual_tokens": ("visual tokens", ".0f"),
+    "text_tokens": ("text tokens", ".0f"),
+    "said_tokens": ("said", ".0f"),
+    "passes": ("passes", ".2f"),
+    "frames": ("frames shown", ".1f"),
+    "decoded": ("decoded", ".1f"),
+    "decode_seconds": ("decode ms", ".1f"),
+    "tool_seconds": ("tool ms", ".1f"),
+    "model_seconds": ("model ms", ".1f"),
+}
+
+
+def markdown_costs(reports: Sequence[EvaluationReport]) -> str:
+    """One row a report, as a Markdown table: what an episode cost on average."""
+    lines = [
+        "| policy | " + " | ".join(title for title, _ in _COSTS.values()) + " |",
+        "|---|" + "---:|" * len(_COSTS),
+    ]
+    for report in reports:
+        summary = report.summary
+        cells = []
+        for name, (_, form) in _COSTS.items():
+            value = summary[name].value
+            cells.append("-" if math.isnan(value) else format(value * (1000 if name.endswith("seconds") else 1), form))
+        lines.append(f"| {report.policy} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)

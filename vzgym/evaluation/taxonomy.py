@@ -1,4 +1,4 @@
-"""What came of an episode, in one word: right for a reason, right by luck, or wrong, and why.
+"""The failure taxonomy: why an episode's answer is right, right by luck, or wrong.
 
 The definitions, with a picture of each, are in the documentation (`docs/reference/taxonomy.md`).
 """
@@ -15,10 +15,10 @@ from vzgym.episode.clip import Clip
 from vzgym.episode.evidence import clips_seen, evidence_of
 from vzgym.episode.record import End, EpisodeRecord
 
-__all__ = ["FINDINGS", "Finding", "classify"]
+__all__ = ["TAXONOMY_CLASSES", "TaxonomyClass", "classify"]
 
 
-class Finding(StrEnum):
+class TaxonomyClass(StrEnum):
     """The class of an episode. Each has exactly one; `classify` gives the order in which they are tried."""
 
     GROUNDED = "right_and_grounded"
@@ -43,11 +43,11 @@ class Finding(StrEnum):
     """Nobody can say: the task does not tell where its evidence lies, or what is right."""
 
 
-FINDINGS: Final[tuple[Finding, ...]] = tuple(Finding)
+TAXONOMY_CLASSES: Final[tuple[TaxonomyClass, ...]] = tuple(TaxonomyClass)
 """All classes, in the order of a table."""
 
 
-def classify(record: EpisodeRecord) -> Finding:
+def classify(record: EpisodeRecord) -> TaxonomyClass:
     """The one class of a finished episode.
 
     Tried in this order:
@@ -69,25 +69,27 @@ def classify(record: EpisodeRecord) -> Finding:
         InvalidSetting: If the episode still runs.
     """
     if record.end is None or record.grade is None:
-        raise InvalidSetting(f"the episode of task {record.task.id!r} still runs: nothing has come of it yet")
+        raise InvalidSetting(f"the episode of task {record.task.id!r} still runs: only a finished one has a class")
     if record.end is End.VIDEO_ERROR:
-        return Finding.VIDEO_ERROR
+        return TaxonomyClass.VIDEO_ERROR
     if record.end is End.OUT_OF_ROUNDS:
-        return Finding.MALFORMED if isinstance(record.turns[-1].action, Malformed) else Finding.OUT_OF_BUDGET
+        unreadable = isinstance(record.turns[-1].action, Malformed)
+        return TaxonomyClass.MALFORMED if unreadable else TaxonomyClass.OUT_OF_BUDGET
     if record.grade.status is GradeStatus.UNREADABLE:
-        return Finding.MALFORMED
+        return TaxonomyClass.MALFORMED
     evidence = evidence_of(record)
     if record.grade.score is None or evidence is None:
-        return Finding.UNKNOWN
+        return TaxonomyClass.UNKNOWN
     seen = clips_seen(record)
     shown = evidence.shown(seen)
     if record.grade.is_correct:
         if not shown:
-            return Finding.LUCKY
-        return Finding.REDUNDANT if record.zooms and evidence.shown(_before_last_zoom(record)) else Finding.GROUNDED
+            return TaxonomyClass.LUCKY
+        redundant = record.zooms > 0 and evidence.shown(_before_last_zoom(record))
+        return TaxonomyClass.REDUNDANT if redundant else TaxonomyClass.GROUNDED
     if shown:
-        return Finding.WRONG_ANSWER
-    return Finding.TOO_COARSE if evidence.looked_at(seen) else Finding.WRONG_SEGMENT
+        return TaxonomyClass.WRONG_ANSWER
+    return TaxonomyClass.TOO_COARSE if evidence.looked_at(seen) else TaxonomyClass.WRONG_SEGMENT
 
 
 def _before_last_zoom(record: EpisodeRecord) -> list[Clip]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from vzgym.core.errors import DependencyNotInstalled
 from vzgym.evaluation.experiments.results import Curve, Group, Results
-from vzgym.evaluation.taxonomy import FINDINGS, Finding
+from vzgym.evaluation.taxonomy import TAXONOMY_CLASSES, TaxonomyClass
 
 __all__ = ["PICTURES", "draw_all"]
 
@@ -25,16 +25,16 @@ PICTURES: Final = {
 
 # Right: greens and blues, from the best on; wrong: warm colours; not known: greys.
 _COLORS: Final = {
-    Finding.GROUNDED: "#1b7837",
-    Finding.REDUNDANT: "#7fbf7b",
-    Finding.LUCKY: "#92c5de",
-    Finding.WRONG_ANSWER: "#fee090",
-    Finding.TOO_COARSE: "#fdae61",
-    Finding.WRONG_SEGMENT: "#d73027",
-    Finding.MALFORMED: "#762a83",
-    Finding.OUT_OF_BUDGET: "#b2abd2",
-    Finding.VIDEO_ERROR: "#bdbdbd",
-    Finding.UNKNOWN: "#636363",
+    TaxonomyClass.GROUNDED: "#1b7837",
+    TaxonomyClass.REDUNDANT: "#7fbf7b",
+    TaxonomyClass.LUCKY: "#92c5de",
+    TaxonomyClass.WRONG_ANSWER: "#fee090",
+    TaxonomyClass.TOO_COARSE: "#fdae61",
+    TaxonomyClass.WRONG_SEGMENT: "#d73027",
+    TaxonomyClass.MALFORMED: "#762a83",
+    TaxonomyClass.OUT_OF_BUDGET: "#b2abd2",
+    TaxonomyClass.VIDEO_ERROR: "#bdbdbd",
+    TaxonomyClass.UNKNOWN: "#636363",
 }
 _MARKERS = "osD^vP*Xh<>"
 
@@ -211,17 +211,17 @@ def _bar(estimate: Any) -> list[list[float]] | None:
 
 
 def _taxonomy(results: Results, groups: Sequence[Group]) -> Any:
-    used = [finding for finding in FINDINGS if any(group.share(str(finding)) > 0 for group in groups)]
+    used = [kind for kind in TAXONOMY_CLASSES if any(group.share(str(kind)) > 0 for group in groups)]
     used.sort(key=list(_COLORS).index)
     figure, axis = _rows_figure(groups, more=0.25 * math.ceil(len(used) / 4))
     for place, group in enumerate(groups):
         left = 0.0
-        for finding in used:
-            share = group.share(str(finding))
-            axis.barh(place, share, left=left, height=0.72, color=_COLORS[finding])
+        for kind in used:
+            share = group.share(str(kind))
+            axis.barh(place, share, left=left, height=0.72, color=_COLORS[kind])
             left += share
-    for finding in used:
-        axis.barh(0, 0, color=_COLORS[finding], label=str(finding).replace("_", " "))
+    for kind in used:
+        axis.barh(0, 0, color=_COLORS[kind], label=str(kind).replace("_", " "))
     axis.set_xlim(0, 1)
     axis.grid(visible=False)
     axis.set_xlabel("share of the episodes")

@@ -16,7 +16,7 @@ from vzgym.core.statistics import Estimate, student
 from vzgym.evaluation.experiments.grid import Cell, Grid
 from vzgym.evaluation.experiments.stages import OUT
 from vzgym.evaluation.metrics import METRICS
-from vzgym.evaluation.taxonomy import FINDINGS
+from vzgym.evaluation.taxonomy import TAXONOMY_CLASSES
 
 __all__ = ["Curve", "Group", "Results", "Row", "cells_csv"]
 
@@ -50,11 +50,11 @@ class Row:
         low, high = (math.nan if found[end] is None else float(found[end]) for end in ("low", "high"))
         return Estimate(found["value"], low, high, found["n"])
 
-    def share(self, finding: str) -> float:
+    def share(self, kind: str) -> float:
         """The share of episodes in a class of the taxonomy."""
         taxonomy = (self.facts or {}).get("report", {}).get("taxonomy", {})
         total = sum(taxonomy.values())
-        return taxonomy.get(finding, 0) / total if total else math.nan
+        return taxonomy.get(kind, 0) / total if total else math.nan
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,10 @@ class Group:
             return over
         return replace(over, low=max(0.0, over.low), high=min(1.0, over.high))
 
-    def share(self, finding: str) -> float:
+    def share(self, kind: str) -> float:
         """The mean share of a class of the taxonomy."""
         rows = self.done
-        return math.fsum(row.share(finding) for row in rows) / len(rows) if rows else math.nan
+        return math.fsum(row.share(kind) for row in rows) / len(rows) if rows else math.nan
 
     def against(self, other: Group, name: str = "correct") -> Estimate:
         """The mean difference of a metric from another group's, paired by seed, with Student's interval.
@@ -212,14 +212,14 @@ def cells_csv(results: Results) -> str:
         [
             "tasks", "budget", "learner", "reward", "seed", "status", "episodes", "correct", "correct_low",
             "correct_high", *("mean_reward" if name == "reward" else name for name in metrics[1:]),
-            *map(str, FINDINGS), "seconds", "folder", "error",
+            *map(str, TAXONOMY_CLASSES), "seconds", "folder", "error",
         ]
     )  # fmt: skip
     for row in results.rows:
         accuracy = row.metric("correct")
         values: list[float] = [accuracy.value, accuracy.low, accuracy.high]
         values += [row.metric(name).value for name in metrics[1:]]
-        values += [row.share(str(finding)) for finding in FINDINGS]
+        values += [row.share(str(kind)) for kind in TAXONOMY_CLASSES]
         written = ["" if math.isnan(value) else f"{value:.6g}" for value in values]
         folder = row.cell.stage.folder(results.root).relative_to(results.root)
         writer.writerow(

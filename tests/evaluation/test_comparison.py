@@ -10,7 +10,7 @@ import vzgym
 from vzgym.cli import app
 from vzgym.core.errors import InvalidSetting, RecordError
 from vzgym.core.statistics import exact_mcnemar, paired_proportions
-from vzgym.evaluation.comparing import compare_runs
+from vzgym.evaluation.comparison import compare_runs
 
 
 @pytest.fixture(scope="module")

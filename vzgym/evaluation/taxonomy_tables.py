@@ -1,0 +1,62 @@
+"""The failure taxonomy of reports as tables, for terminals and for Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from vzgym.evaluation.report import EvaluationReport
+from vzgym.evaluation.taxonomy import TAXONOMY_CLASSES, TaxonomyClass
+
+__all__ = ["markdown_taxonomy", "rich_taxonomy"]
+
+_TITLES: Final = {
+    TaxonomyClass.GROUNDED: ("grounded", "right, and the frames shown prove it"),
+    TaxonomyClass.LUCKY: ("luck", "right, but they do not"),
+    TaxonomyClass.REDUNDANT: ("redund.", "right and proven before the last zoom"),
+    TaxonomyClass.WRONG_SEGMENT: ("segment", "wrong, and some evidence never looked at"),
+    TaxonomyClass.TOO_COARSE: ("coarse", "wrong, looked at with too few frames"),
+    TaxonomyClass.WRONG_ANSWER: ("answer", "wrong, though the frames prove the right one"),
+    TaxonomyClass.MALFORMED: ("form", "no answer could be read"),
+    TaxonomyClass.OUT_OF_BUDGET: ("budget", "rounds ran out"),
+    TaxonomyClass.VIDEO_ERROR: ("video", "video error"),
+    TaxonomyClass.UNKNOWN: ("?", "evidence or answer unknown"),
+}
+
+
+def rich_taxonomy(reports: Sequence[EvaluationReport]) -> Table:
+    """One row a report: how many of its episodes fall into each class; for a terminal of 80 columns."""
+    used = [kind for kind in TAXONOMY_CLASSES if any(report.taxonomy[kind] for report in reports)]
+    table = Table(
+        caption="Episodes by what came of them: "
+        + "; ".join(f"{_TITLES[kind][0]}: {_TITLES[kind][1]}" for kind in used)
+        + ".",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
+    table.add_column("policy", overflow="fold")
+    for kind in used:
+        table.add_column(_TITLES[kind][0], justify="right", no_wrap=True)
+    for report in reports:
+        counts = [Text(str(report.taxonomy[kind])) for kind in used]
+        table.add_row(Text(report.policy + (" *" if report.privileged else "")), *counts)
+    return table
+
+
+def markdown_taxonomy(reports: Sequence[EvaluationReport]) -> str:
+    """One row a report, as a Markdown table with every class."""
+    lines = [
+        "| policy | n | " + " | ".join(_TITLES[kind][0] for kind in TAXONOMY_CLASSES) + " |",
+        "|---|---:|" + "---:|" * len(TAXONOMY_CLASSES),
+    ]
+    for report in reports:
+        counts = [str(report.taxonomy[kind]) for kind in TAXONOMY_CLASSES]
+        lines.append(f"| {report.policy} | {len(report.episodes)} | " + " | ".join(counts) + " |")
+    return "\n".join(lines)
