@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from vzgym.core.errors import InvalidSetting, RecordError, UnknownName
+from vzgym.core.errors import FolderInUse, InvalidSetting, RecordError, UnknownName
+from vzgym.core.files import file_lock, read_json_lines
 from vzgym.evaluation import evaluate
 from vzgym.rewards import PRESETS, REWARDS
 
@@ -32,6 +33,16 @@ def test_list_names_every_module_and_preset(run: Run) -> None:
     words = found.stdout.split()
     assert all(name in words for name in [*REWARDS.names(), *PRESETS])
     assert max(map(len, found.stdout.splitlines())) <= 80
+
+
+def test_a_second_writer_of_ledgers_is_refused(run: Run, saved: Path, tmp_path: Path) -> None:
+    out = tmp_path / "ledgers.jsonl"
+    with file_lock(out):
+        found = run("rewards", "score", saved, "--reward", "accuracy", "--out", out)
+        assert isinstance(found.exception, FolderInUse)
+        assert not out.exists()
+    assert run("rewards", "score", saved, "--reward", "accuracy", "--out", out).exit_code == 0
+    assert len(list(read_json_lines(out))) == 7
 
 
 @pytest.mark.parametrize("name", REWARDS.names())

@@ -1,4 +1,4 @@
-"""What tells settings that were kept from those that are wanted now, for messages."""
+"""Differences between saved and requested settings, for error messages."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ __all__ = ["first_difference"]
 def first_difference(
     there: Mapping[str, Any], wanted: Mapping[str, Any], free: Collection[str] = ()
 ) -> tuple[str, Any, Any] | None:
-    """The first setting that differs, as deep as both have parts: a long mapping as a whole would hide it.
+    """The first setting that differs. Nested mappings are compared key by key.
 
     Args:
-        there: JSON values.
-        wanted: JSON values.
+        there: The saved settings, JSON values.
+        wanted: The requested settings, JSON values.
         free: Settings that may differ.
 
     Returns:
-        Its dotted name and both values, None where it is not given; None if nothing differs.
+        Its dotted name and both values (None for a setting that is missing); None if nothing differs.
     """
     for key in {**there, **wanted}:
         one, other = there.get(key), wanted.get(key)
@@ -27,7 +27,7 @@ def first_difference(
             continue
         if isinstance(one, dict) and isinstance(other, dict):
             deeper = first_difference(one, other)
-            # A part that is null is no part that is missing: only the whole shows that.
+            # No deeper difference: one has a key with the value None that the other lacks. Show the whole mapping.
             if deeper is not None:
                 return f"{key}.{deeper[0]}", deeper[1], deeper[2]
         return key, one, other

@@ -1,7 +1,7 @@
-"""Scoring records that were saved, or that belong together.
+"""Scoring groups of roll-outs of one task, and saved records.
 
-Some terms look at the other roll-outs of the same task. They can only be scored once the group is complete:
-`score_group` is what a trainer calls with the roll-outs of one prompt, `rescore` what a saved run is scored anew with.
+Some terms compare a roll-out with the others of its task, and can be scored only when the group is complete. Trainers
+call `score_group` with the roll-outs of one prompt; `rescore` scores a saved run again.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ __all__ = ["rescore", "score_group"]
 def score_group(
     mix: RewardMix, records: Sequence[EpisodeRecord], context: RewardContext | None = None
 ) -> list[list[StepReward]]:
-    """Score the roll-outs of one task, each turn of each, with the group in view.
+    """Score each turn of the roll-outs of one task as a group.
 
     Args:
         mix: The reward.
-        records: Finished roll-outs of one and the same task; one alone is a group of one.
-        context: What else surrounds them (answerer, progress; the mix's own context if None); its `group` is set here.
+        records: Finished roll-outs of the same task, one or more.
+        context: Answerer, progress and so on; the mix's own context if None. Its `group` is set here.
 
     Returns:
-        For each record, in order, the reward of each of its turns: `result[i][t]`. The whole reward of roll-out `i` is
-        the sum of the totals, or None if one of them is.
+        For each record, in order, the reward of each of its turns: `result[i][t]`. The reward of roll-out `i` is the
+        sum of the totals, or None if one of them is None.
 
     Raises:
         InvalidSetting: If a record is unfinished, or two are of different tasks.
@@ -49,7 +49,7 @@ def score_group(
 def rescore(
     mix: RewardMix, records: Sequence[EpisodeRecord], context: RewardContext | None = None
 ) -> list[list[StepReward]]:
-    """Score finished records anew, as they would have been scored live under this reward.
+    """Score finished records again, as they would have been scored live under this reward.
 
     Records of the same task, by the same policy and (in training) of the same step are a group if there are two or more
     of them; a task that was played once has none. The training progress of a record is the one that it keeps in
@@ -58,7 +58,7 @@ def rescore(
     Args:
         mix: The reward.
         records: Finished records, of any tasks, in any order.
-        context: What else surrounds them; the mix's own context if None.
+        context: Answerer, progress and so on; the mix's own context if None.
 
     Returns:
         For each record, in order, the reward of each of its turns.

@@ -1,4 +1,4 @@
-"""From a module object back to the name and options that build it."""
+"""The name and options from which a reward module object can be built again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def spec_of(module: RewardModule, reserved: Collection[str] = ()) -> tuple[str, 
 
     Args:
         module: The module.
-        reserved: Words that an option may not be called here.
+        reserved: Names that an option must not have.
 
     Raises:
         InvalidSetting: If its class cannot be imported by name, or its options are not known, no JSON, or reserved.
@@ -31,7 +31,7 @@ def spec_of(module: RewardModule, reserved: Collection[str] = ()) -> tuple[str, 
     options = _options_of(module)
     clash = sorted(set(options) & set(reserved))
     if clash:
-        raise InvalidSetting(f"reward module {name!r}: its option {clash[0]!r} clashes with a word of the composition")
+        raise InvalidSetting(f"reward module {name!r}: its option {clash[0]!r} has the name of a key of reward terms")
     try:
         plain: dict[str, Any] = json.loads(json.dumps(options, allow_nan=False))
     except (TypeError, ValueError) as error:
@@ -57,9 +57,9 @@ def _name_of(module: RewardModule) -> str:
 
 
 def _options_of(module: RewardModule) -> dict[str, Any]:
-    told = getattr(module, "options", None)
-    if isinstance(told, Mapping):
-        return dict(told)
+    given = getattr(module, "options", None)
+    if isinstance(given, Mapping):
+        return dict(given)
     if is_dataclass(module):
         options = {}
         for field in fields(module):

@@ -14,7 +14,8 @@ from stable_baselines3 import PPO
 from vzgym.agents.sb3 import ClipExtractor, PointerHead, SB3Policy, SB3Settings, train_sb3
 from vzgym.agents.sb3.training import curve_lines, make_vector_env
 from vzgym.core.budget import Budget
-from vzgym.core.errors import InvalidSetting, UnknownName
+from vzgym.core.errors import FolderInUse, InvalidSetting, UnknownName
+from vzgym.core.files import folder_lock
 from vzgym.envs import VideoZoomEnv
 from vzgym.evaluation import evaluate
 
@@ -55,6 +56,12 @@ def test_a_run_goes_on_from_its_checkpoint_and_no_other_is_mixed_in(tmp_path: Pa
     model = SB3Policy(folder).model
     assert model.num_timesteps == 32
     assert model.lr_schedule(0.0) == pytest.approx(0.1 * model.lr_schedule(1.0))
+
+
+def test_a_second_run_in_a_folder_is_refused(tmp_path: Path) -> None:
+    with folder_lock(tmp_path / "run"), pytest.raises(FolderInUse, match="run is being written by another process"):
+        train_sb3(settings(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_masks_of_the_policy_are_those_of_the_environment(tmp_path: Path) -> None:

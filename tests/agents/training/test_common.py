@@ -10,14 +10,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from vzgym.agents.training.common import newest_checkpoint, prepare_output, save_result
+from vzgym.agents.training.common import newest_checkpoint, output_lock, prepare_output, save_result
 from vzgym.agents.training.config import load_settings
 from vzgym.agents.training.memory import Sharding
 from vzgym.agents.training.plan import plan_sft
 from vzgym.agents.training.settings import LoraSettings, SFTSettings
 from vzgym.agents.training.sft import train_sft
 from vzgym.agents.vlm.checkpoint import open_checkpoint, saved_protocol
-from vzgym.core.errors import InvalidSetting
+from vzgym.core.errors import FolderInUse, InvalidSetting
+from vzgym.core.files import folder_lock
 
 LORA = LoraSettings(rank=2, alpha=4, targets=("q_proj",))
 
@@ -98,6 +99,16 @@ def test_a_new_run_is_refused_where_checkpoints_of_another_lie(settings):
         train_sft(settings(max_steps=1, save_steps=0))
     assert same(weights(out), before)
     assert {folder.name for folder in out.glob("checkpoint-*")} == {"checkpoint-1", "checkpoint-2"}
+
+
+def test_a_second_run_in_a_folder_is_refused_on_its_first_process(settings, monkeypatch):
+    with folder_lock(settings.out):
+        with pytest.raises(FolderInUse, match="is being written by another process"):
+            train_sft(settings)
+        # The other processes of a run that is spread over several devices.
+        monkeypatch.setenv("RANK", "1")
+        with output_lock(settings):
+            pass
 
 
 def test_a_new_run_clears_away_what_was_cut_off(settings, tmp_path):
