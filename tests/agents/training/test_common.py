@@ -102,12 +102,13 @@ def test_a_new_run_is_refused_where_checkpoints_of_another_lie(settings):
 
 
 def test_a_second_run_in_a_folder_is_refused_on_its_first_process(settings, monkeypatch):
-    with folder_lock(settings.out):
+    run = settings()
+    with folder_lock(run.out):
         with pytest.raises(FolderInUse, match="is being written by another process"):
-            train_sft(settings)
+            train_sft(run)
         # The other processes of a run that is spread over several devices.
         monkeypatch.setenv("RANK", "1")
-        with output_lock(settings):
+        with output_lock(run):
             pass
 
 
