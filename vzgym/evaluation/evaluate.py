@@ -31,9 +31,13 @@ from vzgym.rollout.task_rollouts import TaskRollouts, json_values, package_versi
 from vzgym.tasks import BudgetSpec, TaskSet, TaskSpec, VideoTask, load_tasks
 from vzgym.tasks.budgets import weakened_by
 
-__all__ = ["ZoomNotNeeded", "evaluate"]
+__all__ = ["UntrainedBudget", "ZoomNotNeeded", "evaluate"]
 
 _DEFAULT_EPISODES = 200
+
+
+class UntrainedBudget(UserWarning):
+    """A policy is evaluated with another budget than it was trained with."""
 
 
 class ZoomNotNeeded(UserWarning):
@@ -62,7 +66,8 @@ def evaluate(
         tasks: A suite ("needle"; its test split unless it names one), a JSONL file, a task, tasks, or a task set.
         episodes: How many tasks; 200 if not given, or as many as there are.
         seed: Of the policy's randomness, >= 0; the tasks are the same for every seed.
-        budget: A mapping overrides fields of the tasks' budget; a `Budget`, or a name ("paper"), replaces it.
+        budget: A mapping overrides fields of the tasks' budget; a `Budget`, or a name ("paper"), replaces it. If not
+            given: the budget that the policy was trained with, if its folder says so, else that of the tasks.
         reward: The reward whose ledger the records keep.
         out: A folder for `records.jsonl`, `run.json` and `report.json`. A stopped run is resumed there.
         on_episode: Called after each episode with its record (with pixels, unless there are several workers): for
@@ -98,6 +103,18 @@ def evaluate(
         samples=samples,
         executor=workers if isinstance(workers, Executor) else local_executor(workers),
     )
+    trained = rollouts.traits.trained_budget
+    if trained is not None and trained != rollouts.run_budget:
+        changes = ", ".join(
+            f"{name}={value} (trained with {trained.to_dict()[name]})"
+            for name, value in rollouts.run_budget.to_dict().items()
+            if value != trained.to_dict()[name]
+        )
+        warnings.warn(
+            f"policy {rollouts.traits.name!r} is evaluated with {changes}: its scores may be lower",
+            UntrainedBudget,
+            stacklevel=2,
+        )
     answer_source = _find_answerer(answerer, rollouts.policy)
     settings = _run_settings(rollouts, policy, count, answer_source)
     folder = RunFolder(out, settings) if out is not None else None
@@ -152,6 +169,7 @@ def evaluate(
         failed=rollouts.failed,
         samples=rollouts.samples,
         proof_weakened_by=tuple(sorted(weakened)),
+        trained_budget=trained,
     )
     if folder:
         folder.write_report(report.to_json())
@@ -179,6 +197,7 @@ def _run_settings(
         "episodes": episodes,
         "seed": rollouts.seed,
         "budget": rollouts.budget.to_dict(),
+        **({"trained_budget": trained.to_dict()} if (trained := rollouts.traits.trained_budget) else {}),
         "reward": rollouts.reward_spec or modules,
         **({"samples": rollouts.samples} if rollouts.samples > 1 else {}),
         **({"answerer": json_values(answerer)} if answerer is not None else {}),

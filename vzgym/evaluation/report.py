@@ -31,6 +31,7 @@ class EvaluationReport:
         samples: How often each task was played.
         proof_weakened_by: Fields of the budget that show more of procedural tasks than they were built for, so that
             it is not proven for these episodes that zooming is needed (see `vzgym.tasks.budgets.weakened_by`).
+        trained_budget: The budget that the policy was trained with; None if unknown.
     """
 
     policy: str
@@ -43,6 +44,7 @@ class EvaluationReport:
     failed: dict[str, str] = field(default_factory=dict)
     samples: int = 1
     proof_weakened_by: tuple[str, ...] = ()
+    trained_budget: Budget | None = None
 
     @property
     def summary(self) -> dict[str, Estimate]:
@@ -81,6 +83,7 @@ class EvaluationReport:
             "seed": self.seed,
             "episodes": len(self.episodes),
             "budget": self.budget.to_dict(),
+            "trained_budget": None if self.trained_budget is None else self.trained_budget.to_dict(),
             "privileged": self.privileged,
             "hit_rate": self.hit_rate,
             "failed": self.failed,

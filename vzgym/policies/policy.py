@@ -23,6 +23,7 @@ class Policy(Protocol):
     - `identity`: JSON values that a run keeps. A stopped run is resumed only with the same values. By default the
       options that the policy was made with.
     - `observation`, `action`: the modules it plays through (as `VideoZoomEnv` takes them); "default" by default.
+    - `trained_budget`: the `Budget` that it was trained with. It is evaluated with it unless another is given.
     - `prepare(budget) -> Budget`: called with the run's budget before the first episode. Returns the budget to play
       with; a policy that only wants to know it returns it unchanged.
     - `reveal(task)`: called with the whole task, evidence and answer, before each episode. For oracles and experts: a
@@ -46,7 +47,7 @@ class Policy(Protocol):
 class TextPolicy(Protocol):
     """A policy that writes text: it takes a batch of dialogues and returns a text for each.
 
-    Optional, beside `name`, `identity` and `prepare(budget)` of a `Policy`:
+    Optional, beside `name`, `identity`, `trained_budget` and `prepare(budget)` of a `Policy`:
 
     - `protocol`: the text protocol that its texts follow (a name, mapping or object); "tags" by default.
     - `batch_size`: how many dialogues it takes at once; 8 by default.

@@ -28,6 +28,7 @@ class PolicyTraits:
         action: The action module that it plays through.
         protocol: The text protocol of a `TextPolicy`; "tags" by default.
         batch_size: How many episodes it plays at once, >= 1; 1 for a `Policy`.
+        trained_budget: The budget that it was trained with; None if unknown.
         privileged: Whether it sees the evidence and the answer of each task (`reveal`).
     """
 
@@ -39,6 +40,7 @@ class PolicyTraits:
     protocol: Any
     batch_size: int
     privileged: bool
+    trained_budget: Budget | None = None
 
     @classmethod
     def of(cls, policy: AnyPolicy) -> PolicyTraits:
@@ -55,6 +57,9 @@ class PolicyTraits:
         batch_size = getattr(policy, "batch_size", _DEFAULT_BATCH) if speaks else 1
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise InvalidSetting(f"batch_size of policy {name!r} must be a whole number >= 1, got {batch_size!r}")
+        trained = getattr(policy, "trained_budget", None)
+        if trained is not None and not isinstance(trained, Budget):
+            raise InvalidSetting(f"trained_budget of policy {name!r} must be a Budget or None, got {trained!r}")
         return cls(
             policy=policy,
             name=name,
@@ -64,6 +69,7 @@ class PolicyTraits:
             protocol=protocol,
             batch_size=batch_size,
             privileged=hasattr(policy, "reveal"),
+            trained_budget=trained,
         )
 
     def prepare(self, budget: Budget) -> Budget:

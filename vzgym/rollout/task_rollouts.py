@@ -38,7 +38,8 @@ class TaskRollouts:
     Args:
         policy: A policy by object, registered name, `"module:Class"`, or mapping `{"name": ..., **options}`.
         tasks: The task set.
-        budget: What may be looked at; see `resolve_budget`.
+        budget: What may be looked at; see `resolve_budget`. None: the budget that the policy was trained with, if it
+            is known, else that of the tasks.
         reward: The reward whose ledger the records keep.
         seed: Of the policy's randomness, >= 0.
         samples: How often each task is played, >= 1.
@@ -80,7 +81,7 @@ class TaskRollouts:
         self.policy = make_policy(policy)
         self.traits = PolicyTraits.of(self.policy)
         self.tasks = tasks
-        self.run_budget = resolve_budget(budget, tasks)
+        self.run_budget = resolve_budget(self.traits.trained_budget if budget is None else budget, tasks)
         self.budget: Budget = self.traits.prepare(self.run_budget)
         self.seed = int(seed)
         self.samples = int(samples)

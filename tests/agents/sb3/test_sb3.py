@@ -42,6 +42,13 @@ def test_every_learner_trains_and_is_a_policy(algo: str, tmp_path: Path) -> None
     assert not report.privileged
 
 
+def test_a_model_is_evaluated_with_the_budget_that_it_was_trained_with(tmp_path: Path) -> None:
+    folder = train_sb3(settings(tmp_path / "run", budget={"max_zooms": 1}))
+    report = evaluate(SB3Policy(folder), "needle-tiny/test", episodes=1)
+    assert report.budget.max_zooms == 1
+    assert report.trained_budget == report.budget
+
+
 def test_a_run_goes_on_from_its_checkpoint_and_no_other_is_mixed_in(tmp_path: Path) -> None:
     folder = train_sb3(settings(tmp_path, eval_every=8, eval_episodes=1))
     with pytest.raises(InvalidSetting, match="holds a run already"):

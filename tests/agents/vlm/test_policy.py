@@ -10,16 +10,17 @@ from vzgym.agents.data.collector import Collector
 from vzgym.agents.data.dataset import collect
 from vzgym.agents.data.settings import CollectSettings
 from vzgym.agents.vlm.chat import chat_of, encode, join_inputs, suppressed_tokens
-from vzgym.agents.vlm.checkpoint import open_checkpoint, save_checkpoint
+from vzgym.agents.vlm.checkpoint import open_checkpoint, prompt_version, save_checkpoint
 from vzgym.agents.vlm.image_checks import ImagesDropped, image_token, watch_images
-from vzgym.agents.vlm.policy import VLMPolicy
+from vzgym.agents.vlm.policy import UntrainedPrompt, VLMPolicy
 from vzgym.core.actions import Answer, Malformed, Zoom
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode import Episode
 from vzgym.evaluation import evaluate
+from vzgym.policies.fingerprint import METADATA
 from vzgym.policies.policy import TextPolicy
-from vzgym.protocols import TruncatedText
-from vzgym.tasks import load_tasks
+from vzgym.protocols import PROTOCOLS, TruncatedText
+from vzgym.tasks import load_tasks, resolve_budget
 
 
 @pytest.fixture(scope="module")
@@ -215,3 +216,25 @@ def test_trajectories_of_a_model_trained_again_are_others(small_model, tmp_path)
     assert Collector(settings).identities != before
     with pytest.raises(InvalidSetting, match=r"their policy\.weights\.model\.safetensors is"):
         collect(settings, tmp_path / "data")
+
+
+def test_a_checkpoint_keeps_its_budget_and_prompts(small_model, tasks, tmp_path):
+    start = open_checkpoint(small_model)
+    budget = resolve_budget({"max_zooms": 1}, tasks)
+    save_checkpoint(tmp_path, start.model, start.processor, start.protocol, budget=budget)
+    assert open_checkpoint(tmp_path).budget == budget
+    policy = {"name": "vlm", "path": str(tmp_path), "turn_tokens": 4}
+    assert evaluate(policy, tasks, episodes=2).budget == budget
+    metadata = json.loads((tmp_path / METADATA).read_text())
+    (tmp_path / METADATA).write_text(json.dumps({**metadata, "prompt": "0123"}))
+    with pytest.warns(UntrainedPrompt, match="version 0123"):
+        VLMPolicy(tmp_path)
+
+
+def test_the_version_of_prompts_is_that_of_their_wording(monkeypatch):
+    tags = PROTOCOLS.make("tags")
+    version = prompt_version(tags)
+    assert version == prompt_version(PROTOCOLS.make("tags"))
+    assert version != prompt_version(PROTOCOLS.make("tool_calls"))
+    monkeypatch.setattr(type(tags), "what_is_left", lambda self, record: "Hurry.")
+    assert version != prompt_version(tags)

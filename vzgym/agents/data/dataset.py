@@ -20,18 +20,36 @@ from typing import Any
 from vzgym.agents.data.collector import Collector, Trajectory
 from vzgym.agents.data.rows import describe, import_datasets, png, row_features
 from vzgym.agents.data.settings import CollectSettings
+from vzgym.core.budget import Budget
 from vzgym.core.differences import first_difference
 from vzgym.core.errors import InvalidSetting, RecordError
-from vzgym.core.files import JsonLinesWriter, folder_lock, is_leftover, read_json, replace_file, write_json
+from vzgym.core.files import (
+    JsonLinesWriter,
+    folder_lock,
+    is_leftover,
+    read_json,
+    read_json_lines,
+    replace_file,
+    write_json,
+)
 from vzgym.core.registry import names_from_data
 from vzgym.core.secrets import redact
+from vzgym.episode import EpisodeRecord
 from vzgym.policies.policy import AnyPolicy
 from vzgym.protocols import PROTOCOLS, TextProtocol
 from vzgym.protocols.chat import as_chat
 from vzgym.rollout.executor import Executor, InProcess, local_executor
 from vzgym.tasks.budgets import prepared_by_policy
 
-__all__ = ["IMPORTED", "CollectStatistics", "collect", "load_trajectories", "said_protocol", "trajectory_row"]
+__all__ = [
+    "IMPORTED",
+    "CollectStatistics",
+    "collect",
+    "load_trajectories",
+    "played_budget",
+    "said_protocol",
+    "trajectory_row",
+]
 
 _SETTINGS, _STATISTICS, _RECORDS, _REJECTED = "collect.json", "statistics.json", "records.jsonl", "rejected.jsonl"
 IMPORTED = "import.json"
@@ -382,6 +400,19 @@ def said_protocol(folder: str | Path, given: str | Mapping[str, Any] | None = No
             with names_from_data(str(notes), trust_code=trusted, hint=hint):
                 return PROTOCOLS.make(spec)
     return None
+
+
+def played_budget(folder: str | Path) -> Budget | None:
+    """The budget that a folder's trajectories were played with; None if it holds no records, as imported folders do.
+
+    Raises:
+        RecordError: If the records cannot be read.
+    """
+    records = Path(folder) / _RECORDS
+    if not records.is_file():
+        return None
+    line = next(iter(read_json_lines(records)), None)
+    return None if line is None else EpisodeRecord.from_json(line[1]).budget
 
 
 def _component_name(spec: Any) -> Any:

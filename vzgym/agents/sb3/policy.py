@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.utils import set_random_seed
 
+from vzgym.agents.metadata import saved_budget
 from vzgym.agents.sb3.checkpoints import load_model, model_file
 from vzgym.agents.sb3.settings import SB3Settings
 from vzgym.core.budget import Budget
@@ -42,7 +43,9 @@ class SB3Policy:
         name: str = "",
     ) -> None:
         self._weights: dict[str, str] = {}
+        self.trained_budget: Budget | None = None
         if model is None:
+            self.trained_budget = saved_budget(path)
             settings = SB3Settings.load(path)
             file = model_file(Path(path))
             self._weights = fingerprint(file)

@@ -23,9 +23,18 @@ from vzgym.agents.sb3.heads import ClipPolicy, MaskableClipPolicy
 from vzgym.agents.sb3.policy import SB3Policy
 from vzgym.agents.sb3.settings import SB3Settings
 from vzgym.core.errors import InvalidSetting
-from vzgym.core.files import append_json_line, folder_lock, json_line, read_json_lines, replace_file, write_text
+from vzgym.core.files import (
+    append_json_line,
+    folder_lock,
+    json_line,
+    read_json_lines,
+    replace_file,
+    write_json,
+    write_text,
+)
 from vzgym.core.statistics import proportion
 from vzgym.envs.video_zoom import VideoZoomEnv
+from vzgym.policies.fingerprint import METADATA
 from vzgym.rollout.task_rollouts import TaskRollouts
 from vzgym.tasks import load_tasks
 from vzgym.tasks.task_slice import split_slice
@@ -94,6 +103,8 @@ def _train(
     # First, since it may raise: nothing is written for a run that cannot start.
     env = make_vector_env(settings)
     settings.save(folder)
+    budget = settings.budget_for(load_tasks(settings.tasks, split="train"))
+    write_json(folder / METADATA, {"budget": budget.to_dict()})
     (folder / "checkpoints").mkdir(exist_ok=True)
     logs = str(folder / "tensorboard") if settings.tensorboard else None
     kind: Any = model_class(settings.algo)

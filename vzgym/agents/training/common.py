@@ -99,7 +99,9 @@ class PolicyFiles(TrainerCallback):  # type: ignore[misc]
         if not state.is_world_process_zero:
             return
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        complete_checkpoint(folder, self.start.model.config, self.start.processor, self.start.protocol)
+        complete_checkpoint(
+            folder, self.start.model.config, self.start.processor, self.start.protocol, self.start.budget
+        )
         write_json(folder / _PROGRESS, {"seconds": round(self.log.seconds, 2)})
 
 
@@ -337,7 +339,7 @@ def save_result(settings: TrainSettings, trainer: Any, start: Checkpoint, second
         model.save_pretrained(out / "adapter", state_dict=weights)
         # Each process has all weights (`check_sharding`); merging changes their names.
         model, weights = model.merge_and_unload(), None
-    save_checkpoint(out, model, start.processor, start.protocol, weights)
+    save_checkpoint(out, model, start.processor, start.protocol, weights, start.budget)
     _save_facts(settings, trainer.state.global_step, seconds)
     return out
 
@@ -349,7 +351,8 @@ def _save_again(settings: TrainSettings, start: Checkpoint, checkpoint: Path) ->
     out = Path(settings.out)
     # Nothing was trained, so the model is not sharded: this process opens all of it.
     unset_hf_deepspeed_config()
-    save_checkpoint(out, open_model(str(checkpoint), settings.model_options), start.processor, start.protocol)
+    model = open_model(str(checkpoint), settings.model_options)
+    save_checkpoint(out, model, start.processor, start.protocol, budget=start.budget)
     for file in checkpoint.glob("adapter_*"):
         (out / "adapter").mkdir(exist_ok=True)
         shutil.copy(file, out / "adapter")

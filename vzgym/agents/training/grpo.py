@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,7 @@ def make_trainer(
     _check_loop(settings, start)
     tasks = load_tasks(settings.tasks)
     budget = settings.budget_for(tasks)
+    start = replace(start, budget=budget)
     # A video that cannot be opened would end the run at the step that uses it.
     found = check_tasks(tasks, min(settings.num_tasks or len(tasks), len(tasks)))
     need = measure_tokens(start.processor, start.protocol, found.representatives, budget, settings.turn_tokens)

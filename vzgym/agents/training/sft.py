@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -149,10 +150,13 @@ def train_sft(settings: SFTSettings, data: Any = None, callbacks: Sequence[Any] 
 
     check_paths(settings)
     check_trainer(settings, SFTConfig)
+    from vzgym.agents.data.dataset import played_budget
+
     if data is None and not settings.data:
         raise InvalidSetting("SFTSettings.data must be given: a folder that `vzgym collect` wrote")
     protocol = settings.protocol if data is not None else taught_protocol(settings)
     start = open_checkpoint(settings.model, protocol, **settings.model_options)
+    start = replace(start, budget=None if data is not None else played_budget(settings.data))
     rows = data if data is not None else _load(settings.data)
     if settings.limit:
         rows = rows.select(range(min(settings.limit, len(rows))))

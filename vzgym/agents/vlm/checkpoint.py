@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from collections.abc import Iterator, Mapping
@@ -10,11 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from vzgym.agents.metadata import read_metadata, saved_budget
+from vzgym.core.actions import Zoom
+from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
-from vzgym.core.files import read_json, write_json
+from vzgym.core.files import write_json
 from vzgym.core.registry import names_from_data
+from vzgym.episode import Episode
 from vzgym.policies.fingerprint import METADATA
 from vzgym.protocols import PROTOCOLS, TextProtocol
+from vzgym.tasks import VideoTask
+from vzgym.video import ArrayVideo
 
 __all__ = [
     "Checkpoint",
@@ -22,6 +31,7 @@ __all__ = [
     "open_checkpoint",
     "open_model",
     "open_processor",
+    "prompt_version",
     "resolve_protocol",
     "save_checkpoint",
     "saved_protocol",
@@ -38,16 +48,23 @@ class Checkpoint:
         processor: Its processor, with left padding and a chat template that renders images of tool replies.
         protocol: The text protocol of its dialogues.
         path: Where it was opened.
+        budget: The budget that it was trained with; None if unknown.
     """
 
     model: Any
     processor: Any
     protocol: TextProtocol
     path: str
+    budget: Budget | None = None
 
 
 def save_checkpoint(
-    folder: str | Path, model: Any, processor: Any, protocol: TextProtocol, weights: Mapping[str, Any] | None = None
+    folder: str | Path,
+    model: Any,
+    processor: Any,
+    protocol: TextProtocol,
+    weights: Mapping[str, Any] | None = None,
+    budget: Budget | None = None,
 ) -> None:
     """Write model, processor and protocol into a folder.
 
@@ -57,14 +74,17 @@ def save_checkpoint(
         processor: Its processor; see `complete_checkpoint`.
         protocol: The text protocol of its dialogues.
         weights: A state dict in place of the model's own, if this process holds only a part of the weights.
+        budget: The budget that it was trained with, if known.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder, state_dict=weights)
-    complete_checkpoint(folder, model.config, processor, protocol)
+    complete_checkpoint(folder, model.config, processor, protocol, budget)
 
 
-def complete_checkpoint(folder: Path, config: Any, processor: Any, protocol: TextProtocol) -> None:
+def complete_checkpoint(
+    folder: Path, config: Any, processor: Any, protocol: TextProtocol, budget: Budget | None = None
+) -> None:
     """Write the files that are needed beside the weights to open a folder as a policy.
 
     Changes made for training are left out: the response template (a server would parse turns by it), and the text
@@ -76,7 +96,12 @@ def complete_checkpoint(folder: Path, config: Any, processor: Any, protocol: Tex
     with _original_state(processor):
         processor.save_pretrained(folder)
     # Written last: the run id identifies the weights in the folder (see `vzgym.policies.fingerprint`).
-    metadata = {"protocol": dict(protocol.spec), "run_id": uuid.uuid4().hex}
+    metadata = {
+        "protocol": dict(protocol.spec),
+        "prompt": prompt_version(protocol),
+        "budget": None if budget is None else budget.to_dict(),
+        "run_id": uuid.uuid4().hex,
+    }
     write_json(folder / METADATA, metadata)
 
 
@@ -107,7 +132,7 @@ def open_checkpoint(path: str | Path, protocol: str | Mapping[str, Any] | None =
         InvalidSetting: If there is no model, it has no vision, or its chat template drops images.
     """
     model, processor = open_model(str(path), options), open_processor(path)
-    return Checkpoint(model, processor, resolve_protocol(path, protocol), str(path))
+    return Checkpoint(model, processor, resolve_protocol(path, protocol), str(path), saved_budget(path))
 
 
 def resolve_protocol(path: str | Path, given: str | Mapping[str, Any] | None = None) -> TextProtocol:
@@ -127,14 +152,26 @@ def saved_protocol(path: str | Path) -> TextProtocol | None:
         UntrustedName: If the folder names one that is not registered: code of whoever made the folder.
     """
     metadata = Path(path) / METADATA
-    if not metadata.is_file():
+    values = read_metadata(path)
+    if not values:
         return None
-    values = read_json(metadata, InvalidSetting)
-    if not isinstance(values, dict) or "protocol" not in values:
+    if "protocol" not in values:
         raise InvalidSetting(f"{metadata} does not name a text protocol")
     hint = 'If you trust it, name the protocol yourself: protocol="module:Class".'
     with names_from_data(str(metadata), hint=hint):
         return PROTOCOLS.make(values["protocol"])
+
+
+def prompt_version(protocol: TextProtocol) -> str:
+    """A digest of the texts by which a protocol asks and replies: it changes where their wording changes."""
+    video = ArrayVideo(np.zeros((16, 8, 8, 3), np.uint8), fps=1)
+    task = VideoTask("prompt", video, "What is shown?", ("this", "that"), "this")
+    episode = Episode(task, Budget(), protocol)
+    # A clip, a refusal and the last round: the replies there are.
+    for zoom in (Zoom(0, 4, 1), Zoom(4, 0, 1), Zoom(0, 4, 1)):
+        episode.step(zoom)
+    texts = [f"{message.role}: {message.text}" for message in episode.messages]
+    return hashlib.blake2b("\n".join(texts).encode(), digest_size=6).hexdigest()
 
 
 def vision_config(path: str) -> Any:

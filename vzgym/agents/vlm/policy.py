@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 
 import torch
 
+from vzgym.agents.metadata import read_metadata
 from vzgym.agents.vlm.chat import chat_of, encode, end_tokens, join_inputs, suppressed_tokens, turn_lead
-from vzgym.agents.vlm.checkpoint import Checkpoint, open_checkpoint
+from vzgym.agents.vlm.checkpoint import Checkpoint, open_checkpoint, prompt_version
 from vzgym.agents.vlm.image_checks import image_token, watch_images
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
@@ -20,7 +22,11 @@ from vzgym.episode.dialogue import Message
 from vzgym.policies.fingerprint import fingerprint
 from vzgym.protocols import TruncatedText
 
-__all__ = ["VLMPolicy"]
+__all__ = ["UntrainedPrompt", "VLMPolicy"]
+
+
+class UntrainedPrompt(UserWarning):
+    """A model is asked with other prompts than it was trained with."""
 
 
 class VLMPolicy:
@@ -75,6 +81,16 @@ class VLMPolicy:
         self._weights = fingerprint(self._source)
         opened = checkpoint or open_checkpoint(path, protocol, **given)
         self.model, self.processor, self.protocol = opened.model, opened.processor, opened.protocol
+        self.trained_budget = opened.budget
+        self._prompt = prompt_version(self.protocol)
+        saved = read_metadata(self._source).get("prompt")
+        if saved not in (None, self._prompt) and protocol is None:
+            warnings.warn(
+                f"the model in {self._source} was trained with other prompts (version {saved}; this vzgym has "
+                f"{self._prompt}): its scores may be lower",
+                UntrainedPrompt,
+                stacklevel=2,
+            )
         if "device_map" not in given:
             self.model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         if checkpoint and dtype:
@@ -101,6 +117,7 @@ class VLMPolicy:
         return {
             **({"weights": self._weights} if self._weights else {"model": self._source}),
             "protocol": dict(self.protocol.spec),
+            "prompt": self._prompt,
             "temperature": self.temperature,
             "top_p": self.top_p,
             "turn_tokens": self.turn_tokens,

@@ -1,0 +1,38 @@
+"""What a trained model's folder says of its training: `vzgym.json`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vzgym.core.budget import Budget
+from vzgym.core.errors import InvalidSetting
+from vzgym.core.files import read_json
+from vzgym.policies.fingerprint import METADATA
+
+__all__ = ["read_metadata", "saved_budget"]
+
+
+def read_metadata(folder: str | Path) -> dict[str, Any]:
+    """The content of a folder's `vzgym.json`; empty without one.
+
+    Raises:
+        InvalidSetting: If the file cannot be read.
+    """
+    file = Path(folder) / METADATA
+    if not file.is_file():
+        return {}
+    values = read_json(file, InvalidSetting)
+    if not isinstance(values, dict):
+        raise InvalidSetting(f"{file} must hold a JSON object, got {values!r:.100}")
+    return values
+
+
+def saved_budget(folder: str | Path) -> Budget | None:
+    """The budget that the model in a folder was trained with; None if the folder does not say.
+
+    Raises:
+        InvalidSetting: If the folder's `vzgym.json` cannot be read, or its budget is none.
+    """
+    found = read_metadata(folder).get("budget")
+    return None if found is None else Budget.from_mapping(found)
