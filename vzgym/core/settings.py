@@ -83,6 +83,8 @@ class Settings(BaseModel):
         allow_inf_nan=False,
         use_attribute_docstrings=True,
         protected_namespaces=(),
+        # Values may be secrets, and tracebacks go into logs.
+        hide_input_in_errors=True,
     )
 
     def __init__(self, **values: Any) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -196,6 +197,16 @@ def test_a_mistake_in_python_names_the_class() -> None:
         ToySettings(stepz=3)  # type: ignore[call-arg]
     with pytest.raises(InvalidSetting, match=r"ToySettings\.steps must be >= 1, got 0"):
         ToySettings().replace(steps=0)
+
+
+def test_secrets_in_wrong_values_are_hidden(tmp_path: Path) -> None:
+    wrong = {"extra_headers": {"Authorization": "Bearer s3cret"}}
+    with pytest.raises(InvalidSetting) as caught:
+        load_settings(ToySettings, file=write(tmp_path, f"steps: {wrong}\n"))
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+    with pytest.raises(InvalidSetting) as caught:
+        ToySettings(steps=wrong)
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_file_of_sections_gives_each_stage_its_own(tmp_path: Path) -> None:

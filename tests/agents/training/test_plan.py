@@ -205,7 +205,7 @@ def test_launch_configurations_are_accelerates_and_say_how_a_run_is_spread():
         ("num_processes: many\n", "num_processes in .* must be a whole number, got 'many'"),
         ("deepspeed_config: zero3\n", "deepspeed_config of .* must hold"),
         ("deepspeed_config: {zero_stage: three}\n", "zero_stage in .* must be a whole number, got 'three'"),
-        (b"\xff\xfe\x00", "cannot read the launch configuration"),
+        (b"\xff\xfe\x00", "cannot read the settings file"),
     ],
 )
 def test_a_launch_file_that_is_none_of_accelerates_is_refused(tmp_path, text, words):

@@ -14,14 +14,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from vzgym.agents.training.common import check_trainer
 from vzgym.agents.training.memory import GIB, Memory, ModelFacts, Sharding, device_memory, model_facts
 from vzgym.agents.training.settings import GRPOSettings, SFTSettings, TrainSettings
 from vzgym.agents.training.task_checks import check_tasks
 from vzgym.agents.vlm.checkpoint import open_processor, resolve_protocol
 from vzgym.core.errors import InvalidSetting, UnknownName
+from vzgym.core.settings import read_file
 from vzgym.rewards import make_reward
 from vzgym.tasks import load_tasks
 
@@ -110,12 +109,7 @@ def read_launch(name: str | None, devices: int | None) -> Sharding:
         InvalidSetting: If it cannot be read, is no configuration of accelerate, or the number of devices is no number
             >= 1.
     """
-    values: Any = None
-    if name is not None:
-        try:
-            values = yaml.safe_load(launch_file(name).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InvalidSetting(f"cannot read the launch configuration {name}: {error}") from error
+    values: Any = None if name is None else read_file(launch_file(name)).data
     place = f"the launch configuration {name}"
     values = _mapping(values, place)
     count = _whole(values, "num_processes", 1, place) if devices is None else devices
