@@ -260,8 +260,8 @@ def test_json_values_have_no_fault(value: Any) -> None:
         ({"a": b"x"}, "a bytes at a"),
         ({"a": {1, 2}}, "a set at a"),
         ([10**6000], "an integer of 19932 bits at [0]"),
-        (nested(MAX_DEPTH + 1), "nested more than 64 levels deep"),
-        (nested(50_000), "nested more than 64 levels deep"),
+        (nested(MAX_DEPTH + 1), "values nested more than 64 levels deep"),
+        (nested(50_000), "values nested more than 64 levels deep"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -269,7 +269,11 @@ def test_what_json_has_no_form_for_is_named_with_its_place(value: Any, fault: st
     assert json_fault(value) == fault
 
 
-@pytest.mark.parametrize("value", [{"a": [math.nan]}, [{1, 2}], [10**6000]], ids=["nan", "set", "integer"])
+@pytest.mark.parametrize(
+    "value",
+    [{"a": [math.nan]}, [{1, 2}], [10**6000], nested(MAX_DEPTH + 1), nested(50_000)],
+    ids=["nan", "set", "integer", "deep", "bottomless"],
+)
 def test_writing_says_what_has_no_form(tmp_path: Path, value: Any) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
         json_line(value)

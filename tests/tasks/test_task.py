@@ -133,9 +133,9 @@ def test_a_letter_stands_for_a_repeated_text() -> None:
         ({"answer": "\ud800"}, "answer has a lone surrogate"),
         ({"category": "\ud800"}, "category has a lone surrogate"),
         ({"metadata": {"note": {"deep": ["\ud800"]}}}, r"metadata\['note'\] has a lone surrogate"),
-        ({"metadata": {"score": float("nan")}}, r"metadata\['score'\] must be a JSON value .*, got nan"),
+        ({"metadata": {"score": float("nan")}}, r"metadata\['score'\] must be a JSON value .*holds nan"),
         ({"metadata": {"scores": [1.0, float("inf")]}}, r"metadata\['scores'\] must be a JSON value"),
-        ({"metadata": {"array": np.zeros(2)}}, r"metadata\['array'\] must be a JSON value .*, got array"),
+        ({"metadata": {"array": np.zeros(2)}}, r"metadata\['array'\] must be a JSON value .*holds a ndarray"),
         ({"options": ("a", 2), "answer": "A"}, "option B must be text, got 2"),
     ],
 )
@@ -148,7 +148,7 @@ def test_deep_metadata_is_refused() -> None:
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
-    with pytest.raises(TaskError, match=r"metadata\['deep'\] is nested too deeply"):
+    with pytest.raises(TaskError, match=r"metadata\['deep'\] .* nested more than 32 levels deep"):
         VideoTask("t", VIDEO, "Which?", metadata={"deep": deep})
     # Taken apart by hand, since Python's own clean-up would recurse.
     while deep:

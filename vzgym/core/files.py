@@ -122,6 +122,8 @@ def _dump(value: Any, **options: Any) -> str:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, **options)
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(json_fault(value) or str(error)) from error
+    if _most_nested(text) > MAX_DEPTH and (fault := json_fault(value)) is not None:
+        raise ValueError(fault)  # could be written, but not read again
     return _AWKWARD.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
@@ -248,7 +250,7 @@ def parse_json(text: str | bytes, where: str, error: ErrorType = RecordError) ->
         place = f"line {fault.lineno}, column {fault.colno}" if fault.lineno > 1 else f"column {fault.colno}"
         raise error(f"{where}: not JSON: {fault.msg} at {place}") from fault
     except RecursionError as fault:
-        raise error(f"{where}: not readable: nested more than {MAX_DEPTH} levels deep") from fault
+        raise error(f"{where}: not readable: values nested more than {MAX_DEPTH} levels deep") from fault
     except ValueError as fault:
         # Python reads no integer of more than some thousand digits.
         raise error(f"{where}: not readable: {fault}") from fault
@@ -322,11 +324,14 @@ def _lines(file: IO[bytes], path: PathLike, error: ErrorType) -> Iterator[bytes]
         raise error(f"cannot read {path}: {_reason(fault)}") from fault
 
 
-def json_fault(value: Any) -> str | None:
+def json_fault(value: Any, max_depth: int = MAX_DEPTH) -> str | None:
     """What of a value JSON has no form for; None if it has one.
 
-    Values are None, truth values, texts, finite numbers, lists, tuples and mappings from texts, at most `MAX_DEPTH`
-    levels deep.
+    Values are None, truth values, texts, finite numbers, lists, tuples and mappings from texts.
+
+    Args:
+        value: The value.
+        max_depth: How deep it may be nested; less than `MAX_DEPTH` for what becomes a part of a JSON value.
     """
     stack: list[tuple[Any, str, int]] = [(value, "", 1)]
     while stack:
@@ -343,8 +348,8 @@ def json_fault(value: Any) -> str | None:
                 if not math.isfinite(item):
                     return f"{item!r}{at}"
             case list() | tuple() | Mapping():
-                if depth > MAX_DEPTH:
-                    return f"nested more than {MAX_DEPTH} levels deep"
+                if depth > max_depth:
+                    return f"values nested more than {max_depth} levels deep"
                 if isinstance(item, Mapping):
                     wrong = [key for key in item if not isinstance(key, str)]
                     if wrong:

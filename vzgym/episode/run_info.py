@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vzgym.core.errors import RecordError
-from vzgym.core.files import json_fault
+from vzgym.core.files import MAX_DEPTH, json_fault
 
 __all__ = ["RunInfo"]
 
@@ -78,7 +78,10 @@ class RunInfo:
                     object.__setattr__(self, name, value)
                 if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
                     raise RecordError(f"run information {name!r} must be {words}, got {value!r:.200}")
-                if isinstance(value, (float, str, Mapping)) and (fault := json_fault(value)) is not None:
+                if (
+                    isinstance(value, (float, str, Mapping))
+                    and (fault := json_fault(value, MAX_DEPTH // 2)) is not None
+                ):
                     raise RecordError(f"run information {name!r} holds {fault}, which JSON has no form for")
         object.__setattr__(self, "proof_weakened_by", tuple(self.proof_weakened_by))
 

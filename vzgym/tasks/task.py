@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from vzgym.core.errors import InvalidSetting, TaskError
+from vzgym.core.files import MAX_DEPTH, json_fault
 from vzgym.core.interval import Interval
 from vzgym.core.text import comparable, find_surrogate, normalize
 from vzgym.tasks.evidence import EvidenceRequirements
@@ -117,21 +118,16 @@ def _answer_of(task: str, options: tuple[str, ...], answer: str) -> str:
 
 def _json_fault(metadata: Mapping[str, Any]) -> str:
     """What keeps metadata out of a JSON file; "" if nothing does."""
-    try:
-        json.dumps(dict(metadata), ensure_ascii=False, allow_nan=False).encode("utf-8")
-    except (ValueError, TypeError, RecursionError) as error:
-        for key, value in metadata.items():
-            try:
-                json.dumps({key: value}, ensure_ascii=False, allow_nan=False).encode("utf-8")
-            except UnicodeEncodeError:
-                return f"metadata[{key!r}] has a lone surrogate, which is no character"
-            except RecursionError:
-                return f"metadata[{key!r}] is nested too deeply"
-            except (ValueError, TypeError) as fault:
-                shown = repr(value)
-                shown = shown if len(shown) <= 80 else shown[:77] + "..."
-                return f"metadata[{key!r}] must be a JSON value (NaN and infinity are none), got {shown}: {fault}"
-        return f"metadata cannot be written as JSON: {error}"
+    for key, value in metadata.items():
+        if not isinstance(key, str):
+            return f"metadata has the key {key!r}, which is no text"
+        fault = json_fault(value, MAX_DEPTH // 2)
+        if fault is not None:
+            return f"metadata[{key!r}] must be a JSON value (NaN and infinity are none), but holds {fault}"
+        try:
+            json.dumps({key: value}, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError:
+            return f"metadata[{key!r}] has a lone surrogate, which is no character"
     return ""
 
 
