@@ -43,7 +43,7 @@ def test_a_broken_part_is_told_what_to_mend(monkeypatch: pytest.MonkeyPatch) -> 
     assert done.exit_code == 1
     report = json.loads(done.output)["reports"][0]
     assert (report["kind"], report["ok"]) == ("policy", False)
-    details = [finding["detail"] for finding in report["findings"] if finding["status"] == "broken"]
+    details = [result["detail"] for result in report["results"] if result["status"] == "broken"]
     assert any("reset(seed) makes anew" in detail for detail in details)
 
 

@@ -18,7 +18,7 @@ from vzgym.testing import (
     kind_of,
     scripts,
 )
-from vzgym.testing.parity import DOORS, EngineDoor, GymnasiumDoor
+from vzgym.testing.parity import INTERFACES, EngineInterface, GymnasiumInterface
 
 OURS = {
     "policy": ("blind", "overview", "uniform", "random", "sliding", "oracle"),
@@ -35,7 +35,7 @@ OURS = {
 def test_ours_keep_their_contract(kind: str, name: str) -> None:
     report = check(name, kind)
     assert report.require().ok
-    assert any(finding.status == "kept" for finding in report.findings)
+    assert any(result.status == "kept" for result in report.results)
 
 
 @pytest.mark.parametrize(
@@ -51,26 +51,26 @@ def test_ours_keep_their_contract(kind: str, name: str) -> None:
 def test_our_environments_keep_theirs(settings: dict[str, object]) -> None:
     report = check_environment(partial(VideoZoomEnv, "tiny/test", **settings))
     assert report.require().ok
-    sb3 = report.findings[-1]
+    sb3 = report.results[-1]
     assert sb3.status == ("kept" if settings.get("observation") == "flat" else "left out")
 
 
 def test_every_door_plays_what_the_engine_plays() -> None:
     report = check_parity()
     assert report.require().ok
-    assert {finding.status for finding in report.findings} == {"kept"}
-    assert len(report.findings) == len(DOORS) == 8
+    assert {result.status for result in report.results} == {"kept"}
+    assert len(report.results) == len(INTERFACES) == 8
 
 
 def test_the_scripts_hold_every_kind_of_turn() -> None:
-    records = [EngineDoor().play(script) for script in scripts()]
+    records = [EngineInterface().play(script) for script in scripts()]
     assert {str(turn.outcome) for record in records for turn in record.turns} == {"executed", "refused", "answered"}
     assert {str(record.end) for record in records} == {"answered", "out_of_rounds"}
     assert {record.task.category for record in records} == {"needle", "count", "control"}
 
 
 def test_a_door_that_drops_a_frame_is_caught() -> None:
-    class Dropping(GymnasiumDoor):
+    class Dropping(GymnasiumInterface):
         name = "dropping"
 
         def play(self, script):
@@ -86,12 +86,12 @@ def test_a_door_that_drops_a_frame_is_caught() -> None:
 
 
 def test_a_door_whose_package_is_missing_is_named() -> None:
-    class Absent(GymnasiumDoor):
+    class Absent(GymnasiumInterface):
         name = "absent"
         needs = ("no_such_package_anywhere",)
 
     report = check_parity([Absent()], scripts()[:1])
-    assert [(item.status, item.detail) for item in report.findings] == [
+    assert [(item.status, item.detail) for item in report.results] == [
         ("left out", "no_such_package_anywhere not installed")
     ]
 

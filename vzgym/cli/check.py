@@ -13,7 +13,7 @@ from vzgym.core.errors import InvalidSetting
 from vzgym.testing.checking import KINDS, check, environment_of
 from vzgym.testing.parity import check_parity
 from vzgym.testing.plugins import installed_plugins
-from vzgym.testing.report import Report
+from vzgym.testing.report import ConformanceReport
 
 __all__ = ["check_command"]
 
@@ -29,14 +29,14 @@ def check_command(
         list[str] | None, typer.Option("--set", help="name=value (YAML): what the part is made with; repeatable.")
     ] = None,
     parity: Annotated[
-        bool, typer.Option("--parity", help="Also play the same episodes through every door, and compare.")
+        bool, typer.Option("--parity", help="Also play the same episodes through every interface, and compare.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check parts of your own: each rule of their contract, and what to mend where one is broken."""
     options = _options(set_ or [])
     targets = [(name, kind) for name in names or []]
-    reports: list[Report] = []
+    reports: list[ConformanceReport] = []
     faults: list[str] = []
     if not names:
         for plugin in installed_plugins():
@@ -79,15 +79,15 @@ def _options(pairs: list[str]) -> dict[str, Any]:
     return options
 
 
-def _plain(report: Report) -> dict[str, Any]:
-    findings = [{"rule": item.rule, "status": item.status, "detail": item.detail} for item in report.findings]
-    return {"subject": report.subject, "kind": report.kind, "ok": report.ok, "findings": findings}
+def _plain(report: ConformanceReport) -> dict[str, Any]:
+    results = [{"rule": item.rule, "status": item.status, "detail": item.detail} for item in report.results]
+    return {"subject": report.subject, "kind": report.kind, "ok": report.ok, "results": results}
 
 
-def _show(report: Report) -> None:
+def _show(report: ConformanceReport) -> None:
     console.print(Text(f"{report.kind}: {report.subject}", style="bold"))
-    for finding in report.findings:
-        word, style = _MARKS[finding.status]
-        console.print(Text.assemble("  ", (f"{word:<9}", style), finding.rule), soft_wrap=True)
-        if finding.detail:
-            console.print(Text(f"            {finding.detail}"), soft_wrap=True)
+    for result in report.results:
+        word, style = _MARKS[result.status]
+        console.print(Text.assemble("  ", (f"{word:<9}", style), result.rule), soft_wrap=True)
+        if result.detail:
+            console.print(Text(f"            {result.detail}"), soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -17,8 +18,8 @@ __all__ = ["spec_of"]
 def spec_of(module: RewardModule, reserved: Collection[str] = ()) -> tuple[str, dict[str, Any]]:
     """The name and the options from which the registry builds an equal module.
 
-    Options are a dataclass's fields where they differ from their defaults, or what the module's own `options` mapping
-    says; a module without state has none.
+    Options are what the module's own `options` mapping says; else a dataclass's fields, or the parameters of `__init__`
+    with the attributes of the same names, where they differ from their defaults.
 
     Args:
         module: The module.
@@ -70,9 +71,23 @@ def _options_of(module: RewardModule) -> dict[str, Any]:
             if default is MISSING or value != default:
                 options[field.name] = value
         return options
-    if getattr(module, "__dict__", None):
-        raise InvalidSetting(
-            f"reward module {module.name!r} does not say its options: make it a dataclass, or give it a mapping "
-            "`options`"
-        )
-    return {}
+    return _init_options(module)
+
+
+def _init_options(module: RewardModule) -> dict[str, Any]:
+    """The options of a plain class: each parameter of `__init__`, from the attribute of the same name."""
+    parameters: list[inspect.Parameter] = []
+    if type(module).__init__ is not object.__init__:
+        parameters = list(inspect.signature(type(module)).parameters.values())
+    options = {}
+    for parameter in parameters:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or not hasattr(module, parameter.name):
+            raise InvalidSetting(
+                f"reward module {module.name!r} cannot be written as data: its option {parameter.name!r} is unknown; "
+                "keep each argument of __init__ in an attribute of the same name, make it a dataclass, or give it a "
+                "mapping `options`"
+            )
+        value = getattr(module, parameter.name)
+        if parameter.default is parameter.empty or value != parameter.default:
+            options[parameter.name] = value
+    return options

@@ -1,4 +1,4 @@
-"""Floor 8: the conformance kit. Checks that a part of one's own keeps the contract that its kind has.
+"""Layer 9: the conformance kit. Checks that a component keeps the contract of its kind.
 
 `vzgym check module:Class` runs it from the command line; the classes `...Contract` make each rule a pytest test.
 """
@@ -9,11 +9,13 @@ from vzgym.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from vzgym.testing.checking import KINDS, check, kind_of
+    from vzgym.testing.contracts.actions import check_action
     from vzgym.testing.contracts.backends import check_backend
     from vzgym.testing.contracts.environments import check_environment
     from vzgym.testing.contracts.families import check_family
-    from vzgym.testing.contracts.modules import check_action, check_observation, check_reward
+    from vzgym.testing.contracts.observations import check_observation
     from vzgym.testing.contracts.policies import check_policy
+    from vzgym.testing.contracts.rewards import check_reward
     from vzgym.testing.contracts.teams import check_team
     from vzgym.testing.mixins import (
         ActionContract,
@@ -23,9 +25,9 @@ if TYPE_CHECKING:
         PolicyContract,
         RewardContract,
     )
-    from vzgym.testing.parity import DOORS, Door, Script, Trace, check_parity, scripts
+    from vzgym.testing.parity import INTERFACES, Interface, Script, Trace, check_parity, scripts
     from vzgym.testing.plugins import GROUPS, Plugin, installed_plugins
-    from vzgym.testing.report import Broken, Finding, Report
+    from vzgym.testing.report import ConformanceReport, ContractViolation, RuleResult
 else:
     __getattr__, __dir__ = lazy_exports(
         __name__,
@@ -33,30 +35,32 @@ else:
         "contracts.backends: check_backend",
         "contracts.environments: check_environment",
         "contracts.families: check_family",
-        "contracts.modules: check_action check_observation check_reward",
+        "contracts.actions: check_action",
+        "contracts.observations: check_observation",
+        "contracts.rewards: check_reward",
         "contracts.policies: check_policy",
         "contracts.teams: check_team",
         "mixins: ActionContract EnvironmentContract FamilyContract ObservationContract PolicyContract RewardContract",
-        "parity: DOORS Door Script Trace check_parity scripts",
+        "parity: INTERFACES Interface Script Trace check_parity scripts",
         "plugins: GROUPS Plugin installed_plugins",
-        "report: Broken Finding Report",
+        "report: ContractViolation RuleResult ConformanceReport",
     )
 
 __all__ = [
-    "DOORS",
     "GROUPS",
+    "INTERFACES",
     "KINDS",
     "ActionContract",
-    "Broken",
-    "Door",
+    "ConformanceReport",
+    "ContractViolation",
     "EnvironmentContract",
     "FamilyContract",
-    "Finding",
+    "Interface",
     "ObservationContract",
     "Plugin",
     "PolicyContract",
-    "Report",
     "RewardContract",
+    "RuleResult",
     "Script",
     "Trace",
     "check",

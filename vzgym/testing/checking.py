@@ -15,17 +15,19 @@ from vzgym.envs.video_zoom import VideoZoomEnv
 from vzgym.policies.policy import POLICIES
 from vzgym.rewards.base import REWARDS
 from vzgym.tasks import FAMILIES, Family
+from vzgym.testing.contracts.actions import check_action
 from vzgym.testing.contracts.backends import check_backend
 from vzgym.testing.contracts.environments import check_environment
 from vzgym.testing.contracts.families import check_family
-from vzgym.testing.contracts.modules import check_action, check_observation, check_reward
+from vzgym.testing.contracts.observations import check_observation
 from vzgym.testing.contracts.policies import check_policy
-from vzgym.testing.report import Report
+from vzgym.testing.contracts.rewards import check_reward
+from vzgym.testing.report import ConformanceReport
 from vzgym.video.file import BACKENDS
 
 __all__ = ["KINDS", "check", "kind_of"]
 
-KINDS: Final[Mapping[str, tuple[Registry[Any], Callable[..., Report]]]] = {
+KINDS: Final[Mapping[str, tuple[Registry[Any], Callable[..., ConformanceReport]]]] = {
     "policy": (POLICIES, check_policy),
     "observation": (OBSERVATIONS, check_observation),
     "action": (ACTIONS, check_action),
@@ -68,7 +70,7 @@ def kind_of(part: Any) -> str:
     )
 
 
-def check(name: str, kind: str | None = None, **options: Any) -> Report:
+def check(name: str, kind: str | None = None, **options: Any) -> ConformanceReport:
     """Check a registered part, or any `module:Class`.
 
     Args:
@@ -102,7 +104,7 @@ def _registered(name: str) -> str:
     return found[0]
 
 
-def environment_of(name: str, kind: str) -> Report | None:
+def environment_of(name: str, kind: str) -> ConformanceReport | None:
     """Check the environment that an observation or action module makes; None for other kinds."""
     if kind not in ("observation", "action"):
         return None

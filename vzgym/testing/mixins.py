@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from vzgym.testing.contracts.actions import ACTION_RULES
 from vzgym.testing.contracts.environments import ENVIRONMENT_RULES
 from vzgym.testing.contracts.families import FAMILY_RULES
-from vzgym.testing.contracts.modules import ACTION_RULES, OBSERVATION_RULES, REWARD_RULES
+from vzgym.testing.contracts.observations import OBSERVATION_RULES
 from vzgym.testing.contracts.policies import POLICY_RULES
+from vzgym.testing.contracts.rewards import REWARD_RULES
 from vzgym.testing.report import Rule, apply_rules
 
 __all__ = [

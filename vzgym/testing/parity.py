@@ -1,7 +1,7 @@
-"""Parity of doors: the same executed actions give the same clips, codes, rewards and grades through each of them.
+"""Parity of interfaces: the same executed actions give the same clips, codes, rewards and grades through each of them.
 
-A door is a way to play an `Episode`: gymnasium, Stable-Baselines3, PettingZoo, plain text, TRL's tool loop. A new one
-is one small `Door`: it plays a script and gives the record.
+An interface is a way to play an `Episode`: gymnasium, Stable-Baselines3, PettingZoo, plain text, TRL's tool loop. A new
+one is one small `Interface`: it plays a script and returns the record.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from vzgym.protocols.base import PROTOCOLS
 from vzgym.rewards.making import make_reward
 from vzgym.tasks import VideoTask
 from vzgym.testing import scenes
-from vzgym.testing.report import Finding, Report
+from vzgym.testing.report import ConformanceReport, RuleResult
 
-__all__ = ["DOORS", "Door", "Script", "Trace", "check_parity", "scripts"]
+__all__ = ["INTERFACES", "Interface", "Script", "Trace", "check_parity", "scripts"]
 
 
 @dataclass(frozen=True)
 class Script:
-    """What is played through every door.
+    """What is played through every interface.
 
     Args:
         name: For the report.
         task: What is asked.
         budget: What may be looked at.
-        actions: Zooms into equal parts of the video, and an answer by letter: what every door can say.
-        windows: Number of equal parts, the grid of doors that have one.
+        actions: Zooms into equal parts of the video, and an answer by letter: what every interface can say.
+        windows: Number of equal parts, the grid of interfaces that have one.
         fps: Frame rate of the zooms.
         reward: The reward.
     """
@@ -56,7 +56,7 @@ class Script:
 
 @dataclass(frozen=True)
 class Trace:
-    """What must be the same through every door.
+    """What must be the same through every interface.
 
     Attributes:
         clips: Times and frame hashes of each clip, the overview first.
@@ -72,7 +72,7 @@ class Trace:
 
     @classmethod
     def of(cls, record: EpisodeRecord, reward: Mapping[str, float]) -> Trace:
-        """The trace of a finished record. A door that keeps no reward ledger is scored afterwards."""
+        """The trace of a finished record. A interface that keeps no reward ledger is scored afterwards."""
         ledger = record.rewards or [step.to_json() for step in make_reward(reward).score_all(record)]
         rewards = tuple(
             tuple((name, term["value"]) for name, term in sorted(entry["terms"].items())) for entry in ledger
@@ -85,7 +85,7 @@ class Trace:
         )
 
 
-class Door(Protocol):
+class Interface(Protocol):
     """A way to play an episode.
 
     Attributes:
@@ -108,25 +108,25 @@ class Door(Protocol):
         ...
 
 
-class EngineDoor:
+class EngineInterface:
     """The engine itself."""
 
     name = "engine"
     needs: tuple[str, ...] = ()
 
     def play(self, script: Script) -> EpisodeRecord:
-        """See `Door.play`."""
+        """See `Interface.play`."""
         return scenes.play(script.task, list(script.actions), script.budget).record
 
 
-class GymnasiumDoor:
+class GymnasiumInterface:
     """`VideoZoomEnv` with its default modules, through `gymnasium.make`."""
 
     name = "gymnasium"
     needs: tuple[str, ...] = ()
 
     def play(self, script: Script) -> EpisodeRecord:
-        """See `Door.play`."""
+        """See `Interface.play`."""
         made = gymnasium.make("VideoZoomTiny-v0", tasks=[script.task], budget=script.budget, reward=dict(script.reward))
         with closing(made) as env:
             env.reset(seed=0)
@@ -141,7 +141,7 @@ class GymnasiumDoor:
             return zoom_env.record
 
 
-class TextDoor:
+class TextInterface:
     """`VideoZoomEnv` with text, through a protocol.
 
     Args:
@@ -155,7 +155,7 @@ class TextDoor:
         self.name = f"text ({protocol})"
 
     def play(self, script: Script) -> EpisodeRecord:
-        """See `Door.play`."""
+        """See `Interface.play`."""
         spoken = PROTOCOLS.make(self.protocol)
         env = VideoZoomEnv(
             [script.task],
@@ -188,14 +188,14 @@ def grid_index(script: Script, action: Zoom | Answer) -> int:
     raise InvalidSetting(f"{action} is not on the grid of {script.windows} windows at {script.fps} fps")
 
 
-class SB3Door:
+class SB3Interface:
     """The flat observation and the discrete action in a vector environment of Stable-Baselines3."""
 
     name = "stable-baselines3"
     needs = ("stable_baselines3",)
 
     def play(self, script: Script) -> EpisodeRecord:
-        """See `Door.play`."""
+        """See `Interface.play`."""
         from stable_baselines3.common.vec_env import DummyVecEnv
 
         env = VideoZoomEnv(
@@ -215,14 +215,14 @@ class SB3Door:
         return record  # the vector environment has begun another episode by now
 
 
-class PettingZooDoor:
+class PettingZooInterface:
     """The team: the scout makes the zooms, the solver answers."""
 
     name = "pettingzoo"
     needs = ("pettingzoo",)
 
     def play(self, script: Script) -> EpisodeRecord:
-        """See `Door.play`."""
+        """See `Interface.play`."""
         from vzgym.envs.pettingzoo_team import team_parallel_env
 
         env = team_parallel_env(**_team_settings(script))
@@ -232,14 +232,14 @@ class PettingZooDoor:
         return env.record
 
 
-class AECDoor:
+class AECInterface:
     """The team turn by turn: in each round the scout speaks first, then the solver."""
 
     name = "pettingzoo, turn by turn"
     needs = ("pettingzoo",)
 
     def play(self, script: Script) -> EpisodeRecord:
-        """See `Door.play`."""
+        """See `Interface.play`."""
         from vzgym.envs.pettingzoo_team import team_aec_env
 
         env = team_aec_env(**_team_settings(script))
@@ -272,14 +272,14 @@ def _team_actions(script: Script, action: Zoom | Answer, messages: int) -> dict[
     return {SCOUT: 0, SOLVER: messages + value - script.windows}
 
 
-class TRLDoor:
+class TRLInterface:
     """The tool environment of TRL's loop, as the loop itself calls it."""
 
     name = "trl"
     needs = ("torch", "transformers", "trl")
 
     def play(self, script: Script) -> EpisodeRecord:
-        """See `Door.play`."""
+        """See `Interface.play`."""
         from vzgym.agents.training.tool_environment import ToolEnvironment, finish_rollout, opening_row
         from vzgym.tasks import TaskList
 
@@ -297,17 +297,17 @@ class TRLDoor:
         return finish_rollout(environment, completion)
 
 
-DOORS: tuple[Door, ...] = (
-    EngineDoor(),
-    GymnasiumDoor(),
-    TextDoor("tags"),
-    TextDoor("compact_tags"),
-    SB3Door(),
-    PettingZooDoor(),
-    AECDoor(),
-    TRLDoor(),
+INTERFACES: tuple[Interface, ...] = (
+    EngineInterface(),
+    GymnasiumInterface(),
+    TextInterface("tags"),
+    TextInterface("compact_tags"),
+    SB3Interface(),
+    PettingZooInterface(),
+    AECInterface(),
+    TRLInterface(),
 )
-"""Every door of the package; the first is what the others are compared with."""
+"""Every interface of the package; the first is what the others are compared with."""
 
 
 def scripts() -> list[Script]:
@@ -337,32 +337,34 @@ def scripts() -> list[Script]:
     return made
 
 
-def check_parity(doors: Sequence[Door] = DOORS, plays: Sequence[Script] | None = None) -> Report:
-    """Play every script through every door, and compare with the engine itself.
+def check_parity(
+    interfaces: Sequence[Interface] = INTERFACES, plays: Sequence[Script] | None = None
+) -> ConformanceReport:
+    """Play every script through every interface, and compare with the engine itself.
 
     Args:
-        doors: The doors; one whose packages are missing is left out, and the report says so.
+        interfaces: The interfaces; one whose packages are missing is left out, and the report says so.
         plays: The scripts; `scripts()` if not given.
     """
     chosen = scripts() if plays is None else list(plays)
-    wanted = {script.name: Trace.of(EngineDoor().play(script), script.reward) for script in chosen}
-    findings = []
-    for door in doors:
-        missing = [package for package in door.needs if importlib.util.find_spec(package) is None]
-        rule = f"{door.name} plays what the engine plays"
+    wanted = {script.name: Trace.of(EngineInterface().play(script), script.reward) for script in chosen}
+    results = []
+    for interface in interfaces:
+        missing = [package for package in interface.needs if importlib.util.find_spec(package) is None]
+        rule = f"{interface.name} plays what the engine plays"
         if missing:
-            findings.append(Finding(rule, "left out", f"{', '.join(missing)} not installed"))
+            results.append(RuleResult(rule, "left out", f"{', '.join(missing)} not installed"))
             continue
-        faults = [fault for script in chosen if (fault := _compare(door, script, wanted[script.name]))]
-        findings.append(Finding(rule, "broken" if faults else "kept", "; ".join(faults[:3])))
-    return Report(f"{len(chosen)} scripts", "doors", tuple(findings))
+        faults = [fault for script in chosen if (fault := _compare(interface, script, wanted[script.name]))]
+        results.append(RuleResult(rule, "broken" if faults else "kept", "; ".join(faults[:3])))
+    return ConformanceReport(f"{len(chosen)} scripts", "interfaces", tuple(results))
 
 
-def _compare(door: Door, script: Script, wanted: Trace) -> str | None:
-    found = Trace.of(door.play(script), script.reward)
+def _compare(interface: Interface, script: Script, wanted: Trace) -> str | None:
+    found = Trace.of(interface.play(script), script.reward)
     for part in ("turns", "clips", "rewards", "end"):
         one, other = getattr(wanted, part), getattr(found, part)
         if one != other:
             place = scenes.differ(one, other, part) or part
-            return f"{script.name!r} differs at {place:.200} (the engine's, then {door.name}'s)"
+            return f"{script.name!r} differs at {place:.200} (the engine's, then {interface.name}'s)"
     return None

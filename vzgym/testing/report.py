@@ -1,18 +1,27 @@
-"""How the kit reports: one finding a rule, each broken one with what to mend."""
+"""How the kit reports: one result a rule, each broken one with what to mend."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from vzgym.core.errors import VzgymError
 
-__all__ = ["Broken", "Finding", "NotApplicable", "Report", "Rule", "apply_rules", "need"]
+__all__ = [
+    "ConformanceReport",
+    "ContractViolation",
+    "NotApplicable",
+    "Rule",
+    "RuleResult",
+    "apply_rules",
+    "name_of",
+    "need",
+]
 
 S = TypeVar("S")
 
-# What the code under test may raise. Whatever it is, it is a finding about that code and not the end of the check.
+# What the code under test may raise. Whatever it is, it is a result about that code and not the end of the check.
 _FAULTS = (
     ArithmeticError,
     AssertionError,
@@ -33,7 +42,7 @@ _FAULTS = (
 )
 
 
-class Broken(VzgymError, AssertionError):
+class ContractViolation(VzgymError, AssertionError):
     """A rule of a contract is broken; the message says which, how, and what to mend."""
 
 
@@ -47,7 +56,7 @@ class Rule(Generic[S]):
 
     Args:
         name: What must hold, as a sentence.
-        check: Raises `Broken` if it does not.
+        check: Raises `ContractViolation` if it does not.
     """
 
     name: str
@@ -55,7 +64,7 @@ class Rule(Generic[S]):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class RuleResult:
     """What came of one rule.
 
     Attributes:
@@ -70,18 +79,18 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ConformanceReport:
     """What a check found.
 
     Attributes:
         subject: What was checked.
         kind: The contract ("observation module").
-        findings: One for each rule.
+        results: One for each rule.
     """
 
     subject: str
     kind: str
-    findings: tuple[Finding, ...]
+    results: tuple[RuleResult, ...]
 
     @property
     def ok(self) -> bool:
@@ -89,29 +98,29 @@ class Report:
         return not self.broken
 
     @property
-    def broken(self) -> list[Finding]:
+    def broken(self) -> list[RuleResult]:
         """The broken rules."""
-        return [finding for finding in self.findings if finding.status == "broken"]
+        return [result for result in self.results if result.status == "broken"]
 
-    def require(self) -> Report:
+    def require(self) -> ConformanceReport:
         """The report itself.
 
         Raises:
-            Broken: If a rule is broken; names all of them.
+            ContractViolation: If a rule is broken; names all of them.
         """
         if not self.ok:
-            lines = "\n".join(f"- {finding.rule}: {finding.detail}" for finding in self.broken)
-            raise Broken(f"{self.kind} {self.subject} breaks its contract:\n{lines}")
+            lines = "\n".join(f"- {result.rule}: {result.detail}" for result in self.broken)
+            raise ContractViolation(f"{self.kind} {self.subject} breaks its contract:\n{lines}")
         return self
 
 
 def need(holds: object, message: str) -> None:
-    """Raise `Broken` with `message` unless `holds`."""
+    """Raise `ContractViolation` with `message` unless `holds`."""
     if not holds:
-        raise Broken(message)
+        raise ContractViolation(message)
 
 
-def apply_rules(kind: str, subject: str, rules: Sequence[Rule[S]], make: Callable[[], S]) -> Report:
+def apply_rules(kind: str, subject: str, rules: Sequence[Rule[S]], make: Callable[[], S]) -> ConformanceReport:
     """Check every rule, each on a fresh subject, so that one fault does not hide another.
 
     Args:
@@ -120,16 +129,21 @@ def apply_rules(kind: str, subject: str, rules: Sequence[Rule[S]], make: Callabl
         rules: The contract.
         make: Makes what a rule is checked on.
     """
-    findings = []
+    results = []
     for rule in rules:
         try:
             rule.check(make())
         except NotApplicable as reason:
-            findings.append(Finding(rule.name, "left out", str(reason)))
-        except Broken as fault:
-            findings.append(Finding(rule.name, "broken", str(fault)))
+            results.append(RuleResult(rule.name, "left out", str(reason)))
+        except ContractViolation as fault:
+            results.append(RuleResult(rule.name, "broken", str(fault)))
         except _FAULTS as error:
-            findings.append(Finding(rule.name, "broken", f"raised {type(error).__name__}: {error}"))
+            results.append(RuleResult(rule.name, "broken", f"raised {type(error).__name__}: {error}"))
         else:
-            findings.append(Finding(rule.name, "kept"))
-    return Report(subject, kind, tuple(findings))
+            results.append(RuleResult(rule.name, "kept"))
+    return ConformanceReport(subject, kind, tuple(results))
+
+
+def name_of(make: Callable[..., Any]) -> str:
+    """What a report calls the subject of a check: the factory's own name."""
+    return str(getattr(make, "__name__", make))

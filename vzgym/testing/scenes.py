@@ -19,7 +19,19 @@ from vzgym.episode.wording import Wording
 from vzgym.tasks import VideoTask, expert_zooms, load_tasks
 from vzgym.tasks.suite import ProceduralTasks
 
-__all__ = ["BUDGETS", "SUITE", "arrays_in", "differ", "episodes", "play", "records", "tasks", "variants"]
+__all__ = [
+    "BUDGETS",
+    "SUITE",
+    "arrays_in",
+    "described",
+    "differ",
+    "episodes",
+    "play",
+    "records",
+    "tasks",
+    "twins",
+    "variants",
+]
 
 SUITE = "tiny/test"
 """What modules are checked on: needle, count and control tasks in turn."""
@@ -138,3 +150,16 @@ def frozen(record: EpisodeRecord) -> str:
 def copied(value: Any) -> Any:
     """A deep copy."""
     return copy.deepcopy(value)
+
+
+def twins() -> tuple[Any, ...]:
+    """Tasks that look the same before the first zoom. They share their id: it holds the number of the variant."""
+    return tuple(replace(task, id="checked") for task in variants())
+
+
+def described(value: Any) -> str:
+    """A value as an error message describes it: an array by its type, shape and range."""
+    if isinstance(value, np.ndarray):
+        around = f" from {value.min()} to {value.max()}" if value.size else ""
+        return f"{value.dtype} {value.shape}{around}"
+    return f"{type(value).__name__} {value!r:.60}"

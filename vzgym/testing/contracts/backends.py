@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vzgym.core.errors import VideoError
-from vzgym.testing.report import Broken, Report, Rule, apply_rules, need
+from vzgym.testing.report import ConformanceReport, ContractViolation, Rule, apply_rules, need
 from vzgym.video.barcode import draw_barcode, read_barcode
 from vzgym.video.base import Frames
 from vzgym.video.file import BACKENDS, FileVideo
@@ -64,7 +64,7 @@ class _Bench:
             frames = video.read(times, size=size)
         found = [read_barcode(frame) for frame in frames.pixels]
         if None in found:
-            raise Broken(
+            raise ContractViolation(
                 f"the picture for {times[found.index(None)]:.3f} s is damaged or turned: give RGB, rows from the top"
             )
         return [number for number in found if number is not None], frames
@@ -112,7 +112,7 @@ def _expect(bench: _Bench, wanted: list[int], shift: float) -> None:
     found, frames = bench.numbers(times)
     wrong = next((place for place, pair in enumerate(zip(wanted, found, strict=True)) if pair[0] != pair[1]), None)
     if wrong is not None:
-        raise Broken(
+        raise ContractViolation(
             f"at {times[wrong]:.4f} s it gives frame {found[wrong]}, but frame {wanted[wrong]} is shown then: the last "
             "one whose own time is at or before the time asked for"
         )
@@ -162,8 +162,10 @@ def _b_errors(bench: _Bench) -> None:
             need(name in str(error), f"the error for {what} does not name the file: {error}")
             continue
         except (OSError, RuntimeError, ValueError, LookupError) as error:
-            raise Broken(f"{what} raises {type(error).__name__}: raise vzgym.core.errors.VideoError") from error
-        raise Broken(f"{what} raises nothing: raise VideoError, with path and reason")
+            raise ContractViolation(
+                f"{what} raises {type(error).__name__}: raise vzgym.core.errors.VideoError"
+            ) from error
+        raise ContractViolation(f"{what} raises nothing: raise VideoError, with path and reason")
 
 
 def _b_again(bench: _Bench) -> None:
@@ -187,7 +189,7 @@ BACKEND_RULES: tuple[Rule[_Bench], ...] = (
 )
 
 
-def check_backend(backend: str) -> Report:
+def check_backend(backend: str) -> ConformanceReport:
     """Check a video back-end on files that are written for it.
 
     Args:

@@ -17,7 +17,7 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from gymnasium.vector.utils import concatenate, create_empty_array
 
 from vzgym.testing import scenes
-from vzgym.testing.report import Broken, NotApplicable, Report, Rule, apply_rules, need
+from vzgym.testing.report import ConformanceReport, ContractViolation, NotApplicable, Rule, apply_rules, need
 
 __all__ = ["check_environment"]
 
@@ -70,7 +70,7 @@ def _e_gymnasium(make: MakeEnv) -> None:
         try:
             check_env(env.unwrapped, skip_render_check=True)
         except (AssertionError, UserWarning, ValueError, TypeError, gymnasium.error.Error) as error:
-            raise Broken(f"gymnasium's check_env says: {error}") from error
+            raise ContractViolation(f"gymnasium's check_env says: {error}") from error
 
 
 def _e_seeded(make: MakeEnv) -> None:
@@ -174,7 +174,7 @@ def _e_sb3(make: MakeEnv) -> None:
             try:
                 check_sb3(env.unwrapped, skip_render_check=True)
             except (AssertionError, UserWarning, ValueError, TypeError) as error:
-                raise Broken(f"stable-baselines3's check_env says: {error}") from error
+                raise ContractViolation(f"stable-baselines3's check_env says: {error}") from error
 
 
 ENVIRONMENT_RULES: tuple[Rule[MakeEnv], ...] = (
@@ -186,7 +186,7 @@ ENVIRONMENT_RULES: tuple[Rule[MakeEnv], ...] = (
 )
 
 
-def check_environment(make: MakeEnv, subject: str = "") -> Report:
+def check_environment(make: MakeEnv, subject: str = "") -> ConformanceReport:
     """Check an environment.
 
     Args:

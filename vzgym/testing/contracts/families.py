@@ -17,7 +17,7 @@ from vzgym.episode.episode import Episode
 from vzgym.episode.record import Outcome
 from vzgym.tasks import Family, VideoTask, expert_zooms
 from vzgym.testing import scenes
-from vzgym.testing.report import Broken, Report, Rule, apply_rules, need
+from vzgym.testing.report import ConformanceReport, ContractViolation, Rule, apply_rules, need
 
 __all__ = ["check_family"]
 
@@ -67,8 +67,12 @@ def _f_answers(family: Family[Any]) -> None:
         except (InvalidSetting, TaskError):
             continue
         except (LookupError, ValueError) as error:
-            raise Broken(f"position {position} raised {type(error).__name__}: raise InvalidSetting") from error
-        raise Broken(f"position {position} is out of range and is taken: raise InvalidSetting, as Family.build does")
+            raise ContractViolation(
+                f"position {position} raised {type(error).__name__}: raise InvalidSetting"
+            ) from error
+        raise ContractViolation(
+            f"position {position} is out of range and is taken: raise InvalidSetting, as Family.build does"
+        )
 
 
 def _f_repeats(family: Family[Any]) -> None:
@@ -141,7 +145,7 @@ def _f_facts(family: Family[Any]) -> None:
     try:
         json.dumps(dict(task.metadata), allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise Broken(f"metadata must hold JSON values only: {error}") from error
+        raise ContractViolation(f"metadata must hold JSON values only: {error}") from error
     for key in ("family", "seed", "budget", "grid"):
         need(key in task.metadata, f"metadata has no {key!r}: build tasks with Family.build")
     need(task.evidence is not None, "evidence is None: a family knows where its event lies; () where there is none")
@@ -208,7 +212,7 @@ FAMILY_RULES: tuple[Rule[Family[Any]], ...] = (
 )
 
 
-def check_family(make: Callable[[], Family[Any]], subject: str = "") -> Report:
+def check_family(make: Callable[[], Family[Any]], subject: str = "") -> ConformanceReport:
     """Check a family of procedural tasks, in its default settings or in those that `make` chooses.
 
     Whole suites, written files included: `vzgym tasks verify`.

@@ -14,7 +14,7 @@ from vzgym.policies.traits import PolicyTraits
 from vzgym.rollout.rollout import EpisodeStart, Rollout
 from vzgym.tasks import VideoTask
 from vzgym.testing import scenes
-from vzgym.testing.report import Broken, Report, Rule, apply_rules, need
+from vzgym.testing.report import ConformanceReport, ContractViolation, Rule, apply_rules, need
 
 __all__ = ["check_policy"]
 
@@ -48,7 +48,7 @@ def _p_shape(policy: AnyPolicy) -> None:
     try:
         PolicyTraits.of(policy).prepare(scenes.BUDGETS[0])
     except InvalidSetting as error:
-        raise Broken(str(error)) from error
+        raise ContractViolation(str(error)) from error
 
 
 def _play(policy: AnyPolicy, task: VideoTask, seed: int) -> tuple[list[Any], str | None]:
@@ -63,7 +63,7 @@ def _play(policy: AnyPolicy, task: VideoTask, seed: int) -> tuple[list[Any], str
     try:
         (played,) = rollout.play([EpisodeStart(task, seed)])
     except ActionTypeError as error:
-        raise Broken(f"act() returned no action of its action module: {error}") from error
+        raise ContractViolation(f"act() returned no action of its action module: {error}") from error
     assert played is not None  # the scenes can be opened
     turns = played.record.turns
     return [turn.text if isinstance(policy, TextPolicy) else turn.action for turn in turns], watched.changed
@@ -117,7 +117,7 @@ POLICY_RULES: tuple[Rule[AnyPolicy], ...] = (
 )
 
 
-def check_policy(make: Callable[[], AnyPolicy], subject: str = "") -> Report:
+def check_policy(make: Callable[[], AnyPolicy], subject: str = "") -> ConformanceReport:
     """Check a policy: it plays three tiny tasks several times.
 
     Args:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from vzgym.testing import scenes
-from vzgym.testing.report import Broken, Report, Rule, apply_rules, need
+from vzgym.testing.report import ConformanceReport, ContractViolation, Rule, apply_rules, need
 
 __all__ = ["check_team"]
 
@@ -31,7 +31,7 @@ def _quietly(test: Callable[..., Any], *values: Any, what: str, **options: Any) 
         try:
             test(*values, **options)
         except (AssertionError, UserWarning, ValueError, TypeError, LookupError, AttributeError) as error:
-            raise Broken(f"PettingZoo's {what} says: {error!s:.300}") from error
+            raise ContractViolation(f"PettingZoo's {what} says: {error!s:.300}") from error
 
 
 def _t_parallel(make: MakeTeam) -> None:
@@ -73,7 +73,9 @@ def _rounds(env: Any, spoil: bool = False) -> Iterator[tuple[tuple[Any, ...], li
         if not agents or _over(came, agents):
             return
         came = env.step({agent: env.action_space(agent).sample() for agent in agents})
-    raise Broken(f"the episode has not ended after {_CYCLES} rounds: terminate or truncate every agent at some time")
+    raise ContractViolation(
+        f"the episode has not ended after {_CYCLES} rounds: terminate or truncate every agent at some time"
+    )
 
 
 def _over(came: tuple[Any, ...], agents: list[str]) -> bool:
@@ -103,7 +105,9 @@ def _t_shape(make: MakeTeam) -> None:
         for agent, seen in came[0].items():
             space = env.observation_space(agent)
             if not space.contains(seen):
-                raise Broken(f"what {agent} sees is not in its space{_where(space, seen)}: mend one or the other")
+                raise ContractViolation(
+                    f"what {agent} sees is not in its space{_where(space, seen)}: mend one or the other"
+                )
 
 
 def _where(space: Any, seen: Any) -> str:
@@ -138,7 +142,7 @@ TEAM_RULES: tuple[Rule[MakeTeam], ...] = (
 )
 
 
-def check_team(make: MakeTeam, subject: str = "") -> Report:
+def check_team(make: MakeTeam, subject: str = "") -> ConformanceReport:
     """Check a parallel environment of PettingZoo.
 
     Args:

@@ -15,7 +15,7 @@ from vzgym.core.errors import ActionTypeError, VideoError
 from vzgym.envs import CompactObservation, DecodedAction, DefaultAction, DiscreteAction
 from vzgym.tasks.procedural.families.needle import Needle
 from vzgym.testing import (
-    Broken,
+    ContractViolation,
     check_action,
     check_backend,
     check_environment,
@@ -31,9 +31,9 @@ from vzgym.video.pyav_backend import PyAVDecoder
 def broken(report: Any) -> dict[str, str]:
     """What is broken: the rule and the message."""
     assert not report.ok
-    with pytest.raises(Broken, match="breaks its contract"):
+    with pytest.raises(ContractViolation, match="breaks its contract"):
         report.require()
-    return {finding.rule: finding.detail for finding in report.broken}
+    return {result.rule: result.detail for result in report.broken}
 
 
 # Observations ------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from gymnasium.spaces import Box
 
 from vzgym.envs.pettingzoo_team import SCOUT, SOLVER, TeamEnv
-from vzgym.testing import Broken, check_environment, check_team
+from vzgym.testing import ContractViolation, check_environment, check_team
 
 
 class NewSpaces(TeamEnv):
@@ -80,9 +80,9 @@ class Forgets(TeamEnv):
 def test_broken_teams(team: Any, rule: str, mend: str) -> None:
     report = check_team(team)
     assert not report.ok
-    with pytest.raises(Broken, match="breaks its contract"):
+    with pytest.raises(ContractViolation, match="breaks its contract"):
         report.require()
-    found = {finding.rule: finding.detail for finding in report.broken}
+    found = {result.rule: result.detail for result in report.broken}
     assert any(rule in name and mend in detail for name, detail in found.items()), found
 
 
@@ -101,7 +101,7 @@ class WideBox(gymnasium.Env):
 
 
 def test_an_environment_that_stable_baselines3_warns_of() -> None:
-    found = {finding.rule: finding.detail for finding in check_environment(WideBox).broken}
+    found = {result.rule: result.detail for result in check_environment(WideBox).broken}
     assert "symmetric and normalized" in found["passes stable-baselines3's check_env"]
 
 
