@@ -13,6 +13,7 @@ import pytest
 from typer.testing import Result
 
 from vzgym.baselines import CONTROLS
+from vzgym.cli.evaluate import run_folder
 from vzgym.core.errors import InvalidSetting, PluginError, TaskError, UnknownName, VideoError
 from vzgym.evaluation import evaluate, read_records
 from vzgym.tasks import load_tasks
@@ -204,3 +205,33 @@ def test_the_real_command_finds_a_policy_in_the_working_folder(tmp_path: Path) -
     report = json.loads(done.stdout)[0]
     assert report["policy"] == "First"
     assert report["metrics"]["zooms"]["value"] == 1.0
+
+
+def test_a_name_names_records_and_folder(run: Run, tmp_path: Path) -> None:
+    arguments = ["eval", "--policy", "{name: blind}", "--policy", "blind", "--tasks", "needle-micro", "--episodes", 1]
+    named = run(*arguments, "--name", "first try", "--name", "second", "--out", tmp_path)
+    assert named.exit_code == 0, named.output
+    folders = sorted(path.name for path in tmp_path.iterdir())
+    assert folders == ["first-try-needle-micro-test", "second-needle-micro-test"]
+    (record,) = read_records(tmp_path / folders[0])
+    assert record.info.policy == "first try"
+    assert "first try" in named.stdout
+    few = run(*arguments, "--name", "one")
+    assert "1 names for 2 policies" in str(few.exception)
+    same = run(*arguments, "--out", tmp_path / "same")
+    assert "two runs would have the folder" in str(same.exception)
+    assert not (tmp_path / "same").exists()
+
+
+@pytest.mark.parametrize(
+    ("policy", "folder"),
+    [
+        ("{name: random, zooms: 2}", "random-zooms-2-tiny-test"),
+        ("{name: served, model: org/m, url: 'http://u:key@h/v1', retries: 3, timeout: 9}", "served-org-m-tiny-test"),
+        ("{name: served, model: m, url: 'http://h', headers: {X-Key: secret}, temperature: 1}",
+         "served-m-temperature-1-tiny-test"),
+        ("served:org/m@https://user:key@host/v1", "served.org-m-tiny-test"),
+    ],
+)  # fmt: skip
+def test_a_runs_folder_says_what_was_run_not_where(policy: str, folder: str) -> None:
+    assert run_folder(Path("out"), policy, load_tasks("tiny/test")) == Path("out") / folder

@@ -42,11 +42,14 @@ def test_several_rollouts_of_a_task_are_one_observation(runs):
 
 
 def test_runs_without_a_shared_task_and_too_few_runs_are_refused(runs, tmp_path):
-    with pytest.raises(InvalidSetting, match="share no task"):
-        compare_runs([runs["blind"], runs["other"]])
+    with pytest.raises(
+        InvalidSetting,
+        match=r"other shares no task with the runs before it: .*'control-micro/test/0', and .*blind such as",
+    ):
+        compare_runs([runs["blind"], runs["expert"], runs["other"]])
     with pytest.raises(InvalidSetting, match="two runs or more"):
         compare_runs([runs["blind"]])
-    with pytest.raises(RecordError, match="no such file"):
+    with pytest.raises(RecordError, match=r"no records\.jsonl in this folder"):
         compare_runs([runs["blind"], tmp_path])
 
 
@@ -59,3 +62,35 @@ def test_the_command_shows_both_and_gives_json(runs):
     data = json.loads(given.output)
     assert data["tasks"] == 16
     assert data["runs"][1]["metrics"]["correct"]["value"]["value"] == 1.0
+
+
+def test_a_folder_of_runs_and_a_file_of_several_policies_are_several_runs(runs, tmp_path):
+    folder = runs["blind"].parent / "together"
+    for name in ("blind", "expert"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "records.jsonl").write_text((runs[name] / "records.jsonl").read_text())
+    assert [run.name for run in compare_runs([folder]).runs] == ["blind", "expert"]
+    both = tmp_path / "both.jsonl"
+    both.write_text("".join((runs[name] / "records.jsonl").read_text() for name in ("blind", "expert")))
+    found = compare_runs([both, runs["random"]])
+    assert [run.name for run in found.runs] == ["blind", "expert", "random"]
+    twice = compare_runs([runs["blind"], folder / "blind"])
+    assert [run.name for run in twice.runs] == [f"blind ({runs['blind']})", f"blind ({folder / 'blind'})"]
+
+
+def test_a_breakdown_compares_within_groups(runs, monkeypatch):
+    found = compare_runs([runs["blind"], runs["expert"]], ["duration", "metadata.difficulty"])
+    (rows,) = found.groups["duration"].values()
+    assert rows == found.rows
+    data = found.to_json()["by"]["metadata.difficulty"]
+    assert sum(rows[1]["metrics"]["correct"]["value"]["n"] for rows in data.values()) == 16
+    with pytest.raises(InvalidSetting, match=r"broken down by category, duration or metadata\.KEY, got 'length'"):
+        compare_runs([runs["blind"], runs["expert"]], ["length"])
+    with pytest.raises(InvalidSetting, match="no task has 'colour' in its metadata; there are: budget, cue, diff"):
+        compare_runs([runs["blind"], runs["expert"]], ["metadata.colour"])
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = CliRunner().invoke(app, ["compare", *map(str, (runs["blind"], runs["expert"])), "--by", "category"])
+    lines = shown.output.split("16 tasks")[0].splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.startswith("accuracy % by category") for line in lines)
+    assert any(line.startswith("needle ") for line in lines)

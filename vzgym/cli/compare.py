@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from rich.text import Text
 
 from vzgym.cli.progress import console, say
 from vzgym.core.statistics import Estimate
-from vzgym.evaluation.comparison import COMPARED, Comparison, compare_runs, metric_titles
+from vzgym.evaluation.comparison import COMPARED, Comparison, Rows, compare_runs, metric_titles
 
 __all__ = ["compare"]
 
@@ -23,42 +24,71 @@ _FORMS = {"correct": (100.0, ".1f"), "evidence_seen": (100.0, ".1f"), "evidence_
 
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(help="Folders of runs (vzgym eval --out) or of an experiment's cells; two or more.")
+        list[Path],
+        typer.Argument(help="Folders of runs (vzgym eval --out), of several runs, or files of records."),
     ],
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="Also compare within groups: category, duration, metadata.KEY; repeatable."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Put runs side by side, on the tasks that all of them have played; differences from the first, pair by pair."""
-    found = compare_runs(runs)
+    """Compare runs on the tasks that all of them have played; differences from the first, pair by pair."""
+    found = compare_runs(runs, by or ())
     if as_json:
         print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
         return
     console.print(_table(found))
+    for key, groups in found.groups.items():
+        console.print()
+        console.print(_groups(found, key, groups))
     say(
-        f"{len(found.tasks)} tasks that all have played; below each value its difference from the first run, pair by "
-        "pair, with its 95 % interval (accuracy: Newcombe's for paired shares, where each task was played once; else "
-        "Student's). p: McNemar's exact test of the tasks that only one of the two answers rightly."
+        f"\n{len(found.tasks)} tasks that all have played. Differences from the first run, pair by pair, with their "
+        "95 % interval (accuracy: Newcombe's for paired shares, where each task was played once; else Student's). "
+        "p: McNemar's exact test of the tasks that only one of the two answers rightly."
     )
 
 
-def _table(found: Comparison) -> Table:
-    """One row a metric, one column a run: for a terminal of 80 columns and two or three runs."""
-    titles = metric_titles()
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("")
-    for run in found.runs:
-        table.add_column(Text(run.name), justify="right", overflow="fold")
-    for name in COMPARED:
-        scale, form = _FORMS.get(name, (1.0, ".2f"))
-        values = [row[name] for row in found.rows]
-        if all(math.isnan(value.value.value) for value in values):
-            continue
-        unit = " %" if name in _FORMS else ""
-        table.add_row(titles[name] + unit, *(_number(value.value.value * scale, form) for value in values))
-        table.add_row("", "", *(_interval(value.difference, scale, form) for value in values[1:]))
-        if name == "correct":
-            tests = ["" if value.p is None else f"p {value.p:.3g}" for value in values[1:]]
-            table.add_row("", "", *tests)
+def _new_table(*heads: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for head in heads:
+        if head in ("run", "value", "tasks", "p") or head.startswith("difference"):
+            table.add_column(head, justify="left" if head == "run" else "right", no_wrap=head != "run", overflow="fold")
+        else:
+            table.add_column(head, overflow="fold")
     return table
+
+
+def _table(found: Comparison) -> Table:
+    """One row for each metric and run: fits 80 columns for any number of runs."""
+    titles = metric_titles()
+    table = _new_table("", "run", "value", "difference [95 %]", "p")
+    for name in COMPARED:
+        if any(not math.isnan(row[name].value.value) for row in found.rows):
+            _add_rows(table, [titles[name] + (" %" if name in _FORMS else "")], found, found.rows, name)
+    return table
+
+
+def _groups(found: Comparison, by: str, groups: Mapping[str, Rows]) -> Table:
+    """The accuracy in each group of tasks."""
+    table = _new_table(f"accuracy % by {by}", "tasks", "run", "value", "difference [95 %]", "p")
+    for group, rows in groups.items():
+        _add_rows(table, [group, str(rows[0]["frames"].value.n)], found, rows, "correct")
+    return table
+
+
+def _add_rows(table: Table, firsts: Sequence[str], found: Comparison, rows: Rows, name: str) -> None:
+    scale, form = _FORMS.get(name, (1.0, ".2f"))
+    for index, (run, row) in enumerate(zip(found.runs, rows, strict=True)):
+        item = row[name]
+        table.add_row(
+            *(Text("" if index else first) for first in firsts),
+            Text(run.name),
+            _number(item.value.value * scale, form),
+            _interval(item.difference, scale, form) if index else "",
+            "" if item.p is None else f"{item.p:.3g}",
+            end_section=index == len(rows) - 1,
+        )
 
 
 def _number(value: float, form: str) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from vzgym.baselines import CONTROLS, Oracle
-from vzgym.cli.policies import named_policy, policy_label
+from vzgym.cli.policies import named_policy, policy_label, run_label
 from vzgym.cli.progress import console, costs_in_words, errors, progress_bar, say
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.evaluation import EvaluationReport, evaluate
@@ -24,9 +25,17 @@ from vzgym.tasks import BUDGETS, BudgetSpec, TaskSet, load_tasks
 __all__ = ["evaluate_command", "run_folder", "run_policies"]
 
 
-def run_folder(out: Path, policy: str, tasks: TaskSet) -> Path:
-    """The folder, under `out`, of a policy's run on a task set."""
-    return out / re.sub(r"[^\w.-]+", "-", f"{policy_label(policy).replace(':', '.')}-{tasks.name}")
+def run_folder(out: Path, policy: str, tasks: TaskSet, name: str = "") -> Path:
+    """The folder, under `out`, of a policy's run on a task set.
+
+    Args:
+        out: The folder of all runs.
+        policy: As `named_policy` takes it.
+        tasks: The task set.
+        name: The run's name; the policy with its options if not given.
+    """
+    label = (name or run_label(policy)).replace(":", ".")
+    return out / re.sub(r"[^\w.-]+", "-", f"{label}-{tasks.name}").strip("-.")
 
 
 def run_policies(
@@ -42,6 +51,7 @@ def run_policies(
     samples: int = 1,
     answerer: str | None = None,
     workers: int = 1,
+    names: Sequence[str] = (),
 ) -> list[EvaluationReport]:
     """Evaluate policies one after the other, with a progress bar on stderr; each in its own folder under `out`.
 
@@ -58,24 +68,34 @@ def run_policies(
         samples: How often each task is played.
         answerer: Who answers again from chosen clips; see `vzgym.evaluate`.
         workers: How many processes play.
+        names: Of the runs, one for each policy; their own names if not given.
 
     Raises:
+        InvalidSetting: If there are not as many names as policies, or two runs would have the same folder.
         VzgymError: Whatever `vzgym.evaluate` raises. An unknown name comes to light before the first episode.
     """
     count = min(200, len(tasks)) if episodes is None else episodes
-    specs = {name: named_policy(name) for name in policies}
-    for spec in specs.values():
+    if names and len(names) != len(policies):
+        raise InvalidSetting(f"--name is given once for each policy: {len(names)} names for {len(policies)} policies")
+    runs = list(zip(policies, names or [""] * len(policies), strict=True))
+    folders = [run_folder(out, policy, tasks, name) if out else None for policy, name in runs]
+    for index, folder in enumerate(folders):
+        if folder is not None and folder in folders[:index]:
+            raise InvalidSetting(f"two runs would have the folder {folder}: name them apart with --name")
+    specs = [named_policy(policy) for policy in policies]
+    for spec in specs:
         POLICIES.get(spec if isinstance(spec, str) else spec["name"])
     make_reward(reward)
     reports = []
     with progress_bar() as bar:
-        for name in policies:
-            folder = run_folder(out, name, tasks) if out else None
+        for (policy, name), spec, folder in zip(runs, specs, folders, strict=True):
             there = min(count_records(folder), count * samples) if folder else 0
-            task = bar.add_task(f"{policy_label(name)} on {tasks.name}", total=count * samples, completed=there)
+            task = bar.add_task(
+                f"{name or policy_label(policy)} on {tasks.name}", total=count * samples, completed=there
+            )
             try:
                 report = evaluate(
-                    specs[name],
+                    spec,
                     tasks,
                     episodes=count,
                     seed=seed,
@@ -86,12 +106,13 @@ def run_policies(
                     samples=samples,
                     answerer=answerer,
                     workers=workers,
+                    name=name,
                 )
             except TaskError as error:
-                if not (oracle_may_fail and name == Oracle.name):
+                if not (oracle_may_fail and policy == Oracle.name):
                     raise
                 bar.remove_task(task)
-                say(f"left out: {name}: {error}", errors)
+                say(f"left out: {policy}: {error}", errors)
                 continue
             bar.update(task, completed=count * samples)
             reports.append(report)
@@ -153,6 +174,9 @@ def evaluate_command(
     ] = None,
     backend: Annotated[str, typer.Option(help="Which decoder reads the videos of a .jsonl file.")] = "pyav",
     workers: Annotated[int, typer.Option(help="Processes that play; each makes its own policy.", min=1)] = 1,
+    name: Annotated[
+        list[str] | None, typer.Option(help="Name of the run, in tables and its folder; once for each --policy.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for records; a stopped run goes on there.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
@@ -171,6 +195,7 @@ def evaluate_command(
         samples=samples,
         answerer=answerer,
         workers=workers,
+        names=name or (),
     )
     if as_json:
         print(json.dumps([report.to_json() for report in reports], indent=2, ensure_ascii=False))

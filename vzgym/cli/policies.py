@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.secrets import redact
 
-__all__ = ["named_policy", "policy_label"]
+__all__ = ["named_policy", "policy_label", "run_label"]
 
 
 def named_policy(text: str, **options: Any) -> str | Mapping[str, Any]:
@@ -44,8 +45,29 @@ def named_policy(text: str, **options: Any) -> str | Mapping[str, Any]:
     return text
 
 
+def run_label(text: str) -> str:
+    """A policy's name for the folder of its run: its name and options, without those that change no result.
+
+    Args:
+        text: As `named_policy` takes it.
+    """
+    spec = named_policy(text)
+    if text.lstrip().startswith("{") and isinstance(spec, Mapping):
+        options = [f"{key}-{value}" for key, value in spec.items() if key not in {"name", "model", *_NOT_IDENTITY}]
+        return " ".join([str(spec["name"]), *([str(spec["model"])] if "model" in spec else []), *options])
+    return _SERVED_AT.sub("", text)
+
+
+_SERVED_AT = re.compile(r"@https?://.*")
+
+_NOT_IDENTITY = frozenset(
+    "url headers key_variable timeout retries concurrency check_images price_in price_out device".split()
+)
+"""Options of policies that say where and how fast a model runs, and with which key: no part of a run's identity."""
+
+
 def policy_label(text: str) -> str:
-    """A policy's name as it is shown on the terminal and in folder names, without what may be a secret.
+    """A policy's name as it is shown on the terminal, without what may be a secret.
 
     Args:
         text: As `named_policy` takes it.

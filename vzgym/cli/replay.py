@@ -12,7 +12,7 @@ from vzgym.cli.progress import progress_bar, say
 from vzgym.core.errors import RecordError
 from vzgym.envs.rendering import draw_episode
 from vzgym.evaluation.replay import replay
-from vzgym.evaluation.runs import read_records
+from vzgym.evaluation.runs import read_records, record_files
 
 __all__ = ["replay_command"]
 
@@ -27,10 +27,7 @@ def replay_command(
     ] = False,
 ) -> None:
     """Play saved records again and print where frames, dialogue, grade or rewards differ. Exit status 1 if any does."""
-    files = sorted(run.glob("**/records.jsonl")) if run.is_dir() else [run]
-    if not files:
-        raise RecordError(f"{run}: no records.jsonl in this folder")
-    records = [(file, record) for file in files for record in read_records(file)]
+    records = [(file, record) for file in record_files(run) for record in read_records(file)]
     if not records:
         raise RecordError(f"{run}: holds no records; a run that has finished an episode can be replayed")
     if episode is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,10 +18,11 @@ from vzgym.core.statistics import (
     paired_proportions,
     proportion,
 )
+from vzgym.evaluation.breakdown import break_down
 from vzgym.evaluation.metrics import METRICS, EpisodeMetrics
-from vzgym.evaluation.runs import read_records
+from vzgym.evaluation.runs import RECORDS, read_records, record_files
 
-__all__ = ["COMPARED", "Comparison", "RunMetrics", "compare_runs", "read_run"]
+__all__ = ["COMPARED", "Comparison", "RunMetrics", "compare_runs", "read_runs"]
 
 COMPARED: Final = ("correct", "frames", "zooms", "visual_tokens", "said_tokens", "evidence_seen", "evidence_iou")
 """Metrics that are compared, by the names of `EpisodeMetrics`."""
@@ -32,14 +33,16 @@ class RunMetrics:
     """A run's measures, task by task.
 
     Attributes:
-        name: The run's policy, or its folder's name where two runs have the same policy.
+        name: The run's policy, with its path where two runs have the same policy.
         path: Its folder, or its file of records.
         values: For each metric the mean over a task's roll-outs, by task; tasks of which it cannot be said left out.
+        tasks: An episode of each task.
     """
 
     name: str
     path: Path
     values: Mapping[str, Mapping[str, float]]
+    tasks: Mapping[str, EpisodeMetrics]
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,10 @@ class Difference:
     p: float | None = None
 
 
+Rows = Sequence[Mapping[str, Difference]]
+"""For each run, each metric's difference from the first run."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Runs on the tasks that all of them have played.
@@ -65,91 +72,117 @@ class Comparison:
         runs: The runs, the first being what the others are held against.
         tasks: The shared tasks, in the first run's order.
         rows: For each run, each metric's difference from the first run (of the first itself: no difference).
+        groups: The same for each group of tasks, for each key that they are broken down by.
     """
 
     runs: Sequence[RunMetrics]
     tasks: Sequence[str]
-    rows: Sequence[Mapping[str, Difference]]
+    rows: Rows
+    groups: Mapping[str, Mapping[str, Rows]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """JSON form."""
-        return {
-            "tasks": len(self.tasks),
-            "runs": [
-                {
-                    "name": run.name,
-                    "path": str(run.path),
-                    "metrics": {
-                        name: {
-                            "value": found.value.to_json(),
-                            "difference": found.difference.to_json(),
-                            **({} if found.p is None else {"p": found.p}),
-                        }
-                        for name, found in row.items()
-                    },
+        found: dict[str, Any] = {"tasks": len(self.tasks), "runs": _runs_to_json(self.runs, self.rows)}
+        if self.groups:
+            found["by"] = {
+                by: {group: _runs_to_json(self.runs, rows) for group, rows in groups.items()}
+                for by, groups in self.groups.items()
+            }
+        return found
+
+
+def _runs_to_json(runs: Sequence[RunMetrics], rows: Rows) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": run.name,
+            "path": str(run.path),
+            "metrics": {
+                name: {
+                    "value": found.value.to_json(),
+                    "difference": found.difference.to_json(),
+                    **({} if found.p is None else {"p": found.p}),
                 }
-                for run, row in zip(self.runs, self.rows, strict=True)
-            ],
+                for name, found in row.items()
+            },
         }
+        for run, row in zip(runs, rows, strict=True)
+    ]
 
 
-def read_run(path: str | Path) -> RunMetrics:
-    """The measures of a run that `vzgym eval --out`, or a cell of `vzgym ablate`, left.
+def read_runs(path: str | Path) -> list[RunMetrics]:
+    """The measures of the runs at a path; a file of records holds a run for each policy.
 
     Args:
-        path: A run's folder, a cell's folder, or a file of records.
+        path: The folder of a run or of a cell of an experiment, a folder of runs, or a file of records.
 
     Raises:
         RecordError: If there are no records, or a line is none.
     """
-    place = Path(path)
-    if not (place / "records.jsonl").is_file() and (place / "out" / "records.jsonl").is_file():
-        place = place / "out"
-    values: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in COMPARED}
-    name = ""
-    for record in read_records(place):
-        measured = EpisodeMetrics.of(record)
-        name = name or record.info.policy
-        for metric in COMPARED:
-            value = getattr(measured, metric)
-            if value is not None:
-                values[metric][measured.task_id].append(float(value))
-    if not values["frames"]:
+    found = []
+    for file in record_files(path):
+        place = file.parent if file.name == RECORDS else file
+        values: dict[str, dict[str, dict[str, list[float]]]] = {}
+        tasks: dict[str, dict[str, EpisodeMetrics]] = {}
+        for record in read_records(file):
+            policy, measured = record.info.policy or file.parent.name, EpisodeMetrics.of(record)
+            tasks.setdefault(policy, {}).setdefault(measured.task_id, measured)
+            metrics = values.setdefault(policy, {name: defaultdict(list) for name in COMPARED})
+            for metric in COMPARED:
+                value = getattr(measured, metric)
+                if value is not None:
+                    metrics[metric][measured.task_id].append(float(value))
+        for policy, metrics in values.items():
+            means = {
+                metric: {task: math.fsum(each) / len(each) for task, each in by_task.items()}
+                for metric, by_task in metrics.items()
+            }
+            found.append(RunMetrics(policy, place, means, tasks[policy]))
+    if not found:
         raise RecordError(f"{path}: there are no records in it")
-    means = {
-        metric: {task: math.fsum(each) / len(each) for task, each in tasks.items()} for metric, tasks in values.items()
-    }
-    return RunMetrics(name or place.name, Path(path), means)
+    return found
 
 
-def compare_runs(paths: Sequence[str | Path]) -> Comparison:
+def compare_runs(paths: Sequence[str | Path], by: Sequence[str] = ()) -> Comparison:
     """Compare runs on the tasks that all of them have played; the first is what the others are held against.
 
     The interval of a difference in accuracy is Newcombe's for paired shares where each task was played once, else
     Student's over the tasks' differences, as it is for every other metric.
 
+    Args:
+        paths: Folders of runs, folders of several runs, or files of records.
+        by: Also compare within groups of tasks: "category", "duration", "metadata.KEY".
+
     Raises:
-        InvalidSetting: If there are fewer than two runs, or they share no task.
+        InvalidSetting: If there are fewer than two runs, they share no task, or tasks cannot be grouped so.
         RecordError: If one of them cannot be read.
     """
-    if len(paths) < 2:
-        raise InvalidSetting(f"a comparison takes two runs or more, got {len(paths)}")
-    runs = _named_apart([read_run(path) for path in paths])
-    shared = [task for task in runs[0].values["frames"] if all(task in run.values["frames"] for run in runs)]
-    if not shared:
-        raise InvalidSetting(
-            f"{' and '.join(str(run.path) for run in runs)} share no task: only runs on the same tasks can be compared"
-        )
-    rows = [{name: _difference(name, run, runs[0], shared) for name in COMPARED} for run in runs]
-    return Comparison(runs, shared, rows)
+    runs = _named_apart([run for path in paths for run in read_runs(path)])
+    if len(runs) < 2:
+        raise InvalidSetting(f"a comparison takes two runs or more, got {len(runs)}")
+    first = runs[0]
+    shared = list(first.tasks)
+    for run in runs[1:]:
+        shared = [task for task in shared if task in run.tasks]
+        if not shared:
+            mine, theirs = next(iter(run.tasks)), next(iter(first.tasks))
+            raise InvalidSetting(
+                f"{run.path} shares no task with the runs before it: it has played tasks such as {mine!r}, and "
+                f"{first.path} such as {theirs!r}; only runs on the same tasks can be compared"
+            )
+    groups = {}
+    for key in by:
+        parts = break_down([first.tasks[task] for task in shared], key)
+        groups[key] = {group: _rows(runs, [item.task_id for item in items]) for group, items in parts.items()}
+    return Comparison(runs, shared, _rows(runs, shared), groups)
+
+
+def _rows(runs: Sequence[RunMetrics], tasks: Sequence[str]) -> Rows:
+    return [{name: _difference(name, run, runs[0], tasks) for name in COMPARED} for run in runs]
 
 
 def _named_apart(runs: list[RunMetrics]) -> list[RunMetrics]:
     names = [run.name for run in runs]
-    return [
-        run if names.count(run.name) == 1 else RunMetrics(f"{run.name} ({run.path})", run.path, run.values)
-        for run in runs
-    ]
+    return [run if names.count(run.name) == 1 else replace(run, name=f"{run.name} ({run.path})") for run in runs]
 
 
 def _difference(name: str, run: RunMetrics, first: RunMetrics, tasks: Sequence[str]) -> Difference:

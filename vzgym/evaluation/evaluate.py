@@ -57,6 +57,7 @@ def evaluate(
     samples: int = 1,
     answerer: Answerer | str | None = None,
     workers: int | Executor = 1,
+    name: str = "",
 ) -> EvaluationReport:
     """Play a policy on the first `episodes` tasks of a set.
 
@@ -79,6 +80,7 @@ def evaluate(
         workers: How many processes play, or an `Executor`. The records are the same, in the same order, for any number.
             With more than one, each process makes its own policy: it and the reward are given by name, mapping or
             `"module:Class"`, and a script calls this function below `if __name__ == "__main__":`.
+        name: Names the run in the report, the records and comparisons; the policy's name if not given.
 
     Returns:
         The report.
@@ -102,6 +104,7 @@ def evaluate(
         seed=seed,
         samples=samples,
         executor=workers if isinstance(workers, Executor) else local_executor(workers),
+        name=name,
     )
     trained = rollouts.traits.trained_budget
     if trained is not None and trained != rollouts.run_budget:

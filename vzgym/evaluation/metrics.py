@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,8 @@ class EpisodeMetrics:
     Attributes:
         task_id: The task.
         category: Its category.
+        duration: The length of its video in seconds.
+        metadata: Its metadata.
         correct: Whether the answer is right; None if unscored.
         frames: Frames shown, the overview's included.
         zooms: Zooms carried out.
@@ -79,6 +81,8 @@ class EpisodeMetrics:
     input_tokens: int | None = None
     output_tokens: int | None = None
     price: float | None = None
+    duration: float = math.nan
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, record: EpisodeRecord) -> EpisodeMetrics:
@@ -93,6 +97,8 @@ class EpisodeMetrics:
         return cls(
             task_id=record.task.id,
             category=record.task.category,
+            duration=record.task.duration,
+            metadata=record.task.metadata,
             correct=None if grade is None or grade.score is None else grade.is_correct,
             frames=record.frames,
             zooms=record.zooms,

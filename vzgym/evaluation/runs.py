@@ -13,7 +13,7 @@ from vzgym.core.errors import InvalidSetting, RecordError
 from vzgym.core.files import JsonLinesWriter, folder_lock, is_file, read_json, read_json_lines, write_json
 from vzgym.episode.record import EpisodeRecord
 
-__all__ = ["RunFolder", "count_records", "read_records"]
+__all__ = ["RECORDS", "RunFolder", "count_records", "read_records", "record_files"]
 
 RECORDS, SETTINGS, REPORT = "records.jsonl", "run.json", "report.json"
 
@@ -30,6 +30,22 @@ def read_records(path: str | Path) -> Iterator[EpisodeRecord]:
     """
     for _, record in _numbered(path):
         yield record
+
+
+def record_files(path: str | Path) -> list[Path]:
+    """The files of records at a path.
+
+    Args:
+        path: A run's folder, a folder of runs, or a file of records.
+
+    Raises:
+        RecordError: If there are none.
+    """
+    place = Path(path)
+    found = sorted(place.glob(f"**/{RECORDS}")) if place.is_dir() else [place]
+    if not found:
+        raise RecordError(f"{place}: no {RECORDS} in this folder")
+    return found
 
 
 def _numbered(path: str | Path) -> Iterator[tuple[int, EpisodeRecord]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import cache, cached_property, partial
 from importlib.metadata import version
 from itertools import groupby
@@ -43,6 +44,7 @@ class TaskRollouts:
         reward: The reward whose ledger the records keep.
         seed: Of the policy's randomness, >= 0.
         samples: How often each task is played, >= 1.
+        name: Names the policy in the records; its own name if not given.
         executor: Where the roll-outs are played. Other processes make their own policy and reward, and leave out the
             records' pixels.
 
@@ -73,13 +75,15 @@ class TaskRollouts:
         seed: int = 0,
         samples: int = 1,
         executor: Executor | None = None,
+        name: str = "",
     ) -> None:
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
             raise InvalidSetting(f"seed must be a whole number >= 0, got {seed!r}")
         if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
             raise InvalidSetting(f"samples must be a whole number >= 1, got {samples!r}")
         self.policy = make_policy(policy)
-        self.traits = PolicyTraits.of(self.policy)
+        traits = PolicyTraits.of(self.policy)
+        self.traits = replace(traits, name=name) if name else traits
         self.tasks = tasks
         self.run_budget = resolve_budget(self.traits.trained_budget if budget is None else budget, tasks)
         self.budget: Budget = self.traits.prepare(self.run_budget)
@@ -100,7 +104,7 @@ class TaskRollouts:
                     f"'module:Class', not policy={redact(policy)!r}, reward={reward!r}"
                 )
             self._make_worker = partial(
-                _make_worker, policy, tasks, self.run_budget, self.reward_spec, self.seed, self.samples
+                _make_worker, policy, tasks, self.run_budget, self.reward_spec, self.seed, self.samples, name
             )
 
     @cached_property
@@ -190,11 +194,17 @@ class TaskRollouts:
 
 
 def _make_worker(
-    policy: str | Mapping[str, Any], tasks: TaskSet, budget: Budget, reward: RewardSpec, seed: int, samples: int
+    policy: str | Mapping[str, Any],
+    tasks: TaskSet,
+    budget: Budget,
+    reward: RewardSpec,
+    seed: int,
+    samples: int,
+    name: str,
 ) -> Callable[[Sequence[int]], _BatchResult]:
     # The process that starts the workers has warned about the budget.
     with prepared_by_policy():
-        rollouts = TaskRollouts(policy, tasks, budget=budget, reward=reward, seed=seed, samples=samples)
+        rollouts = TaskRollouts(policy, tasks, budget=budget, reward=reward, seed=seed, samples=samples, name=name)
     return rollouts.play_to_lines
 
 

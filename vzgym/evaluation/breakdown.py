@@ -1,0 +1,66 @@
+"""Episodes in groups: by category, by the length of the video, or by a key of the tasks' metadata."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Final
+
+from vzgym.core.errors import InvalidSetting
+from vzgym.evaluation.metrics import EpisodeMetrics
+
+__all__ = ["break_down", "check_by"]
+
+_EDGES: Final = (15.0, 60.0, 180.0, 600.0, 1800.0, 3600.0)
+_DURATIONS: Final = ("< 15 s", "15 s to 1 min", "1 to 3 min", "3 to 10 min", "10 to 30 min", "30 to 60 min", ">= 1 h")
+
+_NONE: Final = "(none)"
+_METADATA: Final = "metadata."
+
+
+def check_by(by: str) -> None:
+    """Check what episodes are to be grouped by.
+
+    Raises:
+        InvalidSetting: If it is not "category", "duration" or "metadata.KEY".
+    """
+    if by not in ("category", "duration") and not (by.startswith(_METADATA) and by != _METADATA):
+        raise InvalidSetting(f"results are broken down by category, duration or metadata.KEY, got {by!r}")
+
+
+def break_down(episodes: Sequence[EpisodeMetrics], by: str) -> dict[str, list[EpisodeMetrics]]:
+    """The episodes of each group, the groups in order.
+
+    Args:
+        episodes: All of them.
+        by: "category"; "duration", with bounds of 15 s and 1, 3, 10, 30 and 60 min; or "metadata.KEY". Episodes
+            without a category, or without the key, are the group "(none)".
+
+    Raises:
+        InvalidSetting: If `by` is none of these, or no task has the key; lists the keys there are.
+    """
+    check_by(by)
+    groups: dict[str, list[EpisodeMetrics]] = {}
+    if by == "duration":
+        places: dict[int, list[EpisodeMetrics]] = {}
+        for item in episodes:
+            places.setdefault(bisect_right(_EDGES, item.duration), []).append(item)
+        return {_DURATIONS[place]: places[place] for place in sorted(places)}
+    key = by.removeprefix(_METADATA)
+    if by != "category" and not any(key in item.metadata for item in episodes):
+        known = sorted({name for item in episodes for name in item.metadata})
+        raise InvalidSetting(f"no task has {key!r} in its metadata; there are: {', '.join(known) or 'no keys'}")
+    values: dict[str, object] = {}
+    for item in episodes:
+        value = item.category if by == "category" else item.metadata.get(key)
+        text = _NONE if value in (None, "") else value if isinstance(value, str) else json.dumps(value)
+        values[text] = value
+        groups.setdefault(text, []).append(item)
+    numeric = all(isinstance(value, (int, float)) for text, value in values.items() if text != _NONE)
+
+    def order(text: str) -> tuple[bool, float, str]:
+        value = values[text]
+        return text == _NONE, float(value) if numeric and isinstance(value, (int, float)) else 0.0, text
+
+    return {text: groups[text] for text in sorted(groups, key=order)}
