@@ -16,7 +16,7 @@ from vzgym.cli.progress import console, costs_in_words, errors, progress_bar, sa
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.evaluation import EvaluationReport, evaluate
 from vzgym.evaluation.runs import count_records
-from vzgym.evaluation.tables import rich_table
+from vzgym.evaluation.tables import rich_table, rich_terms
 from vzgym.evaluation.taxonomy_tables import rich_taxonomy
 from vzgym.policies.policy import POLICIES
 from vzgym.rewards import make_reward
@@ -203,6 +203,8 @@ def evaluate_command(
         console.print(rich_table(reports))
         console.print()
         console.print(rich_taxonomy(reports))
+        console.print()
+        console.print(rich_terms(reports))
         if answerer:
             shares = ", ".join(f"{report.policy} {_percent(report)}" for report in reports)
             say(

@@ -15,6 +15,7 @@ from vzgym.episode.costs import EpisodeCosts
 from vzgym.episode.record import EpisodeRecord, Outcome
 from vzgym.evaluation.taxonomy import TaxonomyClass, classify
 from vzgym.rewards.counterfactual import Credit
+from vzgym.rewards.statistics import EpisodeTerms, episode_terms
 from vzgym.video.base import FRAME_SLACK
 
 __all__ = ["METRICS", "TOTALS", "EpisodeMetrics", "Metric", "summarise", "total_costs"]
@@ -53,6 +54,7 @@ class EpisodeMetrics:
         input_tokens: Tokens that the server read, the whole dialogue anew each turn, pictures included.
         output_tokens: Tokens that the server wrote, thoughts included.
         price: What the server's tokens cost, where prices were given; in their currency.
+        terms: What each reward term gave; None if the episode has no rewards, or is unscored.
     """
 
     task_id: str
@@ -83,6 +85,7 @@ class EpisodeMetrics:
     price: float | None = None
     duration: float = math.nan
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    terms: EpisodeTerms | None = None
 
     @classmethod
     def of(cls, record: EpisodeRecord) -> EpisodeMetrics:
@@ -122,6 +125,7 @@ class EpisodeMetrics:
             model_seconds=costs.model_seconds,
             taxonomy_class=classify(record),
             useful_zooms=None if again is None else Credit.from_json(dict(again)).share,
+            terms=episode_terms(record.rewards),
             **{name: policy_costs.get(name) for name in POLICY_COSTS},
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from vzgym.core.budget import Budget
 from vzgym.core.statistics import Estimate
 from vzgym.evaluation.metrics import EpisodeMetrics, summarise, total_costs
 from vzgym.evaluation.taxonomy import TAXONOMY_CLASSES, TaxonomyClass
+from vzgym.rewards.statistics import EpisodeTerms, TermStatistics, term_statistics
 
 __all__ = ["EvaluationReport"]
 
@@ -71,6 +72,18 @@ class EvaluationReport:
         return {kind: counts[kind] for kind in TAXONOMY_CLASSES}
 
     @property
+    def reward_terms(self) -> dict[str, TermStatistics]:
+        """Statistics of each term of the reward.
+
+        Variances are within the roll-outs of a task, if each was played several times, else over all episodes.
+        """
+        groups: dict[str, list[EpisodeTerms]] = defaultdict(list)
+        for item in self.episodes:
+            if item.terms is not None:
+                groups[item.task_id if self.samples > 1 else ""].append(item.terms)
+        return term_statistics(groups.values())
+
+    @property
     def totals(self) -> dict[str, float]:
         """What the whole run cost: the sum of each entry of the cost ledger."""
         return total_costs(self.episodes)
@@ -91,6 +104,7 @@ class EvaluationReport:
             "proof_weakened_by": list(self.proof_weakened_by),
             "taxonomy": {str(kind): count for kind, count in self.taxonomy.items()},
             "totals": self.totals,
+            "reward_terms": {name: term.to_json() for name, term in self.reward_terms.items()},
             "metrics": {name: estimate.to_json() for name, estimate in self.summary.items()},
             "by_category": {
                 category: {name: estimate.to_json() for name, estimate in summary.items()}

@@ -13,8 +13,9 @@ from rich.text import Text
 
 from vzgym.core.statistics import Estimate
 from vzgym.evaluation.report import EvaluationReport
+from vzgym.rewards.statistics import TermStatistics
 
-__all__ = ["markdown_costs", "markdown_table", "rich_table"]
+__all__ = ["markdown_costs", "markdown_table", "rich_table", "rich_terms", "term_cells"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,36 @@ def rich_table(reports: Sequence[EvaluationReport], title: str | None = None) ->
     for row in rows:
         table.add_row(*(Text(row[i]) for i in used))
     return table
+
+
+def rich_terms(reports: Sequence[EvaluationReport]) -> Table:
+    """One row a term of the reward and report: how often it fired, what it added, its share of the variance."""
+    table = Table(
+        title="reward terms",
+        title_justify="left",
+        caption="fires %: episodes in which it is not 0; mean: added to the reward, weight included; variance %: share "
+        "of the reward's variance.",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
+    table.add_column("policy", overflow="fold")
+    table.add_column("term", overflow="fold")
+    for title in ("fires %", "mean", "variance %"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for report in reports:
+        for name, term in report.reward_terms.items():
+            cells = term_cells(term)
+            table.add_row(Text(report.policy), Text(name), *map(Text, cells))
+    return table
+
+
+def term_cells(term: TermStatistics) -> list[str]:
+    """Firing rate in %, mean, share of the variance in %, as text; "-" for what is unknown."""
+    forms = ((term.firing_rate, 100, ".1f"), (term.mean, 1, ".3f"), (term.variance_share, 100, ".1f"))
+    return ["-" if math.isnan(value) else format(value * scale, form) for value, scale, form in forms]
 
 
 def markdown_table(reports: Sequence[EvaluationReport]) -> str:

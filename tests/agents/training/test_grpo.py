@@ -104,6 +104,8 @@ def test_three_steps_give_finite_losses_and_move_the_weights(finished):
 def test_every_module_has_its_column_and_the_episodes_their_metrics(finished):
     line = json.loads((finished["out"] / "log.jsonl").read_text().splitlines()[0])
     assert {f"rewards/{name}/mean" for name in REWARD} <= set(line)
+    for what in ("firing_rate", "mean", "groups_moved"):
+        assert {f"terms/{name}/{what}" for name in REWARD} <= set(line)
     names = ("zooms", "frames", "refused", "evidence_coverage", "well_formed", "answered")
     assert {f"episode/{name}" for name in names} <= set(line)
 

@@ -42,3 +42,34 @@ def test_columns_times_weights_are_the_mix_s_totals(name: str) -> None:
     saved = [EpisodeRecord.from_line(record.to_line()) for record in records]
     again = [[step.to_json() for step in ledger] for ledger in rescore(mix, saved)]
     assert again == [record.rewards for record in records]
+
+
+def test_a_batch_logs_what_each_term_did_within_its_groups() -> None:
+    records: list[EpisodeRecord] = []
+    evaluate("random", "tiny", episodes=6, samples=4, on_episode=records.append)
+    mix = make_reward({"accuracy": 0.9, "format": 0.1, "dead": {"module": "accuracy", "weight": 1, "clip": [0, 0]}})
+    scorer = Scorer(mix, {"policy": "learner"})
+    scorer._score(records, SimpleNamespace(global_step=0, max_steps=1))
+    found = scorer.statistics
+    right = sum(bool(record.grade and record.grade.is_correct) for record in records)
+    assert 0 < right < len(records)
+    assert found["accuracy"].firing_rate == pytest.approx(right / len(records))
+    assert found["accuracy"].mean == pytest.approx(0.9 * right / len(records))
+    assert found["accuracy"].variance_share == pytest.approx(1.0)
+    assert found["accuracy"].groups_moved > 0
+    # The control's form is always right, and a value that is clipped to 0 never counts.
+    assert (found["format"].firing_rate, found["format"].variance_share, found["format"].groups_moved) == (1, 0, 0)
+    assert (found["dead"].firing_rate, found["dead"].mean, found["dead"].groups_moved) == (0, 0, 0)
+    assert scorer.measures["episode/correct"] == pytest.approx(right / len(records))
+    assert scorer.measures["reward"] == pytest.approx(0.9 * right / len(records) + 0.1)
+
+
+def test_a_term_that_moves_no_advantage_is_named_after_some_batches(caplog: pytest.LogCaptureFixture) -> None:
+    records: list[EpisodeRecord] = []
+    evaluate("random", "tiny", episodes=6, samples=4, on_episode=records.append)
+    scorer = Scorer(make_reward({"accuracy": 1.0, "format": 0.1, "iou": 0.0}), {"policy": "learner"})
+    for step in range(25):
+        scorer._score(records, SimpleNamespace(global_step=step, max_steps=25))
+    told = [record.getMessage() for record in caplog.records if "changed no advantage" in record.getMessage()]
+    assert len(told) == 1
+    assert "'format'" in told[0]

@@ -10,8 +10,11 @@ import pytest
 
 from vzgym.core.statistics import student
 from vzgym.evaluation.experiments import Grid, Results, load_experiment, make_grid, write_results
+from vzgym.evaluation.experiments.page import html_page
 from vzgym.evaluation.experiments.results import cells_csv
 from vzgym.evaluation.experiments.stages import run_stage
+from vzgym.evaluation.experiments.tables import markdown_results
+from vzgym.rewards.statistics import TermStatistics
 
 TEXT = """
 title: Controls & more
@@ -136,3 +139,21 @@ def test_a_grid_of_which_nothing_is_done_has_tables_too(finished, tmp_path):
     grid, _ = finished
     write_results(grid, tmp_path)
     assert "Nothing is finished yet." in (tmp_path / "controls" / "table.md").read_text()
+
+
+def test_the_page_and_the_table_have_a_row_for_each_reward_term(finished):
+    results = Results(*finished)
+    blind = results.groups[0]
+    rows = {row.term: row for row in results.terms(blind)}
+    assert rows["accuracy"].statistics.firing_rate == pytest.approx(blind.metric("correct").value)
+    assert not rows["accuracy"].trained
+    assert "measured in" in markdown_results(results)
+    assert "<h2>Reward terms</h2>" in html_page(results, [])
+
+
+def test_a_term_that_taught_nothing_is_named_on_the_page(finished, monkeypatch):
+    results = Results(*finished)
+    dead = TermStatistics(firing_rate=0.0, mean=0.0, variance_share=0.0, groups_moved=0.0)
+    monkeypatch.setattr(results, "_training_terms", lambda row: {"bonus": dead})
+    assert "NEVER CHANGED AN ADVANTAGE in 3 of 3 seeds" in html_page(results, [])
+    assert "NEVER CHANGED AN ADVANTAGE in 3 of 3 seeds" in markdown_results(results)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -35,11 +36,21 @@ from vzgym.core.files import (
 from vzgym.core.statistics import proportion
 from vzgym.envs.video_zoom import VideoZoomEnv
 from vzgym.policies.fingerprint import METADATA
+from vzgym.rewards.statistics import (
+    EpisodeTerms,
+    episode_terms,
+    log_entries,
+    logged_statistics,
+    silent_terms,
+    term_statistics,
+)
 from vzgym.rollout.task_rollouts import TaskRollouts
 from vzgym.tasks import load_tasks
 from vzgym.tasks.task_slice import split_slice
 
 __all__ = ["curve_lines", "make_vector_env", "train_sb3"]
+
+_log = logging.getLogger("vzgym.agents")
 
 
 def make_vector_env(settings: SB3Settings) -> VecEnv:
@@ -69,7 +80,8 @@ def train_sb3(
 
     Every `eval_every` steps the policy is evaluated on validation tasks. Writes into `settings.out`: `sb3.json`,
     `model.zip`, `checkpoints/`, `curve.jsonl` (one line for each evaluation: steps, wall and CPU seconds of training,
-    accuracy with its interval, zooms), `tensorboard/`.
+    accuracy with its interval, zooms, and statistics of the reward's terms in the episodes trained on since the line
+    before), `tensorboard/`.
 
     Args:
         settings: The run.
@@ -225,6 +237,8 @@ class _Watcher(BaseCallback):
         self.clock = clock
         self.measures: dict[str, float] = {}
         self.saved = self.measured = 0
+        self._ledgers: dict[int, list[Mapping[str, Any]]] = {}
+        self._finished: list[EpisodeTerms] = []
 
     def _on_training_start(self) -> None:
         self.saved = self.measured = self.model.num_timesteps
@@ -233,6 +247,8 @@ class _Watcher(BaseCallback):
 
     def _on_step(self) -> bool:
         steps = self.model.num_timesteps
+        if self.every:
+            self._keep_terms()
         if self.every and steps - self.measured >= self.every:
             self.measure(self.model)
         if steps - self.saved >= self.settings.checkpoint_every:
@@ -240,6 +256,17 @@ class _Watcher(BaseCallback):
         if self.progress is not None:
             self.progress(steps, self.measures)
         return True
+
+    def _keep_terms(self) -> None:
+        """Keep what the reward's terms gave in the episodes that training played since the last evaluation."""
+        for number, (info, done) in enumerate(zip(self.locals["infos"], self.locals["dones"], strict=True)):
+            ledger = self._ledgers.setdefault(number, [])
+            total = None if info["reward_status"] == "unscored" else 0.0
+            ledger.append({"total": total, "terms": info["reward_terms"]})
+            if done:
+                terms = episode_terms(self._ledgers.pop(number))
+                if terms is not None:
+                    self._finished.append(terms)
 
     def save(self, model: Any) -> None:
         """Write a checkpoint; one before the newest is kept, in case writing is cut short."""
@@ -277,7 +304,9 @@ class _Watcher(BaseCallback):
             "low": round(accuracy.low, 4),
             "high": round(accuracy.high, 4),
             "zooms": round(fmean(zooms), 3),
+            **log_entries(term_statistics([self._finished])),
         }
+        self._finished.clear()
         # JSON has no NaN, which stands for "no episode was scored".
         finite = {name: value if math.isfinite(value) else str(value) for name, value in line.items()}
         append_json_line(self.folder / "curve.jsonl", finite)
@@ -293,6 +322,8 @@ class _Watcher(BaseCallback):
             self.measure(model)
         if self.saved < model.num_timesteps:
             self.save(model)
+        for note in silent_terms(logged_statistics(_raw_lines(self.folder / "curve.jsonl"))) if self.every else ():
+            _log.warning(note)
 
 
 def _check_same(settings: SB3Settings, folder: Path, resume: bool) -> None:

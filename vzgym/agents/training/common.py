@@ -42,7 +42,7 @@ __all__ = [
     "train",
 ]
 
-LOG, ROLLOUTS = "log.jsonl", "rollouts.jsonl"
+LOG, ROLLOUTS, FACTS = "log.jsonl", "rollouts.jsonl", "training.json"
 
 _PROGRESS = "vzgym_progress.json"
 """In a trainer's checkpoint: the seconds that the run took up to it, over all restarts."""
@@ -367,4 +367,4 @@ def _save_facts(settings: TrainSettings, steps: int, seconds: float) -> None:
         "settings": settings.to_dict(),
     }
     # Options for the model may hold objects, such as a dtype.
-    write_json(Path(settings.out) / "training.json", json.loads(json.dumps(facts, default=str)))
+    write_json(Path(settings.out) / FACTS, json.loads(json.dumps(facts, default=str)))

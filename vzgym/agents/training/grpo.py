@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import Any
 from PIL import Image
 
 from vzgym.agents.training.common import (
+    FACTS,
     LOG,
     ROLLOUTS,
     LogFile,
@@ -36,11 +38,15 @@ from vzgym.agents.vlm.chat import suppressed_tokens
 from vzgym.agents.vlm.checkpoint import Checkpoint, open_checkpoint
 from vzgym.agents.vlm.image_checks import image_token, watch_images
 from vzgym.core.errors import InvalidSetting
+from vzgym.core.files import read_json, read_json_lines, write_json
 from vzgym.episode import Episode
 from vzgym.rewards import make_reward
+from vzgym.rewards.statistics import logged_statistics, silent_terms
 from vzgym.tasks import load_tasks
 
 __all__ = ["make_trainer", "split_rollouts", "train_grpo"]
+
+_log = logging.getLogger("vzgym.agents")
 
 
 def train_grpo(settings: GRPOSettings, callbacks: Sequence[Any] = ()) -> Path:
@@ -51,7 +57,8 @@ def train_grpo(settings: GRPOSettings, callbacks: Sequence[Any] = ()) -> Path:
         callbacks: Further `transformers.TrainerCallback`s.
 
     Returns:
-        `settings.out`: the model, `training.json`, `log.jsonl` (rewards by module, metrics) and `rollouts.jsonl`.
+        `settings.out`: the model, `training.json`, `log.jsonl` (rewards by module, metrics, statistics of the reward's
+        terms) and `rollouts.jsonl`.
 
     Raises:
         InvalidSetting: If a setting is wrong, the model takes no images, completions are too short for the clips, or
@@ -61,7 +68,20 @@ def train_grpo(settings: GRPOSettings, callbacks: Sequence[Any] = ()) -> Path:
     with output_lock(settings):
         resumed = newest_checkpoint(settings)
         trainer, start = make_trainer(settings, callbacks, resumed)
-        return train(settings, trainer, start, resumed)
+        out = train(settings, trainer, start, resumed)
+        if trainer.is_world_process_zero():
+            _add_term_statistics(out)
+        return out
+
+
+def _add_term_statistics(out: Path) -> None:
+    """Add the statistics of the reward's terms to `training.json`, and warn of those that changed no advantage."""
+    terms = logged_statistics(line for _, line in read_json_lines(out / LOG, torn="skip"))
+    write_json(
+        out / FACTS, {**read_json(out / FACTS), "reward_terms": {name: term.to_json() for name, term in terms.items()}}
+    )
+    for note in silent_terms(terms):
+        _log.warning(note)
 
 
 def make_trainer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -14,8 +15,11 @@ from vzgym.core.files import JsonLinesWriter
 from vzgym.core.interval import coverage
 from vzgym.episode.record import End, EpisodeRecord, Outcome
 from vzgym.rewards import RewardMix, StepReward, Term
+from vzgym.rewards.statistics import EpisodeTerms, TermStatistics, episode_terms, log_entries, term_statistics
 
 __all__ = ["Scorer"]
+
+_log = logging.getLogger("vzgym.agents")
 
 RewardFunction = Callable[..., list[float | None]]
 
@@ -32,6 +36,10 @@ class Scorer:
         info: Fields of each record's `RunInfo` (policy, reward, ...).
         out: Records are appended to this file (JSONL), if one is given.
         every: Steps between two savings; 0: never.
+
+    Attributes:
+        statistics: Of each term, over the latest batch, within its groups.
+        measures: Means of the latest batch: `reward`, `episode/correct`, `episode/zooms`, ...
     """
 
     def __init__(self, mix: RewardMix, info: Mapping[str, Any], out: Path | None = None, every: int = 1) -> None:
@@ -41,6 +49,10 @@ class Scorer:
         self.every = every
         self._batch: list[EpisodeRecord] = []
         self._columns: dict[str, list[float | None]] = {}
+        self._batches = 0
+        self._moved: set[str] = set()
+        self.statistics: dict[str, TermStatistics] = {}
+        self.measures: dict[str, float] = {}
 
     @property
     def weights(self) -> list[float]:
@@ -65,7 +77,7 @@ class Scorer:
             if not self._knows(records):
                 self._score(records, trainer_state)
                 if log_metric is not None:
-                    for metric, value in _metrics(records).items():
+                    for metric, value in (_metrics(records) | log_entries(self.statistics)).items():
                         log_metric(metric, value)
             return self._columns[name]
 
@@ -76,6 +88,15 @@ class Scorer:
         """Whether these records are the ones that were scored last."""
         known = self._batch
         return len(known) == len(records) and all(a is b for a, b in zip(known, records, strict=True))
+
+    def _warn(self) -> None:
+        """Warn of terms that changed no advantage in the first batches."""
+        self._batches += 1
+        self._moved |= {name for name, term in self.statistics.items() if term.groups_moved > 0}
+        if self._batches == _EARLY:
+            for name, term in self.mix.terms.items():
+                if name not in self._moved and (term.weight or term.by_category):
+                    _log.warning("reward term %r has changed no advantage in %d batches of roll-outs", name, _EARLY)
 
     def _score(self, records: Sequence[EpisodeRecord], state: Any) -> None:
         groups: dict[str, list[EpisodeRecord]] = defaultdict(list)
@@ -92,12 +113,25 @@ class Scorer:
             for name, term in self.mix.terms.items():
                 self._columns[name].append(_total(turns, name, term))
         self._batch = list(records)
+        scored: dict[str, list[EpisodeTerms]] = defaultdict(list)
+        totals = []
+        for record in records:
+            if (terms := episode_terms(record.rewards)) is not None:
+                scored[record.task.id].append(terms)
+                totals.append(math.fsum(outcome.contribution for outcome in terms.values() if outcome))
+        self.statistics = term_statistics(scored.values())
+        self.measures = {**({"reward": _mean(totals)} if totals else {}), **_metrics(records)}
+        self._warn()
         if self.out is not None and step % self.every == 0:
             with JsonLinesWriter(self.out) as lines:
                 for record in records:
                     # A record without turns, whose overview could not be read, cannot be replayed.
                     if record.turns:
                         lines.write_line(record.to_line())
+
+
+_EARLY = 20
+"""Batches after which terms that changed no advantage so far are named."""
 
 
 def _scale(term: Term) -> float:

@@ -14,7 +14,7 @@ from vzgym.evaluation.experiments.plots import PICTURES
 from vzgym.evaluation.experiments.results import Results, Row
 from vzgym.evaluation.experiments.settings import Experiment
 from vzgym.evaluation.experiments.stages import LOG, log_tail
-from vzgym.evaluation.experiments.tables import interval_note, table_rows, with_interval
+from vzgym.evaluation.experiments.tables import TERM_NOTE, interval_note, table_rows, term_rows, with_interval
 
 __all__ = ["html_page", "text_without_secrets"]
 
@@ -58,6 +58,10 @@ def html_page(results: Results, pictures: Sequence[Path]) -> str:
     parts.append(f"<p>{escape(_state(results))}</p>")
     parts += ["<h2>Results</h2>", _table(heads, rows, len(results.grid.axes))]
     parts.append(f'<p class="note">{escape(interval_note(results))}</p>')
+    term_heads, terms = term_rows(results)
+    if terms:
+        parts += ["<h2>Reward terms</h2>", _table(term_heads, terms, len(results.grid.axes) + 2)]
+        parts.append(f'<p class="note">{escape(TERM_NOTE)}</p>')
     for path in pictures:
         data = base64.b64encode(path.read_bytes()).decode()
         caption = escape(PICTURES[path.name])

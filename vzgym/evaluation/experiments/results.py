@@ -17,8 +17,9 @@ from vzgym.evaluation.experiments.grid import Cell, Grid
 from vzgym.evaluation.experiments.stages import OUT
 from vzgym.evaluation.metrics import METRICS
 from vzgym.evaluation.taxonomy import TAXONOMY_CLASSES
+from vzgym.rewards.statistics import TermStatistics, logged_statistics, mean_statistics, silent_terms
 
-__all__ = ["Curve", "Group", "Results", "Row", "cells_csv"]
+__all__ = ["Curve", "Group", "Results", "Row", "TermRow", "cells_csv"]
 
 _SHARES: Final = frozenset(metric.name for metric in METRICS if metric.unit == "share")
 NAN: Final = Estimate(math.nan, math.nan, math.nan, 0)
@@ -55,6 +56,23 @@ class Row:
         taxonomy = (self.facts or {}).get("report", {}).get("taxonomy", {})
         total = sum(taxonomy.values())
         return taxonomy.get(kind, 0) / total if total else math.nan
+
+
+@dataclass(frozen=True)
+class TermRow:
+    """A term of a group's reward in training, or in the evaluation where the group was not trained on rewards.
+
+    Attributes:
+        term: Its name.
+        statistics: Means over the seeds.
+        trained: Whether they are of the training roll-outs, whose variance is within groups.
+        silent: The number of seeds in which it never changed an advantage.
+    """
+
+    term: str
+    statistics: TermStatistics
+    trained: bool
+    silent: int
 
 
 @dataclass(frozen=True)
@@ -183,6 +201,30 @@ class Results:
             return None
         columns = [[float(line[key]) for line in lines] for key in keys]
         return Curve(*columns)
+
+    def terms(self, group: Group) -> list[TermRow]:
+        """The terms of a group's reward."""
+        runs = [terms for row in group.done if (terms := self._training_terms(row))]
+        trained = bool(runs)
+        if not runs:
+            reports = [(row.facts or {}).get("report", {}).get("reward_terms", {}) for row in group.done]
+            runs = [
+                {name: TermStatistics.from_json(data) for name, data in terms.items()} for terms in reports if terms
+            ]
+        rows = []
+        for name in dict.fromkeys(name for run in runs for name in run):
+            found = [run[name] for run in runs if name in run]
+            silent = sum(bool(silent_terms({name: term})) for term in found)
+            rows.append(TermRow(name, mean_statistics(found), trained, silent))
+        return rows
+
+    def _training_terms(self, row: Row) -> dict[str, TermStatistics]:
+        """Statistics of the reward's terms in a cell's last training stage; empty if it is not trained on rewards."""
+        stage = row.cell.stage.parents.get("model")
+        if stage is None or stage.kind not in ("grpo", "sb3"):
+            return {}
+        log = "log.jsonl" if stage.kind == "grpo" else "curve.jsonl"
+        return logged_statistics(_lines(stage.folder(self.root) / OUT / log))
 
     def _row(self, cell: Cell) -> Row:
         stages = list(cell.stage.lineage())

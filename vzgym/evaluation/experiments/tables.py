@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from vzgym.core.statistics import Estimate
 from vzgym.evaluation.experiments.results import Group, Results
+from vzgym.evaluation.tables import term_cells
 
-__all__ = ["interval_note", "markdown_results", "table_rows"]
+__all__ = ["TERM_NOTE", "interval_note", "markdown_results", "table_rows", "term_rows", "with_interval"]
 
 _COLUMNS = (
     ("frames", "frames", ".1f", 1.0),
@@ -83,11 +84,32 @@ def interval_note(results: Results) -> str:
             f" The reference is {names}; differences in points of accuracy, paired by seed (Student's, 95 %; none "
             "where it is the same for all)."
         )
-        note += (
-            f" The reference is {names}; differences in points of accuracy, paired by seed (Student's, 95 %; none "
-            "where it is the same for all)."
-        )
     return note
+
+
+_TERM_HEADS = ("term", "measured in", "fires %", "mean", "variance %", "note")
+
+
+def term_rows(results: Results) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of the table of reward terms: a row for each group and term."""
+    axes = results.grid.axes
+    rows = []
+    for group in results.groups:
+        for row in results.terms(group):
+            note = ""
+            if row.silent:
+                note = f"NEVER CHANGED AN ADVANTAGE in {row.silent} of {len(group.done)} seeds"
+            where = "training" if row.trained else "evaluation"
+            names = [group.names[axis] or "-" for axis in axes]
+            rows.append([*names, row.term, where, *term_cells(row.statistics), note if row.trained else ""])
+    return [*axes, *_TERM_HEADS], rows
+
+
+TERM_NOTE = (
+    "Reward terms. Fires: share of the episodes in which the term is not 0; mean: what it adds to the reward, weight "
+    "included; variance: its share of the reward's variance, in GRPO within groups of roll-outs. A run in which a term "
+    "never changed an advantage shows nothing about this term."
+)
 
 
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
@@ -105,6 +127,9 @@ def markdown_results(results: Results) -> str:
     if settings.about:
         parts.append(settings.about.strip())
     parts += [markdown(heads, rows, len(results.grid.axes)), interval_note(results)]
+    heads, rows = term_rows(results)
+    if rows:
+        parts += [markdown(heads, rows, len(results.grid.axes) + 2), TERM_NOTE]
     broken = [row for row in results.rows if row.status == "failed"]
     if broken:
         parts.append("Failed:\n\n" + "\n".join(f"- {row.cell.name}: {row.error}" for row in broken))
