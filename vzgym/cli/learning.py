@@ -10,6 +10,7 @@ import importlib.util
 import multiprocessing
 import os
 import signal
+import warnings
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -50,6 +51,7 @@ def learn(out: Path, episodes: int, seed: int) -> list[EvaluationReport]:
     # One thread: on few cores torch's threads cost more than they give. Nothing here needs a network.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    _quiet_libraries()
     import torch
 
     from vzgym.agents import GRPOSettings, PretrainSettings, SFTSettings
@@ -101,6 +103,21 @@ def learn(out: Path, episodes: int, seed: int) -> list[EvaluationReport]:
         _stage(grpo, "practise, and be paid for right answers (GRPO)", lambda: train_grpo(practice))
     draw_curve(grpo, out / "learning.png")
     return _compare(out, str(practice.tasks).partition("/")[0], episodes, seed, sft, grpo, practice.turn_tokens)
+
+
+def _quiet_libraries() -> None:
+    """Keep the libraries' own warnings and loading bars off the terminal, here and in processes that start later.
+
+    They speak of the libraries' insides, which somebody who watches a demo can do nothing about. Our own warnings stay.
+    """
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    warnings.filterwarnings("ignore", module=r"(?!vzgym\b)")
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()  # "Loading weights"; the trainers' bars of steps are others
 
 
 def _start(work: Callable[..., None], *args: Any) -> Any:
