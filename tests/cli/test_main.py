@@ -188,3 +188,20 @@ def test_a_mistyped_command_gets_a_suggestion(run: Run) -> None:
 
 def test_the_version(run: Run) -> None:
     assert run("--version").stdout == f"vzgym {vzgym.__version__}\n"
+
+
+def test_control_characters_of_names_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.table import Table
+
+    from vzgym.cli.progress import SafeConsole, say
+
+    console = SafeConsole(force_terminal=True, color_system=None, width=60)
+    table = Table("name")
+    table.add_row("evil\x1b]0;title\x07\u202e")
+    console.print(table)
+    say("also\x1b[2J", console)
+    printed = capsys.readouterr().out
+    assert "\x1b]0" not in printed
+    assert "\x1b[2J" not in printed
+    assert r"evil\x1b]0;title\x07\u202e" in printed  # whole: widths are measured after escaping
+    assert r"also\x1b[2J" in printed

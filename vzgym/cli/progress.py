@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.segment import Segment
+from rich.text import Text
 
 __all__ = ["console", "costs_in_words", "errors", "printable", "progress_bar", "say"]
 
-console = Console()
+
+class SafeConsole(Console):
+    """A console that prints no control characters but its own: names and texts from files may hold any."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """See `rich.console.Console.render_str`. Escaped here too, so that widths are measured afterwards."""
+        return super().render_str(printable(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """See `rich.console.Console.render`."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
+console = SafeConsole()
 """For results."""
-errors = Console(stderr=True)
+errors = SafeConsole(stderr=True)
 """For everything else, so that results can be piped."""
 
 
@@ -35,7 +52,7 @@ def _is_control(char: str) -> bool:
 
 def say(text: str, to: Console = console) -> None:
     """Print plain text: brackets in it are no markup, no control characters, and no line is broken within a path."""
-    to.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+    to.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def progress_bar() -> Progress:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from vzgym.cli.progress import console, errors, printable, say
+from vzgym.cli.progress import console, errors, say
 from vzgym.core.errors import InvalidSetting, VzgymError
 from vzgym.rollout.executor import local_executor, stateless
 from vzgym.video.check import VideoIssue, VideoReport, check
@@ -165,7 +165,7 @@ def _print(reports: list[VideoReport], copies: dict[str, str]) -> None:
             ]
         state = Text("fine", "green") if not report.issues else Text("see below", "yellow" if report.ok else "red")
         # As text, not as markup: names of files may hold brackets.
-        table.add_row(Text(printable(Path(report.path).name), overflow="fold"), *row, state)
+        table.add_row(Text(Path(report.path).name, overflow="fold"), *row, state)
     console.print(table)
     for report in reports:
         for issue in report.issues:

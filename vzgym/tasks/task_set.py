@@ -59,7 +59,13 @@ TaskSpec: TypeAlias = "str | os.PathLike[str] | Suite | VideoTask | Sequence[Vid
 _NUMBER = re.compile("0|[1-9][0-9]{0,8}")
 
 
-def load_tasks(spec: TaskSpec, split: str = "train", *, backend: str = "pyav") -> TaskSet:
+def load_tasks(
+    spec: TaskSpec,
+    split: str = "train",
+    *,
+    backend: str = "pyav",
+    root: str | os.PathLike[str] | None = None,
+) -> TaskSet:
     """The tasks that `spec` means.
 
     Args:
@@ -68,6 +74,7 @@ def load_tasks(spec: TaskSpec, split: str = "train", *, backend: str = "pyav") -
             ("needle/test[:100]", "mine.jsonl[20:40]").
         split: Which split of a suite ("train", "validation", "test") where the name says none.
         backend: Which decoder reads the videos of a ".jsonl" file.
+        root: The only folder whose videos a ".jsonl" file may name, links followed; any if not given.
 
     Raises:
         UnknownName: If there is no such suite or split; the message lists those that are.
@@ -78,13 +85,13 @@ def load_tasks(spec: TaskSpec, split: str = "train", *, backend: str = "pyav") -
     if isinstance(spec, str):
         base, part = split_slice(spec)
         if part:
-            return slice_of(load_tasks(base, split, backend=backend), part)
+            return slice_of(load_tasks(base, split, backend=backend, root=root), part)
     if isinstance(spec, VideoTask):
         return TaskList([spec], name=spec.id)
     if isinstance(spec, Suite):
         return spec(split)
     if isinstance(spec, os.PathLike) or (isinstance(spec, str) and spec.endswith(".jsonl")):
-        return load_jsonl(spec, backend=backend)
+        return load_jsonl(spec, backend=backend, root=root)
     if isinstance(spec, str):
         name, _, named_split = spec.partition("/")
         # A suite's name goes before a file's, so that what lies in the working directory changes no run.

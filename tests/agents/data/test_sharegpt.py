@@ -16,6 +16,7 @@ from vzgym.agents.data.dataset import load_trajectories
 from vzgym.agents.data.sharegpt import export_sharegpt, import_sharegpt
 from vzgym.cli.data import app as data_app
 from vzgym.core.errors import InvalidSetting, RecordError, TaskError
+from vzgym.tasks.io.rows import UnusedColumns
 
 app = typer.Typer()
 app.add_typer(data_app, name="data")
@@ -158,6 +159,24 @@ def test_share_gpt_s_own_names_are_read(tmp_path: Path, published: dict[str, Any
     assert import_sharegpt(write(tmp_path, row), tmp_path / "data").rows == 1
 
 
+def test_a_system_column_is_the_system_message_and_others_are_counted(
+    tmp_path: Path, published: dict[str, Any]
+) -> None:
+    messages = [message for message in published["messages"] if message["role"] != "system"]
+    row = {**published, "messages": messages, "system": "Look closely.", "score": 3}
+    with pytest.warns(UnusedColumns, match=r"'score' in 1 row; used: messages"):
+        import_sharegpt(write(tmp_path, row), tmp_path / "data")
+    first = load_trajectories(tmp_path / "data", in_blocks=False)[0]["messages"][0]
+    assert (first["role"], first["content"][0]["text"]) == ("system", "Look closely.")
+
+
+def test_pictures_outside_the_root_are_refused(tmp_path: Path, published: dict[str, Any]) -> None:
+    file = write(tmp_path, published)
+    (tmp_path / "elsewhere").mkdir()
+    with pytest.raises(RecordError, match=r"row 1: the picture .* lies outside"):
+        import_sharegpt(file, tmp_path / "data", root=tmp_path / "elsewhere")
+
+
 def changed(row: dict[str, Any], change: str) -> Any:
     row = json.loads(json.dumps(row))
     messages = row["messages"]
@@ -181,6 +200,15 @@ def changed(row: dict[str, Any], change: str) -> Any:
             row["images"][1] = "cut.png"
         case "no text":
             messages[1]["content"] = [{"type": "text", "text": "x"}]
+        case "videos":
+            row["videos"] = ["a.mp4"]
+        case "tools":
+            row["tools"] = "[{}]"
+        case "video mark":
+            messages[1]["content"] += "<video>"
+        case "two systems":
+            messages[0] = {"role": "system", "content": "Look."}
+            row["system"] = "Look closely."
         case "model shows":
             messages[2]["content"] += "<image>"
             row["images"].append("a.png")
@@ -198,6 +226,10 @@ BROKEN = {
     "picture cut": "cut.png cannot be read as a picture",
     "no text": "message 2 must hold a text, got list",
     "model shows": "a model shows no pictures",
+    "videos": "the row has 'videos'",
+    "tools": "the row has 'tools'",
+    "video mark": "message 2 holds <video>",
+    "two systems": "which one counts is not known",
 }
 
 

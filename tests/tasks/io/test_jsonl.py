@@ -57,6 +57,30 @@ def test_everything_survives_the_round_trip(tmp_path: Path) -> None:
     assert load_jsonl(write_jsonl([task], file)).budget == Budget(max_zooms=2)
 
 
+@pytest.mark.parametrize("way", ["absolute", "parent", "link", "uri"])
+def test_a_root_confines_the_videos(tmp_path: Path, way: str) -> None:
+    inside, outside = tmp_path / "inside", tmp_path / "outside.mp4"
+    inside.mkdir()
+    outside.write_bytes(b"opened on first use only")
+    if way == "link":
+        (inside / "link.mp4").symlink_to(outside)
+    name = {"absolute": str(outside), "parent": "../outside.mp4", "link": "link.mp4", "uri": outside.as_uri()}[way]
+    file = folder_with(inside, ROW, {**ROW, "id": "b", "video": name})
+    assert len(load_tasks(file)) == 2
+    assert len(load_tasks(file, root=tmp_path)) == 2
+    with pytest.raises(TaskError, match=r"line 2: the video file .* lies outside .*inside'"):
+        load_tasks(file, root=inside)
+
+
+def test_a_video_may_be_a_uri(tmp_path: Path) -> None:
+    file = folder_with(tmp_path, ROW)
+    spaced = tmp_path / "clips" / "a b.mp4"
+    spaced.write_bytes(b"opened on first use only")
+    file = folder_with(tmp_path, {**ROW, "video": spaced.as_uri()})
+    assert "%20" in spaced.as_uri()
+    assert Path(load_jsonl(file)[0].video.uri) == spaced
+
+
 def test_a_moved_folder_still_finds_its_videos(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     folder_with(tmp_path / "one", ROW)

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from vzgym.cli.data import app as data_app
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.tasks import load_tasks
+from vzgym.tasks.io.rows import UnusedColumns
 from vzgym.tasks.io.videozoomer import read_rl_rows, split_options
 from vzgym.tasks.procedural.render.encode import encode_video
 from vzgym.video.synthetic import ArrayVideo
@@ -104,10 +105,41 @@ def test_the_rows_are_not_replaced_by_the_tasks(videos: Path, tmp_path: Path, so
         ("Is it vitamin A. or not?\nA) x\nB) y", "Is it vitamin A. or not?", ("x", "y"), ""),
         ("Who has an A. in it?", "Who has an A. in it?", (), ""),
         ("What does plan B. say?", "What does plan B. say?", (), ""),
+        ("Who?\nA. Tom\nB. Samuel C. Wright\nC. Ann", "Who?", ("Tom", "Samuel C. Wright", "Ann"), ""),
+        (
+            "Where?\nA. Boston\nB. Washington D. C.\nC. Miami\nD. Rome",
+            "Where?",
+            ("Boston", "Washington D. C.", "Miami", "Rome"),
+            "",
+        ),
+        ("Who? A. Samuel C. Wright B. Tom", "Who?", ("Samuel C. Wright", "Tom"), ""),
     ],
 )
 def test_options_are_taken_out_of_the_text(text: str, question: str, options: tuple[str, ...], rest: str) -> None:
     assert split_options(text) == (question, options, rest)
+
+
+@pytest.mark.parametrize(
+    "text", ["Who? A. Tom B. Samuel C. Wright C. Ann", "Where? A. Rome B. Washington D. C. C. Miami D. Boston"]
+)
+def test_options_that_can_be_split_in_several_ways_are_refused(text: str) -> None:
+    with pytest.raises(TaskError, match="split in several ways"):
+        split_options(text)
+
+
+def test_columns_that_are_not_used_are_counted_in_a_warning(videos: Path, tmp_path: Path) -> None:
+    file = tmp_path / "rl.json"
+    file.write_text(json.dumps([row(prompt="x", images=[]), {**OPEN, "prompt": "y", "level": 3}]))
+    with pytest.warns(UnusedColumns, match=r"'prompt' in 2 rows, 'level' in 1 row; used: doc_id"):
+        assert len(read_rl_rows(file, videos)[0]) == 2
+
+
+def test_videos_outside_the_root_are_refused(videos: Path, tmp_path: Path) -> None:
+    file = tmp_path / "rl.json"
+    file.write_text(json.dumps([row()]))
+    with pytest.raises(TaskError, match=r"row 1: the video file 'clips/one.mp4' lies outside"):
+        read_rl_rows(file, videos, root=tmp_path)
+    assert len(read_rl_rows(file, videos, root=videos)[0]) == 1
 
 
 @pytest.mark.parametrize("solution", ["B", "(B)", "B.", "B. a vase", "a vase", "<answer> B </answer>"])
@@ -127,6 +159,7 @@ def test_solutions_are_read(videos: Path, tmp_path: Path, solution: str) -> None
         ({"videos": ["clips/three.mp4"]}, "no video file .*three.mp4"),
         ({"videos": [3]}, "must hold a path"),
         ({"solution": "E"}, "'E'"),
+        ({"solution": "B. a dog"}, "a dog"),
         ({"problem": "<video>What?"}, "needs its options"),
         ({"problem": "<video>", "extra_info": {"answer_type": "open_ended"}}, "question"),
         ({"problem": ["What?"]}, "must be texts"),

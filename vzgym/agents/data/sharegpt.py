@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,14 +24,20 @@ from vzgym.core.actions import Answer, Malformed, Zoom
 from vzgym.core.errors import InvalidSetting, RecordError, TaskError
 from vzgym.core.files import file_lock, json_line, write_json
 from vzgym.protocols import PROTOCOLS, Parsed, TextProtocol
-from vzgym.tasks.io.rows import read_rows
+from vzgym.tasks.io.rows import find_file, read_rows, unused_columns, warn_of_unused
 
 __all__ = ["ImportReport", "export_sharegpt", "import_sharegpt"]
 
 PLACE: Final = "<image>"
 ROWS: Final = "trajectories.json"
 
-# ShareGPT's own names for who speaks, beside the plain ones.
+_USED: Final = ("messages", "conversations", "images", "system", "task_id")
+
+# Columns and marks of content that trajectories cannot hold: a row without it would be another one.
+_FOREIGN: Final = ("videos", "audios", "tools")
+_FOREIGN_MARKS: Final = ("<video>", "<audio>")
+
+# ShareGPT's names of roles, and the plain ones.
 _ROLES: Final[Mapping[str, str]] = {
     "system": "system", "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant",
     "tool": "tool", "observation": "tool",
@@ -170,6 +177,7 @@ def import_sharegpt(
     images: str | Path | None = None,
     protocol: str | Mapping[str, Any] = "tags",
     skip_broken: bool = False,
+    root: str | Path | None = None,
 ) -> ImportReport:
     """Read rows in LLaMA-Factory's form into a folder of trajectories, for `vzgym train sft`.
 
@@ -182,23 +190,25 @@ def import_sharegpt(
         images: The folder that paths of pictures start from; the file's own if not given.
         protocol: The text protocol that turns are read by, for the columns `zooms`, `fps` and `answer`.
         skip_broken: Leave broken rows out, instead of stopping at the first.
+        root: The only folder whose pictures may be named, links followed; any if not given.
 
     Returns:
-        What was found.
+        What was found. Warns (`UnusedColumns`) of columns that are not used.
 
     Raises:
         InvalidSetting: If `out` holds something already.
         TaskError: If the file cannot be read.
         RecordError: If no row is left or, unless `skip_broken`, a row is broken: no messages, an unknown role, turns
-            out of order, other than one picture for each `<image>`, a picture that cannot be read. Names file, row and
+            out of order, two system messages, other than one picture for each `<image>`, a picture that cannot be
+            read or lies outside `root`, videos, audio or tools. Names file, row and
             reason.
     """
     import_datasets()
     file = Path(path)
-    root = Path(images) if images is not None else file.parent
+    folder = Path(images) if images is not None else file.parent
     report, reader = ImportReport(), PROTOCOLS.make(protocol)
     with _whole_folder(Path(out)) as target:
-        rows = _imported(file, root, reader, report, skip_broken)
+        rows = _imported(file, folder, root, reader, report, skip_broken)
         write_rows(target, rows, f"{file.resolve()} {file.stat().st_mtime_ns if file.exists() else 0}".encode())
         if not report.rows:
             raise RecordError(f"{path}: no row is left; the first: {report.broken[0]}")
@@ -208,12 +218,14 @@ def import_sharegpt(
 
 
 def _imported(
-    path: Path, root: Path, reader: TextProtocol, report: ImportReport, skip_broken: bool
+    path: Path, folder: Path, root: str | Path | None, reader: TextProtocol, report: ImportReport, skip_broken: bool
 ) -> Iterator[dict[str, Any]]:
     numbers = count()
+    unused: Counter[str] = Counter()
     for where, row in read_rows(path):
+        unused.update(unused_columns(row, (*_USED, *_FOREIGN)))
         try:
-            made, parsed = _trajectory(row, root, reader)
+            made, parsed = _trajectory(row, folder, root, reader)
         except TaskError as error:
             reason = f"{where}: {error}"
             if not skip_broken:
@@ -224,15 +236,25 @@ def _imported(
         made |= {"index": number, "task_id": str(row.get("task_id") or f"{path.stem}/{number}")}
         report.count(made, parsed)
         yield made
+    warn_of_unused(path, unused, _USED)
 
 
-def _trajectory(row: Mapping[str, Any], root: Path, reader: TextProtocol) -> tuple[dict[str, Any], list[Parsed]]:
+def _trajectory(
+    row: Mapping[str, Any], folder: Path, root: str | Path | None, reader: TextProtocol
+) -> tuple[dict[str, Any], list[Parsed]]:
     """A row as a row of trajectories, and what its turns say.
 
     Raises:
         TaskError: If it is broken.
     """
+    for column in _FOREIGN:
+        if row.get(column):
+            raise TaskError(f"the row has {column!r}, which a trajectory cannot hold; frames are 'images'")
     said = _said(row)
+    for number, (_, text) in enumerate(said, start=1):
+        found = next((mark for mark in _FOREIGN_MARKS if mark in text), None)
+        if found:
+            raise TaskError(f"message {number} holds {found}, which a trajectory cannot hold; frames are {PLACE}")
     pictures = row.get("images")
     if pictures is None:
         pictures = []
@@ -247,7 +269,7 @@ def _trajectory(row: Mapping[str, Any], root: Path, reader: TextProtocol) -> tup
     last = parsed[-1].action
     made = {
         "messages": [{"role": role, "content": _blocks(text)} for role, text in said],
-        "images": [{"bytes": _picture(picture, root), "path": None} for picture in pictures],
+        "images": [{"bytes": _picture(picture, folder, root), "path": None} for picture in pictures],
         "category": "",
         "kind": "imported",
         "sample": 0,
@@ -279,6 +301,13 @@ def _said(row: Mapping[str, Any]) -> list[tuple[str, str]]:
         if not isinstance(text, str):
             raise TaskError(f"message {number} must hold a text, got {type(text).__name__}")
         said.append((_ROLES[role], text))
+    system = row.get("system")
+    if system:
+        if not isinstance(system, str):
+            raise TaskError(f"'system' must be a text, got {type(system).__name__}")
+        if said[0][0] == "system":
+            raise TaskError("the row has a 'system' column and a system message: which one counts is not known")
+        said.insert(0, ("system", system))
     _check_order([role for role, _ in said])
     wrong = next((number for number, (role, text) in enumerate(said, 1) if role == "assistant" and PLACE in text), 0)
     if wrong:
@@ -310,16 +339,14 @@ def _blocks(text: str) -> list[dict[str, str]]:
     return blocks
 
 
-def _picture(path: Any, root: Path) -> bytes:
+def _picture(path: Any, folder: Path, root: str | Path | None) -> bytes:
     """A picture's file; whole, or refused."""
     if not isinstance(path, str):
         raise TaskError(f"'images' must hold paths, got {type(path).__name__}")
-    file = root / path
+    file = find_file(path, folder, root, "picture")
     try:
         data = file.read_bytes()
         Image.open(io.BytesIO(data)).load()
-    except FileNotFoundError:
-        raise TaskError(f"no picture {file}") from None
     except (OSError, UnidentifiedImageError, SyntaxError) as error:
         raise TaskError(f"{file} cannot be read as a picture: {error}") from error
     return data

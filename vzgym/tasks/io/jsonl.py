@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from vzgym.core.errors import InvalidSetting, TaskError
-from vzgym.core.files import is_file, json_line, read_json_lines, write_text
+from vzgym.core.files import json_line, read_json_lines, write_text
 from vzgym.core.interval import Interval
 from vzgym.tasks.evidence import EvidenceRequirements
+from vzgym.tasks.io.rows import find_file
 from vzgym.tasks.task import Subtitle, VideoTask
 from vzgym.tasks.task_list import TaskList
 
@@ -25,12 +26,16 @@ _REQUIRED = ("id", "video", "question")
 _KEYS = (*_REQUIRED, "options", "answer", "evidence", "requirements", "category", "subtitles", "source", "metadata")
 
 
-def load_jsonl(path: str | os.PathLike[str], *, backend: str = "pyav") -> TaskList:
+def load_jsonl(
+    path: str | os.PathLike[str], *, backend: str = "pyav", root: str | os.PathLike[str] | None = None
+) -> TaskList:
     """Read tasks from a file.
 
     Args:
         path: The JSON-lines file.
         backend: Which decoder reads the videos ("pyav", "decord").
+        root: The only folder whose videos may be named, links followed. Rows may name any file if not given: set it
+            for task files from others.
 
     Returns:
         The tasks; the set is named after the file. Its budget is the one that all rows' metadata name, else the
@@ -38,8 +43,8 @@ def load_jsonl(path: str | os.PathLike[str], *, backend: str = "pyav") -> TaskLi
 
     Raises:
         TaskError: If the file is missing or holds no task, or a row is bad: no JSON, a key missing or unknown, an
-            answer that is none of the options, a reversed interval, a video file that does not exist, an id that
-            repeats. Names the file, the line and the reason.
+            answer that is none of the options, a reversed interval, a video file that does not exist or lies outside
+            `root`, an id that repeats. Names the file, the line and the reason.
         UnknownName: If there is no such back-end.
     """
     from vzgym.video.file import BACKENDS  # brings a decoder, which building tasks does not need
@@ -50,7 +55,7 @@ def load_jsonl(path: str | os.PathLike[str], *, backend: str = "pyav") -> TaskLi
     lines_by_id: dict[str, int] = {}
     for number, row in read_json_lines(file, TaskError):
         try:
-            task = _parse(row, file.parent, backend)
+            task = _parse(row, file.parent, backend, root)
         except (TaskError, InvalidSetting, OverflowError) as error:
             raise TaskError(f"{file}, line {number}: {error}") from error
         if task.id in lines_by_id:
@@ -107,7 +112,7 @@ def task_row(task: VideoTask, video: Path, folder: Path) -> dict[str, Any]:
     }
 
 
-def _parse(row: Any, folder: Path, backend: str) -> VideoTask:
+def _parse(row: Any, folder: Path, backend: str, root: str | os.PathLike[str] | None) -> VideoTask:
     from vzgym.video.file import FileVideo
 
     if not isinstance(row, dict):
@@ -127,9 +132,7 @@ def _parse(row: Any, folder: Path, backend: str) -> VideoTask:
     metadata = row.get("metadata", {})
     if not isinstance(metadata, dict):
         raise TaskError(f"'metadata' must be an object, got {metadata!r}")
-    video = folder / row["video"]
-    if not is_file(video):
-        raise TaskError(f"no video file {str(video)[:300]!r}")
+    video = find_file(row["video"], folder, root)
     return VideoTask(
         id=row["id"],
         video=FileVideo(video, backend=backend),

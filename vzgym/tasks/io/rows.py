@@ -1,15 +1,67 @@
-"""Files of rows as others publish them: JSON, JSON lines, parquet."""
+"""Rows of datasets in JSON, JSON lines and parquet files, and the paths in them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+import warnings
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from vzgym.core.errors import DependencyNotInstalled, TaskError
+from vzgym.core.errors import DependencyNotInstalled, TaskError, VideoError
 from vzgym.core.files import is_file, read_json, read_json_lines
 
-__all__ = ["read_rows"]
+__all__ = ["UnusedColumns", "find_file", "read_rows", "unused_columns", "warn_of_unused"]
+
+
+class UnusedColumns(UserWarning):
+    """Rows of a dataset have columns that are not used."""
+
+
+def warn_of_unused(path: str | Path, unused: Counter[str], used: Collection[str]) -> None:
+    """Warn of columns that no reader uses, with the number of rows that have a value there.
+
+    Args:
+        path: The file.
+        unused: Number of rows by column.
+        used: The columns that are used.
+    """
+    if unused:
+        found = ", ".join(f"{name!r} in {count} row{'s' if count > 1 else ''}" for name, count in unused.items())
+        message = f"{path}: columns that are not used: {found}; used: {', '.join(used)}"
+        warnings.warn(message, UnusedColumns, stacklevel=3)
+
+
+def unused_columns(row: Mapping[str, Any], used: Collection[str]) -> list[str]:
+    """The columns of a row that hold a value and are not among `used`."""
+    return [str(name) for name, value in row.items() if name not in used and value not in (None, "", [], {})]
+
+
+def find_file(name: str, folder: Path, root: str | os.PathLike[str] | None = None, kind: str = "video file") -> Path:
+    """The file that a row names.
+
+    Args:
+        name: A path relative to `folder`, an absolute path, or a `file:` URI.
+        folder: The folder that relative paths start from.
+        root: If given, the only folder whose files may be named, links followed.
+        kind: What the file is, for errors.
+
+    Raises:
+        TaskError: If there is no such file, or it lies outside `root`.
+    """
+    from vzgym.video.paths import local_path
+
+    try:
+        path = folder / local_path(name)
+        inside = root is None or path.resolve().is_relative_to(Path(root).resolve())
+    except (VideoError, OSError, ValueError) as error:
+        raise TaskError(f"no {kind} {name[:300]!r}: {error}") from error
+    if not inside:
+        raise TaskError(f"the {kind} {name[:300]!r} lies outside the folder to which files are confined, {str(root)!r}")
+    if not is_file(path):
+        raise TaskError(f"no {kind} {str(path)[:300]!r}")
+    return path
 
 
 def read_rows(path: str | Path) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -6,27 +6,33 @@ with `answer_type` "multiple_choice" has its options in the text, on lines of th
 
 from __future__ import annotations
 
+import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vzgym.core.errors import TaskError
-from vzgym.tasks.io.rows import read_rows
+from vzgym.tasks.io.rows import find_file, read_rows, unused_columns, warn_of_unused
 from vzgym.tasks.task import VideoTask, option_letter
 
 __all__ = ["read_rl_rows", "split_options"]
 
 _KEYS = ("doc_id", "problem", "solution", "videos")
+_USED = (*_KEYS, "data_source", "extra_info")
 _TYPES = ("multiple_choice", "open_ended")
 _MARK = re.compile(r"(?:^|(?<=\s))(?:\(([A-Z])\)|([A-Z])[.):])\s+", re.MULTILINE)
 _HEAD = re.compile(r"\s*\b(?:options|choices)\s*:?\s*$", re.IGNORECASE)
 _ANSWER = re.compile(r"\s*<answer>(.*)</answer>\s*", re.DOTALL)
-_LETTER = re.compile(r"\(?([A-Z])\)?(?:[.):](?:\s.*)?)?", re.DOTALL)
 
 
 def read_rl_rows(
-    path: str | Path, videos: str | Path | None = None, *, skip_broken: bool = False
+    path: str | Path,
+    videos: str | Path | None = None,
+    *,
+    skip_broken: bool = False,
+    root: str | os.PathLike[str] | None = None,
 ) -> tuple[list[VideoTask], list[str]]:
     """Read a file of RL rows.
 
@@ -34,21 +40,25 @@ def read_rl_rows(
         path: A `.json`, `.jsonl` or `.parquet` file.
         videos: The folder that the rows' paths start from; the file's own if not given.
         skip_broken: Leave broken rows out, instead of stopping at the first.
+        root: The only folder whose videos may be named, links followed; any if not given.
 
     Returns:
-        The tasks, and what was wrong with each row that was left out.
+        The tasks, and the fault of each row that was left out. Warns (`UnusedColumns`) of columns that are not used.
 
     Raises:
         TaskError: If the file cannot be read, no row is left, or, unless `skip_broken`, a row is broken: a key is
-            missing, there is not exactly one video, its file does not exist, a multiple choice has no options or a
-            solution that is none of them, an id repeats. Names the file, the row and the reason.
+            missing, there is not exactly one video, its file does not exist, a multiple choice has no options,
+            options that can be split in several ways, or a solution that is none of them, an id repeats. Names the
+            file, the row and the reason.
     """
-    root = Path(videos) if videos is not None else Path(path).parent
+    folder = Path(videos) if videos is not None else Path(path).parent
     tasks: dict[str, VideoTask] = {}
     broken: list[str] = []
+    unused: Counter[str] = Counter()
     for where, row in read_rows(path):
+        unused.update(unused_columns(row, _USED))
         try:
-            task = _task(row, root)
+            task = _task(row, folder, root)
             if task.id in tasks:
                 raise TaskError(f"doc_id {task.id!r} is that of an earlier row, too")
         except TaskError as error:
@@ -60,10 +70,11 @@ def read_rl_rows(
         tasks[task.id] = task
     if not tasks:
         raise TaskError(f"{path}: no row is left; the first: {broken[0]}")
+    warn_of_unused(path, unused, _USED)
     return list(tasks.values()), broken
 
 
-def _task(row: Mapping[str, Any], root: Path) -> VideoTask:
+def _task(row: Mapping[str, Any], folder: Path, root: str | os.PathLike[str] | None) -> VideoTask:
     from vzgym.video.file import FileVideo
 
     missing = [key for key in _KEYS if row.get(key) in (None, "")]
@@ -72,9 +83,7 @@ def _task(row: Mapping[str, Any], root: Path) -> VideoTask:
     extra = row.get("extra_info") or {}
     if not isinstance(extra, Mapping):
         raise TaskError(f"'extra_info' must be an object, got {type(extra).__name__}")
-    video = root / _video(row["videos"])
-    if not video.is_file():
-        raise TaskError(f"no video file {video}")
+    video = find_file(_video(row["videos"]), folder, root)
     problem, solution = row["problem"], row["solution"]
     if not isinstance(problem, str) or not isinstance(solution, (str, int, float)):
         raise TaskError("'problem' and 'solution' must be texts")
@@ -92,7 +101,7 @@ def _task(row: Mapping[str, Any], root: Path) -> VideoTask:
         video=FileVideo(video),
         question=question,
         options=options,
-        answer=_letter(answer, options),
+        answer=answer,
         category=kind,
         source=str(row.get("data_source") or ""),
         metadata={"extra_info": dict(extra), **({"instruction": rest} if rest else {})},
@@ -100,24 +109,32 @@ def _task(row: Mapping[str, Any], root: Path) -> VideoTask:
 
 
 def split_options(text: str) -> tuple[str, tuple[str, ...], str]:
-    """A question with its options in the text, taken apart.
+    """Split a text into its question and its options.
 
     Args:
-        text: Options are marked "A.", "A)", "A:" or "(A)", in order from A.
+        text: Options are marked "A.", "A)", "A:" or "(A)", in order from A. If two or more marks in order begin lines,
+            only marks at the beginning of lines count: "C." is no mark in "B. Samuel C. Wright".
 
     Returns:
-        The question, the options, and what stands behind the line of the last option (instructions on the form of
-        the answer, as a rule). Without options: the text, `()` and "".
+        The question, the options, and what follows the line of the last option (usually instructions on the form of
+        the answer). Without options: the text, `()` and "".
+
+    Raises:
+        TaskError: If the options stand in one line and can be split in several ways.
     """
-    chains: list[list[re.Match[str]]] = []
-    for mark in _MARK.finditer(text):
-        letter = mark[1] or mark[2]
-        if letter == "A":
-            chains.append([mark])
-        elif chains and letter == option_letter(len(chains[-1])):
-            chains[-1].append(mark)
-    chain = next((chain for chain in reversed(chains) if len(chain) > 1), None)
-    if chain is None:
+    marks = list(_MARK.finditer(text))
+    chain = _last_chain([mark for mark in marks if not text[: mark.start()].rpartition("\n")[2].strip()])
+    if not chain:
+        chain = _last_chain(marks)
+        for place, mark in enumerate(chain[1:], start=1):
+            end = chain[place + 1].start() if place + 1 < len(chain) else len(text)
+            again = [other for other in marks if mark.end() <= other.start() < end and _name(other) == _name(mark)]
+            if again:
+                raise TaskError(
+                    f"the options can be split in several ways, since {again[0][0].strip()!r} occurs twice: put each "
+                    "option on a line of its own"
+                )
+    if not chain:
         return text.strip(), (), ""
     ends = [mark.start() for mark in chain[1:]]
     last, _, rest = text[chain[-1].end() :].partition("\n")
@@ -126,12 +143,19 @@ def split_options(text: str) -> tuple[str, tuple[str, ...], str]:
     return question, tuple(option.strip() for option in [*options, last]), rest.strip()
 
 
-def _letter(answer: str, options: tuple[str, ...]) -> str:
-    """The letter of an answer such as "B", "(B)" or "B. a dog"; any other answer as it is."""
-    if answer in options:
-        return answer
-    found = _LETTER.fullmatch(answer) if options else None
-    return found[1] if found else answer
+def _name(mark: re.Match[str]) -> str:
+    return mark[1] or mark[2]
+
+
+def _last_chain(marks: list[re.Match[str]]) -> list[re.Match[str]]:
+    """The last two or more marks in the order A, B, ...; none if there are not two."""
+    chains: list[list[re.Match[str]]] = []
+    for mark in marks:
+        if _name(mark) == "A":
+            chains.append([mark])
+        elif chains and _name(mark) == option_letter(len(chains[-1])):
+            chains[-1].append(mark)
+    return next((chain for chain in reversed(chains) if len(chain) > 1), [])
 
 
 def _video(videos: Any) -> str:
@@ -141,4 +165,4 @@ def _video(videos: Any) -> str:
     video = videos[0].get("video") if isinstance(videos[0], Mapping) else videos[0]
     if not isinstance(video, str) or not video:
         raise TaskError(f"'videos' must hold a path, got {videos[0]!r}")
-    return video.removeprefix("file://")
+    return video
