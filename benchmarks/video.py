@@ -249,7 +249,7 @@ def measure_glance(file: File) -> dict[str, Any]:
         "file": file.name,
         "plain": plain_glance(file.path, times),
         "exact": our_glance(file.path, times),
-        "key_frames": our_glance(file.path, times, glance="key_frames"),
+        "key_frames": our_glance(file.path, times, sparse_reads="key_frames"),
     }
 
 

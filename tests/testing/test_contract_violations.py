@@ -24,7 +24,7 @@ from vzgym.testing import (
     check_policy,
     check_reward,
 )
-from vzgym.video.decoder import Picture
+from vzgym.video.decoder import DecodedFrame
 from vzgym.video.pyav_backend import PyAVDecoder
 
 
@@ -382,10 +382,10 @@ def test_broken_families(family: Any, rule: str, mend: str) -> None:
 class Rounds(PyAVDecoder):
     """Gives the nearest frame instead of the one that is shown."""
 
-    def pictures(self, times, view, keep_every, deadline):
+    def read_frames(self, times, spec, keep_every, deadline):
         later = np.minimum(times + 0.05, self.info.duration)
-        for picture in super().pictures(later, view, keep_every, deadline):
-            yield Picture(picture.start - 0.05, picture.end, picture.pixels)
+        for picture in super().read_frames(later, spec, keep_every, deadline):
+            yield DecodedFrame(picture.start - 0.05, picture.end, picture.pixels)
 
 
 class Raises(PyAVDecoder):

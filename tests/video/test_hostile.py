@@ -258,8 +258,8 @@ def test_a_read_that_makes_no_progress_is_ended(make_file, monkeypatch):
         ({"backend": "nope"}, UnknownName, "decord, pyav, torchcodec"),
         ({"grid_fps": 0.0}, InvalidSetting, "grid_fps"),
         ({"grid_fps": float("nan")}, InvalidSetting, "grid_fps"),
-        ({"glance": "fast"}, InvalidSetting, "key_frames"),
-        ({"glance": "key_frames", "backend": "decord"}, InvalidSetting, "pyav"),
+        ({"sparse_reads": "fast"}, InvalidSetting, "key_frames"),
+        ({"sparse_reads": "key_frames", "backend": "decord"}, InvalidSetting, "pyav"),
     ],
 )
 def test_bad_settings_are_named_at_once(arguments, error, said):

@@ -33,7 +33,7 @@ class Moody(PyAVDecoder):
             os.abort()
         super().__init__(path, threads=threads, timeout=timeout)
 
-    def pictures(self, times, view, keep_every, deadline):
+    def read_frames(self, times, spec, keep_every, deadline):
         mark = Path(self.path + ".mark")
         if not mark.exists():
             mark.write_text(str(os.getpid()))
@@ -44,7 +44,7 @@ class Moody(PyAVDecoder):
                 os.abort()
             if "prints" in name:
                 os.write(1, b"a library that writes to standard output")
-        yield from super().pictures(times, view, keep_every, deadline)
+        yield from super().read_frames(times, spec, keep_every, deadline)
 """
 
 
@@ -112,7 +112,7 @@ def test_any_backend_can_be_isolated(make_file, codes):
     alone = FileVideo(made.path, isolate=True).read(times, size=(48, 80))
     np.testing.assert_array_equal(alone.pixels, FileVideo(made.path).read(times, size=(48, 80)).pixels)
     assert codes(alone.pixels) == made.expected(times)
-    glance = FileVideo(made.path, isolate=True, glance="key_frames").read(np.array([0.0, 4.0, 8.0]))
+    glance = FileVideo(made.path, isolate=True, sparse_reads="key_frames").read(np.array([0.0, 4.0, 8.0]))
     assert len(glance) == 3
 
 

@@ -129,9 +129,9 @@ def test_closing_frees_a_file_when_its_last_user_leaves(make_file):
     for video in (first, second):
         video.read(clips()[0], size=SIZE)
     first.close()
-    assert sharing.stats().pictures > 0
+    assert sharing.stats().frames > 0
     second.close()
-    assert (sharing.stats().pictures, sharing.shared_videos().pool.open_readers) == (0, 0)
+    assert (sharing.stats().frames, sharing.shared_videos().pool.open_readers) == (0, 0)
     assert second.read(clips()[0], size=SIZE).decoded > 0
 
 
@@ -150,7 +150,7 @@ def test_a_file_written_anew_is_read_anew(encode, codes, tmp_path):
 
 
 def test_a_video_pickles_as_its_path_and_settings(make_file):
-    video = FileVideo(make_file("b-frames").path, grid_fps=4.0, glance="key_frames")
+    video = FileVideo(make_file("b-frames").path, grid_fps=4.0, sparse_reads="key_frames")
     _ = video.duration
     copy = pickle.loads(pickle.dumps(video))
     assert copy == video
@@ -204,7 +204,7 @@ def test_a_glance_at_key_frames_reports_their_own_times(make_file, codes):
     times = np.array([0.0, 1.2, 2.1, 3.0, 3.9])
     shown = keys[np.searchsorted(keys, times, side="right") - 1]
     exact = FileVideo(made.path).read(times)
-    snapped = FileVideo(made.path, glance="key_frames").read(times)
+    snapped = FileVideo(made.path, sparse_reads="key_frames").read(times)
     assert codes(snapped.pixels) == made.expected(shown)
     np.testing.assert_allclose(snapped.times, shown, atol=1e-4)
     assert snapped.decoded == len(np.unique(shown)) < exact.decoded
@@ -213,12 +213,12 @@ def test_a_glance_at_key_frames_reports_their_own_times(make_file, codes):
 def test_a_dense_clip_stays_exact_beside_a_glance_at_key_frames(make_file, codes):
     made = make_file("constant-rate")
     times = np.arange(0.5, 2.0, 0.1)
-    assert codes(FileVideo(made.path, glance="key_frames").read(times).pixels) == made.expected(times)
+    assert codes(FileVideo(made.path, sparse_reads="key_frames").read(times).pixels) == made.expected(times)
 
 
 def test_after_a_glance_at_key_frames_other_requests_are_exact(make_file, codes):
     made = make_file("constant-rate")
-    FileVideo(made.path, glance="key_frames").read(np.array([0.0, 1.2, 2.1, 3.0]), size=SIZE)
+    FileVideo(made.path, sparse_reads="key_frames").read(np.array([0.0, 1.2, 2.1, 3.0]), size=SIZE)
     for times in (np.array([0.0, 1.25, 2.3, 3.4]), np.arange(0.9, 2.0, 0.1)):
         assert codes(FileVideo(made.path).read(times, size=SIZE).pixels) == made.expected(times)
 
@@ -323,7 +323,7 @@ def test_a_reader_that_stands_in_no_group_of_pictures_is_moved_rather_than_anoth
     for start in (3.3, 0.1, 1.7):
         video.read(start + np.arange(4) * 0.1, size=SIZE)  # the rest of each group is decoded along
         assert pool.open_readers == 1
-    FileVideo(video.path, glance="key_frames").read(np.array([0.0, 1.7, 3.3]), size=SIZE)
+    FileVideo(video.path, sparse_reads="key_frames").read(np.array([0.0, 1.7, 3.3]), size=SIZE)
     assert pool.open_readers == 1
 
 
@@ -346,9 +346,9 @@ def test_what_is_kept_resized_is_drawn_once(encode, monkeypatch, tmp_path):
     drawn = []
     render = RawPixels.render
 
-    def counted(self, view):
-        drawn.append(view)
-        return render(self, view)
+    def counted(self, spec):
+        drawn.append(spec)
+        return render(self, spec)
 
     monkeypatch.setattr(RawPixels, "render", counted)
     FileVideo(path).read(np.arange(0, 1.2, 0.2), size=(24, 40))

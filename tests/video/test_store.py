@@ -10,7 +10,7 @@ import pytest
 
 from vzgym.core.errors import FolderInUse, InvalidSetting, VideoError
 from vzgym.core.files import folder_lock
-from vzgym.video.decoder import View
+from vzgym.video.decoder import RenderSpec
 from vzgym.video.file import FileVideo
 from vzgym.video.store import FrameStore, build_store, fingerprint
 
@@ -122,4 +122,4 @@ def test_damage_on_disk_is_named(built, tmp_path):
     (folder / "frames.bin").write_bytes(data)
     store = FrameStore.find(made.path, tmp_path / "stores")
     with pytest.raises(VideoError, match="damaged"):
-        [store.picture(time, View(SIZE)) for time in np.arange(0, 8, 0.25)]
+        [store.read_frame(time, RenderSpec(SIZE)) for time in np.arange(0, 8, 0.25)]

@@ -51,7 +51,7 @@ def kind_of(part: Any) -> str:
 
     if (isinstance(part, type) and issubclass(part, Family)) or isinstance(part, Family):
         return "family"
-    if has("pictures") or has("isolated", "snaps"):
+    if has("read_frames") or has("isolated", "snaps"):
         return "video"
     if has("decode"):
         return "action"

@@ -1,4 +1,4 @@
-"""Layer 1: videos; from times to frames."""
+"""Layer 1: reading video frames by time."""
 
 from typing import TYPE_CHECKING
 

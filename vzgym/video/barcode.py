@@ -1,7 +1,7 @@
-"""Pictures that carry their own frame number, to prove which frame a decoder gave.
+"""Bar codes that encode a frame's number, to verify which frame a decoder returned.
 
-A bar code is a grid of black and white blocks: a number of 18 bits and a checksum of 6. It survives lossy coding
-and shrinking, reads in one orientation only, and a picture that is no bar code, or is damaged, reads as None.
+A bar code is a grid of black and white blocks: an 18-bit number and a 6-bit checksum. It survives lossy compression and
+downscaling and can be read in one orientation only. A frame without a valid bar code reads as None.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ LARGEST = (1 << _DATA_BITS) - 1
 
 
 def _checksum(number: int) -> int:
-    # Knuth's multiplicative hash: neighbouring numbers get unlike sums.
+    # Knuth's multiplicative hash: neighbouring numbers get different checksums.
     return (((number + 1) * 2654435761) >> 13) & 0x3F
 
 
 def draw_barcode(number: int, height: int, width: int) -> NDArray[np.uint8]:
-    """A bar code that fills the picture.
+    """Draw a bar code that fills the frame.
 
     Args:
         number: In `[0, LARGEST]`.
@@ -52,7 +52,7 @@ def draw_barcode(number: int, height: int, width: int) -> NDArray[np.uint8]:
 
 
 def read_barcode(pixels: NDArray[np.uint8]) -> int | None:
-    """The number that a picture carries.
+    """Read the number encoded in a frame.
 
     Args:
         pixels: uint8, shape `(height, width, 3)`.
@@ -65,7 +65,7 @@ def read_barcode(pixels: NDArray[np.uint8]) -> int | None:
     blocks = np.empty((_ROWS, _COLUMNS))
     for row in range(_ROWS):
         for column in range(_COLUMNS):
-            # The middle half of a block: its edges blur.
+            # Only the middle half of a block: compression blurs its edges.
             top, bottom = (row + 0.25) * height / _ROWS, (row + 0.75) * height / _ROWS
             left, right = (column + 0.25) * width / _COLUMNS, (column + 0.75) * width / _COLUMNS
             block = grey[int(top) : max(int(top) + 1, int(bottom)), int(left) : max(int(left) + 1, int(right))]

@@ -1,8 +1,7 @@
-"""What a video is to vzgym: something that turns times into frames.
+"""The video interface: frames by time.
 
-Contract (every `Video`, file or not): t = 0 is the start of the video stream. The frame at time t is the last
-one shown at or before t. Its reported time is its own time stamp, in seconds from that start, never the time
-asked for.
+Contract of every `Video`: t = 0 is the start of the video stream. The frame at time t is the last one shown at or
+before t. Its reported time is its own time stamp, in seconds from that start, never the requested time.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from vzgym.core.errors import InvalidSetting
 
 __all__ = ["FRAME_SLACK", "Frames", "Video", "check_times", "frame_hash"]
 
-# A time stamp such as 29/30 s reaches us as 0.9666666666666667 and a request as 0.9666666666666666: a request
-# this close below a frame's own time means that frame. Far below the frame distance of any camera.
+# A time stamp of 29/30 s may be stored as 0.9666666666666667 and requested as 0.9666666666666666: a request this #
+# close below a frame's time refers to that frame. Far below the frame distance of any camera.
 FRAME_SLACK = 1e-6
 
 
@@ -29,11 +28,11 @@ class Frames:
     """Frames read from a video.
 
     Attributes:
-        pixels: uint8, shape `(n, height, width, 3)`, RGB. The reader's own array: a caller may keep it, and a
-            video must not write to it afterwards.
-        times: float64, shape `(n,)`: the frames' own times in seconds, in the order asked for.
-        decoded: How many frames were decoded to serve this request, those skipped on the way included; 0 when
-            all came from a cache. A drawn (procedural) frame counts as decoded.
+        pixels: uint8, shape `(n, height, width, 3)`, RGB. The caller may keep the array; the video must not modify it
+            afterwards.
+        times: float64, shape `(n,)`: the frames' own times in seconds, in the order of the request.
+        decoded: Number of frames decoded for this request, including skipped ones; 0 if all came from a cache. A drawn
+            (procedural) frame counts as decoded.
     """
 
     pixels: NDArray[np.uint8]
@@ -46,14 +45,14 @@ class Frames:
 
 @runtime_checkable
 class Video(Protocol):
-    """A source of frames by time. Cheap to make and to pickle; opens what it needs on first use.
+    """A source of frames by time. Cheap to create and to pickle; opens files on first use.
 
-    Reading any of the attributes but `uri` may open the file and raise `VideoError`.
+    Reading any attribute except `uri` may open the file and raise `VideoError`.
     """
 
     @property
     def uri(self) -> str:
-        """Names the video in records and errors: a file's path, or `procedural:<task id>`."""
+        """The video's name in records and errors: a file's path, or `procedural:<task id>`."""
         ...
 
     @property
@@ -63,12 +62,12 @@ class Video(Protocol):
 
     @property
     def fps(self) -> float:
-        """Mean frames a second, > 0."""
+        """Mean frames per second, > 0."""
         ...
 
     @property
     def num_frames(self) -> int | None:
-        """Number of frames, or None where only decoding the whole file would tell."""
+        """Number of frames; None if it is unknown without decoding the whole file."""
         ...
 
     @property
@@ -88,13 +87,13 @@ class Video(Protocol):
         size: tuple[int, int] | None = None,
         region: Region | None = None,
     ) -> Frames:
-        """The frames shown at `times`.
+        """Read the frames shown at `times`.
 
         Args:
             times: float64, shape `(n,)`, seconds, any order, repeats allowed, each in `[0, duration]`.
             size: `(height, width)` to resize to (area averaging or better when shrinking); None keeps the
                 native size (of the region, if there is one).
-            region: Part of the picture to cut out, at full resolution, before resizing.
+            region: Part of the frame to crop, at full resolution, before resizing.
 
         Raises:
             InvalidSetting: If a time is not finite or outside `[0, duration]`.
@@ -103,12 +102,12 @@ class Video(Protocol):
         ...
 
     def close(self) -> None:
-        """Give decoders and memory back. Reading again re-opens."""
+        """Release decoders and memory. The next read reopens the file."""
         ...
 
 
 def check_times(times: NDArray[np.float64], duration: float) -> NDArray[np.float64]:
-    """`times` as a flat float64 array, or a clear error.
+    """Validate `times` and return them as a flat float64 array.
 
     Raises:
         InvalidSetting: If a time is not finite or outside `[0, duration]`.
@@ -129,7 +128,7 @@ def crop_box(region: Region, height: int, width: int) -> tuple[int, int, int, in
 
 
 def frame_hash(pixels: NDArray[np.uint8]) -> str:
-    """A frame's identity: BLAKE2b-128 over its shape and bytes, in hex.
+    """Hash of a frame: BLAKE2b-128 over its shape and bytes, in hex.
 
     Args:
         pixels: uint8, shape `(height, width, 3)`.

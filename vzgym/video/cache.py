@@ -1,4 +1,4 @@
-"""Decoded frames of all videos, under one limit of bytes."""
+"""Cache of decoded frames of all videos, limited in bytes."""
 
 from __future__ import annotations
 
@@ -8,43 +8,43 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-from vzgym.video.decoder import Picture
+from vzgym.video.decoder import DecodedFrame
 
 __all__ = ["CacheStats", "FrameCache"]
 
 
 @dataclass(frozen=True, slots=True)
 class CacheStats:
-    """What the cache holds and has done.
+    """Size and hit counts of the cache.
 
     Attributes:
-        nbytes: Bytes held.
-        pictures: Pictures held.
-        hits: Look-ups that found a picture.
-        misses: Look-ups that did not.
+        nbytes: Bytes in the cache.
+        frames: Frames in the cache.
+        hits: Lookups that found a frame.
+        misses: Lookups that found none.
     """
 
     nbytes: int
-    pictures: int
+    frames: int
     hits: int
     misses: int
 
 
 @dataclass(slots=True)
 class _Series:
-    """The pictures of one video at one view, found by time."""
+    """The frames of one video under one `RenderSpec`, sorted by time."""
 
     starts: list[float] = field(default_factory=list)
-    pictures: dict[float, Picture] = field(default_factory=dict)
+    frames: dict[float, DecodedFrame] = field(default_factory=dict)
 
 
 class FrameCache:
-    """Keeps the pictures used last. May be used by several threads.
+    """Thread-safe cache of the most recently used frames.
 
-    A picture is found by any time it is shown at: each carries its own time and that of the next frame.
+    A frame is found by any time within its display interval: each stores its own time and that of the next frame.
 
     Args:
-        limit: Most bytes held.
+        limit: Maximum size in bytes.
     """
 
     def __init__(self, limit: int) -> None:
@@ -54,53 +54,53 @@ class FrameCache:
         self._order: OrderedDict[tuple[tuple[Hashable, Hashable], float], int] = OrderedDict()
         self._nbytes = self._hits = self._misses = 0
 
-    def get(self, video: Hashable, view: Hashable, time: float) -> Picture | None:
-        """The picture of `video` at `view` that is shown at `time`, if it is held."""
-        key = (video, view)
+    def get(self, video: Hashable, spec: Hashable, time: float) -> DecodedFrame | None:
+        """The cached frame of `video` under `spec` that is shown at `time`; None if there is none."""
+        key = (video, spec)
         with self._lock:
             series = self._series.get(key)
             if series is not None:
                 place = bisect.bisect_right(series.starts, time) - 1
                 if place >= 0:
-                    picture = series.pictures[series.starts[place]]
-                    if time < picture.end:
-                        self._order.move_to_end((key, picture.start))
+                    frame = series.frames[series.starts[place]]
+                    if time < frame.end:
+                        self._order.move_to_end((key, frame.start))
                         self._hits += 1
-                        return picture
+                        return frame
             self._misses += 1
             return None
 
-    def put(self, video: Hashable, view: Hashable, picture: Picture) -> None:
-        """Hold `picture`; pictures used longest ago make room. One larger than the limit is not held."""
-        key = (video, view)
-        nbytes = picture.pixels.nbytes
+    def put(self, video: Hashable, spec: Hashable, frame: DecodedFrame) -> None:
+        """Add a frame and evict the least recently used ones. A frame larger than the limit is not cached."""
+        key = (video, spec)
+        nbytes = frame.pixels.nbytes
         with self._lock:
             if nbytes > self._limit:
                 return
-            if (key, picture.start) in self._order:
-                self._drop(key, picture.start)
+            if (key, frame.start) in self._order:
+                self._drop(key, frame.start)
             series = self._series.setdefault(key, _Series())
-            bisect.insort(series.starts, picture.start)
-            series.pictures[picture.start] = picture
-            self._order[key, picture.start] = nbytes
+            bisect.insort(series.starts, frame.start)
+            series.frames[frame.start] = frame
+            self._order[key, frame.start] = nbytes
             self._nbytes += nbytes
             self._shrink()
 
     def set_limit(self, limit: int) -> None:
-        """Change the limit; what is too much goes at once."""
+        """Change the limit; frames beyond it are evicted at once."""
         with self._lock:
             if limit != self._limit:
                 self._limit = limit
                 self._shrink()
 
     def forget(self, video: Hashable) -> None:
-        """Let go of all pictures of a video."""
+        """Remove all frames of a video."""
         with self._lock:
             for key, start in [entry for entry in self._order if entry[0][0] == video]:
                 self._drop(key, start)
 
     def clear(self) -> None:
-        """Let go of everything."""
+        """Remove all frames."""
         with self._lock:
             self._series.clear()
             self._order.clear()
@@ -108,7 +108,7 @@ class FrameCache:
 
     @property
     def stats(self) -> CacheStats:
-        """What is held now, and the look-ups so far."""
+        """Current size and the lookups so far."""
         with self._lock:
             return CacheStats(self._nbytes, len(self._order), self._hits, self._misses)
 
@@ -120,7 +120,7 @@ class FrameCache:
     def _drop(self, key: tuple[Hashable, Hashable], start: float) -> None:
         self._nbytes -= self._order.pop((key, start))
         series = self._series[key]
-        del series.pictures[start]
+        del series.frames[start]
         del series.starts[bisect.bisect_left(series.starts, start)]
         if not series.starts:
             del self._series[key]

@@ -1,4 +1,4 @@
-"""Checking video files before they are used: what they are, and what is wrong with them."""
+"""Checks of video files before use: their properties and faults."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import av
 import numpy as np
 
 from vzgym.core.errors import VideoError
-from vzgym.video.decoder import AS_STORED, Deadline, ReadOptions, StreamInfo, View
+from vzgym.video.decoder import AS_STORED, Deadline, ReadOptions, RenderSpec, StreamInfo
 from vzgym.video.paths import local_path
 from vzgym.video.pyav_backend import PyAVDecoder
 from vzgym.video.pyav_open import HIDES_FRAMES, OpenFile, open_file, rewind
@@ -24,12 +24,12 @@ _SAMPLES = 16
 
 @dataclass(frozen=True, slots=True)
 class VideoIssue:
-    """Something noticed about a file.
+    """A fault or drawback of a file.
 
     Attributes:
-        level: "error": it cannot be used, or not at this place. "warning": it can, with the drawback named.
-        what: What was noticed, in words.
-        time: Where, in seconds from the start of the video, if it has a place.
+        level: "error": the file, or this part of it, cannot be used. "warning": it can be used, with a drawback.
+        what: Description of the issue.
+        time: Its position in seconds from the start of the video, if it has one.
     """
 
     level: Literal["error", "warning"]
@@ -38,18 +38,18 @@ class VideoIssue:
 
     @property
     def remux_helps(self) -> bool:
-        """Whether a copy made by `remux` is free of it."""
+        """Whether `remux` fixes it."""
         return REMUX in self.what
 
 
 @dataclass(frozen=True, slots=True)
 class VideoReport:
-    """What is known of a file.
+    """Result of checking a file.
 
     Attributes:
         path: The file.
-        info: What the file says of itself; None if it cannot be opened.
-        issues: What is wrong or worth knowing, errors first.
+        info: Properties of the video stream; None if the file cannot be opened.
+        issues: Errors, then warnings.
         frames_checked: Frames that were decoded.
     """
 
@@ -64,7 +64,7 @@ class VideoReport:
         return not any(issue.level == "error" for issue in self.issues)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, as in JSON."""
+        """The report as JSON values."""
         return {
             "path": self.path,
             "ok": self.ok,
@@ -77,19 +77,19 @@ class VideoReport:
 def check(
     path: str | os.PathLike[str], *, full: bool = False, timeout: float = 30.0, stream: int | None = None
 ) -> VideoReport:
-    """Examine a video file.
+    """Check a video file.
 
-    Opening it shows whether it is a video at all, whether its end is there, and whether its time stamps can be relied
-    on. Then frames are decoded: at 16 places spread over the file, or, with `full`, all of them.
+    Opening it shows whether it is a video, whether it is complete, and whether its time stamps are reliable. Then
+    frames are decoded: at 16 positions spread over the file, or, with `full`, all of them.
 
     Args:
         path: The file.
-        full: Decode every frame. Finds every damage that a decoder can see; takes as long as decoding does.
-        timeout: Seconds that may go by without a frame.
+        full: Decode every frame. Finds all damage that a decoder can detect; takes as long as decoding the file.
+        timeout: Maximum seconds without a decoded frame.
         stream: Index of the video stream; None: the one that FFmpeg chooses.
 
     Returns:
-        The report. A file that is no video gives a report with an error, not an exception.
+        The report. A file that is not a video yields a report with an error, not an exception.
     """
     name = os.fspath(path)
     options = AS_STORED if stream is None else ReadOptions(stream)
@@ -106,27 +106,29 @@ def check(
 
 @dataclass(slots=True)
 class _Decoded:
-    """What decoding showed."""
+    """Result of decoding."""
 
     issues: list[VideoIssue] = field(default_factory=list)
     frames: int = 0
 
 
 def _warnings(file: OpenFile) -> list[VideoIssue]:
-    """Drawbacks that the file has."""
+    """Drawbacks of the file."""
     info = file.facts.info
     advice = remedy(file.stream)
     found = []
     if "mpegts" in info.container:
         found.append(f"MPEG-TS: seeking is slow, decord and torchcodec refuse it; {advice}")
     elif "matroska" in info.container and info.key_distance is None:
-        found.append(f"Matroska without an index: seeking reads the file through; {advice}")
+        found.append(f"Matroska without an index: seeking reads the whole file; {advice}")
     elif file.facts.sequential:
         found.append(f"display times of some frames are missing ({info.container}): read from the start only; {advice}")
     elif info.key_distance is None:
         found.append(f"no index of key frames in this format ({info.container}); {advice}")
     elif info.key_distance > 20:
-        found.append(f"key frames lie {info.key_distance:.0f} s apart on average: each look decodes far; encode anew")
+        found.append(
+            f"key frames are {info.key_distance:.0f} s apart on average, which makes each read slow: re-encode it"
+        )
     if info.video_streams > 1:
         found.append(f"holds {info.video_streams} video streams: stream {info.stream} is read (stream=N reads another)")
     if info.interlaced:
@@ -135,14 +137,14 @@ def _warnings(file: OpenFile) -> list[VideoIssue]:
 
 
 def _decode_samples(path: str, info: StreamInfo, timeout: float, options: ReadOptions) -> _Decoded:
-    """Decode frames at places spread over the file."""
+    """Decode frames at positions spread over the file."""
     found = _Decoded()
     decoder = PyAVDecoder(path, timeout=timeout, options=options)
     try:
         for time in np.linspace(0.0, np.nextafter(info.duration, 0), _SAMPLES):
             moment = max(float(time), info.first)
             try:
-                for _ in decoder.pictures(np.array([moment]), View(), None, Deadline(timeout, path, "pyav")):
+                for _ in decoder.read_frames(np.array([moment]), RenderSpec(), None, Deadline(timeout, path, "pyav")):
                     found.frames += 1
             except VideoError as error:
                 found.issues.append(VideoIssue("error", error.reason, error.time))
@@ -153,7 +155,7 @@ def _decode_samples(path: str, info: StreamInfo, timeout: float, options: ReadOp
 
 
 def _decode_all(file: OpenFile) -> _Decoded:
-    """Decode every frame in order, and go on after damage."""
+    """Decode every frame in order, continuing after damage."""
     found = _Decoded()
     facts, codec = file.facts, file.stream.codec_context
     wrong: Counter[str] = Counter()

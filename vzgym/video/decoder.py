@@ -1,4 +1,4 @@
-"""What a back-end must do: open one file, and give its pictures by time. Nothing here decodes."""
+"""The back-end interface: open a file and read its frames by time."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from vzgym.core.errors import VideoError
 __all__ = [
     "AS_STORED",
     "Deadline",
+    "DecodedFrame",
     "Decoder",
     "DecoderFactory",
-    "Picture",
     "Pixels",
     "ReadOptions",
+    "RenderSpec",
     "Rendered",
     "StreamInfo",
-    "View",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """Which part of a file is read, and how.
+    """Which stream of a file is read, and how.
 
     Args:
         stream: Index of the video stream in the file, as `ffprobe` counts; None: the one that FFmpeg chooses (the
@@ -42,29 +42,29 @@ class ReadOptions:
 
 
 AS_STORED = ReadOptions()
-"""The stream that FFmpeg chooses, as it is stored."""
+"""The stream that FFmpeg selects, as stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """What opening a file tells about its video stream.
+    """Properties of a file's video stream, known once it is open.
 
     Attributes:
         duration: Seconds from the stream's start to the end of its last frame.
-        fps: Mean frames a second.
-        num_frames: Number of frames shown, or None where only decoding would tell.
+        fps: Mean frames per second.
+        num_frames: Number of frames shown, or None if it is unknown without decoding.
         height: Rows of a frame as shown: square pixels, display matrix applied.
         width: Columns of a frame as shown.
         codec: Name of the codec ("h264").
         container: Name of the file format ("mov,mp4,m4a,3gp,3g2,mj2").
-        first: Time of the first frame: a moment before it shows that frame. Almost always 0.
-        key_distance: Mean seconds between key frames; None where the file has no index of them.
+        first: Time of the first frame; earlier times show that frame, too. Almost always 0.
+        key_distance: Mean seconds between key frames; None if the file has no key frame index.
         stream: Index of the stream in the file.
-        video_streams: Number of video streams in the file, cover art and thumbnails not counted.
-        pixel_aspect: Width of a stored pixel over its height; 1 if they are square or the file does not say.
+        video_streams: Number of video streams in the file, without cover art and thumbnails.
+        pixel_aspect: Width of a stored pixel over its height; 1 if they are square or it is unknown.
         interlaced: Whether the first frame is interlaced.
-        assumed_matrix: The YUV matrix that is assumed because the file names none ("bt601", "bt709"); None if it
-            names one or is not YUV.
+        assumed_matrix: The YUV matrix assumed if the file specifies none ("bt601", "bt709"); None if it specifies one
+            or is not YUV.
     """
 
     duration: float
@@ -84,12 +84,12 @@ class StreamInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """How a picture is to be shown.
+class RenderSpec:
+    """Size and crop at which a frame is rendered.
 
     Args:
         size: `(height, width)`, or None for the native size (of the region, if there is one).
-        region: Part of the picture to cut out before resizing; None for all of it.
+        region: Part of the frame to crop before resizing; None for the whole frame.
     """
 
     size: tuple[int, int] | None = None
@@ -97,24 +97,24 @@ class View:
 
 
 class Pixels(Protocol):
-    """A decoded picture that can be drawn at a view."""
+    """A decoded frame that can be drawn to a `RenderSpec`."""
 
     @property
     def nbytes(self) -> int:
-        """Memory it holds."""
+        """Memory use in bytes."""
         ...
 
-    def render(self, view: View) -> NDArray[np.uint8]:
-        """The picture at `view`: uint8, shape `(height, width, 3)`, RGB."""
+    def render(self, spec: RenderSpec) -> NDArray[np.uint8]:
+        """The frame at `spec`: uint8, shape `(height, width, 3)`, RGB."""
         ...
 
-    def shrunk(self, view: View) -> Pixels:
-        """What it takes to draw the same at `view` later, as small as it gets without drawing it now."""
+    def shrunk(self, spec: RenderSpec) -> Pixels:
+        """The smallest representation from which `spec` can still be rendered later."""
         ...
 
 
 class Rendered:
-    """A picture drawn already, at the one view that was asked for."""
+    """A frame drawn already, at the one spec that was asked for."""
 
     __slots__ = ("pixels",)
 
@@ -123,26 +123,26 @@ class Rendered:
 
     @property
     def nbytes(self) -> int:
-        """Memory it holds."""
+        """Memory use in bytes."""
         return self.pixels.nbytes
 
-    def render(self, view: View) -> NDArray[np.uint8]:
-        """The array: `view` is the one it was drawn at."""
+    def render(self, spec: RenderSpec) -> NDArray[np.uint8]:
+        """Return the array; `spec` must be the one it was rendered for."""
         return self.pixels
 
-    def shrunk(self, view: View) -> Pixels:
+    def shrunk(self, spec: RenderSpec) -> Pixels:
         """Itself."""
         return self
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """A frame and how long it is shown.
+class DecodedFrame:
+    """A decoded frame and its display interval.
 
     Attributes:
         start: The frame's own time, seconds from the stream's start.
         end: Time of the next frame; infinite for the last one.
-        pixels: What it looks like.
+        pixels: The image.
     """
 
     start: float
@@ -151,10 +151,10 @@ class Picture:
 
 
 class Deadline:
-    """Bounds the time between two frames of a read.
+    """Limit on the time between two frames of a read.
 
     Args:
-        seconds: Longest time between two frames that were asked for.
+        seconds: Maximum time between two requested frames.
         path: For the error.
         backend: For the error.
     """
@@ -166,72 +166,74 @@ class Deadline:
         self._last = clock.monotonic()
 
     def extend(self) -> None:
-        """Start the time again: a frame that was asked for has come."""
+        """Restart the timer after a requested frame."""
         self._last = clock.monotonic()
 
     @property
     def left(self) -> float:
-        """Seconds left until the read is given up, >= 0."""
+        """Seconds until the read is aborted, >= 0."""
         return max(0.0, self._last + self.seconds - clock.monotonic())
 
     def check(self, time: float | None = None) -> None:
-        """Raise `VideoError` if time is up; `time` is the place in the video, in seconds."""
+        """Raise `VideoError` if the time is over; `time` is the position in the video, in seconds."""
         if self.left <= 0:
             raise self.error(time)
 
     def error(self, time: float | None = None) -> VideoError:
-        """The error that says time is up."""
+        """The timeout error."""
         reason = f"no frame within {self.seconds:g} s; gave up (VideoLimits.timeout sets this limit)"
         return VideoError(reason, path=self.path, time=time, backend=self.backend)
 
 
 class Decoder(Protocol):
-    """One open file, with one owner at a time: never used by two threads at once.
+    """One open file; never used by two threads at once.
 
     Attributes:
-        raw: Whether its pictures can be drawn at any view, and so are worth keeping whole; else they come as
-            `Rendered`, at the view asked for.
+        raw: Whether its frames can be rendered under any `RenderSpec`, so that caching them whole pays off; otherwise
+            they are `Rendered` under the requested one.
         decoded: Frames decoded since it was opened.
-        info: What the file says of itself.
+        info: Properties of the video stream.
     """
 
     raw: bool
     decoded: int
     info: StreamInfo
 
-    def pictures(
-        self, times: NDArray[np.float64], view: View, keep_every: float | None, deadline: Deadline
-    ) -> Iterator[Picture]:
-        """The pictures shown at `times`, each once, in order of time.
+    def read_frames(
+        self, times: NDArray[np.float64], spec: RenderSpec, keep_every: float | None, deadline: Deadline
+    ) -> Iterator[DecodedFrame]:
+        """Read the frames shown at `times`, each once, in order of time.
 
         Args:
             times: float64, shape `(n,)`, ascending, within `[0, duration]`.
-            view: How pictures will be shown. A `raw` decoder may leave drawing to the caller.
-            keep_every: Which pictures decoded on the way are wanted too: None none, 0 all, else those shown at
-                multiples of so many seconds. A back-end may give fewer.
-            deadline: Bounds the time.
+            spec: How frames are rendered. A `raw` decoder may leave rendering to the caller.
+            keep_every: Which intermediate frames to return, too: None for none, 0 for all, else those shown at
+                multiples of so many seconds. A back-end may return fewer.
+            deadline: Limit on the time.
 
         Raises:
-            VideoError: If a frame cannot be had, or time is up.
+            VideoError: If a frame cannot be decoded, or the time is over.
         """
         ...
 
     def split_at_seeks(self, times: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        """`times` (ascending) cut where a jump to a later key frame is shorter than decoding on."""
+        """Split `times` (ascending) where seeking to a later key frame is cheaper than decoding on."""
         ...
 
-    def key_pictures(self, times: NDArray[np.float64], view: View, deadline: Deadline) -> Iterator[Picture]:
-        """The last key frame at or before each of `times` (ascending), each once, in order of time.
+    def read_key_frames(
+        self, times: NDArray[np.float64], spec: RenderSpec, deadline: Deadline
+    ) -> Iterator[DecodedFrame]:
+        """Read the last key frame at or before each of `times` (ascending), each once, in order of time.
 
-        Their `end` may be infinite: it need not be known.
+        Their `end` may be infinite (unknown).
 
         Raises:
-            VideoError: As `pictures`; also if the back-end cannot tell key frames.
+            VideoError: As `read_frames`; also if the back-end cannot identify key frames.
         """
         ...
 
     def reaches_without_seek(self, time: float) -> bool:
-        """Whether `time` can be reached by decoding on, with no seek, in less work than a seek would cost."""
+        """Whether reaching `time` by decoding on is cheaper than a seek."""
         ...
 
     @property
@@ -248,8 +250,8 @@ class DecoderFactory(Protocol):
     """Opens files; a `Decoder` class is one.
 
     Attributes:
-        isolated: Whether it may hang or abort, so that it should run in a process of its own.
-        finds_key_frames: Whether `key_pictures` works.
+        isolated: Whether it may hang or abort and should run in a separate process.
+        finds_key_frames: Whether `read_key_frames` works.
     """
 
     isolated: ClassVar[bool]
@@ -261,7 +263,7 @@ class DecoderFactory(Protocol):
         """Open `path`.
 
         Raises:
-            VideoError: If it is no video that can be read, or the back-end cannot do what `options` ask for.
+            VideoError: If it is not a readable video, or the back-end does not support `options`.
             DependencyNotInstalled: If the back-end's package is missing.
         """
         ...

@@ -1,10 +1,10 @@
-"""Decoding through decord: the paper's own choice, and a second opinion on PyAV.
+"""Decoding through decord, the decoder of the paper and a cross-check of PyAV.
 
-Its limits. It reads no AV1, no MPEG-TS and no Matroska without an index, and refuses truncated files. Files that it
-reads wrongly are refused: open groups of pictures (x265's default), frames hidden by an edit list, reordered frames
-without display times, several video streams, mirroring, transparency. YUV without a named matrix is BT.601 to it, in
-high definition too. It can hang, so it runs in a process of its own. It knows time stamps as 32-bit floats (0.2 ms at
-one hour): the exact ones are read from the file's packets. It has wheels for Linux x86-64 and Windows only.
+Limitations: it reads no AV1, no MPEG-TS and no Matroska without an index, and refuses truncated files. Files that it
+reads incorrectly are refused: open groups of pictures (x265's default), frames hidden by an edit list, reordered frames
+without display times, several video streams, mirroring, transparency. It assumes BT.601 for YUV without a specified
+matrix, also in high definition. It can hang, so it runs in a separate process. It stores time stamps as 32-bit floats
+(0.2 ms at one hour), so exact ones are read from the file's packets. Wheels exist for Linux x86-64 and Windows only.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ class DecordDecoder(IndexedDecoder):
     Args:
         path: The file.
         threads: Threads of the decoder.
-        timeout: Seconds that one reading of the file's packets may take.
+        timeout: Maximum seconds for reading the file's packets once.
         options: Which stream, and how it is shown.
 
     Raises:
         DependencyNotInstalled: If decord is missing.
-        VideoError: If the file cannot be opened, holds no video, or is of a kind that decord reads wrongly.
+        VideoError: If the file cannot be opened, holds no video, or is of a kind that decord reads incorrectly.
     """
 
     name: ClassVar[str] = "decord"
-    # After a seek to an open group, the pictures before its key frame do not come out; decord counts them.
+    # After a seek to an open group, decord counts the frames before its key frame, but does not return them.
     reads_open_groups: ClassVar[bool] = False
 
     def __init__(self, path: str, *, threads: int = 1, timeout: float = 30.0, options: ReadOptions = AS_STORED) -> None:
@@ -51,10 +51,10 @@ class DecordDecoder(IndexedDecoder):
         facts = self._examine(path, timeout, options)
         opened = facts.info
         if "mpegts" in opened.container:
-            # It neither returns nor fails on these.
+            # decord hangs on these.
             raise VideoError(f"decord cannot read MPEG-TS: {REMUX}", path=path, backend=self.name)
         if opened.video_streams > 1:
-            # It has a rule of its own, and no way to ask for another stream.
+            # decord selects a stream by its own rule and accepts no other.
             reason = f"holds {opened.video_streams} video streams, of which decord cannot be made to read"
             raise VideoError(f"{reason} stream {opened.stream}: {_PYAV}", path=path, backend=self.name)
         if facts.geometry.mirrored:
@@ -80,7 +80,7 @@ class DecordDecoder(IndexedDecoder):
     def _frames(self, indices: list[int]) -> NDArray[np.uint8]:
         try:
             frames: NDArray[np.uint8] = self._reader.get_batch(indices).asnumpy()
-            # An idle reader goes on decoding and keeps what it decodes, without bound, unless it is rewound.
+            # An idle reader continues decoding and keeps all frames, without limit, unless it is rewound.
             self._reader.seek(0)
         except (self._error, RuntimeError, IndexError) as error:
             raise VideoError(
@@ -97,7 +97,7 @@ class DecordDecoder(IndexedDecoder):
 
 
 def _agree(stamps: NDArray[np.float64], packets: NDArray[np.float64]) -> bool:
-    """Whether decord's times, which are rounded, are those of the file's packets."""
+    """Whether decord's rounded times agree with those of the file's packets."""
     if len(stamps) != len(packets) or not len(packets):
         return False
     return bool(np.allclose(stamps - stamps[0], packets - packets[0], rtol=1e-6, atol=1e-3))

@@ -1,4 +1,4 @@
-"""Videos that are files."""
+"""Video files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vzgym.core.actions import Region
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.registry import Registry
 from vzgym.video.base import Frames, check_times
-from vzgym.video.decoder import Decoder, DecoderFactory, ReadOptions, StreamInfo, View
+from vzgym.video.decoder import Decoder, DecoderFactory, ReadOptions, RenderSpec, StreamInfo
 from vzgym.video.grid import grid_step, snap, spacing
 from vzgym.video.paths import local_path
 from vzgym.video.sharing import Clip, Source, shared_videos
@@ -30,18 +30,18 @@ BACKENDS.register("pyav", "vzgym.video.pyav_backend:PyAVDecoder")
 BACKENDS.register("decord", "vzgym.video.decord_backend:DecordDecoder")
 BACKENDS.register("torchcodec", "vzgym.video.torchcodec_backend:TorchCodecDecoder")
 
-# Clips at least this dense (seconds between frames) are worth keeping what lies between their frames.
+# For clips at least this dense (seconds between frames), the intermediate frames are cached, too.
 _DENSE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class ClipRequest:
-    """One clip among several asked for together.
+    """One clip of a request for several.
 
     Args:
         times: Seconds, any order, each in `[0, duration]`.
         size: `(height, width)` to resize to; None keeps the native size.
-        region: Part of the picture to cut out before resizing.
+        region: Part of the frame to crop before resizing.
     """
 
     times: NDArray[np.float64]
@@ -50,39 +50,37 @@ class ClipRequest:
 
 
 class _User:
-    """Stands for one `FileVideo` among the users of a file."""
+    """Token that represents one `FileVideo` among the users of a file."""
 
     __slots__ = ("__weakref__",)
 
 
 class FileVideo:
-    """A video file, exact by time. Opened on first use; pickles as its path and settings.
+    """A video file with exact access by time. Opened on first use; pickles as its path and settings.
 
-    Objects of the same file share open readers and decoded frames (see `VideoLimits`), so roll-outs that look at
-    the same places decode them once, in whatever order and from whatever threads they come. Forked and spawned
-    processes open the file for themselves.
+    Objects of the same file share open readers and decoded frames (see `VideoLimits`), so roll-outs that read the same
+    intervals decode them once, in any order and from any thread. Forked and spawned processes open the file themselves.
 
     Args:
-        path: The file, as a path or a `file:///` URI. Never a URL of another kind: colons have no meaning in a path.
-        backend: Which decoder reads it: "pyav", "decord", "torchcodec", or one of a plug-in.
-        grid_fps: If given, the times of a clip are moved back to a grid of so many points a second (finer where
-            the clip is: at most half its spacing), so that clips of a group coincide. Reported times stay the
-            frames' own. None: exactly the times asked for.
-        glance: "exact", or "key_frames": requests spaced wider than the key frames are answered with the last
-            key frame at or before each time, at about a tenth of the cost. Reported times are the key frames' own.
-        isolate: Whether decoding runs in a process of its own, which is ended if it hangs and whose crash does no
-            harm. None: where the back-end needs it (decord, torchcodec).
-        store: Folder of frame stores (`build_store`). If it holds this file's content, clips on a grid that the
-            store has, at sizes that it has, come from there: JPEGs instead of decoding. All else is decoded. Needs
-            `grid_fps`.
-        stream: Index of the video stream in the file, as `ffprobe` counts. None: the one that FFmpeg chooses (the
-            default stream, of several the largest, of equals the first); `info.stream` says which.
-        deinterlace: Whether interlaced frames are shown as their first field alone, interpolated to full height.
-            PyAV only. `info.interlaced` says whether the first frame is.
+        path: The file, as a path or a `file:///` URI. Other URLs are not supported: a colon is an ordinary character.
+        backend: The decoder: "pyav", "decord", "torchcodec", or a plug-in's.
+        grid_fps: If given, the times of a clip are moved back to a grid of this many points per second (refined to at
+            most half the clip's spacing), so that clips of a group share frames. Reported times remain the frames' own.
+            None: exactly the requested times.
+        sparse_reads: "exact", or "key_frames": requests spaced wider than the key frames return the last key frame at
+            or before each time, at about a tenth of the cost. Reported times are the key frames' own.
+        isolate: Whether decoding runs in a separate process, which is killed if it hangs and may crash safely. None: if
+            the back-end needs it (decord, torchcodec).
+        store: Folder of frame stores (`build_store`). If it contains this file, clips on a stored grid, at sizes up to
+            the stored one, are read from there as JPEGs. All others are decoded. Needs `grid_fps`.
+        stream: Index of the video stream in the file, as `ffprobe` counts. None: FFmpeg's choice (the default stream,
+            among several the largest, among equals the first); see `info.stream`.
+        deinterlace: Whether to show only the first field of interlaced frames, interpolated to full height. PyAV only.
+            `info.interlaced` says whether the first frame is interlaced.
 
     Raises:
-        UnknownName: If there is no such back-end.
-        InvalidSetting: If a setting is out of range, or the back-end cannot do it.
+        UnknownName: If the back-end is unknown.
+        InvalidSetting: If a setting is out of range, or the back-end does not support it.
     """
 
     def __init__(
@@ -91,7 +89,7 @@ class FileVideo:
         *,
         backend: str = "pyav",
         grid_fps: float | None = None,
-        glance: Literal["exact", "key_frames"] = "exact",
+        sparse_reads: Literal["exact", "key_frames"] = "exact",
         isolate: bool | None = None,
         store: str | os.PathLike[str] | None = None,
         stream: int | None = None,
@@ -100,14 +98,16 @@ class FileVideo:
         factory = _factory(backend)
         if grid_fps is not None and not (math.isfinite(grid_fps) and grid_fps > 0):
             raise InvalidSetting(f"grid_fps must be finite and > 0, got {grid_fps!r}")
-        if glance not in ("exact", "key_frames"):
-            raise InvalidSetting(f"glance must be 'exact' or 'key_frames', got {glance!r}")
-        if glance == "key_frames" and not factory.finds_key_frames:
-            raise InvalidSetting(f"video back-end {backend!r} cannot find key frames; glance='key_frames' needs 'pyav'")
+        if sparse_reads not in ("exact", "key_frames"):
+            raise InvalidSetting(f"sparse_reads must be 'exact' or 'key_frames', got {sparse_reads!r}")
+        if sparse_reads == "key_frames" and not factory.finds_key_frames:
+            raise InvalidSetting(
+                f"video back-end {backend!r} cannot find key frames; sparse_reads='key_frames' needs 'pyav'"
+            )
         if store is not None and grid_fps is None:
             raise InvalidSetting("a store serves clips on a grid: give grid_fps too (the store's own fps, say)")
         if stream is not None and (isinstance(stream, bool) or not isinstance(stream, int) or stream < 0):
-            raise InvalidSetting(f"stream must be the index of a stream, an integer >= 0, got {stream!r}")
+            raise InvalidSetting(f"stream must be the index of a stream (an integer >= 0), got {stream!r}")
         if deinterlace and backend in ("decord", "torchcodec"):
             raise InvalidSetting(f"video back-end {backend!r} cannot deinterlace; deinterlace=True needs 'pyav'")
         if store is not None and (stream is not None or deinterlace):
@@ -115,7 +115,7 @@ class FileVideo:
         self.path = local_path(path)
         self.backend = backend
         self.grid_fps = grid_fps
-        self.glance = glance
+        self.sparse_reads = sparse_reads
         self.isolate = isolate
         self.store = None if store is None else os.fspath(store)
         self.stream = stream
@@ -127,7 +127,7 @@ class FileVideo:
         name = f"{backend}, isolated" if isolated and not factory.isolated else backend
 
         options = ReadOptions(stream, deinterlace)
-        file = self.path  # not `self`: a cycle would keep this object among the file's users until it is collected
+        file = self.path  # not `self`: a reference cycle would keep this object registered until garbage collection
 
         def open_one(threads: int, timeout: float) -> Decoder:
             if not isolated:
@@ -142,7 +142,7 @@ class FileVideo:
         return {
             "backend": self.backend,
             "grid_fps": self.grid_fps,
-            "glance": self.glance,
+            "sparse_reads": self.sparse_reads,
             "isolate": self.isolate,
             "store": self.store,
             "stream": self.stream,
@@ -168,10 +168,10 @@ class FileVideo:
 
     @property
     def info(self) -> StreamInfo:
-        """What opening the file tells.
+        """Properties of the video stream; opens the file.
 
         Raises:
-            VideoError: If it cannot be opened, holds no video, or is broken in a way that opening shows.
+            VideoError: If it cannot be opened, holds no video, or opening shows that it is damaged.
         """
         return shared_videos().info(self._source)
 
@@ -182,12 +182,12 @@ class FileVideo:
 
     @property
     def fps(self) -> float:
-        """Mean frames a second."""
+        """Mean frames per second."""
         return self.info.fps
 
     @property
     def num_frames(self) -> int | None:
-        """Number of frames, or None where only decoding the whole file would show it."""
+        """Number of frames, or None if it is unknown without decoding the whole file."""
         return self.info.num_frames
 
     @property
@@ -207,18 +207,18 @@ class FileVideo:
         return self.read_many([ClipRequest(times, size, region)])[0]
 
     def read_many(self, requests: Sequence[ClipRequest]) -> list[Frames]:
-        """Several clips, decoded in one pass in order of time: cheaper than one by one where they overlap.
+        """Read several clips, decoded in one pass in order of time: cheaper than one by one if they overlap.
 
         Args:
             requests: The clips.
 
         Returns:
-            The frames of each, in the order of `requests`. `Frames.decoded` of the first counts for those that
-            were decoded together.
+            The frames of each, in the order of `requests`. For clips decoded together, `Frames.decoded` of the first
+            counts all of their frames.
 
         Raises:
             InvalidSetting: If a time is not finite or outside `[0, duration]`, or a size is not positive.
-            VideoError: If a frame cannot be had.
+            VideoError: If a frame cannot be decoded.
         """
         info = self.info
         clips = [self._clip(request, info) for request in requests]
@@ -228,13 +228,13 @@ class FileVideo:
         return [stored[n] if n in stored else next(decoded) for n in range(len(clips))]
 
     def close(self) -> None:
-        """Give readers and frames back, unless another `FileVideo` of the same file has them in use."""
+        """Release readers and frames, unless another `FileVideo` of the same file uses them."""
         shared_videos().leave(self._source, self._user)
         if self._store is not None:
             self._store.close()
 
     def _from_store(self, clip: Clip) -> Frames | None:
-        """The clip from the file's store; None if there is none, or it does not have it."""
+        """The clip from the file's store; None if there is no store, or the store lacks the clip."""
         if self.store is None:
             return None
         key = self._source.key()
@@ -242,26 +242,26 @@ class FileVideo:
             from vzgym.video.store import FrameStore  # decoders are imported where they are used
 
             self._store, self._store_of = FrameStore.find(self.path, self.store), key
-        if self._store is None or not self._store.serves(clip.view, clip.grid):
+        if self._store is None or not self._store.serves(clip.spec, clip.grid):
             return None
-        pictures = [self._store.picture(float(time), clip.view) for time in clip.times]
-        pixels = np.stack([picture.pixels.render(clip.view) for picture in pictures])
-        return Frames(pixels, np.array([picture.start for picture in pictures]), 0)
+        frames = [self._store.read_frame(float(time), clip.spec) for time in clip.times]
+        pixels = np.stack([frame.pixels.render(clip.spec) for frame in frames])
+        return Frames(pixels, np.array([frame.start for frame in frames]), 0)
 
     def _clip(self, request: ClipRequest, info: StreamInfo) -> Clip:
         times = np.maximum(check_times(request.times, info.duration), info.first)
         if request.size is not None and not (len(request.size) == 2 and min(request.size) >= 1):
             raise InvalidSetting(f"size must be (height, width), each >= 1, got {request.size!r}")
         size = None if request.size is None else (int(request.size[0]), int(request.size[1]))
-        view = View(size, request.region)
+        spec = RenderSpec(size, request.region)
         gap = spacing(times)
-        if self.glance == "key_frames" and gap and info.key_distance is not None and gap >= info.key_distance:
-            return Clip(times, view, key_frames=True)
+        if self.sparse_reads == "key_frames" and gap and info.key_distance is not None and gap >= info.key_distance:
+            return Clip(times, spec, key_frames=True)
         step = None if self.grid_fps is None else grid_step(times, self.grid_fps, info.fps)
         if step is not None:
             times = np.maximum(snap(times, step), info.first)
         dense = gap is not None and gap <= _DENSE
-        return Clip(times, view, keep_every=(step or 0.0) if dense else None, grid=step)
+        return Clip(times, spec, keep_every=(step or 0.0) if dense else None, grid=step)
 
 
 def _factory(backend: str) -> DecoderFactory:

@@ -11,7 +11,7 @@ __all__ = ["grid_step", "snap", "spacing"]
 
 
 def spacing(times: NDArray[np.float64]) -> float | None:
-    """Least distance between two different times asked for, in seconds; None for fewer than two."""
+    """Smallest distance between two different times, in seconds; None for fewer than two."""
     gaps = np.diff(np.unique(times))
     return float(gaps.min()) if len(gaps) else None
 
@@ -22,13 +22,13 @@ def grid_step(times: NDArray[np.float64], grid_fps: float, fps: float) -> float 
     Grids of clips with different spacings are thus nested, and their frames still coincide in part.
 
     Args:
-        times: Times asked for, in seconds.
+        times: Requested times, in seconds.
         grid_fps: Points of the coarsest grid per second.
         fps: Frame rate of the video.
 
     Returns:
-        Seconds between points; None where a grid is of no use: for a single time, or if it would be as fine as
-        the frames themselves.
+        Seconds between points; None if a grid has no use: for a single time, or if it would be as fine as the frames
+        themselves.
     """
     gap = spacing(times)
     if gap is None:
@@ -40,5 +40,5 @@ def grid_step(times: NDArray[np.float64], grid_fps: float, fps: float) -> float 
 
 
 def snap(times: NDArray[np.float64], step: float) -> NDArray[np.float64]:
-    """Each time moved back to a multiple of `step`: never later than asked for, by less than `step`."""
+    """Move each time back to a multiple of `step`, by less than `step`."""
     return np.floor((times + FRAME_SLACK) / step) * step

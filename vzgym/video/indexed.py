@@ -1,4 +1,4 @@
-"""What back-ends share that read frames by index: decord and torchcodec."""
+"""Common base of back-ends that read frames by index: decord and torchcodec."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 
 from vzgym.core.errors import VideoError
 from vzgym.video.base import FRAME_SLACK
-from vzgym.video.decoder import Deadline, Picture, ReadOptions, Rendered, StreamInfo, View
+from vzgym.video.decoder import Deadline, DecodedFrame, ReadOptions, Rendered, RenderSpec, StreamInfo
 from vzgym.video.pyav_open import FileFacts, frame_times, open_file
 from vzgym.video.scale import has_alpha, render_array
 
 __all__ = ["IndexedDecoder"]
 
-# Frames fetched by one call: enough to share work, few enough to bound memory and see to the time.
+# Frames fetched per call: enough to share work, few enough to limit memory and to check the deadline.
 _BATCH = 16
 
 
 @contextmanager
 def _reported_by(backend: str) -> Iterator[None]:
-    """Reports errors of PyAV, by which the file is examined first, as errors of `backend`."""
+    """Report errors of PyAV, which examines the file first, as errors of `backend`."""
     try:
         yield
     except VideoError as error:
@@ -34,9 +34,9 @@ def _reported_by(backend: str) -> Iterator[None]:
 
 
 class IndexedDecoder(abc.ABC):
-    """A `Decoder` over a library that knows each frame's time and gives frames by index.
+    """A `Decoder` over a library that provides frames, and their times, by index.
 
-    A subclass sets the attributes below on opening, and gives `_frames`.
+    A subclass sets the attributes below on opening and implements `_frames`.
 
     Attributes:
         starts: When each frame is shown, seconds from the stream's start, ascending.
@@ -56,10 +56,10 @@ class IndexedDecoder(abc.ABC):
         self.decoded = 0
 
     def _examine(self, path: str, timeout: float, options: ReadOptions) -> FileFacts:
-        """Look at the file through PyAV, and set `path` and `starts`.
+        """Examine the file through PyAV and set `path` and `starts`.
 
         Raises:
-            VideoError: If it cannot be read, or needs what these libraries do not do.
+            VideoError: If it cannot be read, or needs a feature that these libraries lack.
         """
         self.path = path
         with _reported_by(self.name):
@@ -83,7 +83,7 @@ class IndexedDecoder(abc.ABC):
         return file.facts
 
     def _described(self, facts: FileFacts, *, fps: float, num_frames: int) -> StreamInfo:
-        """What is known of the file, with what the library itself says of it."""
+        """Properties of the stream, with those that the library reports."""
         return replace(facts.info, fps=fps, num_frames=num_frames, key_distance=None)
 
     @abc.abstractmethod
@@ -94,10 +94,10 @@ class IndexedDecoder(abc.ABC):
     def close(self) -> None:
         """Close the file."""
 
-    def pictures(
-        self, times: NDArray[np.float64], view: View, keep_every: float | None, deadline: Deadline
-    ) -> Iterator[Picture]:
-        """See `Decoder.pictures`. Gives what was asked for, nothing that was decoded on the way."""
+    def read_frames(
+        self, times: NDArray[np.float64], spec: RenderSpec, keep_every: float | None, deadline: Deadline
+    ) -> Iterator[DecodedFrame]:
+        """See `Decoder.read_frames`. Returns the requested frames only, no intermediate ones."""
         places = np.maximum(np.searchsorted(self.starts, times + FRAME_SLACK, side="right") - 1, 0)
         wanted = np.unique(places)
         for first in range(0, len(wanted), _BATCH):
@@ -115,24 +115,26 @@ class IndexedDecoder(abc.ABC):
                 )
             for place, frame in zip(batch, frames, strict=True):
                 end = float(self.starts[place + 1]) if place + 1 < len(self.starts) else math.inf
-                # They do not stretch pixels that are not square.
+                # The libraries do not resample non-square pixels.
                 if frame.shape[:2] != (self.info.height, self.info.width):
-                    frame = render_array(frame, View((self.info.height, self.info.width)))
-                yield Picture(float(self.starts[place]), end, Rendered(render_array(frame, view)))
+                    frame = render_array(frame, RenderSpec((self.info.height, self.info.width)))
+                yield DecodedFrame(float(self.starts[place]), end, Rendered(render_array(frame, spec)))
 
     def split_at_seeks(self, times: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        """One: all is done by one reader."""
+        """Not split: one reader does all the work."""
         return [times]
 
-    def key_pictures(self, times: NDArray[np.float64], view: View, deadline: Deadline) -> Iterator[Picture]:
-        """Not offered: these libraries do not say when key frames are shown."""
-        raise VideoError("cannot tell key frames", path=self.path, backend=self.name)
+    def read_key_frames(
+        self, times: NDArray[np.float64], spec: RenderSpec, deadline: Deadline
+    ) -> Iterator[DecodedFrame]:
+        """Not supported: these libraries do not report when key frames are shown."""
+        raise VideoError("cannot identify key frames", path=self.path, backend=self.name)
 
     def reaches_without_seek(self, time: float) -> bool:
-        """Unknown; one reader serves all places of its file."""
+        """Unknown; one reader serves all positions of its file."""
         return True
 
     @property
     def is_idle(self) -> bool:
-        """Always: it may be moved to any place."""
+        """Always true: it can seek to any position."""
         return True

@@ -1,4 +1,4 @@
-"""A decoder in a process of its own: it may hang or crash, and costs no more than that read."""
+"""A decoder in a separate process: if it hangs or crashes, only that read fails."""
 
 from __future__ import annotations
 
@@ -14,27 +14,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vzgym.core.errors import VideoError
-from vzgym.video.decoder import AS_STORED, Deadline, DecoderFactory, Picture, ReadOptions, Rendered, StreamInfo, View
+from vzgym.video.decoder import (
+    AS_STORED,
+    Deadline,
+    DecodedFrame,
+    DecoderFactory,
+    ReadOptions,
+    Rendered,
+    RenderSpec,
+    StreamInfo,
+)
 from vzgym.video.worker import read_message, write_message
 
 __all__ = ["IsolatedDecoder"]
 
-# Starting Python and a decoding library takes a while on a busy machine; this is not the decoder's fault.
+# Starting Python and a decoding library takes a while on a busy machine.
 _START_SECONDS = 60.0
 
 
 class IsolatedDecoder:
-    """A `Decoder` whose work is done by another process, ended by force when time is up.
+    """A `Decoder` that runs in another process, which is killed when the time is over.
 
-    A plain program, not a `multiprocessing` child: it needs no `if __name__ == "__main__"` in the user's script and
-    inherits no locks. Its pictures come drawn, at the view asked for.
+    A subprocess, not a `multiprocessing` child: it needs no `if __name__ == "__main__"` in the user's script and
+    inherits no locks. Its frames are rendered under the requested `RenderSpec`.
 
     Args:
         path: The file.
         factory: The decoder class, importable by name.
         name: Name of the back-end, for errors.
         threads: Threads of the decoder.
-        timeout: Seconds that opening may take, and that reading may take between two frames.
+        timeout: Maximum seconds for opening, and for reading between two frames.
         options: Which stream, and how it is shown.
 
     Raises:
@@ -82,27 +91,29 @@ class IsolatedDecoder:
             raise value
         self.info: StreamInfo = value
 
-    def pictures(
-        self, times: NDArray[np.float64], view: View, keep_every: float | None, deadline: Deadline
-    ) -> Iterator[Picture]:
-        """See `Decoder.pictures`. Of pictures decoded on the way, only those on a grid are sent."""
-        yield from self._read("pictures", times, view, deadline, keep_every=keep_every or None)
+    def read_frames(
+        self, times: NDArray[np.float64], spec: RenderSpec, keep_every: float | None, deadline: Deadline
+    ) -> Iterator[DecodedFrame]:
+        """See `Decoder.read_frames`. Of the intermediate frames, only those on a grid are sent."""
+        yield from self._read("read_frames", times, spec, deadline, keep_every=keep_every or None)
 
     def split_at_seeks(self, times: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        """One: all is done by one reader."""
+        """Not split: one reader does all the work."""
         return [times]
 
-    def key_pictures(self, times: NDArray[np.float64], view: View, deadline: Deadline) -> Iterator[Picture]:
-        """See `Decoder.key_pictures`."""
-        yield from self._read("key_pictures", times, view, deadline)
+    def read_key_frames(
+        self, times: NDArray[np.float64], spec: RenderSpec, deadline: Deadline
+    ) -> Iterator[DecodedFrame]:
+        """See `Decoder.read_key_frames`."""
+        yield from self._read("read_key_frames", times, spec, deadline)
 
     def reaches_without_seek(self, time: float) -> bool:
-        """Not known from here: the file's one process serves all its places."""
+        """Unknown here: one process serves all positions of the file."""
         return True
 
     @property
     def is_idle(self) -> bool:
-        """Always: it may be moved to any place."""
+        """Always true: it can seek to any position."""
         return True
 
     def close(self) -> None:
@@ -114,12 +125,12 @@ class IsolatedDecoder:
                 try:
                     stream.close()
                 except BrokenPipeError:
-                    continue  # bytes that it will never read
+                    continue  # unsent bytes
 
     def _read(
-        self, do: str, times: NDArray[np.float64], view: View, deadline: Deadline, **more: Any
-    ) -> Iterator[Picture]:
-        self._request(do, deadline, times=times, view=view, **more)
+        self, do: str, times: NDArray[np.float64], spec: RenderSpec, deadline: Deadline, **more: Any
+    ) -> Iterator[DecodedFrame]:
+        self._request(do, deadline, times=times, spec=spec, **more)
         finished = False
         try:
             place = 0
@@ -135,10 +146,10 @@ class IsolatedDecoder:
                 start, end, pixels = value
                 place = int(np.searchsorted(times, end))
                 deadline.extend()
-                yield Picture(start, end, Rendered(pixels))
+                yield DecodedFrame(start, end, Rendered(pixels))
         finally:
             if not finished:
-                # Left in the middle: answers that nobody will read are on their way.
+                # Aborted: unread answers are still in the pipe.
                 self.close()
 
     def _request(self, do: str, deadline: Deadline, **more: Any) -> None:
@@ -150,7 +161,7 @@ class IsolatedDecoder:
             raise self._crashed(None) from error
 
     def _answer(self, deadline: Deadline, time: float | None) -> tuple[str, Any]:
-        """The next message; ends the process if it does not come in time."""
+        """The next message; kills the process if it does not arrive in time."""
         assert self._process.stdout is not None
         expired = threading.Event()
 
@@ -158,7 +169,7 @@ class IsolatedDecoder:
             expired.set()
             self._process.kill()
 
-        # The process watches itself too and may give a better error; this is for when it cannot.
+        # The process checks its own deadline and may report a better error; this is the fallback.
         timer = threading.Timer(deadline.left + 1.0, expire)
         timer.daemon = True
         timer.start()
@@ -172,7 +183,7 @@ class IsolatedDecoder:
             timer.cancel()
 
     def _crashed(self, time: float | None) -> VideoError:
-        """Clears up behind a process that is gone, and says so."""
+        """Clean up after a process that ended, and return the error."""
         self.close()
         return VideoError(
             f"the decoder's process ended unexpectedly (exit status {self._process.returncode})",

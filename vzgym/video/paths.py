@@ -1,4 +1,4 @@
-"""What a video's path may be."""
+"""Validation of video paths."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["check_regular", "identify", "local_path"]
 def local_path(path: str | os.PathLike[str]) -> str:
     """The path of a local file, given as a path or as a `file:` URI with an absolute path (RFC 8089).
 
-    Anything else is taken as a path, whatever it looks like: colons, percent signs and names such as `concat:a.mp4`
-    have no special meaning. `pathlib` makes `file:/a.mp4` of `file:///a.mp4`; both are URIs.
+    Anything else is a path: colons, percent signs and names such as `concat:a.mp4` have no special meaning. `pathlib`
+    turns `file:///a.mp4` into `file:/a.mp4`; both are URIs.
 
     Raises:
         VideoError: If the URI names another host.
@@ -28,15 +28,15 @@ def local_path(path: str | os.PathLike[str]) -> str:
     parts = urlsplit(name, allow_fragments=False)
     if parts.netloc not in ("", "localhost"):
         raise VideoError(f"names the host {parts.netloc!r}; a video is read from a local file", path=name)
-    # A "?" is an ordinary character of a path; RFC 8089 knows no queries.
+    # A "?" is an ordinary character of a path; RFC 8089 defines no queries.
     return url2pathname(f"{parts.path}?{parts.query}" if "?" in name else parts.path)
 
 
 def identify(path: str, backend: str) -> tuple[str, int, int]:
-    """Identifies a file's present content: real path, size and time of the last change.
+    """Key of a file's current content: real path, size and modification time.
 
     Raises:
-        VideoError: If the file is not there.
+        VideoError: If the file does not exist.
     """
     status = _status(path, backend)
     return os.path.realpath(path), status.st_size, status.st_mtime_ns

@@ -1,4 +1,4 @@
-"""Open readers, kept for the next request: bounded in number, one owner each."""
+"""Pool of open readers, limited in number."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class _Reader:
 
 
 class ReaderPool:
-    """Lends open readers. May be used by several threads; a reader is lent to one at a time."""
+    """Thread-safe pool of open readers; a reader is lent to one thread at a time."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._idle: list[_Reader] = []  # the one used last at the end
-        self._lent: dict[Hashable, int] = {}  # readers of each video that are lent out or being opened
+        self._idle: list[_Reader] = []  # most recently used last
+        self._lent: dict[Hashable, int] = {}  # number of readers of each video that are lent or being opened
 
     @contextmanager
     def borrow(
@@ -37,20 +37,20 @@ class ReaderPool:
         most_per_video: int,
         deadline: Deadline,
     ) -> Iterator[Decoder]:
-        """A reader of `video`, preferably one positioned shortly before `time`, else an idle one.
+        """Borrow a reader of `video`, preferably one positioned shortly before `time`, else an idle one.
 
-        A reader whose use ends in an error is closed.
+        A reader is closed if its use raises an error.
 
         Args:
             video: Identifies the file and how it is read.
-            time: Seconds: where reading will begin.
+            time: Position in seconds at which reading will begin.
             open_one: Opens one more reader.
-            most: Most readers open at once, all videos together.
-            most_per_video: Most readers of this video.
-            deadline: Bounds the wait for a reader.
+            most: Maximum number of open readers of all videos.
+            most_per_video: Maximum number of open readers of this video.
+            deadline: Limit on the wait for a reader.
 
         Raises:
-            VideoError: If none can be opened, or none is free in time.
+            VideoError: If none can be opened, or none becomes free in time.
         """
         reader = self._take(video, time, most, most_per_video, deadline)
         try:
@@ -75,18 +75,18 @@ class ReaderPool:
 
     @property
     def open_readers(self) -> int:
-        """Readers open now, lent ones included."""
+        """Number of open readers, including lent ones."""
         with self._changed:
             return len(self._idle) + sum(self._lent.values())
 
     def _take(self, video: Hashable, time: float, most: int, most_per_video: int, deadline: Deadline) -> _Reader | None:
-        """An idle reader, now lent; None if one more is to be opened."""
+        """Take an idle reader; None if another must be opened."""
         evicted: _Reader | None = None
         with self._changed:
             while True:
                 mine = [r for r in self._idle if r.video == video]
                 near = [r for r in mine if r.decoder.reaches_without_seek(time)]
-                # Another is opened where each of them is within a group of pictures.
+                # Another is opened if each of them is within a group of pictures.
                 free = [r for r in mine if r.decoder.is_idle]
                 open_now = len(self._idle) + sum(self._lent.values())
                 if near:

@@ -1,11 +1,11 @@
-"""Decoding through PyAV (FFmpeg): exact by time, and no more decoding than needed.
+"""Decoding through PyAV (FFmpeg): exact by time, with minimal decoding.
 
-How a frame is found. Packets are read a little ahead of the decoder (`PacketReader`), so the time stamps of the frames
-to come are known before they are decoded. That shows (a) when a frame ends, hence which frame is shown at a time; (b)
-which frames were not asked for: those that no other frame refers to are not decoded at all; (c) which ones the decoder
-lost: a frame that was sent in and did not come out is an error, never silently replaced by the one before; (d) whether
-frames come out in the order of their time stamps: where they do not, the stamps are wrong, and no frame up to the next
-key frame is given out.
+How a frame is found: packets are read slightly ahead of the decoder (`PacketReader`), so the time stamps of the next
+frames are known before they are decoded. This shows (a) when a frame ends, hence which frame is shown at a time; (b)
+which frames were not requested: those that no other frame refers to are not decoded at all; (c) which ones the decoder
+lost: a frame that was sent to it and not returned is an error, never silently replaced by the previous one; (d) whether
+frames are returned in the order of their time stamps: if not, the stamps are wrong, and no frame up to the next key
+frame is returned.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vzgym.video.base import FRAME_SLACK
-from vzgym.video.decoder import AS_STORED, Deadline, Picture, ReadOptions, View
+from vzgym.video.decoder import AS_STORED, Deadline, DecodedFrame, ReadOptions, RenderSpec
 from vzgym.video.pyav_open import HIDES_FRAMES, open_file
 from vzgym.video.pyav_packets import PacketReader, TimedPacket
 from vzgym.video.scale import RawPixels
 
 __all__ = ["PyAVDecoder"]
 
-# Codecs in which "no other frame refers to this one" is marked beyond doubt.
+# Codecs that reliably mark frames to which no other frame refers.
 _MARKS_UNREFERENCED = frozenset({"h264"})
 
 _DISORDER = "frames do not come out in the order of their time stamps: the stamps are wrong"
@@ -38,7 +38,7 @@ _SHORT_REST = 2.0
 
 
 class _DamagedError(Exception):
-    """A frame that is needed cannot be decoded from where decoding began."""
+    """A required frame cannot be decoded from the position where decoding began."""
 
     def __init__(self, reason: str, pts: int) -> None:
         super().__init__(reason)
@@ -58,8 +58,8 @@ class _Shown:
         return self.pts <= stamp and (self.end is None or stamp < self.end)
 
 
-class _Wanted:
-    """What a request still waits for: time stamps, ascending, and pictures decoded on the way."""
+class _PendingStamps:
+    """The part of a request not yet served: time stamps, ascending, and which intermediate frames to return."""
 
     def __init__(self, stamps: list[int], keep_every: float | None) -> None:
         self._stamps = stamps
@@ -75,19 +75,19 @@ class _Wanted:
         return self._stamps[self._place]
 
     def serve_until(self, end: int | None) -> None:
-        """Everything before stamp `end` has been served."""
+        """Mark everything before stamp `end` as served."""
         self._place = len(self._stamps) if end is None else self.next_from(end)
 
     def next_from(self, stamp: int) -> int:
         return bisect.bisect_left(self._stamps, stamp, lo=self._place)
 
     def after(self, end: int | None) -> int | None:
-        """The first stamp wanted at or after `end`; None if there is none."""
+        """The first pending stamp at or after `end`; None if there is none."""
         place = len(self._stamps) if end is None else self.next_from(end)
         return self._stamps[place] if place < len(self._stamps) else None
 
     def within(self, pts: int, end: int | None) -> bool:
-        """Whether a stamp in `[pts, end)` is wanted."""
+        """Whether a stamp in `[pts, end)` is pending."""
         place = self.next_from(pts)
         return place < len(self._stamps) and (end is None or self._stamps[place] < end)
 
@@ -98,7 +98,7 @@ class PyAVDecoder:
     Args:
         path: The file.
         threads: Threads of the decoder.
-        timeout: Seconds that one reading of the file may take.
+        timeout: Maximum seconds for one read of the file.
         options: Which stream, and how it is shown.
 
     Raises:
@@ -119,31 +119,31 @@ class PyAVDecoder:
         self._codec = file.stream.codec_context
         self._hides = self._codec.name in HIDES_FRAMES
         self._skips = self._codec.name in _MARKS_UNREFERENCED
-        self._depth = 0  # how far the decoder reorders frames, as far as seen
-        self._last: _Shown | None = None  # the last frame that came out
-        self._inside: set[int] = set()  # frames that the decoder has been given and not yet given back
-        self._covering: int | None = None  # the last frame given to it that is wanted
-        self._highest: int | None = None  # the latest time stamp given to it since decoding began
-        self._goal: int | None = None  # the stamp that decoding began for: no jump before it is reached
-        self._drained = True  # emptied: must begin at a key frame again
-        self._bad_after: int | None = None  # an error: frames after this stamp are not to be trusted ...
-        self._good_from: int | None = None  # ... until this one, a later key frame
-        self._fault = ""  # what the error was
+        self._depth = 0  # largest frame reordering seen so far
+        self._last: _Shown | None = None  # the last decoded frame
+        self._inside: set[int] = set()  # frames sent to the decoder and not yet returned
+        self._covering: int | None = None  # the last requested frame sent to it
+        self._highest: int | None = None  # the latest time stamp sent to it since decoding began
+        self._goal: int | None = None  # the stamp for which decoding began: no seek before it is reached
+        self._drained = True  # flushed: must restart at a key frame
+        self._bad_after: int | None = None  # after an error, frames after this stamp are unreliable ...
+        self._good_from: int | None = None  # ... up to this one, a later key frame
+        self._fault = ""  # description of the error
 
-    # -- what `Decoder` asks for ---------------------------------------------------------------------------------
+    # -- the `Decoder` interface ---------------------------------------------------------------------------------
 
-    def pictures(
-        self, times: NDArray[np.float64], view: View, keep_every: float | None, deadline: Deadline
-    ) -> Iterator[Picture]:
-        """See `Decoder.pictures`. Pictures come raw: `view` is not used."""
-        wanted = _Wanted([self._stamp(time) for time in times], keep_every)
+    def read_frames(
+        self, times: NDArray[np.float64], spec: RenderSpec, keep_every: float | None, deadline: Deadline
+    ) -> Iterator[DecodedFrame]:
+        """See `Decoder.read_frames`. Frames come raw: `spec` is not used."""
+        wanted = _PendingStamps([self._stamp(time) for time in times], keep_every)
         while not wanted.done:
             if not self._continues(wanted.first):
                 self._begin(wanted.first, 0, deadline)
             try:
                 yield from self._run(wanted, deadline)
             except _DamagedError:
-                # Some key frames are no clean start (open groups of pictures): once more, from further back.
+                # Decoding cannot start cleanly at some key frames (open groups of pictures): retry from an earlier one.
                 self._begin(wanted.first, 1, deadline)
                 try:
                     yield from self._run(wanted, deadline)
@@ -159,8 +159,10 @@ class PyAVDecoder:
         cuts = [n for n in range(1, len(stamps)) if self._packets.jump_helps(stamps[n - 1], stamps[n])]
         return np.split(times, cuts)
 
-    def key_pictures(self, times: NDArray[np.float64], view: View, deadline: Deadline) -> Iterator[Picture]:
-        """See `Decoder.key_pictures`. Pictures come raw: `view` is not used."""
+    def read_key_frames(
+        self, times: NDArray[np.float64], spec: RenderSpec, deadline: Deadline
+    ) -> Iterator[DecodedFrame]:
+        """See `Decoder.read_key_frames`. Frames come raw: `spec` is not used."""
         given: int | None = None
         for time in times:
             self._begin(self._stamp(time), 0, deadline)
@@ -172,8 +174,8 @@ class PyAVDecoder:
             if frame is None:
                 raise self._packets.error("a key frame cannot be decoded", origin)
             deadline.extend()
-            # What follows is not read: when it ends is not known, and nobody asks.
-            yield Picture(self._packets.seconds(origin), math.inf, RawPixels(frame, self._geometry))
+            # The following packets are not read, so the frame's end is unknown; it is not needed.
+            yield DecodedFrame(self._packets.seconds(origin), math.inf, RawPixels(frame, self._geometry))
 
     def reaches_without_seek(self, time: float) -> bool:
         """See `Decoder.reaches_without_seek`."""
@@ -181,7 +183,7 @@ class PyAVDecoder:
 
     @property
     def is_idle(self) -> bool:
-        """See `Decoder.is_idle`: nothing decoded yet, or all of a group of pictures."""
+        """See `Decoder.is_idle`: nothing has been decoded yet, or a whole group of pictures."""
         if self._drained or self._last is None or self._last.end is None:
             return True
         return self._packets.next_key(self._last.pts) == self._last.end
@@ -191,10 +193,10 @@ class PyAVDecoder:
         self._last = None
         self._packets.file.container.close()
 
-    # -- the course of decoding ----------------------------------------------------------------------------------
+    # -- decoding ------------------------------------------------------------------------------------------------
 
     def _stamp(self, time: float) -> int:
-        """Time stamp of the moment `time`; a moment a hair before a frame's own time means that frame."""
+        """Time stamp of `time`; a time within the rounding error before a frame's time refers to that frame."""
         return self._packets.file.facts.start + math.floor((time + FRAME_SLACK) / self._packets.file.facts.base)
 
     def _continues(self, stamp: int) -> bool:
@@ -205,30 +207,30 @@ class PyAVDecoder:
         return not self._drained and (stamp == self._goal or not self._packets.jump_helps(self._last.pts, stamp))
 
     def _begin(self, stamp: int, back: int, deadline: Deadline) -> None:
-        """Start anew at the last key frame at or before `stamp`, or at the one before that (`back` = 1)."""
+        """Restart at the last key frame at or before `stamp`, or at the one before that (`back` = 1)."""
         self._last = self._covering = self._bad_after = self._good_from = None
         self._inside.clear()
         self._highest = None
         self._goal = stamp
         self._packets.seek(stamp, back, deadline)
         self._codec.flush_buffers()
-        # Flushing makes FFmpeg guess anew how far frames are reordered; too low a guess would drop frames.
+        # After a flush, FFmpeg estimates the frame reordering again; too low an estimate would drop frames.
         if self._depth:
             self._codec.reorder_depth = self._depth
         self._drained = False
 
-    def _run(self, wanted: _Wanted, deadline: Deadline) -> Iterator[Picture]:
-        """Decode on from here and give what is wanted, until a jump is the shorter way to the rest."""
+    def _run(self, wanted: _PendingStamps, deadline: Deadline) -> Iterator[DecodedFrame]:
+        """Decode from here and yield the requested frames, until a seek is the cheaper way to the rest."""
         sought = wanted.first
         if self._last is not None and self._last.covers(wanted.first):
-            # It may have come out at the end of the last request.
+            # It may have been decoded at the end of the last request.
             yield from self._serve(self._last, wanted, deadline)
         while not wanted.done and (self._fresh or self._continues(wanted.first)):
             deadline.check(self._packets.seconds(wanted.first))
             before = self._last
             for shown in self._step(wanted):
                 if not wanted.done and wanted.first < shown.pts:
-                    # No frame came out for a moment before this one.
+                    # A requested frame before this one was not decoded.
                     if before is None or not self._may_hide(shown.frame):
                         raise _DamagedError("a frame cannot be decoded", wanted.first)
                     before = _Shown(before.pts, shown.pts, before.frame)
@@ -238,8 +240,8 @@ class PyAVDecoder:
         if not wanted.done and wanted.first == sought:
             raise _DamagedError("no frame can be decoded", sought)
 
-    def _finish(self, keep_every: float, deadline: Deadline) -> Iterator[Picture]:
-        """Decode what little is left of a group of pictures: cheaper now than from its beginning later."""
+    def _finish(self, keep_every: float, deadline: Deadline) -> Iterator[DecodedFrame]:
+        """Decode the rest of a group of pictures: cheaper now than from its beginning later."""
         if self._last is None or self._last.end is None:
             return
         key = self._packets.next_key(self._last.pts)
@@ -248,30 +250,30 @@ class PyAVDecoder:
         if not self._continues(key - 1):
             return
         try:
-            yield from self._run(_Wanted([key - 1], keep_every), deadline)
+            yield from self._run(_PendingStamps([key - 1], keep_every), deadline)
         except _DamagedError:
-            self._drained, self._last = True, None  # it was not asked for: reported when it is
+            self._drained, self._last = True, None  # not requested: reported when it is
 
     @property
     def _fresh(self) -> bool:
-        """Whether decoding has begun and nothing has come out yet."""
+        """Whether decoding has begun without returning a frame yet."""
         return self._last is None and not self._drained
 
-    def _serve(self, shown: _Shown, wanted: _Wanted, deadline: Deadline) -> Iterator[Picture]:
-        """Give `shown` if it is wanted, or worth keeping."""
+    def _serve(self, shown: _Shown, wanted: _PendingStamps, deadline: Deadline) -> Iterator[DecodedFrame]:
+        """Yield `shown` if it is requested or to be kept."""
         if wanted.within(shown.pts, shown.end):
             if self._is_bad(shown):
                 raise _DamagedError(self._fault, shown.pts)
             deadline.extend()
             wanted.serve_until(shown.end)
-            yield self._picture(shown)
+            yield self._decoded_frame(shown)
         elif self._on_grid(shown.pts, shown.end, wanted.keep_every) and not self._is_bad(shown):
-            yield self._picture(shown)
+            yield self._decoded_frame(shown)
 
-    def _step(self, wanted: _Wanted) -> list[_Shown]:
-        """Give the decoder one packet, or empty it; the frames that come out."""
+    def _step(self, wanted: _PendingStamps) -> list[_Shown]:
+        """Send the decoder one packet, or flush it; returns the decoded frames."""
         if self._jump_follows(wanted):
-            # All that is wanted here is inside the decoder: empty it, rather than feed frames that were not asked for.
+            # All requested frames are inside the decoder: flush it rather than send frames that were not requested.
             return self._decode(None)
         packet = self._packets.next()
         if packet is None:
@@ -285,8 +287,8 @@ class PyAVDecoder:
         self._inside.add(packet.pts)
         if self._skips:
             needed = asked or packet.packet.is_keyframe or self._on_grid(packet.pts, end, wanted.keep_every)
-            # A frame that others do not refer to is displayed before one that is decoded earlier. Where the stamps do
-            # not say so, they may be wrong, and only decoding shows it.
+            # A frame without references is displayed before a frame decoded earlier. If the stamps disagree, they may
+            # be # wrong, which only decoding shows.
             needed = needed or self._highest is None or packet.pts > self._highest
             self._codec.skip_frame = "DEFAULT" if needed else "NONREF"
             if not needed:
@@ -294,8 +296,8 @@ class PyAVDecoder:
         self._highest = packet.pts if self._highest is None else max(self._highest, packet.pts)
         return self._decode(packet)
 
-    def _jump_follows(self, wanted: _Wanted) -> bool:
-        """Whether all that is wanted before the next jump has been given to the decoder, and there is a jump."""
+    def _jump_follows(self, wanted: _PendingStamps) -> bool:
+        """Whether all packets needed before the next seek have been sent to the decoder, and a seek follows."""
         if self._covering is None:
             return False
         follows = wanted.after(self._packets.end_of(self._covering))
@@ -305,7 +307,7 @@ class PyAVDecoder:
         return all(pts in self._inside or not wanted.within(pts, self._packets.end_of(pts)) for pts in here)
 
     def _decode(self, packet: TimedPacket | None) -> list[_Shown]:
-        """The frames that come out when `packet` goes in; None empties the decoder."""
+        """Decode a packet and return the resulting frames; None flushes the decoder."""
         if packet is None:
             self._drained = True
             self._covering = None
@@ -330,7 +332,7 @@ class PyAVDecoder:
             if frame.pts is None:
                 raise self._packets.error("a frame has no time stamp", self._packets.origin)
             if frame.pts < self._packets.origin:
-                continue  # shown before the key frame that we began with: it lacks what it refers to
+                continue  # shown before the first key frame: its references are missing
             if self._last is not None and frame.pts <= self._last.pts:
                 if frame.pts < self._last.pts:
                     self._distrust(_DISORDER)
@@ -346,7 +348,7 @@ class PyAVDecoder:
         return shown
 
     def _misses_one(self, frame: av.VideoFrame) -> bool:
-        """Whether a frame that the decoder was given, and that is shown before `frame`, has not come out."""
+        """Whether a frame that was sent to the decoder and is shown before `frame` was not returned."""
         last = self._last
         if last is None or last.end is None or frame.pts is None or frame.pts <= last.end or frame.key_frame:
             return False
@@ -355,11 +357,11 @@ class PyAVDecoder:
         return any(pts in self._inside for pts in self._packets.shown_between(last.end, frame.pts - 1))
 
     def _may_hide(self, frame: av.VideoFrame) -> bool:
-        """Whether a packet before `frame` may show nothing of its own: a hidden frame, or a second field."""
+        """Whether a packet before `frame` may have no displayed frame: a hidden frame, or a second field."""
         return self._hides or bool(frame.interlaced_frame)
 
     def _key_frame(self) -> av.VideoFrame | None:
-        """The key frame that decoding begins with, alone; None if it does not come out whole."""
+        """Decode only the key frame at which decoding begins; None if it is damaged."""
         packet = self._packets.next()
         self._drained = True
         if packet is None:
@@ -374,7 +376,7 @@ class PyAVDecoder:
         return whole[0] if whole else None
 
     def _distrust(self, fault: str = "a damaged frame") -> None:
-        """An error was met: what comes out from now on may be wrong, up to the next key frame."""
+        """Mark all frames up to the next key frame as unreliable, after an error."""
         self._fault = fault
         self._bad_after = self._packets.origin - 1 if self._last is None else self._last.pts
         self._good_from = None
@@ -385,7 +387,7 @@ class PyAVDecoder:
         return self._good_from is None or shown.pts < self._good_from
 
     def _on_grid(self, pts: int, end: int | None, every: float | None) -> bool:
-        """Whether the frame shown from `pts` to `end` is worth keeping: shown at a multiple of `every`."""
+        """Whether the frame shown from `pts` to `end` is shown at a multiple of `every`."""
         if every is None:
             return False
         if every == 0 or end is None:
@@ -393,6 +395,6 @@ class PyAVDecoder:
         line = math.ceil((self._packets.seconds(pts) - FRAME_SLACK) / every) * every
         return line < self._packets.seconds(end) - FRAME_SLACK
 
-    def _picture(self, shown: _Shown) -> Picture:
+    def _decoded_frame(self, shown: _Shown) -> DecodedFrame:
         end = math.inf if shown.end is None else self._packets.seconds(shown.end)
-        return Picture(self._packets.seconds(shown.pts), end, RawPixels(shown.frame, self._geometry))
+        return DecodedFrame(self._packets.seconds(shown.pts), end, RawPixels(shown.frame, self._geometry))

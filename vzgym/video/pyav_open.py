@@ -1,4 +1,4 @@
-"""Opening a file through PyAV: which stream, where it starts and ends, where its key frames lie, what is wrong."""
+"""Opening a file through PyAV: stream selection, start and end, key frames, and faults."""
 
 from __future__ import annotations
 
@@ -49,40 +49,40 @@ __all__ = [
 
 NAME = "pyav"
 _BASE = Fraction(1, av.time_base)
-# A header's duration may count the sound, or be rounded: only a longer gap means that pictures are missing.
+# A header's duration may include the audio, or be rounded: only a longer gap means that frames are missing.
 _MISSING = 1.0
-# Packets that are looked at to see whether a stream reorders frames.
+# Number of packets examined to find out whether a stream reorders frames.
 _SAMPLE = 64
-# The longest stream that is decoded on opening to work out its display times, in frames.
+# The longest stream, in frames, that is decoded on opening to compute its display times.
 _MOST_DECODED = 10_000
-# Codecs in which a packet may show nothing (VP8's hidden frames): there a frame that does not come out is no fault.
+# Codecs in which a packet may have no displayed frame (VP8's hidden frames): a missing frame is no fault there.
 HIDES_FRAMES = frozenset("vp8 libvpx mpeg4 msmpeg4v1 msmpeg4 msmpeg4v2 h263 h263p flv wmv1 wmv2 wmv3 vc1".split())
 
-# Formats that name other files, sources or scripts: a file in one of them could make us read what was not asked for.
+# Formats that refer to other files, sources or scripts: such a file could make FFmpeg read something else.
 _INDIRECT = frozenset(
     "concat dash hls imf sdp rtsp sap webm_dash_manifest image2 lavfi avisynth vapoursynth tty rawvideo".split()
 )
 _PLAYLISTS = (b"ffconcat", b"#EXTM3U", b"<MPD", b"[playlist]")
-# Formats with a clock that may begin anew or jump within a file.
+# Formats whose clock may restart or jump within a file.
 BROADCAST = ("mpegts", "mpeg")
 
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What is learnt by looking into a file. Time stamps are in units of `base`.
+    """Facts found by examining a file. Time stamps are in units of `base`.
 
     Attributes:
-        base: Seconds of one unit of its time stamps.
+        base: Seconds per unit of the time stamps.
         start: Time stamp of t = 0.
         end: Time stamp of the end of the last frame.
         first_dts: Decoding time stamp of the first packet.
-        keys: Time stamps of the key frames, ascending; empty where the file has no index.
-        info: What is reported to users.
-        geometry: How its pictures are shown.
-        display_times: Display times that were worked out, since the file does not store them all; None for a packet
-            that shows nothing. By decoding time, or by the packet's number where `sequential`.
-        lead: By how much a display time may precede its decoding time: 0 unless the former were worked out here.
-        sequential: Whether the file can only be read from its beginning, since its decoding times are guesses too.
+        keys: Time stamps of the key frames, ascending; empty if the file has no index.
+        info: Stream properties as reported to users.
+        geometry: How its frames are shown.
+        display_times: Computed display times, if the file does not store all of them; None for a packet without a
+            displayed frame. Keyed by decoding time, or by the packet's number if `sequential`.
+        lead: By how much a display time may precede its decoding time: 0 unless display times were computed.
+        sequential: Whether the file can only be read from its beginning, because its decoding times are guesses, too.
     """
 
     base: Fraction
@@ -97,14 +97,14 @@ class FileFacts:
     sequential: bool
 
     def stamp(self, packet: av.Packet[VideoStream], number: int) -> int | None:
-        """Sets when a packet's frame is displayed, in units of `base`, and when it is decoded.
+        """Set a packet's display time, in units of `base`, and its decoding time.
 
         Args:
             packet: The packet.
-            number: How many packets came before it since reading began; the file's own count where `sequential`.
+            number: Number of packets before it since reading began; since the start of the file if `sequential`.
 
         Returns:
-            The time of display; None if it shows no frame.
+            The display time; None if it has no displayed frame.
         """
         if self.display_times is not None:
             key = number if self.sequential else packet.dts
@@ -121,7 +121,7 @@ class OpenFile:
     Attributes:
         container: The container.
         stream: Its video stream. Its decoder may not be open yet.
-        facts: What is known of the file.
+        facts: Facts about the file.
     """
 
     container: InputContainer
@@ -129,7 +129,7 @@ class OpenFile:
     facts: FileFacts
 
 
-# Facts of files opened lately, by the file's identity and the stream: a file has several readers.
+# Facts of recently opened files, by file identity and stream: a file may have several readers.
 _MOST_KNOWN = 256
 _known: dict[tuple[tuple[str, int, int], ReadOptions], FileFacts] = {}
 
@@ -140,7 +140,7 @@ def _allowed_formats() -> str:
 
 
 def open_container(path: str, timeout: float, *, fill_in: bool = True) -> InputContainer:
-    """Open `path`, or raise a `VideoError` that says why not.
+    """Open `path`, or raise a `VideoError` with the reason.
 
     Args:
         path: The file: always a path, never a URL.
@@ -153,7 +153,7 @@ def open_container(path: str, timeout: float, *, fill_in: bool = True) -> InputC
         options["fflags"] = "nofillin"
     try:
         return av.open(f"file:{path}", timeout=timeout, container_options=options)
-    except av.ExitError as error:  # what FFmpeg calls being interrupted
+    except av.ExitError as error:  # FFmpeg's error for an interruption
         raise VideoError(f"could not be opened within {timeout:g} s", path=path, backend=NAME) from error
     except (av.FFmpegError, ValueError) as error:
         with Path(path).open("rb") as file:
@@ -169,10 +169,10 @@ def open_container(path: str, timeout: float, *, fill_in: bool = True) -> InputC
 
 
 def pick_stream(container: InputContainer, path: str, index: int | None = None) -> VideoStream:
-    """The stream of moving pictures that the ffmpeg program would choose, or the one at `index` of the file.
+    """The video stream that the ffmpeg program would select, or the one at `index` of the file.
 
     Raises:
-        VideoError: If there is none; says what the file holds instead.
+        VideoError: If there is none; names the streams of the file.
     """
     moving = _moving_streams(container)
     if index is not None:
@@ -182,7 +182,7 @@ def pick_stream(container: InputContainer, path: str, index: int | None = None) 
             raise VideoError(f"stream {index} is no video stream of this file; its video streams: {held}", path=path)
         stream = chosen
     elif moving:
-        # `max` gives the first of equals, as FFmpeg does.
+        # `max` returns the first among equals, as FFmpeg does.
         stream = max(moving, key=_preference)
     elif container.streams.video:
         raise VideoError("holds cover art only, no video stream", path=path, backend=NAME)
@@ -206,10 +206,10 @@ def _preference(stream: VideoStream) -> tuple[bool, int]:
 
 
 def open_file(path: str, threads: int, timeout: float, options: ReadOptions = AS_STORED) -> OpenFile:
-    """Open a file, look at its first frame and at its last packets.
+    """Open a file and examine its first frame and its last packets.
 
     Raises:
-        VideoError: If it is no video, holds none, its time stamps are missing or wrong, or it ends before it should.
+        VideoError: If it is not a video, has no video stream, has missing or wrong time stamps, or is truncated.
     """
     container = open_container(path, timeout)
     identity = (identify(path, NAME), options)
@@ -218,7 +218,7 @@ def open_file(path: str, threads: int, timeout: float, options: ReadOptions = AS
         codec = stream.codec_context
         codec.thread_count = threads
         codec.thread_type = "AUTO" if threads > 1 else "SLICE"
-        # Errors are to be reported, not painted over.
+        # Errors are to be reported, not concealed.
         codec.options = {"err_detect": "explode"}
         known = _known.get(identity)
         if known is None:
@@ -237,13 +237,13 @@ def open_file(path: str, threads: int, timeout: float, options: ReadOptions = AS
 
 @dataclass(frozen=True, slots=True)
 class FrameTimes:
-    """What a stream's packets tell of its frames.
+    """Frame times found from a stream's packets.
 
     Attributes:
         times: When each frame is shown, float64, seconds from the stream's start, ascending.
-        complete: Whether each packet has a time of its own: those without one show no frame.
-        closed: Whether no frame is shown before the key frame that it is decoded after: each group of pictures can be
-            decoded alone.
+        complete: Whether each packet has a display time: those without one have no displayed frame.
+        closed: Whether no frame is shown before the key frame after which it is decoded, so that each group of pictures
+            can be decoded alone.
     """
 
     times: NDArray[np.float64]
@@ -252,7 +252,7 @@ class FrameTimes:
 
 
 def frame_times(file: OpenFile, path: str) -> FrameTimes:
-    """When each frame is shown. Reads all packets, decodes none.
+    """The display times of all frames. Reads all packets, decodes none.
 
     Raises:
         VideoError: If the file cannot be read.
@@ -284,7 +284,7 @@ def rewind(container: InputContainer, stream: VideoStream, first_dts: int) -> No
         av.FFmpegError: If the file cannot be read.
     """
     if container.format.name in BROADCAST:
-        # By bytes: these find times by searching, and may land after the first packet.
+        # By bytes: these formats find times by searching and may land after the first packet.
         container.seek(0, stream=stream, unsupported_byte_offset=True)
     else:
         container.seek(first_dts, stream=stream, backward=True)
@@ -307,14 +307,14 @@ def stored_stamps(path: str, index: int, timeout: float) -> StoredStamps:
 def _examine(
     container: InputContainer, stream: VideoStream, path: str, timeout: float, options: ReadOptions
 ) -> FileFacts:
-    """Look at the first frame and the last packets; seeking there makes Matroska read its index."""
+    """Examine the first frame and the last packets; seeking there makes FFmpeg read a Matroska file's index."""
     base = stream.time_base
     if base is None:
         raise VideoError("time stamps are missing", path=path, backend=NAME)
     format = container.format.name
     codec = stream.codec_context
     if "mp4" in format and _movies(path) > 1:
-        # FFmpeg reads the first one's index, or mixes their fragments.
+        # FFmpeg would read the first movie's index, or mix their fragments.
         reason = "holds several movies joined byte for byte: join them with ffmpeg's concat demuxer instead"
         raise VideoError(reason, path=path, backend=NAME)
     first_dts, shift, frame = _first_frame(container, stream, path)
@@ -323,8 +323,8 @@ def _examine(
     stored: StoredStamps | None = None
     times: Mapping[int, int | None] | None = None
     if not _indexed(container, path) or (wrapped and may_reorder):
-        # Nothing but reading it through tells what the container stores. (Matroska stores display times alone, unless
-        # it wraps a stream as AVI would.)
+        # Only reading the whole file shows what the container stores. (Matroska stores display times only, unless it #
+        # wraps a stream as AVI does.)
         stored = stored_stamps(path, stream.index, timeout)
         check_clock(stored, stream, frame_units(stream), path, NAME, gaps=format in BROADCAST)
         if stored.decoding_times_only or (stored.incomplete and may_reorder):
@@ -339,7 +339,7 @@ def _examine(
         first = frame.pts
         start = first if stream.start_time is None else stream.start_time
     if "mp4" not in format or shift is None:
-        shift = 0  # the index of an mp4 holds decoding times, others the times of showing
+        shift = 0  # the index of an mp4 holds decoding times, other indices display times
 
     count: int | None = None
     declared = _declared_end(container, stream, start)
@@ -357,7 +357,7 @@ def _examine(
         elif "mp4" in format:
             count = _count_shown(stream)
     _check_complete(container, stream, path, start, end, declared)
-    # Read after the first seek, which makes Matroska read its index. Other formats have no index worth the name.
+    # Read after the first seek, which makes Matroska read its index. Other formats have no usable index.
     indexed = any(name in format for name in ("mp4", "matroska"))
     keys = tuple(key + shift for key in key_times(stream)) if indexed and times is None else ()
     duration = float((end - start) * base)
@@ -379,7 +379,7 @@ def _examine(
         codec=codec.name,
         container=format,
         first=max(0.0, float((first - start) * base)),
-        # A stream without a length was written without an index too: what is known now was learnt by reading it all.
+        # A stream without a length has no index either: everything known was found by reading it completely.
         key_distance=duration / len(keys) if keys and container.duration is not None else None,
         stream=stream.index,
         video_streams=len(_moving_streams(container)),
@@ -395,7 +395,7 @@ def _examine(
 
 
 def _indexed(container: InputContainer, path: str) -> bool:
-    """Whether the container stores every display time, and one clock, as its index or its structure shows."""
+    """Whether the index or structure shows that the container stores every display time, on one clock."""
     format = container.format.name
     if "mp4" in format:
         return True
@@ -435,14 +435,14 @@ def _is_one_segment(path: str) -> bool:
             if value == (1 << (7 * length)) - 1:
                 return False  # unknown: written as a live stream
             file.seek(value, 1)
-        # Truncated (reported elsewhere), whole, or with another file behind it.
+        # Truncated (reported elsewhere), complete, or followed by another file.
         return file.tell() >= size or file.read(4) != b"\x1a\x45\xdf\xa3"
 
 
 def _display_times(
     stored: StoredStamps, stream: VideoStream, path: str, timeout: float, may_reorder: bool
 ) -> Mapping[int, int | None]:
-    """Display time by decoding time, or by number of the packet where decoding times are missing too."""
+    """Display time by decoding time, or by packet number if decoding times are missing, too."""
     if not may_reorder:
         return {dts: dts for dts in stored.dts if dts is not None}
     if len(stored.dts) > _MOST_DECODED:
@@ -463,7 +463,7 @@ def _display_times(
 
 
 def _check_order(container: InputContainer, stream: VideoStream, path: str, first_dts: int) -> None:
-    """Refuse a file whose first display times are decoding times in truth."""
+    """Refuse a file whose first display times are actually decoding times."""
     rewind(container, stream, first_dts)
     stream.codec_context.flush_buffers()
     wrong = contradicts_decoder(container, stream, _SAMPLE)
@@ -479,7 +479,7 @@ def _check_order(container: InputContainer, stream: VideoStream, path: str, firs
 def _geometry(
     stream: VideoStream, frame: av.VideoFrame, path: str, options: ReadOptions
 ) -> tuple[Geometry, float, str | None]:
-    """How pictures are shown, the sample aspect ratio, and the YUV matrix that is assumed, if one is."""
+    """The geometry of frames, the sample aspect ratio, and the assumed YUV matrix, if any."""
     transposed, flip_rows, flip_columns = _orientation(frame, path)
     aspect = float(stream.sample_aspect_ratio or 1)
     if not 1 / 16 <= aspect <= 16:
@@ -495,7 +495,7 @@ def _geometry(
         assumed, matrix = ("bt709", 1) if high else ("bt601", None)
     field = None
     if options.deinterlace:
-        # Bottom field first where the header says so: FFmpeg's AV_FIELD_BB, AV_FIELD_TB.
+        # Bottom field first if the header says so: FFmpeg's AV_FIELD_BB, AV_FIELD_TB.
         field = "bottom" if stream.codec_context.field_order in (3, 4) else "top"
     return Geometry(height, width, transposed, flip_rows, flip_columns, matrix, field), aspect, assumed
 
@@ -506,7 +506,7 @@ def _orientation(frame: av.VideoFrame, path: str) -> tuple[bool, bool, bool]:
     if "DISPLAYMATRIX" not in side_data:
         return False, False, False
     a, b, _, c, d = np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), dtype=np.int32)[:5].tolist()
-    # A stored place (x, y) is shown at (a x + c y, b x + d y).
+    # A stored position (x, y) is shown at (a x + c y, b x + d y).
     transposed = abs(b) + abs(c) > abs(a) + abs(d)
     main, rest = ((b, c), (a, d)) if transposed else ((a, d), (b, c))
     if not all(main) or max(map(abs, rest)) > math.tan(math.radians(1)) * min(map(abs, main)):
@@ -517,7 +517,7 @@ def _orientation(frame: av.VideoFrame, path: str) -> tuple[bool, bool, bool]:
 
 
 def _first_frame(container: InputContainer, stream: VideoStream, path: str) -> tuple[int, int | None, av.VideoFrame]:
-    """Decoding time of the first packet, what its display time exceeds that by (if both are known), the first frame."""
+    """Decoding time of the first packet, its offset to the display time (if both are known), and the first frame."""
     first: tuple[int, int | None] | None = None
     for packet in container.demux(stream):
         if packet.size:
@@ -542,7 +542,7 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: str) -> t
 
 
 def _declared_end(container: InputContainer, stream: VideoStream, start: int) -> int | None:
-    """Where the header says that the video ends; None if it says nothing about the pictures themselves."""
+    """End of the video according to the header; None if it does not describe the video stream itself."""
     base = stream.time_base or _BASE
     if stream.duration is not None and stream.duration > 0:
         return start + stream.duration
@@ -559,7 +559,7 @@ def _declared_end(container: InputContainer, stream: VideoStream, start: int) ->
 def _measured_end(
     container: InputContainer, stream: VideoStream, start: int, declared: int | None, first_dts: int
 ) -> int:
-    """Time stamp of the end of the last packet there is, found by reading the file's tail."""
+    """Time stamp of the end of the last packet, found by reading the end of the file."""
     base = stream.time_base or _BASE
     if declared is None:
         length = container.duration * _BASE if container.duration else Fraction(0)
@@ -575,7 +575,7 @@ def _measured_end(
                     shown = packet.duration or frame_units(stream)
                     end = max(end or packet.pts, packet.pts + shown)
         except av.FFmpegError:
-            end = None  # nothing readable from here on: look further ahead
+            end = None  # nothing readable from here on: try an earlier position
         if end is not None:
             return end
         if aim <= first_dts:
@@ -606,7 +606,7 @@ def _check_complete(
 
 
 def _count_shown(stream: VideoStream) -> int | None:
-    """Number of frames that an mp4's index shows, those that an edit list hides left out; None if that is not known."""
+    """Number of frames in an mp4's index, without those hidden by an edit list; None if unknown."""
     entries = stream.index_entries
     if not stream.frames or not len(entries):
         return None

@@ -1,4 +1,4 @@
-"""The packets of an open file, read a little ahead of the decoder."""
+"""Reading the packets of an open file slightly ahead of the decoder."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from vzgym.video.timestamps import DEEPEST_REORDER
 
 __all__ = ["PacketReader", "TimedPacket"]
 
-# Without an index of key frames: a gap that is read through rather than jumped over, in seconds.
+# Without a key frame index: the longest gap, in seconds, that is read rather than skipped by a seek.
 _BLIND_GAP = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class TimedPacket:
-    """A packet whose time stamps are known.
+    """A packet with known time stamps.
 
     Attributes:
-        pts: When its frame is shown, in the stream's units; None if it shows none.
-        dts: When it is to be decoded; None where the file does not say (Matroska, the first packets).
+        pts: Display time of its frame, in the stream's units; None if it has none.
+        dts: Decoding time; None if the file does not store it (Matroska, the first packets).
         packet: The packet.
     """
 
@@ -38,13 +38,13 @@ class TimedPacket:
 
 
 class PacketReader:
-    """Reads packets, and knows from them when each frame is shown before any of it is decoded.
+    """Reads packets and finds from them when each frame is shown before it is decoded.
 
-    Packets come in order of decoding. None that is still to come can be shown before the decoding time of the
-    last one read (less `FileFacts.lead`), so reading a few packets ahead tells for certain which frame follows which.
+    Packets are stored in decoding order. No later packet can be shown before the decoding time of the last one read
+    (less `FileFacts.lead`), so reading a few packets ahead shows the display order with certainty.
 
     Args:
-        file: The open file. From here on only this object reads it.
+        file: The open file. Only this object may read it afterwards.
         path: For errors.
     """
 
@@ -53,13 +53,13 @@ class PacketReader:
         self.path = path
         self._numerator, self._denominator = file.facts.base.as_integer_ratio()
         self.origin = 0
-        """Time stamp of the key frame that reading began with."""
+        """Time stamp of the key frame at which reading began."""
         self.at_start = False
         """Whether that key frame is the file's first."""
         self._packets: Iterator[Packet[VideoStream]] = iter(())
         self._ahead: deque[TimedPacket] = deque()
         self._shown: list[int] = []  # time stamps of frames to be shown, ascending
-        self._reach: int | None = None  # no frame still to be read is shown before this
+        self._reach: int | None = None  # no unread frame is shown before this
         self._number = 0  # packets read since the last seek
         self._ended = True
 
@@ -68,11 +68,11 @@ class PacketReader:
         return (pts - self.file.facts.start) * self._numerator / self._denominator
 
     def error(self, reason: str, pts: int | None = None) -> VideoError:
-        """An error of this file, at a time stamp."""
+        """A `VideoError` for this file at a time stamp."""
         return VideoError(reason, path=self.path, time=None if pts is None else self.seconds(pts), backend=NAME)
 
     def next(self) -> TimedPacket | None:
-        """The next packet in order of decoding; None at the end of the file."""
+        """The next packet in decoding order; None at the end of the file."""
         if not self._ahead and not self._pull():
             return None
         return self._ahead.popleft()
@@ -87,7 +87,7 @@ class PacketReader:
                 return self._shown[place] if place < len(self._shown) else None
 
     def forget_before(self, pts: int) -> None:
-        """Frames before `pts` will not be asked about any more."""
+        """Discard information about frames before `pts`."""
         del self._shown[: bisect.bisect_left(self._shown, pts)]
 
     def shown_between(self, start: int, end: int) -> list[int]:
@@ -95,7 +95,7 @@ class PacketReader:
         return self._shown[bisect.bisect_left(self._shown, start) : bisect.bisect_right(self._shown, end)]
 
     def next_key(self, pts: int) -> int | None:
-        """Time stamp of the first key frame after `pts`, if the file's index tells."""
+        """Time stamp of the first key frame after `pts`, if the file's index contains it."""
         place = bisect.bisect_right(self.file.facts.keys, pts)
         return self.file.facts.keys[place] if place < len(self.file.facts.keys) else None
 
@@ -109,12 +109,12 @@ class PacketReader:
         return (target - pts) * self.file.facts.base > _BLIND_GAP
 
     def seek(self, target: int, back: int, deadline: Deadline) -> None:
-        """Go to the last key frame at or before `target`, or `back` key frames earlier still.
+        """Seek to the last key frame at or before `target`, or `back` key frames earlier.
 
-        Before the first key frame of the file one cannot go: then `at_start` is set.
+        `at_start` is set if this is the first key frame of the file.
 
         Raises:
-            VideoError: If the file cannot be read there, or has no key frame.
+            VideoError: If the file cannot be read there or has no key frame.
         """
         first = self.file.facts.first_dts
         aim, step = target, 1
@@ -132,15 +132,15 @@ class PacketReader:
                 back -= 1
                 aim = key[1] - 1
             else:
-                # Landed too late: an index may be coarse, or hold decoding times.
+                # Landed too late: an index may be coarse or contain decoding times.
                 aim = (aim if key is None else min(aim, key[1])) - step
                 step = max(2 * step, int(1 / self.file.facts.base))
 
     def _go(self, aim: int, target: int, deadline: Deadline) -> tuple[int, int] | None:
-        """Seek, and read up to the first key frame, which `next` will then give.
+        """Seek and read up to the first key frame, which `next` then returns.
 
         Returns:
-            When it is shown, and when it is to be decoded; None if there is no key frame.
+            Its display and decoding times; None if there is no key frame.
         """
         container, stream = self.file.container, self.file.stream
         try:
@@ -179,8 +179,8 @@ class PacketReader:
         pts = self.file.facts.stamp(packet, self._number)
         self._number += 1
         self._ahead.append(TimedPacket(pts, packet.dts, packet))
-        # What an edit list hides is decoded for others' sake, never shown; nor is a packet without a display time
-        # (a leading picture whose references were cut off). If a frame comes out of it all the same, that is an error.
+        # Packets hidden by an edit list are decoded as references only. A packet without a display time (a leading #
+        # picture whose references were cut off) has no frame; if the decoder returns one, that is an error.
         if pts is not None and not packet.is_discard:
             bisect.insort(self._shown, pts)
         if packet.dts is not None:

@@ -1,4 +1,4 @@
-"""Copying a video's stream into an mp4 with an index and correct time stamps, without loss."""
+"""Lossless copies of video streams into mp4 files with an index and correct time stamps."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from vzgym.video.timestamps import LONGEST_GAP, StoredStamps, display_stamps, fi
 
 __all__ = ["remux"]
 
-# Codecs whose packets that show nothing can be left out: leading pictures without references, placeholders. In others
-# they may be fields, or frames that others refer to.
+# Codecs whose packets without a displayed frame can be left out: leading pictures without references, placeholders. In
+# # others they may be fields, or references.
 _DROPPABLE = frozenset({"hevc", "mpeg4"})
 
 
@@ -34,23 +34,22 @@ def remux(
 ) -> Path:
     """Copy a video's stream into an mp4 with an index and correct time stamps.
 
-    MPEG-TS and Matroska without an index become fast. Streams whose display times are missing, wrong, or begin again
-    in mid-file are decoded once to work them out; streams that were joined byte for byte follow each other without a
-    gap. Only the video stream is copied. The target is written beside itself first and appears when it is whole. A
-    file that is there already is never replaced.
+    Makes MPEG-TS and Matroska without an index fast to read. Streams whose display times are missing, wrong, or restart
+    within the file are decoded once to compute them; streams joined byte for byte follow each other without a gap. Only
+    the video stream is copied. The target is written atomically; an existing file is never replaced.
 
     Args:
         path: The file.
-        target: The mp4 to write; its folder must be there.
-        timeout: Seconds that one reading of the file may take.
-        stream: Index of the video stream; None: the one that FFmpeg chooses.
+        target: The mp4 to write; its folder must exist.
+        timeout: Maximum seconds for one read of the file.
+        stream: Index of the video stream; None: the one that FFmpeg selects.
 
     Returns:
         The path of the target.
 
     Raises:
-        InvalidSetting: If the target is the source itself, is there already, or does not end in ".mp4".
-        VideoError: If the file cannot be read, its time stamps cannot be worked out, or mp4 cannot hold its codec.
+        InvalidSetting: If the target is the source, exists already, or does not end in ".mp4".
+        VideoError: If the file cannot be read, its time stamps cannot be computed, or mp4 does not support its codec.
     """
     source, goal = local_path(path), Path(target)
     if goal.suffix.lower() != ".mp4":
@@ -67,7 +66,7 @@ def remux(
         chosen = pick_stream(container, source, stream)
         if not fits_mp4(chosen):
             name = chosen.codec_context.codec.canonical_name
-            raise VideoError(f"mp4 cannot hold its codec ({name}): encode it anew", path=source, backend=NAME)
+            raise VideoError(f"mp4 cannot hold its codec ({name}): re-encode it", path=source, backend=NAME)
         stamps = _display_times(source, chosen, timeout)
         with av.open(f"file:{partial}", "w", options={"movflags": "faststart"}) as out:
             copy = out.add_stream_from_template(chosen)
@@ -84,7 +83,7 @@ def remux(
 
 
 def _display_times(path: str, stream: VideoStream, timeout: float) -> list[int | None]:
-    """When each packet's frame is displayed, in order of decoding; None for a packet to be left out."""
+    """Display time of each packet's frame, in decoding order; None for a packet to be left out."""
     stored = stored_stamps(path, stream.index, timeout)
     gap = Fraction(round(LONGEST_GAP / (stream.time_base or 1))) if stream.container.format.name in BROADCAST else None
     if _plausible(stored, stream, gap):
@@ -99,9 +98,9 @@ def _display_times(path: str, stream: VideoStream, timeout: float) -> list[int |
 
 
 def _plausible(stored: StoredStamps, stream: VideoStream, gap: Fraction | None) -> bool:
-    """Whether a stream's own display times need not be worked out: each there, once, reordered, on one clock.
+    """Whether a stream's stored display times can be used: complete, unique, reordered, on one clock.
 
-    What is in doubt is decoded: that costs time, but never gives a wrong time stamp.
+    In doubtful cases the stream is decoded, which takes time but never yields a wrong time stamp.
     """
     pts = [stamp for stamp in stored.pts if stamp is not None]
     if len(pts) < len(stored.pts) or len(set(pts)) < len(pts):
@@ -110,7 +109,7 @@ def _plausible(stored: StoredStamps, stream: VideoStream, gap: Fraction | None) 
     back = [earlier - later for earlier, later in itertools.pairwise(pts) if later < earlier]
     if stream.codec_context.has_b_frames and not back:
         return False
-    # A frame is moved by a few frames at most: a second clock sets all that follow back.
+    # Reordering moves a frame by a few frames at most; a second clock sets back all that follow.
     one_clock = max(back, default=0) <= 16 * max(steps, default=0) and not _restarts(stored)
     return one_clock and (gap is None or max(steps, default=0) <= gap)
 
@@ -123,7 +122,7 @@ def _restarts(stored: StoredStamps) -> bool:
 def _stamped(
     container: InputContainer, stream: VideoStream, stamps: list[int | None], path: str
 ) -> Iterator[Packet[VideoStream]]:
-    """The packets to be written: displayed at `stamps`, from 0 on, and decoded in time for that."""
+    """The packets to write: displayed at `stamps`, from 0 on, with matching decoding times."""
     shown = sorted(stamp for stamp in stamps if stamp is not None)
     if not shown:
         raise VideoError("shows no frame", path=path, backend=NAME)
@@ -137,7 +136,7 @@ def _stamped(
     for packet, stamp in zip(packets, stamps, strict=True):
         if stamp is None:
             if codec not in _DROPPABLE:
-                raise VideoError("some packets show no frame: encode it anew", path=path, backend=NAME)
+                raise VideoError("some packets show no frame: re-encode it", path=path, backend=NAME)
             continue
         after = shown[decoded + 1] - shown[decoded] if decoded + 1 < len(shown) else usual
         packet.pts, packet.dts, packet.duration = stamp - shown[0], shown[decoded] - lead - shown[0], after

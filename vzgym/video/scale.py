@@ -1,4 +1,4 @@
-"""Rendering decoded pictures: colour conversion, resizing, cropping, orientation, fields. All by FFmpeg."""
+"""Rendering decoded frames: colour conversion, resizing, cropping, orientation, fields. All by FFmpeg."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from vzgym.video.base import crop_box
-from vzgym.video.decoder import Pixels, Rendered, View
+from vzgym.video.decoder import Pixels, Rendered, RenderSpec
 
 __all__ = ["Geometry", "RawPixels", "has_alpha", "render_array"]
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """How the stored pictures of a stream become the pictures shown.
+    """How the stored frames of a stream become the frames shown.
 
     Attributes:
-        height: Rows of a picture as shown.
-        width: Columns of a picture as shown.
+        height: Rows of a frame as shown.
+        width: Columns of a frame as shown.
         transposed: Whether rows and columns are exchanged, before the flips.
         flip_rows: Whether it is turned upside down.
         flip_columns: Whether it is mirrored left to right.
-        colorspace: FFmpeg's number of the YUV matrix of pictures that name none; None leaves it to FFmpeg.
-        field: Which field stands for an interlaced picture ("top" or "bottom"); None shows both, as they are.
+        colorspace: FFmpeg's number of the YUV matrix of frames that specify none; None leaves it to FFmpeg.
+        field: The field shown for an interlaced frame ("top" or "bottom"); None shows both.
     """
 
     height: int
@@ -45,11 +45,11 @@ class Geometry:
         return (self.transposed + self.flip_rows + self.flip_columns) % 2 == 1
 
     def stored_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Rows and columns, before the orientation is applied, of a picture shown at `size`."""
+        """Rows and columns of a frame shown at `size`, before the orientation is applied."""
         return size[::-1] if self.transposed else size
 
     def orient(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """A stored picture, shape `(rows, columns, 3)`, as it is shown."""
+        """Apply the orientation to a stored frame of shape `(rows, columns, 3)`."""
         if self.transposed:
             pixels = pixels.swapaxes(0, 1)
         if self.flip_rows:
@@ -63,21 +63,21 @@ _local = threading.local()
 
 
 def _reformatter(source: str, target: str) -> VideoReformatter:
-    # A reformatter keeps the tables of its last conversion and must not be shared between threads; the one that
-    # each frame carries would be, since frames are cached. Each pair of formats has its own, to keep its tables.
+    # A reformatter keeps the tables of its last conversion and must not be shared between threads; a cached frame's #
+    # own reformatter would be. Each pair of formats has one, to keep its tables.
     if not hasattr(_local, "reformatters"):
         _local.reformatters = {}
     made: dict[tuple[str, str], VideoReformatter] = _local.reformatters
     return made.setdefault((source, target), VideoReformatter())
 
 
-# What most videos are in, and what they are resized in before they become RGB: cheaper than both at once, and the
-# same to a level or two (there, too, FFmpeg gives two neighbours in a row one colour).
+# Formats of most videos, which are resized before the conversion to RGB: cheaper than both at once, and equal to #
+# within one or two levels (FFmpeg gives two neighbours in a row one colour in either case).
 _BETWEEN = {"yuv420p": "yuv422p", "yuv422p": "yuv422p", "yuvj420p": "yuvj422p", "yuvj422p": "yuvj422p"}
 
 
 def _resized(frame: av.VideoFrame, height: int, width: int) -> av.VideoFrame:
-    """The frame at `height` x `width`, not yet RGB; the frame itself where that is no step on the way."""
+    """The frame at `height` x `width`, not yet RGB; the unchanged frame if its format is converted in one step."""
     between = _BETWEEN.get(frame.format.name)
     if between is None or (height, width) == (frame.height, frame.width):
         return frame
@@ -85,7 +85,7 @@ def _resized(frame: av.VideoFrame, height: int, width: int) -> av.VideoFrame:
 
 
 def _to_rgb(frame: av.VideoFrame, height: int, width: int) -> NDArray[np.uint8]:
-    """RGB at `height` x `width`: area averaging when shrinking, bicubic when enlarging; transparent parts black."""
+    """Convert to RGB at a size: area averaging when shrinking, bicubic when enlarging; black if transparent."""
     if has_alpha(frame.format):
         return _opaque(frame, height, width)
     out = _reformat(_resized(frame, height, width), height, width, "rgb24")
@@ -93,7 +93,7 @@ def _to_rgb(frame: av.VideoFrame, height: int, width: int) -> NDArray[np.uint8]:
 
 
 def _opaque(frame: av.VideoFrame, height: int, width: int) -> NDArray[np.uint8]:
-    """A picture with transparency, on black. Composed before it is resized, or hidden colours would bleed."""
+    """Compose a frame with transparency onto black, before resizing, so that hidden colours do not bleed."""
     rgba = _reformat(frame, frame.height, frame.width, "rgba").to_ndarray().astype(np.uint16)
     rgb = ((rgba[..., :3] * rgba[..., 3:] + 127) // 255).astype(np.uint8)
     if (height, width) == rgb.shape[:2]:
@@ -102,7 +102,7 @@ def _opaque(frame: av.VideoFrame, height: int, width: int) -> NDArray[np.uint8]:
 
 
 def has_alpha(format: av.VideoFormat) -> bool:
-    """Whether pictures of a pixel format may be transparent."""
+    """Whether frames of a pixel format may be transparent."""
     return format.name == "pal8" or any(component.is_alpha for component in format.components)
 
 
@@ -119,7 +119,7 @@ def _reformat(frame: av.VideoFrame, height: int, width: int, format: str) -> av.
 
 
 def _one_field(frame: av.VideoFrame, field: str) -> av.VideoFrame:
-    """Every second row of a picture, as FFmpeg's filter `field` gives it (rows are shared, not copied)."""
+    """Every second row of a frame, as FFmpeg's filter `field` returns it (rows are shared, not copied)."""
     if not hasattr(_local, "fields"):
         _local.fields = {}
     made: dict[tuple[int, int, str, str], Graph] = _local.fields
@@ -140,22 +140,22 @@ def _one_field(frame: av.VideoFrame, field: str) -> av.VideoFrame:
     return out
 
 
-def render_array(pixels: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
-    """An RGB picture (uint8, `(height, width, 3)`) cropped and resized to `view`."""
-    if view.region is not None:
-        top, bottom, left, right = crop_box(view.region, pixels.shape[0], pixels.shape[1])
+def render_array(pixels: NDArray[np.uint8], spec: RenderSpec) -> NDArray[np.uint8]:
+    """Crop and resize an RGB frame (uint8, `(height, width, 3)`) to `spec`."""
+    if spec.region is not None:
+        top, bottom, left, right = crop_box(spec.region, pixels.shape[0], pixels.shape[1])
         pixels = pixels[top:bottom, left:right]
     pixels = np.ascontiguousarray(pixels)
-    if view.size is None or pixels.shape[:2] == view.size:
+    if spec.size is None or pixels.shape[:2] == spec.size:
         return pixels
-    return _to_rgb(av.VideoFrame.from_ndarray(pixels, format="rgb24"), *view.size)
+    return _to_rgb(av.VideoFrame.from_ndarray(pixels, format="rgb24"), *spec.size)
 
 
 class RawPixels:
-    """A picture as the decoder left it (YUV, not yet oriented): small to keep, rendered on demand.
+    """A frame as decoded (YUV, not yet oriented): small in memory, rendered on demand.
 
     Args:
-        frame: The decoded frame. Nobody writes to it afterwards.
+        frame: The decoded frame. It must not be modified afterwards.
         geometry: How it is shown.
     """
 
@@ -168,22 +168,22 @@ class RawPixels:
         self._geometry = geometry
         self.nbytes = sum(plane.buffer_size for plane in frame.planes)
 
-    def render(self, view: View) -> NDArray[np.uint8]:
-        """See `Pixels.render`. A picture of another size than the stream's first is resized to that one's."""
+    def render(self, spec: RenderSpec) -> NDArray[np.uint8]:
+        """See `Pixels.render`. A frame of another size than the stream's first is resized to that size."""
         geometry = self._geometry
         native = (geometry.height, geometry.width)
-        size = native if view.region is not None else view.size or native
-        # Resize first, then orient the small picture.
+        size = native if spec.region is not None else spec.size or native
+        # Resize first, then orient the small frame.
         whole = geometry.orient(_to_rgb(self._progressive(), *geometry.stored_size(size)))
-        return whole if view.region is None else render_array(whole, view)
+        return whole if spec.region is None else render_array(whole, spec)
 
-    def shrunk(self, view: View) -> Pixels:
-        """See `Pixels.shrunk`: resized, where that is the first step of rendering; else rendered."""
-        if view.region is None and view.size is not None:
-            small = _resized(self._progressive(), *self._geometry.stored_size(view.size))
+    def shrunk(self, spec: RenderSpec) -> Pixels:
+        """See `Pixels.shrunk`: resized, if that is the first step of rendering; else rendered."""
+        if spec.region is None and spec.size is not None:
+            small = _resized(self._progressive(), *self._geometry.stored_size(spec.size))
             if small is not self._frame:
                 return RawPixels(small, replace(self._geometry, field=None))
-        return Rendered(self.render(view))
+        return Rendered(self.render(spec))
 
     def _progressive(self) -> av.VideoFrame:
         if self._geometry.field is None or not self._frame.interlaced_frame:
@@ -192,4 +192,4 @@ class RawPixels:
 
 
 UNSPECIFIED = 2
-"""FFmpeg's number of a YUV matrix that is not named."""
+"""FFmpeg's number of an unspecified YUV matrix."""

@@ -1,4 +1,4 @@
-"""What video reading may cost in this process: memory, open files, time."""
+"""Limits of video reading in this process: memory, open files, time."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ __all__ = ["VideoLimits", "configure", "limits"]
 class VideoLimits:
     """Limits of one process, shared by all its videos.
 
-    The memory that video reading holds is at most `cache_bytes` for frames, plus what the open readers need:
-    about 20 decoded frames each (30 MB at 1280x720 with one thread), plus the arrays a caller keeps.
+    Video reading uses at most `cache_bytes` for frames, plus about 20 decoded frames for each open reader (30 MB at
+    1280x720 with one thread), plus the arrays that callers keep.
 
     Args:
-        cache_bytes: Most bytes of decoded frames kept, >= 0. 0 keeps none.
-        max_readers: Most files open at once, >= 1. A thread that needs one more waits for it.
-        readers_per_file: Most readers of one file, >= 1; fewer where frames are larger than 1280x720. Several
-            readers stand at several places of a video, so that roll-outs which look at different places go on
-            where others were.
-        decoder_threads: Threads of one decoder, >= 1. One costs the least; two answer a lone request sooner.
-        timeout: Seconds, > 0, that decoding may go on without another frame that was asked for. Past it the
-            read ends in a `VideoError`.
+        cache_bytes: Maximum bytes of cached frames, >= 0. 0 disables the cache.
+        max_readers: Maximum number of open readers, >= 1. A thread that needs another one waits.
+        readers_per_file: Maximum number of readers of one file, >= 1; fewer for frames larger than 1280x720. Several
+            readers stay at several positions of a video, so that roll-outs which read different intervals need fewer
+            seeks.
+        decoder_threads: Threads of one decoder, >= 1. One is the most efficient; two reduce the latency of a single
+            request.
+        timeout: Maximum seconds, > 0, of decoding without another requested frame. A read that exceeds it raises
+            `VideoError`.
 
     Raises:
         InvalidSetting: If a value is out of range; the message names it.
@@ -52,17 +53,17 @@ _current = VideoLimits()
 
 
 def limits() -> VideoLimits:
-    """The limits in force in this process."""
+    """The current limits of this process."""
     return _current
 
 
 def configure(new: VideoLimits) -> VideoLimits:
-    """Set the limits of this process. Takes effect with the next read, of videos opened earlier too.
+    """Set the limits of this process. Takes effect with the next read, also for videos opened earlier.
 
     Worker processes start with the defaults: configure each of them.
 
     Returns:
-        The limits that were in force before, to be restored.
+        The previous limits, to be restored.
     """
     global _current
     with _lock:

@@ -1,4 +1,4 @@
-"""Serves requests for frames: from the cache first, then from an open reader, one pass for all that is missing."""
+"""Shared reading of frames: from the cache first, then from an open reader, in one pass for all missing frames."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vzgym.core.errors import VideoError
 from vzgym.video.base import FRAME_SLACK, Frames, crop_box
 from vzgym.video.cache import CacheStats, FrameCache
-from vzgym.video.decoder import Deadline, Decoder, Picture, ReadOptions, Rendered, StreamInfo, View
+from vzgym.video.decoder import Deadline, DecodedFrame, Decoder, ReadOptions, Rendered, RenderSpec, StreamInfo
 from vzgym.video.paths import identify
 from vzgym.video.pool import ReaderPool
 from vzgym.video.settings import VideoLimits, limits
@@ -27,7 +27,7 @@ __all__ = ["Clip", "SharedVideos", "Source", "clear", "shared_videos", "stats"]
 
 _RAW = "raw"
 _INFOS = 1024
-# A decoded picture so many times larger than the view of it is not worth its memory.
+# A decoded frame this many times larger than its rendered size is not cached as decoded.
 _LARGE = 2
 _USUAL_PIXELS = 1280 * 720
 
@@ -38,7 +38,7 @@ class Source:
 
     Args:
         path: The file.
-        backend: Name of the decoder, for errors and to distinguish sources.
+        backend: Name of the decoder, for errors and to tell sources apart.
         options: Which stream is read, and how it is shown.
         open_one: Opens a reader: `open_one(threads, timeout)`.
     """
@@ -49,35 +49,35 @@ class Source:
     open_one: Callable[[int, float], Decoder]
 
     def key(self) -> Hashable:
-        """Identifies the file's present content and the decoder.
+        """Key of the file's current content and the decoder.
 
         Raises:
-            VideoError: If the file is not there.
+            VideoError: If the file does not exist.
         """
         return *identify(self.path, self.backend), self.backend, self.options
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One request.
+    """A request for frames.
 
     Args:
         times: float64, shape `(n,)`, within the video.
-        view: How the frames are to be shown.
-        keep_every: Which pictures decoded on the way to keep for later requests; see `Decoder.pictures`.
-        key_frames: Take the last key frame at or before each time.
-        grid: Seconds between the points of the grid that `times` lie on, if they do.
+        spec: Size and crop of the frames.
+        keep_every: Which intermediate frames to keep for later requests; see `Decoder.read_frames`.
+        key_frames: Whether to use the last key frame at or before each time.
+        grid: Seconds between the points of the grid of `times`, if they are on one.
     """
 
     times: NDArray[np.float64]
-    view: View
+    spec: RenderSpec
     keep_every: float | None = None
     key_frames: bool = False
     grid: float | None = None
 
 
 class SharedVideos:
-    """All that video reading holds in a process: frames, open readers, what is known of files."""
+    """State of video reading in a process: cached frames, open readers, file properties."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -88,7 +88,7 @@ class SharedVideos:
         self.pool = ReaderPool()
 
     def info(self, source: Source) -> StreamInfo:
-        """What the file says of itself; opens it the first time."""
+        """Properties of the video stream; opens the file the first time."""
         key = source.key()
         with self._lock:
             known = self._infos.get(key)
@@ -99,15 +99,15 @@ class SharedVideos:
             return decoder.info
 
     def read(self, source: Source, clips: Sequence[Clip], user: object) -> list[Frames]:
-        """The frames of each clip.
+        """Read the frames of each clip.
 
         Args:
             source: The file.
-            clips: Requests; what they need is decoded in order of time.
-            user: Who reads. The file's frames and readers are kept while one of its users has not left.
+            clips: Requests; missing frames are decoded in order of time.
+            user: Token of the caller. The file's frames and readers are kept until its last user leaves.
 
         Raises:
-            VideoError: If a frame cannot be had.
+            VideoError: If a frame cannot be decoded.
         """
         now = limits()
         self.cache.set_limit(now.cache_bytes)
@@ -117,7 +117,8 @@ class SharedVideos:
         deadline = Deadline(now.timeout, source.path, source.backend)
         pending = [_PendingClip(clip) for clip in clips]
         decoded = [0] * len(clips)
-        # Clips are dense and worth keeping, or glances, or glances at key frames: each kind in a pass of its own.
+        # Dense clips, whose intermediate frames are kept, sparse clips, and sparse clips of key frames each have a
+        # pass.
         for kind in sorted({_kind(clip) for clip in clips}):
             chosen = [n for n, clip in enumerate(clips) if _kind(clip) == kind]
             count = self._pass(source, key, [pending[n] for n in chosen], deadline, now)
@@ -127,11 +128,11 @@ class SharedVideos:
         ]
 
     def leave(self, source: Source, user: object) -> None:
-        """`user` reads no more. The last user of a file closes its readers and frees its frames."""
+        """Unregister `user`. When the last user of a file leaves, its readers are closed and its frames freed."""
         try:
             key = source.key()
         except VideoError:
-            return  # the file is gone; what is held of it goes with age
+            return  # the file is gone; its frames are evicted later
         with self._lock:
             users = self._users.get(key)
             if users is None:
@@ -153,7 +154,7 @@ class SharedVideos:
     def _pass(
         self, source: Source, key: Hashable, pending: list[_PendingClip], deadline: Deadline, now: VideoLimits
     ) -> int:
-        """Fill `pending`; the number of frames decoded for that."""
+        """Fill `pending` and return the number of decoded frames."""
         clips = [waiting.clip for waiting in pending]
         keeps = [clip.keep_every for clip in clips if clip.keep_every is not None]
         keep_every = min(keeps) if keeps and now.cache_bytes else None
@@ -163,7 +164,7 @@ class SharedVideos:
             return 0
         if keep_every is None:
             return self._decode(source, key, pending, missing, keep_every, deadline, now)
-        # Two threads that want the same stretch: the second waits, then finds the frames in the cache.
+        # If two threads need the same interval, the second waits and then finds the frames in the cache.
         with self._locks.hold(key, missing[0], missing[-1], deadline):
             self._look_up(key, pending)
             missing = _missing(pending)
@@ -171,16 +172,16 @@ class SharedVideos:
 
     def _look_up(self, key: Hashable, pending: list[_PendingClip]) -> None:
         for waiting in pending:
-            view = waiting.clip.view
+            spec = waiting.clip.spec
             if waiting.clip.key_frames:
                 continue
             for time in waiting.missing():
-                picture = self.cache.get(key, view, time + FRAME_SLACK)
-                if picture is None:
-                    picture = self.cache.get(key, _RAW, time + FRAME_SLACK)
-                if picture is not None:
-                    drawn = isinstance(picture.pixels, Rendered)
-                    waiting.put(picture if drawn else self._draw(key, picture, view))
+                frame = self.cache.get(key, spec, time + FRAME_SLACK)
+                if frame is None:
+                    frame = self.cache.get(key, _RAW, time + FRAME_SLACK)
+                if frame is not None:
+                    drawn = isinstance(frame.pixels, Rendered)
+                    waiting.put(frame if drawn else self._draw(key, frame, spec))
 
     def _decode(
         self,
@@ -196,54 +197,54 @@ class SharedVideos:
         while len(missing):
             with self._reader(source, key, float(missing[0]), deadline, now) as decoder:
                 before = decoder.decoded
-                # Where decoding would jump, another reader may stand closer: each run is given to the best one.
+                # Where a seek is due, another reader may be closer: each part is served by the best one.
                 last = math.inf if keep_every is None else float(decoder.split_at_seeks(missing)[0][-1])
                 for group in _groups(pending, decoder.raw):
-                    times, view = _missing(group), group[0].clip.view
+                    times, spec = _missing(group), group[0].clip.spec
                     if group[0].clip.key_frames:
-                        pictures = decoder.key_pictures(times, view, deadline)
+                        frames = decoder.read_key_frames(times, spec, deadline)
                     else:
-                        pictures = decoder.pictures(times[times <= last], view, keep_every, deadline)
-                    for picture in pictures:
-                        self._place(key, picture, group, keep_every, decoder.raw)
+                        frames = decoder.read_frames(times[times <= last], spec, keep_every, deadline)
+                    for frame in frames:
+                        self._place(key, frame, group, keep_every, decoder.raw)
                 decoded += decoder.decoded - before
             left = _missing(pending)
             if len(left) == len(missing):
-                return decoded  # nothing more comes: reported when the clip is put together
+                return decoded  # no more frames: reported when the clip is assembled
             missing = left
         return decoded
 
     def _place(
-        self, key: Hashable, picture: Picture, pending: list[_PendingClip], keep_every: float | None, raw: bool
+        self, key: Hashable, frame: DecodedFrame, pending: list[_PendingClip], keep_every: float | None, raw: bool
     ) -> None:
-        """Put a decoded picture where it is wanted, and into the cache."""
-        drawn: dict[View, Picture] = {}
+        """Add a decoded frame to the clips that need it and to the cache."""
+        drawn: dict[RenderSpec, DecodedFrame] = {}
         for waiting in pending:
-            view = waiting.clip.view
-            if waiting.wants(picture):
-                if view not in drawn:
-                    drawn[view] = self._draw(key, picture, view, keep=not waiting.clip.key_frames)
-                waiting.put(drawn[view])
+            spec = waiting.clip.spec
+            if waiting.wants(frame):
+                if spec not in drawn:
+                    drawn[spec] = self._draw(key, frame, spec, keep=not waiting.clip.key_frames)
+                waiting.put(drawn[spec])
         if keep_every is None:
             return
-        views = {waiting.clip.view for waiting in pending}
-        if keep_every == 0 and raw and all(picture.pixels.nbytes <= _LARGE * _nbytes(view) for view in views):
-            # Kept whole, drawn when somebody asks: most never are.
-            self.cache.put(key, _RAW, picture)
+        specs = {waiting.clip.spec for waiting in pending}
+        if keep_every == 0 and raw and all(frame.pixels.nbytes <= _LARGE * _nbytes(spec) for spec in specs):
+            # Cached as decoded and rendered on demand: most never are.
+            self.cache.put(key, _RAW, frame)
             return
-        # Few, or much larger than what will be shown of them: resized at once, drawn when somebody asks.
-        for view in views - set(drawn):
-            small = Picture(picture.start, picture.end, picture.pixels.shrunk(view))
-            self.cache.put(key, view, small)
+        # Few, or much larger than their rendered size: resized at once, rendered on demand.
+        for spec in specs - set(drawn):
+            small = DecodedFrame(frame.start, frame.end, frame.pixels.shrunk(spec))
+            self.cache.put(key, spec, small)
 
-    def _draw(self, key: Hashable, picture: Picture, view: View, keep: bool = True) -> Picture:
-        drawn = Picture(picture.start, picture.end, Rendered(picture.pixels.render(view)))
-        if keep:  # of a key frame taken alone it is not known when it ends: it could pass for a later frame
-            self.cache.put(key, view, drawn)
+    def _draw(self, key: Hashable, frame: DecodedFrame, spec: RenderSpec, keep: bool = True) -> DecodedFrame:
+        drawn = DecodedFrame(frame.start, frame.end, Rendered(frame.pixels.render(spec)))
+        if keep:  # the end of a key frame decoded alone is unknown: it could be taken for a later frame
+            self.cache.put(key, spec, drawn)
         return drawn
 
     def _most_readers(self, key: Hashable, now: VideoLimits) -> int:
-        """Readers of a file: fewer of large pictures, since each reader holds about twenty."""
+        """Maximum number of readers of a file: fewer for large frames, since each reader holds about twenty."""
         with self._lock:
             info = self._infos.get(key)
         if info is None:
@@ -272,49 +273,49 @@ class SharedVideos:
 
 
 class _PendingClip:
-    """A clip and the pictures found for it."""
+    """A clip and the frames found for it so far."""
 
     def __init__(self, clip: Clip) -> None:
         self.clip = clip
         self._distinct = np.unique(clip.times)
         self._missing = np.ones(len(self._distinct), dtype=bool)
-        self._pictures: dict[float, Picture] = {}
+        self._frames: dict[float, DecodedFrame] = {}
 
     def missing(self) -> NDArray[np.float64]:
-        """Times that no picture has been found for, ascending."""
+        """Times without a frame yet, ascending."""
         return self._distinct[self._missing]
 
-    def wants(self, picture: Picture) -> bool:
-        """Whether `picture` is shown at a time still missing."""
-        return self.clip.key_frames or bool((self._missing & self._served_by(picture)).any())
+    def wants(self, frame: DecodedFrame) -> bool:
+        """Whether `frame` is shown at a missing time."""
+        return self.clip.key_frames or bool((self._missing & self._served_by(frame)).any())
 
-    def put(self, picture: Picture) -> None:
-        """Take `picture` for all times that it is shown at; a key frame for all that follow, until the next."""
+    def put(self, frame: DecodedFrame) -> None:
+        """Use `frame` for all times at which it is shown; a key frame for all later times up to the next one."""
         if not self.clip.key_frames:
-            self._missing &= ~self._served_by(picture)
-        self._pictures[picture.start] = picture
+            self._missing &= ~self._served_by(frame)
+        self._frames[frame.start] = frame
 
-    def _served_by(self, picture: Picture) -> NDArray[np.bool_]:
+    def _served_by(self, frame: DecodedFrame) -> NDArray[np.bool_]:
         moments = self._distinct + FRAME_SLACK
-        return (moments >= picture.start) & (moments < picture.end)
+        return (moments >= frame.start) & (moments < frame.end)
 
     def frames(self, info: StreamInfo, decoded: int, source: Source) -> Frames:
-        """The clip, in the order asked for."""
-        times, view = self.clip.times, self.clip.view
+        """The clip's frames, in the order of the request."""
+        times, spec = self.clip.times, self.clip.spec
         if not len(times):
-            return Frames(np.empty((0, *_shape(info, view), 3), dtype=np.uint8), np.empty(0), decoded)
-        starts = np.array(sorted(self._pictures))
+            return Frames(np.empty((0, *_shape(info, spec), 3), dtype=np.uint8), np.empty(0), decoded)
+        starts = np.array(sorted(self._frames))
         places = np.searchsorted(starts, times + FRAME_SLACK, side="right") - 1
         lost = self._missing.any() and not self.clip.key_frames
         if lost or places.min() < 0:
             at = float(self.missing()[0])
             raise VideoError("no frame came for this time", path=source.path, time=at, backend=source.backend)
-        drawn = [self._pictures[start].pixels.render(view) for start in starts]
+        drawn = [self._frames[start].pixels.render(spec) for start in starts]
         return Frames(np.stack([drawn[place] for place in places]), starts[places], decoded)
 
 
 class _DecodeLocks:
-    """Stretches of videos that some thread is decoding now."""
+    """Locks on the intervals of videos that are being decoded."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -322,14 +323,14 @@ class _DecodeLocks:
 
     @contextmanager
     def hold(self, key: Hashable, start: float, end: float, deadline: Deadline) -> Iterator[None]:
-        """Hold `[start, end]` of a video; waits while another thread holds a part of it."""
+        """Lock `[start, end]` of a video; waits while another thread has locked a part of it."""
         claim = (key, start, end)
         with self._changed:
             while any(k == key and s <= end and start <= e for k, s, e in self._held):
                 if not self._changed.wait(deadline.left):
                     raise deadline.error(start)
             self._held.append(claim)
-        deadline.extend()  # the wait was another's decoding
+        deadline.extend()  # do not count the wait
         try:
             yield
         finally:
@@ -339,36 +340,36 @@ class _DecodeLocks:
 
 
 def _kind(clip: Clip) -> int:
-    """Clips that may share a pass: 0 worth keeping what lies between, 1 glances, 2 glances at key frames."""
+    """Kind of clips that may share a pass: 0 dense (intermediate frames kept), 1 sparse, 2 sparse with key frames."""
     if clip.key_frames:
         return 2
     return 1 if clip.keep_every is None else 0
 
 
 def _groups(pending: list[_PendingClip], raw: bool) -> list[list[_PendingClip]]:
-    """Shelves that one pass can serve: all, or those of one view where pictures come drawn already."""
+    """Groups of clips that one pass can serve: all, or those of one `RenderSpec` if frames are decoded rendered."""
     if raw:
         return [pending]
-    views = {waiting.clip.view: [s for s in pending if s.clip.view == waiting.clip.view] for waiting in pending}
-    return list(views.values())
+    specs = {waiting.clip.spec: [s for s in pending if s.clip.spec == waiting.clip.spec] for waiting in pending}
+    return list(specs.values())
 
 
 def _missing(pending: list[_PendingClip]) -> NDArray[np.float64]:
     return np.unique(np.concatenate([waiting.missing() for waiting in pending]))
 
 
-def _nbytes(view: View) -> float:
-    """Bytes of a picture drawn at `view`; unbounded if it has no size of its own."""
-    return math.inf if view.size is None else 3 * view.size[0] * view.size[1]
+def _nbytes(spec: RenderSpec) -> float:
+    """Bytes of a frame rendered under `spec`; infinite if it has no size."""
+    return math.inf if spec.size is None else 3 * spec.size[0] * spec.size[1]
 
 
-def _shape(info: StreamInfo, view: View) -> tuple[int, int]:
-    """Rows and columns of a picture at `view`."""
-    if view.size is not None:
-        return view.size
-    if view.region is None:
+def _shape(info: StreamInfo, spec: RenderSpec) -> tuple[int, int]:
+    """Rows and columns of a frame under `spec`."""
+    if spec.size is not None:
+        return spec.size
+    if spec.region is None:
         return info.height, info.width
-    top, bottom, left, right = crop_box(view.region, info.height, info.width)
+    top, bottom, left, right = crop_box(spec.region, info.height, info.width)
     return bottom - top, right - left
 
 
@@ -376,25 +377,25 @@ _shared = SharedVideos()
 
 
 def shared_videos() -> SharedVideos:
-    """What video reading holds in this process."""
+    """The `SharedVideos` of this process."""
     return _shared
 
 
 def stats() -> CacheStats:
-    """What the frame cache of this process holds and has done."""
+    """Size and hit counts of this process's frame cache."""
     return _shared.cache.stats
 
 
 def clear() -> None:
-    """Close all files that are open for later use, and free all frames kept."""
+    """Close all idle files and free all cached frames."""
     _shared.clear()
 
 
 def _reset_after_fork() -> None:
-    """After a fork: open files belong to the parent, and its threads, which may hold our locks, are not here."""
+    """After a fork, start afresh: open files belong to the parent, and its threads may have held locks."""
     global _shared
     old, _shared = _shared, SharedVideos()
-    # Never destroy them here: closing a decoder would wait for threads that this process does not have.
+    # Keep the old objects alive: closing a decoder would wait for threads that do not exist in this process.
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(old))
 
 

@@ -1,12 +1,12 @@
-"""A video's frames on disk as JPEGs, for videos that are looked at again and again.
+"""Stores of a video's frames as JPEGs on disk, for videos that are read often.
 
-A store holds the frame shown at every multiple of `1 / fps` seconds. It is a folder named by the video's content, with
+A store holds the frame shown at every multiple of `1 / fps` seconds. It is a folder named by the video's content:
 
-- `store.json`: what it holds, and of which content;
-- `index.bin`: one record a frame: start, end (seconds), place, length, checksum;
+- `store.json`: the header (`StoreHeader`);
+- `index.bin`: one record per frame: start, end (seconds), offset, length, checksum;
 - `frames.bin`: the JPEGs, one after another.
 
-Frames are appended in order of time, so that a build which was stopped goes on where it was.
+Frames are appended in order of time, so that an interrupted build can be resumed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, VideoError
 from vzgym.core.files import folder_lock, write_json
 from vzgym.video.base import FRAME_SLACK
-from vzgym.video.decoder import Deadline, Picture, Rendered, View
+from vzgym.video.decoder import Deadline, DecodedFrame, Rendered, RenderSpec
 from vzgym.video.paths import local_path
 from vzgym.video.pyav_backend import PyAVDecoder
 from vzgym.video.scale import render_array
@@ -46,15 +46,15 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class StoreHeader:
-    """What a store holds.
+    """Header of a store.
 
     Attributes:
         content: Fingerprint of the video file.
-        fps: Moments stored a second.
+        fps: Stored frames per second.
         height: Rows of a stored frame.
         width: Columns of a stored frame.
         quality: JPEG quality.
-        complete: Whether the build came to its end.
+        complete: Whether the build has finished.
         version: Version of the format.
     """
 
@@ -68,7 +68,7 @@ class StoreHeader:
 
 
 def fingerprint(path: str | os.PathLike[str]) -> str:
-    """A file's identity by content: BLAKE2b over its size and 16 blocks spread over it, first and last among them."""
+    """Hash of a file's content: BLAKE2b over its size and 16 blocks, including the first and the last."""
     source = Path(local_path(path))
     try:
         size = source.stat().st_size
@@ -83,13 +83,13 @@ def fingerprint(path: str | os.PathLike[str]) -> str:
 
 
 class FrameStore:
-    """A complete store, open for reading. May be used by several threads.
+    """A complete store, open for reading. Thread-safe.
 
     Args:
-        folder: The store's own folder.
+        folder: The folder of this store.
 
     Raises:
-        VideoError: If there is no complete store, or it is damaged.
+        VideoError: If there is no complete store or it is damaged.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -106,7 +106,7 @@ class FrameStore:
 
     @classmethod
     def find(cls, path: str | os.PathLike[str], root: str | os.PathLike[str]) -> FrameStore | None:
-        """The complete store of a video's present content under `root`; None if there is none."""
+        """Find the complete store of a video's current content under `root`; None if there is none."""
         folder = Path(root) / fingerprint(path)
         header = _read_header(folder)
         return cls(folder) if header is not None and header.complete else None
@@ -114,17 +114,17 @@ class FrameStore:
     def __len__(self) -> int:
         return len(self._index)
 
-    def serves(self, view: View, step: float | None) -> bool:
-        """Whether a clip on a grid of `step` seconds, shown at `view`, can be had from here without loss of detail."""
-        if step is None or view.region is not None or view.size is None:
+    def serves(self, spec: RenderSpec, step: float | None) -> bool:
+        """Whether the store can serve a clip on a grid of `step` seconds under `spec` without loss of detail."""
+        if step is None or spec.region is not None or spec.size is None:
             return False
-        # A grid of the store's own, or a coarser one made of its points.
+        # The store's grid, or a coarser one made of its points.
         points = step * self.header.fps
         fits = points > 1 - FRAME_SLACK and abs(points - round(points)) < FRAME_SLACK
-        return fits and view.size[0] <= self.header.height and view.size[1] <= self.header.width
+        return fits and spec.size[0] <= self.header.height and spec.size[1] <= self.header.width
 
-    def picture(self, time: float, view: View) -> Picture:
-        """The stored frame shown at `time`, which must be a multiple of the store's step.
+    def read_frame(self, time: float, spec: RenderSpec) -> DecodedFrame:
+        """Read the stored frame shown at `time`, which must be a multiple of the store's step.
 
         Raises:
             VideoError: If the frame is damaged on disk.
@@ -133,12 +133,12 @@ class FrameStore:
         start, end, place, length, checksum = self._index[row].tolist()
         data = self._read(place, length)
         if zlib.crc32(data) != checksum:
-            raise VideoError("a stored frame is damaged: build the store anew", path=self.folder, time=start)
+            raise VideoError("a stored frame is damaged: rebuild the store", path=self.folder, time=start)
         pixels = np.asarray(Image.open(io.BytesIO(data)))
-        return Picture(start, end, Rendered(render_array(pixels, view)))
+        return DecodedFrame(start, end, Rendered(render_array(pixels, spec)))
 
     def close(self) -> None:
-        """Close the file of frames; reading again opens it."""
+        """Close the file of frames; the next read reopens it."""
         with self._reading:
             if self._open is not None and self._open[0] == os.getpid():
                 self._open[1].close()
@@ -146,7 +146,7 @@ class FrameStore:
 
     def _read(self, place: int, length: int) -> bytes:
         with self._reading:
-            # A forked process must not share its parent's place in the file.
+            # A forked process must not share its parent's file position.
             if self._open is None or self._open[0] != os.getpid():
                 self._open = (os.getpid(), (self.folder / "frames.bin").open("rb"))
             self._open[1].seek(place)
@@ -163,24 +163,24 @@ def build_store(
     timeout: float = 30.0,
     progress: Callable[[float, float], None] | None = None,
 ) -> Path:
-    """Build a video's frame store, or go on with one that was stopped, or find it complete.
+    """Build a video's frame store, or resume an interrupted build; a complete store is returned as it is.
 
     Args:
         path: The video file.
-        root: Folder of all stores.
-        fps: Moments stored a second, > 0.
-        max_pixels: Most pixels of a stored frame; larger ones are shrunk, keeping their aspect.
+        root: Folder that contains all stores.
+        fps: Stored frames per second, > 0.
+        max_pixels: Maximum pixels of a stored frame; larger ones are downscaled, keeping their aspect ratio.
         quality: JPEG quality, 1 to 95.
-        timeout: Seconds that may go by without a frame.
-        progress: Called with the seconds of video done and in all.
+        timeout: Maximum seconds without a decoded frame.
+        progress: Called with the seconds of video done and the total.
 
     Returns:
         The store's folder.
 
     Raises:
-        InvalidSetting: If a setting is out of range, or clashes with the store that exists.
+        InvalidSetting: If a setting is out of range or conflicts with an existing store.
         VideoError: If the video cannot be read.
-        FolderInUse: If another process builds the same store.
+        FolderInUse: If another process is building the same store.
     """
     if not (math.isfinite(fps) and fps > 0):
         raise InvalidSetting(f"a store's fps must be finite and > 0, got {fps!r}")
@@ -213,33 +213,33 @@ def _append(
     timeout: float,
     progress: Callable[[float, float], None] | None,
 ) -> None:
-    """Store the frames that are missing, in order of time."""
+    """Append the missing frames, in order of time."""
     duration = decoder.info.duration
     moments = np.arange(math.floor(duration * header.fps - FRAME_SLACK) + 1) / header.fps
     moments = np.unique(np.maximum(moments, decoder.info.first))
     index = _read_index(folder)
     with (folder / "frames.bin").open("ab") as frames, (folder / "index.bin").open("ab") as records:
-        # What a stopped build left half written.
+        # Incomplete data of an interrupted build.
         done = int(index["place"][-1] + index["length"][-1]) if len(index) else 0
         frames.truncate(done)
         records.truncate(len(index) * _RECORD.itemsize)
         if len(index):
             moments = moments[moments + FRAME_SLACK >= index["end"][-1]]
-        view = View((header.height, header.width))
+        spec = RenderSpec((header.height, header.width))
         if not len(moments):
             return
-        for picture in decoder.pictures(moments, view, None, Deadline(timeout, decoder.path, "pyav")):
+        for frame in decoder.read_frames(moments, spec, None, Deadline(timeout, decoder.path, "pyav")):
             buffer = io.BytesIO()
-            Image.fromarray(picture.pixels.render(view)).save(buffer, "jpeg", quality=header.quality, subsampling=0)
+            Image.fromarray(frame.pixels.render(spec)).save(buffer, "jpeg", quality=header.quality, subsampling=0)
             data = buffer.getvalue()
             frames.write(data)
-            frames.flush()  # a record must never point at bytes that are not there
-            record = np.array((picture.start, picture.end, done, len(data), zlib.crc32(data)), dtype=_RECORD)
+            frames.flush()  # a record must never refer to unwritten bytes
+            record = np.array((frame.start, frame.end, done, len(data), zlib.crc32(data)), dtype=_RECORD)
             records.write(record.tobytes())
             records.flush()
             done += len(data)
             if progress is not None:
-                progress(min(picture.start, duration), duration)
+                progress(min(frame.start, duration), duration)
 
 
 def _read_header(folder: Path) -> StoreHeader | None:
@@ -252,7 +252,7 @@ def _read_header(folder: Path) -> StoreHeader | None:
     except (ValueError, TypeError) as error:
         raise VideoError(f"not the header of a frame store: {error}", path=path, backend="store") from error
     if header.version != _VERSION:
-        raise VideoError(f"a frame store of version {header.version}: build it anew", path=path, backend="store")
+        raise VideoError(f"a frame store of version {header.version}: rebuild it", path=path, backend="store")
     return header
 
 
@@ -261,7 +261,7 @@ def _write_header(folder: Path, header: StoreHeader) -> None:
 
 
 def _read_index(folder: Path) -> NDArray[np.void]:
-    """The records whose frames are on disk; what a stopped build left half written is not counted."""
+    """The records whose frames are completely on disk."""
     path, frames = folder / "index.bin", folder / "frames.bin"
     if not path.exists() or not frames.exists():
         return np.empty(0, dtype=_RECORD)

@@ -1,4 +1,4 @@
-"""Videos that are not files: arrays in memory, and pictures drawn on demand."""
+"""Videos without files: arrays in memory, and frames drawn on demand."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def resize(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
         size: `(height, width)` wanted.
 
     Returns:
-        uint8, shape `(n, *size, 3)`; the very array given if the size is right already.
+        uint8, shape `(n, *size, 3)`; the input itself if it has that size already.
     """
     height, width = size
     if pixels.shape[1:3] == (height, width):
@@ -45,7 +45,7 @@ def letterbox(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.ui
         size: `(height, width)` wanted.
 
     Returns:
-        uint8, shape `(n, *size, 3)`; the very array given if the size is right already.
+        uint8, shape `(n, *size, 3)`; the input itself if it has that size already.
     """
     height, width = pixels.shape[1:3]
     if (height, width) == size:
@@ -59,9 +59,9 @@ def letterbox(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.ui
 
 
 class Painter(Protocol):
-    """Draws a procedural video's frames: a pure function of the index, the size and what it was built from.
+    """Draws a procedural video's frames: a pure function of the index, the size and its own fields.
 
-    Must pickle, and draw the same bits in every process.
+    Must be picklable and draw identical frames in every process.
     """
 
     def __call__(self, indices: NDArray[np.int64], height: int, width: int) -> NDArray[np.uint8]:
@@ -74,7 +74,7 @@ class Painter(Protocol):
 
 
 class _GridVideo:
-    """A video of constant frame rate whose frame i is shown from `i / fps` on."""
+    """A video of constant frame rate; frame i is shown from `i / fps` on."""
 
     def __init__(self, uri: str, num_frames: int, fps: float, height: int, width: int) -> None:
         if num_frames < 1 or fps <= 0 or height < 1 or width < 1:
@@ -100,15 +100,15 @@ class _GridVideo:
         return np.minimum(index, self.num_frames - 1)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no resources are open."""
 
 
 class ArrayVideo(_GridVideo):
-    """Frames that lie in memory.
+    """A video of frames in memory.
 
     Args:
         pixels: uint8, shape `(n, height, width, 3)`, RGB. Not copied.
-        fps: Frames a second.
+        fps: Frames per second.
         uri: A name for records.
     """
 
@@ -133,14 +133,14 @@ class ArrayVideo(_GridVideo):
 
 
 class ProceduralVideo(_GridVideo):
-    """A video whose frames are drawn when they are asked for, at the size asked for.
+    """A video whose frames are drawn on demand, at the requested size.
 
     Args:
         uri: A name for records, `procedural:<task id>`.
         painter: Draws frames by index.
         num_frames: Number of frames.
-        fps: Frames a second.
-        height: Native rows of pixels: the size of a written file, and what crops are cut from.
+        fps: Frames per second.
+        height: Native rows of pixels, used for written files and crops.
         width: Native columns of pixels.
     """
 
@@ -161,7 +161,7 @@ class ProceduralVideo(_GridVideo):
     ) -> Frames:
         """See `Video.read`. Without a region, a smaller size is drawn directly rather than shrunk."""
         index = self.indices(times)
-        # Groups of roll-outs and low frame rates ask for the same frame several times: draw it once.
+        # Groups of roll-outs and low frame rates request the same frame several times: draw it once.
         distinct, back = np.unique(index, return_inverse=True)
         if region is None:
             height, width = size or (self.height, self.width)

@@ -1,10 +1,10 @@
-"""Time stamps that a file does not store, or stores wrongly: finding such files, and working the stamps out.
+"""Detection and reconstruction of missing or wrong time stamps.
 
 Display times are needed to find a frame by time. Some containers store decoding times only (AVI, ASF), or times of
-some frames only (MPEG-PS), and FFmpeg guesses the rest. The guess is wrong where frames are reordered. Copying such a
-stream into another container (`ffmpeg -c copy`) stores the guess. Streams joined byte for byte carry times that begin
-again. The one thing that never lies is the order in which the decoder gives the frames out: `display_stamps` decodes
-the stream once and puts the times into that order.
+some frames only (MPEG-PS), and FFmpeg guesses the rest. The guess is wrong if frames are reordered. Copying such a
+stream into another container (`ffmpeg -c copy`) stores the guess. In streams joined byte for byte the times restart.
+Only the order in which the decoder returns the frames is reliable: `display_stamps` decodes the stream once and puts
+the times into that order.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ __all__ = [
 ]
 
 REMUX = "remux it to mp4 (vzgym videos check --remux FOLDER)"
-"""What to do about a file that `remux` can mend."""
+"""Advice for a file that `remux` can repair."""
 
 # A longer gap between packets of a stream format (MPEG-TS, MPEG-PS) is a new clock, not a pause: FFmpeg's own rule.
 LONGEST_GAP = 10.0
-# No codec reorders frames over more than so many.
+# No codec reorders frames over a longer distance.
 DEEPEST_REORDER = 16
 
 
 @dataclass(frozen=True, slots=True)
 class StoredStamps:
-    """Time stamps as the container stores them, in order of decoding; None where it stores none.
+    """Time stamps as stored in the container, in decoding order; None where missing.
 
     Attributes:
-        pts: When each packet's frame is displayed.
-        dts: When each packet is to be decoded.
+        pts: Display time of each packet's frame.
+        dts: Decoding time of each packet.
     """
 
     pts: tuple[int | None, ...]
@@ -74,17 +74,17 @@ def _mp4_codecs() -> frozenset[str]:
 
 
 def fits_mp4(stream: VideoStream) -> bool:
-    """Whether an mp4 can hold a stream's codec."""
+    """Whether mp4 supports a stream's codec."""
     return stream.codec_context.codec.canonical_name in _mp4_codecs()
 
 
 def remedy(stream: VideoStream) -> str:
-    """What to do about a stream with missing or wrong time stamps, or without an index."""
+    """Advice for a stream with missing or wrong time stamps, or without an index."""
     return REMUX if fits_mp4(stream) else "encode it as mp4"
 
 
 def read_stored(container: InputContainer, stream: VideoStream) -> StoredStamps:
-    """All packets' time stamps. The container must have been opened without filling in (`fflags=nofillin`).
+    """Read the time stamps of all packets. The container must have been opened with `fflags=nofillin`.
 
     Raises:
         av.FFmpegError: If the file cannot be read.
@@ -97,15 +97,15 @@ def check_clock(stored: StoredStamps, stream: VideoStream, step: int, path: str,
     """Refuse a stream whose times run backwards, or (`gaps`) jump ahead: several streams in one file.
 
     Args:
-        stored: What the container stores.
+        stored: The stored time stamps.
         stream: The stream.
         step: Length of one frame, in units.
         path: For errors.
         backend: For errors.
-        gaps: Whether a jump ahead by more than 10 s is a new clock too, not a pause.
+        gaps: Whether a jump ahead by more than 10 s counts as a new clock, too.
 
     Raises:
-        VideoError: If they do; names the place.
+        VideoError: If they do; names the position.
     """
     base = stream.time_base or Fraction(1, av.time_base)
     use_dts = any(dts is not None for dts in stored.dts)
@@ -124,9 +124,9 @@ def check_clock(stored: StoredStamps, stream: VideoStream, step: int, path: str,
 
 
 def contradicts_decoder(container: InputContainer, stream: VideoStream, packets: int) -> bool:
-    """Whether the first packets' display times are in order of decoding, but their frames come out in another order.
+    """Whether the first packets' display times are in decoding order, but the decoder returns their frames in another.
 
-    Decodes only where the display times show no reordering. The container is at its beginning, and its decoder is
+    Decodes only if the display times show no reordering. The container must be at its beginning; its decoder is
     flushed.
 
     Raises:
@@ -159,30 +159,30 @@ def display_stamps(
     backend: str,
     longest_gap: Fraction | None = None,
 ) -> list[int | None]:
-    """The display time of each packet's frame, worked out by decoding the whole stream once.
+    """Compute the display time of each packet's frame by decoding the whole stream once.
 
-    Where the container stores no display times, or copies of the decoding times, the n-th frame that comes out gets
-    the n-th decoding time. Where it stores some, the others lie evenly between them, one frame apart; they must fit.
-    Where times run backwards from one frame to the next, a new stream begins: it follows one frame later.
+    If the container stores no display times, or copies of the decoding times, the n-th decoded frame gets the n-th
+    decoding time. If it stores some, the others are placed evenly between them, one frame apart; they must fit. If
+    times run backwards from one frame to the next, a new stream begins, which is placed one frame later.
 
     Args:
         container: The file, at its beginning.
-        stream: The stream; its decoder is used up.
+        stream: The stream; its decoder cannot be used afterwards.
         stored: What the container stores.
         step: Length of one frame, in the stream's units.
         path: For errors.
         backend: For errors.
-        longest_gap: In units: frames farther apart belong to two clocks as well.
+        longest_gap: In units: frames farther apart belong to two clocks.
 
     Returns:
-        For each packet the time stamp of its frame; None for a packet that shows no frame.
+        For each packet the time stamp of its frame; None for a packet without a displayed frame.
 
     Raises:
-        VideoError: If the stream does not decode, or its times cannot be worked out.
+        VideoError: If the stream cannot be decoded, or its times cannot be computed.
     """
     order = _output_order(container, stream, path, backend)
     if len(set(order)) < len(order):
-        raise VideoError("one packet gives several frames: encode it anew", path=path, backend=backend)
+        raise VideoError("one packet gives several frames: re-encode it", path=path, backend=backend)
     known = [stored.pts[packet] for packet in order]
     dts = [stored.dts[packet] for packet in order]
     ascending = [pts for pts in stored.pts if pts is not None]
@@ -190,7 +190,7 @@ def display_stamps(
     shuffled = order != sorted(order)
     if not ascending or (copied and shuffled and len(ascending) == len(stored.pts)):
         if any(stamp is None for stamp in dts):
-            raise VideoError("it stores neither display nor decoding times: encode it anew", path=path, backend=backend)
+            raise VideoError("it stores neither display nor decoding times: re-encode it", path=path, backend=backend)
         stamps = sorted(stamp for stamp in dts if stamp is not None)
     else:
         stamps = _fill(known, step, longest_gap, path, backend)
@@ -201,14 +201,14 @@ def display_stamps(
 
 
 def _output_order(container: InputContainer, stream: VideoStream, path: str, backend: str) -> list[int]:
-    """Numbers of the packets (in order of decoding) whose frames come out, in the order in which they come out."""
+    """Numbers of the packets (in decoding order) whose frames the decoder returns, in display order."""
     codec = stream.codec_context
     order: list[int] = []
     number = 0
     for packet in container.demux(stream):
         at = packet.pts if packet.pts is not None else packet.dts
         if packet.size:
-            # The decoder hands a packet's stamp on to its frame, whatever it is.
+            # The decoder copies a packet's stamp to its frame, whatever it is.
             packet.pts = packet.dts = number
             number += 1
         try:
@@ -224,10 +224,10 @@ def _output_order(container: InputContainer, stream: VideoStream, path: str, bac
 def _fill(
     known: Sequence[int | None], step: Fraction, longest_gap: Fraction | None, path: str, backend: str
 ) -> list[int]:
-    """Time stamps in order of display: those known, each later clock moved on, and even steps between them."""
+    """Time stamps in display order: the known ones, with later clocks shifted, and even steps between them."""
     anchors = [(place, stamp) for place, stamp in enumerate(known) if stamp is not None]
     if not anchors or step <= 0:
-        raise VideoError("its time stamps cannot be worked out: encode it anew", path=path, backend=backend)
+        raise VideoError("its time stamps cannot be worked out: re-encode it", path=path, backend=backend)
     place, stamp = anchors[0]
     stamps = [stamp - round((place - n) * step) for n in range(place)]
     offset = 0
@@ -240,11 +240,11 @@ def _fill(
         expected = start + round(count * step)
         found = following[1] + offset
         if start - DEEPEST_REORDER * step < found <= start:
-            reason = "its time stamps are out of order by a few frames, some of them guessed: encode it anew"
+            reason = "its time stamps are out of order by a few frames, some of them guessed: re-encode it"
             raise VideoError(reason, path=path, backend=backend)
         if found <= start or (longest_gap is not None and found - expected > longest_gap):
             offset = expected - following[1]
         elif count > 1 and abs(found - expected) > max(2, step / 10):
-            reason = "its frames are not evenly spaced and some carry no time stamp: encode it anew"
+            reason = "its frames are not evenly spaced and some carry no time stamp: re-encode it"
             raise VideoError(reason, path=path, backend=backend)
     return stamps

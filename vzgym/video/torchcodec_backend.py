@@ -1,9 +1,9 @@
-"""Decoding through torchcodec (optional): its exact mode, in a process of its own.
+"""Decoding through torchcodec (optional): its exact mode, in a separate process.
 
-Its limits. It needs PyTorch and FFmpeg's shared libraries (4 to 8) on the system. Its approximate mode is wrong on
-variable frame rates, so it is not offered. It gives wrong frames where an edit list begins in mid-group: each frame's
-time is compared with the packets', and such a read ends in an error. It does not seek in MPEG-TS. Its errors can end
-the process, hence the isolation.
+Limitations: it needs PyTorch and FFmpeg's shared libraries (4 to 8) on the system. Its approximate mode is wrong for
+variable frame rates and is not offered. If an edit list begins in the middle of a group of pictures, it returns wrong
+frames: each frame's time is compared with the packets', and such a read raises an error. It does not seek in MPEG-TS.
+Its errors can terminate the process, hence the isolation.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class TorchCodecDecoder(IndexedDecoder):
     Args:
         path: The file.
         threads: Threads of the decoder.
-        timeout: Seconds that one reading of the file's packets may take.
+        timeout: Maximum seconds for reading the file's packets once.
         options: Which stream, and how it is shown.
 
     Raises:
         DependencyNotInstalled: If torchcodec or FFmpeg's libraries are missing.
-        VideoError: If the file cannot be opened or holds no video.
+        VideoError: If the file cannot be opened or contains no video.
     """
 
     name: ClassVar[str] = "torchcodec"

@@ -1,7 +1,7 @@
-"""The process that decodes for another one: `python -m vzgym.video.worker`. See `isolated` for the other end.
+"""The decoding process: `python -m vzgym.video.worker`. See `isolated` for its client.
 
-It talks over its standard streams: messages are pickles with their length before them. It ends with its parent:
-when its input closes, whatever the decoder is doing.
+It communicates over standard input and output: messages are pickles, each preceded by its length. It ends with its
+parent, when its input closes, whatever the decoder is doing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def read_message(stream: IO[bytes]) -> Any:
     """Receive one message.
 
     Raises:
-        EOFError: If the other end is gone.
+        EOFError: If the stream is closed.
     """
     head = _read_exactly(stream, _LENGTH.size)
     return pickle.loads(_read_exactly(stream, _LENGTH.unpack(head)[0]))
@@ -51,12 +51,12 @@ def read_message(stream: IO[bytes]) -> Any:
 def _read_exactly(stream: IO[bytes], count: int) -> bytes:
     data = stream.read(count)
     if len(data) < count:
-        raise EOFError("the other end is gone")
+        raise EOFError("the stream is closed")
     return data
 
 
 def _serve(requests: queue.SimpleQueue[Any], out: IO[bytes]) -> None:
-    """Answer requests, one at a time, in their order."""
+    """Serve requests one at a time, in order."""
     decoder: Decoder | None = None
     while True:
         request = requests.get()
@@ -74,24 +74,24 @@ def _serve(requests: queue.SimpleQueue[Any], out: IO[bytes]) -> None:
             if decoder is None:
                 raise VzgymError("asked to read before a file was opened")
             deadline = Deadline(request["timeout"], request["path"], request["backend"])
-            times, view = request["times"], request["view"]
-            if request["do"] == "key_pictures":
-                pictures = decoder.key_pictures(times, view, deadline)
+            times, spec = request["times"], request["spec"]
+            if request["do"] == "read_key_frames":
+                frames = decoder.read_key_frames(times, spec, deadline)
             else:
-                pictures = decoder.pictures(times, view, request["keep_every"], deadline)
+                frames = decoder.read_frames(times, spec, request["keep_every"], deadline)
             before = decoder.decoded
-            for picture in pictures:
-                write_message(out, ("picture", (picture.start, picture.end, picture.pixels.render(view))))
+            for frame in frames:
+                write_message(out, ("frame", (frame.start, frame.end, frame.pixels.render(spec))))
             write_message(out, ("done", decoder.decoded - before))
         except VzgymError as error:
             write_message(out, ("error", error))
 
 
 def main() -> None:
-    """Serve until the parent closes our input."""
+    """Serve requests until the parent closes the input."""
     if resource is not None:
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a decoder that crashes need not leave its memory on disk
-    # Libraries print to standard output; the messages get a copy of it that only we know.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no core dump if the decoder crashes
+    # Libraries may print to standard output; messages use a private duplicate of it.
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -101,7 +101,7 @@ def main() -> None:
         try:
             requests.put(read_message(sys.stdin.buffer))
         except EOFError:
-            os._exit(0)  # at once: a decoder that hangs would keep an orderly exit waiting
+            os._exit(0)  # at once: a hanging decoder would block a normal exit
 
 
 if __name__ == "__main__":
