@@ -1,4 +1,4 @@
-"""Layer 3: the engine: an episode, its dialogue, its record, and the grading of answers."""
+"""Layer 3: episodes, dialogues, records, and the grading of answers."""
 
 from typing import TYPE_CHECKING
 

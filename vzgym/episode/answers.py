@@ -1,7 +1,7 @@
-"""Grading: the one place that decides whether an answer is right.
+"""Grading of answers.
 
-Rewards, metrics and the failure taxonomy read the `Grade` made here, once, at the end of an episode, from the raw text
-of the answer. Nothing is scored by substring: an answer is read as a whole, or it is `unreadable`.
+An answer is graded once, at the end of an episode, from its raw text; rewards, metrics and the failure taxonomy read
+that `Grade`. There is no substring matching: an answer is read as a whole, or it is `unreadable`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["MAX_ANSWER_LENGTH", "Grade", "GradeStatus", "grade", "is_number", "r
 
 
 class GradeStatus(StrEnum):
-    """How an episode's answer was judged."""
+    """Result of grading an answer."""
 
     CORRECT = "correct"
     WRONG = "wrong"
@@ -30,16 +30,16 @@ class GradeStatus(StrEnum):
     MISSING = "missing"
     """The rounds ran out without an answer. Scores 0."""
     UNSCORED = "unscored"
-    """Nothing to judge by: the task has no answer, or the video failed. Scores None, which is not 0."""
+    """Cannot be graded: the task has no answer, or the video failed. Scores None, which is not 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """The judgement of an answer.
+    """The grade of an answer.
 
     Attributes:
-        status: What was found.
-        read: The option's text, the number or the normalised text that was read; None if nothing was.
+        status: The result.
+        read: The option's text, the number or the normalised text that was read; None if unreadable.
     """
 
     status: GradeStatus
@@ -59,7 +59,7 @@ class Grade:
 
 
 MAX_ANSWER_LENGTH = 1 << 16
-"""Most characters of an answer that are read. A longer one is unreadable."""
+"""Maximum length of an answer in characters. A longer one is unreadable."""
 
 _ADVERB = (
     r"(?:(?:most likely|most probably|probably|likely|clearly|definitely|certainly|surely|obviously|simply|thus)\s+)?"
@@ -77,7 +77,7 @@ _ANSWER_IS = re.compile(
 )
 # "The correct option is ...", "Best choice: ...", "I choose option ...".
 _OPTION_IS = re.compile(rf"\b(?:option|choice)\b(?:\s+is\b)?\s*[:=]?\s*{_ADVERB}", re.IGNORECASE)
-# How many leads are tried, from the last one: what they lead to reaches to the end of the text.
+# Maximum number of leads tried, from the last one; the text after each extends to the end.
 _MOST_LEADS = 8
 _BARE_LETTER = re.compile(r"[(\[]?\s*([A-Za-z])\s*[.):,;\]]?\s*[)\]]?\s*[.!]?")
 _LETTER_THEN_TEXT = re.compile(
@@ -86,7 +86,7 @@ _LETTER_THEN_TEXT = re.compile(
 _TEXT_THEN_LETTER = re.compile(
     r"\s*(?:[(\[]\s*(?:option\s+|choice\s+)?([A-Za-z])\s*[)\]]|[,:-]\s*(?:option|choice)\s+([A-Z]))\W*$"
 )
-# "B because it ...": a letter and a word. "A man" reads so too, hence the words that may follow.
+# "B because it ...": a letter and a word. "A man" has the same form, so only these words may follow.
 _LETTER_THEN_WORD = re.compile(r"\(?([A-Z])\)?(?=[\s,;])\s*([,;]?)\s*(\S.*)", re.DOTALL)
 _REASON = re.compile(
     r"(?:because|since|as|for|due|which|is (?:the )?(?:correct|right|best|answer))\b|[-(]", re.IGNORECASE
@@ -117,15 +117,15 @@ def _plain(text: str) -> str:
 
 
 def _led(text: str, lead: re.Pattern[str], denied: bool = False) -> list[tuple[int, str]]:
-    """What the last leads lead to, the last one first.
+    """The text after each of the last leads, the last one first.
 
     Args:
         text: The text.
         lead: The pattern of a lead.
-        denied: Whether to give those that are denied ("I do not think that the answer is B") or those that are not.
+        denied: Whether to return denied leads ("I do not think that the answer is B") or those that are not denied.
 
     Returns:
-        Where the lead ends, and the text from there to the end.
+        The position at which the lead ends, and the text from there to the end.
     """
     leads = list(lead.finditer(text))[: -_MOST_LEADS - 1 : -1]
     return [
@@ -136,7 +136,7 @@ def _led(text: str, lead: re.Pattern[str], denied: bool = False) -> list[tuple[i
 
 
 class _Choices:
-    """The options of a question, and how replies name them."""
+    """The options of a question, and the reading of replies that name them."""
 
     def __init__(self, options: Sequence[str]) -> None:
         self.plain = [_plain(option) for option in options]
@@ -145,7 +145,7 @@ class _Choices:
             self._index[option] = None if option in self._index else place
 
     def read(self, text: str) -> int | None:
-        """The option that a whole reply names; None if no single one."""
+        """The option that a reply names; None if it names no single one."""
         text = self._without_echo(text)
         whole = self._exact(text)
         if whole is not None:
@@ -161,7 +161,7 @@ class _Choices:
         return position if any(end <= start for _, end in corrections(text)) or _turns(text[:start]) else None
 
     def _last_lead(self, text: str) -> tuple[int, int] | None:
-        """The option that the last readable lead names, and where."""
+        """The option that the last readable lead names, and its position in the text."""
         for lead in (_ANSWER_IS, _OPTION_IS):
             for start, statement in _led(text, lead):
                 position = self._statement(statement, led=True)
@@ -172,7 +172,7 @@ class _Choices:
         return None
 
     def _exact(self, statement: str) -> int | None:
-        """The option that a statement is, by its text or by its letter alone."""
+        """The option whose text or letter is the whole statement."""
         stated = _plain(statement)
         # A single character is a letter first.
         if len(stated) > 1 and self._index.get(stated) is not None:
@@ -193,7 +193,7 @@ class _Choices:
 
         Args:
             statement: Text up to the end of the reply.
-            led: Whether it stands behind "the answer is", so that a letter cannot be an article.
+            led: Whether it follows "the answer is", so that a letter cannot be an article.
         """
         exact = self._exact(statement)
         if exact is not None:
@@ -202,14 +202,14 @@ class _Choices:
         if labelled:
             letter, rest = labelled[1] or labelled[2], labelled[3]
             position = self._position(letter)
-            # "i. e." and "a - ..." are words: a small letter needs its option's very text behind it.
+            # "i. e." and "a - ..." are words: a lower-case letter must be followed by its option's text.
             if letter.isupper() or (position is not None and self.plain[position] == _plain(rest)):
                 return self._settle(position, rest)
         right = _LETTER_IS_RIGHT.fullmatch(statement)
         if right:
             return self._settle(self._position(right[1]), right[2])
-        # Where no mark parts letter and word, the word must be the option's own text or a reason: "the answer is A man"
-        # names no option, nor does "option C is wrong".
+        # If no punctuation separates letter and word, the word must be the option's own text or a reason: "the answer
+        # is # A man" names no option, nor does "option C is wrong".
         followed = _LETTER_THEN_WORD.fullmatch(statement)
         if followed:
             letter, mark, rest = followed.groups()
@@ -245,7 +245,7 @@ class _Choices:
         return position if 0 <= position < len(self.plain) else None
 
     def _settle(self, position: int | None, rest: str) -> int | None:
-        """`position`, unless the text behind its letter names another option, takes the letter back or corrects it."""
+        """`position`, unless the text after its letter names another option, retracts the letter or corrects it."""
         if position is None:
             return None
         stated = _plain(rest)
@@ -267,7 +267,7 @@ class _Choices:
         return None if self.takes_back(position, rest) else position
 
     def _named(self, statement: str) -> int | None:
-        """The option that a statement is or whose letter it begins with, whatever follows but a second letter."""
+        """The option that is the statement, or whose letter begins it and is not followed by a second letter."""
         exact = self._exact(statement)
         if exact is not None:
             return exact
@@ -278,7 +278,7 @@ class _Choices:
         return self._position(letter) if letter.isupper() else None
 
     def takes_back(self, position: int, after: str) -> bool:
-        """Whether the text behind a claim denies it."""
+        """Whether the text after a claim denies it."""
         own = self.plain[position]
         if is_retracted(after) or option_letter(position) in denied_letters(after):
             return True
@@ -300,7 +300,7 @@ class _Choices:
         return found is not None
 
     def _names_other(self, position: int, text: str) -> bool:
-        """Whether a text names another option, by its letter or by its text."""
+        """Whether a text names another option by its letter or text."""
         if any(self._position(found) not in (None, position) for found in _ISOLATED_LETTER.findall(text)):
             return True
         said = f" {_plain(text)} "
@@ -312,7 +312,7 @@ class _Choices:
         )
 
     def _echoes(self, position: int, rest: str) -> bool:
-        """Whether a text goes on to list other options by letter and text: "red B. blue C. green"."""
+        """Whether a text continues with other options by letter and text: "red B. blue C. green"."""
         tries: dict[int, int] = {}
         for found in _LABEL.finditer(rest):
             other = self._position(found[1])
@@ -325,7 +325,7 @@ class _Choices:
         return False
 
     def _without_echo(self, text: str) -> str:
-        """The reply without the lines that repeat the list of options, if two or more do."""
+        """The reply without lines that repeat the list of options, if there are at least two."""
         lines = text.split("\n")
         echoes = [self._echoed(line) for line in lines]
         if len({echo for echo in echoes if echo is not None}) < 2:
@@ -350,24 +350,24 @@ _TURN = re.compile(r"\b(?:but|however|so|therefore|thus|hence|finally)\b[^.!?\n]
 
 
 def read_choice(said: str, options: Sequence[str]) -> int | None:
-    r"""Which option an answer means.
+    r"""Find the option that an answer names.
 
     Reads "B", "(B)", "[B]", "B.", "b", "\boxed{B}", "B. the red ball", "the red ball (B)", "The answer is B",
     "Answer: (B) because ...", "Option B", "B is correct", and an option's text, alone or after "the answer is"; also a
-    sentence in another script that holds one option letter. Typography, LaTeX and Markdown make no difference.
+    sentence in another script that contains one option letter. Typography, LaTeX and Markdown are ignored.
 
     Does not read the article of "A man ..." as option A. Reads nothing from "A or B", from "not option B", from a
-    letter that contradicts the text after it, from one that the text goes on to deny, or from a repeated list of the
-    options. A correction ("A, no, B") counts. Of several boxes the last one counts, readable or not.
+    letter that contradicts the text after it, from one that is denied later, or from a repeated list of the options. A
+    correction ("A, no, B") counts. Of several boxes the last one counts, readable or not.
 
     Time is linear in the length of the answer.
 
     Args:
-        said: The answer as said.
+        said: The raw answer.
         options: The options' texts, in order.
 
     Returns:
-        The option's position, or None if no single option can be read.
+        The option's index; None if no single option can be read.
     """
     if len(said) > MAX_ANSWER_LENGTH:
         return None
@@ -379,7 +379,7 @@ def read_choice(said: str, options: Sequence[str]) -> int | None:
 
 
 def _read_quantity(said: str) -> Quantity | None:
-    """The one quantity that an answer states; the part after "the answer is" goes first."""
+    """The one quantity that an answer states; the part after "the answer is" has priority."""
     if len(said) > MAX_ANSWER_LENGTH:
         return None
     core = read_core(said)
@@ -393,38 +393,38 @@ def _read_quantity(said: str) -> Quantity | None:
 
 
 def read_number(said: str) -> float | None:
-    """The number that an answer states.
+    """Read the number that an answer states.
 
     Reads digits with thousands separators, decimals, exponents, fractions ("3/4", "1 1/2"), powers ("10^3"), scales
-    ("1k", "5 million", "two dozen") and English number words. The part after "the answer is" goes first. None if there
-    is no number, there are several different ones, or a number cannot be read as a whole, is denied ("not 3") or is but
-    a limit ("at least 3").
+    ("1k", "5 million", "two dozen") and English number words. The part after "the answer is" has priority. None if
+    there is no number, there are several different ones, or a number cannot be read as a whole, is denied ("not 3") or
+    is only a limit ("at least 3").
     """
     found = _read_quantity(said)
     return None if found is None else found.value
 
 
 def _gold_quantity(answer: str) -> Quantity | None:
-    """The quantity that a right answer *is* (not merely contains)."""
+    """The quantity if the whole reference answer is one; None if it merely contains one."""
     return read_quantity(plain_text(normalize(answer)))
 
 
 def is_number(answer: str) -> bool:
-    """Whether a right answer is a number, so that answers to an open question are compared as numbers."""
+    """Whether a reference answer is a number, so that answers to an open question are compared as numbers."""
     return _gold_quantity(answer) is not None
 
 
 def grade(said: str | None, task: VideoTask) -> Grade:
-    """Judge an answer.
+    """Grade an answer.
 
-    With options the answer must be readable as one of them (`read_choice`). Without, a right answer that is a number,
-    with or without a unit, is compared as a number within the task's `metadata["tolerance"]` (relative, default 1e-3):
-    "50%" agrees with "50 %", "50" and "0.5", "5 meters" with "5" and "500 cm", "3/4" with "0.75". Any other is compared
-    as text after normalizing typography, case, spaces, outer punctuation and a leading article.
+    With options, the answer must name one of them (`read_choice`). Without options, a reference answer that is a
+    number, with or without a unit, is compared as a number within the task's `metadata["tolerance"]` (relative, default
+    1e-3): "50%" agrees with "50 %", "50" and "0.5", "5 meters" with "5" and "500 cm", "3/4" with "0.75". Any other
+    answer is compared as text after normalizing typography, case, spaces, outer punctuation and a leading article.
 
     Args:
         said: The answer's raw text; None if the episode ended without one.
-        task: Gives options, right answer and tolerance.
+        task: The task, with options, reference answer and tolerance.
     """
     if not task.answer:
         return Grade(GradeStatus.UNSCORED)

@@ -1,4 +1,4 @@
-"""A clip: frames that were shown, and how they are remembered once their pixels are gone."""
+"""Clips: shown frames, with their pixels or, in records, their hashes."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ __all__ = ["Clip"]
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """Frames shown to the agent at one moment: the overview, or one executed zoom.
+    """Frames shown to the agent in one message: the overview, or one executed zoom.
 
     Attributes:
-        requested: float64, shape `(n,)`: the times asked for, in seconds.
-        times: float64, shape `(n,)`: the own times of the frames that were decoded.
+        requested: float64, shape `(n,)`: the requested times, in seconds.
+        times: float64, shape `(n,)`: the decoded frames' own times.
         size: `(height, width)` at which they were shown.
         window: The zoom's interval; None for the overview.
-        fps: The zoom's frames a second; None for the overview.
-        region: The part of the picture shown; None for all of it.
-        decoded: Frames decoded to serve the clip (0 when all came from a cache).
-        seconds: Wall time it took to get the frames.
+        fps: The zoom's frames per second; None for the overview.
+        region: The region of the frame that is shown; None for the whole frame.
+        decoded: Number of frames decoded for the clip (0 if all came from a cache).
+        seconds: Wall time of reading the frames.
         pixels: uint8, shape `(n, height, width, 3)`, read-only; None in a record that was loaded from a file.
     """
 
@@ -50,13 +50,13 @@ class Clip:
 
     @property
     def hashes(self) -> tuple[str, ...]:
-        """Each frame's `frame_hash`. Computed on first use: hashing costs more than a step of the environment."""
+        """Each frame's `frame_hash`. Computed on first use, because hashing takes longer than an environment step."""
         if not self._hashes and self.pixels is not None:
             self._hashes.extend(frame_hash(frame) for frame in self.pixels)
         return tuple(self._hashes)
 
     def thumbnails(self, size: tuple[int, int]) -> NDArray[np.uint8]:
-        """The frames letterboxed (aspect kept, black borders) to a fixed size, made once and kept.
+        """The frames letterboxed (aspect ratio kept, black borders) to a fixed size; computed once.
 
         Args:
             size: `(height, width)` in pixels.
@@ -76,7 +76,7 @@ class Clip:
         return self._thumbnails[size]
 
     def without_pixels(self) -> Clip:
-        """The clip as a record keeps it: hashes in place of pixels."""
+        """The clip with hashes in place of pixels, as records store it."""
         return Clip(
             self.requested,
             self.times,

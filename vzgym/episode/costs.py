@@ -1,4 +1,4 @@
-"""What an episode cost: tokens, model passes, frames, time. One ledger an episode, computed from its record."""
+"""Costs of an episode: tokens, model passes, frames, time, computed from its record."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from vzgym.episode.record import EpisodeRecord
 __all__ = ["COSTS", "END_COSTS", "PATCH_RULES", "TIMED_COSTS", "EpisodeCosts", "PatchRule", "patch_rule", "text_tokens"]
 
 BYTES_PER_TOKEN: Final = 4
-"""Of UTF-8, for the approximation of text tokens where no tokenizer is given."""
+"""UTF-8 bytes per token, for the approximation without a tokenizer."""
 
 
 @dataclass(frozen=True, slots=True)
 class PatchRule:
-    """How a family of models turns a picture into tokens.
+    """Rule by which a model family turns an image into tokens.
 
-    The picture is resized so that both sides are multiples of `factor` and the area lies within limits; each
-    `factor` x `factor` square is one token. The marks around a picture are not counted.
+    The image is resized so that both sides are multiples of `factor` and the area is within limits; each `factor` x
+    `factor` square is one token. Special tokens around an image are not counted.
 
     Attributes:
         name: The family.
         factor: Side of a token's square in pixels: patch size times merge size.
-        source: Where the rule is stated.
+        source: Source of the rule.
     """
 
     name: str
@@ -39,17 +39,17 @@ class PatchRule:
             raise InvalidSetting(f"PatchRule.factor must be an integer >= 1, got {self.factor!r}")
 
     def resize(self, height: int, width: int, least: int, most: int) -> tuple[int, int]:
-        """The size at which the model sees a picture.
+        """The size to which the model resizes an image.
 
         Sides are rounded to the nearest multiple of `factor` (halves to even). If the area is then above `most`, both
-        sides are shrunk by `sqrt(height * width / most)` and rounded down (to one square at least); if it is below
-        `least`, both grow by `sqrt(least / (height * width))` and are rounded up.
+        sides are divided by `sqrt(height * width / most)` and rounded down (to at least one square); if it is below
+        `least`, both are multiplied by `sqrt(least / (height * width))` and are rounded up.
 
         Args:
             height: In pixels, >= 1.
             width: In pixels, >= 1.
-            least: Fewest pixels.
-            most: Most pixels.
+            least: Minimum pixels.
+            most: Maximum pixels.
 
         Returns:
             `(height, width)`, multiples of `factor`.
@@ -66,7 +66,7 @@ class PatchRule:
         return max(1, rows) * side, max(1, columns) * side
 
     def tokens(self, height: int, width: int, least: int, most: int) -> int:
-        """Tokens of one picture; arguments as in `resize`."""
+        """Number of tokens of one image; arguments as in `resize`."""
         rows, columns = self.resize(height, width, least, most)
         return (rows // self.factor) * (columns // self.factor)
 
@@ -83,7 +83,7 @@ PATCH_RULES: Final[Mapping[str, PatchRule]] = {
 
 
 def patch_rule(family: str | PatchRule) -> PatchRule:
-    """The rule that `family` means.
+    """Look up the rule of a model family.
 
     Raises:
         UnknownName: If no rule has that name; lists those that do.
@@ -96,30 +96,30 @@ def patch_rule(family: str | PatchRule) -> PatchRule:
 
 
 def text_tokens(text: str, tokenizer: Callable[[str], int] | None = None) -> int:
-    """Tokens of a text: what `tokenizer` counts, else one for each four bytes of UTF-8, rounded up.
+    """Number of tokens of a text: as counted by `tokenizer`, else one per four bytes of UTF-8, rounded up.
 
     The approximation is close for English under byte-pair vocabularies of 100,000 and more, and too low for runs of
-    digits; it needs no vocabulary, so that costs can be compared without any model at hand.
+    digits. It needs no vocabulary, so costs can be compared without a model.
     """
     return tokenizer(text) if tokenizer is not None else math.ceil(len(text.encode()) / BYTES_PER_TOKEN)
 
 
 @dataclass(frozen=True, slots=True)
 class EpisodeCosts:
-    """The cost ledger of one episode. None: not known.
+    """The cost ledger of one episode; None for unknown values.
 
     Attributes:
-        visual_tokens: Tokens of all frames shown, overview included.
-        text_tokens: Tokens of the dialogue's text, each message once; known at the end only.
-        said_tokens: Those of them that the agent wrote.
-        passes: Calls of the model: one a turn.
-        frames_shown: Frames shown, overview included.
-        frames_decoded: Frames decoded to get them: more where a decoder must start at a key frame, fewer where a
-            cache had them.
-        decode_seconds: Wall time spent on getting frames.
-        tool_seconds: Wall time of the environment, decoding included; known once the run has noted it.
-        model_seconds: Wall time of the policy; known once the run has noted it.
-        wall_seconds: Wall time of the episode; known once the run has noted it.
+        visual_tokens: Tokens of all shown frames, including the overview.
+        text_tokens: Tokens of the dialogue's text, each message once; known only after the end.
+        said_tokens: Text tokens written by the agent.
+        passes: Model calls: one per turn.
+        frames_shown: Number of shown frames, including the overview.
+        frames_decoded: Number of decoded frames: more if a decoder must start at a key frame, fewer if frames were
+            cached.
+        decode_seconds: Wall time of reading frames.
+        tool_seconds: Wall time of the environment, including decoding; set by the run.
+        model_seconds: Wall time of the policy; set by the run.
+        wall_seconds: Wall time of the episode; set by the run.
     """
 
     visual_tokens: int
@@ -140,12 +140,12 @@ class EpisodeCosts:
         family: str | PatchRule = "qwen2.5-vl",
         tokenizer: Callable[[str], int] | None = None,
     ) -> EpisodeCosts:
-        """The costs of a record as it stands.
+        """Compute the costs of a record.
 
         Args:
             record: The episode.
-            family: Whose patch rule turns frames into tokens; the budget's `min_pixels` and `max_pixels` are the
-                limits of its resizing, as the paper sets them.
+            family: Model family whose patch rule turns frames into tokens; the budget's `min_pixels` and `max_pixels`
+                limit its resizing, as in the paper.
             tokenizer: Counts a text's tokens; an approximation (`text_tokens`) if not given.
         """
         rule = patch_rule(family)
@@ -167,7 +167,7 @@ class EpisodeCosts:
             passes=len(record.turns),
             frames_shown=record.frames,
             frames_decoded=sum(clip.decoded for clip in record.clips),
-            # As records keep them: a saved run must cost what the live one did.
+            # Rounded as in records, so that a saved run has the same costs as the live one.
             decode_seconds=math.fsum(round(clip.seconds, 6) for clip in record.clips),
             tool_seconds=timed("tool_seconds"),
             model_seconds=timed("model_seconds"),
@@ -182,6 +182,6 @@ class EpisodeCosts:
 COSTS: Final[tuple[str, ...]] = tuple(EpisodeCosts.__dataclass_fields__)
 """The entries of a cost ledger."""
 TIMED_COSTS: Final[frozenset[str]] = frozenset({"tool_seconds", "model_seconds", "wall_seconds"})
-"""Those that a run notes after the episode's end."""
+"""Entries that a run sets after the episode's end."""
 END_COSTS: Final[frozenset[str]] = TIMED_COSTS | {"text_tokens"}
-"""Those that are known at the end only."""
+"""Entries that are known only after the end."""

@@ -1,4 +1,4 @@
-"""Denials in answers: whether a text denies, or later takes back, what it mentions."""
+"""Denials in answers: whether a text denies, or later retracts, an option that it mentions."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _IS_WRONG = (
     rf"(?:{_IS}(?: to be)? (?:{_WRONG}|not {_RIGHT}|not\W*$)|(?:isn't|wasn't|aren't) (?:{_RIGHT}|\W*$)"
     rf"|(?:cannot|can't|couldn't|could not|can not) be\b|(?:doesn't|does not|didn't|did not) (?:fit|match|work|hold)\b)"
 )
-# What stands right behind a claim: "A is wrong", "A? No.", "A (incorrect)".
+# Text directly after a claim: "A is wrong", "A? No.", "A (incorrect)".
 _RETRACTED = re.compile(
     rf"\W*(?:{_IS_WRONG}|{_WRONG}|(?:no|nope|not|never)\b\W*(?:$|{_RIGHT}))|\W*\?\W*(?:no|nope|not|never)\b"
     rf"|\W*(?:(?:but|no|oh|well|however|and|sorry)\W+){{0,3}}(?:that|this|it|which)\s*{_IS_WRONG}",
@@ -81,10 +81,10 @@ def is_denied(before: str) -> bool:
 
 
 def is_retracted(after: str) -> bool:
-    """Whether the text right behind a claim takes it back, as in " is wrong" or "? No".
+    """Whether the text directly after a claim retracts it, as in " is wrong" or "? No".
 
     Args:
-        after: Normalized text behind the claim.
+        after: Normalized text after the claim.
     """
     return _RETRACTED.match(after[:_WINDOW]) is not None
 

@@ -63,7 +63,7 @@ class Message:
     def text(self) -> str:
         """The message's text. Each frame has its time as text before it.
 
-        Joined once: every observation of the episode holds it.
+        Computed once: every observation of the episode contains it.
         """
         return "".join(block.text for block in self.blocks if isinstance(block, TextBlock))
 
@@ -74,5 +74,5 @@ class Message:
 
     @classmethod
     def from_text(cls, role: Role, text: str) -> Message:
-        """A message of one text."""
+        """Create a message with a single text block."""
         return cls(role, (TextBlock(text),))

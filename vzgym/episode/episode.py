@@ -1,7 +1,7 @@
-"""The engine: one task, one video, one budget, a few rounds.
+"""The episode state machine: one task, one video, one budget.
 
-It knows no gymnasium, no torch and no reward. Every interface (gymnasium, PettingZoo, a trainer's tool loop) is a view
-of an `Episode`, so that the same executed actions give the same frames, codes and rewards through each of them.
+It depends on no gymnasium, torch or rewards. Every interface (gymnasium, PettingZoo, a trainer's tool loop) wraps an
+`Episode`, so that the same executed actions yield the same frames, codes and rewards through each of them.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ from vzgym.video.base import crop_box
 
 __all__ = ["Episode", "validate_zoom"]
 
-# Times reach us through decimal text: a zoom may overshoot the end by less than any frame's distance.
+# Times may come from decimal text: a zoom may exceed the end by less than any frame distance.
 _TIME_SLACK = 1e-6
 
 
 def validate_zoom(zoom: Zoom, duration: float, budget: Budget) -> tuple[Refusal, str] | None:
-    """Why a zoom cannot be carried out; None if it can.
+    """Check whether a zoom can be executed.
 
-    The rules, in the order in which they are checked: all values finite; `end > start`; inside the video; `fps`
-    within the budget's bounds; at most `clip_frames` frames; a region only where the budget allows one, and only one
-    that lies inside the picture.
+    The rules, in the order in which they are checked: all values are finite; `end > start`; the interval is inside the
+    video; `fps` is within the budget's limits; at most `clip_frames` frames; a region only if the budget allows one,
+    and inside the frame.
 
     Args:
-        zoom: What was asked for.
+        zoom: The requested zoom.
         duration: Length of the video in seconds.
         budget: The limits.
 
     Returns:
-        The code and one sentence for the agent, saying what would be right.
+        The refusal code and one sentence for the agent with the valid values; None if the zoom is valid.
     """
     start, end, fps = zoom.start, zoom.end, zoom.fps
     if not (math.isfinite(start) and math.isfinite(end) and math.isfinite(fps)):
@@ -79,7 +79,7 @@ def validate_zoom(zoom: Zoom, duration: float, budget: Budget) -> tuple[Refusal,
 
 
 def _within(zoom: Zoom, duration: float) -> Zoom:
-    """`zoom` without what it overshoots the video's end by, so that the slack brings no further frame."""
+    """`zoom` clipped to the video's end, so that the tolerance adds no frame."""
     return replace(zoom, end=min(zoom.end, duration))
 
 
@@ -87,19 +87,19 @@ class Episode:
     """One question about one video, from the overview to the answer.
 
     Args:
-        task: What is asked.
-        budget: What may be looked at; the paper's by default.
-        wording: How the dialogue is worded; changes no fact.
+        task: The task.
+        budget: The budget; the paper's by default.
+        wording: The wording of the dialogue.
 
     Raises:
-        VideoError: If the video cannot be opened, or its overview not be decoded.
+        VideoError: If the video cannot be opened or its overview cannot be decoded.
         TaskError: If the task's evidence lies outside its video.
-        RecordError: If the wording's `spec` holds something that JSON has no form for.
+        RecordError: If the wording's `spec` is not JSON-serializable.
 
     Attributes:
         task: As given.
         budget: As given.
-        record: What has happened so far; complete once `ended`.
+        record: The record so far; complete once `ended`.
     """
 
     def __init__(self, task: VideoTask, budget: Budget | None = None, wording: Wording | None = None) -> None:
@@ -107,7 +107,7 @@ class Episode:
         self.budget = budget or Budget()
         self.wording: Wording = wording or PlainWording()
         facts = TaskFacts.of(task)
-        # Such evidence belongs to another video: nothing that is measured by it would be true.
+        # Such evidence belongs to another video, and every measurement based on it would be wrong.
         task.check_evidence()
         built = built_for(task)
         info = RunInfo(
@@ -125,7 +125,7 @@ class Episode:
 
     @property
     def truncated(self) -> bool:
-        """Whether it was cut short by something the agent could not know: a video error."""
+        """Whether the episode was cut short by a video error, which the agent cannot know."""
         return self.record.end is End.VIDEO_ERROR
 
     @property
@@ -135,34 +135,35 @@ class Episode:
 
     @property
     def rounds_left(self) -> int:
-        """Rounds still to come; 0 once ended."""
+        """Remaining rounds; 0 once ended."""
         return self.record.rounds_left
 
     @property
     def zooms_left(self) -> int:
-        """Zooms still possible: one a round, but for the last round."""
+        """Remaining zooms: one per remaining round except the last."""
         return max(0, self.rounds_left - 1)
 
     @property
     def frames_left(self) -> int:
-        """Frames that the zooms still possible can show at most."""
+        """Maximum number of frames that the remaining zooms can show."""
         return self.zooms_left * self.budget.clip_frames
 
     def step(self, action: Action, *, text: str | None = None, well_formed: bool = True) -> Turn:
         """Play one round.
 
         Args:
-            action: A `Zoom`, an `Answer`, or `Malformed` for text that held neither.
-            text: The agent's raw text; the wording's canonical text if None. Lone surrogates become U+FFFD, in an
-                answer too: no file or server can hold them.
-            well_formed: Whether that text kept the protocol's form.
+            action: A `Zoom`, an `Answer`, or `Malformed` for text without either.
+            text: The agent's raw text; the wording's canonical text if None. Lone surrogates become U+FFFD, also in
+                answers, since they cannot be encoded.
+            well_formed: Whether the text has exactly the protocol's form.
 
         Returns:
-            The turn, also appended to the record. A bad zoom is a refusal in it, not an exception.
+            The turn, also appended to the record. An invalid zoom is recorded as a refusal, not raised.
 
         Raises:
             EpisodeEnded: If the episode is over.
-            ActionTypeError: If `action` is none of the three, an answer's text no text or a zoom's number no number.
+            ActionTypeError: If `action` has another type, an answer's text is not a string, or a zoom's value is not a
+                number.
         """
         if self.ended:
             raise EpisodeEnded(f"the episode of task {self.task.id!r} has ended ({self.record.end}): start a new one")
@@ -179,7 +180,7 @@ class Episode:
         return turn
 
     def fail(self) -> None:
-        """End the episode here, truncated and unscored: its video cannot be read."""
+        """Truncate the episode, unscored, because its video cannot be read."""
         self.record.end, self.record.grade = End.VIDEO_ERROR, Grade(GradeStatus.UNSCORED)
 
     def _zoom(self, zoom: Zoom, said: str, well_formed: bool) -> Turn:
@@ -189,7 +190,7 @@ class Episode:
         if fault is not None:
             return Turn(zoom, said, well_formed, Outcome.REFUSED, *fault)
         duration = self.record.task.duration
-        # Floating-point slack may put the last times a hair beyond the end; the video's own check would object.
+        # Rounding may move the last times slightly beyond the end, which the video would refuse.
         times = np.minimum(_within(zoom, duration).times(), duration)
         try:
             clip = self._look(times, zoom)
@@ -218,7 +219,7 @@ class Episode:
         size = self.budget.fit(*_shape(video.height, video.width, region))
         frames = video.read(times, size=size, region=region)
         took = time.perf_counter() - started
-        # Policies get these very arrays; none may change what another sees, or what the record will hash.
+        # Policies receive these arrays; read-only, so that none changes what others see or what the record hashes.
         own_times = frames.times.copy()
         for array in (frames.pixels, own_times, times):
             array.flags.writeable = False
@@ -236,7 +237,7 @@ class Episode:
 
 
 def _checked(action: object) -> Action:
-    """`action` with its numbers as floats, or a clear error: a program's mistake must not end up in a record."""
+    """Validate `action` and convert its numbers to floats: programming errors must not enter a record."""
     match action:
         case Zoom(start, end, fps, region):
             if not (region is None or isinstance(region, Region)):
@@ -262,12 +263,12 @@ def _to_float(value: object) -> float:
     try:
         return float(value)
     except OverflowError:
-        # An integer beyond every float: infinite, which is refused like any other.
+        # An integer beyond the range of floats becomes infinite, which is refused.
         return math.inf if value > 0 else -math.inf
 
 
 def _shape(height: int, width: int, region: Region | None) -> tuple[int, int]:
-    """Size in pixels of the part of a picture that `region` cuts out."""
+    """Size in pixels of a region of a frame."""
     if region is None:
         return height, width
     top, bottom, left, right = crop_box(region, height, width)

@@ -1,6 +1,6 @@
-"""Whether the frames shown in an episode hold the evidence of its task.
+"""Whether the frames shown in an episode contain the evidence of its task.
 
-Training-data filters, the failure taxonomy and metrics share this rule.
+Shared by training-data filters, the failure taxonomy and metrics.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ __all__ = ["Evidence", "EvidencePlace", "clips_seen", "evidence_of", "evidence_s
 
 
 def evidence_shown(record: EpisodeRecord) -> bool | None:
-    """Whether the frames shown so far hold all that the right answer rests on, at the rate that it needs.
+    """Whether the frames shown so far contain all evidence, at the frame rate that it requires.
 
-    Three rules, the first that applies:
+    The first rule that applies:
 
-    1. Where the task says of which runs of frames one each must be seen (`requirements.placement`): a frame shown must
-       lie in each run.
-    2. Where it gives a rate (`requirements.min_fps`): within each evidence interval, no stretch longer than
-       `1 / min_fps` may lie between two frames asked for, or between one and the ends of the interval.
-    3. Else: a frame in each interval.
+    1. If the task gives runs of frames, each of which must be seen (`requirements.placement`): each run contains a
+       shown frame.
+    2. If it gives a rate (`requirements.min_fps`): within each evidence interval, no gap between two requested frames,
+       or between one and the ends of the interval, is longer than `1 / min_fps`.
+    3. Otherwise: each interval contains a frame.
 
-    Where there is nothing to find (`evidence == ()`) and no placement, any frame does. A clip of a part of the picture
-    counts, unless the task says which part holds the evidence (`requirements.regions`) and the clip does not hold it.
-    Clips below the scale of `requirements.min_rows` do not count.
+    If there is nothing to find (`evidence == ()`) and no placement, any frame suffices. A clip of a region counts,
+    unless the task states the region of the evidence (`requirements.regions`) and the clip does not contain it. Clips
+    below the scale of `requirements.min_rows` do not count.
 
     Returns:
         None if the task's evidence is unknown.
@@ -45,7 +45,7 @@ def overview_shows_evidence(record: EpisodeRecord) -> bool | None:
     """Whether the overview alone shows all evidence, so that the task needs no zoom; see `evidence_shown`.
 
     Returns:
-        None if the task's evidence is unknown, or there is none to find (`evidence == ()`).
+        None if the task's evidence is unknown or empty (`evidence == ()`).
     """
     evidence = evidence_of(record)
     return evidence.shown([record.overview]) if evidence is not None and record.task.evidence else None
@@ -53,14 +53,14 @@ def overview_shows_evidence(record: EpisodeRecord) -> bool | None:
 
 @dataclass(frozen=True)
 class EvidencePlace:
-    """One interval that must be seen: a frame in each of several short runs of time, or frames at a rate.
+    """One interval of evidence: a frame is required in each of several short runs, or frames at a rate.
 
     Attributes:
         span: The interval.
-        runs: Intervals of which each needs a frame; None if the rate decides.
-        rate: Frames a second that suffice; None if one frame does.
-        region: The part of the picture that must be in view; None: any part.
-        rows: How many rows of pixels the whole picture must at least have at a clip's scale.
+        runs: Intervals that each require a frame; None if the rate decides.
+        rate: Sufficient frames per second; None if one frame suffices.
+        region: The region of the frame that must be visible; None: any.
+        rows: Minimum rows of pixels of the whole frame at the clip's scale.
     """
 
     span: Interval
@@ -75,7 +75,7 @@ class EvidencePlace:
         if self.runs is not None:
             times = [float(time) + FRAME_SLACK for clip in sharp for time in clip.times]
             return all(any(time in run for time in times) for run in self.runs)
-        # The time asked for, not the frame's own: what is on the screen at that time is what was seen of it.
+        # The requested time, not the frame's own: the frame shows what is on the screen at that time.
         asked = sorted({float(time) for clip in sharp for time in clip.requested})
         start, end = self.span.start, self.span.end
         inside = [time for time in asked if start - FRAME_SLACK <= time < end - FRAME_SLACK]
@@ -85,7 +85,7 @@ class EvidencePlace:
         return max(gaps) <= 1.0 / self.rate + FRAME_SLACK
 
     def looked_at(self, clips: Sequence[Clip]) -> bool:
-        """Whether it was looked at: a zoom's window overlaps it, or a shown frame lies in it."""
+        """Whether it was looked at: a zoom's window overlaps it, or it contains a shown frame."""
         span = self.span
         return any(
             (clip.window is not None and clip.window.start < span.end and span.start < clip.window.end)
@@ -95,12 +95,12 @@ class EvidencePlace:
         )
 
     def _in_view(self, clip: Clip) -> bool:
-        """Whether the clip's part of the picture holds the region."""
+        """Whether the clip's region contains the required one."""
         part = clip.region
         if part is None or self.region is None:
             return True
         whole = self.region
-        slack = 1e-6  # of the picture: regions are kept to six digits
+        slack = 1e-6  # of the frame size: regions are stored with six digits
         return (
             part.left <= whole.left + slack
             and part.top <= whole.top + slack
@@ -110,22 +110,22 @@ class EvidencePlace:
 
 
 def _rows(clip: Clip) -> float:
-    """Rows of pixels that the whole picture would have at the clip's scale."""
+    """Rows of pixels of the whole frame at the clip's scale."""
     return clip.size[0] / (1.0 if clip.region is None else clip.region.bottom - clip.region.top)
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """All of a task that must be seen.
+    """All evidence of a task.
 
     Attributes:
-        places: Its parts, each of which must be shown.
+        places: The intervals of evidence, all of which must be shown.
     """
 
     places: tuple[EvidencePlace, ...]
 
     def shown(self, clips: Sequence[Clip]) -> bool:
-        """Whether these clips show all of it; where there is nothing to find, whether they show anything."""
+        """Whether these clips show all of it; without evidence, whether they show anything."""
         return all(place.shown(clips) for place in self.places) and any(len(clip) for clip in clips)
 
     def looked_at(self, clips: Sequence[Clip]) -> bool:
@@ -134,7 +134,7 @@ class Evidence:
 
 
 def evidence_of(record: EpisodeRecord) -> Evidence | None:
-    """What the task needs to be seen; None if it does not say."""
+    """The evidence of a record's task; None if it is unknown."""
     evidence, requirements = record.task.evidence, record.task.requirements
     if evidence is None:
         return None
@@ -145,7 +145,7 @@ def evidence_of(record: EpisodeRecord) -> Evidence | None:
         if number < len(evidence):
             span = evidence[number]
         else:
-            assert runs  # only an event that is placed can be without an interval
+            assert runs  # only a placed event can lack an interval
             span = Interval(min(run.start for run in runs), max(run.end for run in runs))
         region = requirements.regions[number] if number < len(requirements.regions) else None
         places.append(EvidencePlace(span, runs, requirements.min_fps, region, requirements.min_rows))
@@ -153,10 +153,10 @@ def evidence_of(record: EpisodeRecord) -> Evidence | None:
 
 
 def _events(evidence: Sequence[Interval], placement: Placement | None) -> list[tuple[Interval, ...] | None]:
-    """For each event of a placement, the runs of time of which it needs a frame each.
+    """For each event of a placement, the intervals that each require a frame.
 
     None for an event whose first frame is known neither from the evidence nor from the placement; empty without a
-    placement, where its events are not those of the evidence, or where nothing is known of either.
+    placement, if its events do not match the evidence, or if nothing is known about either.
     """
     if placement is None or len(placement.events) != max(1, len(evidence)):
         return []
@@ -178,5 +178,5 @@ def _runs(evidence: Sequence[Interval], event: Placement) -> tuple[Interval, ...
 
 
 def clips_seen(record: EpisodeRecord) -> list[Clip]:
-    """The clips that the agent has seen: none, if its observation holds no frames."""
+    """The clips that the agent has seen: none if its observations contain no frames."""
     return record.clips if record.info.sees_frames else []

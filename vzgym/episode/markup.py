@@ -1,4 +1,4 @@
-r"""Markup in answers: boxes, LaTeX and Markdown, reduced to the text that they show."""
+r"""Removal of markup from answers: boxes, LaTeX and Markdown."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SIGNS = (
     (re.compile(r"\\([%$#&_{}])"), r"\1"),
 )
 _POWER = re.compile(r"\^\{([^{}]{1,20})\}")
-# Non-Latin letters next to ASCII letters or digits: no space parts words there.
+# Non-Latin letters next to ASCII letters or digits, without a space between words.
 _FOREIGN = r"[^\W\d_\x00-\u036f\u1e00-\u1eff]"
 _SCRIPTS = re.compile(rf"(?<=[A-Za-z0-9])(?={_FOREIGN})|(?<={_FOREIGN})(?=[A-Za-z0-9])")
 _QUOTED_LETTER = re.compile(r"(?<![\w'])[\"'`]\(?([A-Za-z])\)?[\"'`](?![\w'])")
@@ -34,12 +34,12 @@ _WRAPPING = " \t\n\r*_\"'`"
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """The part of a reply that holds the answer.
+    """The part of a reply that contains the answer.
 
     Attributes:
-        text: What it shows, without markup; "" if nothing can be read from the last box.
-        before: Text in front of the box; "" without a box.
-        after: Text behind the box; "" without a box.
+        text: Its text, without markup; "" if the last box is unreadable.
+        before: Text before the box; "" without a box.
+        after: Text after the box; "" without a box.
     """
 
     text: str

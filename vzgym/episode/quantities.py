@@ -21,7 +21,7 @@ class Quantity:
     Attributes:
         value: The number as written: 50 for "50%".
         dimension: What the unit measures ("length", "time", "ratio", ...); "" without a known unit.
-        factor: What one unit is in the dimension's base unit: 0.01 for a percent.
+        factor: One unit in the dimension's base unit: 0.01 for a percent.
     """
 
     value: float
@@ -72,7 +72,7 @@ _UNITS: dict[str, tuple[str, float]] = {
     )
     for name in names.split()
 }
-# As an unglued word, "in" is a preposition.
+# As a separate word, "in" is a preposition.
 _WORDS_NOT_UNITS = frozenset({"in"})
 _SCALES = {
     "hundred": 1e2, "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12,
@@ -126,9 +126,9 @@ _FRACTION = re.compile(r"(\d{1,9})/(\d{1,9})")
 _POWER_OF_TEN = re.compile(r"(?:[\u00d7xX*])?10\^\(?([-+]?\d{1,4})\)?")
 _READ_WORDS = re.compile(r"(\d+(?:\.\d+)?)(?:st|nd|rd|th)?(?: (100|1000|1000000|1000000000))?")
 _MOST_WORDS = 32
-"""Most words of a number in words."""
+"""Maximum words of a number in words."""
 _MOST_NUMBERS = 64
-"""Most numbers of an answer that are read."""
+"""Maximum numbers in an answer."""
 _OPENING, _CLOSING = "([{\"'<\u2248~", ".,;:!?)]}\"'>"
 # Parts of a name or of an adjective: "A-3", "x=5", "20-year-old".
 _NAME = re.compile(r"[A-Za-z]-\d|=|\d-[A-Za-z]")
@@ -158,7 +158,7 @@ def read_quantities(text: str) -> list[Quantity] | None:
 
     Returns:
         The quantities; None if a part of the text looks like a number but cannot be read as a whole, is denied ("not
-        3"), or is but a limit ("at least 3"), or there are more than 64 numbers.
+        3"), or is only a limit ("at least 3"), or there are more than 64 numbers.
     """
     try:
         return [quantity for quantity, _, _ in _scan(text)]
@@ -167,7 +167,7 @@ def read_quantities(text: str) -> list[Quantity] | None:
 
 
 def read_quantity(text: str) -> Quantity | None:
-    """The quantity that a text *is*: a number with or without unit, and no other word. None if it is none."""
+    """The quantity if the whole text is one: a number with or without unit, and no other word. None otherwise."""
     try:
         found = _scan(text)
     except _Unreadable:
@@ -184,8 +184,8 @@ def read_quantity(text: str) -> Quantity | None:
 def same_quantity(said: Quantity, right: Quantity, tolerance: float) -> bool:
     """Whether two quantities agree within a relative tolerance.
 
-    Where both have a unit, they are compared in the same base unit. Where one has none, the numbers are compared as
-    written; a ratio also as a fraction of 1 ("50%" and "0.5").
+    If both have a unit, they are compared in the same base unit. If one has none, the numbers are compared as written;
+    a ratio also as a fraction of 1 ("50%" and "0.5").
     """
 
     def close(one: float, other: float) -> bool:
@@ -285,12 +285,12 @@ def _digits(words: list[_Word], place: int) -> tuple[Quantity, int] | None:
 
 
 def _continued(value: float, read: re.Match[str], words: list[_Word], place: int) -> tuple[float, int]:
-    """A number that goes on in the next words: "1 000", "3 1/2", "1 / 2", "2 x 10^3", "5 million", "3 and a half"."""
+    """A number continued in the next words: "1 000", "3 1/2", "1 / 2", "2 x 10^3", "5 million", "3 and a half"."""
     last = place
     plain = not (read["below"] or read["power"] or read["tens"])
 
     def following(count: int = 1) -> list[str]:
-        """Texts of the next words, as long as no punctuation parts them."""
+        """The next words, up to the first punctuation."""
         texts: list[str] = []
         for word in words[last + 1 : last + 1 + count]:
             if words[last + len(texts)].closes or word.opens:
@@ -342,7 +342,7 @@ def _spelled(words: list[_Word], place: int) -> tuple[Quantity, int] | None:
         span += parts
         last = index
     while span and span[-1] in ("and", "a", "an", "point"):
-        # These words belong to what follows.
+        # These words belong to the following text.
         span.pop()
         last -= 1
     if not span or last < place:
@@ -396,7 +396,7 @@ _TENS = frozenset("twenty thirty forty fifty sixty seventy eighty ninety hundred
 
 
 def _with_unit(quantity: Quantity, words: list[_Word], place: int, last: int) -> tuple[Quantity, int]:
-    """The quantity with the unit in the word behind it, if there is one."""
+    """The quantity with the unit in the next word, if there is one."""
     if quantity.dimension or words[last].closes or last + 1 == len(words) or words[last + 1].opens:
         return quantity, last
     name = words[last + 1].text.lower()

@@ -1,7 +1,7 @@
-"""What an episode leaves behind: enough to grade it, to score it again and to replay it.
+"""Records of episodes, sufficient to grade, rescore and replay them.
 
-Reward modules, metrics and the failure taxonomy read an `EpisodeRecord` and nothing else, so that a saved run can be
-scored anew under other rewards without running the policy again.
+Reward modules, metrics and the failure taxonomy read only an `EpisodeRecord`, so that a saved run can be rescored under
+other rewards without running the policy again.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from vzgym.video.base import Video
 __all__ = ["End", "EpisodeRecord", "Outcome", "Refusal", "TaskFacts", "Turn"]
 
 RECORD_VERSION = 2
-"""Of the form in which records are saved. It rises with every change of it."""
+"""Version of the saved form of records, incremented with each change."""
 
 
 class Outcome(StrEnum):
-    """What came of a turn's action."""
+    """Outcome of a turn's action."""
 
     EXECUTED = "executed"
-    """A zoom was carried out; the turn has a clip."""
+    """A zoom was executed; the turn has a clip."""
     REFUSED = "refused"
     """A zoom broke a rule, or no action could be read; the turn has a `Refusal` and a message."""
     ANSWERED = "answered"
@@ -45,7 +45,7 @@ class Outcome(StrEnum):
 
 
 class Refusal(StrEnum):
-    """Why an action was refused. A closed set: messages may be worded freely, codes may not."""
+    """Code of the reason for which an action was refused."""
 
     NOT_FINITE = "not_finite"
     REVERSED = "reversed"
@@ -66,20 +66,20 @@ class End(StrEnum):
     OUT_OF_ROUNDS = "out_of_rounds"
     """Terminated: the last round passed without an answer."""
     VIDEO_ERROR = "video_error"
-    """Truncated: the video failed in mid-episode."""
+    """Truncated: the video failed during the episode."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One round: what the agent did, and what came of it.
+    """One round: the agent's action and its outcome.
 
     Attributes:
-        action: The action as the episode took it.
-        text: What the agent said, raw; for structured actions the wording's canonical text.
-        well_formed: Whether the text kept the protocol's form to the letter. Structured actions always do.
-        outcome: What came of it.
-        refusal: Why it was refused; None unless `outcome` is REFUSED.
-        detail: The refusal or failure in words, for people; "" otherwise.
+        action: The action as executed by the episode.
+        text: The agent's raw text; for structured actions the wording's canonical text.
+        well_formed: Whether the text has exactly the protocol's form. Always true for structured actions.
+        outcome: The outcome.
+        refusal: The refusal code; None unless `outcome` is REFUSED.
+        detail: Description of the refusal or failure; "" otherwise.
         clip: The frames shown; None unless `outcome` is EXECUTED.
     """
 
@@ -94,7 +94,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class TaskFacts:
-    """What a record keeps of its task: everything but the frames. Times in seconds, sizes in pixels."""
+    """A task as stored in a record: everything except the frames. Times in seconds, sizes in pixels."""
 
     id: str
     question: str
@@ -131,10 +131,10 @@ class TaskFacts:
         )
 
     def with_video(self, video: Video) -> VideoTask:
-        """The task again, about a video that the caller gives.
+        """Rebuild the task with a given video.
 
         Raises:
-            TaskError: If these are no facts of a task.
+            TaskError: If the values are not those of a task.
         """
         return VideoTask(
             id=self.id,
@@ -183,18 +183,18 @@ class TaskFacts:
 
 @dataclass
 class EpisodeRecord:
-    """The record of an episode, growing while it runs.
+    """The record of an episode, extended while it runs.
 
     Attributes:
-        task: What was asked.
-        budget: What was allowed.
+        task: The task.
+        budget: The budget.
         overview: The overview.
-        turns: What was done, in order.
+        turns: The turns, in order.
         messages: The dialogue as the wording rendered it.
         end: How it ended; None while it runs.
         grade: The answer's grade; None while it runs.
-        rewards: One entry a turn, as the reward ledger left it; None where no reward was attached.
-        info: How the record came about.
+        rewards: One entry per turn, from the reward ledger; None without a reward.
+        info: Information about the run.
     """
 
     task: TaskFacts
@@ -209,7 +209,7 @@ class EpisodeRecord:
 
     @property
     def clips(self) -> list[Clip]:
-        """Every clip shown so far: the overview, then the executed zooms'."""
+        """Every clip shown so far: the overview, then the clips of the executed zooms."""
         return [self.overview, *(turn.clip for turn in self.turns if turn.clip is not None)]
 
     @property
@@ -224,36 +224,36 @@ class EpisodeRecord:
 
     @property
     def frames(self) -> int:
-        """Number of frames shown, the overview's included."""
+        """Number of shown frames, including the overview."""
         return sum(len(clip) for clip in self.clips)
 
     @property
     def answer(self) -> str | None:
-        """The answer as said; None if there is none."""
+        """The raw answer; None if there is none."""
         last = self.turns[-1].action if self.turns else None
         return last.text if isinstance(last, Answer) else None
 
     @property
     def rounds_left(self) -> int:
-        """Rounds that are still to come; 0 once the episode has ended."""
+        """Remaining rounds; 0 once the episode has ended."""
         return 0 if self.end else self.budget.max_rounds - len(self.turns)
 
     def set_info(self, **values: Any) -> None:
         """Change fields of `info`.
 
         Raises:
-            RecordError: If a value is of the wrong type, or JSON has no form for it.
+            RecordError: If a value is of the wrong type or not JSON-serializable.
         """
         self.info = replace(self.info, **values)
 
     def upto(self, count: int) -> EpisodeRecord:
-        """The record as it stood right after its first `count` turns, but for the messages, which only the whole has.
+        """The record after its first `count` turns, without messages.
 
         Args:
-            count: From 0 to `len(turns)`. The end and the grade belong to the last turn.
+            count: From 0 to `len(turns)`. The end and the grade are kept only with the last turn.
 
         Raises:
-            InvalidSetting: If there are not so many turns.
+            InvalidSetting: If there are fewer turns.
         """
         if not 0 <= count <= len(self.turns):
             raise InvalidSetting(f"a record of {len(self.turns)} turns has no first {count}")
@@ -262,7 +262,7 @@ class EpisodeRecord:
         return replace(self, turns=self.turns[:count], end=None, grade=None, rewards=None, messages=[])
 
     def to_json(self) -> dict[str, Any]:
-        """JSON form. Frames are kept by reference: video, times, size, hash."""
+        """JSON form. Frames are stored by reference: video, times, size, hash."""
         return {
             "version": RECORD_VERSION,
             "task": self.task.to_json(),
@@ -280,7 +280,7 @@ class EpisodeRecord:
         """One line of JSON, without the line end.
 
         Raises:
-            RecordError: If a reward module left something in `rewards` that JSON has no form for.
+            RecordError: If `rewards` contains values that are not JSON-serializable.
         """
         try:
             return json_line(self.to_json())
@@ -289,10 +289,10 @@ class EpisodeRecord:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> EpisodeRecord:
-        """Rebuild from `to_json`. Pixels are gone; everything else is equal.
+        """Rebuild from `to_json`. Equal to the original, except that pixels are missing.
 
         Raises:
-            RecordError: If the version is another, a key is missing or a value is of the wrong form.
+            RecordError: If the version differs, a key is missing or a value is invalid.
         """
         if not isinstance(data, dict) or "version" not in data:
             raise RecordError(f"not an episode record: a {type(data).__name__} without 'version'")
@@ -325,10 +325,10 @@ class EpisodeRecord:
 
         Args:
             line: The JSON.
-            where: Names the place (file and line number) in errors.
+            where: The location (file and line number) for errors.
 
         Raises:
-            RecordError: If the line is no JSON or no record.
+            RecordError: If the line is not JSON or not a record.
         """
         data = parse_json(line, where)
         try:
@@ -338,7 +338,7 @@ class EpisodeRecord:
 
 
 def _number(value: float) -> float | str:
-    """Finite numbers as they are; nan and inf as text, since JSON has neither."""
+    """Finite numbers unchanged; nan and inf as strings, since JSON supports neither."""
     return value if math.isfinite(value) else repr(float(value))
 
 

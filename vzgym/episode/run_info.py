@@ -1,4 +1,4 @@
-"""How a record came about: who played, through which interface, in which run, and what it took."""
+"""Information about the run that produced a record."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ __all__ = ["RunInfo"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunInfo:
-    """How a record came about. All that is not known has its default, and is left out of the JSON form.
+    """Information about the run that produced a record. The JSON form omits fields with default values.
 
     Args:
-        interface: What the episode was played through: "gymnasium", "pettingzoo", "trl", "collect"; "" for the
-            engine itself.
-        wording: What rebuilds the wording of the dialogue, `{"name": ..., **options}`.
+        interface: Interface through which the episode was played: "gymnasium", "pettingzoo", "trl", "collect"; "" for
+            `Episode` itself.
+        wording: Specification of the wording of the dialogue, `{"name": ..., **options}`.
         policy: The policy's name.
-        seed: The run's seed; without a run, the one that the environment was reset with.
-        index: Which episode of its run this is, from 0.
-        sample: Which roll-out of its task this is, from 0; None where each task is played once.
-        kind: Of a collected trajectory: its kind ("exemplar", "reflection", ...).
-        rejected: Of a collected trajectory: the filter that rejected it; "" if none did.
-        step: Of a training roll-out: the steps done before it.
-        rollout: Of a training roll-out: its place in the step's batch.
-        progress: Of a training roll-out: the share of the training that was done, in [0, 1].
-        reward: The reward by name or mapping, from which it can be built again; None if it has neither.
-        vzgym: The version that played.
-        sees_frames: Whether the agent's observations hold frames.
-        costs: What a served model's turns cost, by name ("requests", "input_tokens", ...).
-        counterfactual: What was answered from chosen clips (`vzgym.rewards.counterfactual.Credit`), as JSON values.
-        first_answer: What the policy answered when it was asked before its first zoom; None if it was not asked.
+        seed: The run's seed; without a run, the seed of the environment's reset.
+        index: Index of the episode in its run, from 0.
+        sample: Index of the roll-out of its task, from 0; None if each task is played once.
+        kind: Kind of a collected trajectory ("exemplar", "reflection", ...).
+        rejected: The filter that rejected a collected trajectory; "" if none did.
+        step: Training step of a training roll-out.
+        rollout: Index of a training roll-out in the step's batch.
+        progress: Training progress of a training roll-out, in [0, 1].
+        reward: The reward by name or mapping, from which it can be rebuilt; None if it has neither.
+        vzgym: The version of vzgym.
+        sees_frames: Whether the agent's observations contain frames.
+        costs: Costs of a served model's turns, by name ("requests", "input_tokens", ...).
+        counterfactual: Answers given from selected clips (`vzgym.rewards.counterfactual.Credit`), as JSON values.
+        first_answer: The policy's answer before its first zoom; None if it was not asked for one.
         wall_seconds: Wall time of the episode.
-        tool_seconds: Wall time of the environment, decoding included.
+        tool_seconds: Wall time of the environment, including decoding.
         model_seconds: Wall time of the policy.
-        proof_weakened_by: Fields of the budget that show more of a procedural task than it was built for; see
+        proof_weakened_by: Fields of the budget that show more of a procedural task than its suite was built for; see
             `vzgym.tasks.budgets.weakened_by`.
 
     Raises:
-        RecordError: If a value is of the wrong type, or JSON has no form for it; names the field.
+        RecordError: If a value is of the wrong type or not JSON-serializable; names the field.
     """
 
     interface: str = ""
@@ -86,7 +86,7 @@ class RunInfo:
         object.__setattr__(self, "proof_weakened_by", tuple(self.proof_weakened_by))
 
     def to_json(self) -> dict[str, Any]:
-        """JSON form: what differs from the defaults."""
+        """JSON form: the fields that differ from their defaults."""
         found = {}
         for part in fields(self):
             value = getattr(self, part.name)
@@ -100,7 +100,7 @@ class RunInfo:
         """Rebuild from `to_json`.
 
         Raises:
-            RecordError: If a key is unknown (lists those that are known), or a value is of the wrong type.
+            RecordError: If a key is unknown (lists the known ones) or a value is of the wrong type.
         """
         if not isinstance(data, Mapping):
             raise RecordError(f"run information must be an object, got {data!r:.200}")

@@ -1,7 +1,7 @@
-"""How an episode is put into words.
+"""Wordings: how an episode is rendered as messages.
 
-A `Wording` turns the facts of a record into messages. The facts never depend on it: two wordings of one episode
-differ in their text and in nothing else.
+A `Wording` turns a record into messages. It affects nothing else: two wordings of one episode differ only in their
+text.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ __all__ = ["PlainWording", "Wording", "number", "seconds", "show"]
 
 
 class Wording(Protocol):
-    """How an episode is put into words. Pure: the same record gives the same messages."""
+    """Renders an episode as messages. Pure: the same record yields the same messages."""
 
     @property
     def spec(self) -> Mapping[str, Any]:
-        """`{"name": ..., **options}`: what a record keeps, and what rebuilds the wording for a replay. JSON values."""
+        """`{"name": ..., **options}`: stored in records, to rebuild the wording for a replay. JSON values."""
         ...
 
     def opening(self, record: EpisodeRecord) -> Sequence[Message]:
@@ -32,7 +32,7 @@ class Wording(Protocol):
         ...
 
     def said(self, action: Action) -> str:
-        """The text that stands for a structured action."""
+        """The text of a structured action."""
         ...
 
     def reply(self, record: EpisodeRecord) -> Message | None:
@@ -41,12 +41,12 @@ class Wording(Protocol):
 
 
 def seconds(value: float) -> str:
-    """A time for the agent to read and use: two decimals, rounded *down*, so that a video's shown end lies in it."""
+    """Format a time for the agent: two decimals, rounded down, so that the stated end is inside the video."""
     return f"{math.floor(value * 100 + 1e-6) / 100:.2f}" if math.isfinite(value) else repr(value)
 
 
 def number(value: float) -> str:
-    """A number for the agent to read: as short as possible, exact to ten digits."""
+    """Format a number for the agent: as short as possible, exact to ten digits."""
     return f"{value:.10g}"
 
 
@@ -73,7 +73,7 @@ class PlainWording:
         return [Message("user", (TextBlock(head), *show(record.overview), TextBlock("\n" + self.question(record))))]
 
     def question(self, record: EpisodeRecord) -> str:
-        """The question, its options by letter, and what is left."""
+        """The question, its options by letter, and the remaining rounds."""
         parts = [record.task.question]
         if record.task.options:
             parts.append(lettered(record.task.options))
@@ -81,7 +81,7 @@ class PlainWording:
         return "\n".join(parts)
 
     def what_is_left(self, record: EpisodeRecord) -> str:
-        """How many rounds are left, and whether this is the last."""
+        """The number of remaining rounds, or that this is the last."""
         left = record.rounds_left
         if left == 1:
             return "This is the last round: answer now, zooming is no longer possible."
@@ -107,7 +107,7 @@ class PlainWording:
         return Message("tool", (*self.result(turn), *closing))
 
     def result(self, turn: Turn) -> list[Block]:
-        """What came of a zoom: its frames, or why there are none."""
+        """The result of a zoom: its frames, or the reason for its refusal."""
         clip = turn.clip
         if clip is None or clip.window is None:
             code = f" ({turn.refusal})" if turn.refusal else ""
