@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from vzgym.baselines import CONTROLS, Blind, Oracle, OverviewOnly, RandomZoom, Uniform
 from vzgym.core.actions import Answer, Zoom
 from vzgym.core.budget import Budget, overview_times
-from vzgym.core.errors import InvalidSetting, TaskError, UnknownName, VideoError
+from vzgym.core.errors import DependencyNotInstalled, InvalidSetting, TaskError, UnknownName, VideoError
 from vzgym.episode.record import EpisodeRecord
 from vzgym.evaluation import EvaluationReport, evaluate
 from vzgym.tasks import TaskList, VideoTask, hit_rate, load_tasks
@@ -426,7 +427,7 @@ def report() -> EvaluationReport:
 
 
 def test_report_by_category() -> None:
-    found = report().by_category()
+    found = {name: part.summary for name, part in report().by("category").items()}
     assert list(found) == ["control", "count", "needle"]
     assert all(summary["correct"].n == 2 for summary in found.values())
     assert found["control"]["correct"].value == 1.0
@@ -434,11 +435,46 @@ def test_report_by_category() -> None:
     assert found["needle"]["evidence_seen"].value == 0.0
 
 
+def test_report_by_duration_and_metadata() -> None:
+    whole = report()
+    (durations,) = whole.by("duration").values()
+    assert len(durations.episodes) == 6
+    families = whole.by("metadata.family")
+    assert {name: len(part.episodes) for name, part in families.items()} == {"control": 2, "count": 2, "needle": 2}
+    assert list(whole.to_json(["metadata.family"])["by"]) == ["category", "metadata.family"]
+    for key in ("metadata.", "length"):
+        with pytest.raises(InvalidSetting, match=r"category, duration or metadata\.KEY"):
+            whole.by(key)
+    with pytest.raises(InvalidSetting, match="no task has 'colour'"):
+        whole.by("metadata.colour")
+
+
+def test_a_report_prints_as_tables_of_80_columns() -> None:
+    lines = str(report()).splitlines()
+    assert lines[0] == "overview on three, seed 0"
+    assert max(map(len, lines)) <= 80
+    for words in ("accuracy % [95 %]", "missed", "visual tokens", "mean / median / p90"):
+        assert any(words in line for line in lines)
+
+
+def test_a_report_is_a_data_frame_of_its_episodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    pandas = pytest.importorskip("pandas")
+    whole = report()
+    frame = whole.to_dataframe()
+    assert isinstance(frame, pandas.DataFrame)
+    assert list(frame["task_id"]) == [item.task_id for item in whole.episodes]
+    assert frame["correct"].mean() == whole.accuracy.value
+    assert set(frame["metadata.family"]) == {"needle", "count", "control"}
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(DependencyNotInstalled, match="pip install pandas"):
+        whole.to_dataframe()
+
+
 def test_report_as_json() -> None:
     found = json.loads(json.dumps(report().to_json(), allow_nan=False))
     assert (found["policy"], found["tasks"], found["episodes"], found["seed"]) == ("overview", "three", 6, 0)
     assert found["metrics"]["correct"]["n"] == 6
     assert found["metrics"]["zooms"]["value"] == 0.0
-    assert found["by_category"]["control"]["evidence_iou"] == {"value": None, "low": None, "high": None, "n": 0}
+    assert found["by"]["category"]["control"]["evidence_iou"] == {"value": None, "low": None, "high": None, "n": 0}
     unbounded = evaluate(Uniform(), "tiny", episodes=1).to_json()
     assert json.loads(json.dumps(unbounded, allow_nan=False))["budget"]["overview_fps"] == "inf"

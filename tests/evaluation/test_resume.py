@@ -62,7 +62,7 @@ def same(whole: Path, facts: Facts) -> Callable[[Path], None]:
         assert records[0] == records[1]
         reports = [json.loads((path / "report.json").read_text()) for path in (folder, whole)]
         for report in reports:
-            for costs in (report["totals"], report["metrics"], *report["by_category"].values()):
+            for costs in (report["totals"], report["quantiles"], report["metrics"], *report["by"]["category"].values()):
                 for name in [name for name in costs if name.endswith("_seconds")]:
                     del costs[name]
         assert reports[0] == reports[1]

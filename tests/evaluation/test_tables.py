@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from vzgym.core.budget import Budget
 from vzgym.evaluation import EpisodeMetrics, EvaluationReport
-from vzgym.evaluation.tables import markdown_table, rich_table
+from vzgym.evaluation.breakdown import break_down
+from vzgym.evaluation.metrics import cost_quantiles
+from vzgym.evaluation.tables import markdown_table, rich_breakdown, rich_costs, rich_table
 
 
 def report(
@@ -95,3 +98,35 @@ def test_markdown_has_every_column_in_every_row() -> None:
 @pytest.mark.parametrize("width", [40, 60])
 def test_a_narrow_terminal_breaks_nothing(width: int) -> None:
     assert max(map(len, printed(report(), width=width))) <= width
+
+
+def test_a_breakdown_has_a_row_for_each_group_and_policy_in_80_columns() -> None:
+    first, second = report("one", n=3), report("two", n=2)
+    first.episodes[0] = replace(first.episodes[0], category="", correct=False)
+    out = io.StringIO()
+    Console(file=out, width=80).print(rich_breakdown([first, second], "category"))
+    rows = [line.split() for line in out.getvalue().splitlines() if "one" in line or "two" in line]
+    assert [row[:3] for row in rows] == [["needle", "one", "2"], ["two", "2", "100.0"], ["(none)", "one", "1"]]
+
+
+def test_costs_have_median_and_tail() -> None:
+    mine = report(n=10)
+    mine.episodes[:] = [replace(item, visual_tokens=100 * index) for index, item in enumerate(mine.episodes)]
+    assert cost_quantiles(mine.episodes)["visual_tokens"] == {"median": 450.0, "p90": 810.0}
+    out = io.StringIO()
+    Console(file=out, width=80).print(rich_costs([mine, report("other", n=0)]))
+    assert "450 / 450 / 810" in out.getvalue()
+    assert cost_quantiles([]) == {}
+
+
+def test_durations_are_grouped_at_fixed_bounds_and_numbers_in_order() -> None:
+    seconds = [3600.0, 14.9, 15.0, 59.0, 700.0]
+    mine = report(n=5)
+    items = [
+        replace(item, duration=each, metadata={"level": place or None})
+        for item, each, place in zip(mine.episodes, seconds, [10, 9, 0, 2, 10], strict=True)
+    ]
+    assert {name: len(part) for name, part in break_down(items, "duration").items()} == {
+        "< 15 s": 1, "15 s to 1 min": 2, "10 to 30 min": 1, ">= 1 h": 1,
+    }  # fmt: skip
+    assert list(break_down(items, "metadata.level")) == ["2", "9", "10", "(none)"]

@@ -95,9 +95,9 @@ def test_each_class(actions: list[Action], kind: Class) -> None:
     assert classify(EpisodeRecord.from_line(record.to_line())) is kind
 
 
-def test_all_classes_stand_in_the_test_above_but_unknown() -> None:
+def test_all_classes_of_tasks_with_known_evidence_stand_in_the_test_above() -> None:
     (mark,) = [mark for mark in test_each_class.pytestmark if mark.name == "parametrize"]  # type: ignore[attr-defined]
-    assert {kind for _, kind in mark.args[1]} == set(TAXONOMY_CLASSES) - {Class.UNKNOWN}
+    assert {kind for _, kind in mark.args[1]} == set(TAXONOMY_CLASSES) - {Class.RIGHT, Class.WRONG, Class.UNKNOWN}
 
 
 # The order -----------------------------------------------------------------------------------------------------
@@ -107,8 +107,6 @@ def test_all_classes_stand_in_the_test_above_but_unknown() -> None:
 @pytest.mark.parametrize(
     ("actions", "kind"),
     [
-        ([THERE, BLUE], Class.UNKNOWN),
-        ([RED], Class.UNKNOWN),
         ([THERE, Zoom(8.5, 9.5, 4.0)], Class.VIDEO_ERROR),
         ([THERE, THERE, THERE, JUNK], Class.MALFORMED),
         ([THERE, THERE, THERE, THERE], Class.OUT_OF_BUDGET),
@@ -116,6 +114,12 @@ def test_all_classes_stand_in_the_test_above_but_unknown() -> None:
 )
 def test_what_can_be_said_without_evidence_or_answer(facts: dict[str, Any], actions: list[Action], kind: Class) -> None:
     assert classify(played(actions, **facts)) is kind
+
+
+@pytest.mark.parametrize(("answer", "right"), [(BLUE, True), (RED, False)])
+def test_without_evidence_right_and_wrong_stay_apart(answer: Answer, right: bool) -> None:
+    assert classify(played([THERE, answer], evidence=None)) is (Class.RIGHT if right else Class.WRONG)
+    assert classify(played([answer], answer="", options=())) is Class.UNKNOWN
 
 
 def test_an_unreadable_answer_is_malformed_whatever_was_seen() -> None:

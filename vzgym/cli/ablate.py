@@ -31,11 +31,18 @@ def ablate(
     workers: Annotated[int, typer.Option(help="Number of processes at a time.", min=1)] = 1,
     threads: Annotated[int, typer.Option(help="Threads of numpy and torch in each process.", min=1)] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show which stages run, and why; run nothing.")] = False,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="Also give accuracy by category, duration or metadata.KEY; repeatable."),
+    ] = None,
     report: Annotated[bool, typer.Option("--report", help="Run nothing; write tables, plots and page again.")] = False,
 ) -> None:
     """Run an experiment: a grid of rewards, learners, tasks, budgets and seeds. An interrupted one continues."""
+    from vzgym.evaluation.breakdown import check_by
     from vzgym.evaluation.experiments import load_experiment, make_grid, run_grid, write_results
 
+    for key in by or ():
+        check_by(key)
     grid = make_grid(load_experiment(file))
     if dry_run:
         _show_grid(grid, out)
@@ -47,8 +54,8 @@ def ablate(
                 grid, out, workers=workers, threads=threads, on_event=display.show, on_tick=display.update
             )
         failed = outcome.failed
-    results = write_results(grid, out)
-    _show_results(results)
+    results = write_results(grid, out, by or ())
+    _show_results(results, by or ())
     folder = out / grid.experiment.settings.name
     say(f"The page: {folder / 'index.html'}; every cell: {folder / 'cells.csv'}")
     if failed:
@@ -95,8 +102,8 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _show_results(results: Results) -> None:
-    from vzgym.evaluation.experiments.tables import interval_note, with_interval
+def _show_results(results: Results, by: Sequence[str]) -> None:
+    from vzgym.evaluation.experiments.tables import finer_tables, interval_note, with_interval
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for axis in results.grid.axes:
@@ -113,6 +120,14 @@ def _show_results(results: Results) -> None:
         )
     console.print(table)
     say(interval_note(results))
+    for title, (heads, rows), left in finer_tables(results, by):
+        say(f"\n{title}")
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+        for place, heading in enumerate(heads):
+            table.add_column(heading, justify="left" if place < left else "right", overflow="fold")
+        for row in rows:
+            table.add_row(*map(Text, row))
+        console.print(table)
 
 
 def _show_failure(stage: Stage, out: Path, error: str) -> None:

@@ -15,8 +15,9 @@ from vzgym.cli.policies import named_policy, policy_label, run_label
 from vzgym.cli.progress import console, costs_in_words, errors, progress_bar, say
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.evaluation import EvaluationReport, evaluate
+from vzgym.evaluation.breakdown import check_by
 from vzgym.evaluation.runs import count_records
-from vzgym.evaluation.tables import rich_table, rich_terms
+from vzgym.evaluation.tables import rich_breakdown, rich_costs, rich_table, rich_terms
 from vzgym.evaluation.taxonomy_tables import rich_taxonomy
 from vzgym.policies.policy import POLICIES
 from vzgym.rewards import make_reward
@@ -178,9 +179,15 @@ def evaluate_command(
         list[str] | None, typer.Option(help="Name of the run, in tables and its folder; once for each --policy.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for records; a stopped run goes on there.")] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="Also show results by category, duration or metadata.KEY; repeatable."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Play policies on a set of tasks; print accuracy with intervals, and what it cost."""
+    for key in by or ():
+        check_by(key)
     task_set = _load(tasks, backend)
     names = policy or [control.name for control in CONTROLS]
     reports = run_policies(
@@ -198,13 +205,18 @@ def evaluate_command(
         names=name or (),
     )
     if as_json:
-        print(json.dumps([report.to_json() for report in reports], indent=2, ensure_ascii=False))
+        print(json.dumps([report.to_json(by or ()) for report in reports], indent=2, ensure_ascii=False))
     else:
         console.print(rich_table(reports))
         console.print()
+        for key in by or ():
+            console.print(rich_breakdown(reports, key))
+            console.print()
         console.print(rich_taxonomy(reports))
         console.print()
         console.print(rich_terms(reports))
+        console.print()
+        console.print(rich_costs(reports))
         if answerer:
             shares = ", ".join(f"{report.policy} {_percent(report)}" for report in reports)
             say(

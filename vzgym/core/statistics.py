@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist, fmean, stdev
 
-__all__ = ["Estimate", "exact_mcnemar", "mean", "paired_difference", "paired_proportions", "proportion", "student"]
+__all__ = [
+    "Estimate",
+    "exact_mcnemar",
+    "mean",
+    "paired_difference",
+    "paired_proportions",
+    "proportion",
+    "student",
+    "student_p",
+]
 
 _Z = NormalDist().inv_cdf(0.975)
 
@@ -74,6 +83,13 @@ def student(values: Sequence[float]) -> Estimate:
     middle = fmean(values)
     half = student_quantile(n - 1) * stdev(values) / math.sqrt(n) if n > 1 else math.nan
     return Estimate(middle, middle - half, middle + half, n)
+
+
+def student_p(values: Sequence[float]) -> float:
+    """The two-sided p of Student's test that the mean is 0; nan of fewer than two values, or values that all agree."""
+    n = len(values)
+    spread = stdev(values) if n > 1 else 0.0
+    return 1.0 - _within(abs(fmean(values)) * math.sqrt(n) / spread, n - 1) if spread else math.nan
 
 
 @cache

@@ -51,7 +51,7 @@ def draw_episode(record: EpisodeRecord, *, evidence: bool = True) -> NDArray[np.
     with replies and rewards.
 
     Args:
-        record: A record with pixels (a live one, or one that was replayed).
+        record: A record with pixels: a live one, or a saved one through `vzgym.evaluation.pixels.with_pixels`.
         evidence: Whether to draw the evidence and mark the right option.
 
     Returns:

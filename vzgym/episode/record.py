@@ -7,17 +7,19 @@ other rewards without running the policy again.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib.metadata import version
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from vzgym.core.actions import Action, Answer, Malformed, Region, Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, RecordError, VzgymError
 from vzgym.core.files import json_line, parse_json
 from vzgym.core.interval import Interval
+from vzgym.core.registry import import_object
 from vzgym.episode.answers import Grade, GradeStatus
 from vzgym.episode.clip import Clip
 from vzgym.episode.dialogue import Message
@@ -25,6 +27,9 @@ from vzgym.episode.run_info import RunInfo
 from vzgym.tasks.evidence import EvidenceRequirements
 from vzgym.tasks.task import VideoTask
 from vzgym.video.base import Video
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 __all__ = ["End", "EpisodeRecord", "Outcome", "Refusal", "TaskFacts", "Turn"]
 
@@ -245,6 +250,36 @@ class EpisodeRecord:
             RecordError: If a value is of the wrong type or not JSON-serializable.
         """
         self.info = replace(self.info, **values)
+
+    def show(
+        self,
+        path: str | Path | None = None,
+        *,
+        evidence: bool = True,
+        backend: str = "pyav",
+        trust_code: bool = False,
+    ) -> Image.Image:
+        """Draw the episode: in the notebook, in the system's image viewer, or into a file.
+
+        The pixels of a saved record are read from its video again.
+
+        Args:
+            path: The file to write; its suffix gives the format. Nothing is displayed then.
+            evidence: Whether to draw the evidence and mark the right option.
+            backend: Which decoder reads a video file.
+            trust_code: Whether code that the record names (`module:suite`) may be imported.
+
+        Returns:
+            The picture, 1280 pixels wide and 720 high.
+
+        Raises:
+            RecordError: If the record's task cannot be rebuilt, or its video no longer shows the frames of the record.
+            VideoError: If the video cannot be opened.
+            UntrustedName: If the record names code and `trust_code` is not set.
+        """
+        # Drawing needs the layers above, which are loaded when they are used.
+        draw: Callable[..., Image.Image] = import_object("vzgym.evaluation.pixels:show_record")
+        return draw(self, path, evidence=evidence, backend=backend, trust_code=trust_code)
 
     def upto(self, count: int) -> EpisodeRecord:
         """The record after its first `count` turns, without messages.

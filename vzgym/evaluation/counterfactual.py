@@ -20,9 +20,9 @@ from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, RecordError, VideoError
 from vzgym.episode.clip import Clip
 from vzgym.episode.episode import Episode
-from vzgym.episode.record import EpisodeRecord, Outcome
-from vzgym.episode.wording import PlainWording, Wording
-from vzgym.evaluation.replay import task_of
+from vzgym.episode.record import EpisodeRecord
+from vzgym.episode.wording import Wording
+from vzgym.evaluation.pixels import clips_with_pixels
 from vzgym.policies.policy import AnyPolicy, make_policy
 from vzgym.policies.traits import PolicyTraits
 from vzgym.rewards.counterfactual import Credit, credit
@@ -35,7 +35,7 @@ __all__ = ["Credit", "PolicyAnswerer", "ReaderAnswerer", "credit", "make_answere
 
 
 class _RecordedPixels:
-    """The pixels of records: a new record has its own; for a saved one they are read from its video again."""
+    """The clips of records with their pixels; those of the latest record are kept."""
 
     def __init__(self, backend: str) -> None:
         self._backend = backend
@@ -47,29 +47,9 @@ class _RecordedPixels:
         Raises:
             RecordError: If the video no longer shows the frames that the record was made from.
         """
-        if all(clip.pixels is not None for clip in record.clips):
-            return record.clips
         if self._latest is None or self._latest[0] is not record:
-            again = _clips_again(record, self._backend)
-            for number, (new, old) in enumerate(zip(again, record.clips, strict=False)):
-                if new.hashes != old.hashes:
-                    raise RecordError(f"task {record.task.id!r}: clip {number} no longer has the frames of the record")
-            if len(again) < len(record.clips):
-                raise RecordError(f"task {record.task.id!r}: only {len(again)} clips could be played again")
-            self._latest = (record, again)
+            self._latest = (record, clips_with_pixels(record, self._backend))
         return self._latest[1]
-
-
-def _clips_again(record: EpisodeRecord, backend: str) -> list[Clip]:
-    """The clips of a saved record's actions. They depend on neither wording nor reward, so neither is rebuilt."""
-    task = task_of(record.task, backend)
-    episode = Episode(task, record.budget, PlainWording())
-    for turn in record.turns:
-        if episode.ended or turn.outcome is Outcome.FAILED:
-            break
-        episode.step(turn.action, text=turn.text, well_formed=turn.well_formed)
-    task.video.close()
-    return episode.record.clips
 
 
 def _checked(record: EpisodeRecord, chosen: Sequence[int]) -> list[int]:

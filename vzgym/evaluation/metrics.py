@@ -18,7 +18,7 @@ from vzgym.rewards.counterfactual import Credit
 from vzgym.rewards.statistics import EpisodeTerms, episode_terms
 from vzgym.video.base import FRAME_SLACK
 
-__all__ = ["METRICS", "TOTALS", "EpisodeMetrics", "Metric", "summarise", "total_costs"]
+__all__ = ["METRICS", "TOTALS", "EpisodeMetrics", "Metric", "cost_quantiles", "summarise", "total_costs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +202,20 @@ def total_costs(episodes: Sequence[EpisodeMetrics]) -> dict[str, float]:
         for name in (*TOTALS, *POLICY_COSTS)
     }
     return {name: math.fsum(values) for name, values in known.items() if values or name in TOTALS}
+
+
+def cost_quantiles(episodes: Sequence[EpisodeMetrics]) -> dict[str, dict[str, float]]:
+    """The median and the 90th percentile of each cost, over the episodes of which it is known.
+
+    A mean hides that a few episodes cost many times as much as the others.
+    """
+    found = {}
+    for name in (*TOTALS, *POLICY_COSTS):
+        values = [value for item in episodes if (value := getattr(item, name)) is not None]
+        if values:
+            median, high = np.quantile(values, (0.5, 0.9)).tolist()
+            found[name] = {"median": median, "p90": high}
+    return found
 
 
 def summarise(episodes: Sequence[EpisodeMetrics], *, by_task: bool = False) -> dict[str, Estimate]:

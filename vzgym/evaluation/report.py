@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
 from vzgym.core.budget import Budget
+from vzgym.core.errors import DependencyNotInstalled
+from vzgym.core.registry import import_object
 from vzgym.core.statistics import Estimate
-from vzgym.evaluation.metrics import EpisodeMetrics, summarise, total_costs
+from vzgym.evaluation.breakdown import break_down
+from vzgym.evaluation.metrics import EpisodeMetrics, cost_quantiles, summarise, total_costs
 from vzgym.evaluation.taxonomy import TAXONOMY_CLASSES, TaxonomyClass
 from vzgym.rewards.statistics import EpisodeTerms, TermStatistics, term_statistics
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = ["EvaluationReport"]
 
@@ -57,13 +64,17 @@ class EvaluationReport:
         """Share of right answers among the scored episodes."""
         return self.summary["correct"]
 
-    def by_category(self) -> dict[str, dict[str, Estimate]]:
-        """The summary of each category of tasks."""
-        categories = sorted({item.category for item in self.episodes})
-        return {
-            name: summarise([item for item in self.episodes if item.category == name], by_task=self.samples > 1)
-            for name in categories
-        }
+    def by(self, key: str) -> dict[str, EvaluationReport]:
+        """A report of each group of tasks; see `vzgym.evaluation.breakdown.break_down`.
+
+        Args:
+            key: "category", "duration" or "metadata.KEY".
+
+        Raises:
+            InvalidSetting: If it is none of these, or no task has the key.
+        """
+        groups = break_down(self.episodes, key)
+        return {name: replace(self, episodes=items, hit_rate=None, failed={}) for name, items in groups.items()}
 
     @property
     def taxonomy(self) -> dict[TaxonomyClass, int]:
@@ -88,8 +99,36 @@ class EvaluationReport:
         """What the whole run cost: the sum of each entry of the cost ledger."""
         return total_costs(self.episodes)
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON form: settings and summaries, not the single episodes."""
+    def __str__(self) -> str:
+        """The report as tables of at most 80 columns."""
+        # Drawing tables is left to the module of tables, which reads reports.
+        text: str = import_object("vzgym.evaluation.tables:report_text")(self)
+        return text
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """One row for each episode: its measures, and the keys of its task's metadata as `metadata.KEY`.
+
+        Raises:
+            DependencyNotInstalled: If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise DependencyNotInstalled("to_dataframe() needs pandas: pip install pandas") from error
+        names = [part.name for part in fields(EpisodeMetrics) if part.name not in ("metadata", "terms")]
+        rows = []
+        for item in self.episodes:
+            measures = {name: getattr(item, name) for name in names}
+            measures["taxonomy_class"] = str(item.taxonomy_class)
+            rows.append({**measures, **{f"metadata.{key}": value for key, value in item.metadata.items()}})
+        return pandas.DataFrame(rows, columns=None if rows else names)
+
+    def to_json(self, by: Sequence[str] = ()) -> dict[str, Any]:
+        """JSON form: settings and summaries, not the single episodes.
+
+        Args:
+            by: Further keys of `by`, whose summaries are added.
+        """
         return {
             "policy": self.policy,
             "tasks": self.tasks,
@@ -106,8 +145,12 @@ class EvaluationReport:
             "totals": self.totals,
             "reward_terms": {name: term.to_json() for name, term in self.reward_terms.items()},
             "metrics": {name: estimate.to_json() for name, estimate in self.summary.items()},
-            "by_category": {
-                category: {name: estimate.to_json() for name, estimate in summary.items()}
-                for category, summary in self.by_category().items()
-            },
+            "quantiles": cost_quantiles(self.episodes),
+            "by": {key: self._by_to_json(key) for key in dict.fromkeys(("category", *by))},
+        }
+
+    def _by_to_json(self, key: str) -> dict[str, Any]:
+        return {
+            group: {name: estimate.to_json() for name, estimate in report.summary.items()}
+            for group, report in self.by(key).items()
         }

@@ -5,17 +5,31 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from io import StringIO
+from typing import Any, Final
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from vzgym.core.statistics import Estimate
+from vzgym.evaluation.breakdown import break_down
+from vzgym.evaluation.metrics import cost_quantiles
 from vzgym.evaluation.report import EvaluationReport
+from vzgym.evaluation.taxonomy_tables import rich_taxonomy
 from vzgym.rewards.statistics import TermStatistics
 
-__all__ = ["markdown_costs", "markdown_table", "rich_table", "rich_terms", "term_cells"]
+__all__ = [
+    "markdown_costs",
+    "markdown_table",
+    "report_text",
+    "rich_breakdown",
+    "rich_costs",
+    "rich_table",
+    "rich_terms",
+    "term_cells",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +82,80 @@ def _rows(reports: Sequence[EvaluationReport]) -> list[list[str]]:
     return [[column.cell(report, summary) for column in _COLUMNS] for report in reports for summary in [report.summary]]
 
 
+def _new_table(**options: Any) -> Table:
+    return Table(
+        title_justify="left", caption_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
+        show_edge=False, **options,
+    )  # fmt: skip
+
+
+def rich_breakdown(reports: Sequence[EvaluationReport], by: str) -> Table:
+    """One row for each group of tasks and report: for a terminal of 80 columns.
+
+    Args:
+        reports: The reports.
+        by: See `EvaluationReport.by`.
+    """
+    columns = [column for column in _COLUMNS if column.title in ("policy", *_BREAKDOWN)]
+    table = _new_table()
+    table.add_column(by, overflow="fold")
+    for column in columns:
+        left = column.title == "policy"
+        table.add_column(column.title, justify="left" if left else "right", no_wrap=not left, overflow="fold")
+    parts = [report.by(by) for report in reports]
+    groups = break_down([item for report in reports for item in report.episodes], by)
+    for group in groups:
+        rows = [(part[group], part[group].summary) for part in parts if group in part]
+        for place, (report, summary) in enumerate(rows):
+            cells = [Text(column.cell(report, summary)) for column in columns]
+            table.add_row(Text("" if place else group), *cells, end_section=place == len(rows) - 1 > 0)
+    return table
+
+
+_BREAKDOWN: Final = ("n", "accuracy % [95 %]", "frames", "zooms", "seen %")
+
+
+def rich_costs(reports: Sequence[EvaluationReport]) -> Table:
+    """One row a report: mean, median and 90th percentile of what an episode cost; for a terminal of 80 columns."""
+    known = [cost_quantiles(report.episodes) for report in reports]
+    used = [name for name in _QUANTILES if any(name in quantiles for quantiles in known)]
+    table = _new_table(title="Cost: mean / median / p90")
+    table.add_column("policy", overflow="fold")
+    for name in used:
+        table.add_column(_QUANTILES[name][0], justify="right", no_wrap=True)
+    for report, quantiles in zip(reports, known, strict=True):
+        summary = report.summary
+        cells = []
+        for name in used:
+            form = _QUANTILES[name][1]
+            values = [summary[name].value, *quantiles[name].values()] if name in quantiles else []
+            cells.append(" / ".join(format(value, form) for value in values) or "-")
+        table.add_row(Text(report.policy), *cells)
+    return table
+
+
+_QUANTILES: Final = {
+    "visual_tokens": ("visual tokens", ".0f"),
+    "wall_seconds": ("wall s", ".3g"),
+    "output_tokens": ("output tokens", ".0f"),
+    "price": ("price", ".3g"),
+}
+
+
+def report_text(report: EvaluationReport) -> str:
+    """A report as text of at most 80 columns: the main table, the taxonomy and the costs."""
+    text = StringIO()
+    console = Console(file=text, width=80, color_system=None)
+    title = f"{report.policy} on {report.tasks}, seed {report.seed}"
+    for table in (rich_table([report], title), rich_taxonomy([report]), rich_costs([report])):
+        console.print(table, "\n")
+    if report.trained_budget not in (None, report.budget):
+        console.print("Played with another budget than in training.")
+    if report.failed:
+        console.print(f"Left out, since their videos cannot be played: {len(report.failed)} tasks.")
+    return "\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines())
+
+
 def rich_table(reports: Sequence[EvaluationReport], title: str | None = None) -> Table:
     """One row a report, for a terminal of 80 columns: the brief columns, without those in which nothing stands.
 
@@ -75,16 +163,8 @@ def rich_table(reports: Sequence[EvaluationReport], title: str | None = None) ->
     """
     rows = _rows(reports)
     used = [i for i, column in enumerate(_COLUMNS) if column.brief and any(row[i] not in ("-", "0.00") for row in rows)]
-    table = Table(
-        title=title,
-        title_justify="left",
-        caption="; ".join(f"{_COLUMNS[i].title}: {_COLUMNS[i].meaning}" for i in used) + ".",
-        caption_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-    )
+    caption = "; ".join(f"{_COLUMNS[i].title}: {_COLUMNS[i].meaning}" for i in used) + "."
+    table = _new_table(title=title, caption=caption)
     for i in used:
         if i == 0:
             table.add_column(_COLUMNS[i].title, overflow="fold")

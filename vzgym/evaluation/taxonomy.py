@@ -39,8 +39,12 @@ class TaxonomyClass(StrEnum):
     """The rounds ran out without an answer: the last one went into asking for a zoom."""
     VIDEO_ERROR = "video_error"
     """The video could not be read on."""
+    RIGHT = "right_evidence_unknown"
+    """Right; the task does not say where its evidence lies."""
+    WRONG = "wrong_evidence_unknown"
+    """Wrong; the task does not say where its evidence lies."""
     UNKNOWN = "unknown"
-    """Nobody can say: the task does not tell where its evidence lies, or what is right."""
+    """The right answer is not known, or the answer is not scored."""
 
 
 TAXONOMY_CLASSES: Final[tuple[TaxonomyClass, ...]] = tuple(TaxonomyClass)
@@ -55,7 +59,7 @@ def classify(record: EpisodeRecord) -> TaxonomyClass:
     1. The video failed: `VIDEO_ERROR`.
     2. No answer: `MALFORMED` if no action could be read from the last text, else `OUT_OF_BUDGET`.
     3. An answer of which nothing can be read: `MALFORMED`.
-    4. No right answer or no evidence known: `UNKNOWN`.
+    4. No right answer known: `UNKNOWN`. No evidence known: `RIGHT` or `WRONG`.
     5. Right: `LUCKY` unless the evidence was shown (`vzgym.episode.evidence_shown`); `REDUNDANT` if the clips before
        the last zoom had shown it already; else `GROUNDED`.
     6. Wrong: `WRONG_ANSWER` if the evidence was shown; `TOO_COARSE` if each of its intervals was looked at (a zoom's
@@ -78,8 +82,10 @@ def classify(record: EpisodeRecord) -> TaxonomyClass:
     if record.grade.status is GradeStatus.UNREADABLE:
         return TaxonomyClass.MALFORMED
     evidence = evidence_of(record)
-    if record.grade.score is None or evidence is None:
+    if record.grade.score is None:
         return TaxonomyClass.UNKNOWN
+    if evidence is None:
+        return TaxonomyClass.RIGHT if record.grade.is_correct else TaxonomyClass.WRONG
     seen = clips_seen(record)
     shown = evidence.shown(seen)
     if record.grade.is_correct:

@@ -17,14 +17,16 @@ __all__ = ["markdown_taxonomy", "rich_taxonomy"]
 _TITLES: Final = {
     TaxonomyClass.GROUNDED: ("grounded", "right, and the frames shown prove it"),
     TaxonomyClass.LUCKY: ("luck", "right, but they do not"),
-    TaxonomyClass.REDUNDANT: ("redund.", "right and proven before the last zoom"),
-    TaxonomyClass.WRONG_SEGMENT: ("segment", "wrong, and some evidence never looked at"),
+    TaxonomyClass.REDUNDANT: ("extra", "right and proven before the last zoom"),
+    TaxonomyClass.WRONG_SEGMENT: ("missed", "wrong, and some evidence never looked at"),
     TaxonomyClass.TOO_COARSE: ("coarse", "wrong, looked at with too few frames"),
     TaxonomyClass.WRONG_ANSWER: ("answer", "wrong, though the frames prove the right one"),
     TaxonomyClass.MALFORMED: ("form", "no answer could be read"),
     TaxonomyClass.OUT_OF_BUDGET: ("budget", "rounds ran out"),
     TaxonomyClass.VIDEO_ERROR: ("video", "video error"),
-    TaxonomyClass.UNKNOWN: ("?", "evidence or answer unknown"),
+    TaxonomyClass.RIGHT: ("right", "right, evidence unknown"),
+    TaxonomyClass.WRONG: ("wrong", "wrong, evidence unknown"),
+    TaxonomyClass.UNKNOWN: ("?", "right answer unknown"),
 }
 
 
@@ -37,7 +39,8 @@ def rich_taxonomy(reports: Sequence[EvaluationReport]) -> Table:
         + ".",
         caption_justify="left",
         box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        # The box parts columns by one space; all classes at once leave no room for a second one.
+        padding=(0, int(len(used) <= 10), 0, 0),
         pad_edge=False,
         show_edge=False,
     )

@@ -14,7 +14,14 @@ from vzgym.evaluation.experiments.plots import PICTURES
 from vzgym.evaluation.experiments.results import Results, Row
 from vzgym.evaluation.experiments.settings import Experiment
 from vzgym.evaluation.experiments.stages import LOG, log_tail
-from vzgym.evaluation.experiments.tables import TERM_NOTE, interval_note, table_rows, term_rows, with_interval
+from vzgym.evaluation.experiments.tables import (
+    TERM_NOTE,
+    finer_tables,
+    interval_note,
+    table_rows,
+    term_rows,
+    with_interval,
+)
 
 __all__ = ["html_page", "text_without_secrets"]
 
@@ -42,12 +49,13 @@ def text_without_secrets(experiment: Experiment) -> str:
     return "# Values that may be secrets are replaced by ***.\n" + yaml.safe_dump(shown, sort_keys=False)
 
 
-def html_page(results: Results, pictures: Sequence[Path]) -> str:
+def html_page(results: Results, pictures: Sequence[Path], by: Sequence[str] = ()) -> str:
     """The page.
 
     Args:
         results: The results.
         pictures: Paths of the plots.
+        by: Break accuracy down by these: "category", "duration", "metadata.KEY".
     """
     settings = results.grid.experiment.settings
     title = escape(settings.title or settings.name)
@@ -67,6 +75,8 @@ def html_page(results: Results, pictures: Sequence[Path]) -> str:
         caption = escape(PICTURES[path.name])
         image = f'<img alt="{caption}" src="data:image/png;base64,{data}">'
         parts.append(f"<figure>{image}<figcaption>{caption}</figcaption></figure>")
+    for heading, (heads, rows), left in finer_tables(results, by):
+        parts += [f"<h2>{escape(heading)}</h2>", _table(heads, rows, left)]
     parts += ["<h2>Every cell</h2>", _cells(results), _failures(results)]
     parts += [
         "<h2>The experiment</h2>",

@@ -34,6 +34,8 @@ _COLORS: Final = {
     TaxonomyClass.MALFORMED: "#762a83",
     TaxonomyClass.OUT_OF_BUDGET: "#b2abd2",
     TaxonomyClass.VIDEO_ERROR: "#bdbdbd",
+    TaxonomyClass.RIGHT: "#a6dba0",
+    TaxonomyClass.WRONG: "#f4a582",
     TaxonomyClass.UNKNOWN: "#636363",
 }
 _MARKERS = "osD^vP*Xh<>"

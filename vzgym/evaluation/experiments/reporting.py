@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 
 from vzgym.core.files import write_text
+from vzgym.evaluation.experiments.breakdowns import breakdown_csv, pairs_csv
 from vzgym.evaluation.experiments.grid import Grid
 from vzgym.evaluation.experiments.page import html_page, text_without_secrets
 from vzgym.evaluation.experiments.plots import draw_all
@@ -15,21 +17,35 @@ from vzgym.evaluation.experiments.tables import markdown_results
 __all__ = ["write_results", "write_tables"]
 
 
-def write_tables(grid: Grid, root: Path) -> Results:
-    """Write `cells.csv`, `table.md` and the experiment's file into `root/NAME`. Fast enough to follow each cell."""
+def write_tables(grid: Grid, root: Path, by: Sequence[str] = ()) -> Results:
+    """Write `cells.csv`, `pairs.csv`, `table.md` and the experiment's file into `root/NAME`; with `by`, `by.csv`.
+
+    Fast enough to follow each cell.
+
+    Args:
+        grid: The experiment.
+        root: The folder of all experiments.
+        by: Break accuracy down by these: "category", "duration", "metadata.KEY".
+
+    Raises:
+        InvalidSetting: If tasks cannot be grouped so.
+    """
     folder = root / grid.experiment.settings.name
     folder.mkdir(parents=True, exist_ok=True)
     results = Results(grid, root)
     write_text(folder / "experiment.yaml", text_without_secrets(grid.experiment))
     write_text(folder / "cells.csv", cells_csv(results))
-    write_text(folder / "table.md", markdown_results(results))
+    write_text(folder / "pairs.csv", pairs_csv(results))
+    if by:
+        write_text(folder / "by.csv", breakdown_csv(results, by))
+    write_text(folder / "table.md", markdown_results(results, by))
     return results
 
 
-def write_results(grid: Grid, root: Path) -> Results:
-    """Write tables, plots (if matplotlib is installed) and `index.html` into `root/NAME`."""
-    results = write_tables(grid, root)
+def write_results(grid: Grid, root: Path, by: Sequence[str] = ()) -> Results:
+    """Write tables, plots (if matplotlib is installed) and `index.html` into `root/NAME`; see `write_tables`."""
+    results = write_tables(grid, root, by)
     folder = root / grid.experiment.settings.name
     pictures = draw_all(results, folder) if importlib.util.find_spec("matplotlib") else []
-    write_text(folder / "index.html", html_page(results, pictures))
+    write_text(folder / "index.html", html_page(results, pictures, by))
     return results

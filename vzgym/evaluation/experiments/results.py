@@ -15,14 +15,35 @@ from vzgym.core.files import read_json_lines
 from vzgym.core.statistics import Estimate, student
 from vzgym.evaluation.experiments.grid import Cell, Grid
 from vzgym.evaluation.experiments.stages import OUT
-from vzgym.evaluation.metrics import METRICS
+from vzgym.evaluation.metrics import METRICS, TOTALS
 from vzgym.evaluation.taxonomy import TAXONOMY_CLASSES
 from vzgym.rewards.statistics import TermStatistics, logged_statistics, mean_statistics, silent_terms
 
-__all__ = ["Curve", "Group", "Results", "Row", "TermRow", "cells_csv"]
+__all__ = ["Curve", "Group", "Results", "Row", "TermRow", "cells_csv", "over_seeds"]
 
 _SHARES: Final = frozenset(metric.name for metric in METRICS if metric.unit == "share")
+_PARTS: Final = ("median", "p90")
 NAN: Final = Estimate(math.nan, math.nan, math.nan, 0)
+
+
+def over_seeds(found: Sequence[Estimate], *, share: bool = False) -> Estimate:
+    """The mean over seeds with Student's interval, which of a share lies within [0, 1].
+
+    Of a single seed, its own interval over its episodes; of seeds that all agree, whose Student's interval has no
+    width, the widest of theirs.
+
+    Args:
+        found: The estimate of each seed.
+        share: Whether it is a share.
+    """
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        return NAN
+    over = student([estimate.value for estimate in found])
+    if over.low == over.high:
+        return replace(over, low=min(one.low for one in found), high=max(one.high for one in found))
+    return replace(over, low=max(0.0, over.low), high=min(1.0, over.high)) if share else over
 
 
 @dataclass(frozen=True)
@@ -50,6 +71,11 @@ class Row:
             return NAN
         low, high = (math.nan if found[end] is None else float(found[end]) for end in ("low", "high"))
         return Estimate(found["value"], low, high, found["n"])
+
+    def quantile(self, name: str, part: str) -> float:
+        """The "median" or "p90" of a cost over the cell's episodes; nan where there is none."""
+        found = (self.facts or {}).get("report", {}).get("quantiles", {}).get(name)
+        return math.nan if found is None else float(found[part])
 
     def share(self, kind: str) -> float:
         """The share of episodes in a class of the taxonomy."""
@@ -95,22 +121,9 @@ class Group:
         return [row for row in self.rows if row.status == "done"]
 
     def metric(self, name: str) -> Estimate:
-        """A metric's mean over the seeds with Student's interval.
-
-        Of a single seed, its own interval over its episodes; of seeds that all agree, whose Student's interval has no
-        width, the widest of theirs.
-        """
+        """A metric's mean over the seeds, with its interval; see `over_seeds`."""
         found = [estimate for row in self.done if (estimate := row.metric(name)).n]
-        if len(found) == 1:
-            return found[0]
-        if not found:
-            return NAN
-        over = student([estimate.value for estimate in found])
-        if over.low == over.high:
-            return replace(over, low=min(one.low for one in found), high=max(one.high for one in found))
-        if name not in _SHARES:
-            return over
-        return replace(over, low=max(0.0, over.low), high=min(1.0, over.high))
+        return over_seeds(found, share=name in _SHARES)
 
     def share(self, kind: str) -> float:
         """The mean share of a class of the taxonomy."""
@@ -246,7 +259,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def cells_csv(results: Results) -> str:
-    """One line a cell: its names, each metric (accuracy with Wilson's interval), each class's share, time, folder."""
+    """One line a cell: names, metrics (accuracy with Wilson's interval), shares of classes, quantiles of costs."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     metrics = [metric.name for metric in METRICS]
@@ -254,7 +267,8 @@ def cells_csv(results: Results) -> str:
         [
             "tasks", "budget", "learner", "reward", "seed", "status", "episodes", "correct", "correct_low",
             "correct_high", *("mean_reward" if name == "reward" else name for name in metrics[1:]),
-            *map(str, TAXONOMY_CLASSES), "seconds", "folder", "error",
+            *map(str, TAXONOMY_CLASSES), *(f"{name}_{part}" for name in TOTALS for part in _PARTS), "seconds",
+            "folder", "error",
         ]
     )  # fmt: skip
     for row in results.rows:
@@ -262,6 +276,7 @@ def cells_csv(results: Results) -> str:
         values: list[float] = [accuracy.value, accuracy.low, accuracy.high]
         values += [row.metric(name).value for name in metrics[1:]]
         values += [row.share(str(kind)) for kind in TAXONOMY_CLASSES]
+        values += [row.quantile(name, part) for name in TOTALS for part in _PARTS]
         written = ["" if math.isnan(value) else f"{value:.6g}" for value in values]
         folder = row.cell.stage.folder(results.root).relative_to(results.root)
         writer.writerow(

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from vzgym.core.statistics import Estimate
+from vzgym.evaluation.experiments.breakdowns import breakdown_table, pair_table
 from vzgym.evaluation.experiments.results import Group, Results
 from vzgym.evaluation.tables import term_cells
 
@@ -119,8 +120,16 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> 
     return "\n".join(lines)
 
 
-def markdown_results(results: Results) -> str:
-    """The main table, a note on its intervals, and the failures."""
+def finer_tables(results: Results, by: Sequence[str]) -> list[tuple[str, tuple[list[str], list[list[str]]], int]]:
+    """Further tables: their title, their heads and cells, and how many columns are texts."""
+    found = []
+    if (pairs := pair_table(results))[1]:
+        found.append(("Every two rewards: paired by seed, or by task where one seed is done", pairs, 2))
+    return found + [(f"Accuracy by {key}", breakdown_table(results, key), 3) for key in by]
+
+
+def markdown_results(results: Results, by: Sequence[str] = ()) -> str:
+    """The main table, a note on its intervals, every two rewards, accuracy by `by`, and the failures."""
     settings = results.grid.experiment.settings
     heads, rows = table_rows(results)
     parts = [f"# {settings.title or settings.name}"]
@@ -130,6 +139,8 @@ def markdown_results(results: Results) -> str:
     heads, rows = term_rows(results)
     if rows:
         parts += [markdown(heads, rows, len(results.grid.axes) + 2), TERM_NOTE]
+    for title, (heads, rows), left in finer_tables(results, by):
+        parts += [f"## {title}", markdown(heads, rows, left)]
     broken = [row for row in results.rows if row.status == "failed"]
     if broken:
         parts.append("Failed:\n\n" + "\n".join(f"- {row.cell.name}: {row.error}" for row in broken))

@@ -1,0 +1,91 @@
+"""The pixels of saved records, read from their videos again; pictures of records."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from PIL import Image
+
+from vzgym.core.errors import RecordError
+from vzgym.envs.rendering import draw_episode
+from vzgym.episode.clip import Clip
+from vzgym.episode.episode import Episode
+from vzgym.episode.record import EpisodeRecord, Outcome
+from vzgym.episode.wording import PlainWording
+from vzgym.evaluation.replay import task_of
+
+__all__ = ["clips_with_pixels", "show_record", "with_pixels"]
+
+
+def clips_with_pixels(record: EpisodeRecord, backend: str = "pyav", *, trust_code: bool = False) -> list[Clip]:
+    """The record's clips, with pixels: its own, or those of its video.
+
+    Args:
+        record: The record.
+        backend: Which decoder reads a file.
+        trust_code: Whether the record's task may name a `module:suite`, which is imported.
+
+    Raises:
+        RecordError: If the record's task cannot be rebuilt, or its video no longer shows the frames of the record.
+        VideoError: If the video cannot be opened.
+        UntrustedName: If the task's suite is a `module:suite` and `trust_code` is not set.
+    """
+    if all(clip.pixels is not None for clip in record.clips):
+        return record.clips
+    task = task_of(record.task, backend, trust_code=trust_code)
+    # Clips depend on neither wording nor reward.
+    episode = Episode(task, record.budget, PlainWording())
+    for turn in record.turns:
+        if episode.ended or turn.outcome is Outcome.FAILED:
+            break
+        episode.step(turn.action, text=turn.text, well_formed=turn.well_formed)
+    task.video.close()
+    again = episode.record.clips
+    for number, (new, old) in enumerate(zip(again, record.clips, strict=False)):
+        if new.hashes != old.hashes:
+            raise RecordError(f"task {record.task.id!r}: clip {number} no longer has the frames of the record")
+    if len(again) < len(record.clips):
+        raise RecordError(f"task {record.task.id!r}: only {len(again)} clips could be played again")
+    return again
+
+
+def with_pixels(record: EpisodeRecord, backend: str = "pyav", *, trust_code: bool = False) -> EpisodeRecord:
+    """The record, with pixels; see `clips_with_pixels`."""
+    overview, *zooms = clips_with_pixels(record, backend, trust_code=trust_code)
+    rest = iter(zooms)
+    turns = [turn if turn.clip is None else replace(turn, clip=next(rest)) for turn in record.turns]
+    return replace(record, overview=overview, turns=turns)
+
+
+def show_record(
+    record: EpisodeRecord,
+    path: str | Path | None = None,
+    *,
+    evidence: bool = True,
+    backend: str = "pyav",
+    trust_code: bool = False,
+) -> Image.Image:
+    """Draw a record; see `EpisodeRecord.show`."""
+    image = Image.fromarray(draw_episode(with_pixels(record, backend, trust_code=trust_code), evidence=evidence))
+    if path is None:
+        if not _show_in_notebook(image):
+            image.show()
+    else:
+        place = Path(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        image.save(place)
+    return image
+
+
+def _show_in_notebook(image: Image.Image) -> bool:
+    """Show a picture in the notebook that runs this process, if one does."""
+    try:
+        from IPython.core.getipython import get_ipython
+        from IPython.display import display
+    except ImportError:
+        return False
+    if get_ipython() is None:
+        return False
+    display(image)
+    return True
