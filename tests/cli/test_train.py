@@ -32,7 +32,7 @@ def trainers(monkeypatch: pytest.MonkeyPatch) -> Trainers:
     seen: dict[str, Any] = {}
 
     def keep(stage: str) -> Callable[..., Path]:
-        def train(settings: Any, *rest: Any) -> Path:
+        def train(settings: Any, *rest: Any, **more: Any) -> Path:
             seen[stage] = settings
             return Path(settings.out)
 
@@ -94,7 +94,7 @@ def test_a_refused_run_changes_nothing_in_its_folder(stage: str, arguments: list
     model = [] if stage == "pretrain" else ["--model", str(build_checkpoint("qwen3_vl", tmp_path / "model"))]
     result = run(stage, *model, "--out", str(out), *arguments)
     assert isinstance(result.exception, VzgymError), result.output
-    assert [file.name for file in out.iterdir()] == ["settings.yaml"]
+    assert {file.name for file in out.iterdir()} - {".lock"} == {"settings.yaml"}
     assert (out / "settings.yaml").read_text() == "those of a finished run\n"
 
 
@@ -171,3 +171,17 @@ def test_a_dry_run_prints_what_would_be_run_and_writes_nothing(tmp_path: Path) -
     advised = run(*common, "--device-memory", "0.5", "--set", "vllm=false")
     assert advised.exit_code == 0, advised.output
     assert "but a device of 0.5 GiB has 0.50 GiB" in " ".join(advised.output.split())
+
+
+def test_what_comes_next_names_files_of_one_s_own(trainers: Trainers, tmp_path: Path) -> None:
+    train, test, out = tmp_path / "my train.jsonl", tmp_path / "my test.jsonl", tmp_path / "my runs" / "grpo"
+    train.write_text("")
+    told = run("grpo", "--model", "m", "--tasks", str(train), "--out", str(out)).output
+    # The model has a name on the hub; the tasks may have no evidence, which the expert needs.
+    assert f"vzgym eval --policy '{{name: vlm, path: m}}' --policy '{out}' --policy overview --policy uniform" in told
+    assert f"--tasks '{train}'" in told
+    test.write_text("")
+    told = run("grpo", "--model", "m", "--tasks", f"{train}[:10]", "--out", str(out)).output
+    assert f"--tasks '{test}'" in told
+    sft = run("sft", "--model", "m", "--data", "imported", "--out", str(tmp_path / "my runs" / "sft")).output
+    assert f"vzgym train grpo --model '{tmp_path / 'my runs' / 'sft'}' --tasks TASKS --out '{out}'" in sft

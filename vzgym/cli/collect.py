@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from vzgym.cli.outputs import sibling
 from vzgym.cli.policies import named_policy
 from vzgym.cli.progress import console, costs_in_words, errors, progress_bar, say
 from vzgym.cli.settings import ConfigOption, PresetOption, SeedOption, SetOption, read_settings
@@ -76,7 +78,8 @@ def collect_command(
         f"\nZooms by fps: {_counts(statistics.to_json()['fps'])}. Trajectories by turns: "
         f"{_counts(statistics.to_json()['turns'])}."
         f"{costs}"
-        f"\nNext: vzgym train sft{f' --preset {preset}' if preset else ''} --model MODEL --data {out} --out runs/sft"
+        f"\nNext: vzgym train sft{f' --preset {preset}' if preset else ''} --model MODEL "
+        f"--data {shlex.quote(str(out))} --out {sibling(out, 'sft')}"
         "\n(MODEL: a folder made by vzgym train pretrain, or a vision-language model's name)"
     )
 

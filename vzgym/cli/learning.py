@@ -99,8 +99,16 @@ def learn(out: Path, episodes: int, seed: int) -> list[EvaluationReport]:
     practice = settings(GRPOSettings, model=str(sft), out=str(grpo), seed=seed, steps=_STEPS)
     # The trainers print every measure of every step; their bars go to stderr and stay.
     with (out / "training.log").open("a", encoding="utf-8") as log, redirect_stdout(log):
-        _stage(sft, "imitate them, briefly (cold start)", lambda: train_sft(imitation))
-        _stage(grpo, "practise, and be paid for right answers (GRPO)", lambda: train_grpo(practice))
+        _stage(
+            sft,
+            "imitate them, briefly (cold start)",
+            lambda: _with_bar("imitate", lambda show: train_sft(imitation, progress=show)),
+        )
+        _stage(
+            grpo,
+            "practise, and be paid for right answers (GRPO)",
+            lambda: _with_bar("practise", lambda show: train_grpo(practice, progress=show)),
+        )
     draw_curve(grpo, out / "learning.png")
     return _compare(out, str(practice.tasks).partition("/")[0], episodes, seed, sft, grpo, practice.turn_tokens)
 
@@ -118,6 +126,18 @@ def _quiet_libraries() -> None:
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()  # "Loading weights"; the trainers' bars of steps are others
+
+
+def _with_bar(title: str, work: Callable[[Callable[[Any], None]], Any]) -> None:
+    """Train with a bar that shows the latest measures and the time left."""
+    with progress_bar() as bar:
+        job = bar.add_task(title, total=None)
+
+        def show(progress: Any) -> None:
+            text = f"{title}: {progress.summary}"
+            bar.update(job, completed=progress.step, total=progress.steps, description=text)
+
+        work(show)
 
 
 def _start(work: Callable[..., None], *args: Any) -> Any:

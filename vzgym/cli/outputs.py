@@ -1,13 +1,46 @@
-"""Files that commands write: refused before any work is done where they would destroy what was read."""
+"""Files that commands write, checked before any work is done, and the commands that read them next."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
 from vzgym.core.errors import InvalidSetting
+from vzgym.tasks.task_slice import split_slice
 
-__all__ = ["check_jsonl_output"]
+__all__ = ["check_jsonl_output", "evaluation_command", "sibling"]
+
+
+def sibling(out: str | Path, name: str) -> str:
+    """A folder beside another one, quoted for a shell."""
+    return shlex.quote(str(Path(out).parent / name))
+
+
+def evaluation_command(policies: Iterable[str], tasks: str, *others: str) -> str:
+    """The `vzgym eval` command for trained models: on the test split of the suite that they were trained on.
+
+    For a file of tasks it is the file of the same name with "test" for "train", if there is one, else the file itself.
+
+    Args:
+        policies: Models' folders.
+        tasks: What they were trained on; "" if unknown.
+        others: Policies to compare with on suites; on files, whose tasks may have no evidence, controls that need none.
+    """
+    name = split_slice(tasks)[0] if tasks else "TASKS"
+    if is_task_file(name):
+        file = Path(name)
+        other = file.with_name(file.name.replace("train", "test"))
+        name, others = str(other if other.is_file() else file), ("overview", "uniform")
+    elif tasks:
+        name = f"{name.partition('/')[0]}/test"
+    flags = " ".join(f"--policy {shlex.quote(policy)}" for policy in (*policies, *others))
+    return f"vzgym eval {flags} --tasks {shlex.quote(name)}"
+
+
+def is_task_file(tasks: str) -> bool:
+    """Whether tasks are given as a file, not as a suite."""
+    return Path(tasks).suffix in (".jsonl", ".csv", ".parquet", ".json")
 
 
 def check_jsonl_output(out: Path, inputs: Iterable[Path]) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vzgym.cli.outputs import evaluation_command, sibling
 from vzgym.cli.progress import progress_bar, say
 from vzgym.cli.settings import (
     ConfigOption,
@@ -18,13 +23,13 @@ from vzgym.cli.settings import (
     SetOption,
     read_settings,
 )
-from vzgym.cli.train_plan import DevicesOption, DryOption, LaunchOption, MemoryOption, show_plan
+from vzgym.cli.train_plan import CalibrateOption, DevicesOption, DryOption, LaunchOption, MemoryOption, show_plan
 from vzgym.cli.train_sb3 import sb3
 from vzgym.core.errors import InvalidSetting
-from vzgym.tasks.task_slice import split_slice
 
 if TYPE_CHECKING:
     from vzgym.agents.settings import RunSettings
+    from vzgym.agents.training.progress import StepProgress
 
 __all__ = ["app"]
 
@@ -53,10 +58,17 @@ def _preset(name: str | None) -> str:
     return f" --preset {name}" if name else ""
 
 
-def _held_out(tasks: str) -> str:
-    """The tasks to evaluate on: the test split of a suite that was trained on."""
-    name = split_slice(tasks)[0]
-    return f"{name.partition('/')[0]}/test" if name and not name.endswith(".jsonl") else "SUITE"
+@contextmanager
+def _step_bar(title: str) -> Iterator[Callable[[StepProgress], None]]:
+    """Shows a line for each step, and in a terminal a bar with the time left below them."""
+    with progress_bar() as bar:
+        job = bar.add_task(title, total=None)
+
+        def show(progress: StepProgress) -> None:
+            say(str(progress), bar.console)
+            bar.update(job, completed=progress.step, total=progress.steps)
+
+        yield show
 
 
 @app.command()
@@ -84,9 +96,10 @@ def pretrain(
         folder = pretrain(settings, show)
         bar.update(job, completed=settings.max_steps)
     say(f"Pre-trained model: {folder}")
+    data, model = sibling(folder, "data"), shlex.quote(str(folder))
     _next(
-        f"vzgym collect --preset {preset or 'tiny'} --tasks {settings.tasks} --out runs/data",
-        f"vzgym train sft --preset {preset or 'tiny'} --model {folder} --data runs/data --out runs/sft",
+        f"vzgym collect --preset {preset or 'tiny'} --tasks {shlex.quote(settings.tasks)} --out {data}",
+        f"vzgym train sft --preset {preset or 'tiny'} --model {model} --data {data} --out {sibling(folder, 'sft')}",
     )
 
 
@@ -101,6 +114,7 @@ def sft(
     set_: SetOption = None,
     resume: ResumeOption = False,
     dry_run: DryOption = False,
+    calibrate: CalibrateOption = False,
     launch: LaunchOption = None,
     devices: DevicesOption = None,
     device_memory: MemoryOption = None,
@@ -114,15 +128,17 @@ def sft(
     if dry_run:
         from vzgym.agents.training.plan import plan_sft, read_launch
 
-        show_plan(plan_sft(settings, read_launch(launch, devices), device_memory), launch, preset)
+        show_plan(plan_sft(settings, read_launch(launch, devices), device_memory), launch, preset, calibrate)
         return
     _check_out(settings)
-    folder = train_sft(settings)
+    with _step_bar("sft") as show:
+        folder = train_sft(settings, progress=show)
     tasks = _collected_from(settings.data)
     say(f"Fine-tuned model: {folder}")
     _next(
-        f"vzgym eval --policy {folder} --policy expert --tasks {_held_out(tasks)}",
-        f"vzgym train grpo{_preset(preset)} --model {folder} --tasks {tasks or 'SUITE'} --out runs/grpo",
+        evaluation_command([str(folder)], tasks, "expert"),
+        f"vzgym train grpo{_preset(preset)} --model {shlex.quote(str(folder))} --tasks {shlex.quote(tasks or 'TASKS')} "
+        f"--out {sibling(folder, 'grpo')}",
     )
 
 
@@ -141,6 +157,7 @@ def grpo(
     set_: SetOption = None,
     resume: ResumeOption = False,
     dry_run: DryOption = False,
+    calibrate: CalibrateOption = False,
     launch: LaunchOption = None,
     devices: DevicesOption = None,
     device_memory: MemoryOption = None,
@@ -156,12 +173,19 @@ def grpo(
     if dry_run:
         from vzgym.agents.training.plan import plan_grpo, read_launch
 
-        show_plan(plan_grpo(settings, read_launch(launch, devices), device_memory), launch, preset)
+        show_plan(plan_grpo(settings, read_launch(launch, devices), device_memory), launch, preset, calibrate)
         return
     _check_out(settings)
-    folder = train_grpo(settings)
+    with _step_bar("grpo") as show:
+        folder = train_grpo(settings, progress=show)
     say(f"Trained model: {folder}")
-    _next(f"vzgym eval --policy {settings.model} --policy {folder} --policy expert --tasks {_held_out(settings.tasks)}")
+    _next(evaluation_command([_played(settings.model), str(folder)], settings.tasks, "expert"))
+
+
+def _played(model: str) -> str:
+    """A model as `vzgym eval` takes it: a folder, or a name on the hub as a mapping."""
+    hub = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model) and not Path(model).exists()
+    return f"{{name: vlm, path: {model}}}" if hub else model
 
 
 def _collected_from(data: str) -> str:

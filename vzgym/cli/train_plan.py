@@ -13,14 +13,19 @@ from vzgym.cli.progress import console, say
 if TYPE_CHECKING:
     from vzgym.agents.training.plan import Plan
 
-__all__ = ["DevicesOption", "DryOption", "LaunchOption", "MemoryOption", "show_plan"]
+__all__ = ["CalibrateOption", "DevicesOption", "DryOption", "LaunchOption", "MemoryOption", "show_plan"]
 
 DryOption = Annotated[
     bool,
     typer.Option(
         "--dry-run",
-        help="Print settings, token budget and estimated memory, and stop; tokens that do not fit are refused.",
+        help="Print settings, token budget, estimated memory, steps and time, and stop; tokens that do not fit are "
+        "refused.",
     ),
+]
+CalibrateOption = Annotated[
+    bool,
+    typer.Option("--calibrate", help="With --dry-run: train a few steps in a temporary folder, and measure the time."),
 ]
 LaunchOption = Annotated[
     str | None, typer.Option(help="With --dry-run: zero2, zero3, ddp, or a configuration file of accelerate.")
@@ -33,8 +38,15 @@ MemoryOption = Annotated[
 ]
 
 
-def show_plan(plan: Plan, launch: str | None, preset: str | None) -> None:
-    """Print a plan that fits."""
+def show_plan(plan: Plan, launch: str | None, preset: str | None, measured: bool = False) -> None:
+    """Print a plan that fits.
+
+    Args:
+        plan: The plan.
+        launch: Launch configuration, if any.
+        preset: Preset, if any.
+        measured: Whether to train a few steps and measure their time.
+    """
     from vzgym.agents.training.config import to_yaml
     from vzgym.agents.training.memory import GIB
     from vzgym.agents.training.plan import launch_file
@@ -58,6 +70,7 @@ def show_plan(plan: Plan, launch: str | None, preset: str | None) -> None:
         f"{f' in adapters of rank {plan.settings.lora.rank}' if facts.adapters else ''}; DeepSpeed ZeRO stage "
         f"{sharding.stage}. Memory is an estimate; see vzgym.agents.training.memory."
     )
+    _show_length(plan, measured)
     for note in plan.notes:
         say(f"Note: {note}")
     if launch is not None:
@@ -65,6 +78,24 @@ def show_plan(plan: Plan, launch: str | None, preset: str | None) -> None:
             f"Start with:\n  accelerate launch --config_file {launch_file(launch)} --num_processes {sharding.devices} "
             f"-m vzgym train {section}{f' --preset {preset}' if preset else ''} ..."
         )
+
+
+def _show_length(plan: Plan, measured: bool) -> None:
+    from vzgym.agents.training.duration import calibrate
+    from vzgym.agents.training.progress import duration_text
+    from vzgym.agents.training.settings import GRPOSettings, SFTSettings
+
+    length = plan.length
+    assert length is not None
+    say(
+        f"{length.epoch_steps:.4g} steps an epoch, {length.steps:,} optimiser steps. Time by the rule of "
+        f"vzgym.agents.training.duration: {duration_text(length.steps * length.step_seconds)} "
+        f"({length.step_seconds:.3g} s a step: {length.rule})."
+    )
+    if measured:
+        assert isinstance(plan.settings, (SFTSettings, GRPOSettings))
+        seconds = calibrate(plan.settings)
+        say(f"Measured here: {duration_text(length.steps * seconds)} ({seconds:.3g} s a step).")
 
 
 def _table(*columns: str) -> Table:

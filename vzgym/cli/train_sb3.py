@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from vzgym.cli.outputs import evaluation_command
 from vzgym.cli.progress import progress_bar, say
 from vzgym.cli.settings import ConfigOption, OutOption, ResumeOption, SeedOption, SetOption, read_settings
 from vzgym.core.errors import DependencyNotInstalled, InvalidSetting
-from vzgym.tasks.task_slice import split_slice
 
 __all__ = ["sb3"]
 
@@ -44,6 +44,4 @@ def sb3(
 
         folder = train_sb3(settings, resume=resume, progress=show)
     say(f"Trained model: {folder}")
-    suite = split_slice(settings.tasks)[0].partition("/")[0]
-    controls = "--policy overview --policy uniform --policy oracle"
-    say(f"Next:\n  vzgym eval --policy {folder} {controls} --tasks {suite}/test")
+    say(f"Next:\n  {evaluation_command([str(folder)], settings.tasks, 'overview', 'uniform', 'oracle')}")

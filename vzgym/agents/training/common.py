@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import json
 import logging
 import math
@@ -10,7 +11,6 @@ import os
 import re
 import resource
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ from transformers import TrainerCallback
 from vzgym.agents.training.config import save_settings
 from vzgym.agents.training.settings import LoraSettings, TrainSettings
 from vzgym.agents.vlm.checkpoint import Checkpoint, complete_checkpoint, open_model, save_checkpoint
-from vzgym.core.errors import InvalidSetting
+from vzgym.core.errors import DependencyNotInstalled, InvalidSetting
 from vzgym.core.files import append_json_line, drop_torn_line, folder_lock, read_json, replace_file, write_json
 
 __all__ = [
@@ -31,7 +31,9 @@ __all__ = [
     "PolicyFiles",
     "adapted_layers",
     "adapters",
+    "check_device",
     "check_paths",
+    "check_tracker",
     "check_trainer",
     "common_options",
     "freeze_vision",
@@ -125,7 +127,7 @@ def common_options(settings: TrainSettings) -> dict[str, Any]:
         "report_to": settings.report_to,
         "remove_unused_columns": False,
         "dataloader_pin_memory": False,
-        "disable_tqdm": not sys.stderr.isatty(),
+        "disable_tqdm": True,
     }
 
 
@@ -138,6 +140,68 @@ def check_paths(settings: TrainSettings) -> None:
     for name in ("model", "out"):
         if not getattr(settings, name):
             raise InvalidSetting(f"{type(settings).__name__}.{name} must be given")
+
+
+_TRACKERS = {
+    "tensorboard": "tensorboard",
+    "wandb": "wandb",
+    "trackio": "trackio",
+    "mlflow": "mlflow",
+    "swanlab": "swanlab",
+    "comet_ml": "comet-ml",
+    "clearml": "clearml",
+}
+"""Packages of experiment trackers, by their module's name, which is also that of `report_to`."""
+
+
+def check_tracker(settings: TrainSettings) -> None:
+    """Check that the experiment tracker is known and installed.
+
+    Raises:
+        InvalidSetting: If there is no such tracker.
+        DependencyNotInstalled: If its package is missing; with the command that installs it.
+    """
+    name = settings.report_to
+    if name == "none":
+        return
+    if name not in _TRACKERS:
+        raise InvalidSetting(
+            f"{type(settings).__name__}.report_to must be one of none, {', '.join(_TRACKERS)}; got {name!r}"
+        )
+    if importlib.util.find_spec(name) is None:
+        raise DependencyNotInstalled(f"report_to: {name} is not installed; run: pip install {_TRACKERS[name]}")
+
+
+def check_device(settings: TrainSettings) -> None:
+    """Check that there is a GPU for settings that need one.
+
+    Raises:
+        InvalidSetting: If there is none; with everything that must be changed to train on a CPU.
+    """
+    import torch
+
+    if settings.trainer.get("use_cpu") or torch.accelerator.is_available():
+        return
+    changes = []
+    if settings.bf16:
+        changes.append("bf16=false")
+    if getattr(settings, "vllm", False):
+        changes.append("vllm=false")
+    if not changes:
+        return
+    # What the presets set for GPUs beside these.
+    if "dtype" in settings.model_options:
+        changes.append("model_options={}")
+    if settings.trainer:
+        changes.append("trainer={}")
+    if getattr(settings, "budget", None) is not None:
+        changes.append("budget=null")
+    flags = " ".join(f"--set '{change}'" if "{" in change else f"--set {change}" for change in changes)
+    why = " (budget=null: that of the tasks, which a small model's context fits)" if "budget=null" in changes else ""
+    raise InvalidSetting(
+        f"these settings need a GPU, and there is none here. To try them on a CPU, add: {flags}{why}. To plan a run on "
+        "another machine, add --dry-run"
+    )
 
 
 def check_trainer(settings: TrainSettings, config: type[Any]) -> None:

@@ -20,7 +20,9 @@ from vzgym.agents.training.common import (
     LogFile,
     PolicyFiles,
     adapters,
+    check_device,
     check_paths,
+    check_tracker,
     check_trainer,
     common_options,
     freeze_vision,
@@ -29,6 +31,7 @@ from vzgym.agents.training.common import (
     prepare_output,
     train,
 )
+from vzgym.agents.training.progress import ShowProgress, StepReport, print_step
 from vzgym.agents.training.rewards import Scorer
 from vzgym.agents.training.settings import GRPOSettings
 from vzgym.agents.training.task_checks import blank_copy, check_tasks
@@ -44,17 +47,18 @@ from vzgym.rewards import make_reward
 from vzgym.rewards.statistics import logged_statistics, silent_terms
 from vzgym.tasks import load_tasks
 
-__all__ = ["make_trainer", "split_rollouts", "train_grpo"]
+__all__ = ["check_groups", "make_trainer", "split_rollouts", "train_grpo"]
 
 _log = logging.getLogger("vzgym.agents")
 
 
-def train_grpo(settings: GRPOSettings, callbacks: Sequence[Any] = ()) -> Path:
+def train_grpo(settings: GRPOSettings, callbacks: Sequence[Any] = (), progress: ShowProgress = print_step) -> Path:
     """Train a model with GRPO.
 
     Args:
         settings: See `GRPOSettings`.
         callbacks: Further `transformers.TrainerCallback`s.
+        progress: Called after each step; prints a line to stderr if not given.
 
     Returns:
         `settings.out`: the model, `training.json`, `log.jsonl` (rewards by module, metrics, statistics of the reward's
@@ -67,7 +71,7 @@ def train_grpo(settings: GRPOSettings, callbacks: Sequence[Any] = ()) -> Path:
     """
     with output_lock(settings):
         resumed = newest_checkpoint(settings)
-        trainer, start = make_trainer(settings, callbacks, resumed)
+        trainer, start = make_trainer(settings, callbacks, resumed, progress)
         out = train(settings, trainer, start, resumed)
         if trainer.is_world_process_zero():
             _add_term_statistics(out)
@@ -85,7 +89,10 @@ def _add_term_statistics(out: Path) -> None:
 
 
 def make_trainer(
-    settings: GRPOSettings, callbacks: Sequence[Any] = (), resumed: str | None = None
+    settings: GRPOSettings,
+    callbacks: Sequence[Any] = (),
+    resumed: str | None = None,
+    progress: ShowProgress = print_step,
 ) -> tuple[Any, Checkpoint]:
     """TRL's trainer, ready to run, and the model that it starts from.
 
@@ -94,6 +101,7 @@ def make_trainer(
         callbacks: Further `transformers.TrainerCallback`s.
         resumed: The trainer's checkpoint that the run will resume from; None for a new run. The output folder is
             prepared for it (see `prepare_output`).
+        progress: Called after each step.
     """
     # TRL warns that its tool loop is experimental; our requirements bound its version.
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
@@ -103,6 +111,8 @@ def make_trainer(
 
     check_paths(settings)
     check_trainer(settings, GRPOConfig)
+    check_tracker(settings)
+    check_device(settings)
     if not settings.tasks:
         raise InvalidSetting('GRPOSettings.tasks must be given, such as "needle-micro/train"')
     # Checked before the model is loaded, which may take minutes.
@@ -122,6 +132,7 @@ def make_trainer(
     out = Path(settings.out)
     info = {"policy": settings.model, "reward": reward, "vzgym": version("vzgym"), "seed": settings.seed}
     scorer = Scorer(mix, info, out / ROLLOUTS, settings.save_rollouts)
+    check_groups(settings, len(found.playable))
     row = opening_row(Episode(blank_copy(found.representatives[0]), budget, start.protocol).messages)
     rows = Dataset.from_dict({"prompt": [row] * len(found.playable), "task": found.playable})
     batch, passes = split_rollouts(settings, int(os.environ.get("WORLD_SIZE", "1")))
@@ -154,6 +165,7 @@ def make_trainer(
     functions: list[Any] = [*scorer.functions]
     factory: Any = lambda: ToolEnvironment(tasks, budget, start.protocol)  # noqa: E731
     log = LogFile(out / LOG, resumed)
+    report = StepReport(progress, lambda: scorer.measures)
     trainer = GRPOTrainer(
         model=start.model,
         reward_funcs=functions,
@@ -162,8 +174,9 @@ def make_trainer(
         processing_class=start.processor,
         peft_config=adapters(settings, start.model),
         environment_factory=factory,
-        callbacks=[log, PolicyFiles(start, log), *callbacks],
+        callbacks=[report, log, PolicyFiles(start, log), *callbacks],
     )
+    report.attach(trainer)
     watch_images(start.model, image_token(start.processor))
     prepare_output(settings, trainer, resumed)
     return trainer, start
@@ -188,6 +201,28 @@ def _check_loop(settings: GRPOSettings, start: Checkpoint) -> None:
             f"{type(start.model).__name__} does not take {refused}, which TRL's roll-out loop passes to a model whose "
             "tool returns images: it can be evaluated and fine-tuned, but not trained with GRPO. Use one that does, "
             "such as Qwen-VL"
+        )
+
+
+def check_groups(settings: GRPOSettings, tasks: int) -> None:
+    """Check that there are tasks enough for the generation batches of an optimiser step.
+
+    Args:
+        settings: Of the run.
+        tasks: Number of tasks that can be played.
+
+    Raises:
+        InvalidSetting: If there are not; the trainer would do without the missing ones.
+    """
+    if settings.groups > tasks:
+        raise InvalidSetting(
+            f"GRPOSettings.groups is {settings.groups}, but there are only {tasks} tasks: lower it to at most {tasks}"
+        )
+    if settings.groups * settings.accumulation > tasks:
+        raise InvalidSetting(
+            f"GRPOSettings.accumulation is {settings.accumulation}: a step would take as many batches of "
+            f"{settings.groups} tasks, but there are only {tasks} tasks: lower accumulation to at most "
+            f"{tasks // settings.groups}, or groups"
         )
 
 

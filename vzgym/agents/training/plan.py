@@ -14,7 +14,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from vzgym.agents.training.common import check_trainer
+from vzgym.agents.training.common import check_tracker, check_trainer
+from vzgym.agents.training.duration import RunLength, device_flops, training_flops
 from vzgym.agents.training.memory import GIB, Memory, ModelFacts, Sharding, device_memory, model_facts
 from vzgym.agents.training.settings import GRPOSettings, SFTSettings, TrainSettings
 from vzgym.agents.training.task_checks import check_tasks
@@ -51,6 +52,7 @@ class Plan:
         sharding: How the run is spread.
         available: Bytes of one device.
         device: Which device that is.
+        length: Steps and time of the run.
     """
 
     settings: TrainSettings
@@ -60,6 +62,7 @@ class Plan:
     device: str
     tokens: list[tuple[str, int, str]] = field(default_factory=list)
     memory: Memory = field(default_factory=Memory)
+    length: RunLength | None = None
 
     @property
     def notes(self) -> list[str]:
@@ -149,7 +152,7 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
     """
     from trl.trainer.grpo_config import GRPOConfig
 
-    from vzgym.agents.training.grpo import split_rollouts
+    from vzgym.agents.training.grpo import check_groups, split_rollouts
     from vzgym.agents.training.token_budget import measure_tokens
 
     plan = _begin(settings, GRPOConfig, sharding, memory_gib)
@@ -161,6 +164,7 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
     processor = open_processor(settings.model)
     protocol = resolve_protocol(settings.model, settings.protocol)
     found = check_tasks(tasks, min(settings.num_tasks or len(tasks), len(tasks)))
+    check_groups(settings, len(found.playable))
     need = measure_tokens(processor, protocol, found.representatives, budget, settings.turn_tokens)
     limit = need.check(settings, plan.facts.positions)
     frames, each = need.overview
@@ -186,6 +190,19 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
         _add_engine(plan, settings, longest)
     else:
         plan.memory.add_generation(plan.facts, rollouts, longest)
+    # A cycle of roll-outs serves as many optimiser steps.
+    cycle = settings.updates * settings.iterations / settings.accumulation
+    reads = 1 if settings.vllm else need.zooms + 1
+    trained = plan.facts.trained(settings.freeze_vision)
+    training = training_flops(
+        plan.facts, rollouts * longest, trained=trained, checkpointing=settings.gradient_checkpointing
+    )
+    plan.length = RunLength(
+        epoch_steps=len(found.playable) // settings.groups * cycle,
+        steps=settings.steps,
+        flops=(training * settings.iterations + rollouts * longest * reads * 2 * plan.facts.weights) / cycle,
+        **_speed(settings, memory_gib),
+    )
     return plan
 
 
@@ -198,7 +215,7 @@ def plan_sft(settings: SFTSettings, sharding: Sharding | None = None, memory_gib
     from trl.trainer.sft_config import SFTConfig
 
     from vzgym.agents.data.dataset import load_trajectories
-    from vzgym.agents.training.sft import taught_protocol, trajectory_chat
+    from vzgym.agents.training.sft import check_accumulation, taught_protocol, trajectory_chat
     from vzgym.agents.vlm.chat import encode
     from vzgym.agents.vlm.image_checks import image_token
 
@@ -227,7 +244,26 @@ def plan_sft(settings: SFTSettings, sharding: Sharding | None = None, memory_gib
         )
     tokens = settings.batch_size * len(longest)
     _add_training(plan, tokens, tokens, settings.batch_size * images, False)
+    used = min(settings.limit or len(rows), len(rows))
+    check_accumulation(settings, used, plan.sharding.devices)
+    epoch = math.ceil(math.ceil(used / (settings.batch_size * plan.sharding.devices)) / settings.accumulation)
+    plan.length = RunLength(
+        epoch_steps=epoch,
+        steps=settings.max_steps or math.ceil(settings.epochs * epoch),
+        flops=training_flops(
+            plan.facts,
+            tokens * settings.accumulation,
+            trained=plan.facts.trained(settings.freeze_vision),
+            checkpointing=settings.gradient_checkpointing,
+        ),
+        **_speed(settings, memory_gib),
+    )
     return plan
+
+
+def _speed(settings: TrainSettings, memory_gib: float | None) -> dict[str, Any]:
+    speed, device = device_flops(settings.bf16, planned=memory_gib is not None)
+    return {"speed": speed, "device": device}
 
 
 def _begin(settings: TrainSettings, config: type[Any], sharding: Sharding | None, memory_gib: float | None) -> Plan:
@@ -236,6 +272,7 @@ def _begin(settings: TrainSettings, config: type[Any], sharding: Sharding | None
     if memory_gib is not None and not (math.isfinite(memory_gib) and memory_gib > 0):
         raise InvalidSetting(f"a device's memory must be a finite number of GiB > 0, got {memory_gib}")
     check_trainer(settings, config)
+    check_tracker(settings)
     settings.check_sharding(sharding.stage if sharding else 0)
     facts = model_facts(settings.model, settings.lora, settings.model_options)
     found = device_memory() if memory_gib is None else (int(memory_gib * GIB), f"a device of {memory_gib:g} GiB")

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    WithJsonSchema,
+    model_validator,
+)
 
 from vzgym.agents.settings import BudgetedSettings, Named, RunSettings
 from vzgym.agents.tiny.size import TinySize
@@ -39,6 +48,13 @@ class LoraSettings(Settings):
         return self
 
 
+def _no_adapters(value: Any) -> Any:
+    return {} if value is None else value
+
+
+_LORA_SCHEMA = {"anyOf": [LoraSettings.model_json_schema(), {"type": "null"}]}
+
+
 class TrainSettings(RunSettings):
     """Settings that SFT and GRPO share."""
 
@@ -70,8 +86,8 @@ class TrainSettings(RunSettings):
     freeze_vision: bool = False
     """Whether the vision tower keeps its weights. The paper freezes it in SFT."""
 
-    lora: LoraSettings = LoraSettings()
-    """Low-rank adapters."""
+    lora: Annotated[LoraSettings, BeforeValidator(_no_adapters), WithJsonSchema(_LORA_SCHEMA)] = LoraSettings()
+    """Low-rank adapters; null: none."""
 
     bf16: bool = False
     """Train in bfloat16. For GPUs; slower on most CPUs."""
@@ -89,7 +105,8 @@ class TrainSettings(RunSettings):
     """Continue from the newest checkpoint in `out`, if there is one."""
 
     report_to: str = "none"
-    """Experiment tracker beside `out/log.jsonl`: `none`, `tensorboard`, `wandb`."""
+    """Experiment tracker beside `out/log.jsonl`: `none`, `tensorboard`, `wandb`, `trackio`, `mlflow`, `swanlab`,
+    `comet_ml`, `clearml`."""
 
     trainer: Mapping[str, Any] = Field(default_factory=dict)
     """Further options of TRL's own configuration, by its names; they override everything else."""
@@ -113,6 +130,9 @@ class TrainSettings(RunSettings):
 
 class SFTSettings(TrainSettings):
     """Supervised fine-tuning on trajectories: the cold start. The loss covers the model's own turns only."""
+
+    save_steps: NonNegativeInt = 50
+    """Steps between two checkpoints, from which `resume` continues; 0: only the finished model is saved."""
 
     data: FilePath = ""
     """Folder that `vzgym collect` wrote: a saved `datasets.Dataset` with the columns `messages` and `images`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,9 @@ from vzgym.agents.training.common import (
     LogFile,
     PolicyFiles,
     adapters,
+    check_device,
     check_paths,
+    check_tracker,
     check_trainer,
     common_options,
     freeze_vision,
@@ -23,14 +27,15 @@ from vzgym.agents.training.common import (
     prepare_output,
     train,
 )
+from vzgym.agents.training.progress import ShowProgress, StepReport, print_step
 from vzgym.agents.training.settings import SFTSettings
 from vzgym.agents.vlm.chat import assistant_header, encode, join_inputs, turn_end, turn_spans
-from vzgym.agents.vlm.checkpoint import open_checkpoint, saved_protocol
+from vzgym.agents.vlm.checkpoint import Checkpoint, open_checkpoint, saved_protocol
 from vzgym.agents.vlm.image_checks import image_token, watch_images
 from vzgym.core.errors import InvalidSetting
 from vzgym.protocols import PROTOCOLS
 
-__all__ = ["TrajectoryCollator", "taught_protocol", "train_sft"]
+__all__ = ["TrajectoryCollator", "check_accumulation", "make_trainer", "taught_protocol", "train_sft"]
 
 _IGNORED = -100
 
@@ -130,13 +135,16 @@ def taught_protocol(settings: SFTSettings) -> str | Mapping[str, Any] | None:
     return there
 
 
-def train_sft(settings: SFTSettings, data: Any = None, callbacks: Sequence[Any] = ()) -> Path:
+def train_sft(
+    settings: SFTSettings, data: Any = None, callbacks: Sequence[Any] = (), progress: ShowProgress = print_step
+) -> Path:
     """Fine-tune a model on trajectories.
 
     Args:
         settings: See `SFTSettings`.
         data: A dataset of trajectories, in place of the folder `settings.data`.
         callbacks: Further `transformers.TrainerCallback`s.
+        progress: Called every `log_steps` steps; prints a line to stderr if not given.
 
     Returns:
         `settings.out`: the model, `training.json` and `log.jsonl`.
@@ -145,13 +153,38 @@ def train_sft(settings: SFTSettings, data: Any = None, callbacks: Sequence[Any] 
         InvalidSetting: If a setting is wrong, the model takes no images, a trajectory is too long, or the trajectories
             are in another text protocol than that of the settings or the model (see `taught_protocol`).
     """
+    with output_lock(settings):
+        resumed = newest_checkpoint(settings)
+        trainer, start = make_trainer(settings, data, callbacks, resumed, progress)
+        return train(settings, trainer, start, resumed)
+
+
+def make_trainer(
+    settings: SFTSettings,
+    data: Any = None,
+    callbacks: Sequence[Any] = (),
+    resumed: str | None = None,
+    progress: ShowProgress = print_step,
+) -> tuple[Any, Checkpoint]:
+    """TRL's trainer, ready to run, and the model that it starts from; see `train_sft`.
+
+    Args:
+        settings: See `SFTSettings`.
+        data: A dataset of trajectories, in place of the folder `settings.data`.
+        callbacks: Further `transformers.TrainerCallback`s.
+        resumed: The trainer's checkpoint that the run will resume from; None for a new run. The output folder is
+            prepared for it (see `prepare_output`).
+        progress: Called every `log_steps` steps.
+    """
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
-    check_paths(settings)
-    check_trainer(settings, SFTConfig)
     from vzgym.agents.data.dataset import played_budget
 
+    check_paths(settings)
+    check_trainer(settings, SFTConfig)
+    check_tracker(settings)
+    check_device(settings)
     if data is None and not settings.data:
         raise InvalidSetting("SFTSettings.data must be given: a folder that `vzgym collect` wrote")
     protocol = settings.protocol if data is not None else taught_protocol(settings)
@@ -160,6 +193,7 @@ def train_sft(settings: SFTSettings, data: Any = None, callbacks: Sequence[Any] 
     rows = data if data is not None else _load(settings.data)
     if settings.limit:
         rows = rows.select(range(min(settings.limit, len(rows))))
+    check_accumulation(settings, len(rows), int(os.environ.get("WORLD_SIZE", "1")))
     if settings.freeze_vision:
         freeze_vision(start.model)
     longest = int(start.model.config.get_text_config().max_position_embeddings)
@@ -176,21 +210,40 @@ def train_sft(settings: SFTSettings, data: Any = None, callbacks: Sequence[Any] 
             **settings.trainer,
         }
     )
-    with output_lock(settings):
-        resumed = newest_checkpoint(settings)
-        log = LogFile(Path(settings.out) / LOG, resumed)
-        trainer = SFTTrainer(
-            model=start.model,
-            args=config,
-            train_dataset=rows,
-            data_collator=collator,
-            processing_class=start.processor,
-            peft_config=adapters(settings, start.model),
-            callbacks=[log, PolicyFiles(start, log), *callbacks],
+    log = LogFile(Path(settings.out) / LOG, resumed)
+    report = StepReport(progress)
+    trainer = SFTTrainer(
+        model=start.model,
+        args=config,
+        train_dataset=rows,
+        data_collator=collator,
+        processing_class=start.processor,
+        peft_config=adapters(settings, start.model),
+        callbacks=[report, log, PolicyFiles(start, log), *callbacks],
+    )
+    report.attach(trainer)
+    watch_images(start.model, image_token(start.processor))
+    prepare_output(settings, trainer, resumed)
+    return trainer, start
+
+
+def check_accumulation(settings: SFTSettings, rows: int, devices: int) -> None:
+    """Check that there are trajectories enough for the batches of an optimiser step.
+
+    Args:
+        settings: Of the run.
+        rows: Number of trajectories.
+        devices: Number of devices that train.
+
+    Raises:
+        InvalidSetting: If there are not; the trainer would do without the missing ones.
+    """
+    batches = math.ceil(rows / (settings.batch_size * devices))
+    if settings.accumulation > batches:
+        raise InvalidSetting(
+            f"SFTSettings.accumulation is {settings.accumulation}, but {rows} trajectories are only {batches} batches "
+            f"of {settings.batch_size} on {devices} devices: lower accumulation to at most {batches}, or batch_size"
         )
-        watch_images(start.model, image_token(start.processor))
-        prepare_output(settings, trainer, resumed)
-        return train(settings, trainer, start, resumed)
 
 
 def _load(folder: str) -> Any:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from vzgym.core.differences import first_difference
-from vzgym.core.files import read_json, write_json
+from vzgym.core.files import read_json, read_json_lines, write_json
 from vzgym.core.secrets import redact
 from vzgym.evaluation.experiments.settings import STORE
 from vzgym.evaluation.runs import count_records
@@ -112,8 +112,8 @@ class Stage:
         log = out / "log.jsonl"
         if self.kind != "grpo" or not log.is_file():
             return None
-        steps = log.read_bytes().count(b"\n") * int(self.settings["log_steps"])
-        return min(1.0, steps / int(self.settings["steps"]))
+        lines = [line for _, line in read_json_lines(log, torn="skip")]
+        return min(1.0, lines[-1]["step"] / int(self.settings["steps"])) if lines else 0.0
 
     def why_not_done(self, root: Path) -> str:
         """Why a stage that is not done runs: it never ran, failed, was interrupted, or differs from an earlier run."""
