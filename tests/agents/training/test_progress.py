@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from vzgym.agents.training import common
 from vzgym.agents.training.common import check_device, check_tracker
 from vzgym.agents.training.config import load_settings
 from vzgym.agents.training.duration import RunLength, calibrate
@@ -73,7 +72,7 @@ def test_a_preset_for_gpus_names_all_that_a_cpu_needs_at_once(cls: Any, monkeypa
 
 
 def test_a_missing_tracker_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(common.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(DependencyNotInstalled, match="wandb is not installed; run: pip install wandb"):
         check_tracker(SFTSettings(report_to="wandb"))
     with pytest.raises(InvalidSetting, match=r"one of none, tensorboard, wandb, trackio.*got 'wandbb'"):
