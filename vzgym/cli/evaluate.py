@@ -22,6 +22,7 @@ from vzgym.evaluation.taxonomy_tables import rich_taxonomy
 from vzgym.policies.policy import POLICIES
 from vzgym.rewards import make_reward
 from vzgym.tasks import BUDGETS, BudgetSpec, TaskSet, load_tasks
+from vzgym.tasks.budgets import budget_changes
 
 __all__ = ["evaluate_command", "run_folder", "run_policies"]
 
@@ -225,6 +226,11 @@ def evaluate_command(
         for report in reports:
             if costs := costs_in_words(report.totals):
                 say(f"{report.policy}: {costs}")
+        for report in reports:
+            trained = report.trained_budget
+            changes = budget_changes(trained, task_set.budget, "of the tasks:") if trained and not budget else ""
+            if changes:
+                say(f"{report.policy}: played with the budget that it was trained with: {changes}")
         if out:
             say(f"Records: {out}. Play them again: vzgym replay {out}")
 

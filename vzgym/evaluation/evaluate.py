@@ -29,7 +29,7 @@ from vzgym.rewards.mix import RewardMix
 from vzgym.rollout.executor import Executor, local_executor
 from vzgym.rollout.task_rollouts import TaskRollouts, json_values, package_version
 from vzgym.tasks import BudgetSpec, TaskSet, TaskSpec, VideoTask, load_tasks
-from vzgym.tasks.budgets import weakened_by
+from vzgym.tasks.budgets import budget_changes, weakened_by
 
 __all__ = ["UntrainedBudget", "ZoomNotNeeded", "evaluate"]
 
@@ -108,11 +108,7 @@ def evaluate(
     )
     trained = rollouts.traits.trained_budget
     if trained is not None and trained != rollouts.run_budget:
-        changes = ", ".join(
-            f"{name}={value} (trained with {trained.to_dict()[name]})"
-            for name, value in rollouts.run_budget.to_dict().items()
-            if value != trained.to_dict()[name]
-        )
+        changes = budget_changes(rollouts.run_budget, trained, "trained with")
         warnings.warn(
             f"policy {rollouts.traits.name!r} is evaluated with {changes}: its scores may be lower",
             UntrainedBudget,

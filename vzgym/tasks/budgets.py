@@ -16,7 +16,16 @@ from vzgym.core.errors import InvalidSetting
 from vzgym.core.registry import Registry
 from vzgym.tasks.task import VideoTask
 
-__all__ = ["BUDGETS", "BudgetSpec", "WeakerProof", "built_for", "prepared_by_policy", "resolve_budget", "weakened_by"]
+__all__ = [
+    "BUDGETS",
+    "BudgetSpec",
+    "WeakerProof",
+    "budget_changes",
+    "built_for",
+    "prepared_by_policy",
+    "resolve_budget",
+    "weakened_by",
+]
 
 BudgetSpec: TypeAlias = "Budget | Mapping[str, object] | str | None"
 """Everything that `resolve_budget` takes."""
@@ -84,6 +93,18 @@ def resolve_budget(spec: BudgetSpec, tasks: _Tasks) -> Budget:
         if built is not None and changes:
             _warn(tasks.name, ", ".join(f"{name}={_show(built, budget, name)}" for name in changes))
     return budget
+
+
+def budget_changes(played: Budget, other: Budget, other_is: str) -> str:
+    """The fields of a budget that differ from those of another, in words; "" if none does.
+
+    Args:
+        played: The budget.
+        other: The other.
+        other_is: What the other is, such as "trained with".
+    """
+    now, then = played.to_dict(), other.to_dict()
+    return ", ".join(f"{name}={now[name]} ({other_is} {then[name]})" for name in now if now[name] != then[name])
 
 
 def built_for(task: VideoTask) -> Budget | None:
