@@ -55,7 +55,7 @@ test: $(TEST)  ## install, run the tests (WORKERS=n, PYTEST_ARGS="-k needle")
 # Fresh environments of their own, not `$(VENV)`: what is tested is that nothing else is needed.
 test-lowest:  ## test with the lowest releases of the core dependencies that pyproject.toml allows
 	$(PYTHON) -m venv --clear $(VENV)-lowest
-	@$(call pip_install,$(VENV)-lowest,-c constraints-lowest.txt -e . pytest hypothesis)
+	@$(call pip_install,$(VENV)-lowest,-c constraints-lowest.txt -e . pytest hypothesis "sybil[pytest]")
 	OMP_NUM_THREADS=1 $(VENV)-lowest/bin/python -m pytest -q $(LOWEST_TESTS)
 
 package: $(TEST)  ## build wheel and sdist into dist/, install the wheel alone elsewhere, and try it

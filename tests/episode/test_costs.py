@@ -66,6 +66,7 @@ def test_pictures_by_hand(
 def test_the_rule_is_that_of_the_model_s_own_processor(
     factor: int, height: int, width: int, limits: tuple[int, int]
 ) -> None:
+    pytest.importorskip("transformers", reason="needs the extra 'llm'")
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
     theirs = smart_resize(height, width, factor, *limits)

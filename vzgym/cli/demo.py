@@ -16,7 +16,7 @@ from vzgym.cli.learning import learn, missing_packages
 from vzgym.cli.progress import console, say
 from vzgym.cli.tasks import write_task_files
 from vzgym.core.budget import overview_times
-from vzgym.core.errors import InvalidSetting, VideoError
+from vzgym.core.errors import DependencyNotInstalled, InvalidSetting, VideoError
 from vzgym.envs.rendering import draw_episode
 from vzgym.episode.record import EpisodeRecord
 from vzgym.evaluation import read_records
@@ -79,7 +79,7 @@ def _learn(out: Path, episodes: int, seed: int) -> None:
 
 
 def _compare_decoders(listing: Path, files: TaskSet) -> None:
-    """Read the first videos with each decoder that is installed, and say how far the frames differ."""
+    """Read the first videos with each decoder that is installed, and print how far the frames differ."""
     wanted = [_overview(files, index) for index in range(min(3, len(files)))]
     for name in BACKENDS.names():
         if name == "pyav":
@@ -87,6 +87,8 @@ def _compare_decoders(listing: Path, files: TaskSet) -> None:
         try:
             others = load_jsonl(listing, backend=name)
             found = [_overview(others, index) for index in range(len(wanted))]
+        except DependencyNotInstalled:
+            continue
         except (VideoError, ImportError) as error:
             say(f"{name}: not used here ({error})")
             continue
