@@ -90,7 +90,7 @@ def test_the_quick_one_is_small(run: Run, tmp_path: Path, monkeypatch: pytest.Mo
         asked.append(len(tasks))
         raise Enough
 
-    monkeypatch.setattr(demo, "write_tasks", write)
+    monkeypatch.setattr(demo, "write_task_files", write)
     run("demo", "--quick", "--out", tmp_path)
     run("demo", "--quick", "--episodes", 4, "--out", tmp_path)
     run("demo", "--out", tmp_path)
