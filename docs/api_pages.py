@@ -40,7 +40,7 @@ PAGES: dict[str, tuple[str, tuple[str, ...]]] = {
         ("envs", "envs.wrappers", "envs.pettingzoo_team"),
     ),
     "policies": ("The policy protocols and their registry.", ("policies",)),
-    "rollout": ("The roll-out loop and the executor.", ("rollout.rollout", "rollout.executor")),
+    "rollout": ("The roll-out loop and the executor.", ("rollout", "rollout.rollout", "rollout.executor")),
     "baselines": ("Policies that do not learn, and the frame readers that they answer with.", ("baselines",)),
     "agents": (
         "Policies that generate text or learn, their data and their training.",

@@ -1,9 +1,12 @@
-"""Runs without their clocks, files of tasks, and videos that fail."""
+"""Records without clock times, task files, videos that fail, models that have memorised trajectories, and a server."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from numpy.typing import NDArray
 from vzgym.core.actions import Region
 from vzgym.core.errors import VideoError
 from vzgym.core.interval import Interval
+from vzgym.episode import Message
 from vzgym.episode.record import EpisodeRecord
 from vzgym.tasks import VideoTask, load_tasks
 from vzgym.tasks.io.writing import write_tasks
@@ -73,3 +77,67 @@ def make_task() -> Callable[..., VideoTask]:
         return VideoTask(id=id, video=FailingVideo(most), **{**known, **facts})
 
     return make
+
+
+def _learn_by_heart(
+    model: Path, folder: Path, settings: Any, steps: int, more: Sequence[tuple[Message, ...]] = ()
+) -> Path:
+    import torch
+
+    from vzgym.agents.data.collector import Collector
+    from vzgym.agents.training.sft import TrajectoryCollator
+    from vzgym.agents.vlm.checkpoint import open_checkpoint, save_checkpoint
+    from vzgym.protocols import as_chat
+
+    start = open_checkpoint(model)
+    collector = Collector(settings)
+    played = [trajectory.record.messages for trajectory in collector.play(range(settings.episodes))]
+    collate = TrajectoryCollator(start.processor, 2000)
+    batches = [
+        collate([{"messages": as_chat(messages, tool_role="tool")} for messages in batch])
+        for batch in (played, more)
+        if batch
+    ]
+    optimizer = torch.optim.Adam(start.model.parameters(), lr=8e-3)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, 2.5 * (1 - step / steps)))
+    for _ in range(steps):
+        for batch in batches:
+            start.model(**batch).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+    save_checkpoint(folder, start.model, start.processor, collector.protocol)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def by_heart() -> Callable[..., Path]:
+    """Makes models that have memorised a few expert trajectories: `by_heart(model, folder, settings, steps, more)`."""
+    return _learn_by_heart
+
+
+@contextmanager
+def _transformers_serve(model: Path | str, modules_cache: Path) -> Iterator[str]:
+    import transformers.dynamic_module_utils as modules
+    from transformers.cli.serve import Serve
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(modules, "HF_MODULES_CACHE", str(modules_cache))
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        served = Serve(
+            force_model=str(model), trust_remote_code=True, device="cpu", host="127.0.0.1", port=port, non_blocking=True
+        )
+    try:
+        while not served.server.started:
+            time.sleep(0.02)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        served.kill_server()
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path | str], AbstractContextManager[str]]:
+    """What `transformers serve FOLDER --trust-remote-code` runs, in a thread: `with serve(folder) as url`."""
+    return lambda model: _transformers_serve(model, tmp_path_factory.mktemp("modules"))

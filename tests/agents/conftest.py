@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from contextlib import closing, contextmanager
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -21,11 +19,9 @@ from vzgym.agents.data.phrases import compose
 from vzgym.agents.data.settings import CollectSettings
 from vzgym.agents.data.teaching import HINT
 from vzgym.agents.training.settings import PretrainSettings
-from vzgym.agents.vlm.checkpoint import open_checkpoint, save_checkpoint
 from vzgym.core import Answer, Zoom
 from vzgym.episode import Episode, Message
 from vzgym.episode.dialogue import TextBlock
-from vzgym.protocols import as_chat
 
 SMALL = {"width": 32, "layers": 2, "heads": 2, "inner": 48, "vision_width": 16}
 
@@ -62,67 +58,14 @@ def trajectories(tmp_path_factory):
 # A server -----------------------------------------------------------------------------------------------------------
 
 
-def learn_by_heart(model, folder, settings, steps, more=()):
-    """Save a model that knows what an expert says in a few tasks, so that it zooms, is answered, and answers."""
-    from vzgym.agents.training.sft import TrajectoryCollator
-
-    start = open_checkpoint(model)
-    collector = Collector(settings)
-    played = [trajectory.record.messages for trajectory in collector.play(range(settings.episodes))]
-    collate = TrajectoryCollator(start.processor, 2000)
-    batches = [
-        collate([{"messages": as_chat(messages, tool_role="tool")} for messages in batch])
-        for batch in (played, more)
-        if batch
-    ]
-    optimizer = torch.optim.Adam(start.model.parameters(), lr=8e-3)
-    course = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, 2.5 * (1 - step / steps)))
-    for _ in range(steps):
-        for batch in batches:
-            start.model(**batch).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        course.step()
-    save_checkpoint(folder, start.model, start.processor, collector.protocol)
-    return folder
-
-
 @pytest.fixture(scope="session")
-def by_heart():
-    """Makes models that know a few trajectories by heart: `by_heart(model, folder, settings, steps)`."""
-    return learn_by_heart
-
-
-@contextmanager
-def transformers_serve(model, modules_cache):
-    """What `transformers serve FOLDER --trust-remote-code` runs, in a thread; gives the base URL."""
-    import transformers.dynamic_module_utils as modules
-    from transformers.cli.serve import Serve
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(modules, "HF_MODULES_CACHE", str(modules_cache))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        served = Serve(
-            force_model=str(model), trust_remote_code=True, device="cpu", host="127.0.0.1", port=port, non_blocking=True
-        )
-    try:
-        while not served.server.started:
-            time.sleep(0.02)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        served.kill_server()
-
-
-@pytest.fixture(scope="session")
-def fluent_model(small_model, tmp_path_factory):
+def fluent_model(small_model, by_heart, tmp_path_factory):
     """A model that knows the first tasks of needle-micro/test by heart, in compact tags; the fifth it has wrong."""
     settings = CollectSettings(
         tasks="needle-micro/test", episodes=4, mix="exemplar=1", protocol="compact_tags", thoughts="short"
     )
     folder = tmp_path_factory.mktemp("fluent") / "model"
-    return learn_by_heart(small_model, folder, settings, 80, wrong_then_taught(Collector(settings)))
+    return by_heart(small_model, folder, settings, 80, wrong_then_taught(Collector(settings)))
 
 
 def wrong_then_taught(collector):
@@ -145,7 +88,7 @@ def wrong_then_taught(collector):
 
 
 @pytest.fixture(scope="session")
-def calling_model(small_model, tmp_path_factory):
+def calling_model(small_model, by_heart, tmp_path_factory):
     """A model that knows the first of these tasks by heart, in native calls, which its templates render and read."""
     settings = CollectSettings(
         tasks="needle-micro/test",
@@ -153,7 +96,7 @@ def calling_model(small_model, tmp_path_factory):
         mix="exemplar=1",
         protocol={"name": "tool_calls", "think": "none", "instructions": False, "structured": True},
     )
-    folder = learn_by_heart(small_model, tmp_path_factory.mktemp("calling") / "model", settings, steps=60)
+    folder = by_heart(small_model, tmp_path_factory.mktemp("calling") / "model", settings, steps=60)
     template = (folder / "chat_template.jinja").read_text()
     tag = "'<' + call['function']['name'] + '>' + call['function']['arguments'] | tojson"
     assert tag in template
@@ -173,16 +116,10 @@ def calling_model(small_model, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def server(fluent_model, tmp_path_factory):
-    """The fluent model on a server; its base URL."""
-    with transformers_serve(fluent_model, tmp_path_factory.mktemp("modules")) as url:
+def server(fluent_model, serve):
+    """The base URL of a server of `fluent_model`."""
+    with serve(fluent_model) as url:
         yield url
-
-
-@pytest.fixture
-def serve(tmp_path):
-    """Serve another model: `with serve(folder) as url`."""
-    return lambda model: transformers_serve(model, tmp_path / "modules")
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def tables(heading: str) -> dict[str, list[str]]:
     return {row[0].strip("`"): row[1:] for row in named}
 
 
-MODULES = tables("The modules there are")
+MODULES = tables("Built-in modules")
 
 
 def test_every_module_has_its_row() -> None:
@@ -33,7 +33,7 @@ def test_every_module_has_its_row() -> None:
 
 
 def test_every_need_is_explained() -> None:
-    assert list(tables("What a module is")) == list(NEEDS)
+    assert list(tables("Reward modules")) == list(NEEDS)
 
 
 @pytest.mark.parametrize("name", REWARDS.names())

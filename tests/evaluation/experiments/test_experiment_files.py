@@ -226,7 +226,7 @@ def test_every_shipped_experiment_can_be_run(path, tmp_path):
 
 def test_the_guides_first_file_is_what_the_guide_says(grid_of: Callable[[str], Grid]):
     guide = (Path(__file__).parents[3] / "docs" / "how-to" / "experiments.md").read_text(encoding="utf-8")
-    grid = grid_of(guide.split("## A first file")[1].split("```yaml\n")[1].split("```")[0])
+    grid = grid_of(guide.split("## First file")[1].split("```yaml\n")[1].split("```")[0])
     assert len(grid.cells) == 15
     assert sum(stage.kind == "sft" for stage in grid.stages) == 5
 
@@ -252,5 +252,5 @@ def test_the_guides_large_model_is_possible(grid_of: Callable[[str], Grid]):
 
 def test_the_guide_lists_what_ships():
     guide = (Path(__file__).parents[3] / "docs" / "how-to" / "experiments.md").read_text(encoding="utf-8")
-    listed = guide.split("## What ships")[1]
+    listed = guide.split("## Shipped experiments")[1]
     assert {path.name for path in SHIPPED} == set(re.findall(r"^\| `(\w+\.yaml)` \|", listed, re.MULTILINE))

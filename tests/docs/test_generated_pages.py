@@ -1,4 +1,4 @@
-"""The Python API reference: every public name is on a page, and nothing else is."""
+"""The pages that scripts write: they are up to date, and the Python API has every public name."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[2]
 NOT_PUBLIC = ("vzgym.cli",)
 
 
-def load_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("api_pages", ROOT / "docs" / "api_pages.py")
+def load_script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)
@@ -28,17 +28,24 @@ def load_script() -> ModuleType:
     return script
 
 
-SCRIPT = load_script()
+SCRIPT = load_script("api_pages")
+COMMANDS = load_script("command_pages")
 PAGES = SCRIPT.pages()
 
 
 @pytest.mark.parametrize("name", sorted(PAGES))
-def test_a_page_is_up_to_date(name: str) -> None:
+def test_an_api_page_is_up_to_date(name: str) -> None:
     """If this fails: python docs/api_pages.py."""
     assert (SCRIPT.FOLDER / name).read_text(encoding="utf-8") == PAGES[name]
 
 
-def test_no_page_is_left_over() -> None:
+@pytest.mark.parametrize("name", ["cli.md", "settings.md"])
+def test_a_command_page_is_up_to_date(name: str) -> None:
+    """If this fails: python docs/command_pages.py."""
+    assert (COMMANDS.FOLDER / name).read_text(encoding="utf-8") == COMMANDS.pages()[name]
+
+
+def test_no_api_page_is_left_over() -> None:
     assert {path.name for path in SCRIPT.FOLDER.glob("*.md")} == set(PAGES)
 
 
