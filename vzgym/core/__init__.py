@@ -1,4 +1,4 @@
-"""Layer 0: intervals, actions, budgets, errors and the registry. Imports numpy and nothing else."""
+"""Layer 0: intervals, actions, budgets, errors and the registry. Depends on numpy only."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What an agent can do in a round: zoom, answer, or fail to say either."""
+"""Actions of an agent: zooms, answers and malformed text."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from numpy.typing import NDArray
 
 __all__ = ["Action", "Answer", "Malformed", "Region", "Zoom", "frames_asked"]
 
-# ceil() of a product such as 3.2 s * 5 fps must not see 16.000000000000004 and ask for a 17th frame.
+# A product such as 3.2 s * 5 fps = 16.000000000000004 must not be rounded up to 17 frames.
 _FRAME_SLACK = 1e-6
 
 
 def frames_asked(seconds: float, fps: float) -> int:
-    """How many frames a clip of `seconds` at `fps` asks for: `max(1, ceil(seconds * fps - 1e-6))`.
+    """Number of frames of a clip of `seconds` at `fps`: `max(1, ceil(seconds * fps - 1e-6))`.
 
     Args:
         seconds: Length of the clip, finite and > 0.
-        fps: Frames a second, finite and > 0.
+        fps: Frames per second, finite and > 0.
     """
     return max(1, math.ceil(seconds * fps - _FRAME_SLACK))
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A rectangle of the picture, in shares of its width and height (0 = left or top, 1 = right or bottom).
+    """A rectangle of the frame, in fractions of its width and height (0 = left or top, 1 = right or bottom).
 
-    Unvalidated data, as a `Zoom` is: the episode judges it.
+    Unvalidated, as a `Zoom`: the episode validates it.
     """
 
     left: float
@@ -39,7 +39,7 @@ class Region:
 
     @property
     def is_valid(self) -> bool:
-        """Whether the rectangle is finite, inside the picture and not empty."""
+        """Whether the rectangle is finite, inside the frame and not empty."""
         values = (self.left, self.top, self.right, self.bottom)
         return (
             all(math.isfinite(v) for v in values)
@@ -54,13 +54,13 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Zoom:
-    """Ask for the clip `[start, end)` at `fps`. Unvalidated data: the episode judges it.
+    """Requests the clip `[start, end)` at `fps`. Unvalidated: the episode validates it.
 
     Args:
         start: Seconds from the start of the video.
         end: Seconds from the start of the video.
-        fps: Frames a second to look at.
-        region: The part of the picture to look at, where the environment has spatial zoom.
+        fps: Frames per second.
+        region: The region of the frame, if the environment has spatial zoom.
     """
 
     start: float
@@ -70,11 +70,11 @@ class Zoom:
 
     @property
     def num_frames(self) -> int:
-        """Frames asked for: `max(1, ceil((end - start) * fps - 1e-6))`. Needs finite values, end > start."""
+        """Number of requested frames, `max(1, ceil((end - start) * fps - 1e-6))`. Needs finite values, end > start."""
         return frames_asked(self.end - self.start, self.fps)
 
     def times(self) -> NDArray[np.float64]:
-        """Times asked for, `start + i / fps`, float64, shape `(num_frames,)`."""
+        """Requested times, `start + i / fps`, float64, shape `(num_frames,)`."""
         return self.start + np.arange(self.num_frames, dtype=np.float64) / self.fps
 
 
@@ -83,7 +83,7 @@ class Answer:
     """Answer the question and end the episode.
 
     Args:
-        text: The answer as said. For multiple choice a letter ("B") or the option's text.
+        text: The raw answer. For multiple choice a letter ("B") or the option's text.
     """
 
     text: str
@@ -91,14 +91,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """An agent's text in which no action could be read. Uses up a round; the reply says what was wrong.
+    """An agent's text without a readable action. Uses up a round; the reply states the reason.
 
     Args:
-        reason: What was wrong, as one sentence for the agent.
+        reason: The reason, as one sentence for the agent.
     """
 
     reason: str
 
 
 Action: TypeAlias = Zoom | Answer | Malformed
-"""Everything an episode's `step` takes."""
+"""All actions that `Episode.step` accepts."""

@@ -1,4 +1,4 @@
-"""What an agent may look at: the budget of an episode, and the overview's grid."""
+"""Budgets of episodes, and the times of the overview."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Budget:
     """The limits of an episode. The defaults are the paper's (VideoZoomer, sections 3 and 4.1).
 
     Args:
-        overview_fps: Frames a second of the overview, > 0. `inf` always takes `overview_frames` frames.
-        overview_frames: Most frames of the overview, >= 0; 0 is no overview at all.
-        clip_frames: Most frames of one zoom, >= 1.
-        max_zooms: Most zooms, >= 0. An episode has `max_zooms + 1` rounds.
-        min_fps: Lowest fps a zoom may ask for.
-        max_fps: Highest fps a zoom may ask for.
-        max_pixels: Most pixels of a frame shown; larger frames are shrunk, keeping their aspect.
-        min_pixels: Fewest pixels of a frame shown; smaller frames are enlarged, keeping their aspect.
-        spatial: Whether a zoom may name a region of the picture.
+        overview_fps: Frames per second of the overview, > 0. `inf` always takes `overview_frames` frames.
+        overview_frames: Maximum number of overview frames, >= 0; 0 means no overview.
+        clip_frames: Maximum number of frames of one zoom, >= 1.
+        max_zooms: Maximum number of zooms, >= 0. An episode has `max_zooms + 1` rounds.
+        min_fps: Lowest fps of a zoom.
+        max_fps: Highest fps of a zoom.
+        max_pixels: Maximum pixels of a shown frame; larger frames are downscaled, keeping their aspect ratio.
+        min_pixels: Minimum pixels of a shown frame; smaller frames are upscaled, keeping their aspect ratio.
+        spatial: Whether a zoom may select a region of the frame.
 
     Raises:
         InvalidSetting: If a value is of the wrong type or out of range; the message names it.
@@ -64,7 +64,7 @@ class Budget:
             f"an integer >= min_pixels ({self.min_pixels})",
         )
         need(isinstance(self.spatial, bool), "spatial", "True or False")
-        # numpy's numbers, as sweeps make them, have no form in JSON.
+        # numpy's numbers, as produced by sweeps, are not JSON-serializable.
         for field in fields(self):
             value = getattr(self, field.name)
             if not isinstance(value, bool):
@@ -77,15 +77,15 @@ class Budget:
 
     @property
     def max_frames(self) -> int:
-        """Most frames an episode can show: the overview and every zoom, full (128 in the paper)."""
+        """Maximum number of frames of an episode: the overview and all zooms (128 in the paper)."""
         return self.overview_frames + self.max_zooms * self.clip_frames
 
     def fit(self, height: int, width: int) -> tuple[int, int]:
-        """The size at which a picture of `height` x `width` is shown.
+        """The size at which a frame of `height` x `width` is shown.
 
-        Keeps the aspect as nearly as whole pixels allow. Never more than `max_pixels`; at least `min_pixels`, unless
-        the limits lie so close together that no size of about this aspect is between them. A picture already inside
-        both limits keeps its size.
+        Keeps the aspect ratio as far as whole pixels allow. Never more than `max_pixels`; at least `min_pixels`, unless
+        the limits are so close that no size of about this aspect ratio is between them. A frame within both limits
+        keeps its size.
 
         Returns:
             `(height, width)` in pixels, each >= 1.
@@ -100,19 +100,19 @@ class Budget:
                 return grown
         scale = math.sqrt(self.max_pixels / pixels)
         rows, columns = max(1, math.floor(height * scale)), max(1, math.floor(width * scale))
-        # A strip one pixel high or wide would otherwise keep a length beyond the limit.
+        # Otherwise, a strip one pixel high or wide could remain longer than the limit.
         return min(rows, self.max_pixels // columns) or 1, min(columns, self.max_pixels // rows) or 1
 
     def to_dict(self) -> dict[str, float | int | bool | str]:
-        """All fields as JSON values: an infinite `overview_fps`, for which JSON has no number, is "inf"."""
+        """All fields as JSON values; an infinite `overview_fps` becomes "inf"."""
         return {name: "inf" if value == math.inf else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, object]) -> Budget:
-        """Build from a mapping of field names, as found in YAML or a record; "inf" is an infinite `overview_fps`.
+        """Build from a mapping of field names, as in YAML or a record; "inf" is an infinite `overview_fps`.
 
         Raises:
-            InvalidSetting: If a name is no field (the message lists the fields) or a value is out of range.
+            InvalidSetting: If a name is not a field (the message lists the fields) or a value is out of range.
         """
         valid = [field.name for field in fields(cls)]
         unknown = sorted(set(values) - set(valid))
@@ -131,15 +131,15 @@ def _is_count(value: object, least: int) -> bool:
 
 
 def overview_times(duration: float, budget: Budget) -> NDArray[np.float64]:
-    """The times of the overview. No other function decides them.
+    """The times of the overview frames.
 
-    While `duration * overview_fps` frames fit into `overview_frames`, the grid is `i / overview_fps` over
-    `[0, duration)`. A longer video gets `overview_frames` times spread evenly over `[0, duration]`, both ends
-    included (spacing `duration / (overview_frames - 1)`); the last time shows the video's last frame.
+    If `duration * overview_fps` is at most `overview_frames`, the times are `i / overview_fps` over `[0, duration)`. A
+    longer video gets `overview_frames` times spread evenly over `[0, duration]`, including both ends (spacing `duration
+    / (overview_frames - 1)`); the last time shows the video's last frame.
 
     Args:
         duration: Length of the video in seconds, finite and > 0.
-        budget: Gives `overview_fps` and `overview_frames`.
+        budget: The budget, with `overview_fps` and `overview_frames`.
 
     Returns:
         float64, shape `(n,)`, n <= `overview_frames`, increasing, from 0.

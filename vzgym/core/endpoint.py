@@ -1,7 +1,7 @@
-"""A client of a server with OpenAI's chat completions: concurrent requests, retries, counts, errors that help.
+"""A client for OpenAI-compatible chat completions: concurrent requests, retries, token counts, errors with advice.
 
-A failed request is never taken for a model's reply, not even one that a server reports inside an HTTP 200 response. The
-key is read from the environment and sent as a header; no record, message or repr holds it.
+A failed request is never treated as a model's reply, even if a server reports it inside an HTTP 200 response. The key
+is read from the environment and sent as a header; no record, message or repr contains it.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from vzgym.core.text import replace_surrogates
 __all__ = ["DEFAULT_KEY", "TOKEN_LIMITS", "Endpoint", "Reply", "check_names", "check_url"]
 
 DEFAULT_KEY: Final = "VZGYM_API_KEY"
-"""The environment variable that holds the key where no other is named."""
+"""Default environment variable of the key."""
 
 TOKEN_LIMITS: Final = ("max_tokens", "max_completion_tokens")
-"""The names under which servers take the largest number of tokens of a reply."""
+"""Names of the parameter for the maximum number of tokens of a reply."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 _REASON = "vzgym_reason"
-"""Where a response carries the reason for which it was found to be a failure."""
+"""Key of the failure reason in a response's extensions."""
 
 _DROP: Final = "Parameters that a server does not take can be left out (drop) or renamed (token_limit)."
 
-# What to do about it, by HTTP status.
+# Advice by HTTP status.
 _ADVICE: Final[Mapping[int, str]] = {
     400: "The server refuses the request: look for an option that it does not know, too many images (vLLM: "
     f"--limit-mm-per-prompt), or a dialogue longer than its context. {_DROP}",
@@ -55,11 +55,11 @@ class Reply:
     """A server's reply to one request.
 
     Attributes:
-        message: The assistant's message as the server gave it: `content`, `tool_calls`, further fields.
-        finish: Why it ended: "stop", "length", "tool_calls", "content_filter", ...
-        input_tokens: Tokens read, pictures included; None if the server does not say.
-        output_tokens: Tokens written; None if the server does not say.
-        retries: How often the request was sent again.
+        message: The assistant's message as returned by the server: `content`, `tool_calls`, further fields.
+        finish: The finish reason: "stop", "length", "tool_calls", "content_filter", ...
+        input_tokens: Number of input tokens, including images; None if unknown.
+        output_tokens: Number of output tokens; None if unknown.
+        retries: Number of retries of the request.
     """
 
     message: Mapping[str, Any]
@@ -75,18 +75,18 @@ class Endpoint:
     Args:
         url: The base URL, such as `http://localhost:8000/v1`.
         model: The model's name there.
-        key_variable: The environment variable that holds the key. "": `VZGYM_API_KEY` if it is set, else no key.
+        key_variable: The environment variable of the key. "": `VZGYM_API_KEY` if it is set, else no key.
         headers: Further HTTP headers. `${NAME}` in a value is replaced by the environment variable `NAME`.
-        concurrency: Largest number of requests that are under way at once.
-        retries: How often a request is sent again, after growing pauses, when the server is busy, fails or cannot be
-            reached. A `Retry-After` of the server is respected.
-        timeout: Seconds that one try may take.
-        token_limit: The name under which the server takes the largest number of tokens: "max_tokens" or
+        concurrency: Maximum number of simultaneous requests.
+        retries: Maximum number of retries of a request, after growing pauses, if the server is busy, fails or cannot be
+            reached. A `Retry-After` header is respected.
+        timeout: Maximum seconds of one attempt.
+        token_limit: The server's name of the parameter for the maximum number of tokens: "max_tokens" or
             "max_completion_tokens".
-        drop: Parameters that are left out of every request, since the server refuses them ("temperature", "seed").
+        drop: Parameters omitted from every request because the server refuses them ("temperature", "seed").
 
     Raises:
-        InvalidSetting: If a setting is wrong. The message never repeats what might be a key.
+        InvalidSetting: If a setting is invalid. The message never repeats a possible key.
         DependencyNotInstalled: If `openai` is missing.
     """
 
@@ -117,7 +117,7 @@ class Endpoint:
         self.token_limit, self.drop = token_limit, check_names(drop)
         self._key = _read_key(key_variable)
         self._headers = _read_headers(headers or {})
-        # A server may quote a header, or the part of it that comes from a variable.
+        # A server may quote a header, or the part of it that comes from an environment variable.
         variables = [name for value in (headers or {}).values() for name in _VARIABLE.findall(value)]
         self._secrets = [self._key, *self._headers.values(), *(os.environ[name] for name in variables)]
         _openai()
@@ -126,16 +126,16 @@ class Endpoint:
         return f"Endpoint(url={self.url!r}, model={self.model!r})"
 
     def ask(self, requests: Sequence[Mapping[str, Any]]) -> list[Reply]:
-        """Send requests, several at once; the replies come in the order of the requests.
+        """Send requests concurrently; the replies are in the order of the requests.
 
-        Works in a running event loop too, as in a notebook. An error or Ctrl-C cancels what is under way.
+        Also works in a running event loop, as in a notebook. An error or Ctrl-C cancels pending requests.
 
         Args:
             requests: Bodies of chat completions, without the model's name. `max_tokens` is sent under the name
-                `token_limit`, and parameters in `drop` are left out. Lone surrogates in texts become U+FFFD.
+                `token_limit`, and parameters in `drop` are omitted. Lone surrogates in strings become U+FFFD.
 
         Raises:
-            EndpointError: If a request fails for good; the others are cancelled.
+            EndpointError: If a request finally fails; the others are cancelled.
         """
         from anyio.from_thread import start_blocking_portal
 
@@ -160,7 +160,7 @@ class Endpoint:
             async with (
                 openai.AsyncOpenAI(
                     base_url=self.url,
-                    # The library wants some key; servers that need none ignore it.
+                    # The library requires a key; servers that need none ignore it.
                     api_key=self._key or "none",
                     default_headers=self._headers,
                     max_retries=self.retries,
@@ -182,7 +182,7 @@ class Endpoint:
             try:
                 raw = await client.chat.completions.with_raw_response.create(model=self.model, **body)
                 content = raw.http_response.content
-            # The library's message may hold the key, so it must not appear as the cause: `from None`.
+            # The library's message may contain the key, so it must not appear as the cause: `from None`.
             except openai.APIStatusError as error:
                 status = error.status_code
                 reason = error.response.extensions.get(_REASON) or _reason(error.body) or error.message
@@ -220,7 +220,7 @@ class Endpoint:
 
 
 async def _mark_failure(response: Any) -> None:
-    """Give a 200 response that reports a failure the HTTP status it should have had, so that it is retried as such."""
+    """Change the HTTP status of a 200 response that reports a failure, so that it is retried accordingly."""
     if not response.is_success:
         return
     failure = _failure(await response.aread())
@@ -230,13 +230,13 @@ async def _mark_failure(response: Any) -> None:
 
 
 def _failure(content: bytes) -> tuple[int, str] | None:
-    """The HTTP status and the reason of a failure that a response's body reports; None for any other body."""
+    """The HTTP status and reason of a failure reported in a response's body; None for any other body."""
     if not content.strip():
         return 502, "an empty response"
     try:
         completion = json.loads(content)
     except ValueError:
-        # A page of a proxy is no server's failure, but a wrong url: it is refused where the reply is read.
+        # A proxy's page means a wrong url, not a server failure: it is refused when the reply is read.
         return (502, "a response that breaks off") if content.lstrip().startswith(b"{") else None
     if not isinstance(completion, dict):
         return None
@@ -272,7 +272,7 @@ def _message_failure(message: object) -> tuple[int, str] | None:
 
 
 def _status(error: object) -> int:
-    """The HTTP status that an error object stands for."""
+    """The HTTP status of an error object."""
     values = [error.get(key) for key in ("status_code", "code", "status", "type")] if isinstance(error, dict) else []
     for value in values:
         if not isinstance(value, bool) and re.fullmatch(r"[45]\d\d", str(value)):
@@ -282,7 +282,7 @@ def _status(error: object) -> int:
 
 
 def _reason(body: object) -> str:
-    """What a server says about a failure, in one line of bounded length."""
+    """A server's description of a failure, as one line of limited length."""
     while isinstance(body, Mapping):
         body = body.get("message") or body.get("detail") or body.get("error") or json.dumps(body)
     return " ".join(str(body or "").split())[:400]
@@ -305,14 +305,14 @@ def _openai() -> Any:
 
 
 def check_url(url: str) -> str:
-    """A server's base URL without a slash at its end.
+    """Validate a server's base URL and remove a trailing slash.
 
     Raises:
-        InvalidSetting: If it is no HTTP URL, or holds a user, password, query or fragment.
+        InvalidSetting: If it is not an HTTP URL, or contains a user, password, query or fragment.
     """
     parts = urlsplit(url)
     if parts.username or parts.password or parts.query or parts.fragment:
-        # Not shown: it may hold a key.
+        # Not shown: it may contain a key.
         raise InvalidSetting(
             "url must hold neither user, password nor query, since records keep it: a key goes into the environment "
             f"variable {DEFAULT_KEY}, or one named by key_variable"
@@ -323,12 +323,12 @@ def check_url(url: str) -> str:
 
 
 def _read_key(variable: str) -> str:
-    """The key; "" for none."""
+    """Read the key; "" for none."""
     if not variable:
         return os.environ.get(DEFAULT_KEY, "").strip()
     key = os.environ.get(variable, "").strip() if _NAME.fullmatch(variable) else ""
     if not key:
-        # What was given is not repeated: it may be a key, given by mistake.
+        # The value is not shown: it may be a key, given by mistake.
         raise InvalidSetting(
             "key_variable names an environment variable that is not set. It takes a variable's name, such as "
             "OPENAI_API_KEY, never a key itself"
@@ -337,7 +337,7 @@ def _read_key(variable: str) -> str:
 
 
 def _read_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Headers with the environment's values in place of `${NAME}`."""
+    """Headers with `${NAME}` replaced by environment variables."""
     read = {}
     for name, value in headers.items():
         if not isinstance(name, str) or not isinstance(value, str):
@@ -350,10 +350,10 @@ def _read_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def check_names(names: object) -> tuple[str, ...]:
-    """Parameters that are left out of requests.
+    """Validate the names of parameters omitted from requests.
 
     Raises:
-        InvalidSetting: If they are no list of names, or one that every request needs.
+        InvalidSetting: If they are not a list of names, or contain a required parameter.
     """
     if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
         raise InvalidSetting(f"drop must be a list of parameters' names, such as [temperature, seed]; got {names!r}")
@@ -364,7 +364,7 @@ def check_names(names: object) -> tuple[str, ...]:
 
 
 def _clean(value: Any) -> Any:
-    """A JSON value without lone surrogates, which no request can hold."""
+    """A JSON value without lone surrogates, which cannot be encoded in a request."""
     if isinstance(value, str):
         return replace_surrogates(value)
     if isinstance(value, Mapping):

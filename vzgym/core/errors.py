@@ -1,9 +1,8 @@
-"""Every error that vzgym raises on purpose.
+"""The exceptions of vzgym.
 
-One base class, :class:`VzgymError`, and named leaves. Each leaf also inherits the built-in that a caller
-would expect (`ValueError`, `LookupError`, ...), so that code which knows nothing of vzgym catches it too.
-What an agent does wrong inside an episode (a reversed zoom, malformed text) is never an exception: it is a
-reply in the dialogue. Exceptions are for programs and files.
+All derive from :class:`VzgymError` and also from the built-in exception that a caller would expect (`ValueError`,
+`LookupError`, ...). An agent's mistakes in an episode (a reversed zoom, malformed text) never raise exceptions: they
+yield replies in the dialogue.
 """
 
 from __future__ import annotations
@@ -34,13 +33,13 @@ class VzgymError(Exception):
 
 
 class UnknownName(VzgymError, LookupError):
-    """A name that no registry entry, plug-in or file answers to.
+    """A name without a registry entry, plug-in or file.
 
     Args:
-        kind: What was looked up, in the singular ("task suite", "reward module"); or an `UnknownName` to make again.
-        name: The name that was asked for.
-        valid: The names that would have been right.
-        hint: One more sentence for the reader, if there is something to add.
+        kind: What was looked up, in the singular ("task suite", "reward module"); or an `UnknownName` to copy.
+        name: The unknown name.
+        valid: The valid names.
+        hint: A further sentence for the message, if any.
     """
 
     kind: str
@@ -65,15 +64,15 @@ class UnknownName(VzgymError, LookupError):
 
 
 class InvalidSetting(VzgymError, ValueError):
-    """A setting whose value cannot work; the message names the setting, the value and what would be right."""
+    """An invalid setting; the message names the setting, its value and the valid ones."""
 
 
 class PluginError(VzgymError, ImportError):
-    """A plug-in or `module:Class` that could not be imported; the message names it and the reason."""
+    """A plug-in or `module:Class` that cannot be imported; the message names it and the reason."""
 
 
 class UntrustedName(VzgymError, ValueError):
-    """A file names code (`module:Class`) that nobody at the keyboard has allowed; the message says how to allow it."""
+    """A file names code (`module:Class`) that the user has not allowed; the message states how to allow it."""
 
 
 class DependencyNotInstalled(VzgymError, ImportError):
@@ -84,10 +83,10 @@ class VideoError(VzgymError):
     """A video that cannot be opened or decoded.
 
     Args:
-        reason: What is wrong, in words; or a `VideoError` to make again.
+        reason: The reason; or a `VideoError` to copy.
         path: The file (or the uri of a video that is not a file).
-        time: Where in the video, in seconds, if the fault has a place.
-        backend: Which decoder met the fault.
+        time: Position in the video in seconds, if the fault has one.
+        backend: The decoder that found the fault.
     """
 
     reason: str
@@ -127,19 +126,19 @@ def _rebuild_video_error(reason: str, path: str, time: float | None, backend: st
 
 
 class TaskError(VzgymError, ValueError):
-    """A task that cannot be: a bad row of a file, an answer that is no option, numbers that clash."""
+    """An invalid task: a bad row of a file, an answer that is not an option, inconsistent numbers."""
 
 
 class ActionTypeError(VzgymError, TypeError):
-    """A value that is no action of this environment at all (a programming error, not an agent's mistake)."""
+    """A value that is not an action of the environment (a programming error, not an agent's mistake)."""
 
 
 class EpisodeEnded(VzgymError, RuntimeError):
-    """An action was sent to an episode that has ended."""
+    """An action in an episode that has ended."""
 
 
 class RecordError(VzgymError, ValueError):
-    """A saved record that cannot be read or does not replay; the message names file, line and reason."""
+    """A saved record that cannot be read or replayed; the message names file, line and reason."""
 
 
 class FolderInUse(VzgymError, RuntimeError):
@@ -147,19 +146,19 @@ class FolderInUse(VzgymError, RuntimeError):
 
 
 class WorkerError(VzgymError, RuntimeError):
-    """A process that did part of the work died; what was finished before is kept."""
+    """A worker process died; finished work is kept."""
 
 
 class EndpointError(VzgymError, RuntimeError):
-    """A server of a model that did not answer, or refused to. What was finished before is kept.
+    """A model server did not respond, or refused a request. Finished work is kept.
 
     Args:
-        reason: What it said, or what went wrong; or an `EndpointError` to make again.
+        reason: The server's message or the reason; or an `EndpointError` to copy.
         url: The server's base URL.
         model: The model's name there.
-        status: The HTTP status, if there was an answer.
-        tries: How often the request was sent.
-        advice: What to do about it, in whole sentences.
+        status: The HTTP status, if there was a response.
+        tries: Number of attempts.
+        advice: Advice, in full sentences.
     """
 
     reason: str

@@ -1,7 +1,7 @@
-"""Files that are whole or not there: atomic writes, JSON lines, strict JSON, and locks on folders.
+"""Files: atomic writes, JSON lines, strict JSON, and locks on folders.
 
-A JSON-lines file holds one JSON value a line in UTF-8. Only a line feed ends a line: the other line separators of
-Unicode may stand inside strings. A byte order mark and blank lines are let pass.
+A JSON-lines file contains one JSON value per line in UTF-8. Only a line feed ends a line: other Unicode line separators
+may occur inside strings. A byte order mark and blank lines are ignored.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ _AWKWARD: Final = re.compile("[\x85\u2028\u2029\ud800-\udfff]")
 
 @contextmanager
 def replace_file(path: PathLike) -> Iterator[Path]:
-    """A path to write a file at, in the same folder, which replaces `path` at the end of the block.
+    """Provide a temporary path in the same folder, which replaces `path` at the end of the block.
 
-    For writers that need a path of their own. After an error, or a kill, `path` is what it was.
+    For writers that need a path. After an error or a kill, `path` is unchanged.
 
     Yields:
         The temporary path; it does not end as `path` does.
@@ -84,7 +84,7 @@ def replace_file(path: PathLike) -> Iterator[Path]:
 
 
 def write_bytes(path: PathLike, data: bytes) -> None:
-    """Write a file at once: it is there whole, or what it was before.
+    """Write a file atomically.
 
     Raises:
         OSError: If it cannot be written; names the file.
@@ -94,12 +94,12 @@ def write_bytes(path: PathLike, data: bytes) -> None:
 
 
 def write_text(path: PathLike, text: str) -> None:
-    """Write a UTF-8 file at once; see `write_bytes`."""
+    """Write a UTF-8 file atomically; see `write_bytes`."""
     write_bytes(path, text.encode())
 
 
 def write_json(path: PathLike, value: Any, *, indent: int | None = 2) -> None:
-    """Write a JSON file at once; see `write_bytes`.
+    """Write a JSON file atomically; see `write_bytes`.
 
     Raises:
         ValueError: If `value` holds something that JSON has no form for (see `json_fault`).
@@ -128,13 +128,12 @@ def _dump(value: Any, **options: Any) -> str:
 
 
 class JsonLinesWriter:
-    """Appends JSON lines to a file. A line is in the file whole, or not at all: what a full disk cut off is taken back.
+    """Appends JSON lines to a file. Each line is written completely or not at all, even if the disk is full.
 
     An unfinished last line, as a killed process leaves it, is dropped when the file is opened.
 
     Args:
-        path: The file; made if missing, its folder too.
-        new: Begin an empty file.
+        path: The file; created if missing, with its folder. new: Begin an empty file.
 
     Attributes:
         path: As given.
@@ -160,7 +159,7 @@ class JsonLinesWriter:
         self.write_line(json_line(value))
 
     def write_line(self, line: str) -> None:
-        """Append a line of JSON, without its line end; it is with the operating system when this returns."""
+        """Append a line of JSON, given without its line end, and flush it to the operating system."""
         data = memoryview(f"{line}\n".encode())
         with _names(self.path):
             end = self._file.seek(0, os.SEEK_END)
@@ -190,7 +189,7 @@ def append_json_line(path: PathLike, value: Any, *, shared: bool = False) -> Non
     Args:
         path: The file; made if missing, its folder too.
         value: The value.
-        shared: Whether other processes append to the file at the same time: then one waits for the other.
+        shared: Whether other processes may append to the file at the same time; they then wait for each other.
     """
     file = Path(path)
     if not shared:
@@ -205,7 +204,7 @@ def append_json_line(path: PathLike, value: Any, *, shared: bool = False) -> Non
 
 
 def drop_torn_line(path: PathLike) -> bool:
-    """Cut off a last line without its end, as a killed process leaves it; says whether there was one."""
+    """Remove an unfinished last line, as a killed process leaves it; returns whether there was one."""
     file = Path(path)
     if not is_file(file):
         return False
@@ -230,15 +229,12 @@ def drop_torn_line(path: PathLike) -> bool:
 
 
 def parse_json(text: str | bytes, where: str, error: ErrorType = RecordError) -> Any:
-    """Read one JSON value, strictly: no NaN, no infinity, at most `MAX_DEPTH` levels.
+    """Parse one JSON value strictly: no NaN, no infinity, at most `MAX_DEPTH` levels.
 
     Args:
         text: The JSON; bytes are UTF-8.
-        where: Names the place in errors ("tasks.jsonl, line 3").
-        error: What to raise.
-
-    Raises:
-        VzgymError: `error`, if it is none; names the place and the reason.
+        where: The location for errors ("tasks.jsonl, line 3").
+        error: What to raise. Raises: VzgymError: `error`, if it is none; names the place and the reason.
     """
     try:
         if isinstance(text, bytes):
@@ -270,7 +266,7 @@ def _most_nested(text: str) -> int:
 
 
 def read_json(path: PathLike, error: ErrorType = RecordError) -> Any:
-    """The value of a JSON file; a byte order mark is let pass.
+    """Read a JSON file; a byte order mark is ignored.
 
     Raises:
         VzgymError: `error`, if the file cannot be read or is not JSON; names file and reason.
@@ -285,12 +281,12 @@ def read_json(path: PathLike, error: ErrorType = RecordError) -> Any:
 def read_json_lines(
     path: PathLike, error: ErrorType = RecordError, *, torn: Literal["refuse", "skip"] = "refuse"
 ) -> Iterator[tuple[int, Any]]:
-    """The values of a JSON-lines file, with the numbers of their lines, from 1.
+    """Read the values of a JSON-lines file, with their line numbers, from 1.
 
     Args:
         path: The file.
         error: What to raise.
-        torn: What to do with a last line that has no end and is no JSON, as a killed process leaves it.
+        torn: What to do with an unfinished last line that is not JSON, as a killed process leaves it.
 
     Raises:
         VzgymError: `error`, if the file cannot be read or a line is not JSON; names file, line and reason.
@@ -325,7 +321,7 @@ def _lines(file: IO[bytes], path: PathLike, error: ErrorType) -> Iterator[bytes]
 
 
 def json_fault(value: Any, max_depth: int = MAX_DEPTH) -> str | None:
-    """What of a value JSON has no form for; None if it has one.
+    """Find the part of a value that is not JSON-serializable; None if there is none.
 
     Values are None, truth values, texts, finite numbers, lists, tuples and mappings from texts.
 
@@ -363,7 +359,7 @@ def json_fault(value: Any, max_depth: int = MAX_DEPTH) -> str | None:
 
 
 def is_file(path: PathLike) -> bool:
-    """Whether there is a file of that path; False where the path is too long, or no path at all."""
+    """Whether a file exists; False if the path is too long or invalid."""
     return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises for such paths
 
 
@@ -385,16 +381,16 @@ def _short(path: PathLike) -> str:
 
 @contextmanager
 def folder_lock(folder: PathLike) -> Iterator[Path]:
-    """Hold a folder for writing: no other process, and no other holder in this one, gets it meanwhile.
+    """Lock a folder for writing, against other processes and other users in this process.
 
-    What killed writers left half written in it is deleted. A folder that was made for this, and stays empty, is
+    Partial files of killed writers in it are deleted. A folder that was created by this call and stays empty is
     removed.
 
     Args:
-        folder: The folder; made if missing.
+        folder: The folder; created if missing.
 
     Raises:
-        FolderInUse: If another holds it; names the folder.
+        FolderInUse: If it is locked; names the folder.
         OSError: If it cannot be made.
     """
     place = Path(folder)
@@ -409,16 +405,16 @@ def folder_lock(folder: PathLike) -> Iterator[Path]:
         if made and all(map(is_leftover, place.iterdir())):
             (place / _LOCK).unlink(missing_ok=True)
             for parent in made:
-                with suppress(OSError):  # another has put something there
+                with suppress(OSError):  # it is no longer empty
                     parent.rmdir()
 
 
 @contextmanager
 def file_lock(path: PathLike) -> Iterator[Path]:
-    """Hold a file for writing; see `folder_lock`. Its folder is made if missing.
+    """Lock a file for writing; see `folder_lock`. Its folder is created if missing.
 
     Raises:
-        FolderInUse: If another holds it; names the file.
+        FolderInUse: If it is locked; names the file.
         OSError: If its folder cannot be made.
     """
     file = Path(path)
@@ -447,18 +443,18 @@ def _lock_of(file: Path) -> Path:
 
 
 def is_leftover(path: PathLike) -> bool:
-    """Whether a file is a lock, or what a killed writer left half written: a folder of only such files is empty."""
+    """Whether a file is a lock or a partial file of a killed writer. A folder of only such files counts as empty."""
     name = Path(path).name
     return name.startswith(".") and name.endswith((_LOCK, _PARTIAL))
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an error, or one that it came of, says that no space was left (or a file became too large)."""
+    """Whether an error or one of its causes means that no space was left (or a file became too large)."""
     found: BaseException | None = error
     while found is not None:
         if isinstance(found, OSError) and found.errno in _FULL:
             return True
-        # Libraries that write by themselves have errors of their own, with the system's words.
+        # Libraries that write files raise their own errors, with the system's message.
         if any(os.strerror(number) in str(found) for number in _FULL):
             return True
         found = found.__cause__ or found.__context__
@@ -467,7 +463,7 @@ def is_disk_full(error: BaseException) -> bool:
 
 @contextmanager
 def _names(path: Path) -> Iterator[None]:
-    """Put the file's name into errors that have none: those of `write` do not say what was written."""
+    """Add the file's name to errors that have none, such as those of `write`."""
     try:
         yield
     except OSError as error:

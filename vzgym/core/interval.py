@@ -1,4 +1,4 @@
-"""Half-open intervals of time, and the measures taken on sets of them."""
+"""Half-open intervals of time, and measures of sets of intervals."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Interval:
         return self.end - self.start
 
     def __contains__(self, time: object) -> bool:
-        # float32 and numpy's integers are no subclasses of Python's: times come out of arrays, too.
+        # Times may come from arrays; float32 and numpy's integers do not subclass Python's numbers.
         return isinstance(time, (int, float, np.integer, np.floating)) and bool(self.start <= time < self.end)
 
     def to_list(self) -> list[float]:
@@ -88,7 +88,7 @@ def iou(first: Iterable[Interval], second: Iterable[Interval]) -> float:
 
 
 def coverage(target: Iterable[Interval], by: Iterable[Interval]) -> float:
-    """The share of `target`'s length that lies inside `by`, in [0, 1]; 0 if `target` is empty."""
+    """The fraction of `target`'s length inside `by`, in [0, 1]; 0 if `target` is empty."""
     wanted = merge(target)
     total = length(wanted)
     return length(intersect(wanted, by)) / total if total > 0 else 0.0

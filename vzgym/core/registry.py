@@ -29,8 +29,8 @@ T = TypeVar("T")
 
 _log = logging.getLogger("vzgym.plugins")
 
-# What a third party's module may raise when it is imported: it is missing, is not valid Python, does not fit the
-# versions of its dependencies, or lacks a file, a setting or a device at start-up.
+# What importing a third party's module may raise: it is missing, not valid Python, incompatible with its dependencies,
+# or lacks a file, a setting or a device.
 _IMPORT_FAULTS = (
     ImportError,
     SyntaxError,
@@ -47,11 +47,11 @@ _IMPORT_FAULTS = (
 
 @dataclass(frozen=True, slots=True)
 class _Data:
-    """Where the names that are being resolved come from.
+    """Origin of the names that are being resolved.
 
     Attributes:
-        source: What names them, for the error ("the record of task 'a'").
-        hint: How the user allows more, in whole sentences.
+        source: The origin, for the error ("the record of task 'a'").
+        hint: How the user can allow more, in full sentences.
     """
 
     source: str
@@ -63,15 +63,15 @@ _data: ContextVar[_Data | None] = ContextVar("vzgym_data", default=None)
 
 @contextmanager
 def names_from_data(source: str, *, trust_code: bool = False, hint: str = "") -> Iterator[None]:
-    """Resolve names that come from data: inside the block, registries resolve registered names only.
+    """Restrict registries to registered names within the block, for names that come from data.
 
-    Records, task files, and the folders of models and datasets are shared between people; a `module:Class` in them
-    must not run code. This holds for names nested in options too, whatever component resolves them.
+    Records, task files, and the folders of models and datasets are shared; a `module:Class` in them must not run code.
+    This also applies to names nested in options.
 
     Args:
-        source: What the names come from, for the error message, such as "the record of task 'a'".
-        trust_code: Whether the user has allowed code that this data names. Nothing is refused then.
-        hint: How the user allows it here, in whole sentences.
+        source: The origin of the names, for the error message, such as "the record of task 'a'".
+        trust_code: Whether the user has allowed code named by this data; if so, nothing is refused.
+        hint: How the user can allow it, in full sentences.
 
     Raises:
         UntrustedName: Inside the block, when anything but a registered name is resolved, or the name of a component
@@ -85,10 +85,10 @@ def names_from_data(source: str, *, trust_code: bool = False, hint: str = "") ->
 
 
 def import_object(path: str) -> Any:
-    """Import what `"module:Name"` (or `"module:Name.inner"`) refers to.
+    """Import the object named `"module:Name"` (or `"module:Name.inner"`).
 
     Raises:
-        PluginError: If the module cannot be imported or has no such name; the message says which and why.
+        PluginError: If the module cannot be imported or has no such name; the message states which and why.
     """
     module_name, _, attribute = path.partition(":")
     if not module_name or not attribute or module_name.startswith("."):
@@ -109,10 +109,10 @@ class Registry(Generic[T]):
     """Factories by name, for one kind of component.
 
     Args:
-        kind: What is registered, in the singular, for error messages ("reward module").
+        kind: The kind of component, in the singular, for error messages ("reward module").
         group: Entry-point group in which plug-ins register their components ("vzgym.rewards").
         builtin: A module that registers the built-in components when it is imported; imported on first use of the
-            registry, so that the registry itself costs nothing.
+            registry, so that creating the registry is cheap.
     """
 
     def __init__(self, kind: str, group: str, builtin: str = "") -> None:
@@ -130,10 +130,10 @@ class Registry(Generic[T]):
             name: Non-empty, without a colon.
             factory: A callable, or `"module:attribute"`, imported on first use.
             from_data: Whether data may name it (`names_from_data`). False for a component that calls a server, writes a
-                file or loads code that its options name.
+                file or loads code named by its options.
 
         Raises:
-            InvalidSetting: If the name is taken by something else, or holds a colon.
+            InvalidSetting: If the name is already registered for another factory, or contains a colon.
         """
         self._load_builtin()
         if ":" in name or not name:
@@ -145,7 +145,7 @@ class Registry(Generic[T]):
             self._not_from_data.add(name)
 
     def names(self) -> list[str]:
-        """All registered names, built-in and of plug-ins, sorted."""
+        """All registered names, built-in and from plug-ins, sorted."""
         self._load_builtin()
         return sorted({*self._factories, *self._entry_points()})
 
@@ -154,7 +154,7 @@ class Registry(Generic[T]):
         return name in self._factories or name in self._entry_points()
 
     def get(self, name: str) -> Callable[..., T]:
-        """The factory behind a registered name or a `module:Class`.
+        """Look up the factory of a registered name or a `module:Class`.
 
         Raises:
             UnknownName: If no such name is registered; the message lists those that are.
@@ -184,7 +184,7 @@ class Registry(Generic[T]):
         raise UnknownName(self.kind, name, self.names(), "A class of your own is named 'module:Class'.")
 
     def _need_trust(self, name: str, reason: str) -> None:
-        """Raise if names come from data that the user has not said to trust."""
+        """Raise if names come from data that the user has not declared trusted."""
         data = _data.get()
         if data is not None:
             hint = f" {data.hint}" if data.hint else ""
@@ -196,12 +196,12 @@ class Registry(Generic[T]):
         Args:
             spec: A name, `"module:Class"`, a mapping `{"name": ..., **options}`, or a finished object, which
                 is returned unchanged.
-            defaults: Options that a mapping may override; those that the factory has no parameter for are left out.
+            defaults: Options that a mapping may override; those without a parameter of the factory are ignored.
 
         Raises:
             UnknownName: If the name is not registered.
             PluginError: If it cannot be imported, or is not callable.
-            InvalidSetting: If the factory has no such option (the message lists those it has) or needs one that is
+            InvalidSetting: If the factory has no such option (the message lists the valid ones) or requires one that is
                 not given.
             UntrustedName: As `get`.
         """
@@ -263,7 +263,7 @@ class Registry(Generic[T]):
         return factory, options
 
     def _short_form(self, name: str) -> dict[str, Any]:
-        """The options that a name of the form "name:..." stands for; none if it is of another form."""
+        """The options of a name of the form "name:..."; none for other forms."""
         head, colon, text = name.partition(":")
         parse = getattr(self.get(head), "parse_name", None) if colon and head in self else None
         return {} if parse is None else dict(parse(text))
@@ -271,8 +271,8 @@ class Registry(Generic[T]):
     def get_all(self) -> dict[str, Callable[..., T]]:
         """Every factory that can be imported, by name, sorted.
 
-        A plug-in's part that cannot be imported is left out, and named with the reason in a warning of the log
-        `vzgym.plugins`: it must not get in the way of the others. One of our own that cannot is an error.
+        A plug-in's component that cannot be imported is skipped with a warning in the log `vzgym.plugins`. A built-in
+        one that cannot be imported is an error.
         """
         found = {}
         for name in self.names():
@@ -285,8 +285,8 @@ class Registry(Generic[T]):
         return found
 
     def _load_builtin(self) -> None:
-        # Costs nothing once it is imported. The import system's own lock makes other threads wait for all names, and
-        # lets the module, which registers into this registry, come here while it is being imported.
+        # Cheap once imported. The import lock makes other threads wait for all names, and lets the module, which
+        # registers into this registry, enter here while it is being imported.
         if self._builtin:
             importlib.import_module(self._builtin)
 
@@ -297,18 +297,18 @@ class Registry(Generic[T]):
 
 
 def _reason(error: Exception) -> str:
-    """The reason in words. Some errors have no text, or one that says little without their name."""
+    """The reason as text. Some errors have no message, or one that is unclear without their type."""
     plain = isinstance(error, (ImportError, SyntaxError, AttributeError, NameError)) and str(error)
     return str(error) if plain else f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 class _Bare(Protocol):
-    """Exists for the `__init__` that typing gives to protocols."""
+    """Has the `__init__` that typing adds to protocols."""
 
 
 def _signature(factory: Callable[..., Any]) -> inspect.Signature | None:
     """The signature of a factory; None if it cannot be inspected."""
-    # A class whose base is a protocol and that has no __init__ of its own seems to take anything, and takes nothing.
+    # A subclass of a protocol without its own __init__ seems to accept any argument, but accepts none.
     if inspect.getattr_static(factory, "__init__", None) is inspect.getattr_static(_Bare, "__init__"):
         return inspect.Signature()
     try:

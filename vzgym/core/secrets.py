@@ -1,4 +1,4 @@
-"""Keep secrets out of files, folder names and terminals: values that may be one are replaced by `***`."""
+"""Redaction of secrets in files, folder names and terminals: possible secrets are replaced by `***`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 __all__ = ["HIDDEN", "redact", "redact_url"]
 
 HIDDEN: Final = "***"
-"""Stands in place of a value that may be a secret."""
+"""Replacement of a value that may be a secret."""
 
 _HEADERS = re.compile(r"headers$", re.IGNORECASE)
 _QUERIES = re.compile(r"^(extra_|default_)?quer(y|ies)$|^(extra_|default_)?params$", re.IGNORECASE)
@@ -19,7 +19,7 @@ _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<rest>[^\s\"'<>]*)"
 
 
 def redact(value: Any) -> Any:
-    """A JSON-like value without what may be a secret, for writing and showing.
+    """Redact possible secrets in a JSON-like value.
 
     Replaced are, by kind and whatever their names: all values of HTTP headers (any mapping under a key that ends in
     `headers`) and of query parameters (`extra_query`), and in all texts the user information and the query and fragment
@@ -57,7 +57,7 @@ def _hide(value: Any) -> Any:
 
 def _redacted(found: re.Match[str]) -> str:
     rest = found["rest"]
-    # User information ends at the last "@" before the path: passwords may hold further ones.
+    # User information ends at the last "@" before the path: passwords may contain further ones.
     end = next((place for place, letter in enumerate(rest) if letter in "/?#"), len(rest))
     user, at, host = rest[:end].rpartition("@")
     rest = (HIDDEN + at if user else at) + host + rest[end:]

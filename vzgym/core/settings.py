@@ -1,7 +1,7 @@
-"""Typed settings, read from YAML files; an error names the file, the line and what would be right.
+"""Typed settings, read from YAML files; errors name the file, the line and the valid values.
 
 `Settings` is the base class of all settings models. `read_file` and `read_text` read YAML into a `Document`, which
-knows the line of each of its values; `build` makes a model of a document.
+stores the line of each value; `build` creates a model from a document.
 
 This is the one module of `vzgym.core` that needs more than numpy: pydantic and PyYAML. Every layer may have settings,
 and `import vzgym` does not import it.
@@ -46,7 +46,7 @@ T = TypeVar("T")
 M = TypeVar("M", bound="Settings")
 
 KeyPath: TypeAlias = "tuple[str | int, ...]"
-"""Keys and list indices that lead to a value of a document."""
+"""Keys and list indices of a value in a document."""
 
 _MOST_VALUES: Final = 100_000  # of one document, aliases expanded
 _MOST_LEVELS: Final = 50  # of nesting
@@ -68,7 +68,7 @@ FilePath: TypeAlias = Annotated[str, BeforeValidator(_as_text)]
 class Settings(BaseModel):
     """Base class of settings: immutable, strict about types, without unknown names.
 
-    A docstring below a field describes it, in JSON schemas too. Made from Python, a wrong value raises
+    A docstring below a field describes it, in JSON schemas too. Created from Python, an invalid value raises
     `InvalidSetting`.
 
     Raises:
@@ -122,7 +122,7 @@ class Settings(BaseModel):
 
 
 def section_of(cls: type[Any]) -> str:
-    """The name of the section of a file that holds a settings class: `SFTSettings` is "sft"."""
+    """The name of a settings class's section in a file: "sft" for `SFTSettings`."""
     return cls.__name__.removesuffix("Settings").lower()
 
 
@@ -140,7 +140,7 @@ def _check_known(kind: str, names: Iterable[Any], known: Sequence[str]) -> None:
 
 
 def problem(message: str, *path: str | int) -> ValidationError:
-    """An error for a validator to raise: its message is shown as it is, at the place of `path` in the model."""
+    """An error for validators to raise: its message is shown unchanged, for the value at `path` in the model."""
     detail = InitErrorDetails(type=_error("problem", {"text": message}), loc=path, input=None)
     return ValidationError.from_exception_data("settings", [detail])
 
@@ -164,7 +164,7 @@ def checked(check: Callable[[Any], object]) -> AfterValidator:
 
 
 def plain(value: Any) -> Any:
-    """A value as mappings, lists, texts and numbers, the types that YAML and JSON have."""
+    """Convert a value to mappings, lists, strings and numbers, the types of YAML and JSON."""
     if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
@@ -174,7 +174,7 @@ def plain(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Document:
-    """Data, and where each part of it was written.
+    """Data with the location of each value.
 
     Attributes:
         data: Mappings, lists, texts, numbers.

@@ -30,7 +30,7 @@ class Estimate:
         value: The estimate; nan if `n` is 0.
         low: Lower end of the interval; nan where it is unknown.
         high: Upper end of the interval; nan where it is unknown.
-        n: Number of episodes it rests on; unscored ones are left out.
+        n: Number of episodes, without unscored ones.
     """
 
     value: float
@@ -48,7 +48,7 @@ _NOTHING = Estimate(math.nan, math.nan, math.nan, 0)
 
 
 def proportion(hits: Sequence[bool]) -> Estimate:
-    """A share with Wilson's 95 % score interval (Wilson 1927), which stays honest near 0 and 1."""
+    """A proportion with Wilson's 95 % score interval (Wilson 1927), which remains accurate near 0 and 1."""
     n = len(hits)
     if n == 0:
         return _NOTHING
@@ -62,7 +62,7 @@ def proportion(hits: Sequence[bool]) -> Estimate:
 def mean(values: Sequence[float]) -> Estimate:
     """A mean with its normal 95 % interval, mean +- 1.96 s / sqrt(n).
 
-    The interval of a single value is unknown: one value says nothing about the spread.
+    The interval of a single value is unknown, since it does not show the variance.
     """
     n = len(values)
     if n == 0:
@@ -94,7 +94,7 @@ def student_p(values: Sequence[float]) -> float:
 
 @cache
 def student_quantile(freedom: int) -> float:
-    """The t that 95 % of Student's distribution lie within, -t to t, for `freedom` >= 1 degrees of freedom."""
+    """The t for which [-t, t] contains 95 % of Student's distribution with `freedom` >= 1 degrees of freedom."""
     low, high = 0.0, 100.0
     for _ in range(100):
         middle = (low + high) / 2
@@ -103,7 +103,7 @@ def student_quantile(freedom: int) -> float:
 
 
 def _within(t: float, freedom: int) -> float:
-    """The share of Student's distribution in [-t, t] (Abramowitz and Stegun, 26.7.3 and 26.7.4)."""
+    """The probability of [-t, t] under Student's distribution (Abramowitz and Stegun, 26.7.3 and 26.7.4)."""
     theta = math.atan(t / math.sqrt(freedom))
     odd = freedom % 2
     total, term = 0.0, math.cos(theta) if odd else 1.0
@@ -114,14 +114,14 @@ def _within(t: float, freedom: int) -> float:
 
 
 def paired_proportions(first: Sequence[bool], second: Sequence[bool]) -> Estimate:
-    """The difference of two shares of the same cases, first minus second, with Newcombe's 95 % interval.
+    """The difference of two proportions of the same cases, first minus second, with Newcombe's 95 % interval.
 
-    The score interval for paired shares (Newcombe 1998, "Improved confidence intervals for the difference between
-    binomial proportions based on paired data", method 10), which stays honest near 0 and 1.
+    The score interval for paired proportions (Newcombe 1998, "Improved confidence intervals for the difference between
+    binomial proportions based on paired data", method 10), which remains accurate near 0 and 1.
 
     Args:
-        first: Whether each case went right, the one way.
-        second: And the other way; as many.
+        first: Whether each case was correct under the first condition.
+        second: The same under the second condition, of equal length.
     """
     n = len(first)
     if n == 0:
@@ -131,7 +131,7 @@ def paired_proportions(first: Sequence[bool], second: Sequence[bool]) -> Estimat
     only_one, only_other = sum(first) - both, sum(second) - both
     neither = n - both - only_one - only_other
     product = float(both * neither - only_one * only_other)
-    # A correction for continuity, where the two go together.
+    # Continuity correction for positive association.
     product = max(product - n / 2, 0.0) if product > 0 else product
     margins = sum(first) * (n - sum(first)) * sum(second) * (n - sum(second))
     phi = product / math.sqrt(margins) if margins else 0.0
@@ -154,9 +154,9 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Estima
 
 
 def exact_mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
-    """The exact two-sided p of McNemar's test: how likely are the cases in which the two differ to part as unevenly.
+    """The exact two-sided p-value of McNemar's test.
 
-    1 where they never differ.
+    1 if the two never differ.
     """
     only_one = sum(a and not b for a, b in zip(first, second, strict=True))
     only_other = sum(b and not a for a, b in zip(first, second, strict=True))

@@ -1,4 +1,4 @@
-"""Text as people and models write it: one spelling for what differs in typography alone."""
+"""Normalization of text that differs only in typography."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 
 __all__ = ["comparable", "find_surrogate", "normalize", "replace_surrogates"]
 
-# Punctuation that NFKC leaves alone, by the ASCII sign that means the same.
+# ASCII equivalents of punctuation that NFKC leaves unchanged.
 _SIGNS = {
     **dict.fromkeys("\u2018\u2019\u201a\u201b\u02bc\u02b9\u2032\u00b4\u02bb\u055a", "'"),
     **dict.fromkeys("\u201c\u201d\u201e\u201f\u00ab\u00bb\u2039\u203a\u300c\u300d\u300e\u300f\u301d\u301e\u301f", '"'),
@@ -33,7 +33,7 @@ _ARTICLE = re.compile(r"^(?:the|a|an) (?=.)")
 
 @cache
 def _spelling(character: str) -> str:
-    """What one character becomes; "" if it is invisible."""
+    """Normalize one character; "" if it is invisible."""
     if character in _SIGNS:
         return _SIGNS[character]
     category = unicodedata.category(character)
@@ -45,7 +45,7 @@ def _spelling(character: str) -> str:
         return character
     decomposed = unicodedata.decomposition(character)
     plain = unicodedata.normalize("NFKC", character)
-    # NFKC alone would make 10 of a one with a raised nought, and 31/2 of three and a half.
+    # NFKC alone would turn 1 with a superscript 0 into 10, and three and a half into 31/2.
     if decomposed.startswith("<super>") and (plain.isdigit() or plain in "+\u2212"):
         return f"^{_SIGNS.get(plain, plain)}"
     if decomposed.startswith("<sub>") and plain.isdigit():
@@ -64,7 +64,7 @@ def _spelling(character: str) -> str:
 
 
 def normalize(text: str) -> str:
-    r"""One spelling for texts that differ in typography alone.
+    r"""Normalize the typography of a text.
 
     Unicode's NFKC; digits of all scripts as ASCII digits; quotation marks, apostrophes, dashes, brackets and the full
     stops, commas and colons of other scripts as their ASCII counterparts; no zero-width characters, byte-order marks or
@@ -75,15 +75,15 @@ def normalize(text: str) -> str:
     if text.isascii():
         return text
     spelled = "".join(map(_spelling, unicodedata.normalize("NFC", text)))
-    # "10" with two raised digits is 10^23, not 10^2^3.
+    # "10" with two superscript digits is 10^23, not 10^2^3.
     return unicodedata.normalize("NFKC", re.sub(r"(?<=\^[0-9+-])\^(?=[0-9])", "", spelled))
 
 
 def comparable(text: str) -> str:
-    """The form in which short texts are compared.
+    """Normalize a short text for comparison.
 
-    Normalized, in lower case, with single spaces, without punctuation around it and without a leading article. Text of
-    nothing but punctuation keeps it.
+    Normalized, in lower case, with single spaces, without punctuation around it and without a leading article. Text
+    that consists only of punctuation is kept.
     """
     folded = " ".join(normalize(text).casefold().split())
     bare = folded.strip(_AROUND) or folded
@@ -91,7 +91,7 @@ def comparable(text: str) -> str:
 
 
 def find_surrogate(text: str) -> int | None:
-    """Position of the first lone surrogate, a code point that no file or server can hold; None if there is none."""
+    """Position of the first lone surrogate, a code point that cannot be encoded; None if there is none."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -1,4 +1,4 @@
-"""Layer 6: the policy protocols, their registry, and the traits of policies."""
+"""Layer 6: policy protocols, their registry, and the optional traits of policies."""
 
 from typing import TYPE_CHECKING
 

@@ -1,7 +1,7 @@
-"""Cheap fingerprints of local model and data folders, so that a run is not resumed with other weights.
+"""Fast fingerprints of local model and data folders, so that a run is not resumed with different weights.
 
-A folder that vzgym saved holds a run id, which stands for its weights wherever the folder is moved. Any other file, and
-weights that were written after the run id, are identified by size and modification time. No weights are read.
+A folder saved by vzgym contains a run id, which identifies its weights even if the folder is moved. Other files, and
+weights written after the run id, are identified by size and modification time. No weights are read.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from vzgym.core.errors import InvalidSetting
 __all__ = ["METADATA", "fingerprint", "fingerprints_in"]
 
 METADATA = "vzgym.json"
-"""The file in a saved model's folder that holds its `run_id`, and the text protocol that it was trained with."""
+"""The file in a saved model's folder with its `run_id` and the text protocol of its training."""
 
-# Weights, adapters and rows of data. Logs, settings and checkpoints beside them do not change what a model says.
+# Weights, adapters and rows of data. Logs, settings and checkpoints do not affect a model's output.
 _SUFFIXES = (
     ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".npz", ".gguf", ".zip", ".arrow", ".parquet",
 )  # fmt: skip
@@ -29,17 +29,17 @@ def fingerprint(path: str | Path) -> dict[str, str]:
     """Fingerprint of a local file, or of the weights and data in a local folder.
 
     Args:
-        path: A file or a folder. Only files in the folder itself count, not those in folders below it (checkpoints).
+        path: A file or a folder. Only files in the folder itself count, not those in its subfolders (checkpoints).
 
     Returns:
         By file name, the size in bytes and either the folder's run id or the modification time in nanoseconds. Empty
-        for what is not a local file or folder: a name on a hub, or a registered name.
+        for anything but a local file or folder, such as a name on a hub or a registered name.
 
     Raises:
         InvalidSetting: If the folder or a file in it cannot be read.
     """
     try:
-        # Not Path's own: they raise for texts that cannot be paths, such as very long ones.
+        # Not Path's methods: they raise for strings that are not valid paths, such as very long ones.
         if os.path.isfile(path):  # noqa: PTH113
             return {Path(path).name: _by_time(Path(path).stat())}
         if not os.path.isdir(path):  # noqa: PTH112
@@ -53,11 +53,11 @@ def fingerprint(path: str | Path) -> dict[str, str]:
 
 
 def fingerprints_in(value: Any) -> dict[str, dict[str, str]]:
-    """Fingerprints of all local files and folders that settings name, by path.
+    """Fingerprints of all local files and folders named in settings, by path.
 
     Args:
-        value: A text, or texts anywhere in mappings and lists. The value of a key `name` is a registered name, never a
-            path.
+        value: A string, or strings anywhere in mappings and lists. The value of a key `name` is a registered name,
+            never a path.
     """
     if isinstance(value, (str, Path)):
         found = fingerprint(value)
@@ -82,7 +82,7 @@ def _stamp(file: Path) -> tuple[str, int] | None:
 
 
 def _with_stamp(status: os.stat_result, run_id: str, written: int) -> str:
-    # Another program may have written new weights into the folder: the run id is not theirs.
+    # Another program may have written new weights into the folder, to which the run id does not belong.
     return f"{status.st_size}, run {run_id}" if status.st_mtime_ns <= written else _by_time(status)
 
 

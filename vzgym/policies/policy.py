@@ -1,4 +1,4 @@
-"""What a policy is, and the registry of those with names."""
+"""The policy protocols and the policy registry."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = ["POLICIES", "AnyPolicy", "Policy", "TextPolicy", "make_policy"]
 class Policy(Protocol):
     """A policy that acts in `VideoZoomEnv`, one environment at a time.
 
-    Two methods are all that is needed. Optional attributes and methods, which `PolicyTraits` reads:
+    Two methods are required. Optional attributes and methods, read by `PolicyTraits`:
 
     - `name`: str, for tables; the class's name by default.
-    - `identity`: JSON values that a run keeps. A stopped run is resumed only with the same values. By default the
-      options that the policy was made with.
+    - `identity`: JSON values stored with a run. A stopped run is resumed only with the same values. By default the
+      options with which the policy was created.
     - `observation`, `action`: the modules it plays through (as `VideoZoomEnv` takes them); "default" by default.
     - `trained_budget`: the `Budget` that it was trained with. It is evaluated with it unless another is given.
     - `prepare(budget) -> Budget`: called with the run's budget before the first episode. Returns the budget to play
-      with; a policy that only wants to know it returns it unchanged.
+      with, possibly unchanged.
     - `reveal(task)`: called with the whole task, evidence and answer, before each episode. For oracles and experts: a
-      policy with this method is marked as privileged in every report.
+      policy with this method is reported as privileged.
     """
 
     def reset(self, seed: int) -> None:
@@ -39,21 +39,20 @@ class Policy(Protocol):
         ...
 
     def act(self, observation: Any, info: dict[str, Any]) -> Any:
-        """One round's action, in a form that the policy's action module takes."""
+        """Return the action of one round, in the form of the policy's action module."""
         ...
 
 
 @runtime_checkable
 class TextPolicy(Protocol):
-    """A policy that writes text: it takes a batch of dialogues and returns a text for each.
+    """A policy that generates text: it maps a batch of dialogues to one text each.
 
     Optional, beside `name`, `identity`, `trained_budget` and `prepare(budget)` of a `Policy`:
 
     - `protocol`: the text protocol that its texts follow (a name, mapping or object); "tags" by default.
-    - `batch_size`: how many dialogues it takes at once; 8 by default.
-    - `reveal(tasks)`: as of a `Policy`, with the tasks of a batch.
-    - `costs`: after each `respond`, a list with a mapping of numbers for each text: what it cost. They are added up for
-      each episode.
+    - `batch_size`: maximum number of dialogues in a batch; 8 by default.
+    - `reveal(tasks)`: as for a `Policy`, with the tasks of a batch.
+    - `costs`: after each `respond`, a list with one mapping of numbers per text. They are summed for each episode.
     """
 
     def reset(self, seeds: Sequence[int]) -> None:
@@ -61,14 +60,14 @@ class TextPolicy(Protocol):
         ...
 
     def respond(self, dialogues: Sequence[Sequence[Message]]) -> list[str]:
-        """The next turn of each dialogue.
+        """Return the next turn of each dialogue.
 
         Args:
             dialogues: Unfinished dialogues, each ending with a message from the environment. Frames are read-only
                 arrays in native aspect (`Message.images`). Finished episodes are left out, so the batch shrinks.
 
         Returns:
-            As many texts as there are dialogues, in order.
+            One text per dialogue, in order.
         """
         ...
 
@@ -95,13 +94,13 @@ POLICIES.register("served", "vzgym.agents.served.policy:ServedPolicy", from_data
 
 
 def make_policy(spec: AnyPolicy | str | Mapping[str, Any]) -> AnyPolicy:
-    """A policy from whatever names one.
+    """Create a policy.
 
     Args:
         spec: An object, a registered name, `"module:Class"`, or a mapping `{"name": ..., **options}`.
 
     Raises:
-        InvalidSetting: If it is no policy.
+        InvalidSetting: If it is not a policy.
         UnknownName: If the name is not registered.
     """
     policy = POLICIES.make(spec)

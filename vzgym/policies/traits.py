@@ -1,4 +1,4 @@
-"""The optional traits of policies, read in one place."""
+"""Optional traits of policies."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _DEFAULT_BATCH = 8
 
 @dataclass(frozen=True)
 class PolicyTraits:
-    """A policy's optional traits, with defaults for those that it does not have; see `Policy` and `TextPolicy`.
+    """A policy's optional traits, with defaults for missing ones; see `Policy` and `TextPolicy`.
 
     Attributes:
         policy: The policy.
         name: For tables; the class's name by default.
-        identity: JSON values that its runs have in common, or None.
-        observation: The observation module that it plays through.
-        action: The action module that it plays through.
+        identity: JSON values that identify its runs, or None.
+        observation: Its observation module.
+        action: Its action module.
         protocol: The text protocol of a `TextPolicy`; "tags" by default.
-        batch_size: How many episodes it plays at once, >= 1; 1 for a `Policy`.
+        batch_size: Number of episodes that it plays at once, >= 1; 1 for a `Policy`.
         trained_budget: The budget that it was trained with; None if unknown.
         privileged: Whether it sees the evidence and the answer of each task (`reveal`).
     """
@@ -47,7 +47,7 @@ class PolicyTraits:
         """Read a policy's traits.
 
         Raises:
-            InvalidSetting: If the name is no text, or the batch size no whole number >= 1.
+            InvalidSetting: If the name is not a string, or the batch size is not an integer >= 1.
         """
         name = getattr(policy, "name", type(policy).__name__)
         if not isinstance(name, str):
@@ -73,10 +73,10 @@ class PolicyTraits:
         )
 
     def prepare(self, budget: Budget) -> Budget:
-        """The budget that the policy plays with, given that of the run.
+        """The budget with which the policy plays, given that of the run.
 
         Raises:
-            InvalidSetting: If its `prepare` returns no budget.
+            InvalidSetting: If its `prepare` does not return a budget.
         """
         prepare = getattr(self.policy, "prepare", None)
         if prepare is None:
@@ -87,19 +87,19 @@ class PolicyTraits:
         return prepared
 
     def reveal(self, tasks: Sequence[VideoTask]) -> None:
-        """Show the tasks of the next episodes to a privileged policy; a `Policy` has one at a time."""
+        """Reveal the tasks of the next episodes to a privileged policy; a `Policy` gets one at a time."""
         if self.privileged:
             policy: Any = self.policy
             policy.reveal(tasks if isinstance(self.policy, TextPolicy) else tasks[0])
 
     def latest_costs(self, count: int) -> Sequence[Mapping[str, float]]:
-        """What each text of the latest `respond` cost; empty mappings from a policy that does not count.
+        """Costs of each text of the latest `respond`; empty mappings for a policy without costs.
 
         Args:
-            count: How many texts there were.
+            count: The number of texts.
 
         Raises:
-            InvalidSetting: If `costs` has not one mapping for each text.
+            InvalidSetting: If `costs` does not have one mapping for each text.
         """
         costs = getattr(self.policy, "costs", None)
         if costs is None:

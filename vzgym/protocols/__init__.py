@@ -1,4 +1,4 @@
-"""Text protocols: what an agent writes, read as actions, and dialogues as chat messages."""
+"""Text protocols: parsing an agent's text into actions, and dialogues as chat messages."""
 
 from typing import TYPE_CHECKING
 

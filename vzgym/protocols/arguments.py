@@ -1,4 +1,4 @@
-"""A zoom as JSON: the content of the paper's tag, and the arguments of a native tool call."""
+"""Zooms as JSON: the content of the paper's tag, and the arguments of native tool calls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def arguments_of(zoom: Zoom) -> dict[str, Any]:
 
 
 def read_json(text: str) -> Any:
-    """The value of a JSON text; `Malformed`, with the reason, if it is not JSON. Never raises."""
+    """Parse a JSON text; returns `Malformed` with the reason if it is not JSON. Never raises."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -32,14 +32,14 @@ def read_json(text: str) -> Any:
 
 
 def zoom_of(call: object) -> tuple[Action, bool]:
-    """The zoom that arguments ask for.
+    """Build a zoom from its arguments.
 
     Args:
         call: A JSON value from an agent.
 
     Returns:
-        The zoom (`Malformed`, with the reason, if there is none), and whether the arguments have no other keys than
-        `segment`, `fps` and `region`.
+        The zoom, or `Malformed` with the reason; and whether the arguments have no keys other than `segment`, `fps` and
+        `region`.
     """
     if not isinstance(call, dict) or "segment" not in call or "fps" not in call:
         return Malformed('the zoom must be a JSON object with "segment" and "fps".'), False

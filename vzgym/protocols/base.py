@@ -29,15 +29,15 @@ class Parsed:
 
 @runtime_checkable
 class TextProtocol(Wording, Protocol):
-    """A wording whose assistant texts can be parsed."""
+    """A wording that can also parse the agent's texts."""
 
     def parse(self, text: str) -> Parsed:
-        """Read one turn's text. Never raises on bad text: that is `Malformed`."""
+        """Parse one turn's text. Never raises on bad text, which yields `Malformed`."""
         ...
 
 
 def make_wording(spec: Mapping[str, Any]) -> Wording:
-    """Rebuild a wording from the `spec` that a record keeps.
+    """Rebuild a wording from the `spec` in a record.
 
     Raises:
         UnknownName: If neither "plain" nor a text protocol has that name.

@@ -1,4 +1,4 @@
-"""Dialogues as chat messages, the form that processors, trainers and servers take."""
+"""Dialogues as chat messages for processors, trainers and servers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["as_chat"]
 
 
 def as_chat(messages: Sequence[Message], *, tool_role: str = "user") -> list[dict[str, Any]]:
-    """Chat messages with content blocks.
+    """Convert a dialogue to chat messages with content blocks.
 
     Args:
         messages: An episode's dialogue.
-        tool_role: The role under which the environment's replies go. Templates without tools take "user", as the
-            paper does; pass "tool" for templates that know it.
+        tool_role: The role of the environment's replies. "user", as in the paper, for templates without tools; "tool"
+            for templates that support it.
 
     Returns:
         `[{"role": ..., "content": [{"type": "text", "text": ...} | {"type": "image", "image": PIL.Image}]}]`; frames

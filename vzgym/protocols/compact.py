@@ -15,15 +15,15 @@ __all__ = ["CompactTags"]
 
 
 class CompactTags(TagProtocol):
-    """The agent's turns have the paper's form; the environment's messages are reduced to the necessary.
+    """The agent's turns have the paper's form; the environment's messages are as short as possible.
 
     No system message, no tags around replies. Each frame is followed (not preceded) by its time, which small models
-    learn to use sooner. Numbers of rounds and zooms are left out; the last round is announced.
+    learn faster. Numbers of rounds and zooms are omitted; the last round is announced.
 
     Args:
         think: See `TagProtocol`.
         strict: See `TagProtocol`.
-        options: Whether the question lists its options. An option's text is a right answer with or without the list.
+        options: Whether the question lists its options. An option's text is a valid answer with or without the list.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class CompactTags(TagProtocol):
 
 
 def _short(value: float) -> str:
-    """A number as JSON, to a hundredth: `24`, `24.5`."""
+    """A number as JSON, rounded to two decimals: `24`, `24.5`."""
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 

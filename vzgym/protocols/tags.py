@@ -24,18 +24,18 @@ __all__ = ["TagProtocol"]
 
 
 class TagProtocol(PlainWording):
-    """The paper's tag protocol, as wording and as parser.
+    """The paper's tag protocol, as wording and parser.
 
     *Strict* form, which decides `well_formed`: an optional or required `<think>` block, then exactly one action tag
-    with its closing tag, and nothing else but white space; neither thought nor action holds a further tag. A zoom's
-    JSON object holds exactly `segment`, `fps` and, if any, `region`. *Lenient* reading takes the first complete action
-    outside of the thoughts or, if there is none, one that runs to the end of the text, and ignores further keys (see
-    `vzgym.protocols.turns.read_turn`). No action is read from a thought that is never closed, from a `TruncatedText`,
-    or from a text of more than `MAX_TURN_LENGTH` characters.
+    with its closing tag, and nothing else but white space; neither thought nor action contains a further tag. A zoom's
+    JSON object contains exactly `segment`, `fps` and, if any, `region`. *Lenient* reading takes the first complete
+    action outside of the thoughts or, if there is none, one that runs to the end of the text, and ignores further keys
+    (see `vzgym.protocols.turns.read_turn`). No action is read from a thought that is never closed, from a
+    `TruncatedText`, or from a text of more than `MAX_TURN_LENGTH` characters.
 
     Args:
         think: Whether a well-formed turn has a thought: "required", "optional" or "none".
-        strict: Refuse, as malformed, every text that is not well-formed, instead of reading it leniently.
+        strict: Refuse every text that is not well-formed as malformed, instead of reading it leniently.
         instructions: Whether the dialogue opens with a system message that states the rules.
 
     Raises:
@@ -46,7 +46,7 @@ class TagProtocol(PlainWording):
     """The tag that encloses a zoom."""
 
     after_thought: ClassVar[str] = ""
-    """Text between thought and action in turns that the library writes (scripted trajectories)."""
+    """Text between thought and action in generated turns (scripted trajectories)."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class TagProtocol(PlainWording):
     # Reading ---------------------------------------------------------------------------------------------------
 
     def parse(self, text: str) -> Parsed:
-        """Read one turn's text; see the class for what strict and lenient mean. Linear in the text's length."""
+        """Parse one turn's text; see the class for strict and lenient reading. Linear in the text's length."""
         if isinstance(text, TruncatedText):
             return Parsed(Malformed("the turn was cut off by the token limit: write less before the action."), False)
         if len(text) > MAX_TURN_LENGTH:
@@ -84,7 +84,7 @@ class TagProtocol(PlainWording):
         return Parsed(action, well_formed)
 
     def _keeps_form(self, reading: TurnReading) -> bool:
-        """Whether the tags stand as the strict form requires, whatever they hold."""
+        """Whether the order of the tags satisfies the strict form, whatever their content."""
         return (
             reading.strict
             and {
@@ -99,7 +99,7 @@ class TagProtocol(PlainWording):
         return f"{thought}one of {self.form()} or <answer>...</answer>"
 
     def read_call(self, content: str) -> tuple[Action, bool]:
-        """The zoom that a tag's content asks for, and whether it keeps the exact form."""
+        """The zoom in a tag's content, and whether it has the exact form."""
         call = read_json(content)
         return (call, False) if isinstance(call, Malformed) else zoom_of(call)
 
@@ -116,7 +116,7 @@ class TagProtocol(PlainWording):
                 return ""
 
     def form(self, region: str = "") -> str:
-        """The form of a zoom, for rules and errors.
+        """The form of a zoom, for instructions and errors.
 
         Args:
             region: Text after `fps`, where the budget is spatial.
@@ -124,7 +124,7 @@ class TagProtocol(PlainWording):
         return f'<video_zoom>{{"segment": [start, end], "fps": n{region}}}</video_zoom>'
 
     def to_zoom(self, region: str) -> str:
-        """The instruction for zooming, as part of a sentence of the rules."""
+        """The instruction for zooming, as part of a sentence."""
         return f"write {self.form(region)}"
 
     def opening(self, record: EpisodeRecord) -> list[Message]:

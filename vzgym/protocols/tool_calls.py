@@ -1,12 +1,12 @@
-"""Native tool calls: the zoom as a function, in the text form of Qwen's chat templates and in the structured one.
+"""Native tool calls: the zoom as a function, in the text form of Qwen's chat templates or as structured calls.
 
-A zoom turn:    `<think> ... </think>` and then, on a line of their own each, `<tool_call>`,
-                `{"name": "video_zoom", "arguments": {"segment": [12.0, 14.0], "fps": 8}}` and `</tool_call>`
+A zoom turn: `<think> ... </think>` and then, each on a separate line, `<tool_call>`, `{"name": "video_zoom",
+                "arguments": {"segment": [12.0, 14.0], "fps": 8}}` and `</tool_call>`
 An answer turn: `<think> ... </think> <answer> B </answer>`
 
 The text form needs no support from a chat template or server: the protocol writes the tool's description into the
-system message, word for word as Qwen's templates do for `tools`, and the tags around replies. Acting, imitation and
-reinforcement learning thus see the tokens of Qwen's own tool calls. Servers that take `tools` and return `tool_calls`
+system message, exactly as Qwen's templates do for `tools`, and the tags around replies. Inference, imitation and
+reinforcement learning thus use the tokens of Qwen's own tool calls. Servers that accept `tools` and return `tool_calls`
 add those parts themselves: use `structured=True`, `as_tool_chat` for requests and `turn_text` for replies.
 """
 
@@ -29,14 +29,14 @@ from vzgym.protocols.turns import read_turn, without_thought_tags
 __all__ = ["TOOL_NAME", "ToolCallProtocol", "as_tool_chat", "turn_text", "video_zoom_tool"]
 
 TOOL_NAME = "video_zoom"
-"""The function's name, that of the paper's tag."""
+"""The function's name, as of the paper's tag."""
 
 
 def video_zoom_tool(budget: Budget) -> dict[str, Any]:
-    """The zoom as chat templates and OpenAI-compatible endpoints take it in `tools`.
+    """Describe the zoom for the `tools` of chat templates and OpenAI-compatible endpoints.
 
     Args:
-        budget: Gives the limits; a region is described only where it is spatial.
+        budget: The limits; a region is described only if the budget is spatial.
 
     Returns:
         `{"type": "function", "function": {"name", "description", "parameters"}}`; the parameters are a JSON schema of
@@ -84,13 +84,14 @@ def video_zoom_tool(budget: Budget) -> dict[str, Any]:
 class ToolCallProtocol(TagProtocol):
     """Zooms as native tool calls, answers in `<answer>` tags; strict and lenient as in `TagProtocol`.
 
-    The answer keeps its tags, so that a turn without a call is either an answer or a mistake. A call's JSON object has
-    exactly `name` and `arguments`. Lenient reading takes the first of several calls, and arguments that are text.
+    The answer keeps its tags, so that a turn without a call is either an answer or malformed. A call's JSON object has
+    exactly `name` and `arguments`. Lenient reading takes the first of several calls and accepts arguments given as
+    text.
 
     Args:
         think: See `TagProtocol`.
         strict: See `TagProtocol`.
-        instructions: See `TagProtocol`. Without them the tool is not described either.
+        instructions: See `TagProtocol`. If False, the tool is not described either.
         structured: Leave out the tool's description and the tags around replies: a server or a chat template adds them
             from `tools` and the role "tool". The agent's turns are the same.
     """
@@ -114,7 +115,7 @@ class ToolCallProtocol(TagProtocol):
         return {**super().spec, "name": "tool_calls", "structured": self.structured}
 
     def read_call(self, content: str) -> tuple[Action, bool]:
-        """The zoom that a call asks for, and whether it keeps the exact form."""
+        """The zoom in a call, and whether it has the exact form."""
         call = read_json(content)
         if isinstance(call, Malformed):
             return call, False
@@ -163,12 +164,11 @@ class ToolCallProtocol(TagProtocol):
 
 
 def as_tool_chat(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """A dialogue of a structured `ToolCallProtocol` as chat messages with `tool_calls`, for servers and templates.
+    """Convert a dialogue of a structured `ToolCallProtocol` to chat messages with `tool_calls`.
 
-    A turn with a call of the tool becomes text (its thought) and that call; arguments stay as the agent gave them. The
-    reply to it has the role "tool" and the call's id. A turn without a call whose arguments are a JSON object stays
-    text, and the reply to it has the role "user": servers refuse truncated arguments, and replies to calls that were
-    never made.
+    A turn with a tool call becomes text (its thought) and that call, with unchanged arguments. Its reply has the role
+    "tool" and the call's id. A turn without a call whose arguments are a JSON object stays text, and its reply has the
+    role "user": servers refuse truncated arguments, and replies to missing calls.
 
     Args:
         messages: An episode's dialogue.
@@ -176,7 +176,7 @@ def as_tool_chat(messages: Sequence[Message]) -> list[dict[str, Any]]:
     Returns:
         See `as_chat`; assistant messages may have `"tool_calls": [{"id", "type": "function", "function": {"name",
         "arguments": JSON text}}]`, and then `content` is a text block or "". Messages of role "tool" have
-        `"tool_call_id"` and `"name"`. Some servers take no pictures in them.
+        `"tool_call_id"` and `"name"`. Some servers accept no images in them.
     """
     chat = as_chat(messages)
     for place in range(1, len(chat)):
@@ -189,15 +189,15 @@ def as_tool_chat(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 def turn_text(message: Mapping[str, Any]) -> str:
-    """A model's structured reply as the text that `ToolCallProtocol` reads.
+    """Convert a model's structured reply to text for `ToolCallProtocol`.
 
     Args:
-        message: An assistant message as OpenAI-compatible servers give it: `content` (text, blocks or None),
-            `tool_calls` (or None), and `reasoning_content` or `reasoning`, where the server separates the reasoning.
+        message: An assistant message of an OpenAI-compatible server: `content` (text, blocks or None), `tool_calls` (or
+            None), and `reasoning_content` or `reasoning`, if the server separates the reasoning.
 
     Returns:
         The reasoning as one thought (`<think>` tags inside it are removed), the content, and each call in Qwen's form,
-        each on a line of its own.
+        each on a separate line.
     """
     parts = []
     reasoning = message.get("reasoning_content") or message.get("reasoning")
@@ -212,7 +212,7 @@ def turn_text(message: Mapping[str, Any]) -> str:
         function = call["function"]
         arguments = function.get("arguments")
         if isinstance(arguments, str):
-            # Servers give JSON as text. What cannot be read stays text, which the protocol then refuses by name.
+            # Servers return JSON as text. Unreadable arguments stay text, which the protocol then refuses.
             read = read_json(arguments)
             arguments = arguments if isinstance(read, Malformed) else read
         parts.append(_call_text(arguments, str(function["name"])))
@@ -224,7 +224,7 @@ def _call_text(arguments: Any, name: str = TOOL_NAME) -> str:
 
 
 def _split(message: dict[str, Any], text: str, name: str) -> dict[str, Any] | None:
-    """Move a turn's call into the message's `tool_calls` and return it; None if no call can be read."""
+    """Move a turn's call into the message's `tool_calls` and return it; None if there is no readable call."""
     reading = read_turn(text, ToolCallProtocol.tag)
     read = read_json(reading.content) if reading.tag == ToolCallProtocol.tag and reading.closed else None
     if not isinstance(read, dict) or read.get("name") != TOOL_NAME or "arguments" not in read:
@@ -242,7 +242,7 @@ def _split(message: dict[str, Any], text: str, name: str) -> dict[str, Any] | No
 
 
 def _strict_json(arguments: object) -> str | None:
-    """A call's arguments as the JSON text of an object, which servers require; None if they are none."""
+    """A call's arguments as the JSON text of an object, which servers require; None if they are not an object."""
     if isinstance(arguments, str):
         value = read_json(arguments)
         return arguments if isinstance(value, dict) and _is_strict(value) else None
@@ -250,7 +250,7 @@ def _strict_json(arguments: object) -> str | None:
 
 
 def _is_strict(value: object) -> bool:
-    """Whether a value read by `json` has no NaN and no infinite number, which JSON does not know."""
+    """Whether a value read by `json` contains neither NaN nor infinity, which are not valid JSON."""
     try:
         json.dumps(value, allow_nan=False)
     except (ValueError, RecursionError):

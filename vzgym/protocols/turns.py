@@ -1,8 +1,8 @@
-"""Reading of one turn's text: which parts are thoughts, and which action stands outside of them.
+"""Parsing of one turn's text into thoughts and an action.
 
-Every text protocol, every policy and every trainer reads turns through `read_turn`, so that the same text means the
-same in evaluation, in training data and in reinforcement learning. The text is scanned once for tags; the rest is
-linear in their number.
+Every text protocol, policy and trainer parses turns through `read_turn`, so that a text has the same meaning in
+evaluation, training data and reinforcement learning. The text is scanned once for tags; the rest is linear in their
+number.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from functools import cache
 __all__ = ["MAX_TURN_LENGTH", "TruncatedText", "TurnReading", "read_turn", "without_thought_tags"]
 
 MAX_TURN_LENGTH = 1 << 19
-"""Most characters of a turn that are read. A longer turn is malformed."""
+"""Maximum length of a turn in characters. A longer turn is malformed."""
 
 _THOUGHT_TAG = re.compile(r"</?think>")
 
 
 class TruncatedText(str):
-    """A turn's text that a token limit cut off. Protocols read no action from it: it uses up its round.
+    """A turn's text that was cut off by a token limit. Protocols read no action from it; it uses up its round.
 
-    A policy that knows why generation stopped (`finish_reason="length"`, no end token) returns its text as this type.
+    A policy that detects truncation (`finish_reason="length"`, no end token) returns its text as this type.
     """
 
     __slots__ = ()
@@ -30,12 +30,12 @@ class TruncatedText(str):
 
 @dataclass(frozen=True, slots=True)
 class TurnReading:
-    """What was found in a turn's text.
+    """Result of parsing a turn's text.
 
     Attributes:
         tag: The tag of the first action outside of thoughts; None if there is none.
-        content: What stands between the action's tags, without thoughts.
-        span: Positions in the text from the action's opening tag to behind its closing tag.
+        content: Text between the action's tags, without thoughts.
+        span: Range of the text from the action's opening tag to the end of its closing tag.
         closed: Whether the action has its closing tag.
         open_thought: Whether the last thought has no closing tag.
         thought: Whether a thought precedes the action, in the strict form.
@@ -68,16 +68,16 @@ def _tags(zoom: str) -> re.Pattern[str]:
 def read_turn(text: str, zoom: str) -> TurnReading:
     """Find the action of a turn.
 
-    A thought runs from `<think>` to the last `</think>` before the next thought, so that a `</think>` that is merely
-    mentioned does not end it. Where the first tag of a thought is `</think>`, the chat template had opened it before
-    the text began. A thought that is never closed runs to the end of the text. Nothing in a thought is an action.
+    A thought extends from `<think>` to the last `</think>` before the next thought, so that a `</think>` that is merely
+    mentioned does not end it. If the first tag of a thought is `</think>`, the chat template has opened it before the
+    text. A thought that is never closed extends to the end of the text. Nothing in a thought is an action.
 
-    The action is the first complete one outside of thoughts. If there is none, it is the first that is opened and runs
-    to the end of the text, since inference engines cut stop strings off.
+    The action is the first complete one outside of thoughts. If there is none, it is the first one that is opened and
+    extends to the end of the text, since inference engines remove stop strings.
 
     Args:
         text: The turn's text.
-        zoom: The tag that holds a zoom. An answer stands in `answer`, a thought in `think`.
+        zoom: The tag of a zoom. The tag of an answer is `answer`, that of a thought `think`.
     """
     tags = [_Tag(found[2], bool(found[1]), found.start(), found.end()) for found in _tags(zoom).finditer(text)]
     thoughts, open_thought = _thoughts([tag for tag in tags if tag.name == "think"], len(text))
@@ -100,7 +100,7 @@ def read_turn(text: str, zoom: str) -> TurnReading:
 
 
 def without_thought_tags(text: str) -> str:
-    """`text` without `<think>` and `</think>`, so that it can stand inside a thought as a whole."""
+    """`text` without `<think>` and `</think>`, so that all of it can be placed inside a thought."""
     return _THOUGHT_TAG.sub("", text)
 
 
@@ -125,7 +125,7 @@ def _thoughts(tags: list[_Tag], length: int) -> tuple[list[tuple[int, int]], boo
 
 
 def _outside(tags: list[_Tag], spans: list[tuple[int, int]]) -> list[_Tag]:
-    """Tags that lie in none of the spans; both are in order."""
+    """Tags outside of all spans; both are in order."""
     kept, place = [], 0
     for tag in tags:
         while place < len(spans) and spans[place][1] <= tag.start:
@@ -151,7 +151,7 @@ def _action(tags: list[_Tag], open_thought: bool) -> tuple[_Tag, _Tag | None] | 
 
 
 def _cut(text: str, start: int, stop: int, spans: list[tuple[int, int]]) -> str:
-    """`text[start:stop]` without what lies in the spans."""
+    """`text[start:stop]` without the spans."""
     parts = []
     for first, last in spans:
         if last <= start or first >= stop:
@@ -163,7 +163,7 @@ def _cut(text: str, start: int, stop: int, spans: list[tuple[int, int]]) -> str:
 
 
 def _form(text: str, tags: list[_Tag]) -> tuple[bool, bool]:
-    """Whether a thought precedes the action, and whether the text keeps the strict form."""
+    """Whether a thought precedes the action, and whether the text has the strict form."""
     shape = [(tag.name, tag.closing) for tag in tags]
     thought = shape[:2] == [("think", False), ("think", True)]
     rest = tags[2:] if thought else tags

@@ -1,4 +1,4 @@
-"""Layer 6: the roll-out loop, roll-outs of task sets, and the executors that run them."""
+"""Layer 6: the roll-out loop, roll-outs of task sets, and executors."""
 
 from typing import TYPE_CHECKING
 

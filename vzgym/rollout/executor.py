@@ -1,7 +1,7 @@
-"""Runs jobs in this process, or in worker processes.
+"""Executors: run jobs in this process or in worker processes.
 
-A *worker* is a function of one job. It is made once in each process by `make_worker`, so it may hold what is costly to
-make, such as a policy; with several processes, `make_worker`, the jobs and the results must pickle:
+A *worker* is a function of one job. `make_worker` creates it once per process, so it may hold expensive objects, such
+as a policy. With several processes, `make_worker`, the jobs and the results must be picklable:
 
 ```python
 >>> from functools import partial
@@ -12,7 +12,7 @@ make, such as a policy; with several processes, `make_worker`, the jobs and the 
 
 ```
 
-`map` gives the results in the order of the jobs. `pool` is for jobs that depend on each other, or that may fail alone:
+`map` yields the results in the order of the jobs. `pool` is for jobs that depend on each other, or may fail separately:
 
 ```python
 >>> with executor.pool(stateless(abs)) as submit:
@@ -22,7 +22,7 @@ make, such as a policy; with several processes, `make_worker`, the jobs and the 
 
 ```
 
-Another kind of worker (on a cluster, say) is a subclass of `Executor` with a `pool`.
+Other executors (for a cluster, for example) subclass `Executor` and implement `pool`.
 """
 
 from __future__ import annotations
@@ -61,22 +61,23 @@ class Executor(ABC):
         """Open a pool of workers.
 
         Args:
-            make_worker: Makes a worker. Called in each worker's process, with its first job; its errors are the job's.
+            make_worker: Creates a worker. Called in each worker process with the first job; its errors count as the
+                job's.
 
         Returns:
-            A context manager. Its value submits a job, and returns the `Future` of its result. Leaving it waits for all
-            jobs; leaving it by an exception cancels them, and ends the processes that run them.
+            A context manager. Its value submits a job and returns the `Future` of its result. Leaving it waits for all
+            jobs; leaving it by an exception cancels them and ends their processes.
         """
 
     def map(self, make_worker: Callable[[], Callable[[Job], Result]], jobs: Iterable[Job]) -> Generator[Result]:
-        """Run jobs; the first error ends the rest.
+        """Run jobs; the first error cancels the rest.
 
         Args:
             make_worker: See `pool`.
             jobs: The jobs.
 
         Yields:
-            The results, in the order of the jobs. Closing the generator cancels what is left.
+            The results, in the order of the jobs. Closing the generator cancels the remaining jobs.
 
         Raises:
             WorkerError: If a worker's process dies.
@@ -87,7 +88,7 @@ class Executor(ABC):
 
 
 class InProcess(Executor):
-    """Runs jobs in this process, one after another. `map` runs each job when its result is asked for."""
+    """Runs jobs in this process, one after another. `map` runs each job when its result is requested."""
 
     @contextmanager
     def pool(self, make_worker: Callable[[], Callable[[Job], Result]]) -> Iterator[Callable[[Job], Future[Result]]]:
@@ -110,13 +111,13 @@ class InProcess(Executor):
 class LocalProcesses(Executor):
     """Runs jobs in processes on this machine.
 
-    The processes are started afresh (spawned): forked children of a process that has decoded video, or used a GPU,
-    hang. They end with this process, however it ends, and ignore Ctrl-C, which this process handles. A process that
-    dies fails its own job alone; the next job gets a new process.
+    The processes are spawned, since forked children of a process that has decoded video or used a GPU hang. They end
+    with this process, however it ends, and ignore Ctrl-C, which this process handles. If a process dies, only its own
+    job fails; the next job gets a new process.
 
     Args:
-        workers: How many processes, >= 1. They are started when there are jobs for them.
-        fresh: Whether each job runs in a process of its own, so that nothing is left over from earlier jobs.
+        workers: Number of processes, >= 1. They are started on demand.
+        fresh: Whether each job runs in a new process, without state of earlier jobs.
     """
 
     def __init__(self, workers: int, *, fresh: bool = False) -> None:
@@ -128,7 +129,7 @@ class LocalProcesses(Executor):
         """See `Executor.pool`."""
         context = multiprocessing.get_context("spawn")
         stopped, stop = context.Pipe(duplex=False)
-        # One pool a process: if a process of a larger one dies, the whole pool and all its jobs are lost.
+        # One pool per process: if a process of a larger pool dies, all jobs of the pool are lost.
         start = partial(ProcessPoolExecutor, 1, context, initializer=_start_process, initargs=(make_worker, stopped))
         idle: SimpleQueue[ProcessPoolExecutor | None] = SimpleQueue()
         for _ in range(self.workers):
@@ -173,7 +174,7 @@ def local_executor(workers: int) -> Executor:
     """An executor on this machine: `InProcess` for one worker, else `LocalProcesses`.
 
     Raises:
-        InvalidSetting: If `workers` is no whole number >= 1.
+        InvalidSetting: If `workers` is not an integer >= 1.
     """
     if isinstance(workers, bool) or not isinstance(workers, (int, np.integer)) or workers < 1:
         raise InvalidSetting(f"workers must be a whole number >= 1, got {workers!r}")
@@ -181,7 +182,7 @@ def local_executor(workers: int) -> Executor:
 
 
 def stateless(function: Callable[[Job], Result]) -> Callable[[], Callable[[Job], Result]]:
-    """A `make_worker` for a function that keeps nothing between jobs."""
+    """A `make_worker` for a function without state."""
     return partial(_identity, function)
 
 
@@ -189,7 +190,7 @@ def _identity(function: Callable[[Job], Result]) -> Callable[[Job], Result]:
     return function
 
 
-# The state of a worker process: what makes its worker, and the worker, once it is made.
+# State of a worker process: the factory of its worker, and the worker once it has been created.
 _make_worker: Callable[[], Callable[[Any], Any]]
 _worker: list[Callable[[Any], Any]] = []
 
@@ -205,7 +206,7 @@ def _start_process(make_worker: Callable[[], Callable[[Any], Any]], stopped: Con
 def _end_with_parent(stopped: Connection) -> None:
     """End this process when its parent ends, or closes its side of the pipe."""
     parent = multiprocessing.parent_process()
-    assert parent is not None  # a worker process has one
+    assert parent is not None  # always set in a worker process
     wait([parent.sentinel, stopped])
     os._exit(1)
 
@@ -215,7 +216,7 @@ def _run_in_process(job: Any) -> Any:
 
 
 def _run(state: list[Callable[[Job], Result]], make_worker: Callable[[], Callable[[Job], Result]], job: Job) -> Result:
-    """Run a job; the worker is made with the first one, so that its errors are reported."""
+    """Run a job; the first one creates the worker, so that errors of its creation are reported."""
     if not state:
         state.append(make_worker())
     return state[0](job)

@@ -1,4 +1,4 @@
-"""The roll-out loop: a policy plays episodes to their end."""
+"""The roll-out loop: plays episodes with a policy."""
 
 from __future__ import annotations
 
@@ -28,15 +28,14 @@ __all__ = ["EpisodeStart", "PlayedEpisode", "Rollout"]
 
 @dataclass(frozen=True)
 class EpisodeStart:
-    """Where a roll-out starts.
+    """The start of a roll-out.
 
     Attributes:
         task: The task.
-        seed: Seeds the policy's randomness, >= 0.
-        turns: Turns of another roll-out of the task, which are repeated before the policy's first one.
-        hint: Text that a `TextPolicy` sees behind the last message of the start, in each of its turns. The record does
-            not keep it.
-        budget: In place of the roll-out's budget, to compare roll-outs of one task under several budgets.
+        seed: Seed of the policy, >= 0.
+        turns: Turns of another roll-out of the task, replayed before the policy's first turn.
+        hint: Text appended to the last message of the start for a `TextPolicy`, in each of its turns. Not recorded.
+        budget: Replaces the roll-out's budget, to compare roll-outs of one task under several budgets.
     """
 
     task: VideoTask
@@ -46,7 +45,7 @@ class EpisodeStart:
     budget: Budget | None = None
 
     def make_episode(self, budget: Budget, wording: Wording) -> Episode:
-        """The episode that the policy goes on with.
+        """Create the episode that the policy continues.
 
         Raises:
             VideoError: If the task's video cannot be opened.
@@ -63,10 +62,10 @@ class PlayedEpisode:
     """A finished roll-out.
 
     Attributes:
-        record: The episode, pixels included.
-        wall_seconds: Wall time; episodes of a batch share its time equally.
-        tool_seconds: Of it, what the environment took.
-        model_seconds: Of it, what the policy took.
+        record: The episode, including pixels.
+        wall_seconds: Wall time; the episodes of a batch share it equally.
+        tool_seconds: Part of it spent in the environment.
+        model_seconds: Part of it spent in the policy.
     """
 
     record: EpisodeRecord
@@ -79,19 +78,19 @@ class Rollout:
     """Plays a policy in `VideoZoomEnv`: a `Policy` one episode after another, a `TextPolicy` in batches.
 
     Args:
-        policy: The policy. It has been told the budget (`PolicyTraits.prepare`).
+        policy: The policy, after `PolicyTraits.prepare`.
         tasks: The tasks of the environments.
-        budget: What the policy may look at.
-        reward: The reward whose ledger the records keep; the records have none if None.
+        budget: The budget.
+        reward: The reward whose ledger is stored in the records; None for no rewards.
         observation: An observation module in place of the policy's own.
         action: An action module in place of the policy's own.
 
     Attributes:
         traits: The policy's traits.
-        failed: The tasks that could not be started so far, with the reason.
+        failed: Tasks that could not be started, with the reason.
 
     Raises:
-        InvalidSetting: If a module cannot be made, or the policy's traits are wrong.
+        InvalidSetting: If a module cannot be created, or the policy's traits are invalid.
         UnknownName: If a module or reward is not registered.
     """
 
@@ -121,7 +120,7 @@ class Rollout:
             The roll-outs, in order; None for a task that could not be started (see `failed`).
 
         Raises:
-            InvalidSetting: If the policy returns anything but what its protocol says.
+            InvalidSetting: If the policy's return value violates its protocol.
         """
         size = self.traits.batch_size
         batches = (starts[first : first + size] for first in range(0, len(starts), size))
@@ -185,7 +184,7 @@ class Rollout:
             policy.reset(seed)
 
     def _act(self, running: Sequence[_Running]) -> Sequence[Any]:
-        """One action of each episode."""
+        """One action for each episode."""
         policy = self.traits.policy
         if not isinstance(policy, TextPolicy):
             return [policy.act(episode.observation, episode.info) for episode in running]
@@ -211,7 +210,7 @@ class Rollout:
         record = episode.env.record
         if self._reward is None:
             record.rewards = None
-        # A language model takes its frames from the messages; any other policy sees its observation alone.
+        # A language model takes its frames from the messages; any other policy from its observations.
         shows_frames = getattr(episode.env.observation, "shows_frames", True)
         record.set_info(costs=episode.costs, sees_frames=shows_frames or isinstance(self.traits.policy, TextPolicy))
         return PlayedEpisode(record, wall, episode.tool_seconds, episode.model_seconds)
@@ -226,7 +225,7 @@ class _Running:
     observation: Any
     info: dict[str, Any]
     opening: int
-    """How many messages there were at the start."""
+    """Number of messages at the start."""
     tool_seconds: float = 0.0
     model_seconds: float = 0.0
     costs: dict[str, float] = field(default_factory=dict)
@@ -243,23 +242,23 @@ class _Running:
 
 
 class _Clock:
-    """Wall time in laps, seconds."""
+    """Stopwatch for laps of wall time, in seconds."""
 
     def __init__(self) -> None:
         self._start = self._last = time.perf_counter()
 
     @property
     def total(self) -> float:
-        """From the start to the latest lap."""
+        """Time from the start to the latest lap."""
         return self._last - self._start
 
     def lap(self) -> float:
-        """Since the latest lap."""
+        """Time since the latest lap."""
         before, self._last = self._last, time.perf_counter()
         return self._last - before
 
 
 def _share(seconds: float, running: Sequence[_Running]) -> None:
-    """Charge the policy's time to the episodes that it was spent on together."""
+    """Divide the policy's time equally among the episodes of a batch."""
     for episode in running:
         episode.model_seconds += seconds / len(running)

@@ -1,4 +1,4 @@
-"""Roll-outs of a policy on the tasks of a set, in this process or in others."""
+"""Roll-outs of a policy on a task set, in this process or in worker processes."""
 
 from __future__ import annotations
 
@@ -27,41 +27,40 @@ from vzgym.tasks.budgets import prepared_by_policy, resolve_budget
 __all__ = ["TaskRollouts", "json_values", "package_version"]
 
 _BatchResult: TypeAlias = tuple[list[tuple[int, str]], dict[str, str]]
-"""The records of a batch as lines of JSON, by index, and the tasks that could not be played."""
+"""The records of a batch as JSON lines, by index, and the tasks that could not be played."""
 
 
 class TaskRollouts:
-    """Plays a policy on the tasks of a set, `samples` times each.
+    """Plays a policy on each task of a set, `samples` times.
 
-    A roll-out has an index: roll-out `i` is number `i % samples` of task `i // samples`. It has the same seed, and a
-    `TextPolicy` plays it in the same batch, whatever else is played and wherever.
+    A roll-out has an index: roll-out `i` is number `i % samples` of task `i // samples`. Its seed, and its batch for a
+    `TextPolicy`, do not depend on which other roll-outs are played, or where.
 
     Args:
         policy: A policy by object, registered name, `"module:Class"`, or mapping `{"name": ..., **options}`.
         tasks: The task set.
-        budget: What may be looked at; see `resolve_budget`. None: the budget that the policy was trained with, if it
-            is known, else that of the tasks.
-        reward: The reward whose ledger the records keep.
-        seed: Of the policy's randomness, >= 0.
-        samples: How often each task is played, >= 1.
+        budget: The budget; see `resolve_budget`. None: the budget that the policy was trained with, if it is known,
+            else that of the tasks.
+        reward: The reward whose ledger is stored in the records.
+        seed: Seed of the policy, >= 0.
+        samples: Number of roll-outs of each task, >= 1.
         name: Names the policy in the records; its own name if not given.
-        executor: Where the roll-outs are played. Other processes make their own policy and reward, and leave out the
-            records' pixels.
+        executor: The executor. Worker processes create their own policy and reward and omit the records' pixels.
 
     Attributes:
         policy: The policy.
         traits: Its traits.
         tasks: As given.
-        run_budget: What may be looked at.
-        budget: What the policy plays with: `run_budget`, or what its `prepare` made of it.
+        run_budget: The budget of the run.
+        budget: The budget with which the policy plays: `run_budget`, or the result of its `prepare`.
         mix: The reward.
         seed: As given.
         samples: As given.
-        failed: The tasks that could not be played so far, with the reason: their video cannot be opened, or does not
-            hold their evidence.
+        failed: Tasks that could not be played, with the reason: their video cannot be opened or does not contain their
+            evidence.
 
     Raises:
-        InvalidSetting: If a setting is wrong, or if other processes cannot make the policy or the reward.
+        InvalidSetting: If a setting is invalid, or worker processes cannot create the policy or the reward.
         UnknownName: If a name is not registered.
     """
 
@@ -93,7 +92,7 @@ class TaskRollouts:
         self.failed: dict[str, str] = {}
         self._reward = reward
         self._executor = executor or InProcess()
-        # What is known only after the episode is scored after it.
+        # Some rewards are known only after the episode.
         live = self.mix.with_context(quiet=True) if self.mix.later else self.mix
         self._rollout = Rollout(self.policy, tasks, self.budget, reward=live)
         self._make_worker: Callable[[], Callable[[Sequence[int]], _BatchResult]] | None = None
@@ -109,10 +108,10 @@ class TaskRollouts:
 
     @cached_property
     def reward_spec(self) -> Any:
-        """The reward as JSON values, from which `make_reward` builds it again; None if it cannot be named."""
+        """The reward as JSON values, from which `make_reward` rebuilds it; None if it cannot be named."""
         if isinstance(self._reward, (str, Mapping)):
             given = json_values(self._reward)
-            # A file may change, and a mapping may hold objects.
+            # A file may change, and a mapping may contain objects.
             if not (isinstance(given, str) and is_yaml_path(given)) and make_reward(given) == self.mix:
                 return given
         try:
@@ -130,7 +129,7 @@ class TaskRollouts:
             Each finished record with its index, in order.
 
         Raises:
-            WorkerError: If another process dies.
+            WorkerError: If a worker process dies.
         """
         size = self.traits.batch_size
         batches = [list(batch) for _, batch in groupby(indices, lambda index: index // size)]
@@ -145,19 +144,19 @@ class TaskRollouts:
                     yield index, EpisodeRecord.from_line(line)
 
     def play_to_lines(self, indices: Sequence[int]) -> _BatchResult:
-        """Play a batch; the records as lines of JSON, which are small: frames are kept by their hashes."""
+        """Play a batch; returns the records as JSON lines, which are small (hashes instead of frames)."""
         before = set(self.failed)
         lines = [(index, record.to_line()) for index, record in self._play_batch(indices)]
         return lines, {task: reason for task, reason in self.failed.items() if task not in before}
 
     def check_played(self, count: int) -> None:
-        """Raise if nothing was played, because no task could be.
+        """Raise if nothing was played because all tasks failed.
 
         Args:
-            count: How many roll-outs were played.
+            count: Number of played roll-outs.
 
         Raises:
-            VideoError: If it is 0, and tasks failed.
+            VideoError: If it is 0 and tasks failed.
         """
         if self.failed and not count:
             reason = next(iter(self.failed.values()))
@@ -177,7 +176,7 @@ class TaskRollouts:
         return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
     def _with_info(self, index: int, episode: PlayedEpisode) -> EpisodeRecord:
-        """The record, with what the run knows about it."""
+        """The record with information about the run."""
         record = episode.record
         record.set_info(
             policy=self.traits.name,
@@ -202,7 +201,7 @@ def _make_worker(
     samples: int,
     name: str,
 ) -> Callable[[Sequence[int]], _BatchResult]:
-    # The process that starts the workers has warned about the budget.
+    # The parent process has already warned about the budget.
     with prepared_by_policy():
         rollouts = TaskRollouts(policy, tasks, budget=budget, reward=reward, seed=seed, samples=samples, name=name)
     return rollouts.play_to_lines
@@ -215,7 +214,7 @@ def package_version() -> str:
 
 
 def json_values(value: Any) -> Any:
-    """A value as JSON values; what has no such form is named by its type."""
+    """Convert a value to JSON values; anything else is replaced by the name of its type."""
     match value:
         case None | bool() | int() | float() | str():
             return value

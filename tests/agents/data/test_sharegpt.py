@@ -173,7 +173,7 @@ def test_a_system_column_is_the_system_message_and_others_are_counted(
 def test_pictures_outside_the_root_are_refused(tmp_path: Path, published: dict[str, Any]) -> None:
     file = write(tmp_path, published)
     (tmp_path / "elsewhere").mkdir()
-    with pytest.raises(RecordError, match=r"row 1: the picture .* lies outside"):
+    with pytest.raises(RecordError, match=r"row 1: the image .* lies outside"):
         import_sharegpt(file, tmp_path / "data", root=tmp_path / "elsewhere")
 
 
@@ -221,11 +221,11 @@ BROKEN = {
     "role": "message 2 has the role 'narrator'; valid: .*observation",
     "order": "roles must alternate",
     "last": "last message must be the model's",
-    "picture lost": "2 pictures, but 3 times <image>",
-    "picture missing": "no picture .*nowhere.png",
-    "picture cut": "cut.png cannot be read as a picture",
+    "picture lost": "2 images, but 3 times <image>",
+    "picture missing": "no image .*nowhere.png",
+    "picture cut": "cut.png cannot be read as an image",
     "no text": "message 2 must hold a text, got list",
-    "model shows": "a model shows no pictures",
+    "model shows": "a model writes no images",
     "videos": "the row has 'videos'",
     "tools": "the row has 'tools'",
     "video mark": "message 2 holds <video>",

@@ -138,9 +138,9 @@ def test_a_flash_strikes_the_eye_and_a_quiet_zoom_does_not() -> None:
         env.step(gold)
         seen, *_ = env.step(quiet)
         _, places, _, _ = net.layout.split(net({key: torch.as_tensor(value)[None] for key, value in seen.items()}))
-        looked, struck = places[0, :, 1], places[0, :, 2]
+        looked, salient = places[0, :, 1], places[0, :, 2]
         assert set(looked.nonzero().flatten().tolist()) == {gold, quiet}
-        assert struck[gold] > 3 * struck[quiet] > 0
+        assert salient[gold] > 3 * salient[quiet] > 0
 
 
 def test_a_part_without_a_frame_shows_what_was_on_before() -> None:

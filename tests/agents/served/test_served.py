@@ -300,7 +300,7 @@ def test_a_server_that_drops_pictures_is_found(fluent_model, gate, tasks):
         return request
 
     gate.change = without_images
-    with pytest.raises(InvalidSetting, match="drops images, and the model would play blind"):
+    with pytest.raises(InvalidSetting, match="drops images, so the model would not see any frame"):
         evaluate(options(fluent_model, gate.url), tasks, episodes=1)
     gate.refuse = lambda number: (200, completion({"role": "assistant", "content": "hm"}))
     with pytest.raises(InvalidSetting, match="does not count tokens"):

@@ -1,8 +1,8 @@
-"""Cold-start data: trajectories by scripted experts, by deliberately bad scripts and by policies, filtered.
+"""Collection of cold-start trajectories from scripts and policies, with filters.
 
 The paper's two kinds (VideoZoomer, section 3.2) are `exemplar` and `reflection`; with a policy, `policy` is rejection
-sampling, and `continued` or `taught` are its wrong roll-outs continued by the expert or by a teacher (the paper's own
-way, for videos that no expert knows). Other kinds make a cold start weaker on purpose.
+sampling, and `continued` or `taught` are its wrong roll-outs continued by the expert or by a teacher (as in the paper,
+for videos without an expert). Other kinds make a cold start deliberately weaker.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class Trajectory:
 
     Attributes:
         index: The task's index.
-        sample: Which of the task's roll-outs.
+        sample: Index of the roll-out of the task.
         kind: A key of `TRAJECTORY_KINDS`.
         record: The episode, pixels included.
-        reflects: Whether it corrects a mistake, in words.
+        reflects: Whether it explains and corrects a mistake.
         rejected: The filter that it failed; "" if it is kept.
     """
 
@@ -58,23 +58,23 @@ class Trajectory:
 
 
 class Collector:
-    """Plays trajectories, task by task: the same ones for the same settings, however the work is cut into parts.
+    """Plays trajectories task by task; the same settings yield the same ones, however the tasks are split into parts.
 
     Args:
         settings: What to collect.
-        policy: A finished policy in place of `settings.policy`.
-        teacher: A finished policy in place of `settings.teacher`.
+        policy: A policy object in place of `settings.policy`.
+        teacher: A policy object in place of `settings.teacher`.
 
     Attributes:
         settings: As given.
         tasks: The task set.
-        budget: What may be looked at.
+        budget: The budget.
         protocol: The text protocol.
-        failed: Tasks that could not be played, with the reason: their video cannot be opened, or does not hold their
+        failed: Tasks that could not be played, with the reason: their video cannot be opened or does not contain their
             evidence.
 
     Raises:
-        InvalidSetting: If a setting cannot work.
+        InvalidSetting: If a setting is invalid.
         UnknownName: If a name is not registered.
     """
 
@@ -106,7 +106,7 @@ class Collector:
 
     @property
     def identities(self) -> dict[str, Any]:
-        """The identities of policy and teacher, where they have any; see `Policy`."""
+        """The identities of policy and teacher, if any; see `Policy`."""
         found = {"policy": self._policy, "teacher": self._teacher if self.settings.teacher else None}
         return {role: traits.identity for role, traits in found.items() if traits and traits.identity is not None}
 
@@ -130,14 +130,14 @@ class Collector:
         return traits
 
     def kind_of(self, index: int) -> str:
-        """Which kind task `index` is played as."""
+        """The kind of trajectory of task `index`."""
         draw = np.random.default_rng([self.settings.seed, index, 0]).random()
         edges = np.cumsum(list(self._shares.values()))
         return list(self._shares)[min(int(np.searchsorted(edges, draw, side="right")), len(edges) - 1)]
 
     def play(self, indices: Sequence[int]) -> Iterator[Trajectory]:
         """Play tasks; yields every trajectory, kept or rejected, in order of index and sample."""
-        # A policy plays few tasks at a time: their frames are all in memory.
+        # A policy plays few tasks at a time, since all their frames are in memory.
         size = math.ceil(self._policy.batch_size / self.settings.samples) if self._policy else 1
         for first in range(0, len(indices), size):
             chunk = indices[first : first + size]
@@ -164,13 +164,13 @@ class Collector:
         try:
             script(rollout)
         except TaskError as error:
-            # A script cannot show what is not known of the task.
+            # A script cannot show unknown evidence.
             self.failed[task.id] = str(error)
             return
         finally:
             task.video.close()
         if TRAJECTORY_KINDS[kind].reflects and not rollout.reflects:
-            # No mistake could be made here, so this is an exemplar.
+            # No mistake was possible here, so this is an exemplar.
             kind = "exemplar"
         yield self._filter(index, 0, kind, rollout.episode.record, lucky=rollout.lucky)
 
@@ -190,7 +190,7 @@ class Collector:
                 yield self._filter(index, sample, kind, continued, kept=kept)
                 continue
             if kind == "taught" or not _is_wrong(record):
-                # Only a wrong roll-out is continued; a right one is kept as it is.
+                # Only a wrong roll-out is continued; a correct one is kept unchanged.
                 yield self._filter(index, sample, "policy", record)
                 continue
             task = self.tasks[index]
@@ -221,7 +221,7 @@ class Collector:
             interface="collect",
             vzgym=self._version,
         )
-        # A "mistake" that showed the event all the same: what is thought of it afterwards would be untrue.
+        # A "mistake" that showed the event after all: the thought after it would be false.
         return Trajectory(index, sample, kind, record, TRAJECTORY_KINDS[kind].reflects, "lucky" if lucky else rejected)
 
     def _seed(self, index: int, use: int) -> int:
@@ -239,7 +239,7 @@ class Collector:
         if isinstance(self._policy.policy, TextPolicy):
             played = self._play(self._policy, starts)
         else:
-            # Each with an action module of its own, seeded like the policy, which words its actions.
+            # Each has its own action module, seeded like the policy, which renders its actions as text.
             modules = (_Worded(self._policy.action, self.style, np.random.default_rng(start.seed)) for start in starts)
             played = [
                 episode
@@ -254,7 +254,7 @@ class Collector:
     def _taught(
         self, rollouts: Mapping[int, Sequence[EpisodeRecord]]
     ) -> dict[tuple[int, int], tuple[EpisodeRecord, int]]:
-        """Wrong roll-outs that the teacher continued, and how many of their turns were kept, by index and sample."""
+        """Wrong roll-outs continued by the teacher, with the number of kept turns, by index and sample."""
         wrong = {
             (index, sample): (record, turns)
             for index, records in rollouts.items()
@@ -270,7 +270,7 @@ class Collector:
         found = {}
         for (job, (before, turns)), episode in zip(wrong.items(), self._play(self._teacher, starts), strict=True):
             if episode is not None:
-                # What the wrong roll-out cost is a cost of this one.
+                # The costs of the wrong roll-out count here, too.
                 episode.record.set_info(costs=add_costs(episode.record.info.costs, before.info.costs))
                 found[job] = episode.record, len(turns)
         return found
@@ -287,12 +287,12 @@ class Collector:
 
 
 def _is_wrong(record: EpisodeRecord) -> bool:
-    """Whether a roll-out was judged, and not right."""
+    """Whether a roll-out was graded as wrong."""
     return record.grade is not None and record.grade.score == 0.0
 
 
 class _Worded:
-    """Puts the actions of another action module into the text protocol (an action module)."""
+    """Action module that renders the actions of another one in the text protocol."""
 
     def __init__(self, action: Any, style: TrajectoryStyle, rng: np.random.Generator) -> None:
         self._inner = ACTIONS.make(action)
@@ -318,5 +318,5 @@ class _Worded:
         reason = "zoom" if isinstance(action, Zoom) else "answer"
         thought = choose_phrase(self._style.book, reason, facts, self._rng, self._style.wordings)
         text = compose(self._style.protocol, action, thought)
-        # Text rounds numbers: play what it says, so that the text alone gives the same episode.
+        # Text rounds numbers: play the rounded action, so that the text alone reproduces the episode.
         return DecodedAction(self._style.protocol.parse(text).action, text, True)

@@ -1,8 +1,8 @@
-"""Trajectories on disk: a `datasets` folder that TRL's SFTTrainer takes, the records, and statistics.
+"""Trajectories on disk: a `datasets` folder for TRL's SFTTrainer, the records, and statistics.
 
-A row's `messages` hold text and image *placeholders*, its `images` the frames in order: the form in which a saved
-dataset cannot be misread (a saved text block would come back with `image: None`, which chat templates take for a
-picture). `load_trajectories` puts each picture into its block, which messages of role "tool" need.
+A row's `messages` contain text and image *placeholders*, its `images` the frames in order. (A saved text block would be
+loaded with `image: None`, which chat templates take for an image.) `load_trajectories` moves each image into its block,
+as messages of role "tool" require.
 """
 
 from __future__ import annotations
@@ -53,24 +53,24 @@ __all__ = [
 
 _SETTINGS, _STATISTICS, _RECORDS, _REJECTED = "collect.json", "statistics.json", "records.jsonl", "rejected.jsonl"
 IMPORTED = "import.json"
-"""Stands in the place of the settings where trajectories were not collected but read from another project's file."""
+"""Replaces the settings if trajectories were imported from another project's file."""
 
 
 @dataclass
 class CollectStatistics:
-    """What was played, what was kept, and what the kept trajectories are like.
+    """Statistics of played, kept and rejected trajectories.
 
     Attributes:
         played: Trajectories by kind.
-        kept: Of these, kept.
+        kept: Kept ones, by kind.
         rejected: Rejected ones by kind and filter, `kind: {filter: count}`.
         turns: Kept ones by number of turns.
         zooms: Kept ones by number of executed zooms.
-        fps: Executed zooms of kept ones by frames a second.
+        fps: Executed zooms of kept ones by frames per second.
         frames: Frames of all kept ones.
-        reflections: Kept ones that go back on a mistake.
-        correct: Kept ones with a right answer.
-        costs: What policies counted over all that was played, kept or not: requests, tokens, price.
+        reflections: Kept ones that correct a mistake.
+        correct: Kept ones with a correct answer.
+        costs: Costs of all played trajectories, kept or not: requests, tokens, price.
         failed: Tasks whose video could not be opened, with the reason.
         seconds: Wall time.
     """
@@ -94,7 +94,7 @@ class CollectStatistics:
         return sum(self.kept.values())
 
     def count(self, trajectory: Trajectory) -> None:
-        """Count a trajectory in."""
+        """Add a trajectory to the counts."""
         kind, record = trajectory.kind, trajectory.record
         self.played[kind] += 1
         self.costs.update(record.info.costs)
@@ -121,7 +121,7 @@ class CollectStatistics:
         self.failed.update(other.failed)
 
     def to_json(self) -> dict[str, Any]:
-        """JSON form: counts, and means over the kept ones."""
+        """JSON form: counts, and means over kept trajectories."""
         rows = max(1, self.rows)
         return {
             "rows": self.rows,
@@ -148,7 +148,7 @@ class CollectStatistics:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CollectStatistics:
-        """Back from `to_json`."""
+        """Rebuild from `to_json`."""
         return cls(
             played=Counter(data["played"]),
             kept=Counter(data["kept"]),
@@ -166,10 +166,10 @@ class CollectStatistics:
 
 
 def trajectory_row(trajectory: Trajectory, tool_role: str = "tool") -> dict[str, Any]:
-    """A trajectory as a row of the dataset; images as the bytes of PNG files.
+    """Convert a trajectory to a row of the dataset; images become the bytes of PNG files.
 
     Args:
-        trajectory: With its pixels.
+        trajectory: The trajectory, with pixels.
         tool_role: See `as_chat`.
     """
     record = trajectory.record
@@ -210,9 +210,9 @@ def collect(
     progress: Callable[[int], None] | None = None,
     workers: int | Executor = 1,
 ) -> CollectStatistics:
-    """Collect trajectories into a folder. A stopped run is resumed there, after its finished parts.
+    """Collect trajectories into a folder. A stopped run is resumed after its finished parts.
 
-    The folder is then a saved `datasets.Dataset`, with `records.jsonl` (the kept episodes, in the order of the rows;
+    The folder becomes a saved `datasets.Dataset`, with `records.jsonl` (the kept episodes, in the order of the rows;
     `vzgym replay` plays them), `rejected.jsonl`, `statistics.json` and `collect.json` (the settings).
 
     Args:
@@ -220,12 +220,12 @@ def collect(
         out: The folder.
         policy: A policy object in place of `settings.policy`.
         teacher: A policy object in place of `settings.teacher`.
-        progress: Called with the number of tasks just done; at first with those done by an earlier run.
-        workers: How many processes collect, each a part (`settings.part` tasks) at a time and with policies of its own.
+        progress: Called with the number of newly finished tasks; first with those of an earlier run.
+        workers: Number of processes; each collects one part (`settings.part` tasks) at a time with its own policies.
             The trajectories are the same for any number.
 
     Raises:
-        InvalidSetting: If the folder holds something else, or policy objects are given with several workers.
+        InvalidSetting: If the folder contains something else, or policy objects are given with several workers.
         WorkerError: If one of several workers dies.
         FolderInUse: If another process writes into the folder.
         DependencyNotInstalled: If `datasets` is missing.
@@ -263,9 +263,9 @@ def collect(
 
 @dataclass(frozen=True)
 class _Part:
-    """The files of one part; the statistics are written last, and say that it is complete.
+    """The files of one part; the statistics are written last and mark it as complete.
 
-    Its rows are written where the finished dataset has them, so that joining the parts copies no frame.
+    Its rows are written to their final place in the dataset, so that joining the parts copies no frame.
     """
 
     folder: Path
@@ -302,7 +302,7 @@ def _make_writer(settings: CollectSettings) -> Callable[[_Part], None]:
 
 
 def _write_part(collector: Collector, report: Callable[[int], None], part: _Part) -> None:
-    """Collect a part, and write its files.
+    """Collect a part and write its files.
 
     Args:
         collector: Plays the trajectories.
@@ -315,7 +315,7 @@ def _write_part(collector: Collector, report: Callable[[int], None], part: _Part
     statistics = CollectStatistics()
     features = row_features()
     known = set(collector.failed)
-    # Few rows at a time: a row of the paper's size holds 128 frames.
+    # Few rows at a time: a row under the paper's budget contains 128 frames.
     with (
         ArrowWriter(path=str(part.data), features=features, writer_batch_size=8) as writer,
         JsonLinesWriter(part.records, new=True) as kept,
@@ -342,7 +342,7 @@ def _write_part(collector: Collector, report: Callable[[int], None], part: _Part
 
 
 def _join(folder: Path, parts: list[_Part]) -> CollectStatistics:
-    """Make one dataset of all parts."""
+    """Join all parts into one dataset."""
     statistics = CollectStatistics()
     for part in parts:
         statistics.add(CollectStatistics.from_json(read_json(part.statistics)))
@@ -359,15 +359,15 @@ def _join(folder: Path, parts: list[_Part]) -> CollectStatistics:
 
 
 def load_trajectories(folder: str | Path, *, in_blocks: bool = True) -> Any:
-    """What `collect` saved, as a `datasets.Dataset` for TRL's SFTTrainer.
+    """Load collected trajectories as a `datasets.Dataset` for TRL's SFTTrainer.
 
     Args:
-        folder: What `vzgym collect` wrote.
-        in_blocks: Put each picture into its block, and leave the column `images` empty: works for replies of every
+        folder: A folder written by `vzgym collect`.
+        in_blocks: Move each image into its block and leave the column `images` empty, which works for replies of every
             role. Otherwise placeholders and the column `images`, as saved; TRL fills them for roles other than "tool".
 
     Raises:
-        InvalidSetting: If the folder holds no trajectories.
+        InvalidSetting: If the folder contains no trajectories.
         DependencyNotInstalled: If `datasets` is missing.
     """
     datasets = import_datasets()
@@ -382,14 +382,14 @@ def load_trajectories(folder: str | Path, *, in_blocks: bool = True) -> Any:
 
 
 def said_protocol(folder: str | Path, given: str | Mapping[str, Any] | None = None) -> TextProtocol | None:
-    """The text protocol that a folder's trajectories are in; None if the folder does not say.
+    """The text protocol of a folder's trajectories; None if it is unknown.
 
     Args:
-        folder: What `vzgym collect` or `vzgym data import-sft` wrote.
-        given: The protocol that the user names, if any: code that the user names may be imported.
+        folder: A folder written by `vzgym collect` or `vzgym data import-sft`.
+        given: The protocol named by the user, if any; its code may be imported.
 
     Raises:
-        UntrustedName: If the folder names a protocol that is neither registered nor the one that the user names.
+        UntrustedName: If the folder names a protocol that is neither registered nor named by the user.
     """
     for name in (_SETTINGS, IMPORTED):
         notes = Path(folder) / name
@@ -420,10 +420,10 @@ def _component_name(spec: Any) -> Any:
 
 
 def _fill_blocks(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """Move the pictures of each row from the column into the blocks.
+    """Move the images of each row from the column into the blocks.
 
     Raises:
-        RecordError: If a row has not as many pictures as places for them.
+        RecordError: If the numbers of images and placeholders of a row differ.
     """
     if "messages" not in batch or "images" not in batch:
         return batch
@@ -432,9 +432,7 @@ def _fill_blocks(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         rest = iter(images)
         places = sum(block["type"] == "image" for message in messages for block in message["content"])
         if places != len(images):
-            raise RecordError(
-                f"a trajectory has {len(images)} pictures, but places for {places}: it must be collected anew"
-            )
+            raise RecordError(f"a trajectory has {len(images)} images, but {places} placeholders: collect it again")
         filled.append(
             [
                 {
@@ -451,7 +449,7 @@ def _fill_blocks(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
 
 
 def _keep_settings(folder: Path, settings: CollectSettings, collector: Collector) -> bool:
-    """Check or write the folder's settings; says whether it is complete already."""
+    """Check or write the folder's settings; returns whether it is complete."""
     changes = {**collector.identities, "tasks": collector.tasks.name, "protocol": dict(collector.protocol.spec)}
     wanted = json.loads(json.dumps(redact({**settings.to_dict(), **changes})))
     file = folder / _SETTINGS

@@ -1,4 +1,4 @@
-"""The thoughts of scripted experts: fixed phrases, which any text protocol with a thought can hold.
+"""Phrases for the thoughts of scripted experts.
 
 A phrase book maps the reason of a `Step` to phrases. Those that name the scene are used where the question names one.
 """
@@ -17,7 +17,7 @@ from vzgym.protocols.base import TextProtocol
 __all__ = ["PHRASES", "choose_phrase", "compose"]
 
 PHRASES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
-    # Whole sentences in several wordings, for models that can read.
+    # Whole sentences in several wordings, for pre-trained language models.
     "sentences": {
         "look": (
             "The overview shows the {scene} scene from {start} to {end} s. I look at {from} to {to} s more closely.",
@@ -85,8 +85,8 @@ PHRASES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "zoom": ("I look at {from} to {to} s at {fps} fps.",),
         "answer": ("My answer is {answer}.",),
     },
-    # One fixed phrase of few tokens for each reason, for tiny models. A look says where the scene begins;
-    # an answer from the overview, what is seen in the scene.
+    # One fixed phrase of few tokens for each reason, for tiny models. A zoom's phrase states where the scene begins;
+    # an answer's phrase from the overview, what the scene shows.
     "short": {
         "look": ("{scene}{start}", "{from}"),
         "look_on": ("nothing",),
@@ -109,23 +109,23 @@ PHRASES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "answer": ("seen",),
     },
 }
-"""Phrase books: reason -> wordings. The place holders are the facts of a `Step`."""
+"""Phrase books: reason -> wordings. The placeholders are the facts of a `Step`."""
 
 
 def choose_phrase(
     book: str, reason: str, facts: Mapping[str, Any], rng: np.random.Generator, wordings: int | None = None
 ) -> str:
-    """A thought: one of a book's phrases for a reason, with the facts filled in.
+    """Choose one of a book's phrases for a reason and fill in the facts.
 
     Args:
         book: A phrase book's name.
         reason: Why the step is taken.
-        facts: What the phrase may name; numbers are written without needless zeros.
+        facts: Values of the placeholders; numbers are written without trailing zeros.
         rng: Chooses among the wordings.
-        wordings: Only the first so many wordings are used; all if None.
+        wordings: Number of wordings to use, from the first; all if None.
 
     Raises:
-        UnknownName: If there is no such book, or the book has no such reason.
+        UnknownName: If the book is unknown or does not contain the reason.
     """
     if book not in PHRASES:
         raise UnknownName("phrase book", book, PHRASES)
@@ -140,7 +140,7 @@ def choose_phrase(
 
 
 def compose(protocol: TextProtocol, action: Zoom | Answer, thought: str) -> str:
-    """A whole turn in the protocol's form: the thought, where the protocol has one, then the action.
+    """Compose a turn in the protocol's form: the thought, if the protocol has one, then the action.
 
     Raises:
         InvalidSetting: If the protocol does not read its own form back as the same action.

@@ -1,4 +1,4 @@
-"""Rows of trajectories as a saved `datasets.Dataset`: their columns, and the files that make one."""
+"""Writing of trajectories as a saved `datasets.Dataset`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["describe", "import_datasets", "png", "row_features", "write_rows"]
 
 
 def row_features() -> Any:
-    """The columns of a row of trajectories (`datasets.Features`)."""
+    """The columns of a dataset of trajectories (`datasets.Features`)."""
     from datasets import Features, Image, Json, List, Value
 
     number, text, flag = Value("int64"), Value("string"), Value("bool")
@@ -45,15 +45,15 @@ def row_features() -> Any:
 
 
 def write_rows(folder: Path, rows: Iterable[Mapping[str, Any]], fingerprint: bytes) -> int:
-    """Write rows as a saved dataset; few are in memory at a time.
+    """Write rows as a saved dataset, keeping few in memory at a time.
 
     Args:
-        folder: Where to; it exists.
-        rows: With the columns of `row_features`; images as `{"bytes": ..., "path": None}`.
-        fingerprint: Tells the contents apart, for the library's cache.
+        folder: An existing folder.
+        rows: Rows with the columns of `row_features`; images as `{"bytes": ..., "path": None}`.
+        fingerprint: Identifies the contents for the library's cache.
 
     Returns:
-        How many there were.
+        The number of rows.
     """
     from datasets.arrow_writer import ArrowWriter
 
@@ -69,10 +69,10 @@ def write_rows(folder: Path, rows: Iterable[Mapping[str, Any]], fingerprint: byt
 
 
 def describe(folder: Path, files: Sequence[str], fingerprint: bytes) -> None:
-    """Write the two files that make a saved dataset of Arrow files: what the library writes, naming ours.
+    """Write the two metadata files that turn Arrow files into a saved dataset, as the library does.
 
     Args:
-        folder: Holds the Arrow files.
+        folder: The folder with the Arrow files.
         files: Their names, in order.
         fingerprint: Tells the contents apart, for the library's cache.
     """
@@ -89,15 +89,15 @@ def describe(folder: Path, files: Sequence[str], fingerprint: bytes) -> None:
 
 
 def png(image: Image.Image) -> bytes:
-    """A picture as the bytes of a PNG file."""
+    """Encode an image as the bytes of a PNG file."""
     buffer = io.BytesIO()
-    # Level 1 takes a third of the default's time for a tenth more bytes.
+    # Level 1 needs a third of the default's time and 10 % more bytes.
     image.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
 def import_datasets() -> Any:
-    """The package `datasets`.
+    """Import the package `datasets`.
 
     Raises:
         DependencyNotInstalled: If it is missing.
@@ -111,7 +111,7 @@ def import_datasets() -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bars of the library's own."""
+    """Disable the library's progress bars."""
     datasets = import_datasets()
     shown = datasets.is_progress_bar_enabled()
     datasets.disable_progress_bars()

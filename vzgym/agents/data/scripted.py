@@ -1,7 +1,7 @@
-"""Scripted trajectories, good ones and deliberately bad ones.
+"""Scripted trajectories, good and deliberately bad ones.
 
-They are played in the same `Episode` as all others, so every frame, reply and grade is real. A `TrajectoryKind` says
-how one is played, and which filters it cannot pass by design.
+They are played in an ordinary `Episode`, so every frame, reply and grade is real. A `TrajectoryKind` defines how one is
+played and which filters it cannot pass by design.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ __all__ = ["TRAJECTORY_KINDS", "ScriptedRollout", "TrajectoryKind", "TrajectoryS
 
 @dataclass(frozen=True, slots=True)
 class TrajectoryStyle:
-    """How the turns of a scripted trajectory are written.
+    """Style of the turns of a scripted trajectory.
 
     Args:
         protocol: The text protocol.
         book: A phrase book of `vzgym.agents.data.phrases`.
-        wordings: Only the first so many wordings of each phrase are used; all if None.
+        wordings: Number of wordings of each phrase to use, from the first; all if None.
     """
 
     protocol: TextProtocol
@@ -42,20 +42,20 @@ class TrajectoryStyle:
 
 
 class ScriptedRollout:
-    """One episode that a script plays, with a `ExpertMemory` that keeps track of what it has shown.
+    """An episode played by a script, with an `ExpertMemory` that keeps track of the shown frames.
 
     Args:
         task: The task.
-        budget: What may be looked at.
+        budget: The budget.
         style: How the turns are written.
         seed: Seeds the order of searches, guesses, mistakes and wordings.
 
     Attributes:
         task: As given.
         episode: The episode.
-        memory: Sees every clip of the episode.
-        lucky: Whether a turn that was meant to miss the event showed it.
-        reflects: Whether a mistake was made, and corrected in words.
+        memory: Receives every clip of the episode.
+        lucky: Whether a turn that was intended to miss the event showed it.
+        reflects: Whether a mistake was made, explained and corrected.
 
     Raises:
         VideoError: If the video cannot be opened.
@@ -74,15 +74,15 @@ class ScriptedRollout:
         self.lucky = False
         self.reflects = False
         opening = "".join(message.text for message in self.episode.messages)
-        # Letters mean something only to an agent that was shown them.
+        # Option letters are meaningful only to an agent that was shown them.
         self._letters = bool(facts.options) and lettered(facts.options) in opening
 
     def do(self, step: Step, before: str = "") -> Turn:
         """Play a step.
 
         Args:
-            step: What to do and why.
-            before: A thought that is put before the step's own; a zoom's own then only says where to look instead.
+            step: The action and its reason.
+            before: A thought placed before the step's own; a zoom's own thought then only states where to look instead.
         """
         action = step.action
         if isinstance(action, Answer) and self._letters and action.text in self.memory.options:
@@ -100,17 +100,17 @@ class ScriptedRollout:
         return turn
 
     def thought(self, step: Step, reason: str | None = None) -> str:
-        """The thought of a step, for its own reason or for another one."""
+        """The thought of a step, for its own reason or another one."""
         return choose_phrase(self.style.book, reason or step.reason, step.facts, self.memory.rng, self.style.wordings)
 
     def search(self, before: str = "") -> None:
-        """Let the expert play to the end. `before` is put before its first thought."""
+        """Let the expert play to the end. `before` precedes its first thought."""
         while not self.episode.ended:
             self.do(self.memory.next(), before)
             before = ""
 
     def mistakes(self, *wanted: Callable[[ExpertMemory], Step | None]) -> list[Step]:
-        """Which of these mistakes can be made here."""
+        """The mistakes among `wanted` that are possible here."""
         return [step for make in wanted if (step := make(self.memory)) is not None]
 
 
@@ -175,7 +175,7 @@ def _told(rollout: ScriptedRollout) -> None:
 
 
 def _over_evidence(task: VideoTask, budget: Budget) -> Sequence[Zoom]:
-    """A zoom over each interval of a task's evidence, of some eight frames where the task names no rate.
+    """A zoom over each interval of a task's evidence, with about eight frames if the task specifies no rate.
 
     Raises:
         TaskError: If the evidence is unknown, or the budget cannot show it.
@@ -201,8 +201,8 @@ class TrajectoryKind:
     """A kind of trajectory.
 
     Args:
-        script: Plays it; None for kinds that a policy plays.
-        about: One sentence for lists.
+        script: Function that plays it; None for kinds played by a policy.
+        about: A one-line description.
         skips: The filters that it cannot pass by design.
         reflects: Whether it corrects a mistake, in words.
     """
@@ -241,14 +241,14 @@ TRAJECTORY_KINDS: Final[Mapping[str, TrajectoryKind]] = {
 def resume_with_expert(
     wrong: EpisodeRecord, task: VideoTask, style: TrajectoryStyle, seed: int, turns: Sequence[Turn] | None = None
 ) -> EpisodeRecord | None:
-    """Continue a wrong roll-out: its executed zooms again, then why they were not enough, then the expert.
+    """Continue a wrong roll-out: repeat its executed zooms, explain why they were not enough, then let the expert play.
 
     Its final answer and its failed turns are dropped.
 
     Args:
-        wrong: A finished record with a wrong answer.
+        wrong: A finished episode with a wrong answer.
         task: Its task.
-        style: How the expert's turns are written; the roll-out's own turns keep their text.
+        style: Style of the expert's turns; the roll-out's own turns keep their text.
         seed: Seeds the expert.
         turns: The turns to keep; all executed, well-formed zooms of `wrong` if None.
 

@@ -1,4 +1,4 @@
-"""Settings of collecting trajectories for a cold start: mixtures of kinds of trajectories, filters."""
+"""Settings of trajectory collection: mixtures of kinds of trajectories, and filters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MIXES: Final[Mapping[str, Mapping[str, float]]] = {
     "paper": {"exemplar": 0.6, "reflection": 0.4},
     # The paper's ablation: without reflection data a model zooms once and then answers.
     "no-reflection": {"exemplar": 1.0},
-    # Weak on purpose, so that reinforcement learning can improve on it.
+    # Deliberately weak, so that reinforcement learning can improve on it.
     "weak": {"guess": 0.35, "wrong_scene": 0.15, "one_zoom": 0.10, "exemplar": 0.40},
     # For your own videos with known evidence: no expert can read them, and no teacher is needed.
     "told": {"told": 1.0},
@@ -35,7 +35,7 @@ MIXES: Final[Mapping[str, Mapping[str, float]]] = {
 """Mixtures by name: the share of each kind of trajectory."""
 
 FILTERS: Final = ("correct", "well_formed", "evidence", "reflection")
-"""Conditions under which a trajectory is kept: a right answer, every turn well-formed, the evidence among its frames,
+"""Conditions under which a trajectory is kept: a correct answer, every turn well-formed, the evidence among its frames,
 and, if a teacher continued it, a reflection (the mistake in words, then another zoom)."""
 
 
@@ -85,7 +85,7 @@ class CollectSettings(BudgetedSettings):
     """Use only the first wordings of each phrase, this many; 0: all."""
 
     filters: ListOf[Literal["correct", "well_formed", "evidence", "reflection"]] = FILTERS
-    """Filters that a trajectory must pass to be kept. Kinds that are wrong on purpose skip those that they must."""
+    """Filters that a trajectory must pass to be kept. Deliberately wrong kinds skip those that they cannot pass."""
 
     tool_role: Literal["tool", "user"] = "tool"
     """Chat role of the environment's replies. `tool` is what evaluation and GRPO use."""

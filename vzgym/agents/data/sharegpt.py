@@ -1,6 +1,7 @@
-"""Trajectories to and from LLaMA-Factory's ShareGPT form, in which VideoZoomer publishes its cold-start data.
+"""Export and import of LLaMA-Factory's ShareGPT format, in which VideoZoomer publishes its cold-start data.
 
-A row is `{"messages": [{"role", "content"}], "images": [path]}`; `<image>` in a content stands for the next picture.
+A row is `{"messages": [{"role", "content"}], "images": [path]}`; `<image>` in a content is the placeholder of the next
+image.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ ROWS: Final = "trajectories.json"
 
 _USED: Final = ("messages", "conversations", "images", "system", "task_id")
 
-# Columns and marks of content that trajectories cannot hold: a row without it would be another one.
+# Columns and placeholders that trajectories do not support: dropping them would change the row.
 _FOREIGN: Final = ("videos", "audios", "tools")
 _FOREIGN_MARKS: Final = ("<video>", "<audio>")
 
-# ShareGPT's names of roles, and the plain ones.
+# ShareGPT's role names, and the standard ones.
 _ROLES: Final[Mapping[str, str]] = {
     "system": "system", "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant",
     "tool": "tool", "observation": "tool",
@@ -58,20 +59,20 @@ _ABOUT: Final[Mapping[str, Any]] = {
 
 
 def export_sharegpt(folder: str | Path, out: str | Path, *, name: str = "vzgym") -> int:
-    """Write collected trajectories in LLaMA-Factory's form.
+    """Write collected trajectories in LLaMA-Factory's format.
 
     Args:
-        folder: What `vzgym collect` or `import_sharegpt` wrote.
-        out: A folder for `trajectories.json`, `images/` (PNG files, the frames bit for bit) and `dataset_info.json`: it
-            is LLaMA-Factory's `dataset_dir`.
+        folder: A folder written by `vzgym collect` or `import_sharegpt`.
+        out: A folder for `trajectories.json`, `images/` (lossless PNG files) and `dataset_info.json`, usable as
+            LLaMA-Factory's `dataset_dir`.
         name: The dataset's name there.
 
     Returns:
-        How many rows were written.
+        Number of rows written.
 
     Raises:
-        InvalidSetting: If `folder` holds no trajectories, or `out` something else.
-        RecordError: If a row cannot be written: a text holds "<image>", or pictures are lost.
+        InvalidSetting: If `folder` contains no trajectories, or `out` exists already.
+        RecordError: If a row cannot be written: a text contains "<image>", or images are missing.
     """
     datasets = import_datasets()
     rows = load_trajectories(folder, in_blocks=False)
@@ -89,17 +90,17 @@ def export_sharegpt(folder: str | Path, out: str | Path, *, name: str = "vzgym")
 
 @contextmanager
 def _whole_folder(out: Path) -> Iterator[Path]:
-    """A folder to write into, which gets its name when all is written.
+    """A temporary folder, renamed to `out` when all is written.
 
     Raises:
-        InvalidSetting: If there is something under that name.
-        FolderInUse: If another process writes it.
+        InvalidSetting: If `out` exists already.
+        FolderInUse: If another process is writing it.
     """
     with file_lock(out):
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise InvalidSetting(f"{out} holds something already: choose another folder, or delete it")
         draft = out.with_name(f".{out.name}.unfinished")
-        # Of a writer that was killed.
+        # Left by a killed writer.
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         try:
@@ -120,13 +121,13 @@ def _exported(row: Mapping[str, Any], number: int, target: Path, where: str) -> 
     for message in row["messages"]:
         texts = [block["text"] for block in message["content"] if block["type"] == "text"]
         if any(PLACE in text for text in texts):
-            raise RecordError(f"{where}: a text holds {PLACE!r}, which stands for a picture in this form")
+            raise RecordError(f"{where}: a text holds {PLACE!r}, which is an image placeholder in this format")
         content = "".join(PLACE if block["type"] == "image" else block["text"] for block in message["content"])
-        # The environment speaks as the user, as in the paper's data: the form has no pictures elsewhere.
+        # The environment's replies have the role "user", as in the paper's data: the format allows images only there.
         messages.append({"role": "user" if message["role"] == "tool" else message["role"], "content": content})
     places = sum(message["content"].count(PLACE) for message in messages)
     if places != len(paths):
-        raise RecordError(f"{where}: {len(paths)} pictures, but places for {places}")
+        raise RecordError(f"{where}: {len(paths)} images, but {places} placeholders")
     return {"messages": messages, "images": paths, "task_id": row["task_id"]}
 
 
@@ -139,16 +140,16 @@ def _png_of(image: Mapping[str, Any]) -> bytes:
 
 @dataclass
 class ImportReport:
-    """What was imported.
+    """Counts of an import.
 
     Attributes:
-        rows: Trajectories.
-        turns: Turns of the model.
-        zooms: Of these, zooms; those that were carried out cannot be told from others.
-        unreadable: Turns in which the protocol reads no action.
-        untidy: Turns that it reads, but which do not keep its form to the letter.
-        frames: Pictures.
-        broken: What was wrong with each row that was left out.
+        rows: Number of trajectories.
+        turns: Number of the model's turns.
+        zooms: Number of zooms, executed or refused.
+        unreadable: Number of turns without an action that the protocol can read.
+        untidy: Number of readable turns that are not well-formed.
+        frames: Number of images.
+        broken: The fault of each skipped row.
     """
 
     rows: int = 0
@@ -160,7 +161,7 @@ class ImportReport:
     broken: list[str] = field(default_factory=list)
 
     def count(self, row: Mapping[str, Any], parsed: Sequence[Parsed]) -> None:
-        """Count a row in."""
+        """Add a row to the counts."""
         self.rows += 1
         self.turns += len(parsed)
         self.zooms += row["zooms"]
@@ -179,29 +180,27 @@ def import_sharegpt(
     skip_broken: bool = False,
     root: str | Path | None = None,
 ) -> ImportReport:
-    """Read rows in LLaMA-Factory's form into a folder of trajectories, for `vzgym train sft`.
+    """Import rows in LLaMA-Factory's format into a folder of trajectories, for `vzgym train sft`.
 
-    They come without records: what the videos showed besides is not known, so they cannot be replayed or judged again
-    (`correct` is empty).
+    They have no records, so they cannot be replayed or graded (`correct` is empty).
 
     Args:
         path: A `.json`, `.jsonl` or `.parquet` file.
         out: The folder.
-        images: The folder that paths of pictures start from; the file's own if not given.
-        protocol: The text protocol that turns are read by, for the columns `zooms`, `fps` and `answer`.
-        skip_broken: Leave broken rows out, instead of stopping at the first.
-        root: The only folder whose pictures may be named, links followed; any if not given.
+        images: The folder to which image paths are relative; the file's own if not given.
+        protocol: The text protocol by which turns are parsed, for the columns `zooms`, `fps` and `answer`.
+        skip_broken: Skip broken rows instead of stopping at the first.
+        root: The only folder from which images may be read, links resolved; any folder if not given.
 
     Returns:
-        What was found. Warns (`UnusedColumns`) of columns that are not used.
+        The counts. Warns (`UnusedColumns`) of columns that are not used.
 
     Raises:
-        InvalidSetting: If `out` holds something already.
+        InvalidSetting: If `out` exists already.
         TaskError: If the file cannot be read.
         RecordError: If no row is left or, unless `skip_broken`, a row is broken: no messages, an unknown role, turns
-            out of order, two system messages, other than one picture for each `<image>`, a picture that cannot be
-            read or lies outside `root`, videos, audio or tools. Names file, row and
-            reason.
+            out of order, two system messages, not exactly one image for each `<image>`, an image that is unreadable or
+            outside `root`, videos, audio or tools. Names file, row and reason.
     """
     import_datasets()
     file = Path(path)
@@ -242,7 +241,7 @@ def _imported(
 def _trajectory(
     row: Mapping[str, Any], folder: Path, root: str | Path | None, reader: TextProtocol
 ) -> tuple[dict[str, Any], list[Parsed]]:
-    """A row as a row of trajectories, and what its turns say.
+    """Convert a row to a row of trajectories, and parse its turns.
 
     Raises:
         TaskError: If it is broken.
@@ -255,21 +254,21 @@ def _trajectory(
         found = next((mark for mark in _FOREIGN_MARKS if mark in text), None)
         if found:
             raise TaskError(f"message {number} holds {found}, which a trajectory cannot hold; frames are {PLACE}")
-    pictures = row.get("images")
-    if pictures is None:
-        pictures = []
-    if not isinstance(pictures, list):
-        raise TaskError(f"'images' must be a list of paths, got {type(pictures).__name__}")
+    paths = row.get("images")
+    if paths is None:
+        paths = []
+    if not isinstance(paths, list):
+        raise TaskError(f"'images' must be a list of paths, got {type(paths).__name__}")
     places = sum(text.count(PLACE) for _, text in said)
-    if places != len(pictures):
-        raise TaskError(f"{len(pictures)} pictures, but {places} times {PLACE}")
+    if places != len(paths):
+        raise TaskError(f"{len(paths)} images, but {places} times {PLACE}")
     turns = [text for role, text in said if role == "assistant"]
     parsed = [reader.parse(text) for text in turns]
     zooms = [turn.action for turn in parsed if isinstance(turn.action, Zoom)]
     last = parsed[-1].action
     made = {
         "messages": [{"role": role, "content": _blocks(text)} for role, text in said],
-        "images": [{"bytes": _picture(picture, folder, root), "path": None} for picture in pictures],
+        "images": [{"bytes": _image_bytes(path, folder, root), "path": None} for path in paths],
         "category": "",
         "kind": "imported",
         "sample": 0,
@@ -277,7 +276,7 @@ def _trajectory(
         "reflects": any(names_previous_call(text) for text in turns),
         "turns": len(turns),
         "zooms": len(zooms),
-        "frames": len(pictures),
+        "frames": len(paths),
         "fps": [float(zoom.fps) for zoom in zooms],
         "answer": last.text if isinstance(last, Answer) else "",
     }
@@ -285,11 +284,11 @@ def _trajectory(
 
 
 def _said(row: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Who says what, in plain roles; checked."""
+    """The roles (in standard names) and texts of a row, validated."""
     key = "messages" if "messages" in row else "conversations"
     messages = row.get(key)
     if not isinstance(messages, list) or not messages:
-        raise TaskError("a row needs 'messages' (or 'conversations'), a list of who says what")
+        raise TaskError("a row needs 'messages' (or 'conversations'), a list of messages")
     said = []
     for number, message in enumerate(messages, start=1):
         if not isinstance(message, Mapping):
@@ -311,8 +310,8 @@ def _said(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     _check_order([role for role, _ in said])
     wrong = next((number for number, (role, text) in enumerate(said, 1) if role == "assistant" and PLACE in text), 0)
     if wrong:
-        raise TaskError(f"message {wrong} is the model's, but holds {PLACE}: a model shows no pictures")
-    # What follows a turn of the model is the environment's reply.
+        raise TaskError(f"message {wrong} is the model's, but holds {PLACE}: a model writes no images")
+    # A message after the model's turn is the environment's reply.
     return [
         ("tool" if role == "user" and place and said[place - 1][0] == "assistant" else role, text)
         for place, (role, text) in enumerate(said)
@@ -320,7 +319,7 @@ def _said(row: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _check_order(roles: Sequence[str]) -> None:
-    """A system message or none, then question and turns in turn, a turn of the model last."""
+    """Check the order of roles: an optional system message, then user and assistant alternately, the assistant last."""
     for number, role in enumerate(roles[1:] if roles[0] == "system" else roles):
         wanted = ("assistant",) if number % 2 else ("user",) if not number else ("user", "tool")
         if role not in wanted:
@@ -339,14 +338,14 @@ def _blocks(text: str) -> list[dict[str, str]]:
     return blocks
 
 
-def _picture(path: Any, folder: Path, root: str | Path | None) -> bytes:
-    """A picture's file; whole, or refused."""
+def _image_bytes(path: Any, folder: Path, root: str | Path | None) -> bytes:
+    """Read and validate an image file."""
     if not isinstance(path, str):
         raise TaskError(f"'images' must hold paths, got {type(path).__name__}")
-    file = find_file(path, folder, root, "picture")
+    file = find_file(path, folder, root, "image")
     try:
         data = file.read_bytes()
         Image.open(io.BytesIO(data)).load()
     except (OSError, UnidentifiedImageError, SyntaxError) as error:
-        raise TaskError(f"{file} cannot be read as a picture: {error}") from error
+        raise TaskError(f"{file} cannot be read as an image: {error}") from error
     return data

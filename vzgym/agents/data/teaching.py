@@ -1,6 +1,6 @@
-"""What a teacher continues, and whether its continuation is a reflection.
+"""Continuation of wrong roll-outs by a teacher.
 
-The paper's reflections (VideoZoomer, section 3.2): a wrong roll-out without its answer, continued by a teacher with
+A reflection of the paper (VideoZoomer, section 3.2) is a wrong roll-out without its answer, continued by a teacher with
 "The previous tool call was incorrect because ...", a better zoom, and the answer.
 """
 
@@ -19,7 +19,7 @@ HINT: Final = (
     'tool call was incorrect because", say what it missed, then zoom into a better place; answer once you have seen '
     "what is asked for. Do not mention this note."
 )
-"""Put behind the last message that a teacher sees. The trajectory does not keep it."""
+"""Appended to the last message for a teacher. Not part of the trajectory."""
 
 _PREVIOUS_CALL = re.compile(r"\bprevious (?:tool )?(?:call|zoom)", re.IGNORECASE)
 
@@ -27,7 +27,7 @@ _PREVIOUS_CALL = re.compile(r"\bprevious (?:tool )?(?:call|zoom)", re.IGNORECASE
 def kept_turns(wrong: EpisodeRecord) -> list[Turn]:
     """The turns of a wrong roll-out that a teacher continues: its zooms, without failed turns and answer.
 
-    One zoom at least is left to the teacher: of a roll-out that used them all, the last is dropped.
+    At least one zoom is left to the teacher: if the roll-out used all of them, the last one is dropped.
     """
     zooms = [turn for turn in wrong.turns if turn.outcome is Outcome.EXECUTED and turn.well_formed]
     return zooms[: max(0, wrong.budget.max_zooms - 1)]
@@ -38,7 +38,7 @@ def is_reflection(record: EpisodeRecord, kept: int) -> bool:
 
     Args:
         record: The continued roll-out.
-        kept: How many turns were there before.
+        kept: Number of turns kept from the roll-out.
     """
     if len(record.turns) <= kept:
         return False

@@ -1,4 +1,4 @@
-"""Stable-Baselines3 on `VideoZoomEnv`. Needs `pip install "vzgym[sb3]"`; importing this package loads none of it."""
+"""Stable-Baselines3 on `VideoZoomEnv`. Needs `pip install "vzgym[sb3]"`, which is imported on first use."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The model files of a run: where they are, and how they are loaded."""
+"""Finding and loading the model files of a run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def load_model(file: Path, algo: str) -> Any:
 
 
 def model_file(run: Path) -> Path:
-    """The finished model of a run, or its newest checkpoint if it was stopped.
+    """The final model of a run, or its newest checkpoint if the run was stopped.
 
     Raises:
         InvalidSetting: If there is neither.
@@ -52,5 +52,5 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def replay_buffer(checkpoint: Path) -> Path:
-    """The file of a checkpoint's replay buffer (DQN)."""
+    """Path of a checkpoint's replay buffer (DQN)."""
     return checkpoint.with_suffix(".buffer.pkl")

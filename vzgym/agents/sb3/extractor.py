@@ -1,4 +1,4 @@
-"""A features extractor for Stable-Baselines3: reads the `flat` observation."""
+"""A features extractor for Stable-Baselines3 and the `flat` observation."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from vzgym.core.errors import InvalidSetting
 __all__ = ["ClipExtractor", "Layout"]
 
 _KEYS = {"frames", "frame_times", "frame_rounds", "question", "options", "left", "duration"}
-# A score that no softmax gives any weight.
+# A score with zero weight in a softmax.
 _NEVER = -1e9
-# Matches begin at 0, where all actions are alike; this makes them grow fast enough.
+# Scale of the matches, which start at 0: makes them grow fast enough.
 _SHARP = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What stands where in the features of `ClipExtractor`.
+    """Layout of the features of `ClipExtractor`.
 
     Attributes:
         bins: Parts of the video.
         options: Number of options.
-        others: Numbers that belong to neither.
-        summary: Numbers of the summary of everything.
+        others: Number of features that belong to neither.
+        summary: Size of the summary.
     """
 
     bins: int
@@ -39,44 +39,44 @@ class Layout:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Numbers for where, looked, struck, which, the others and the summary."""
+        """Sizes of where, looked, salience, which, the others and the summary."""
         return (self.bins, self.bins, self.bins, self.options, self.others, self.summary)
 
     def split(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The parts that belong to places or options, and the summary.
+        """Split features into those of parts of the video, those of options, and the summary.
 
         Returns:
-            where `(batch, bins)`, places `(batch, bins, 3)` (where, looked, struck), which `(batch, options)`, summary
+            where `(batch, bins)`, places `(batch, bins, 3)` (where, looked, salient), which `(batch, options)`, summary
             `(batch, summary)`.
         """
-        where, looked, struck, which, _, summary = torch.split(features, list(self.sizes), dim=1)
-        return where, torch.stack([where, looked, struck], dim=2), which, summary
+        where, looked, salient, which, _, summary = torch.split(features, list(self.sizes), dim=1)
+        return where, torch.stack([where, looked, salient], dim=2), which, summary
 
 
 class ClipExtractor(BaseFeaturesExtractor):
-    """Frames, times and words to one vector.
+    """Encodes frames, times and words as one vector.
 
-    1. One small convolutional encoder, shared by all frames. What matters of a frame is what sets it apart from the
-       others of its clip: in the overview its scene, in a zoom what happens there and nowhere else. So each frame is
-       also known by its *contrast*, the distance from its clip's mean, and by how large that is.
-    2. *Where*: how well the question's words match the overview's contrast in each of `bins` equal parts of the video.
-       Beside it stands how often a part was *looked* at, and how much *struck* the eye there.
-    3. *Which*: how well each option's words match what is seen: in the zooms, most of all what strikes the eye in the
-       part that the question asks for; in the overview, that part.
-    4. A layer over all of that, the summary.
+    1. A small convolutional encoder, shared by all frames. A frame is also described by its *contrast*, the difference
+       from its clip's mean (in the overview its scene, in a zoom the event), and by its *salience*, the contrast's
+       norm.
+    2. *Where*: the match of the question's words with the overview's contrast in each of `bins` equal parts of the
+       video, with the number of zoom frames (*looked*) and the maximal salience of each part.
+    3. *Which*: the match of each option's words with the frames: in zooms, weighted by salience and by the match of
+       their part; in the overview, those of the matching part.
+    4. The summary, a layer over all of these.
 
-    Words are known by their numbers alone: both matches begin at zero and are learnt.
+    Words are represented by their ids: both matches start at zero and are learned.
 
-    A policy head without hidden layers (`net_arch`) is enough, and learns fastest.
+    A policy head without hidden layers (`net_arch`) is sufficient and learns fastest.
 
     Args:
         observation_space: The space of `vzgym.envs.FlatObservation`.
-        bins: Parts of the video that *where* is told in; the number of windows of the action is best.
-        width: Width of a frame's and a word's vector.
+        bins: Number of parts of the video; best equal to the number of windows of the action.
+        width: Size of frame and word vectors.
         vocabulary: The observation's `vocabulary`; read from the space if None.
 
     Raises:
-        InvalidSetting: If the space is another one, or a number is below 1.
+        InvalidSetting: If the space is a different one, or a number is below 1.
     """
 
     def __init__(
@@ -103,14 +103,14 @@ class ClipExtractor(BaseFeaturesExtractor):
         self.sight = nn.Linear(2 * width, width)
         self.asked = _words(size, width)
         self.offered = _words(size, width)
-        self.glance = nn.Parameter(torch.tensor([2.0, 1.0]))
+        self.attention = nn.Parameter(torch.tensor([2.0, 1.0]))
         self.mix = nn.Sequential(nn.Linear(sum(layout.sizes[:-1]), layout.summary), nn.ReLU())
 
     def forward(self, observations: dict[str, torch.Tensor]) -> torch.Tensor:
         """Features.
 
         Args:
-            observations: As the space says, with a batch in front; any dtype.
+            observations: Batched observations of the space; any dtype.
 
         Returns:
             float32, shape `(batch, features_dim)`.
@@ -120,7 +120,7 @@ class ClipExtractor(BaseFeaturesExtractor):
         zoomed = shown & (rounds > 0)
         frames = self._frames(observations["frames"], shown)
         contrast = frames - self._clip_means(frames, rounds, shown)
-        strikes = (contrast.square().sum(dim=2) + 1e-6).sqrt() * zoomed  # a root of 0 has no gradient
+        salience = (contrast.square().sum(dim=2) + 1e-6).sqrt() * zoomed  # sqrt has no gradient at 0
 
         part = self._parts(times)
         scenes = self._scenes(part, times, shown & ~zoomed)
@@ -128,46 +128,46 @@ class ClipExtractor(BaseFeaturesExtractor):
         places = self.place(scenes @ contrast)
         where = torch.einsum("bw,bpw->bp", asked, places) * _SHARP / self.width**0.5
         looked = _per_part(part, zoomed.to(frames.dtype), self.bins, "sum")
-        struck = _per_part(part, strikes, self.bins, "amax")
+        salient = _per_part(part, salience, self.bins, "amax")
 
         wanted = torch.softmax(where, dim=1)
         near = torch.gather(where, 1, part)
-        glance = self.glance[0] * strikes + self.glance[1] * near
-        # Frames that all look alike tell nothing: the eye rests on what strikes it, or on nothing.
-        eyes = torch.softmax(glance.masked_fill(~zoomed, _NEVER), dim=1) * (1 - torch.exp(-strikes.square()))
-        seen = torch.cat([eyes[:, None] @ frames, wanted[:, None] @ (scenes @ frames)], dim=2).squeeze(1)
+        scores = self.attention[0] * salience + self.attention[1] * near
+        # Identical frames carry no information: weights go to salient frames, or vanish.
+        weights = torch.softmax(scores.masked_fill(~zoomed, _NEVER), dim=1) * (1 - torch.exp(-salience.square()))
+        seen = torch.cat([weights[:, None] @ frames, wanted[:, None] @ (scenes @ frames)], dim=2).squeeze(1)
         words = observations["options"].long()
         which = torch.einsum("bow,bw->bo", self.offered(words).sum(dim=2), self.sight(seen)) * _SHARP / self.width**0.5
 
-        told = [(wanted * struck).sum(dim=1, keepdim=True), struck.amax(dim=1, keepdim=True), observations["left"]]
+        totals = [(wanted * salient).sum(dim=1, keepdim=True), salient.amax(dim=1, keepdim=True), observations["left"]]
         length = torch.log10(observations["duration"].clamp(min=1e-3)) / 4
-        plain = torch.cat([where, looked.clamp(max=8) / 8, struck, which, *told, length, seen], dim=1)
+        plain = torch.cat([where, looked.clamp(max=8) / 8, salient, which, *totals, length, seen], dim=1)
         return torch.cat([plain, self.mix(plain)], dim=1)
 
     def _frames(self, pixels: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
-        """A vector for each place, shape `(batch, count, width)`; zeros where there is no frame."""
+        """Encode frames, shape `(batch, count, width)`; zeros for missing frames."""
         out = torch.zeros(*shown.shape, self.width, device=pixels.device)
-        # Most places are empty most of the time: only frames are encoded.
+        # Most slots are empty: only existing frames are encoded.
         out[shown] = self.frame(pixels[shown].float() / 255.0)
         return out
 
     def _clip_means(self, frames: torch.Tensor, rounds: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
-        """For each frame the mean of its clip, shape `(batch, count, width)`."""
+        """The mean of each frame's clip, shape `(batch, count, width)`."""
         clips = torch.arange(self.rounds, device=frames.device)
         member = ((rounds[:, None] == clips[:, None]) & shown[:, None]).to(frames.dtype)
         means = member @ frames / member.sum(dim=2, keepdim=True).clamp(min=1)
         return member.transpose(1, 2) @ means
 
     def _parts(self, times: torch.Tensor) -> torch.Tensor:
-        """Which part of the video each frame lies in, int64, shape `(batch, count)`."""
-        # Frames of the overview lie on the borders of parts: a hair to the right, lest rounding move them back.
+        """Index of the part of the video that contains each frame, int64, shape `(batch, count)`."""
+        # Overview frames lie on the borders of parts: shift them slightly, so that rounding does not move them back.
         return ((times.clamp(0, 1) + 1e-4) * self.bins).long().clamp(max=self.bins - 1)
 
     def _scenes(self, part: torch.Tensor, times: torch.Tensor, overview: torch.Tensor) -> torch.Tensor:
-        """Which frames of the overview show a part: those in it, or the last before it; weights that sum up to 1.
+        """Weights of the overview frames that show each part: those in it, or the last one before it. They sum to 1.
 
         Returns:
-            float32, shape `(batch, bins, count)`; zeros for a part that no frame comes before.
+            float32, shape `(batch, bins, count)`; zeros for a part before the first frame.
         """
         parts = torch.arange(self.bins, device=part.device)[:, None]
         inside = (part[:, None] == parts) & overview[:, None]
@@ -179,10 +179,10 @@ class ClipExtractor(BaseFeaturesExtractor):
 
 
 class FrameEncoder(nn.Module):
-    """A frame to a vector: patches of 4x4 pixels, two layers, then their mean and their maximum.
+    """Encodes a frame as a vector: patches of 4x4 pixels, two layers, then mean and maximum pooling.
 
     Args:
-        width: Width of the vector.
+        width: Size of the vector.
     """
 
     def __init__(self, width: int) -> None:
@@ -193,22 +193,22 @@ class FrameEncoder(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """Frames `(n, height, width, 3)` in [0, 1] to vectors `(n, width)`."""
+        """Encode frames `(n, height, width, 3)` in [0, 1] as vectors `(n, width)`."""
         down, across = (-side % 4 for side in frames.shape[1:3])
-        pictures = nn.functional.pad(4 * frames.permute(0, 3, 1, 2) - 2, (0, across, 0, down))
-        cells = torch.relu(self.mixed(torch.relu(self.patches(pictures)))).flatten(2)
+        images = nn.functional.pad(4 * frames.permute(0, 3, 1, 2) - 2, (0, across, 0, down))
+        cells = torch.relu(self.mixed(torch.relu(self.patches(images)))).flatten(2)
         vectors: torch.Tensor = self.norm(self.out(torch.cat([cells.mean(dim=2), cells.amax(dim=2)], dim=1)))
         return vectors
 
 
 def _words(size: int, width: int) -> nn.Embedding:
-    """A vector for each word, at first zeros."""
+    """Word embeddings, initialised to zero."""
     embedding = nn.Embedding(size, width, padding_idx=0)
     nn.init.zeros_(embedding.weight)
     return embedding
 
 
 def _per_part(part: torch.Tensor, values: torch.Tensor, bins: int, reduce: str) -> torch.Tensor:
-    """Values of frames, gathered for each part of the video: `(batch, count)` to `(batch, bins)`."""
+    """Reduce values of frames to parts of the video: `(batch, count)` to `(batch, bins)`."""
     out = torch.zeros(part.shape[0], bins, device=part.device, dtype=values.dtype)
     return out.scatter_reduce(1, part, values, reduce)

@@ -1,4 +1,4 @@
-"""A policy head for the discrete action: what it learns of one window, or of one option, it knows of all."""
+"""A policy head for the discrete action, with weights shared across windows and across options."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = ["ClipPolicy", "MaskableClipPolicy", "PointerHead"]
 class PointerHead(nn.Module):
     """Logits of the discrete action from the features of `ClipExtractor`.
 
-    One small network scores each window from what is known of its part of the video, another each option from how well
-    it fits what was seen; both also get the summary of everything.
+    One small network scores each window from the features of its part of the video, another one each option from its
+    match with the frames; both also receive the summary.
 
     Args:
-        extractor: Gives the features, and says where in them what stands.
+        extractor: The features extractor, which defines the layout of the features.
         actions: Number of values of the action, `windows * rates + options`.
-        rates: Number of frame rates that each window can be watched at.
+        rates: Number of frame rates of each window.
 
     Raises:
-        InvalidSetting: If the numbers do not fit together.
+        InvalidSetting: If the numbers are inconsistent.
     """
 
     def __init__(self, extractor: ClipExtractor, actions: int, rates: int) -> None:
@@ -54,7 +54,7 @@ class PointerHead(nn.Module):
 
 def _scorer(width: int, out: int) -> nn.Sequential:
     last = nn.Linear(32, out)
-    # Near-equal chances at first, and yet a gradient for what lies below.
+    # Nearly uniform probabilities at first, but with a gradient for the layers below.
     nn.init.orthogonal_(last.weight, gain=0.3)
     nn.init.zeros_(last.bias)
     return nn.Sequential(nn.Linear(width, 32), nn.Tanh(), last)
@@ -64,8 +64,8 @@ def _repeat(vectors: torch.Tensor, times: int) -> torch.Tensor:
     return vectors[:, None].expand(-1, times, -1)
 
 
-class _WithPointerHead:
-    """Puts the head in place of the linear layer that Stable-Baselines3 builds."""
+class _PointerHeadMixin:
+    """Replaces the linear layer that Stable-Baselines3 builds by a `PointerHead`."""
 
     action_net: Any
     action_space: Any
@@ -74,7 +74,7 @@ class _WithPointerHead:
     optimizer_kwargs: Any
     rates: int
 
-    def _put_head(self, lr_schedule: Any) -> None:
+    def _replace_head(self, lr_schedule: Any) -> None:
         if not isinstance(self.action_space, Discrete) or not isinstance(self.features_extractor, ClipExtractor):
             raise InvalidSetting("this policy needs the action 'discrete' and the features extractor ClipExtractor")
         self.action_net = PointerHead(self.features_extractor, int(self.action_space.n), self.rates)
@@ -82,8 +82,8 @@ class _WithPointerHead:
         self.optimizer = self.optimizer_class(parameters, lr=lr_schedule(1), **self.optimizer_kwargs)
 
 
-class MaskableClipPolicy(_WithPointerHead, MaskableMultiInputActorCriticPolicy):
-    """For `MaskablePPO`: `ClipExtractor`, then `PointerHead`.
+class MaskableClipPolicy(_PointerHeadMixin, MaskableMultiInputActorCriticPolicy):
+    """Policy for `MaskablePPO`: `ClipExtractor`, then `PointerHead`.
 
     Args:
         rates: Number of frame rates of the discrete action.
@@ -93,33 +93,33 @@ class MaskableClipPolicy(_WithPointerHead, MaskableMultiInputActorCriticPolicy):
 
     def __init__(self, *args: Any, rates: int = 1, **kwargs: Any) -> None:
         self.rates = rates
-        super().__init__(*args, **_settled(kwargs))
+        super().__init__(*args, **_with_defaults(kwargs))
 
     def _build(self, lr_schedule: Any) -> None:
         super()._build(lr_schedule)
-        self._put_head(lr_schedule)
+        self._replace_head(lr_schedule)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return {**super()._get_constructor_parameters(), "rates": self.rates}
 
 
-class ClipPolicy(_WithPointerHead, MultiInputActorCriticPolicy):
-    """The same for `PPO` and `A2C`, which know no masks. See `MaskableClipPolicy`."""
+class ClipPolicy(_PointerHeadMixin, MultiInputActorCriticPolicy):
+    """Policy for `PPO` and `A2C`, which do not use masks. See `MaskableClipPolicy`."""
 
     def __init__(self, *args: Any, rates: int = 1, **kwargs: Any) -> None:
         self.rates = rates
-        super().__init__(*args, **_settled(kwargs))
+        super().__init__(*args, **_with_defaults(kwargs))
 
     def _build(self, lr_schedule: Any) -> None:
         super()._build(lr_schedule)
-        self._put_head(lr_schedule)
+        self._replace_head(lr_schedule)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return {**super()._get_constructor_parameters(), "rates": self.rates}
 
 
-def _settled(options: dict[str, Any]) -> dict[str, Any]:
-    """The options, with what this policy is made for where nothing else is said."""
+def _with_defaults(options: dict[str, Any]) -> dict[str, Any]:
+    """The options, with the defaults of these policies."""
     options.setdefault("features_extractor_class", ClipExtractor)
     options.setdefault("net_arch", {"pi": [], "vf": [64]})
     return options

@@ -1,4 +1,4 @@
-"""A model of Stable-Baselines3 as a policy."""
+"""Stable-Baselines3 models as policies."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = ["SB3Policy"]
 
 
 class SB3Policy:
-    """Plays a model that `train_sb3` has trained, through the modules that it was trained with.
+    """Policy from a model trained by `train_sb3`, with the observation and action modules of its training.
 
     Args:
         path: The folder of a run; its `model.zip`, or its newest checkpoint if it was stopped.
         model: A model in place of `path`, with `settings`.
-        settings: What `model` was trained with.
+        settings: The settings with which `model` was trained.
         deterministic: Whether the most probable action is taken; else actions are sampled.
         name: For tables; the folder's name if not given.
 
@@ -64,14 +64,14 @@ class SB3Policy:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The model's weights and the way it acts, which a resumed run must share."""
+        """The model's weights and its way of acting, which must be the same when a run is resumed."""
         return {"weights": self._weights, "deterministic": self.deterministic}
 
     def prepare(self, budget: Budget) -> Budget:
-        """Note the run's budget, which decides the possible actions.
+        """Set the run's budget, which determines the possible actions.
 
         Raises:
-            InvalidSetting: If the model was trained for observations of another size.
+            InvalidSetting: If the model was trained for observations of a different size.
         """
         known = self.model.observation_space["frames"].shape[0]
         if max(1, budget.max_frames) != known:

@@ -48,17 +48,17 @@ class SB3Settings(RunSettings, BudgetedSettings):
     reward: str | Mapping[str, Any] = Field(
         default_factory=lambda: {"accuracy": 1.0, "time_proximity": {"weight": 1.0, "sigma": 2.0}}
     )
-    """A reward preset, a YAML file, or terms by name. The default pays as much for a zoom near the evidence as for a
-    right answer: training may use where the evidence lies, the observation never shows it."""
+    """A reward preset, a YAML file, or terms by name. The default rewards a zoom near the evidence as much as a correct
+    answer: training may use the position of the evidence, observations never show it."""
 
     gamma: float = Field(0.98, ge=0, le=1)
-    """Discount factor. Below 1, a zoom that finds nothing costs a little."""
+    """Discount factor. Below 1, a useless zoom has a small cost."""
 
     learning_rate: PositiveFloat = 3e-3
     """Learning rate at the start."""
 
     final_rate: float = Field(0.1, ge=0, le=1)
-    """Share of the learning rate that is left after the last step; it falls linearly. 1: constant."""
+    """Final learning rate as a share of the initial one; it falls linearly. 1: constant."""
 
     checkpoint_every: PositiveInt = 8192
     """Steps between two checkpoints."""
@@ -77,12 +77,12 @@ class SB3Settings(RunSettings, BudgetedSettings):
 
     @property
     def observation(self) -> dict[str, Any]:
-        """The observation module that the learner sees through."""
+        """The learner's observation module."""
         return {"name": "flat", "frame_size": list(self.frame_size), "max_options": self.max_options}
 
     @property
     def action(self) -> dict[str, Any]:
-        """The action module that it acts through."""
+        """The learner's action module."""
         return {
             "name": "discrete",
             "windows": self.windows,

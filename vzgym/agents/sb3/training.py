@@ -86,15 +86,15 @@ def train_sb3(
     Args:
         settings: The run.
         resume: Resume a stopped run in `out`, from its weights, its optimiser and its number of steps (and, for DQN,
-            its replay buffer); tasks and actions are sampled anew.
+            its replay buffer); tasks and actions are sampled again.
         progress: Called with the steps done and the latest evaluation.
 
     Returns:
         The folder, which `SB3Policy` and `vzgym eval --policy` take.
 
     Raises:
-        InvalidSetting: If `out` is empty, holds a run already (without `resume`), or a run of other settings; or if the
-            learner has no such option.
+        InvalidSetting: If `out` is empty, contains a run already (without `resume`) or a run with other settings; or if
+            the learner has no such option.
         FolderInUse: If another run writes into `out`.
     """
     if not settings.out:
@@ -112,7 +112,7 @@ def _train(
     newest = next(reversed(checkpoints(folder / "checkpoints")), None)
     if newest is not None:
         _check_same(settings, folder, resume)
-    # First, since it may raise: nothing is written for a run that cannot start.
+    # First, since it may raise: nothing must be written for a run that cannot start.
     env = make_vector_env(settings)
     settings.save(folder)
     budget = settings.budget_for(load_tasks(settings.tasks, split="train"))
@@ -127,15 +127,15 @@ def _train(
     else:
         model = kind.load(newest, env=env, tensorboard_log=logs)
         model.set_random_seed(settings.seed + model.num_timesteps)
-        clock = _Stopwatch(_forget_after(folder / "curve.jsonl", model.num_timesteps))
+        clock = _Stopwatch(_truncate_curve(folder / "curve.jsonl", model.num_timesteps))
         if settings.algo == "dqn":
             model.load_replay_buffer(replay_buffer(newest))
     left = settings.steps - model.num_timesteps
-    watcher = _Watcher(settings, folder, clock, progress)
+    callback = _RunCallback(settings, folder, clock, progress)
     try:
         if left > 0:
-            model.learn(left, callback=watcher, reset_num_timesteps=False, tb_log_name=settings.algo)
-        watcher.finish(model)
+            model.learn(left, callback=callback, reset_num_timesteps=False, tb_log_name=settings.algo)
+        callback.finish(model)
     finally:
         env.close()
     with replace_file(folder / "model.zip") as partial, partial.open("wb") as file:
@@ -148,7 +148,7 @@ def _check_options(settings: SB3Settings) -> None:
     Raises:
         InvalidSetting: If it does not; with close names, and all valid ones.
     """
-    # The run itself gives these, and `_init_setup_model` is not for callers.
+    # The run sets these itself, and `_init_setup_model` is internal.
     ours = {"self", "env", "seed", "tensorboard_log", "_init_setup_model"}
     valid = [name for name in inspect.signature(model_class(settings.algo).__init__).parameters if name not in ours]
     for name in settings.options:
@@ -221,7 +221,7 @@ class _Stopwatch:
         return {name: round(took, 1) for name, took in self._took.items()}
 
 
-class _Watcher(BaseCallback):
+class _RunCallback(BaseCallback):
     """Checkpoints, evaluations and progress."""
 
     def __init__(
@@ -269,11 +269,11 @@ class _Watcher(BaseCallback):
                     self._finished.append(terms)
 
     def save(self, model: Any) -> None:
-        """Write a checkpoint; one before the newest is kept, in case writing is cut short."""
+        """Write a checkpoint; the previous one is kept, in case writing is interrupted."""
         self.saved = model.num_timesteps
         folder = self.folder / "checkpoints"
         path = folder / f"step_{self.saved}.zip"
-        # Under its name only when it is whole.
+        # Renamed only when it is complete.
         unfinished = folder / "unfinished.zip"
         if self.settings.algo == "dqn":
             model.save_replay_buffer(replay_buffer(path))
@@ -347,8 +347,8 @@ def _raw_lines(curve: Path) -> list[dict[str, Any]]:
     return [line for _, line in read_json_lines(curve, torn="skip")]
 
 
-def _forget_after(curve: Path, steps: int) -> dict[str, float]:
-    """Drop the evaluations after the checkpoint; returns the last that is left, which has the seconds until then."""
+def _truncate_curve(curve: Path, steps: int) -> dict[str, float]:
+    """Drop the evaluations after the checkpoint; returns the last remaining one, with the seconds up to it."""
     if not curve.is_file():
         return {}
     kept = [line for line in _raw_lines(curve) if line["steps"] <= steps]

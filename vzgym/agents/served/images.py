@@ -1,4 +1,4 @@
-"""Encodes frames for a server: image files in data URLs, with a given format and size."""
+"""Encoding of frames for servers: image files in data URLs, with a given format and size."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = ["ImageEncoder", "encode_image"]
 
 @dataclass(frozen=True)
 class ImageEncoder:
-    """Puts frames into chat messages as image files.
+    """Encodes the frames of chat messages as image files.
 
     Args:
         format: "jpeg" or "png".
-        quality: Of JPEG, 1 to 100.
-        max_pixels: Larger frames are shrunk to this area; 0: sent as they are.
+        quality: JPEG quality, 1 to 100.
+        max_pixels: Larger frames are downscaled to this area; 0: sent unchanged.
         detail: OpenAI's `detail` of an image; "": not sent.
 
     Raises:
-        InvalidSetting: If a value cannot work.
+        InvalidSetting: If a value is invalid.
     """
 
     format: str = "jpeg"
@@ -47,12 +47,12 @@ class ImageEncoder:
             raise InvalidSetting(f"detail must be 'low', 'high', 'auto' or '', got {self.detail!r}")
 
     def to_json(self) -> dict[str, Any]:
-        """All fields; the quality only where it means something."""
+        """All fields; the quality only for JPEG."""
         quality = {"quality": self.quality} if self.format == "jpeg" else {}
         return {"format": self.format, **quality, "max_pixels": self.max_pixels, "detail": self.detail}
 
     def in_chat(self, chat: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Chat messages with each image as OpenAI's `image_url`, in its place; content of text alone as a text.
+        """Convert chat messages: images become OpenAI's `image_url` blocks, text-only content a string.
 
         Args:
             chat: From `as_chat`.
@@ -60,7 +60,7 @@ class ImageEncoder:
         return [{**message, "content": self._content(message["content"])} for message in chat]
 
     def measure(self, chat: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
-        """How many images a chat holds, and how many bytes their files have."""
+        """Number of images in a chat, and the total bytes of their files."""
         urls = [
             block["image_url"]["url"]
             for message in chat
@@ -73,7 +73,7 @@ class ImageEncoder:
     def _content(self, content: str | Sequence[Mapping[str, Any]]) -> str | list[dict[str, Any]]:
         if isinstance(content, str):
             return content
-        # Some servers take no blocks in messages of the system or the assistant.
+        # Some servers accept no blocks in system or assistant messages.
         if all(block["type"] == "text" for block in content):
             return "".join(block["text"] for block in content)
         blocks: list[dict[str, Any]] = []
@@ -98,12 +98,12 @@ class ImageEncoder:
 
 
 def encode_image(image: Image.Image, format: str, quality: int = 90) -> bytes:
-    """An image as the bytes of a file.
+    """Encode an image as the bytes of a file.
 
     Args:
         image: RGB.
-        format: "jpeg" (colours at full resolution, since small coloured things matter) or "png" (lossless).
-        quality: Of JPEG.
+        format: "jpeg" (without chroma subsampling, since small coloured objects matter) or "png" (lossless).
+        quality: JPEG quality.
     """
     if format == "png":
         return png(image)

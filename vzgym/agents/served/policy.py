@@ -1,4 +1,4 @@
-"""A model behind an OpenAI-compatible endpoint as a policy: vLLM, SGLang, `transformers serve`, or a vendor's API."""
+"""Policies on OpenAI-compatible endpoints: vLLM, SGLang, `transformers serve`, or a vendor's API."""
 
 from __future__ import annotations
 
@@ -21,59 +21,58 @@ __all__ = ["ServedPolicy"]
 _SHORT = re.compile(r"(?P<model>.+)@(?P<url>https?://.+)")
 
 _BLANK = "(no text)"
-"""Sent in place of a turn without text: servers refuse messages with blank content."""
+"""Sent in place of an empty turn: servers refuse messages with blank content."""
 
 _OWN = ("model", "messages", "tools", "stream", "n")
 _TRANSPORT = ("extra_headers", "extra_query", "extra_body", "headers", "timeout")
 
 
 class ServedPolicy:
-    """A `TextPolicy` that asks a server. All of a dialogue's frames, the earlier turns' too, are sent each turn.
+    """A `TextPolicy` that queries a server. Each request contains the whole dialogue with all its frames.
 
-    A request that fails for good ends the run with an `EndpointError`: it must not count as a wrong answer. What was
-    finished is on disk, and the same command goes on from there.
+    A request that finally fails ends the run with an `EndpointError`: it must not count as a wrong answer. Finished
+    episodes are on disk, and the same command resumes the run.
 
     Args:
         model: The model's name on the server.
         url: The server's base URL, such as `http://localhost:8000/v1`.
-        protocol: The text protocol: "tags", or native tool calls: `{"name": "tool_calls", "structured": True}` offers
-            the zoom in the requests' `tools` and takes `tool_calls` back; plain "tool_calls" puts both into the text,
-            for servers that do not parse calls.
-        temperature: 0 takes the likeliest token; above, tokens are sampled, with a seed for each request.
-        top_p: Nucleus of sampling.
-        turn_tokens: Largest number of tokens of one turn; 0: as many as the server gives.
+        protocol: The text protocol: "tags", or native tool calls: `{"name": "tool_calls", "structured": True}` declares
+            the zoom in the requests' `tools` and reads `tool_calls`; plain "tool_calls" puts both into the text, for
+            servers that do not parse calls.
+        temperature: 0 is greedy decoding; above, tokens are sampled, with a seed for each request.
+        top_p: Probability mass of nucleus sampling.
+        turn_tokens: Largest number of tokens of one turn; 0: the server's default.
         token_limit: The name under which `turn_tokens` is sent: "max_tokens" or "max_completion_tokens", which some
             vendors require.
-        drop: Parameters that are left out of every request, since the server refuses them, such as `["temperature",
-            "seed"]`.
-        concurrency: Largest number of requests at once; as many episodes are played together.
-        retries: How often a request is sent again, after growing pauses, when the server is busy or cannot be reached.
-        timeout: Seconds that one try may take.
-        key_variable: The environment variable that holds the key. "": `VZGYM_API_KEY` if it is set, else no key. The
-            key itself is never an option, and never written anywhere.
+        drop: Parameters omitted from every request because the server refuses them, such as `["temperature", "seed"]`.
+        concurrency: Maximum number of simultaneous requests; equally many episodes are played together.
+        retries: How often a request is retried, after growing pauses, if the server is busy or cannot be reached.
+        timeout: Maximum seconds of one attempt.
+        key_variable: The environment variable with the key. "": `VZGYM_API_KEY` if it is set, else no key. The key
+            itself is never an option and never written.
         headers: Further HTTP headers of each request. `${NAME}` in a value is replaced by the environment variable
             `NAME`. Values are never written: records and reports show `***`.
-        tool_role: The role under which frames come back from a zoom: "user", which every server takes with images, or
-            "tool", as the tiny model has seen it. (A native call is always answered under "tool"; with "user"
-            its frames follow in a message of their own.)
-        image_format: "jpeg", or "png" for frames without loss.
-        quality: Of JPEG, 1 to 100; colours are kept at full resolution.
-        max_pixels: Larger frames are shrunk to this area in pixels; 0: sent as the budget gives them. A server may
-            still resize them by its own rule: give its limits, where it takes any, in `extra`.
+        tool_role: Role of the messages with a zoom's frames: "user", which every server accepts with images, or "tool",
+            as in the tiny model's training. (The reply to a native call always has the role "tool"; with "user", its
+            frames follow in a separate message.)
+        image_format: "jpeg", or "png" (lossless).
+        quality: JPEG quality, 1 to 100; without chroma subsampling.
+        max_pixels: Larger frames are downscaled to this area in pixels; 0: sent at the budget's size. A server may also
+            resize them by its own rule: set its limits, if it accepts any, in `extra`.
         detail: OpenAI's `detail` of images ("low", "high", "auto"); "": not sent.
         extra: Further fields of each request, such as vLLM's `{"top_k": 20, "mm_processor_kwargs": {...}}`.
-        price_in: Price of a million tokens read; 0: unknown.
-        price_out: Price of a million tokens written; 0: unknown.
-        check_images: Before the first turn, ask the server whether an image makes a request longer: a server that
-            drops images would play blind. Two short requests.
+        price_in: Price of a million input tokens; 0: unknown.
+        price_out: Price of a million output tokens; 0: unknown.
+        check_images: Before the first turn, check with two short requests that an image increases the number of input
+            tokens, since some servers drop images.
         name: For tables; the model's name if not given.
 
     Attributes:
-        costs: What each text of the latest `respond` cost: `requests`, `retries`, `input_tokens`, `output_tokens`,
-            `images`, `image_bytes` and, with prices, `price`. `vzgym.evaluate` adds it up for each episode.
+        costs: Costs of each text of the latest `respond`: `requests`, `retries`, `input_tokens`, `output_tokens`,
+            `images`, `image_bytes` and, with prices, `price`. `vzgym.evaluate` sums them for each episode.
 
     Raises:
-        InvalidSetting: If a setting cannot work.
+        InvalidSetting: If a setting is invalid.
         DependencyNotInstalled: If `openai` is missing.
     """
 
@@ -145,7 +144,7 @@ class ServedPolicy:
 
     @classmethod
     def parse_name(cls, text: str) -> dict[str, Any]:
-        """The options behind the short form `served:MODEL@URL`.
+        """The options that the short form `served:MODEL@URL` stands for.
 
         Args:
             text: `MODEL@URL`.
@@ -161,7 +160,7 @@ class ServedPolicy:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What identifies a run of this policy: what is asked of which model, not where it is served or how fast."""
+        """Model and request parameters, which identify a run of this policy; not the server or its speed."""
         return {
             "model": self.endpoint.model,
             "protocol": dict(self.protocol.spec),
@@ -180,15 +179,15 @@ class ServedPolicy:
         return budget
 
     def reset(self, seeds: Sequence[int]) -> None:
-        """Start a batch of episodes. The batch has one stream of seeds for its requests, made from all of theirs."""
+        """Start a batch of episodes, whose seeds are combined into one random stream for its requests."""
         self._noise = np.random.default_rng([int(seed) for seed in seeds])
 
     def respond(self, dialogues: Sequence[Sequence[Message]]) -> list[str]:
         """The next turn of each dialogue.
 
         Raises:
-            EndpointError: If a request fails for good.
-            InvalidSetting: If the server ignores images, or `prepare` was left out where tools are offered.
+            EndpointError: If a request finally fails.
+            InvalidSetting: If the server ignores images, or `prepare` was not called although tools are offered.
         """
         if self._structured and self._tools is None:
             raise InvalidSetting("a policy that offers tools needs the budget first: prepare(budget)")
@@ -229,13 +228,13 @@ class ServedPolicy:
         return cost
 
     def _check_image_input(self, dialogues: Sequence[Sequence[Message]]) -> None:
-        """Once: ask with and without an image, and compare what the server has read."""
+        """Once: send a request with and without an image, and compare the numbers of input tokens."""
         shown = next((message for messages in dialogues for message in messages if message.images), None)
         if not self._check or shown is None:
             return
         question = TextBlock("What is this?")
         asked = [Message("user", (shown.images[0], question)), Message("user", (question,))]
-        # Some vendors refuse fewer than 16 tokens.
+        # Some vendors refuse a limit of fewer than 16 tokens.
         requests = [{"messages": self.images.in_chat(as_chat([message])), "max_tokens": 16} for message in asked]
         seen, unseen = (reply.input_tokens for reply in self.endpoint.ask(requests))
         where = f"{self.endpoint.url} (model {self.endpoint.model!r})"
@@ -246,14 +245,14 @@ class ServedPolicy:
             )
         if seen <= unseen:
             raise InvalidSetting(
-                f"{where} read {seen} tokens with an image and {unseen} without: it drops images, and the model "
-                "would play blind. Serve a vision-language model"
+                f"{where} read {seen} tokens with an image and {unseen} without: it drops images, so the model would "
+                f"not see any frame. Serve a vision-language model"
             )
         self._check = False
 
 
 def _without_blanks(message: dict[str, Any]) -> dict[str, Any]:
-    """A message that strict servers accept: they refuse blank content, and know no content only beside calls."""
+    """A message for strict servers, which refuse blank content and allow missing content only with tool calls."""
     content = message["content"]
     if not isinstance(content, str) or content.strip():
         return message
@@ -261,7 +260,7 @@ def _without_blanks(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _apart(message: dict[str, Any]) -> list[dict[str, Any]]:
-    """A tool's reply whose images follow in a user's message: many servers take no images from tools."""
+    """A tool's reply whose images follow in a user message: many servers accept no images in tool messages."""
     content = message["content"]
     if message["role"] != "tool" or all(block["type"] == "text" for block in content):
         return [message]
@@ -269,7 +268,7 @@ def _apart(message: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _text(message: Mapping[str, Any]) -> str:
-    """A turn's text: as it is, or put together from the parts that a server separates (reasoning, calls, blocks)."""
+    """A turn's text, assembled from the parts that a server separates (reasoning, calls, blocks)."""
     content = message.get("content") or message.get("refusal") or ""
     if isinstance(content, list) or any(message.get(part) for part in ("tool_calls", "reasoning_content", "reasoning")):
         return turn_text(message)

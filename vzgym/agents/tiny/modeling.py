@@ -1,4 +1,4 @@
-"""Qwen3-VL with the same results, faster for many small images of one size.
+"""Qwen3-VL with equal results, but faster for many small images of one size.
 
 The library loops over images in Python: for attention within each, for the positions of its patches, and for those of
 its tokens. With a thousand images of four patches in a batch, that is most of the time. If all images have the same
@@ -105,7 +105,7 @@ class _Inner(Qwen3VLModel):  # type: ignore[misc]
 
 
 class TinyVLM(Qwen3VLForConditionalGeneration):  # type: ignore[misc]
-    """Qwen3-VL that reads many small images of one size quickly. Saved folders open as plain Qwen3-VL too."""
+    """Qwen3-VL that processes many small images of one size quickly. Saved folders also open as plain Qwen3-VL."""
 
     def __init__(self, config: Qwen3VLConfig) -> None:
         super().__init__(config)

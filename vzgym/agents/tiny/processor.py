@@ -38,7 +38,7 @@ CHAT_TEMPLATE = (
 """One token starts a message, one ends it; a frame is only its visual token."""
 
 _MODULE = "processing_tiny"
-_CODE = f'''"""Lets `AutoProcessor.from_pretrained(folder, trust_remote_code=True)` open this folder. Needs vzgym."""
+_CODE = f'''"""Lets `AutoProcessor.from_pretrained(folder, trust_remote_code=True)` open this folder. Requires vzgym."""
 
 from {__name__} import TinyProcessor
 

@@ -1,4 +1,4 @@
-"""The size of a tiny model. Imports nothing heavy: settings and experiment files are checked with it."""
+"""The size of a tiny model. Imports no torch, since settings and experiment files are validated with it."""
 
 from __future__ import annotations
 

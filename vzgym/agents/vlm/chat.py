@@ -1,6 +1,6 @@
-"""From an episode's dialogue to a model's inputs: the one path that inference, SFT and GRPO share.
+"""Conversion of dialogues to model inputs, shared by inference, SFT and GRPO.
 
-A processor is checked when it is opened. That no frame is lost is checked in `encode` and, in every forward pass, by
+A processor is checked when it is opened. Dropped frames are detected in `encode` and, in every forward pass, by
 `vzgym.agents.vlm.image_checks.watch_images`.
 """
 
@@ -41,12 +41,12 @@ _OUTPUT_TAGS = {f"<{slash}{tag}>" for tag in ("think", "answer", "video_zoom", "
 
 
 def chat_of(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """A dialogue as chat messages; the environment's replies have the role "tool", as in trainers."""
+    """Convert a dialogue to chat messages; the environment's replies have the role "tool", as in trainers."""
     return as_chat(messages, tool_role="tool")
 
 
 def encode(processor: Any, chat: Sequence[Mapping[str, Any]], *, reply: bool = True) -> dict[str, Tensor]:
-    """Tokens and pixels of one dialogue.
+    """Encode one dialogue as tokens and pixels.
 
     Args:
         processor: From `open_checkpoint`.
@@ -85,7 +85,7 @@ def encode(processor: Any, chat: Sequence[Mapping[str, Any]], *, reply: bool = T
 
 
 def join_inputs(rows: Sequence[Mapping[str, Tensor]], pad_id: int, side: str = "left") -> dict[str, Tensor]:
-    """A batch of encoded dialogues.
+    """Collate encoded dialogues into a batch.
 
     Args:
         rows: From `encode`.
@@ -124,7 +124,7 @@ def _same_size(parts: Sequence[Tensor]) -> list[Tensor]:
 
 
 def turn_spans(ids: Sequence[int], header: Sequence[int], end: int) -> list[tuple[int, int]]:
-    """Where the model's own turns are: from after each assistant header up to and including the end token.
+    """Spans of the model's own turns: from after each assistant header up to and including the end token.
 
     Args:
         ids: Tokens of a dialogue.
@@ -132,7 +132,7 @@ def turn_spans(ids: Sequence[int], header: Sequence[int], end: int) -> list[tupl
         end: The token that ends a message.
 
     Returns:
-        Half-open spans of positions.
+        Half-open ranges of positions.
     """
     spans = []
     place, width = 0, len(header)

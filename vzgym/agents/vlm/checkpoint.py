@@ -1,4 +1,4 @@
-"""Opens, checks and saves models in folders, tiny or large."""
+"""Opening, checking and saving of models."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def save_checkpoint(
     """Write model, processor and protocol into a folder.
 
     Args:
-        folder: Made if it does not exist.
+        folder: Created if it does not exist.
         model: The model.
         processor: Its processor; see `complete_checkpoint`.
         protocol: The text protocol of its dialogues.
@@ -149,7 +149,7 @@ def saved_protocol(path: str | Path) -> TextProtocol | None:
 
     Raises:
         InvalidSetting: If its `vzgym.json` cannot be read, or names none.
-        UntrustedName: If the folder names one that is not registered: code of whoever made the folder.
+        UntrustedName: If the folder names one that is not registered, that is, code from the folder's author.
     """
     metadata = Path(path) / METADATA
     values = read_metadata(path)

@@ -1,8 +1,8 @@
-"""Image tokens in a model's inputs, for any model family: which token they are, and that no image is dropped.
+"""Detection of image tokens and dropped images, for any model family.
 
-A frame that does not reach the model is the worst fault, since nothing crashes and the model trains without it. So
-`watch_images` compares, in every forward pass, the number of image tokens with the number of features from the model's
-vision tower. No model family is known by name.
+A frame that does not reach the model causes no error: the model simply trains without it. Therefore `watch_images`
+compares, in every forward pass, the number of image tokens with the number of features from the model's vision tower.
+No model family is treated specially.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vzgym.core.errors import InvalidSetting, VzgymError
 __all__ = ["ImagesDropped", "count_features", "frame_tokens", "image_placeholder", "image_token", "watch_images"]
 
 _PROBE = 64
-"""Side in pixels of the images by which a processor is examined."""
+"""Side in pixels of the images used to examine a processor."""
 
 
 class ImagesDropped(VzgymError, RuntimeError):
@@ -30,10 +30,10 @@ class ImagesDropped(VzgymError, RuntimeError):
 
 
 def image_token(processor: Any) -> int:
-    """The id of the token that stands for one visual token.
+    """The id of the placeholder token of a visual token.
 
-    Found by experiment, since the token that a processor names is not always the one that it writes: it is the token
-    that an image adds most often.
+    Found by encoding images, since the token that a processor declares is not always the one that it writes: it is the
+    token that an image adds most often.
     """
     known: int | None = getattr(processor, "_vzgym_image_token", None)
     if known is None:

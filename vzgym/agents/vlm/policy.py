@@ -1,4 +1,4 @@
-"""A vision-language model as a policy: reads a dialogue with its frames and generates the next turn."""
+"""Vision-language models as policies."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class UntrainedPrompt(UserWarning):
 class VLMPolicy:
     """A `TextPolicy` from a checkpoint folder: any image-text-to-text model of `transformers` with its own processor.
 
-    The whole dialogue with all its frames is read again in each turn. For long dialogues, serve the model with vLLM,
+    The whole dialogue with all its frames is encoded again in each turn. For long dialogues, serve the model with vLLM,
     whose prefix cache keeps keys and values between turns, and use `ServedPolicy`.
 
     Args:
-        path: A folder with a model (`vzgym train` makes them), or a name on the Hugging Face hub.
-        checkpoint: An opened one in place of `path`.
+        path: A folder with a model (as from `vzgym train`), or a name on the Hugging Face hub.
+        checkpoint: An open checkpoint in place of `path`.
         temperature: 0 is greedy decoding; above, tokens are sampled at that temperature.
-        top_p: Nucleus of sampling.
+        top_p: Probability mass of nucleus sampling.
         turn_tokens: Largest number of tokens of one turn.
         batch_size: Number of dialogues in a batch.
         protocol: The text protocol; if not given, the one that the folder names.
@@ -109,7 +109,7 @@ class VLMPolicy:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What identifies a run of this policy: the weights and the settings, but not the folder or the device.
+        """Weights and settings that identify a run of this policy, but not the folder or the device.
 
         A folder is identified by its fingerprint, so a model that was retrained in place is a different one. A name on
         a hub is identified by the name, with the revision among the options.

@@ -1,4 +1,4 @@
-"""Opens processors of any model family, with or without torchvision."""
+"""Loading of processors of any model family, with or without torchvision."""
 
 from __future__ import annotations
 
