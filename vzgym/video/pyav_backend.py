@@ -288,7 +288,7 @@ class PyAVDecoder:
         if self._skips:
             needed = asked or packet.packet.is_keyframe or self._on_grid(packet.pts, end, wanted.keep_every)
             # A frame without references is displayed before a frame decoded earlier. If the stamps disagree, they may
-            # be # wrong, which only decoding shows.
+            # be wrong, which only decoding shows.
             needed = needed or self._highest is None or packet.pts > self._highest
             self._codec.skip_frame = "DEFAULT" if needed else "NONREF"
             if not needed:
