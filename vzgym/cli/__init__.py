@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "schema": ("schema:schema", "Print the JSON schema of a settings file, for editors."),
     "data": ("data:app", "Export and import trajectories and tasks of other projects."),
     "train": ("train:app", "Train a model to zoom: pretrain, sft, grpo, sb3."),
+    "push": ("push:push", "Publish a trained model on the Hugging Face hub, with a card."),
     "rewards": ("rewards:app", "List and show reward modules, score a saved run."),
     "envs": ("envs:list_envs", "List the environment ids of gymnasium.make."),
     "tasks": ("tasks:app", "List, show, write and verify tasks."),
