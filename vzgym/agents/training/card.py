@@ -109,8 +109,8 @@ def model_card(folder: str | Path, repo: str, reports: Sequence[Mapping[str, Any
         f"---\n{yaml.safe_dump(header, sort_keys=False)}---",
         f"# {repo.rpartition('/')[2]}",
         (
-            "A vision-language model that answers questions about videos: it sees a coarse overview, zooms into intervals "
-            f"turn by turn, and answers. It was trained with vzgym {version('vzgym')}."
+            "A vision-language model that answers questions about videos: it sees a coarse overview, zooms into "
+            f"intervals turn by turn, and answers. It was trained with vzgym {version('vzgym')}."
         ),
         (
             f"- Base model: {f'[{base}](https://huggingface.co/{base})' if is_hub else base}\n"
