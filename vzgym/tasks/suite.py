@@ -178,18 +178,14 @@ class ProceduralTasks:
         return task_seed(self.suite.name, self.split, self._check(index))
 
     def position(self, index: int) -> int:
-        """Place of the right option in task `index`.
+        """Place of the right option in task `index`: uniform, and independent of every other task.
 
-        Among the tasks of one family each block of K in a row has every place once, in an order drawn for it.
+        So neither a constant guess nor one from the answers of earlier tasks is right more often than by chance.
         """
         index = self._check(index)
-        members = len(self.suite.families)
-        member, turn = index % members, index // members
-        places = self.family(index).num_options
-        block, place = divmod(turn, places)
-        entropy = (_POSITIONS, task_seed(self.suite.name, self.split, 0), member, block)
+        entropy = (_POSITIONS, self.seed(index))
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
-        return int(rng.permutation(places)[place])
+        return int(rng.integers(self.family(index).num_options))
 
     def representatives(self, indices: range) -> list[int]:
         """See `TaskSet.representatives`: the first task of each member at each difficulty.

@@ -18,7 +18,7 @@ from vzgym.tasks import FAMILIES, Suite, VideoTask, load_jsonl, load_tasks
 from vzgym.tasks.procedural.contact_sheet import contact_sheet
 from vzgym.tasks.procedural.families.needle import Needle
 from vzgym.tasks.procedural.render.palette import LAMP_LIT
-from vzgym.tasks.procedural.verify import guess_from_metadata, verify
+from vzgym.tasks.procedural.verify import guess_from_history, guess_from_metadata, verify
 from vzgym.tasks.suite import ProceduralTasks
 
 TINY: dict[str, Any] = {
@@ -161,7 +161,43 @@ def test_a_faulty_family_is_found_out(family: type[Needle], message: str) -> Non
 def test_an_unbalanced_suite_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ProceduralTasks, "position", lambda self, index: 0)
     report = verify("needle-tiny", count=4)
-    assert report.failures == ["needle: 250 of 250 blocks of 4 tasks are unbalanced"]
+    assert "needle: the right option is at position 0 in 1000 of 1000 tasks, but chance is 1 in 4" in report.failures
+    assert any("guessing the commonest position so far is right in 1000" in failure for failure in report.failures)
+
+
+def in_blocks(self: ProceduralTasks, index: int) -> int:
+    """Every place once in each four tasks of a family: balanced to the last, and so the last of four is known."""
+    members = len(self.suite.families)
+    block, place = divmod(index // members, 4)
+    return int(np.random.default_rng((index % members, block)).permutation(4)[place])
+
+
+def test_answers_that_tell_the_next_one_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ProceduralTasks, "position", in_blocks)
+    failures = verify("needle-tiny", count=1).failures
+    assert any(
+        re.fullmatch(
+            r"needle: guessing the position that is overdue is right in 4\d\d of 1000 tasks in a row, but.*", text
+        )
+        for text in failures
+    ), failures
+
+
+def test_answers_that_tell_those_of_another_family_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ProceduralTasks, "position", lambda self, index: hash((7, index // 9)) % 4)
+    report = verify("tiny", count=1)
+    assert any(text.startswith("tasks in order: guessing what mostly followed") for text in report.failures)
+    assert not report.ok
+
+
+@pytest.mark.parametrize("options", [2, 4, 6])
+def test_history_tells_nothing_of_independent_answers(options: int) -> None:
+    places = np.random.default_rng(options).integers(options, size=4000).tolist()
+    most = 4000 / options + 4 * math.sqrt(4000 / options)
+    right = guess_from_history(places, options)
+    assert len(right) == 5
+    assert max(right.values()) < most
+    assert guess_from_history([0, 1] * 50, 2)["what mostly followed the last position"] > 95
 
 
 def test_a_blind_reader_fails_the_proof() -> None:
@@ -239,4 +275,4 @@ def test_the_command_verifies_and_fails_on_a_failure(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(ProceduralTasks, "position", lambda self, index: 0)
     bad = command("verify", "--suite", "needle-tiny", "--tasks", "2")
     assert bad.exit_code == 1
-    assert "unbalanced" in bad.output
+    assert "chance is 1 in 4" in bad.output.replace("\n", " ")

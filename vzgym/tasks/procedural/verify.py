@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -33,6 +33,15 @@ LEAST_RIGHT = 0.98
 """Share of renderings that a reader must get right."""
 
 _NEIGHBOURS = 15
+# So many positions of right options are checked, of each member and of all in turn.
+_MOST_PLACES = 2_000
+_HISTORY_RULES = (
+    "the rarest position so far",
+    "the commonest position so far",
+    "the position that is overdue",
+    "what mostly followed the last position",
+    "what mostly followed the last two positions",
+)
 
 
 @dataclass
@@ -93,21 +102,24 @@ class VerifyReport:
         name: `suite/split`.
         families: One report for each family.
         other: The other budget whose overview was judged by its analytic hit rate.
+        order: What the order of the tasks of all families tells of their answers, one sentence each.
     """
 
     name: str
     families: tuple[FamilyReport, ...]
     other: Budget | None = None
+    order: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Whether nothing was wrong anywhere."""
-        return all(report.ok for report in self.families)
+        return not self.failures
 
     @property
     def failures(self) -> list[str]:
         """All that was wrong, each with its family."""
-        return [f"{report.family}: {failure}" for report in self.families for failure in report.failures]
+        found = [f"{report.family}: {failure}" for report in self.families for failure in report.failures]
+        return found + [f"tasks in order: {failure}" for failure in self.order]
 
 
 def verify(
@@ -124,11 +136,11 @@ def verify(
     """Check the first tasks of each family of a suite, each rendered with every one of its K answers.
 
     Checked: the overview's frames are identical for all K answers (or all different, where the overview is meant to
-    suffice); so is everything else that can be known without the event; each place holds the right option equally
-    often, and what is known about a video without looking at it does not help to guess it; the expert's zooms are
-    valid, hold the evidence and show it at the needed rate; a reader answers right from them, and from the overview
-    only where that is meant to suffice; where the expert looks at regions, the same zooms without them show the same
-    for all K answers.
+    suffice); so is everything else that can be known without the event; the right option stands in each place about
+    equally often, where it stood in earlier tasks does not help to guess it, and what is known about a video without
+    reading its frames does not either; the expert's zooms are valid, hold the evidence and show it at the needed rate;
+    a reader answers right from them, and from the overview only where that is meant to suffice; where the expert zooms
+    into regions, the same zooms without them show the same for all K answers.
 
     Args:
         suite: A suite, by name or object, or one of its splits.
@@ -171,11 +183,11 @@ def verify(
             report.hits += hit_rate(variants[0], overview_times(variants[0].video.duration, other))
         if progress is not None:
             progress(index + 1, count * members)
-    _check_balance(tasks, reports)
+    order = _check_places(tasks, reports)
     for report in reports.values():
         _check_reader(report)
         _check_metadata(np.array(known[report.family]), report)
-    return VerifyReport(tasks.name, tuple(reports.values()), other)
+    return VerifyReport(tasks.name, tuple(reports.values()), other, tuple(order))
 
 
 def _own_reader(family: Family[Any]) -> ReadFrames | None:
@@ -342,17 +354,72 @@ def _check_files(
     return next(iter(sizes))
 
 
-def _check_balance(tasks: ProceduralTasks, reports: dict[str, FamilyReport]) -> None:
-    """Each whole block of K tasks of a family holds every place once, over the whole split (at most 2,000 tasks)."""
+def _check_places(tasks: ProceduralTasks, reports: dict[str, FamilyReport]) -> list[str]:
+    """Where the right options stand tells nothing: neither how often in each place, nor after the tasks before.
+
+    Checked over the first tasks of each member, and over those of all members in the order in which they are played.
+    Returns what is wrong of the latter.
+    """
     members = len(tasks.suite.families)
     for member, family in enumerate(tasks.suite.families):
-        indices: Iterable[int] = range(member, min(len(tasks), 2_000), members)
-        places = [tasks.position(index) for index in indices]
-        options = family.num_options
-        blocks = [places[start : start + options] for start in range(0, len(places) - options + 1, options)]
-        uneven = sum(sorted(block) != list(range(options)) for block in blocks)
-        if uneven:
-            reports[family.name].failures.append(f"{uneven} of {len(blocks)} blocks of {options} tasks are unbalanced")
+        indices = range(member, min(len(tasks), _MOST_PLACES * members), members)
+        reports[family.name].failures += _told_by_places(
+            [tasks.position(index) for index in indices], family.num_options
+        )
+    options = {family.num_options for family in tasks.suite.families}
+    if members == 1 or len(options) > 1:
+        return []
+    return _told_by_places([tasks.position(index) for index in range(min(len(tasks), _MOST_PLACES))], options.pop())
+
+
+def _told_by_places(places: Sequence[int], options: int) -> list[str]:
+    """What some places of right options, in order, tell of each other: one sentence each."""
+    count, chance = len(places), 1.0 / options
+    # Four standard errors: one false alarm in 30,000 guesses.
+    most = count * chance + 4.0 * math.sqrt(count * chance * (1 - chance))
+    found = [
+        f"the right option is at position {place} in {places.count(place)} of {count} tasks"
+        for place in range(options)
+        if abs(places.count(place) - count * chance) > most - count * chance
+    ]
+    found += [
+        f"guessing {rule} is right in {right} of {count} tasks in a row"
+        for rule, right in guess_from_history(places, options).items()
+        if right > most
+    ]
+    return [f"{sentence}, but chance is 1 in {options}" for sentence in found]
+
+
+def guess_from_history(places: Sequence[int], options: int) -> dict[str, int]:
+    """Guess each place from those before it, as a player does who cannot see but is told the right answers.
+
+    Args:
+        places: Places of right options in the order of the tasks, 0 to `options` - 1.
+        options: How many places there are.
+
+    Returns:
+        By rule, in words, how many guesses are right.
+    """
+    counts = [0] * options
+    latest = [-1] * options
+    after: dict[tuple[int, ...], list[int]] = {}
+    right = dict.fromkeys(_HISTORY_RULES, 0)
+    for turn, place in enumerate(places):
+        contexts = [tuple(places[max(0, turn - length) : turn]) for length in (1, 2)]
+        successors = [after.setdefault(context, [0] * options) for context in contexts]
+        guesses = (
+            counts.index(min(counts)),
+            counts.index(max(counts)),
+            latest.index(min(latest)),
+            *(followed.index(max(followed)) for followed in successors),
+        )
+        for rule, guess in zip(_HISTORY_RULES, guesses, strict=True):
+            right[rule] += guess == place
+        counts[place] += 1
+        latest[place] = turn
+        for followed in successors:
+            followed[place] += 1
+    return right
 
 
 def _check_reader(report: FamilyReport) -> None:
