@@ -202,7 +202,7 @@ def _f_searches(family: Family[Any]) -> None:
 
 FAMILY_RULES: tuple[Rule[Family[Any]], ...] = (
     Rule("is a family", _f_shape),
-    Rule("the right option stands where it is told to", _f_answers),
+    Rule("the right option stands where it should", _f_answers),
     Rule("the same seed gives the same task, in any process", _f_repeats),
     Rule("the overview is the same whichever option is right", _f_hides),
     Rule("the expert's zooms are carried out, and tell the answers apart", _f_shows),
