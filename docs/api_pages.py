@@ -24,7 +24,18 @@ PAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "video": ("Videos: from times to frames.", ("video", "video.decoder", "video.check")),
     "tasks": (
         "Tasks, suites, procedural families, and task files.",
-        ("tasks", "tasks.evidence", "tasks.io.writing", "tasks.io.videozoomer", "tasks.procedural.verify"),
+        (
+            "tasks",
+            "tasks.evidence",
+            "tasks.io.writing",
+            "tasks.io.videozoomer",
+            "tasks.procedural.family",
+            "tasks.procedural.timeline",
+            "tasks.procedural.reader",
+            "tasks.procedural.search",
+            "tasks.procedural.pixels",
+            "tasks.procedural.verify",
+        ),
     ),
     "episode": (
         "The engine: an episode, its dialogue, its record, and the grading of answers.",
