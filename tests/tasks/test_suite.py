@@ -241,7 +241,7 @@ def test_tasks_and_sequences_become_sets() -> None:
     assert load_tasks([tasks[0], VideoTask("mine", video, "What?")]).budget == Budget()
     with pytest.raises(TaskError, match="is empty"):
         load_tasks([])
-    with pytest.raises(TaskError, match="item 1 is no VideoTask but str"):
+    with pytest.raises(TaskError, match="item 1 is not a VideoTask but str"):
         load_tasks([tasks[0], "needle"])  # type: ignore[list-item]
 
 

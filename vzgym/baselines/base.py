@@ -44,7 +44,7 @@ def sample_zoom(rng: np.random.Generator, duration: float, budget: Budget) -> Zo
 class Baseline(ABC):
     """A policy that does not learn. It sees the default observation and what `info` says, nothing else.
 
-    `vzgym.evaluate` calls `prepare` with the run's budget; who plays it in a loop of their own calls it first.
+    `vzgym.evaluate` calls `prepare` with the budget of the run; call it first in a loop of your own.
 
     Args:
         reader: Answers from pixels, by object, name, `"module:Class"` or mapping; the procedural families' own reader
@@ -65,12 +65,12 @@ class Baseline(ABC):
         self.rng = np.random.default_rng(0)
 
     def prepare(self, budget: Budget) -> Budget:
-        """Learn the budget of the run; returns what to play with."""
+        """Receive the budget of the run; returns the budget to play with."""
         self.budget = budget
         return budget
 
     def reset(self, seed: int) -> None:
-        """Begin an episode."""
+        """Start an episode."""
         self.rng = np.random.default_rng(seed)
 
     @abstractmethod
@@ -101,7 +101,7 @@ class ZoomingBaseline(Baseline):
         """The zooms of an episode, made before the first; those beyond the budget are left out."""
 
     def reset(self, seed: int) -> None:
-        """Begin an episode."""
+        """Start an episode."""
         super().reset(seed)
         self._plan = None
 

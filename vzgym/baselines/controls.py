@@ -1,4 +1,4 @@
-"""The controls that belong beside every result: blind, random, overview, uniform, sliding, oracle."""
+"""The controls to report beside every result: blind, random, overview, uniform, sliding, oracle."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["CONTROLS", "Blind", "Oracle", "OverviewOnly", "RandomZoom", "Sliding
 
 
 class Blind(Baseline):
-    """Guesses one of the options without looking: chance."""
+    """Guesses one of the options without frames: chance."""
 
     name: ClassVar[str] = "blind"
     observation: ClassVar[Any] = "dialogue"
@@ -58,7 +58,7 @@ class Uniform(Baseline):
         self.frames = frames
 
     def prepare(self, budget: Budget) -> Budget:
-        """A budget of one glance with all the frames."""
+        """A budget with all frames in the overview and no zoom."""
         frames = budget.max_frames if self.frames is None else self.frames
         return super().prepare(replace(budget, overview_fps=math.inf, overview_frames=frames, max_zooms=0))
 
@@ -98,10 +98,10 @@ class SlidingWindow(ZoomingBaseline):
 
 
 class Oracle(ZoomingBaseline):
-    """Is told where the evidence lies, makes the cheapest zooms that show it, and reads the answer from the pixels.
+    """Knows where the evidence is, makes the cheapest zooms that show it, and reads the answer from the pixels.
 
     Privileged: a ceiling for policies that must find the place themselves, and a check that the frames do hold the
-    answer. It is never told the answer.
+    answer. It does not know the answer.
 
     Raises:
         TaskError: From `reveal`, if a task's evidence is unknown, or the budget cannot show it.
@@ -112,7 +112,7 @@ class Oracle(ZoomingBaseline):
     _expert: tuple[Zoom, ...] | None = None
 
     def reveal(self, task: VideoTask) -> None:
-        """Be told the task; only its expert's zooms are used."""
+        """Receive the task; only its expert's zooms are used."""
         self._expert = expert_zooms(task, self.budget)
 
     def plan(self, info: dict[str, Any]) -> list[Zoom]:
@@ -122,7 +122,7 @@ class Oracle(ZoomingBaseline):
             InvalidSetting: If the task was not revealed.
         """
         if self._expert is None:
-            raise InvalidSetting("the oracle must be told each task before it plays it: call reveal(task)")
+            raise InvalidSetting("the oracle needs each task before the episode: call reveal(task)")
         return list(self._expert)
 
 

@@ -18,9 +18,9 @@ __all__ = ["Expert"]
 class Expert(Baseline):
     """Searches as a careful viewer would, then reads the answer from the pixels.
 
-    The ceiling that learners are measured against: it must find the place by itself, as they must. Privileged in one
-    thing: it is told how long the event lasts and at what rate it must be seen (`Hints`); never the answer, nor, in a
-    family that has a search (`Family.search`), where the event lies.
+    The ceiling that learners are measured against: it must find the place by itself, as they must. It is privileged in
+    one respect: it knows how long the event lasts and at what rate it must be seen (`Hints`). It never knows the answer
+    nor, in a family with a search (`Family.search`), where the event is.
     """
 
     name: ClassVar[str] = "expert"
@@ -30,11 +30,11 @@ class Expert(Baseline):
         self._hints = Hints()
 
     def reveal(self, task: VideoTask) -> None:
-        """Be told the task; only its `Hints` are used."""
+        """Receive the task; only its `Hints` are used."""
         self._hints = hints_for(task, self.budget)
 
     def reset(self, seed: int) -> None:
-        """Begin an episode."""
+        """Start an episode."""
         super().reset(seed)
         self._seed = seed
         self._memory: ExpertMemory | None = None

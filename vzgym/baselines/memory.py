@@ -1,8 +1,8 @@
 """What one episode has shown so far, as the expert remembers it, and how the expert chooses its next step.
 
-The expert sees what an agent sees: the question, the frames and their times. It is told two further things, which an
-agent must learn: how long the event that is asked about lasts, and how many frames a second it needs (`Hints`). Only
-for a family without a search is it told the place, too.
+The expert sees what an agent sees: the question, the frames and their times. It knows two further things, which an
+agent must learn: how long the event lasts, and at what frame rate it must be seen (`Hints`). Only for a family without
+a search does it know the place, too.
 
 Each `Step` says what to do and why, in facts that can be put into words (`vzgym.agents.data.phrases`).
 """
@@ -33,13 +33,13 @@ from vzgym.video.synthetic import letterbox
 __all__ = ["ROUND_FPS", "ExpertMemory", "hints_for"]
 
 ROUND_FPS = (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 2.5, 4.0, 5.0, 8.0, 10.0, 12.5, 15.0, 20.0, 25.0, 30.0)
-"""Rates that a person would choose; any other only where none of these fits."""
+"""Round frame rates, which the expert prefers."""
 # Frames are those decoded: their distance may exceed the one asked for by a frame's length.
 _GAP_SLACK = 1.2
 
 
 def hints_for(task: VideoTask, budget: Budget | None = None) -> Hints:
-    """What the expert is told of a task: how long its event lasts (not where it is), and the rate that it needs.
+    """What the expert knows of a task: how long its event lasts (not where it is), and the frame rate that it needs.
 
     Args:
         task: The task.
@@ -50,7 +50,7 @@ def hints_for(task: VideoTask, budget: Budget | None = None) -> Hints:
     family = family_of_task(task)
     zooms: tuple[Zoom, ...] = ()
     if budget is not None and (family is None or family.search is None):
-        # Unknown evidence, or more than the budget can show: then there is nothing to be told.
+        # Unknown evidence, or more than the budget can show: then there are no hints.
         with suppress(TaskError):
             zooms = expert_zooms(task, budget)
     return Hints(seconds, fps, zooms)
@@ -74,8 +74,8 @@ class ExpertMemory:
         question: The question.
         options: The choices, as text.
         duration: Length of the video in seconds.
-        budget: What may be looked at.
-        hints: What the expert is told.
+        budget: The budget of the episode.
+        hints: What the expert knows of the event.
         reader: Reads the answer from pixels; see `Baseline`.
         seed: Decides the order of a search that cannot cover everything, guesses and mistakes.
         family: The family whose search is used; if not given, the one that asks such questions.
@@ -112,7 +112,7 @@ class ExpertMemory:
         self._zooms: list[Interval] = []
 
     def see(self, frames: NDArray[np.uint8], times: NDArray[np.float64], window: Interval | None = None) -> None:
-        """Take in a clip.
+        """Add a clip.
 
         Args:
             frames: uint8, shape `(n, height, width, 3)`.
@@ -135,7 +135,7 @@ class ExpertMemory:
             self._zooms.append(window)
 
     def see_clip(self, clip: Clip) -> None:
-        """Take in a clip of an episode. One of a part of the picture is fitted into frames as large as the first."""
+        """Add a clip of an episode. A crop is fitted into frames of the first clip's size."""
         if clip.pixels is None:
             return
         pixels = clip.pixels
@@ -288,7 +288,7 @@ class ExpertMemory:
     # Mistakes ----------------------------------------------------------------------------------------------------
 
     def wrong_scene(self) -> Step | None:
-        """A zoom into a scene that is not asked about, as a careless viewer makes it; None where there is none."""
+        """A zoom into a scene that is not asked about, a mistake; None if there is no such scene."""
         others = [(hue, where) for hue, where in self.scenes if hue != self.scene]
         if self.scene is None or not others or self.zooms_left == 0 or self.hints.seconds is None:
             return None
@@ -297,7 +297,7 @@ class ExpertMemory:
         return self._mistake(zoom, "wrong_scene", other=hue)
 
     def too_coarse(self) -> Step | None:
-        """A zoom over the right place that shows no more than the overview did; None where there is none."""
+        """A zoom over the right place that shows no more than the overview, a mistake; None if not possible."""
         if self.zooms_left == 0 or self.hints.seconds is None or not self._times or len(self._times[0]) < 2:
             return None
         step = float(np.diff(self._times[0]).min())

@@ -73,7 +73,7 @@ class OneFamilyReader:
 
 
 class _Readers(Registry[FrameReader]):
-    """Readers by name. The name of a family means its own reader."""
+    """Readers by name, including each family's reader by the name of the family."""
 
     def names(self) -> list[str]:
         return sorted({*super().names(), *FAMILIES.names()})
@@ -92,7 +92,7 @@ READERS.register("auto", AutoReader)
 
 
 def make_reader(spec: ReaderSpec | None = None) -> FrameReader:
-    """The frame reader that `spec` means; the procedural families' own if it is None.
+    """The frame reader for a spec; the procedural families' own if it is None.
 
     Raises:
         UnknownName: If no such name is registered.

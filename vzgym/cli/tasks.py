@@ -181,7 +181,7 @@ def verify_suites(
 ) -> None:
     """Prove that zooming is needed where it should be: same overview for every answer, on arrays and files.
 
-    Suites that belong with a suite but need another budget are verified with it.
+    Related suites (text, speed) are verified with a suite.
     """
     reports: list[VerifyReport] = []
     with ExitStack() as stack:
@@ -216,7 +216,7 @@ def verify_suites(
 
 
 def _with_related(names: Sequence[str]) -> list[str]:
-    """Suites, each followed by those that belong with it."""
+    """Suites, each followed by its related ones."""
     found: list[str] = []
     for name in names:
         plain, _, split = name.partition("/")

@@ -71,12 +71,12 @@ class EvidencePlace:
 
     def shown(self, clips: Sequence[Clip]) -> bool:
         """Whether these clips show all of it."""
-        sharp = [clip for clip in clips if self._in_view(clip) and _rows(clip) >= self.rows]
+        fine = [clip for clip in clips if self._in_view(clip) and _rows(clip) >= self.rows]
         if self.runs is not None:
-            times = [float(time) + FRAME_SLACK for clip in sharp for time in clip.times]
+            times = [float(time) + FRAME_SLACK for clip in fine for time in clip.times]
             return all(any(time in run for time in times) for run in self.runs)
         # The requested time, not the frame's own: the frame shows what is on the screen at that time.
-        asked = sorted({float(time) for clip in sharp for time in clip.requested})
+        asked = sorted({float(time) for clip in fine for time in clip.requested})
         start, end = self.span.start, self.span.end
         inside = [time for time in asked if start - FRAME_SLACK <= time < end - FRAME_SLACK]
         if self.rate is None or not inside:
@@ -84,8 +84,8 @@ class EvidencePlace:
         gaps = [later - earlier for earlier, later in pairwise([start, *inside, end])]
         return max(gaps) <= 1.0 / self.rate + FRAME_SLACK
 
-    def looked_at(self, clips: Sequence[Clip]) -> bool:
-        """Whether it was looked at: a zoom's window overlaps it, or it contains a shown frame."""
+    def overlapped(self, clips: Sequence[Clip]) -> bool:
+        """Whether a zoom's window overlaps it, or a shown frame lies in it."""
         span = self.span
         return any(
             (clip.window is not None and clip.window.start < span.end and span.start < clip.window.end)
@@ -128,9 +128,9 @@ class Evidence:
         """Whether these clips show all of it; without evidence, whether they show anything."""
         return all(place.shown(clips) for place in self.places) and any(len(clip) for clip in clips)
 
-    def looked_at(self, clips: Sequence[Clip]) -> bool:
-        """Whether every place was looked at."""
-        return bool(clips) and all(place.looked_at(clips) for place in self.places)
+    def overlapped(self, clips: Sequence[Clip]) -> bool:
+        """Whether every place was overlapped by a zoom or contains a shown frame."""
+        return bool(clips) and all(place.overlapped(clips) for place in self.places)
 
 
 def evidence_of(record: EpisodeRecord) -> Evidence | None:

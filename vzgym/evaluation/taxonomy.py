@@ -95,7 +95,7 @@ def classify(record: EpisodeRecord) -> TaxonomyClass:
         return TaxonomyClass.REDUNDANT if redundant else TaxonomyClass.GROUNDED
     if shown:
         return TaxonomyClass.WRONG_ANSWER
-    return TaxonomyClass.TOO_COARSE if evidence.looked_at(seen) else TaxonomyClass.WRONG_SEGMENT
+    return TaxonomyClass.TOO_COARSE if evidence.overlapped(seen) else TaxonomyClass.WRONG_SEGMENT
 
 
 def _before_last_zoom(record: EpisodeRecord) -> list[Clip]:

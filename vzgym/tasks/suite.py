@@ -1,7 +1,7 @@
 """Suites: named mixtures of family configurations, in splits of fixed size.
 
-A task's seed is made of the suite's name, the split and the index, by an injection: no two tasks share a seed, and
-no number of draws links train and test.
+The seed of a task encodes the name of the suite, the split and the index without collisions: no two tasks share a
+seed, and train and test tasks are independent.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _POSITIONS = 1  # separates the random numbers of answer positions from those of
 
 
 def _digest(name: str) -> int:
-    """30 bits that stand for a suite's name (BLAKE2b: Python's own hash differs from process to process)."""
+    """A hash of 30 bits of a suite's name (BLAKE2b: Python's own hash differs from process to process)."""
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=4).digest(), "big") >> (32 - _NAME_BITS)
 
 
@@ -55,8 +55,8 @@ class Suite:
         sizes: Tasks of each split, each at most 2^20.
         difficulty: Sets the difficulty of every member that does not set its own (`SceneSettings.difficulty`). Two
             numbers are a curriculum: it rises with the index, from the first to the second, in 11 steps.
-        also: Suites that belong with this one without being members of it, for their budget or because its tasks
-            must stay what they are: `vzgym tasks verify` takes them along.
+        also: Related suites that are not members, because of their budget or because another member would change
+            every task: `vzgym tasks verify` verifies them too.
 
     Raises:
         InvalidSetting: If the name, the sizes or the members cannot work.
@@ -200,7 +200,7 @@ class ProceduralTasks:
         return found
 
     def variants(self, index: int) -> list[VideoTask]:
-        """Task `index` with each of its K answers in turn; see `Family.variants`."""
+        """Task `index` with each of its K answers; see `Family.variants`."""
         index = self._check(index)
         return self.family(index).variants(f"{self.name}/{index}", self.seed(index))
 

@@ -1,4 +1,4 @@
-"""Task sets whose tasks lie in memory."""
+"""Task sets in memory."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["TaskList"]
 
 
 class TaskList:
-    """Tasks that lie in memory (a `TaskSet`).
+    """Tasks in memory (a `TaskSet`).
 
     Args:
         tasks: At least one task.
-        name: Names the set.
+        name: The name of the set.
         budget: What they were built for. If not given: the budget in their metadata, where all have the same one,
             else the paper's.
 
     Raises:
-        TaskError: If there is no task, or something in `tasks` is none.
+        TaskError: If `tasks` is empty, or an item is not a `VideoTask`.
     """
 
     def __init__(self, tasks: Sequence[VideoTask], name: str = "tasks", budget: Budget | None = None) -> None:
@@ -32,7 +32,7 @@ class TaskList:
             raise TaskError(f"task set {name!r} is empty")
         for position, task in enumerate(self._tasks):
             if not isinstance(task, VideoTask):
-                raise TaskError(f"task set {name!r}: item {position} is no VideoTask but {type(task).__name__}")
+                raise TaskError(f"task set {name!r}: item {position} is not a VideoTask but {type(task).__name__}")
         self.budget = budget or _common_budget(self._tasks)
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Task sets, and everything that can be turned into one."""
+"""Task sets, and what `load_tasks` makes them from."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TaskSet(Protocol):
     """A finite, indexed set of tasks. Cheap to make and to pickle; `set[i]` is the same task every time.
 
     Attributes:
-        name: Names the set in records and tables.
+        name: The name of the set in records and tables.
         budget: The budget that its tasks were built for; the paper's where nothing else is known.
     """
 
@@ -66,7 +66,7 @@ def load_tasks(
     backend: str = "pyav",
     root: str | os.PathLike[str] | None = None,
 ) -> TaskSet:
-    """The tasks that `spec` means.
+    """The tasks for a spec.
 
     Args:
         spec: A suite's name ("needle"), or one with its split ("needle/test"); a path that ends in ".jsonl"; a
@@ -80,7 +80,7 @@ def load_tasks(
         UnknownName: If there is no such suite or split; the message lists those that are.
         TaskError: If a file cannot be read as tasks, or a sequence is empty.
         InvalidSetting: If a text names a folder, or a file that does not end in ".jsonl"; if a slice names tasks that
-            the set does not have; or `spec` is none of these.
+            the set does not have; or `spec` is of another type.
     """
     if isinstance(spec, str):
         base, part = split_slice(spec)

@@ -1,4 +1,4 @@
-"""Contact sheets: a task on one picture, to be looked at by people."""
+"""Contact sheets: a task in one picture."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _GAP, _MARGIN = 6, 16
 def contact_sheet(
     task: VideoTask, tasks: TaskSet, *, columns: int = 8, overview_rows: int = 3, frame_height: int = 90
 ) -> NDArray[np.uint8]:
-    """Draw what a glance shows of a task, and what a zoom on its evidence would show.
+    """Draw what the overview shows of a task, and what a zoom on its evidence would show.
 
     Args:
         task: The task. Where its evidence is unknown or empty, only the overview is drawn.
@@ -52,7 +52,7 @@ def contact_sheet(
     chosen = grid[np.unique(np.linspace(0, len(grid) - 1, min(len(grid), columns * overview_rows)).round().astype(int))]
     strips = [
         (
-            f"What a glance shows: {len(chosen)} of {len(grid)} overview frames over {video.duration:g} s",
+            f"The overview: {len(chosen)} of {len(grid)} frames over {video.duration:g} s",
             _FAINT,
             video.read(chosen, size=size),
         )
@@ -64,7 +64,7 @@ def contact_sheet(
         needed = math.ceil((span.duration + 2 * pad) * (task.requirements.min_fps or 0.0) - 1e-6) + 1
         count = columns * max(1, math.ceil(needed / columns))
         times = np.clip(np.linspace(span.start - pad, span.end + pad, count), 0.0, video.duration)
-        label = f"What a zoom could show: {what}, {span.start:.2f} to {span.end:.2f} s"
+        label = f"A zoom: {what}, {span.start:.2f} to {span.end:.2f} s"
         frames = video.read(times, size=None if region else size, region=region)
         strips.append((label, _EVENT_INK, replace(frames, pixels=letterbox(frames.pixels, size))))
 

@@ -91,7 +91,7 @@ class Family(ABC, Generic[S]):
     reader: ClassVar[FamilyReader | None] = None
     """Reads the answer from frames. Without one, the proof that the answer can be read is not complete."""
     search: ClassVar[Search | None] = None
-    """How the expert searches for the event. Without one, it is told where the evidence lies."""
+    """How the expert searches for the event. Without one, it is given the place of the evidence."""
 
     def __init__(self, settings: S | None = None, **options: Any) -> None:
         if settings is not None and options:
@@ -254,7 +254,7 @@ def _patterns(family: type[Family[Any]]) -> tuple[re.Pattern[str], ...]:
 
 
 def make_family(spec: str | Mapping[str, Any] | Family[Any]) -> Family[Any]:
-    """The family that `spec` means: a name, a mapping `{"name": ..., **settings}`, or a family.
+    """The family for a spec: a name, a mapping `{"name": ..., **settings}`, or a family.
 
     Raises:
         UnknownName: If the name is not registered.

@@ -21,12 +21,12 @@ _LEAST_AREA = 0.004
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a reader made of some frames.
+    """What a reader reads from frames.
 
     Args:
-        option: The option that the frames speak for, one of those given; to an open question, the answer in the
-            family's own words. None if they show nothing that matters.
-        confidence: How sure it is, in [0, 1]; 0 where `option` is None.
+        option: The option that the frames support, one of those given; for an open question, the answer as the family
+            words it. None if they show nothing relevant.
+        confidence: In [0, 1]; 0 where `option` is None.
     """
 
     option: str | None
@@ -34,7 +34,7 @@ class Reading:
 
 
 NO_READING = Reading(None, 0.0)
-"""The reading of frames that show nothing that matters."""
+"""The reading of frames that show nothing relevant."""
 
 
 @runtime_checkable

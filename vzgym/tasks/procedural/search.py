@@ -34,7 +34,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What an expert is told of an event, and an agent must learn.
+    """What the expert knows of an event, and an agent must learn.
 
     Args:
         seconds: How long it lasts; None if unknown, or if there is none.
@@ -92,7 +92,7 @@ class SearchState(Protocol):
 
     @property
     def hints(self) -> Hints:
-        """What the expert is told of the event."""
+        """What the expert knows of the event."""
         ...
 
     @property
@@ -192,7 +192,7 @@ def search_everywhere(state: SearchState) -> Step | None:
 
 
 def find_burst(state: SearchState) -> Step | None:
-    """Search coarsely until one frame shows the burst, then watch all of it, at the rate that it needs."""
+    """Search coarsely until one frame shows the burst, then zoom on all of it, at the rate that it needs."""
     seconds = state.hints.event_seconds
     times = state.event_times()
     if len(times) == 0:

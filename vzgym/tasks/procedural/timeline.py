@@ -25,7 +25,7 @@ from vzgym.video.base import FRAME_SLACK
 __all__ = ["CUES", "MOST_NOISE", "Layout", "SceneSettings", "Timeline", "draw_timeline", "stream"]
 
 CUES = ("visible", "partial", "none")
-"""How the question says where to look: by a scene that the overview shows, by two of them, or not at all."""
+"""What the question names: one scene that the overview shows, two of them, or none."""
 
 MOST_NOISE = 12.0
 """Largest amplitude of film grain: beyond it a scene's pixel could look as bright as an event's."""

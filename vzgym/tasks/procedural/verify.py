@@ -102,7 +102,7 @@ class VerifyReport:
         name: `suite/split`.
         families: One report for each family.
         other: The other budget whose overview was judged by its analytic hit rate.
-        order: What the order of the tasks of all families tells of their answers, one sentence each.
+        order: Failures of the order of tasks of all families together, one sentence each.
     """
 
     name: str
@@ -205,7 +205,7 @@ def _resolve(suite: str | Suite | ProceduralTasks, split: str) -> ProceduralTask
     else:
         tasks = suite
     if not isinstance(tasks, ProceduralTasks):
-        raise InvalidSetting(f"only procedural suites can be verified, and {tasks.name!r} is none")
+        raise InvalidSetting(f"only procedural suites can be verified, and {tasks.name!r} is not")
     return tasks
 
 
@@ -345,9 +345,9 @@ def _check_files(
     if len(sizes) > 1:
         report.failures.append(f"{variants[0].id}: the files' sizes differ: {sorted(sizes)}")
     videos = [FileVideo(path) for path in paths]
-    told = {(video.duration, video.fps, video.num_frames) for video in videos}
-    if len(told) > 1:
-        report.failures.append(f"{variants[0].id}: the files' durations, rates or lengths differ: {sorted(told)}")
+    known = {(video.duration, video.fps, video.num_frames) for video in videos}
+    if len(known) > 1:
+        report.failures.append(f"{variants[0].id}: the files' durations, rates or lengths differ: {sorted(known)}")
     _check_pictures(variants, videos, budget, zooms, reader, report)
     for video in videos:
         video.close()
@@ -355,25 +355,23 @@ def _check_files(
 
 
 def _check_places(tasks: ProceduralTasks, reports: dict[str, FamilyReport]) -> list[str]:
-    """Where the right options stand tells nothing: neither how often in each place, nor after the tasks before.
+    """The positions of right options are balanced, and cannot be predicted from those of earlier tasks.
 
-    Checked over the first tasks of each member, and over those of all members in the order in which they are played.
-    Returns what is wrong of the latter.
+    Checked over the first tasks of each member, and over those of all members in the order of the split. Returns the
+    failures of the latter.
     """
     members = len(tasks.suite.families)
     for member, family in enumerate(tasks.suite.families):
         indices = range(member, min(len(tasks), _MOST_PLACES * members), members)
-        reports[family.name].failures += _told_by_places(
-            [tasks.position(index) for index in indices], family.num_options
-        )
+        reports[family.name].failures += _predictable([tasks.position(index) for index in indices], family.num_options)
     options = {family.num_options for family in tasks.suite.families}
     if members == 1 or len(options) > 1:
         return []
-    return _told_by_places([tasks.position(index) for index in range(min(len(tasks), _MOST_PLACES))], options.pop())
+    return _predictable([tasks.position(index) for index in range(min(len(tasks), _MOST_PLACES))], options.pop())
 
 
-def _told_by_places(places: Sequence[int], options: int) -> list[str]:
-    """What some places of right options, in order, tell of each other: one sentence each."""
+def _predictable(places: Sequence[int], options: int) -> list[str]:
+    """What the positions of right options reveal about later ones: one sentence each."""
     count, chance = len(places), 1.0 / options
     # Four standard errors: one false alarm in 30,000 guesses.
     most = count * chance + 4.0 * math.sqrt(count * chance * (1 - chance))
@@ -391,7 +389,7 @@ def _told_by_places(places: Sequence[int], options: int) -> list[str]:
 
 
 def guess_from_history(places: Sequence[int], options: int) -> dict[str, int]:
-    """Guess each place from those before it, as a player does who cannot see but is told the right answers.
+    """Guess each place from those before it, as a player does who sees no frame but learns the right answers.
 
     Args:
         places: Places of right options in the order of the tasks, 0 to `options` - 1.
@@ -445,7 +443,7 @@ def _check_reader(report: FamilyReport) -> None:
 
 
 def _facts(task: VideoTask, size: int) -> tuple[float, ...]:
-    """What may be known of a task without looking at its frames; `size` is its file's, in bytes."""
+    """What is known of a task without its frames; `size` is that of its file, in bytes."""
     start = task.evidence[0].start if task.evidence else 0.0
     return task.video.duration, float(task.video.num_frames or 0), float(size), float(len(task.question)), start
 

@@ -148,7 +148,7 @@ def _f_facts(family: Family[Any]) -> None:
         raise ContractViolation(f"metadata must hold JSON values only: {error}") from error
     for key in ("family", "seed", "budget", "grid"):
         need(key in task.metadata, f"metadata has no {key!r}: build tasks with Family.build")
-    need(task.evidence is not None, "evidence is None: a family knows where its event lies; () where there is none")
+    need(task.evidence is not None, "evidence is None: a family knows where its event is; use () if there is none")
 
 
 def _f_reads(family: Family[Any]) -> None:

@@ -106,7 +106,7 @@ class Decoy(Family[DecoySettings]):
     """A disc and a ring flash in each scene; the disc's colour is asked for. Chance is 1 / colours.
 
     The ring lasts longer, and a garland of lights hangs over its part of the scene, which the overview shows. Its
-    colour says nothing about the disc's. Who looks where the lights are finds a ring, and must search on.
+    colour says nothing about the disc's. A zoom where the lights are shows a ring, and the search must go on.
     """
 
     name: ClassVar[str] = "decoy"

@@ -1,4 +1,4 @@
-"""Speed: which of several discs flew fastest, while all of them were in sight for as long."""
+"""Speed: which of several discs flies fastest; all are visible for equally long."""
 
 from __future__ import annotations
 

@@ -282,7 +282,7 @@ class Text(Family[TextSettings]):
 
     @classmethod
     def expert(cls, task: VideoTask, budget: Budget) -> tuple[Zoom, ...]:
-        """Zooms over the caption's show, into the sign.
+        """Zooms over the time in which the number shows, into the sign.
 
         Raises:
             TaskError: If the budget cannot show it, or has no spatial zoom.

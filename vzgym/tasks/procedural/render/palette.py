@@ -1,4 +1,4 @@
-"""The colours that procedural videos are made of. Public knowledge: frame readers look for them."""
+"""The colours of procedural videos. Frame readers detect them."""
 
 from __future__ import annotations
 
