@@ -104,7 +104,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.mark.parametrize("step", range(len(MIXTURES)), ids=map("+".join, MIXTURES))
 def test_no_mixture_of_turns_ends_the_run(run: dict[str, Any], step: int) -> None:
-    records = [record for record in run["records"] if record.info["step"] == step]
+    records = [record for record in run["records"] if record.info.step == step]
     assert len(records) == ROLLOUTS
     for record, kinds in zip(records, script(MIXTURES[step]), strict=True):
         expected = {"executed": Outcome.EXECUTED, "answer": Outcome.ANSWERED}.get(kinds[0], Outcome.REFUSED)
@@ -117,7 +117,7 @@ def test_no_mixture_of_turns_ends_the_run(run: dict[str, Any], step: int) -> Non
 @pytest.mark.parametrize("step", range(len(MIXTURES)), ids=map("+".join, MIXTURES))
 def test_every_frame_that_was_shown_is_learned_from(run: dict[str, Any], step: int) -> None:
     outputs, start = run["outputs"][step], run["start"]
-    shown = sum(len(clip) for record in run["records"] if record.info["step"] == step for clip in record.clips)
+    shown = sum(len(clip) for record in run["records"] if record.info.step == step for clip in record.clips)
     assert isinstance(outputs["image_grid_thw"], torch.Tensor)
     assert len(outputs["image_grid_thw"]) == shown
     ids = torch.cat([outputs["prompt_ids"], outputs["completion_ids"]], dim=1)
