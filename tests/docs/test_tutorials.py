@@ -28,6 +28,9 @@ from vzgym.rollout.executor import InProcess
 from vzgym.tasks.procedural.render.encode import encode_video
 from vzgym.video import ArrayVideo
 
+# The videos of the questions are short: their overview shows the evidence, which the commands say in a warning.
+pytestmark = pytest.mark.filterwarnings("ignore:the overview alone shows the evidence")
+
 FOLDER = Path(__file__).parents[2] / "docs" / "tutorials"
 URL = "http://localhost:8000/v1"
 MODEL = "Qwen/Qwen2.5-VL-7B-Instruct"

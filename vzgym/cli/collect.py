@@ -20,7 +20,7 @@ __all__ = ["collect_command"]
 
 
 def collect_command(
-    out: Annotated[Path, typer.Option(help="Folder for the dataset; a stopped run goes on there.")],
+    out: Annotated[Path, typer.Option(help="Folder for the dataset; an interrupted run continues there.")],
     tasks: Annotated[str | None, typer.Option(help="A suite with its split (needle/train), or a .jsonl file.")] = None,
     episodes: Annotated[int | None, typer.Option(help="How many tasks, from the first.")] = None,
     mix: Annotated[

@@ -179,7 +179,7 @@ def evaluate_command(
     name: Annotated[
         list[str] | None, typer.Option(help="Name of the run, in tables and its folder; once for each --policy.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for records; a stopped run goes on there.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for records; an interrupted run continues there.")] = None,
     by: Annotated[
         list[str] | None,
         typer.Option(help="Also show results by category, duration or metadata.KEY; repeatable."),

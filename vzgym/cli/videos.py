@@ -88,7 +88,7 @@ def store_command(
     timeout: Timeout = 30.0,
     workers: Annotated[int, typer.Option(help="Processes that build, each one file at a time.", min=1)] = 1,
 ) -> None:
-    """Store frames of videos that are looked at often as JPEGs. A build that was stopped goes on where it was.
+    """Store frames of frequently read videos as JPEGs. An interrupted build continues.
 
     Use them with FileVideo(path, grid_fps=FPS, store=ROOT).
     """

@@ -1,6 +1,6 @@
 """What a reward module is.
 
-A module looks at a record as it stands right after a turn and returns the raw increment of that turn. It keeps no
+A module reads a record after each turn and returns the raw increment of that turn. It keeps no
 state and sees no pixels, so a saved run is scored exactly as a live one. Weights belong to the composition
 (`RewardMix`), never to a module.
 """
@@ -30,7 +30,7 @@ NEEDS: Final[Mapping[Need, str]] = {
 
 
 class Answerer(Protocol):
-    """Answers a record's question anew from chosen clips only (for sufficiency and counterfactual credit)."""
+    """Answers a record's question again from chosen clips only (for sufficiency and counterfactual credit)."""
 
     def answer_from(self, record: EpisodeRecord, clips: Sequence[int]) -> str | None:
         """The answer given when only the clips at these positions of `record.clips` are seen; None if there is none."""

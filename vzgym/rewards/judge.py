@@ -43,7 +43,7 @@ class JudgedAccuracy:
     Range: {0, 1}.
     Source: the judged accuracy of LongVT (arXiv 2511.20785), without its half points.
     Known to break: judges can be talked into a verdict by the answer they judge, and differ from version to version:
-    keep their verdicts (`cache`) to score a run anew with the same result.
+    keep their verdicts (`cache`) to score a run again with the same result.
 
     Args:
         url: The server's base URL.

@@ -43,7 +43,7 @@ def _finite(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Anneal:
-    """A factor on a weight that changes as training goes on.
+    """A factor on a weight that changes during training.
 
     `first` until progress `start`, `last` from progress `end`, linear between them. Progress is the share of training
     done, in [0, 1] (`RewardContext.progress`).
@@ -93,7 +93,7 @@ class Term:
         weight: Its weight.
         when: The condition under which it counts (a gate); always if None.
         clip: `(low, high)`: bounds on the module's value of each turn.
-        anneal: How the weight changes as training goes on.
+        anneal: How the weight changes during training.
         by_category: Weights that replace `weight` for tasks of these categories.
 
     Raises:
@@ -272,7 +272,7 @@ class RewardMix:
 
     terms: Mapping[str, Term]
     context: RewardContext = field(default=RewardContext(), repr=False, compare=False)
-    _told: set[str] = field(default_factory=set, repr=False, compare=False)
+    _reported: set[str] = field(default_factory=set, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.terms:
@@ -296,15 +296,15 @@ class RewardMix:
     def with_context(
         self, *, answerer: Answerer | None = None, progress: float | None = None, quiet: bool = False
     ) -> RewardMix:
-        """The same mix, scoring with these where it is not given a context: for doors that know of none.
+        """The same mix, scoring with these where it is not given a context: for interfaces without one.
 
         Args:
             answerer: Answers again from chosen clips.
             progress: Training progress in [0, 1].
             quiet: Whether to leave out the log lines about unscored terms.
         """
-        told = set(self.terms) if quiet else set()
-        return replace(self, context=RewardContext(answerer=answerer, progress=progress), _told=told)
+        reported = set(self.terms) if quiet else set()
+        return replace(self, context=RewardContext(answerer=answerer, progress=progress), _reported=reported)
 
     def score(self, record: EpisodeRecord, context: RewardContext | None = None) -> StepReward:
         """The reward of the record's latest turn.
@@ -367,8 +367,8 @@ class RewardMix:
         return None if value is None else float(value)
 
     def _tell(self, name: str, record: EpisodeRecord, why: str, level: int) -> None:
-        if name not in self._told:
-            self._told.add(name)
+        if name not in self._reported:
+            self._reported.add(name)
             _log.log(level, "reward term %r is unscored for task %r: %s", name, record.task.id, why)
 
 

@@ -38,7 +38,7 @@ class Format:
 
     Formula: at the end 1 if the episode ended with an answer and each of its turns is well-formed, else 0; 0 before.
     Unscored after a video error, which kept the agent from answering.
-    Range: {0, 1}. Source: VideoZoomer, section 3.3 (weight 0.1), mended: the official check looks at the last turn's
+    Range: {0, 1}. Source: VideoZoomer, section 3.3 (weight 0.1), corrected: the official check looks at the last turn's
     text only, and a lenient parser then lets malformed calls drift.
     Known to break: a large weight suppresses exploration.
     """

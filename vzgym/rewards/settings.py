@@ -71,7 +71,7 @@ class TermSettings(Settings):
     anneal: Annotated[
         AnnealSettings, BeforeValidator(lambda value: value.to_spec() if isinstance(value, Anneal) else value)
     ] = _MISSING
-    """How the weight changes as training goes on."""
+    """How the weight changes during training."""
 
     by_category: Mapping[str, float] = Field(_MISSING, min_length=1)
     """Weights that replace `weight` for tasks of these categories."""
