@@ -3,8 +3,8 @@
     python benchmarks/baselines.py [--episodes 200] [--files 500] [--out runs/baselines]
 
 Arrays: the suites `needle`, `count`, `control` (189 s, 256x144), drawn on demand. Files: `needle-tiny`, `count-tiny`,
-`control-tiny` (64 s, 64x64), written as H.264 and read back by PyAV. A stopped run goes on where it stopped. Exits with
-status 1 if a control is not where its definition puts it.
+`control-tiny` (64 s, 64x64), written as H.264 and read back by PyAV. A stopped run is resumed. Exits with status 1 if a
+control is not where its definition puts it.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def table(reports: dict[str, list[EvaluationReport]]) -> str:
 
 
 def out_of_place(reports: dict[str, list[EvaluationReport]]) -> list[str]:
-    """What each control must be by its definition, and is not."""
+    """Controls whose results contradict their definition."""
     faults = []
     for name, found in reports.items():
         by_policy = {report.policy: report.accuracy for report in found}

@@ -1,4 +1,4 @@
-"""What `import vzgym` and `vzgym --help` cost, in user CPU seconds of fresh processes.
+"""The cost of `import vzgym` and `vzgym --help`, in user CPU seconds of fresh processes.
 
     python benchmarks/imports.py [--processes 15]
 

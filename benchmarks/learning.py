@@ -1,4 +1,4 @@
-"""How a tiny language model learns where to look: the whole path from random weights, over seeds.
+"""Training of a tiny language model from random weights to GRPO, over several seeds.
 
     OMP_NUM_THREADS=1 python benchmarks/learning.py --seeds 5 --out runs/learning
 
@@ -31,7 +31,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 HELD_OUT = 512
 TURN_TOKENS = 20
 PRESET = "tiny"
-"""Where the recipe stands; a curve says what it does otherwise."""
+"""The default recipe; each curve lists its differences."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How fast each family's frames are drawn, beside the decoding of the same frames from their own H.264 file.
+"""Drawing speed of each family's frames, compared with decoding the same frames from an H.264 file.
 
     python benchmarks/painter.py [--frames 640] [--repeats 3]
 

@@ -1,4 +1,4 @@
-"""The failure taxonomy's table and pictures (docs/reference/taxonomy.md): which class each control falls into.
+"""The failure taxonomy's table and images (docs/reference/taxonomy.md): the failure class of each control.
 
     python benchmarks/taxonomy.py [--episodes 200] [--tasks tiny] [--pictures docs/images/taxonomy]
 
@@ -90,7 +90,7 @@ def out_of_place(report: EvaluationReport) -> list[str]:
 
 
 class Misreader:
-    """Looks where the evidence lies, and answers something else."""
+    """Zooms on the evidence, then gives a wrong answer."""
 
     name = "misreader"
 
@@ -125,7 +125,7 @@ class Restless:
 
 
 class Chatterbox:
-    """Speaks, but not in the protocol's tags."""
+    """Writes text without the protocol's tags."""
 
     name = "chatterbox"
 

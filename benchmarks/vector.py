@@ -137,7 +137,7 @@ def measure(made: Any, workers: int, zooms: int, episodes: int) -> tuple[float, 
 
 
 def episode_actions(workers: int, zooms: int) -> Iterator[np.ndarray]:
-    """For ever: so many zooms into other windows, then an answer."""
+    """Endlessly: a number of zooms into different windows, then an answer."""
     rng = np.random.default_rng(0)
     while True:
         for _ in range(zooms):

@@ -1,4 +1,4 @@
-"""What looking at long videos costs: vzgym against decord opened anew for each call, and plain PyAV.
+"""The cost of reading long videos: vzgym, decord reopened for each call, and plain PyAV.
 
     python benchmarks/video.py                   everything: about an hour on two cores, 7 GB of files
     python benchmarks/video.py --quick           one 10-minute file: a few minutes
@@ -195,8 +195,8 @@ def ours(path: Path, clips: list[NDArray[np.float64]], **settings: Any) -> list[
     return used
 
 
-def plain_glance(path: Path, times: NDArray[np.float64]) -> float:
-    """A glance by plain PyAV: seek, decode up to the frame, resize with swscale."""
+def plain_overview(path: Path, times: NDArray[np.float64]) -> float:
+    """Sparse frames by plain PyAV: seek, decode up to the frame, resize with swscale."""
 
     def work() -> None:
         with av.open(str(path)) as container:
@@ -215,8 +215,8 @@ def plain_glance(path: Path, times: NDArray[np.float64]) -> float:
     return cpu(work)
 
 
-def our_glance(path: Path, times: NDArray[np.float64], **settings: Any) -> float:
-    """A glance by vzgym, opening included."""
+def our_overview(path: Path, times: NDArray[np.float64], **settings: Any) -> float:
+    """Sparse frames by vzgym, including opening the file."""
     sharing.clear()
     used = cpu(lambda: FileVideo(path, **settings).read(times, size=SIZE))
     sharing.clear()
@@ -242,14 +242,14 @@ def measure_group(file: File, seed: int, with_peer: bool) -> dict[str, Any]:
     return row
 
 
-def measure_glance(file: File) -> dict[str, Any]:
+def measure_overview(file: File) -> dict[str, Any]:
     """The cost of 64 frames spread over the file."""
     times = np.linspace(0, file.minutes * 60 - 1, 64)
     return {
         "file": file.name,
-        "plain": plain_glance(file.path, times),
-        "exact": our_glance(file.path, times),
-        "key_frames": our_glance(file.path, times, sparse_reads="key_frames"),
+        "plain": plain_overview(file.path, times),
+        "exact": our_overview(file.path, times),
+        "key_frames": our_overview(file.path, times, sparse_reads="key_frames"),
     }
 
 
@@ -296,7 +296,7 @@ def plot_memory(samples: list[tuple[int, float]], target: Path) -> None:
 # -- telling -----------------------------------------------------------------------------------------------------
 
 
-def table(groups: list[dict[str, Any]], glances: list[dict[str, Any]]) -> str:
+def table(groups: list[dict[str, Any]], overviews: list[dict[str, Any]]) -> str:
     """The results as Markdown."""
     lines = []
     if groups:
@@ -315,7 +315,7 @@ def table(groups: list[dict[str, Any]], glances: list[dict[str, Any]]) -> str:
             f"| {mean['decord_median']:.3f} | {mean['exact_median']:.4f} | {mean['grid_median']:.4f} "
             f"| {mean['together']:.2f} |"
         )
-    if glances:
+    if overviews:
         lines += [
             "",
             "| file | plain PyAV | exact | key frames | exact / plain | plain / key frames |",
@@ -324,7 +324,7 @@ def table(groups: list[dict[str, Any]], glances: list[dict[str, Any]]) -> str:
     lines += [
         f"| {name} | {row['plain']:.2f} | {row['exact']:.2f} | {row['key_frames']:.3f} "
         f"| {row['exact'] / row['plain']:.2f} | {row['plain'] / row['key_frames']:.1f} |"
-        for name, row in medians(glances)
+        for name, row in medians(overviews)
     ]
     return "\n".join(lines)
 
@@ -343,18 +343,18 @@ def told(values: list[float | None]) -> float:
 
 
 def save(
-    folder: Path, groups: list[dict[str, Any]], glances: list[dict[str, Any]], memory: list[tuple[int, float]]
+    folder: Path, groups: list[dict[str, Any]], overviews: list[dict[str, Any]], memory: list[tuple[int, float]]
 ) -> None:
     """Write what has been measured so far."""
     result = {
         "machine": platform.machine(),
         "limits": asdict(VideoLimits()),
         "groups": groups,
-        "glances": glances,
+        "overviews": overviews,
         "memory": memory,
     }
     (folder / "results.json").write_text(json.dumps(result, indent=1))
-    (folder / "results.md").write_text(table(groups, glances) + "\n")
+    (folder / "results.md").write_text(table(groups, overviews) + "\n")
 
 
 def main() -> None:
@@ -362,7 +362,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("runs/video-benchmark"), help="where files are made")
     parser.add_argument("--quick", action="store_true", help="one file of 10 minutes")
-    parser.add_argument("--only", choices=["group", "glance", "memory"], help="one part")
+    parser.add_argument("--only", choices=["group", "overview", "memory"], help="one part")
     parser.add_argument("--height", type=int, action="append", help="360 and 720 if not given")
     parser.add_argument("--minutes", type=int, action="append", help="30 and 60 if not given")
     parser.add_argument("--gop", type=int, action="append", help="48 and 250 if not given")
@@ -377,7 +377,7 @@ def main() -> None:
     minutes = arguments.minutes or ([10] if arguments.quick else [30, 60])
     gops = arguments.gop or ([250] if arguments.quick else [48, 250])
     groups: list[dict[str, Any]] = []
-    glances: list[dict[str, Any]] = []
+    overviews: list[dict[str, Any]] = []
     for height in heights:
         for length in minutes:
             for gop in gops:
@@ -388,18 +388,18 @@ def main() -> None:
                     if arguments.only in (None, "group"):
                         with_peer = not (arguments.no_peer or repeat_)
                         groups.extend(measure_group(file, seed, with_peer) for seed in range(arguments.seeds))
-                    if arguments.only in (None, "glance"):
-                        glances.append(measure_glance(file))
+                    if arguments.only in (None, "overview"):
+                        overviews.append(measure_overview(file))
                 print(f"measured {file.name}", flush=True)
-                save(folder, groups, glances, [])
+                save(folder, groups, overviews, [])
     memory: list[tuple[int, float]] = []
     if arguments.only == "memory" or (arguments.only is None and not arguments.quick):
         memory = measure_memory(folder, arguments.zooms)
         plot_memory(memory, folder / "memory.svg")
         late = [mib for number, mib in memory if number >= arguments.zooms // 5]
         print(f"resident memory after warm-up: {min(late):.0f} to {max(late):.0f} MiB; plot: {folder / 'memory.svg'}")
-    save(folder, groups, glances, memory)
-    print(table(groups, glances))
+    save(folder, groups, overviews, memory)
+    print(table(groups, overviews))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""An observation, an action and a reward module of one's own: passed as objects, then registered by name.
+"""Custom observation, action and reward modules: passed as objects, then registered by name.
 
 The agent sees no pixels, only the mean colour of each frame of its latest clip. It halves the video again and again.
 It is paid for each half that holds the evidence.
@@ -69,7 +69,7 @@ class OnTarget:
 
 
 def play(env: gym.Env) -> None:
-    """One episode by an agent that is told everything: this shows the modules, not a policy."""
+    """One episode of an agent that knows the task: this shows the modules, not a policy."""
     observation, info = env.reset(options={"task": 0})
     task = env.unwrapped.episode.task
     print(f"  {info['question']}  ({task.answer} flashes at {task.evidence[0].start:.1f} of {info['duration']:.0f} s)")

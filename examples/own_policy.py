@@ -1,4 +1,4 @@
-"""A policy of one's own, measured beside the controls.
+"""A custom policy, compared with the controls.
 
 It reads in the question which scene is meant, finds that scene in the overview by its colour, and spends all its
 zooms on it, one after the other. A reader of `vzgym.baselines` then answers from the pixels; a model could stand in its

@@ -1,4 +1,4 @@
-"""Questions about one's own video files: one in code, several in a JSON-lines file."""
+"""Questions about custom video files: one in code, several in a JSON-lines file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ten lines: look at a question, zoom in once by hand, answer. Then the same episode as a picture."""
+"""Ten lines: read a question, zoom in once by hand, answer. Then draw the episode as an image."""
 
 import tempfile
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Stable-Baselines3's MaskablePPO on a tiny video task, from nothing, in one file: `pip install "vzgym[sb3]"`.
+"""Stable-Baselines3's MaskablePPO on a tiny video task, from scratch, in one file: `pip install "vzgym[sb3]"`.
 
     python sb3_maskable.py [steps]
 

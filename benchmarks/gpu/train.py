@@ -1,4 +1,4 @@
-"""What imitation and reinforcement cost on a GPU, with a Qwen-VL of real size and random weights. Nothing is fetched.
+"""The cost of SFT and GRPO on a GPU, with a Qwen-VL of real size and random weights. Nothing is downloaded.
 
     python benchmarks/gpu/train.py             # 0.6 billion weights, bfloat16, the first CUDA device
     python benchmarks/gpu/train.py --size large         # 2.0 billion
@@ -105,7 +105,7 @@ class Steps(TrainerCallback):  # type: ignore[misc]
 
 
 class Script(LogitsProcessor):  # type: ignore[misc]
-    """Makes a model say given turns: the n-th text in the n-th turn of a dialogue.
+    """Forces a model to generate given turns: the n-th text in the n-th turn of a dialogue.
 
     Args:
         turns: Token ids of each turn, end token included; the last one is said from then on.
@@ -129,7 +129,7 @@ class Script(LogitsProcessor):  # type: ignore[misc]
 
 
 def follow(start: Any, script: list[str]) -> None:
-    """Let a model say the script's turns, whatever its weights."""
+    """Force a model to generate the script's turns, whatever its weights."""
     tokenizer = start.processor.tokenizer
     end, header = turn_end(start.processor), assistant_header(start.processor)
     turns = [[*tokenizer.encode(text, add_special_tokens=False), end] for text in script]

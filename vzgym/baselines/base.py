@@ -1,4 +1,4 @@
-"""What the baselines share: a frame reader, a budget, and a seeded guess where the reader reads nothing."""
+"""Base classes of the baselines: a frame reader, a budget, and a seeded guess if the reader finds no answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Baseline", "ZoomingBaseline", "sample_zoom"]
 
 
 def sample_zoom(rng: np.random.Generator, duration: float, budget: Budget) -> Zoom:
-    """A random zoom that the episode will carry out.
+    """Sample a valid random zoom.
 
     The number of frames is uniform in 1 to `clip_frames`, the length log-uniform between the shortest and the longest
     that this number of frames can cover within the fps bounds and the video, the start uniform over what is left.
@@ -25,7 +25,7 @@ def sample_zoom(rng: np.random.Generator, duration: float, budget: Budget) -> Zo
     Args:
         rng: Source of randomness.
         duration: Length of the video in seconds.
-        budget: Gives the bounds.
+        budget: The budget, with the limits.
     """
     count = int(rng.integers(1, budget.clip_frames + 1))
     shortest = min(count / budget.max_fps, duration)
@@ -37,12 +37,12 @@ def sample_zoom(rng: np.random.Generator, duration: float, budget: Budget) -> Zo
     # Rounding of the end can push the number of frames over the limit: end half a frame earlier.
     if frames_asked(end - start, fps) > budget.clip_frames:
         end = start + (budget.clip_frames - 0.5) / fps
-    # A window shorter than what times in seconds can tell apart must not become empty.
+    # A window shorter than the resolution of times must not become empty.
     return Zoom(start, max(end, math.nextafter(start, math.inf)), fps)
 
 
 class Baseline(ABC):
-    """A policy that does not learn. It sees the default observation and what `info` says, nothing else.
+    """A policy that does not learn. It uses only the default observation and `info`.
 
     `vzgym.evaluate` calls `prepare` with the budget of the run; call it first in a loop of your own.
 
@@ -52,7 +52,7 @@ class Baseline(ABC):
 
     Raises:
         UnknownName: If the reader's name is not registered.
-        InvalidSetting: If it is no reader.
+        InvalidSetting: If it is not a reader.
     """
 
     name: ClassVar[str]
@@ -78,7 +78,7 @@ class Baseline(ABC):
         """One round's action."""
 
     def answer(self, observation: Any, info: dict[str, Any]) -> Answer:
-        """What the reader reads from all frames so far; a seeded guess among the options where it reads nothing."""
+        """The reader's answer from all frames so far; a seeded guess among the options if it finds none."""
         count = int(observation["num_frames"])
         reading = self.reader.read(
             observation["frames"][:count], observation["frame_times"][:count], info["question"], info["options"]
@@ -92,13 +92,13 @@ class Baseline(ABC):
 
 
 class ZoomingBaseline(Baseline):
-    """Carries out a plan of zooms, then answers from all it has seen."""
+    """Executes a plan of zooms, then answers from all frames."""
 
     _plan: list[Zoom] | None = None
 
     @abstractmethod
     def plan(self, info: dict[str, Any]) -> list[Zoom]:
-        """The zooms of an episode, made before the first; those beyond the budget are left out."""
+        """The zooms of an episode, planned before the first one; those beyond the budget are ignored."""
 
     def reset(self, seed: int) -> None:
         """Start an episode."""
@@ -106,7 +106,7 @@ class ZoomingBaseline(Baseline):
         self._plan = None
 
     def act(self, observation: Any, info: dict[str, Any]) -> Zoom | Answer:
-        """The plan's next zoom while one is left and may be made; then the answer."""
+        """The plan's next zoom while one is left and allowed; then the answer."""
         if self._plan is None:
             self._plan = self.plan(info)
         if self._plan and observation["budget_left"][0] > 0:

@@ -39,10 +39,10 @@ class OverviewOnly(Baseline):
 
 
 class Uniform(Baseline):
-    """Answers from evenly spread frames, as many as a zooming policy may see, in place of overview and zooms.
+    """Answers from evenly spaced frames, as many as a zooming policy may see, in place of overview and zooms.
 
     Args:
-        frames: How many; the run's `max_frames` (128 with the paper's budget) if not given.
+        frames: Number of frames; the run's `max_frames` (128 with the paper's budget) if not given.
         reader: Answers from pixels; see `Baseline`.
 
     Raises:
@@ -68,24 +68,24 @@ class Uniform(Baseline):
 
 
 class RandomZoom(ZoomingBaseline):
-    """Uses up all its zooms on random windows (`sample_zoom`), then answers from all it has seen."""
+    """Uses all zooms on random windows (`sample_zoom`), then answers from all frames."""
 
     name: ClassVar[str] = "random"
 
     def plan(self, info: dict[str, Any]) -> list[Zoom]:
-        """One random zoom for each that the budget has."""
+        """As many random zooms as the budget allows."""
         return [sample_zoom(self.rng, info["duration"], self.budget) for _ in range(self.budget.max_zooms)]
 
 
 class SlidingWindow(ZoomingBaseline):
-    """Watches the video from end to end in equal windows, one a zoom, each with a full clip."""
+    """Covers the whole video with equal windows, one per zoom, each with a full clip."""
 
     name: ClassVar[str] = "sliding"
 
     def plan(self, info: dict[str, Any]) -> list[Zoom]:
         """`max_zooms` windows of equal length, each of `clip_frames` frames as far as the fps bounds allow.
 
-        A video so long that even the lowest fps cannot fill it is watched in windows with gaps between them.
+        A video too long even for the lowest fps is covered by windows with gaps between them.
         """
         duration, budget = info["duration"], self.budget
         if not budget.max_zooms:
@@ -127,4 +127,4 @@ class Oracle(ZoomingBaseline):
 
 
 CONTROLS: tuple[type[Baseline], ...] = (Blind, RandomZoom, OverviewOnly, Uniform, SlidingWindow, Oracle)
-"""The baselines that every result is compared with, from those that know the least to the one that knows the most."""
+"""The baselines that every result is compared with, in order of their information."""

@@ -1,4 +1,4 @@
-"""The scripted expert: it searches as a careful viewer would, and does not know the answer."""
+"""The scripted expert, which searches the video systematically and does not know the answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Expert"]
 
 
 class Expert(Baseline):
-    """Searches as a careful viewer would, then reads the answer from the pixels.
+    """Searches the video systematically, then reads the answer from the pixels.
 
     The ceiling that learners are measured against: it must find the place by itself, as they must. It is privileged in
     one respect: it knows how long the event lasts and at what rate it must be seen (`Hints`). It never knows the answer

@@ -1,10 +1,10 @@
-"""What one episode has shown so far, as the expert remembers it, and how the expert chooses its next step.
+"""The expert's memory of an episode, and its choice of the next step.
 
 The expert sees what an agent sees: the question, the frames and their times. It knows two further things, which an
 agent must learn: how long the event lasts, and at what frame rate it must be seen (`Hints`). Only for a family without
 a search does it know the place, too.
 
-Each `Step` says what to do and why, in facts that can be put into words (`vzgym.agents.data.phrases`).
+Each `Step` contains an action and its reason, with facts for phrases (`vzgym.agents.data.phrases`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["ROUND_FPS", "ExpertMemory", "hints_for"]
 
 ROUND_FPS = (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 2.5, 4.0, 5.0, 8.0, 10.0, 12.5, 15.0, 20.0, 25.0, 30.0)
 """Round frame rates, which the expert prefers."""
-# Frames are those decoded: their distance may exceed the one asked for by a frame's length.
+# Decoded frames may be farther apart than requested by one frame length.
 _GAP_SLACK = 1.2
 
 
@@ -57,7 +57,7 @@ def hints_for(task: VideoTask, budget: Budget | None = None) -> Hints:
 
 
 def _follow_hints(state: SearchState) -> Step | None:
-    """For families without a search: the zooms that the hints hold, one after the other."""
+    """For families without a search: the zooms of the hints, one after the other."""
     for zoom in state.hints.zooms:
         if Interval(zoom.start, zoom.end) not in state.windows:
             return Step(zoom, "oracle", {**state.facts(), **zoom_facts(zoom)})
@@ -68,7 +68,7 @@ _FOLLOW_HINTS = Search(_follow_hints)
 
 
 class ExpertMemory:
-    """What one episode has shown so far, as the expert remembers it (a `SearchState`).
+    """The expert's memory of an episode (a `SearchState`).
 
     Args:
         question: The question.
@@ -81,7 +81,7 @@ class ExpertMemory:
         family: The family whose search is used; if not given, the one that asks such questions.
 
     Attributes:
-        zooms_left: Zooms that may still be made; the caller keeps it up to date.
+        zooms_left: Number of remaining zooms; updated by the caller.
     """
 
     def __init__(
@@ -239,7 +239,7 @@ class ExpertMemory:
         made = [self.zoom(start, min(start + reach, where.end), fps) for start in starts]
         zooms = [zoom for zoom in made if zoom is not None]
         if len(zooms) > self.budget.max_zooms:
-            # Not all can be searched: any order is as good, and always the same one would be no search at all.
+            # Not everything can be searched, so the order is random rather than always the same.
             order = np.random.default_rng(self._order).permutation(len(zooms))
             zooms = [zooms[i] for i in order]
         return zooms
@@ -255,7 +255,7 @@ class ExpertMemory:
         return self.answer()
 
     def answer(self) -> Step:
-        """What the reader reads from all frames seen; a guess among the options where it reads nothing."""
+        """The reader's answer from all frames; a guess among the options if it finds none."""
         read = self._read()
         if read is None:
             return self.guess()
@@ -273,7 +273,7 @@ class ExpertMemory:
         return {"scene": self.scene or "", "start": where.start, "end": where.end, "duration": self.duration}
 
     def _read(self) -> str | None:
-        # Frames of other scenes cannot matter to a question that names one: leave them out, for speed.
+        # Frames of other scenes are irrelevant to a question that names one: skip them for speed.
         kept_frames, kept_times = [], []
         for frames, times, hues in zip(self._frames, self._times, self._hues, strict=True):
             keep = [not self.asked or self._search.in_other_scenes or hue in self.asked for hue in hues]
@@ -305,12 +305,12 @@ class ExpertMemory:
         if fps * self.hints.seconds > 0.5:
             return None
         where = self.span
-        # Only a whole number of the overview's own steps repeats the overview's own frames.
+        # Only multiples of the overview's step repeat the overview's frames.
         zoom = self.zoom(where.start, where.end, fps)
         return None if zoom is None or zoom.num_frames < 2 else self._mistake(zoom, "too_coarse")
 
     def needless(self) -> Step | None:
-        """A zoom into the place that is asked about, though the overview has shown it; None where it has not."""
+        """A zoom into the interval asked about although the overview shows it; None if it does not."""
         if self.zooms_left == 0 or self.next().reason != "overview":
             return None
         where = self.span

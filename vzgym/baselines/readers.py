@@ -1,4 +1,4 @@
-"""The frame readers of the baselines: the families' own, picked by the question, or a user's."""
+"""The frame readers of the baselines: a family's own, selected by the question, or a custom one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ReaderSpec: TypeAlias = FrameReader | str | Mapping[str, Any]
 class AutoReader:
     """Reads frames with the reader of the family that asks such questions (a `FrameReader`).
 
-    Questions of no family are left unanswered; so are those of a family without a reader, which a warning names once.
+    Questions of no family, or of a family without a reader, are not answered; a warning names such a family once.
     """
 
     def __init__(self) -> None:
@@ -97,10 +97,10 @@ def make_reader(spec: ReaderSpec | None = None) -> FrameReader:
     Raises:
         UnknownName: If no such name is registered.
         PluginError: If it cannot be imported.
-        InvalidSetting: If it is no frame reader, or has no such option.
+        InvalidSetting: If it is not a frame reader, or has no such option.
     """
     reader = READERS.make("auto" if spec is None else spec)
-    # A class in place of its object is the usual slip.
+    # Passing a class instead of an object is a common mistake.
     if isinstance(reader, type) or not isinstance(reader, FrameReader):
         given = f"the class {reader.__name__}" if isinstance(reader, type) else repr(reader)
         raise InvalidSetting(

@@ -1,4 +1,4 @@
-"""Which budget tasks are played with, and what another one does to the proof that zooming is needed."""
+"""Resolution of budgets, and their effect on the proof that zooming is needed."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class _Tasks(Protocol):
 
 
 def resolve_budget(spec: BudgetSpec, tasks: _Tasks) -> Budget:
-    """The budget that `tasks` are played with. Every interface and every trainer decides it here.
+    """Resolve the budget with which `tasks` are played.
 
     Warns (`WeakerProof`), once for a task set, if procedural tasks get another overview or more pixels than they were
     built for.
@@ -116,7 +116,7 @@ def built_for(task: VideoTask) -> Budget | None:
 def weakened_by(built: Budget, played: Budget) -> tuple[str, ...]:
     """The fields of `played` by which tasks that were built for `built` lose the proof that zooming is needed.
 
-    Another overview may show the evidence, and more pixels may make it legible. No overview at all shows nothing.
+    A different overview may show the evidence, and more pixels may make it legible. Omitting the overview is safe.
 
     Returns:
         Names of fields, in the order of the class; empty where the proof holds.
@@ -132,7 +132,7 @@ _prepared: ContextVar[bool] = ContextVar("prepared", default=False)
 
 @contextmanager
 def prepared_by_policy() -> Iterator[None]:
-    """Within this context budgets are a policy's own choice, and draw no warning: a control shows more on purpose."""
+    """Suppress the warning for budgets chosen by a policy, such as controls that show more frames."""
     token = _prepared.set(True)
     try:
         yield

@@ -1,4 +1,4 @@
-"""What must be seen of a video to answer its question: where an event may lie, how finely, and in which part."""
+"""Requirements on how evidence must be seen: event placement, frame rate, and region."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vzgym.video.base import FRAME_SLACK
 
 __all__ = ["EvidenceRequirements", "Placement"]
 
-# Four days at 25 frames a second: a file must not make a hit rate take all memory.
+# Four days at 25 frames per second: a file must not make a hit rate take all memory.
 _MOST_FRAMES = 10_000_000
 
 
@@ -28,7 +28,7 @@ class Placement:
     Args:
         starts: Half-open ranges of frames. The event starts at any frame of them, all equally likely.
         needs: Half-open ranges of frames, counted from the event's start. Of each, at least one frame must be seen.
-        fps: Frames a second of the video.
+        fps: Frames per second of the video.
         also: Further events that must be seen too, each placed independently of the others.
     """
 
@@ -93,7 +93,7 @@ class EvidenceRequirements:
     """How the evidence intervals of a task must be seen. By default one frame of each suffices.
 
     Args:
-        min_fps: Smallest frame rate that suffices, in frames a second, > 0; None if unknown.
+        min_fps: Smallest frame rate that suffices, in frames per second, > 0; None if unknown.
         min_rows: Rows of pixels that the whole picture must have at the scale of a clip, >= 0.
         regions: The part of the picture that holds each piece of evidence, one for each interval; empty if unknown.
         placement: Where the events may lie in the video, and which of their frames must be seen; None if unknown.

@@ -1,4 +1,4 @@
-"""What is asked: one question about one video."""
+"""Tasks: one question about one video."""
 
 from __future__ import annotations
 
@@ -152,14 +152,14 @@ class VideoTask:
 
     Args:
         id: Names the task. A procedural task's id (`suite/split/index`) rebuilds it in any process.
-        video: Where the frames come from.
+        video: The video.
         question: The question, without its options.
         options: The choices; empty for an open question. Letters of their own ("A. red", "B. blue") are removed.
         answer: The right answer. With options: one of them, as text. A letter is accepted and converted, and so are
             spellings that fit one option alone ("Yellow", "(D) yellow"). Where several options have the same text, the
             answer is the letter.
-        evidence: The intervals that hold what the answer rests on; pairs of seconds become intervals. None where
-            unknown, `()` where there is nothing to find (the overview suffices).
+        evidence: The intervals with the evidence for the answer; pairs of seconds become intervals. None if unknown,
+            `()` if there is nothing to find (the overview suffices).
         requirements: How the evidence must be seen.
         category: Kind of question, for tables ("needle").
         subtitles: Speech, if any.

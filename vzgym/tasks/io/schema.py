@@ -18,7 +18,7 @@ class RequirementsRow(Settings):
     """How the evidence intervals must be seen; see `vzgym.tasks.EvidenceRequirements`."""
 
     min_fps: float | None = Field(None, gt=0)
-    """Smallest frame rate that suffices, in frames a second."""
+    """Smallest frame rate that suffices, in frames per second."""
 
     min_rows: float = Field(0.0, ge=0)
     """Rows of pixels that the whole picture must have at the scale of a clip."""

@@ -1,4 +1,4 @@
-"""What a family of procedural tasks is, and the registry of families."""
+"""Families of procedural tasks, and their registry."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How an expert searches a video for an event: what it may ask (`SearchState`), and searches that families share.
+"""Searches of the scripted expert: the interface to an episode (`SearchState`), and searches shared by families.
 
-A search gives the next zoom, or None when it is done. It is called anew after each zoom, and keeps no state of its own:
-all that an episode has shown so far is in the `SearchState`.
+A search returns the next zoom, or None when it is done. It is called after each zoom and is stateless: everything that
+an episode has shown is in the `SearchState`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Hints:
 
     Args:
         seconds: How long it lasts; None if unknown, or if there is none.
-        fps: Frames a second that it needs.
+        fps: Frames per second that it needs.
         zooms: Only for families without a search: zooms that show the evidence, where it is known.
     """
 
@@ -54,7 +54,7 @@ class Hints:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What to do next, and why.
+    """The next action and its reason.
 
     Attributes:
         action: The zoom or the answer.
@@ -68,7 +68,7 @@ class Step:
 
 
 class SearchState(Protocol):
-    """What a search may ask: what the episode has shown so far, and zooms that it will carry out."""
+    """The interface of searches to an episode: what it has shown so far, and valid zooms."""
 
     @property
     def question(self) -> str:

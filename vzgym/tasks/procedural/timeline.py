@@ -1,4 +1,4 @@
-"""What all procedural families share: settings, the gaps of the overview, scenes, and where events may lie.
+"""Common parts of procedural families: settings, gaps of the overview, scenes, and event positions.
 
 The construction: an event is shorter than the distance D between two overview frames and lies strictly between them, so
 that the overview never shows it.
@@ -38,7 +38,7 @@ class SceneSettings:
     Args:
         budget: What the task is built for; its overview decides where events can hide.
         duration: Seconds; rounded to whole frames.
-        fps: Frames a second.
+        fps: Frames per second.
         height: Native rows of pixels, even.
         width: Native columns of pixels, even.
         scenes: Number of scenes, each of another hue.

@@ -1,4 +1,4 @@
-"""The proof that zooming is needed where a family says so, and not needed where it says so."""
+"""Verification that tasks need zooming exactly if their family declares it."""
 
 from __future__ import annotations
 

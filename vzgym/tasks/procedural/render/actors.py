@@ -118,7 +118,7 @@ class Ball:
         radius: Its radius.
         sway: How far it drifts each way.
         phase: Where in its drift it starts, in turns.
-        fps: Frames a second.
+        fps: Frames per second.
         event: First frame of the odd moment and first frame after it; None for a ball that behaves.
         oddity: What it does: "vanishes", "whitens" or "splits".
     """

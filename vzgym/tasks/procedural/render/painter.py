@@ -47,7 +47,7 @@ class ScenePainter:
         scenes: The backgrounds, in order.
         cuts: First frame of each scene, increasing, `cuts[0] == 0`.
         actors: What plays in front; later ones paint over earlier ones.
-        fps: Frames a second.
+        fps: Frames per second.
         aspect: Width of the picture in units of its height. Other sizes stretch the same picture.
         noise: Amplitude of film grain, in levels of 255.
         grain: Which grain: a seed.
@@ -159,7 +159,7 @@ class Balloon:
         radius: Same units.
         sway: How far it drifts each way, same units.
         phase: Where in its drift it starts, in turns.
-        fps: Frames a second.
+        fps: Frames per second.
     """
 
     first: int
