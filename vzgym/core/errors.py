@@ -49,7 +49,7 @@ class UnknownName(VzgymError, LookupError):
 
     def __init__(self, kind: str | UnknownName, name: str = "", valid: Iterable[str] = (), hint: str = "") -> None:
         if isinstance(kind, UnknownName):
-            # gymnasium's AsyncVectorEnv raises an error of a worker anew, as `type(error)(error)`.
+            # gymnasium's AsyncVectorEnv re-raises an error of a worker as `type(error)(error)`.
             name, valid, hint, kind = kind.name, kind.valid, kind.hint, kind.kind
         self.kind = kind
         self.name = name
@@ -103,7 +103,7 @@ class VideoError(VzgymError):
         backend: str | None = None,
     ) -> None:
         if isinstance(reason, VideoError):
-            # gymnasium's AsyncVectorEnv raises an error of a worker anew, as `type(error)(error)`.
+            # gymnasium's AsyncVectorEnv re-raises an error of a worker as `type(error)(error)`.
             path, time, backend, reason = reason.path, reason.time, reason.backend, reason.reason
         self.reason = reason
         self.path = os.fspath(path)

@@ -309,7 +309,7 @@ def read_json_lines(
                     raise
                 if torn == "skip":
                     return
-                raise error(f"{fault} (the last line, and cut off: whoever wrote the file was stopped)") from fault
+                raise error(f"{fault} (the last line is incomplete: the writing process was stopped)") from fault
             yield number, value
 
 

@@ -217,7 +217,7 @@ _BAD = frozenset({"correct", "evidence"})
 
 TRAJECTORY_KINDS: Final[Mapping[str, TrajectoryKind]] = {
     "exemplar": TrajectoryKind(_exemplar, "searches as a careful viewer would, then answers"),
-    "oracle": TrajectoryKind(_oracle, "is told the place, makes the cheapest zooms, then answers"),
+    "oracle": TrajectoryKind(_oracle, "knows the position of the evidence, makes the cheapest zooms, then answers"),
     "reflection": TrajectoryKind(
         _reflection, "a wrong or too coarse zoom, why it was wrong, a better one", reflects=True
     ),
@@ -226,7 +226,7 @@ TRAJECTORY_KINDS: Final[Mapping[str, TrajectoryKind]] = {
     "one_zoom": TrajectoryKind(_one_zoom, "answers after one zoom, whatever it showed", _BAD),
     "needless": TrajectoryKind(_needless, "zooms once before it answers, even where the overview shows the answer"),
     "told": TrajectoryKind(
-        _told, "is told place and answer: zooms there, then answers; for videos that no expert can read"
+        _told, "knows position and answer: zooms there, then answers; for videos that no expert can read"
     ),
     "direct": TrajectoryKind(
         _direct, "the right answer at once, as told: for models without zoom", frozenset({"evidence"})

@@ -54,8 +54,8 @@ def write_tasks(
     """Render each task's video to a file and list all tasks in `tasks.jsonl`.
 
     The same tasks give the same bytes. A stopped run can be repeated: files that are there and show the right frames
-    are kept, others are written anew. A file gets its name only when it is complete. A list of other tasks, which could
-    not be made again, is never replaced.
+    are kept, others are written again. A file gets its name only when it is complete. A list of other tasks, which
+    could not be made again, is never replaced.
 
     `plan_files`, `write_file` and `list_files` are its three steps, for several processes; the caller holds the folder
     meanwhile (`vzgym.core.files.folder_lock`).
