@@ -192,7 +192,7 @@ def test_a_byte_order_mark_blank_lines_and_carriage_returns_are_let_pass(tmp_pat
 def test_a_torn_last_line_is_refused_or_skipped(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_bytes(b'1\n{"a": ')
-    with pytest.raises(RecordError, match=r"x\.jsonl, line 2: not JSON: .* \(the last line, and cut off"):
+    with pytest.raises(RecordError, match=r"x\.jsonl, line 2: not JSON: .* \(the last line is incomplete"):
         list(read_json_lines(path))
     assert list(read_json_lines(path, torn="skip")) == [(1, 1)]
     path.write_bytes(b'{"a": \n1\n')
