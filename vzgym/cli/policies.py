@@ -18,8 +18,8 @@ def named_policy(text: str, **options: Any) -> str | Mapping[str, Any]:
     """What a policy's name on the command line means.
 
     Args:
-        text: A registered name or `module:Class`; the folder of a trained model; `served:MODEL@URL`; or a mapping with
-            options, as `{name: random}` or `{name: vlm, path: runs/sft, temperature: 1}`.
+        text: A registered name or `module:Class`; the folder of a trained model; a Stable-Baselines3 model (`.zip`);
+            `served:MODEL@URL`; or a mapping with options, as `{name: random}` or `{name: vlm, path: runs/sft, temperature: 1}`.
         options: For models, in folders or served: further options.
 
     Returns:
@@ -36,7 +36,7 @@ def named_policy(text: str, **options: Any) -> str | Mapping[str, Any]:
         if not isinstance(spec, dict) or "name" not in spec:
             raise InvalidSetting(f"--policy given as a mapping needs a name, got {redact(spec)!r}")
         return spec
-    if (Path(text) / "sb3.json").is_file():
+    if (Path(text) / "sb3.json").is_file() or (text.endswith(".zip") and Path(text).is_file()):
         return {"name": "sb3", "path": text}
     if (Path(text) / "config.json").is_file():
         return {"name": "vlm", "path": text, **options}

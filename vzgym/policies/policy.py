@@ -97,12 +97,15 @@ def make_policy(spec: AnyPolicy | str | Mapping[str, Any]) -> AnyPolicy:
     """Create a policy.
 
     Args:
-        spec: An object, a registered name, `"module:Class"`, or a mapping `{"name": ..., **options}`.
+        spec: An object, a registered name, `"module:Class"`, a mapping `{"name": ..., **options}`, or a
+            Stable-Baselines3 model with its environment.
 
     Raises:
         InvalidSetting: If it is not a policy.
         UnknownName: If the name is not registered.
     """
+    if _is_sb3_model(spec):
+        return POLICIES.make({"name": "sb3", "model": spec})
     policy = POLICIES.make(spec)
     if isinstance(policy, type):
         raise InvalidSetting(f"a policy is an object, got the class {policy.__name__}: call it")
@@ -112,3 +115,8 @@ def make_policy(spec: AnyPolicy | str | Mapping[str, Any]) -> AnyPolicy:
             "and respond(dialogues)"
         )
     return policy
+
+
+def _is_sb3_model(spec: object) -> bool:
+    """Whether `spec` is a Stable-Baselines3 model; the package is not imported to find out."""
+    return any(base.__module__ == "stable_baselines3.common.base_class" for base in type(spec).__mro__)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
 import torch
-from stable_baselines3 import PPO
+from sb3_contrib import MaskablePPO
+from stable_baselines3 import A2C, DQN, PPO
 
 from vzgym.agents.sb3 import ClipExtractor, PointerHead, SB3Policy, SB3Settings, train_sb3
 from vzgym.agents.sb3.training import curve_lines, make_vector_env
+from vzgym.cli.policies import named_policy
 from vzgym.core.budget import Budget
 from vzgym.core.errors import FolderInUse, InvalidSetting, UnknownName
 from vzgym.core.files import folder_lock
@@ -71,22 +74,46 @@ def test_a_second_run_in_a_folder_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_masks_of_the_policy_are_those_of_the_environment(tmp_path: Path) -> None:
+def test_a_masked_policy_takes_only_possible_actions(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
-    policy = SB3Policy(train_sb3(chosen))
+    policy = SB3Policy(train_sb3(chosen), deterministic=False)
     env = VideoZoomEnv("needle-tiny/test", observation=chosen.observation, action=chosen.action)
     policy.prepare(env.budget)
-    seen, info = env.reset(seed=0)
-    for window in (3, 4, 5):
-        mask = env.action_masks()
-        assert mask[policy.act(seen, info)]
-        zoom = bool(seen["left"][0] > 0)
-        assert np.array_equal(mask, policy._grid.allowed(info["duration"], 4, env.budget, zoom=zoom))
-        seen, *_, info = env.step(window)
-    assert not env.action_masks()[:16].any()
-    assert policy.act(seen, info) >= 16
+    for seed in range(8):
+        seen, info = env.reset(seed=seed)
+        policy.reset(seed)
+        ended = False
+        while not ended:
+            action = policy.act(seen, info)
+            assert info["action_mask"][action]
+            seen, _, ended, _, info = env.step(action)
     with pytest.raises(InvalidSetting, match="exactly 40 frames"):
         policy.prepare(Budget())
+
+
+@pytest.mark.parametrize("kind", [PPO, A2C, DQN, MaskablePPO])
+def test_a_model_of_a_registered_id_is_evaluated_as_an_object_and_as_a_file(kind: Any, tmp_path: Path) -> None:
+    env = gymnasium.make("VideoZoomTinyArrays-v0", tasks="needle-tiny/train")
+    model = kind("MultiInputPolicy", env, seed=0, **({"buffer_size": 10} if kind is DQN else {}))
+    model.save(tmp_path / "model.zip")
+    of_object = evaluate(model, "needle-tiny/test", episodes=3)
+    of_file = evaluate(named_policy(str(tmp_path / "model.zip")), "needle-tiny/test", episodes=3)
+    assert (of_object.policy, of_file.policy) == (kind.__name__, "model")
+    answers = [[(item.correct, item.zooms) for item in report.episodes] for report in (of_object, of_file)]
+    assert answers[0] == answers[1]
+
+
+def test_a_model_whose_modules_are_not_known_is_refused(tmp_path: Path) -> None:
+    PPO("MlpPolicy", "CartPole-v1").save(tmp_path / "pole.zip")
+    with pytest.raises(InvalidSetting, match=r"not trained in 'VideoZoomTinyArrays-v0'.*env: ID"):
+        SB3Policy(tmp_path / "pole.zip")
+    with pytest.raises(InvalidSetting, match="no environment"):
+        evaluate(PPO.load(tmp_path / "pole.zip"), "needle-tiny/test", episodes=1)
+    with pytest.raises(InvalidSetting, match="no VideoZoomEnv"):
+        evaluate(PPO("MlpPolicy", "CartPole-v1"), "needle-tiny/test", episodes=1)
+    (tmp_path / "text.zip").write_text("no model")
+    with pytest.raises(InvalidSetting, match="is no model of Stable-Baselines3"):
+        SB3Policy(tmp_path / "text.zip")
 
 
 def extractor() -> tuple[ClipExtractor, dict[str, torch.Tensor]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from stable_baselines3 import A2C, DQN, PPO
 
 from vzgym.core.errors import InvalidSetting
 
-__all__ = ["ModelClass", "checkpoints", "load_model", "model_class", "model_file", "replay_buffer"]
+__all__ = ["ModelClass", "algorithm_of", "checkpoints", "load_model", "model_class", "model_file", "replay_buffer"]
 
 ModelClass = type[MaskablePPO] | type[PPO] | type[A2C] | type[DQN]
 
@@ -28,6 +30,26 @@ def model_class(algo: str) -> ModelClass:
 def load_model(file: Path, algo: str) -> Any:
     """Load a model for acting, on the CPU."""
     return model_class(algo).load(file, device="cpu")
+
+
+def algorithm_of(file: Path) -> str:
+    """The algorithm of a model's `.zip` file, read from its plain JSON part: nothing is unpickled.
+
+    Raises:
+        InvalidSetting: If it is not a file that a model's `save` wrote.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            data = json.loads(archive.read("data"))
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise InvalidSetting(f"{file} is no model of Stable-Baselines3: {error}") from error
+    if "exploration_fraction" in data:
+        return "dqn"
+    if "clip_range" not in data:
+        return "a2c"
+    # Only the maskable algorithm masks its roll-out buffer.
+    buffers = json.dumps([data.get("rollout_buffer_class"), data.get("policy_class")])
+    return "maskable_ppo" if "maskable" in buffers.casefold() else "ppo"
 
 
 def model_file(run: Path) -> Path:
