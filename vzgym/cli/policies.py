@@ -19,7 +19,8 @@ def named_policy(text: str, **options: Any) -> str | Mapping[str, Any]:
 
     Args:
         text: A registered name or `module:Class`; the folder of a trained model; a Stable-Baselines3 model (`.zip`);
-            `served:MODEL@URL`; or a mapping with options, as `{name: random}` or `{name: vlm, path: runs/sft, temperature: 1}`.
+            `served:MODEL@URL`; or a mapping with options, as `{name: random}` or
+            `{name: vlm, path: runs/sft, temperature: 1}`.
         options: For models, in folders or served: further options.
 
     Returns:
