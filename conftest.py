@@ -95,27 +95,40 @@ def check_toml(example: Example) -> None:
     tomllib.loads(str(example.parsed))
 
 
-class _Folder:
-    """The temporary working directory of a page."""
+class _Surroundings:
+    """A temporary working directory for a page, and the registries as they were before it."""
 
     def __init__(self) -> None:
-        self.before = str(Path.cwd())
-        self.made = tempfile.TemporaryDirectory()
-        os.chdir(self.made.name)
+        from vzgym.envs import ACTIONS, OBSERVATIONS
+        from vzgym.policies import POLICIES
+        from vzgym.protocols import PROTOCOLS
+        from vzgym.rewards import REWARDS
+        from vzgym.tasks import FAMILIES, SUITES
 
-    def close(self) -> None:
-        os.chdir(self.before)
-        self.made.cleanup()
+        self.folder = Path.cwd()
+        self.temporary = tempfile.TemporaryDirectory()
+        registries: list[Any] = [ACTIONS, FAMILIES, OBSERVATIONS, POLICIES, PROTOCOLS, REWARDS, SUITES]
+        for registry in registries:
+            registry.names()  # the built-in components are registered on first use
+        self.registered = [(registry, dict(registry._factories)) for registry in registries]
+        os.chdir(self.temporary.name)
+
+    def restore(self) -> None:
+        os.chdir(self.folder)
+        self.temporary.cleanup()
+        for registry, factories in self.registered:
+            registry._factories.clear()
+            registry._factories.update(factories)
 
 
-def enter_folder(namespace: dict[str, Any]) -> None:
+def enter_page(namespace: dict[str, Any]) -> None:
     """Before the first block of a page."""
-    namespace["_folder"] = _Folder()
+    namespace["_surroundings"] = _Surroundings()
 
 
-def leave_folder(namespace: dict[str, Any]) -> None:
+def leave_page(namespace: dict[str, Any]) -> None:
     """After its last block."""
-    namespace["_folder"].close()
+    namespace["_surroundings"].restore()
 
 
 pytest_collect_file = Sybil(
@@ -129,6 +142,6 @@ pytest_collect_file = Sybil(
         SkipParser(),
     ],
     patterns=["README.md", "docs/*.md", "docs/**/*.md"],
-    setup=enter_folder,
-    teardown=leave_folder,
+    setup=enter_page,
+    teardown=leave_page,
 ).pytest()

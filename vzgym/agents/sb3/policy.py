@@ -81,7 +81,8 @@ class SB3Policy:
             InvalidSetting: If the model was trained for observations of a different size.
         """
         space: Any = self.model.observation_space
-        known = space["frames"].shape[0] if isinstance(space, gymnasium.spaces.Dict) and "frames" in space.spaces else 0
+        frames = space.spaces.get("frames") if isinstance(space, gymnasium.spaces.Dict) else None
+        known = frames.shape[0] if frames is not None and frames.shape else 0
         if known and max(1, budget.max_frames) != known:
             raise InvalidSetting(
                 f"this model sees exactly {known} frames (overview and zooms), the budget gives {budget.max_frames}"
