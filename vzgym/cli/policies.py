@@ -52,7 +52,7 @@ def run_label(text: str) -> str:
     Args:
         text: As `named_policy` takes it.
     """
-    spec = named_policy(text)
+    spec = redact(named_policy(text))
     if text.lstrip().startswith("{") and isinstance(spec, Mapping):
         options = [f"{key}-{value}" for key, value in spec.items() if key not in {"name", "model", *_NOT_IDENTITY}]
         return " ".join([str(spec["name"]), *([str(spec["model"])] if "model" in spec else []), *options])
