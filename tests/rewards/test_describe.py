@@ -33,8 +33,8 @@ def test_options_and_needs() -> None:
     assert "_known" not in describe("judged_accuracy").options
 
 
-def test_a_module_that_says_nothing_is_told_so() -> None:
-    with pytest.raises(InvalidSetting, match=f"docstring of reward module '{__name__}:Mute' does not say its formula"):
+def test_a_docstring_without_facts_is_refused() -> None:
+    with pytest.raises(InvalidSetting, match=f"docstring of reward module '{__name__}:Mute' does not state its formula"):
         describe(f"{__name__}:Mute")
 
 

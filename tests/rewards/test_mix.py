@@ -193,7 +193,7 @@ def test_a_module_without_what_it_needs_is_unscored_and_says_so_once(
     messages = [entry.getMessage() for entry in caplog.records]
     assert messages == [
         "reward term 'hungry' is unscored for task 'flash/1': it needs answerer and group",
-        "reward term 'constant' is unscored for task 'flash/1': it cannot judge this episode",
+        "reward term 'constant' is unscored for task 'flash/1': it cannot score this episode",
     ]
 
 

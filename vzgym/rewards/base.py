@@ -1,8 +1,8 @@
-"""What a reward module is.
+"""Interface of reward modules.
 
-A module reads a record after each turn and returns the raw increment of that turn. It keeps no
-state and sees no pixels, so a saved run is scored exactly as a live one. Weights belong to the composition
-(`RewardMix`), never to a module.
+A module reads the record after each turn and returns the raw increment of that turn. It keeps no state and reads no
+pixels, so saved runs are scored exactly as live ones. Weights belong to the composition (`RewardMix`), never to a
+module.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from vzgym.episode.record import EpisodeRecord
 __all__ = ["NEEDS", "REWARDS", "Answerer", "Need", "RewardContext", "RewardModule"]
 
 Need: TypeAlias = Literal["evidence", "group", "answerer", "first_answer", "timing"]
-"""What a module may need beyond the bare record; see `NEEDS`. Without it the module is unscored."""
+"""Input that a module may require beyond the record; see `NEEDS`. Without it the module is unscored."""
 
 NEEDS: Final[Mapping[Need, str]] = {
     "evidence": "known evidence intervals of the task",
     "group": "the other roll-outs of the same task",
-    "answerer": "somebody who answers again from chosen clips",
+    "answerer": "an answerer, which answers again from selected clips",
     "first_answer": "the answer before the first zoom: `info.first_answer` of the record, or an answerer",
-    "timing": "the wall times that a run notes after an episode's end",
+    "timing": "wall times, which are recorded after the end of an episode",
 }
-"""Every need, in words."""
+"""Description of each need."""
 
 
 class Answerer(Protocol):
-    """Answers a record's question again from chosen clips only (for sufficiency and counterfactual credit)."""
+    """Answers a record's question again from selected clips only (for sufficiency and counterfactual credit)."""
 
     def answer_from(self, record: EpisodeRecord, clips: Sequence[int]) -> str | None:
-        """The answer given when only the clips at these positions of `record.clips` are seen; None if there is none."""
+        """Answer given only the clips at these positions of `record.clips`; None if there is no answer."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class RewardContext:
-    """What surrounds a record when it is scored.
+    """Additional inputs for scoring a record.
 
     Attributes:
-        group: Finished records of the same task, this one included, where roll-outs come in groups.
-        answerer: Answers again from chosen clips, where there is one.
-        progress: How far training has come, in [0, 1], where there is training.
+        group: Finished records of the same task, including this one, if roll-outs are grouped.
+        answerer: Answers again from selected clips, if available.
+        progress: Training progress in [0, 1]; None outside training.
     """
 
     group: Sequence[EpisodeRecord] | None = None
@@ -56,8 +56,8 @@ class RewardModule(Protocol):
     """One term of a reward.
 
     Class attributes:
-        name: The name it is registered and logged under.
-        needs: What it cannot do without; see `Need`.
+        name: Name under which the module is registered and logged.
+        needs: Required inputs; see `Need`.
     """
 
     name: ClassVar[str]
@@ -68,14 +68,14 @@ class RewardModule(Protocol):
         ...
 
     def score(self, record: EpisodeRecord, context: RewardContext) -> float | None:
-        """The raw increment of the record's latest turn.
+        """Return the raw increment of the latest turn.
 
         Args:
-            record: The episode as it stands after that turn; `record.end` is set if it was the last.
-            context: What surrounds it.
+            record: The episode up to and including that turn; `record.end` is set if it was the last.
+            context: Additional inputs.
 
         Returns:
-            A finite number, or None where it cannot be scored, which is not the same as 0.
+            A finite number, or None if the turn cannot be scored, which differs from 0.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Conditions: when a term counts."""
+"""Conditions that gate reward terms."""
 
 from __future__ import annotations
 
@@ -33,34 +33,34 @@ def _evidence_seen(record: EpisodeRecord) -> bool | None:
 PREDICATES: Final[Mapping[str, tuple[Callable[[EpisodeRecord], bool | None], str]]] = {
     "answered": (lambda record: record.end is End.ANSWERED, "the episode ended with an answer"),
     "consistent": (lambda record: not repeats_a_window(record), "no executed zoom repeats another's window and region"),
-    "correct": (_correct, "the answer is right; unknown where the grade is unscored"),
-    "evidence_seen": (_evidence_seen, "a shown frame lies in every evidence interval; unknown where evidence is"),
+    "correct": (_correct, "the answer is right; unknown if the grade is unscored"),
+    "evidence_seen": (_evidence_seen, "every evidence interval contains a shown frame; unknown if evidence is unknown"),
     "unrefused": (
         lambda record: all(turn.outcome is not Outcome.REFUSED for turn in record.turns),
-        "no zoom was refused and all text could be read",
+        "no zoom was refused and every text could be parsed",
     ),
-    "well_formed": (lambda record: all(turn.well_formed for turn in record.turns), "every turn kept the form"),
+    "well_formed": (lambda record: all(turn.well_formed for turn in record.turns), "every turn was well-formed"),
     "zoomed": (lambda record: record.zooms > 0, "at least one zoom was executed"),
 }
-"""What can be asked of a finished record: name -> (test, meaning). The test returns None where it cannot be said."""
+"""Predicates of a finished record: name -> (test, meaning). The test returns None if the result is unknown."""
 
 _BOUNDS: Final = ("at_least", "above", "at_most", "below")
 
 
 class Condition(Protocol):
-    """Something that holds of a finished episode or does not."""
+    """A condition on a finished episode."""
 
     @property
     def needs(self) -> frozenset[Need]:
-        """What it cannot do without."""
+        """Required inputs."""
         ...
 
     def holds(self, record: EpisodeRecord, context: RewardContext) -> bool | None:
-        """Whether it holds; None if it cannot be said."""
+        """Whether the condition holds; None if unknown."""
         ...
 
     def to_spec(self) -> Any:
-        """What `make_condition` builds it from, as JSON values."""
+        """Specification of the condition as JSON values, as `make_condition` accepts it."""
         ...
 
 
@@ -85,7 +85,7 @@ class Is:
 
     @property
     def needs(self) -> frozenset[Need]:
-        """Nothing: where it cannot be said, `holds` says so."""
+        """No required inputs: `holds` returns None if the result is unknown."""
         return frozenset()
 
     def holds(self, record: EpisodeRecord, context: RewardContext) -> bool | None:
@@ -131,7 +131,7 @@ class Compare:
 
     @property
     def needs(self) -> frozenset[Need]:
-        """What the module needs."""
+        """Required inputs of the module."""
         return frozenset(self.module.needs)
 
     def holds(self, record: EpisodeRecord, context: RewardContext) -> bool | None:
@@ -157,10 +157,10 @@ class Compare:
 
 @dataclass(frozen=True)
 class AllOf:
-    """Several conditions, all of which must hold. Cannot be said as soon as one of them cannot.
+    """Conjunction of several conditions. Unknown if one of them is unknown.
 
     Raises:
-        InvalidSetting: If there is none.
+        InvalidSetting: If there is no condition.
     """
 
     conditions: tuple[Condition, ...]
@@ -171,7 +171,7 @@ class AllOf:
 
     @property
     def needs(self) -> frozenset[Need]:
-        """What any of them needs."""
+        """Required inputs of all conditions."""
         return frozenset[Need]().union(*(condition.needs for condition in self.conditions))
 
     def holds(self, record: EpisodeRecord, context: RewardContext) -> bool | None:
@@ -189,11 +189,11 @@ def make_condition(spec: object) -> Condition:
 
     Args:
         spec: A predicate's name ("correct", "not correct"; `PREDICATES`); a mapping `{"module": name, **options,
-            "at_least": x}` with at least one of at_least, above, at_most, below; a list of such, all of which must
+            "at_least": x}` with at least one of at_least, above, at_most, below; a list of these, all of which must
             hold; or a condition.
 
     Raises:
-        InvalidSetting: If there is no condition in it (None, an empty text, list or mapping), or no bound.
+        InvalidSetting: If the specification is empty (None, or an empty string, list or mapping) or lacks a bound.
         UnknownName: If a predicate or module does not exist.
     """
     if spec is None or spec == "" or spec == {}:
@@ -208,7 +208,7 @@ def make_condition(spec: object) -> Condition:
         options = {str(key): value for key, value in spec.items()}
         module = options.pop("module", None)
         if not isinstance(module, str):
-            raise InvalidSetting(f"a condition on a value names its 'module', got {dict(spec)!r}")
+            raise InvalidSetting(f"a condition on a value needs the key 'module', got {dict(spec)!r}")
         bounds = {name: options.pop(name) for name in _BOUNDS if name in options}
         return Compare(REWARDS.make({"name": module, **options}), **bounds)
     if isinstance(spec, Sequence):

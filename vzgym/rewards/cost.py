@@ -1,7 +1,6 @@
-"""Prices: what looking costs. Each value is negative, so that a positive weight is a price per unit.
+"""Cost rewards. Each value is negative, so that a positive weight is a price per unit.
 
-All of them can be asked for in three ways: plain; only of right answers (`only_correct`); and only of what lies above
-an allowance (`free`).
+Costs can be restricted to right answers (`only_correct`) and to the units above an allowance (`free`).
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ __all__ = ["CallCost", "FrameCost", "LedgerCost", "TokenCost"]
 
 @dataclass(frozen=True)
 class _Price(ABC):
-    """What the prices share.
+    """Base class of the cost rewards.
 
-    The charge after turn t is `c_t = max(0, units so far - free)`. Plain, a turn costs `c_t - c_(t-1)`; with
-    `only_correct`, the last turn costs all of `c` if the answer is right, and nothing else costs anything.
+    The charge after turn t is `c_t = max(0, units so far - free)`. By default, a turn costs `c_t - c_(t-1)`. With
+    `only_correct`, the last turn costs the final `c` if the answer is right, and all other turns cost 0.
     """
 
     free: float = 0.0
@@ -38,12 +37,12 @@ class _Price(ABC):
 
     @property
     def needs(self) -> frozenset[Need]:
-        """What it cannot do without."""
+        """Required inputs."""
         return frozenset()
 
     @abstractmethod
     def units(self, record: EpisodeRecord) -> float | None:
-        """Units used so far; None if not known."""
+        """Units used so far; None if unknown."""
 
     def score(self, record: EpisodeRecord, context: RewardContext) -> float | None:
         """See the class."""
@@ -56,7 +55,7 @@ class _Price(ABC):
             if now is None or record.grade is None or record.grade.score is None:
                 return None
             return 0.0 - now * record.grade.score
-        # What came before the first turn, if it costs anything, is paid with it.
+        # The first turn also pays for the costs before it.
         before = self._charge(record.upto(len(record.turns) - 1)) if len(record.turns) > 1 else 0.0
         return None if now is None or before is None else before - now
 
@@ -67,25 +66,25 @@ class _Price(ABC):
 
 @dataclass(frozen=True)
 class CallCost(_Price):
-    """A price per zoom asked for.
+    """A price per requested zoom.
 
-    Formula: -1 for a turn that asks for a zoom, executed or refused (both cost a model pass), else 0. With `free`:
-    only for those beyond the first `free` of the episode. With `only_correct`: 0 before the end; at the end minus
-    their number if the answer is right, else 0.
+    Formula: -1 for a turn that requests a zoom, executed or refused (both cost a model pass), else 0. With `free`: only
+    for zooms beyond the first `free` of the episode. With `only_correct`: 0 before the end; at the end minus the number
+    of zooms if the answer is right, else 0.
     Range: {-1, 0} a turn; with `only_correct` [-max_rounds, 0].
-    Source: the cost knobs of the official VideoZoomer code.
-    Known to break: as a plain price it teaches not to look, since a wrong answer without a zoom is cheaper than a wrong
-    one with it; see the lessons in VideoEvolve (arXiv 2610.10183), and `quality_first`.
+    Source: the cost settings of the official VideoZoomer code.
+    Known to break: without `only_correct` it teaches the policy not to zoom, since a wrong answer without a zoom is
+    cheaper than a wrong one with it; see VideoEvolve (arXiv 2610.10183), and `quality_first`.
 
     Args:
-        free: Free zooms an episode.
+        free: Free zooms per episode.
         only_correct: Charge right answers only, at the end.
     """
 
     name: ClassVar[str] = "call_cost"
 
     def units(self, record: EpisodeRecord) -> float:
-        """Zooms asked for."""
+        """Number of requested zooms."""
         return float(sum(isinstance(turn.action, Zoom) for turn in record.turns))
 
 
@@ -93,22 +92,22 @@ class CallCost(_Price):
 class FrameCost(_Price):
     """A price per frame shown.
 
-    Formula: minus the number of frames that the turn's zoom showed; the overview is free, since nobody can refuse it.
-    With `free`: only for those beyond the first `free` of the episode. With `only_correct`: 0 before the end; at the
-    end minus their number if the answer is right, else 0.
+    Formula: minus the number of frames that the turn's zoom showed; the overview is free, since it is always shown.
+    With `free`: only for frames beyond the first `free` of the episode. With `only_correct`: 0 before the end; at the
+    end minus the number of frames if the answer is right, else 0.
     Range: [-clip_frames, 0] a turn; with `only_correct` [-max_zooms * clip_frames, 0].
-    Source: the cost knobs of the official VideoZoomer code.
-    Known to break: pushes towards coarse clips; weigh it well below 1 / clip_frames of the accuracy's weight.
+    Source: the cost settings of the official VideoZoomer code.
+    Known to break: encourages coarse clips; use a weight well below 1 / clip_frames of the weight of accuracy.
 
     Args:
-        free: Free frames an episode, overview apart.
+        free: Free frames per episode, excluding the overview.
         only_correct: Charge right answers only, at the end.
     """
 
     name: ClassVar[str] = "frame_cost"
 
     def units(self, record: EpisodeRecord) -> float:
-        """Frames shown by zooms."""
+        """Number of frames shown by zooms."""
         return float(sum(len(clip) for clip in record.clips[1:]))
 
 
@@ -117,16 +116,16 @@ class TokenCost(_Price):
     """A price per visual token.
 
     Formula: minus the visual tokens of the frames that the turn's zoom showed, by the patch rule of a model family
-    (`vzgym.episode.costs`); the overview is free. With `free`: only for those beyond the first `free` of the episode.
-    With `only_correct`: 0 before the end; at the end minus their number if the answer is right, else 0.
-    Range: [-clip_frames * tokens of a frame, 0] a turn: with the paper's budget and Qwen2.5-VL down to -2048.
-    Source: the cost knobs of the official VideoZoomer code, counted in what a model pays with.
-    Known to break: as `frame_cost`; where regions are allowed it also pushes towards small ones.
+    (`vzgym.episode.costs`); the overview is free. With `free`: only for tokens beyond the first `free` of the episode.
+    With `only_correct`: 0 before the end; at the end minus the number of tokens if the answer is right, else 0.
+    Range: [-clip_frames * tokens per frame, 0] a turn; the minimum is -2048 with the paper's budget and Qwen2.5-VL.
+    Source: the cost settings of the official VideoZoomer code, in visual tokens.
+    Known to break: as `frame_cost`; if regions are allowed, it also encourages small ones.
 
     Args:
-        free: Free tokens an episode, overview apart.
+        free: Free tokens per episode, excluding the overview.
         only_correct: Charge right answers only, at the end.
-        family: Model family whose patch rule counts.
+        family: Model family whose patch rule is used.
     """
 
     family: str = "qwen2.5-vl"
@@ -138,29 +137,29 @@ class TokenCost(_Price):
         patch_rule(self.family)
 
     def units(self, record: EpisodeRecord) -> float:
-        """Visual tokens of the zooms' frames."""
+        """Visual tokens of the frames shown by zooms."""
         overview = EpisodeCosts.of(record.upto(0), self.family).visual_tokens
         return float(EpisodeCosts.of(record, self.family).visual_tokens - overview)
 
 
 @dataclass(frozen=True)
 class LedgerCost(_Price):
-    """A price on any entry of the cost ledger.
+    """A price per unit of an entry of the cost ledger.
 
-    Formula: minus what the turn added to the entry `item` of `EpisodeCosts`; the first turn also pays for the overview.
-    `text_tokens` and wall times are charged as a whole at the end, since they are not known before. With `free`: only
-    what lies beyond it. With `only_correct`: 0 before the end; at the end minus the entry if the answer is right, else
+    Formula: minus the increase of the entry `item` of `EpisodeCosts` in the turn; the first turn also pays for the
+    overview. `text_tokens` and wall times are charged at the end, since they are not known earlier. With `free`: only
+    the amount above it. With `only_correct`: 0 before the end; at the end minus the entry if the answer is right, else
     0.
     Range: (-inf, 0].
-    Source: vzgym, after the first complaint about VideoZoomer's tables (cost beyond frames).
-    Known to break: wall times differ from run to run and machine to machine, so a reward made of them does too.
+    Source: vzgym.
+    Known to break: wall times differ between runs and machines, and so do rewards computed from them.
 
     Args:
-        free: Free units an episode.
+        free: Free units per episode.
         only_correct: Charge right answers only, at the end.
         item: The entry: visual_tokens, text_tokens, said_tokens, passes, frames_shown, frames_decoded, decode_seconds,
             tool_seconds, model_seconds or wall_seconds.
-        family: Model family whose patch rule counts visual tokens.
+        family: Model family whose patch rule is used for visual tokens.
     """
 
     item: str = "passes"
@@ -175,11 +174,11 @@ class LedgerCost(_Price):
 
     @property
     def needs(self) -> frozenset[Need]:
-        """Wall times, where the entry is one."""
+        """Wall times if the entry is a wall time."""
         return frozenset({"timing"}) if self.item in TIMED_COSTS else frozenset()
 
     def units(self, record: EpisodeRecord) -> float | None:
-        """The entry so far."""
+        """Current value of the entry."""
         if self.item in END_COSTS and record.end is None:
             return 0.0
         value = EpisodeCosts.of(record, self.family).to_json()[self.item]

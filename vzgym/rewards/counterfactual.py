@@ -1,6 +1,7 @@
 """Counterfactual credit: would the answer have been right without a clip, and from it alone?
 
-The same reader or policy answers again from chosen clips (an `Answerer`; `vzgym.evaluation.counterfactual` has two).
+A frame reader or the policy answers again from selected clips (an `Answerer`; `vzgym.evaluation.counterfactual` has
+two).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ __all__ = ["Credit", "Csv", "NeededClips", "RescueRegress", "Sufficiency", "cred
 
 
 def _right(record: EpisodeRecord, said: str | None) -> bool:
-    """Whether `said` would have been a right answer."""
-    # Grading reads id, options, answer and metadata of a task, which its facts have too.
+    """Whether `said` is a right answer to the record's task."""
+    # Grading reads only id, options, answer and metadata, which the record's task facts also have.
     return grade(said, cast("VideoTask", record.task)).is_correct
 
 
@@ -35,12 +36,12 @@ def _scored(record: EpisodeRecord) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """Which clips an answer rests on. Each entry says whether the answer given from those frames is right.
+    """Dependence of an answer on clips. Each entry says whether the answer given those frames is right.
 
     Attributes:
         everything: From the overview and all clips.
         overview: From the overview alone.
-        without: For each executed zoom, from everything but its clip.
+        without: For each executed zoom, from everything except its clip.
         alone: For each executed zoom, from its clip alone, without the overview.
     """
 
@@ -56,17 +57,17 @@ class Credit:
 
     @property
     def sufficient(self) -> tuple[bool, ...]:
-        """For each zoom: right from its clip alone, where the overview alone is not enough."""
+        """For each zoom: right from its clip alone, and wrong from the overview alone."""
         return tuple(alone and not self.overview for alone in self.alone)
 
     @property
     def useful(self) -> tuple[bool, ...]:
-        """For each zoom: needed, or sufficient. Of two clips that show the same, neither is needed; both suffice."""
+        """For each zoom: needed or sufficient. Of two clips with the same content, neither is needed; both suffice."""
         return tuple(a or b for a, b in zip(self.needed, self.sufficient, strict=True))
 
     @property
     def share(self) -> float | None:
-        """Share of the zooms that were useful; None without a zoom."""
+        """Share of useful zooms; None without a zoom."""
         return sum(self.useful) / len(self.useful) if self.useful else None
 
     def to_json(self) -> dict[str, Any]:
@@ -85,11 +86,11 @@ class Credit:
 
 
 def credit(record: EpisodeRecord, answerer: Answerer) -> Credit:
-    """Ask again from everything, from the overview, without each clip and from each clip alone.
+    """Answer again from everything, from the overview alone, without each clip, and from each clip alone.
 
     Args:
-        record: A finished record; at most `2 * zooms + 2` answers are asked for.
-        answerer: Who answers.
+        record: A finished record; at most `2 * zooms + 2` answers are requested.
+        answerer: Gives the answers.
 
     Raises:
         InvalidSetting: If the record is unfinished, or its task has no known answer.
@@ -115,14 +116,14 @@ def credit(record: EpisodeRecord, answerer: Answerer) -> Credit:
 
 @dataclass(frozen=True)
 class Sufficiency:
-    """Whether the zoomed clips alone hold the answer.
+    """Whether the zoomed clips alone suffice for a right answer.
 
     Formula: at the end 1 if the answer given again from the executed zooms' clips alone, without the overview, is
-    right, else 0; 0 without a zoom; 0 before. Unscored where the grade is.
+    right, else 0; 0 without a zoom; 0 before. Unscored if the grade is unscored.
     Range: {0, 1}.
-    Source: REVISOR, which weighs it 0.3 beside 0.6 of accuracy (preset "revisor").
-    Known to break: it pays clips whose question the overview answers as well; an answerer that guesses is sometimes
-    right.
+    Source: REVISOR, with weight 0.3 and accuracy 0.6 (preset "revisor").
+    Known to break: it also rewards clips if the overview alone answers the question; an answerer that guesses is
+    sometimes right.
     """
 
     name: ClassVar[str] = "sufficiency"
@@ -142,10 +143,10 @@ class Sufficiency:
 
 @dataclass(frozen=True)
 class Csv:
-    """A right answer that the zoomed clips alone bear out: completeness by self-verification.
+    """A right answer confirmed from the zoomed clips alone: completeness by self-verification.
 
     Formula: at the end 1[right] * 1[the answer given again from the executed zooms' clips alone is right]; 0 before.
-    Unscored where the grade is.
+    Unscored if the grade is unscored.
     Range: {0, 1}.
     Source: TimeSearch-R (arXiv 2511.05489).
     Known to break: as `sufficiency`, but never for a wrong answer.
@@ -167,12 +168,12 @@ class RescueRegress:
 
     Formula: at the end +1 if the first answer is wrong and the last is right; -1 if the first is right and the last is
     wrong; else 0; 0 before. Its mean over a group is the paper's (rate of rescues) - (rate of regressions). The first
-    answer is the one before the first zoom: `info.first_answer` if the record has it (somebody asked the policy
-    itself), else what the context's answerer says from the overview alone. Unscored where the grade is.
+    answer is the one before the first zoom: `info.first_answer` if the record has it (given by the policy itself), else
+    that of the context's answerer from the overview alone. Unscored if the grade is unscored.
     Range: {-1, 0, 1}.
     Source: VideoEvolve (arXiv 2610.10183).
-    Known to break: an answerer that is weaker than the policy makes rescues of what the policy knew all along; ask the
-    policy itself. On multiple choice a lucky first guess turns a good search into a zero.
+    Known to break: an answerer weaker than the policy counts rescues where the policy already knew the answer; use the
+    policy itself. On multiple choice, a lucky first guess gives a good search the value 0.
     """
 
     name: ClassVar[str] = "rescue_regress"
@@ -194,15 +195,14 @@ class RescueRegress:
 
 @dataclass(frozen=True)
 class NeededClips:
-    """Which share of the zooms the answer rests on.
+    """Share of the zooms on which the answer depends.
 
     Formula: at the end the share of the executed zooms that were useful; 0 without a zoom; 0 before. A zoom is useful
     if the answer given again from everything is right and from everything but its clip is not, or if its clip alone
-    gives the right answer and the overview alone does not (`Credit.useful`). Unscored where the grade is.
+    gives the right answer and the overview alone does not (`Credit.useful`). Unscored if the grade is unscored.
     Range: [0, 1].
-    Source: vzgym, after the open question whether VideoZoomer's clips are causally used.
-    Known to break: evidence spread over clips of which any two suffice is credited to none; an answerer that guesses
-    blurs it.
+    Source: vzgym; measures whether clips are used causally.
+    Known to break: if any two of several clips suffice, none is credited; an answerer that guesses adds noise.
     """
 
     name: ClassVar[str] = "needed_clips"

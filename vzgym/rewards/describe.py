@@ -1,4 +1,4 @@
-"""What a module says of itself: its docstring, taken apart. The command line and the documentation read it here."""
+"""Parses the docstrings of reward modules, for the command line and the documentation."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from vzgym.rewards.base import NEEDS, REWARDS
 __all__ = ["FACTS", "ModuleFacts", "describe"]
 
 FACTS: Final = ("Formula", "Range", "Source", "Known to break")
-"""What every module's docstring states, each as a paragraph that begins with the word and a colon."""
+"""Headings of the paragraphs that the docstring of every built-in module has."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleFacts:
-    """What there is to say about a module.
+    """Description of a reward module.
 
     Attributes:
-        name: The name it is registered under.
+        name: The registered name.
         path: `module:Class`.
         summary: One sentence.
-        facts: The paragraphs of `FACTS`, without their heads.
-        options: Each option with its default and what it means.
-        needs: What it cannot do without, by name, with the meaning. With default options.
-        alias_of: The module's own name, where it is registered under another.
+        facts: The paragraphs of `FACTS`, without their headings.
+        options: Each option with its default and meaning.
+        needs: Required inputs with default options, by name, with their meaning.
+        alias_of: The module's own name if it is registered under another.
     """
 
     name: str
@@ -41,11 +41,11 @@ class ModuleFacts:
 
 
 def describe(name: str) -> ModuleFacts:
-    """The facts of a registered module.
+    """Describe a registered module.
 
     Raises:
         UnknownName: If there is no such module.
-        InvalidSetting: If its docstring lacks one of `FACTS`: only our own modules need them all.
+        InvalidSetting: If the docstring lacks one of `FACTS`, which only built-in modules must have.
     """
     factory = REWARDS.get(name)
     text = inspect.cleandoc(inspect.getdoc(factory) or "")
@@ -54,7 +54,7 @@ def describe(name: str) -> ModuleFacts:
     for fact in FACTS:
         found = re.search(rf"(?:^|\s){fact}: (.*?)(?=\n\n|\s(?:{'|'.join(FACTS)}): |\Z)", head, re.DOTALL)
         if found is None:
-            raise InvalidSetting(f"the docstring of reward module {name!r} does not say its {fact.lower()}")
+            raise InvalidSetting(f"the docstring of reward module {name!r} does not state its {fact.lower()}")
         facts[fact] = " ".join(found.group(1).split())
     module = REWARDS.make(name)
     return ModuleFacts(

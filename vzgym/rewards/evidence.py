@@ -1,4 +1,4 @@
-"""Rewards for looking in the right place, where the right place is known."""
+"""Rewards for the overlap of zooms with known evidence."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class IouUnion:
     """Overlap of all zoomed windows with the evidence.
 
     Formula: at the end |W and E| / |W or E|, with W the union of the executed zooms' windows and E the union of the
-    evidence intervals (lengths in seconds); 0 before, and 0 without a zoom. Unscored where no evidence is known or
-    there is none to find, and after a video error.
+    evidence intervals (lengths in seconds); 0 before, and 0 without a zoom. Unscored if the evidence is unknown or
+    empty, and after a video error.
     Range: [0, 1]. Source: after LongVT (arXiv 2511.20785).
-    Known to break: pays for looking even where the answer is wrong; a search over several windows lowers it.
+    Known to break: it rewards zooming even if the answer is wrong; a search over several windows lowers it.
     """
 
     name: ClassVar[str] = "iou_union"
@@ -37,7 +37,7 @@ class IouLast:
     """Overlap of the last zoomed window with the evidence.
 
     Formula: at the end |w and E| / |w or E|, with w the last executed zoom's window; 0 before, and 0 without a zoom.
-    Unscored where no evidence is known or there is none to find, and after a video error.
+    Unscored if the evidence is unknown or empty, and after a video error.
     Range: [0, 1]. Source: LongVT (arXiv 2511.20785).
     Known to break: with evidence in several places one window cannot reach 1.
     """

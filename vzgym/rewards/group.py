@@ -1,6 +1,6 @@
-"""Scoring groups of roll-outs of one task, and saved records.
+"""Scores groups of roll-outs of one task, and saved records.
 
-Some terms compare a roll-out with the others of its task, and can be scored only when the group is complete. Trainers
+Some terms compare a roll-out with the others of its task. They are scored when the group is complete. Trainers
 call `score_group` with the roll-outs of one prompt; `rescore` scores a saved run again.
 """
 
@@ -33,11 +33,11 @@ def score_group(
         sum of the totals, or None if one of them is None.
 
     Raises:
-        InvalidSetting: If a record is unfinished, or two are of different tasks.
+        InvalidSetting: If a record is unfinished, or the records are of different tasks.
     """
     for record in records:
         if record.end is None:
-            raise InvalidSetting(f"a group holds finished records; that of task {record.task.id!r} still runs")
+            raise InvalidSetting(f"a group holds finished records; that of task {record.task.id!r} is unfinished")
         if record.task.id != records[0].task.id:
             raise InvalidSetting(
                 f"a group holds roll-outs of one task, got {records[0].task.id!r} and {record.task.id!r}"
@@ -49,11 +49,10 @@ def score_group(
 def rescore(
     mix: RewardMix, records: Sequence[EpisodeRecord], context: RewardContext | None = None
 ) -> list[list[StepReward]]:
-    """Score finished records again, as they would have been scored live under this reward.
+    """Score finished records under this reward, exactly as live scoring would have done.
 
-    Records of the same task, by the same policy and (in training) of the same step are a group if there are two or more
-    of them; a task that was played once has none. The training progress of a record is the one that it keeps in
-    `info.progress`, if any, else the context's.
+    Records of the same task, by the same policy and (in training) of the same step form a group if there are at least
+    two. A record's training progress is its `info.progress` if set, else that of the context.
 
     Args:
         mix: The reward.

@@ -1,6 +1,6 @@
-"""A language model as judge of free-text answers, over an OpenAI-compatible endpoint.
+"""Free-text answers judged by a language model on an OpenAI-compatible endpoint.
 
-It sends nothing unless a reward asks for it by name. Needs `pip install "vzgym[served]"`.
+No request is sent unless a reward uses the module by name. Requires `pip install "vzgym[served]"`.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ _VERDICTS: Final = {"correct": 1.0, "wrong": 0.0}
 class JudgedAccuracy:
     """Whether the answer is right; free text is judged by a language model.
 
-    Formula: as `accuracy`, but where an open question's right answer is no number and the answer is not literally the
-    same, 1 or 0 as the judge says. 0 before the end. Unscored where the grade is, and where the judge cannot be reached
-    or does not reply in exactly the form asked for, even when asked again; then the whole mix is.
+    Formula: as `accuracy`, but if the right answer of an open question is not a number and the given answer differs
+    literally, 1 or 0 by the judge's verdict; 0 before the end. Unscored if the grade is unscored, or if the judge
+    cannot be reached or does not reply in the required form after all attempts; the whole mix is then unscored.
     Range: {0, 1}.
     Source: the judged accuracy of LongVT (arXiv 2511.20785), without its half points.
-    Known to break: judges can be talked into a verdict by the answer they judge, and differ from version to version:
-    keep their verdicts (`cache`) to score a run again with the same result.
+    Known to break: answers can manipulate the judge, and verdicts differ between model versions; use `cache` to
+    reproduce the scores of a run.
 
     Args:
         url: The server's base URL.
-        model: The model's name there.
-        key_variable: The environment variable that holds the key, which is written nowhere. Empty: `VZGYM_API_KEY` if
-            it is set, else no key.
+        model: The model's name on the server.
+        key_variable: Environment variable that holds the key, which is never stored. Empty: `VZGYM_API_KEY` if set,
+            else no key.
         timeout: Seconds to wait for a reply.
-        attempts: How often to ask for a verdict, and to try a server that is busy, before giving up; >= 1.
-        drop: Parameters that the server refuses, such as `[temperature]`.
-        cache: A .jsonl file in which verdicts are kept and looked up; in memory only if empty.
+        attempts: Maximum number of attempts for a verdict, and for each request to a busy server; >= 1.
+        drop: Parameters that the server does not support, such as `[temperature]`.
+        cache: A .jsonl file in which verdicts are stored and looked up; in memory only if empty.
     """
 
     url: str = "http://127.0.0.1:8000/v1"
@@ -92,7 +92,7 @@ class JudgedAccuracy:
         return self.verdict(task.question, task.answer, record.answer or "")
 
     def verdict(self, question: str, right: str, said: str) -> float | None:
-        """What the judge says of an answer: 1.0, 0.0, or None if it cannot be had (a log line says why).
+        """Return the judge's verdict on an answer: 1.0, 0.0, or None without a verdict (the reason is logged).
 
         Args:
             question: The question.
@@ -115,14 +115,14 @@ class JudgedAccuracy:
                 self._keep(key, found)
                 return found
             _log.warning(
-                "judge %r at %s gave no verdict (attempt %d): its reply is not in the form asked for",
+                "judge %r at %s gave no verdict (attempt %d): its reply does not have the required form",
                 self.model, self.url, attempt,
             )  # fmt: skip
         return None
 
     @cached_property
     def _endpoint(self) -> Endpoint:
-        # Not before the first question: scoring from the cache needs no key and no server.
+        # Created lazily: scoring from the cache needs no key and no server.
         return Endpoint(
             self.url, self.model, key_variable=self.key_variable, retries=int(self.attempts) - 1, timeout=self.timeout,
             drop=self.drop,
@@ -137,7 +137,7 @@ class JudgedAccuracy:
                     key = (entry["question"], entry["right"], entry["said"])
                     self._known[key] = _VERDICTS[entry["verdict"]]
             except (KeyError, TypeError) as error:
-                raise InvalidSetting(f"{self.cache}, line {number}: no verdict of a judge: {error!r}") from error
+                raise InvalidSetting(f"{self.cache}, line {number}: not a verdict of a judge: {error!r}") from error
 
     def _keep(self, key: tuple[str, str, str], found: float) -> None:
         if not self.cache:
@@ -159,7 +159,7 @@ def _request(question: str, right: str, said: str) -> dict[str, object]:
 
 
 def _verdict(content: object) -> float | None:
-    """The verdict of a reply in exactly the form asked for, None of any other; a fence around the JSON is ignored."""
+    """Verdict of a reply in the required form, else None; a code fence around the JSON is ignored."""
     text = content.strip() if isinstance(content, str) else ""
     if text.startswith("```") and text.endswith("```"):
         text = text[3:-3].removeprefix("json").strip()

@@ -1,4 +1,4 @@
-"""Rewards for keeping it short."""
+"""Rewards for short texts."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ __all__ = ["Overlong"]
 
 @dataclass(frozen=True)
 class Overlong:
-    """A soft penalty for saying too much.
+    """A soft penalty for long texts.
 
-    Formula: at the end, with n the tokens of all that the agent said: 0 if n <= longest - cushion; -1 if n > longest;
-    between them (longest - cushion - n) / cushion; 0 before the end. Tokens are counted as one for each four bytes of
-    UTF-8, rounded up for each turn.
+    Formula: at the end, with n the number of tokens that the agent wrote: 0 if n <= longest - cushion; -1 if n >
+    longest; between them (longest - cushion - n) / cushion; 0 before the end. A token is counted for every four bytes
+    of UTF-8, rounded up for each turn.
     Range: [-1, 0].
     Source: soft overlong punishment of DAPO (arXiv 2503.14476), equation 13, which has longest 20,480 and cushion
     4,096; our defaults are for answers of a few hundred tokens.
-    Known to break: it presses on thinking as a whole, useful or not; the count is an approximation.
+    Known to break: it discourages reasoning, useful or not; the token count is approximate.
 
     Args:
-        longest: Tokens from which the penalty is full, > 0.
-        cushion: Over how many tokens it grows, in (0, longest].
+        longest: Number of tokens from which the full penalty applies, > 0.
+        cushion: Number of tokens over which the penalty grows, in (0, longest].
     """
 
     longest: int = 4096

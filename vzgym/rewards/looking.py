@@ -1,4 +1,4 @@
-"""More rewards for where and how an agent looks: recall, F1, repeats, distance in time, progress turn by turn."""
+"""Rewards for the placement of zooms: recall, F1, repeats, temporal distance, progress per turn."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Consistency", "GatedTurn", "LocF1", "Recall", "Repeat", "TimeProximi
 
 
 def _findable(record: EpisodeRecord) -> bool:
-    """Whether there is evidence to find, and the video let the agent look for it."""
+    """Whether the task has evidence and the episode ended without a video error."""
     return bool(record.task.evidence) and record.end is not End.VIDEO_ERROR
 
 
@@ -25,12 +25,12 @@ class Recall:
     """Share of the evidence inside the zoomed windows. A diagnostic: do not train on it.
 
     Formula: at the end |W and E| / |E|, with W the union of the executed zooms' windows and E the union of the evidence
-    intervals (lengths in seconds); 0 before, and 0 without a zoom. Unscored where no evidence is known or there is none
-    to find, and after a video error.
+    intervals (lengths in seconds); 0 before, and 0 without a zoom. Unscored if the evidence is unknown or empty, and
+    after a video error.
     Range: [0, 1].
     Source: the recall reward that LongVT (arXiv 2511.20785) compares with.
-    Known to break: widening the window raises it for free (LongVT on Charades: mIoU 21.6 with recall, 21.2 with
-    nothing, 27.2 with IoU).
+    Known to break: widening the window raises it at no cost (LongVT on Charades: mIoU 21.6 with recall, 21.2 without
+    such a reward, 27.2 with IoU).
     """
 
     name: ClassVar[str] = "recall"
@@ -45,14 +45,15 @@ class Recall:
 
 @dataclass(frozen=True)
 class LocF1:
-    """F1 of the time visited against the evidence.
+    """F1 score of the zoomed windows against the evidence.
 
     Formula: at the end 2 |W and E| / (|W| + |E|), the harmonic mean of precision |W and E| / |W| and recall |W and E| /
-    |E|, with W and E as in `iou_union`; 0 before, and 0 without a zoom. Unscored where no evidence is known or there is
-    none to find, and after a video error.
+    |E|, with W and E as in `iou_union`; 0 before, and 0 without a zoom. Unscored if the evidence is unknown or empty,
+    and after a video error.
     Range: [0, 1].
     Source: LongVideo-R1.
-    Known to break: as `iou_union`, of which it is a monotone function (2 IoU / (1 + IoU)), only kinder to wide windows.
+    Known to break: as `iou_union`, of which it is a monotone function (2 IoU / (1 + IoU)) that penalises wide windows
+    less.
     """
 
     name: ClassVar[str] = "loc_f1"
@@ -70,18 +71,18 @@ class LocF1:
 
 @dataclass(frozen=True)
 class Repeat:
-    """A price for looking again where one has looked before.
+    """A price for zooming repeatedly into the same window.
 
     Formula: for a turn whose zoom was executed, minus the share of its window's length that lies inside windows of
-    earlier zooms; else 0. Earlier looks count that showed at least the part of the picture that this one shows and,
-    with `finer_is_new`, at the same frame rate or a higher one: going closer is no repeat.
+    earlier zooms; else 0. An earlier zoom counts if its region contains the region of this one and, with
+    `finer_is_new`, its frame rate was at least as high.
     Range: [-1, 0] a turn.
-    Source: LongVideo-R1, mended by `finer_is_new`.
+    Source: LongVideo-R1, corrected by `finer_is_new`.
     Known to break: coarse-to-fine search needs overlaps, so keep `finer_is_new`; a window moved by a frame still counts
     in full.
 
     Args:
-        finer_is_new: Whether a look at a higher frame rate is free.
+        finer_is_new: Whether a zoom at a higher frame rate is free.
     """
 
     finer_is_new: bool = True
@@ -108,7 +109,7 @@ class Repeat:
 
 
 def _shows(wide: Clip, narrow: Clip) -> bool:
-    """Whether the part of the picture that `wide` showed holds the part that `narrow` showed."""
+    """Whether the region of `wide` contains the region of `narrow`."""
     if wide.region is None:
         return True
     if narrow.region is None:
@@ -123,7 +124,7 @@ def _shows(wide: Clip, narrow: Clip) -> bool:
 
 
 def repeats_a_window(record: EpisodeRecord) -> bool:
-    """Whether an executed zoom had the very window (to a millisecond) and region of an earlier one."""
+    """Whether an executed zoom has the window (to a millisecond) and region of an earlier one."""
     seen: set[object] = set()
     for clip in record.clips:
         if clip.window is None:
@@ -137,15 +138,15 @@ def repeats_a_window(record: EpisodeRecord) -> bool:
 
 @dataclass(frozen=True)
 class Consistency:
-    """Whether no zoom merely repeated another.
+    """Whether no zoom repeated an earlier one.
 
     Formula: at the end 1 if no executed zoom has the window (to a millisecond) and region of an earlier one, else 0; 0
-    before. Unscored after a video error. FrameThinker multiplies its reward by it: write `when: consistent` on the
-    terms that it is to gate.
+    before. Unscored after a video error. FrameThinker multiplies its reward by this value: set `when: consistent` on
+    the terms to gate.
     Range: {0, 1}.
     Source: the consistency gate of FrameThinker (arXiv 2509.24304).
-    Known to break: as a term rather than a gate it pays every episode that zooms at most once; a window shifted a
-    little escapes it.
+    Known to break: as a term rather than a gate, it rewards every episode with at most one zoom; a slightly shifted
+    window is not detected.
     """
 
     name: ClassVar[str] = "consistency"
@@ -160,16 +161,16 @@ class Consistency:
 
 @dataclass(frozen=True)
 class TimeProximity:
-    """How near in time the zooms came to the evidence.
+    """Temporal proximity of the zooms to the evidence.
 
     Formula: at the end the mean over the evidence intervals of exp(-d^2 / (2 sigma^2)), where d is the distance in
     seconds from the interval to the centre of the nearest executed zoom's window (0 if a centre lies inside it); 0
-    before, and 0 without a zoom. Unscored where no evidence is known or there is none to find, and after a video error.
+    before, and 0 without a zoom. Unscored if the evidence is unknown or empty, and after a video error.
     Range: [0, 1].
-    Source: the temporal proximity of Open-o3-Video, there for a time that the answer names.
-    Known to break: only the centre counts, not how wide or how fine the window is; several zooms raise the chance that
-    one is near. The paper shrinks sigma during training: switch from a term with a wide to one with a narrow sigma by
-    `anneal`.
+    Source: the temporal proximity of Open-o3-Video, which applies it to a time stated in the answer.
+    Known to break: only the centre counts, not the width or frame rate; several zooms raise the chance that one is
+    near. The paper reduces sigma during training: use `anneal` to switch from a term with a large sigma to one with a
+    small sigma.
 
     Args:
         sigma: In seconds, > 0.
@@ -204,15 +205,15 @@ def _distance(time: float, span: Interval) -> float:
 
 @dataclass(frozen=True)
 class GatedTurn:
-    """Progress from zoom to zoom, paid only if the answer is right.
+    """Progress from zoom to zoom, given only if the answer is right.
 
     Formula: at the end 1[right] * sum over executed zooms t of max(0, IoU(w_t, E) - max_(s<t) IoU(w_s, E)), where the
-    best of no zoom is 0; 0 before. The sum telescopes to the best single window's IoU. Unscored where no evidence is
-    known or there is none to find, or the grade is unscored.
+    maximum over no zooms is 0; 0 before. The sum telescopes to the IoU of the best single window. Unscored if the
+    evidence is unknown or empty, or the grade is unscored.
     Range: [0, 1].
     Source: Video-MTR (arXiv 2508.20478).
-    Known to break: without the gate it buys extra turns, which is why it has one; evidence in several places cannot be
-    matched by one window.
+    Known to break: evidence in several places cannot be matched by one window. Without its gate it would encourage
+    extra turns.
     """
 
     name: ClassVar[str] = "gated_turn"

@@ -1,4 +1,4 @@
-"""Rewards from what names them: a preset, a module, data, a YAML file, or objects."""
+"""Builds rewards from presets, modules, data, YAML files or objects."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ RewardSpec: TypeAlias = (
     "str | os.PathLike[str] | Mapping[str, Any] | RewardModule | RewardMix | Document "
     "| Sequence[RewardModule | str | tuple[RewardModule | str, float] | Term]"
 )
-"""What names a reward: a preset or module by name, a YAML file, terms by name, module objects, or a finished mix."""
+"""Specification of a reward: a preset or module by name, a YAML file, terms by name, module objects, or a mix."""
 
 
 def is_yaml_path(text: str) -> bool:
-    """Whether a text is the path of a YAML file, by its ending."""
+    """Whether a string is the path of a YAML file, by its suffix."""
     return text.endswith((".yaml", ".yml"))
 
 
@@ -34,19 +34,19 @@ def make_reward(spec: RewardSpec) -> RewardMix:
 
     Args:
         spec: A preset's name ("videozoomer"); a module's name or `"module:Class"` (weight 1); the path of a YAML file
-            (ends in .yaml or .yml) that holds any of what follows as data; a mapping from names to weights or to
-            mappings of `TERM_KEYS` (`module` gives the module's name where the term is called otherwise) and options
-            of the module; a module object, or a sequence of modules (objects or names), `(module, weight)` pairs
-            and `Term`s; a mix; or any of this data as a part of a YAML file.
+            (ends in .yaml or .yml) with any of the following as data; a mapping from names to weights, or to mappings
+            of `TERM_KEYS` (`module` is the module's name if it differs from the term's) and module options; a module
+            object, or a sequence of modules (objects or names), `(module, weight)` pairs and `Term`s; a mix; or any of
+            this data as part of a YAML file.
 
     Raises:
-        UnknownName: If a name is neither preset nor module; lists both.
+        UnknownName: If a name is neither a preset nor a module; the message lists both.
         InvalidSetting: If a weight is not finite, an option is unknown, a gate has no condition, or two terms share a
-            name; or if anything is wrong in a YAML file, with its line.
+            name. Errors in a YAML file name the line.
     """
     if isinstance(spec, RewardMix):
         return spec
-    # Imported here: pydantic takes longer to import than all of vzgym.
+    # Imported here, since importing pydantic takes longer than importing vzgym.
     from vzgym.core.settings import Document
 
     if isinstance(spec, Document):
@@ -60,7 +60,7 @@ def make_reward(spec: RewardSpec) -> RewardMix:
     for item in spec:
         term = _item(item)
         if term.module.name in terms:
-            raise InvalidSetting(f"two reward terms are called {term.module.name!r}: name them apart in a mapping")
+            raise InvalidSetting(f"two reward terms are called {term.module.name!r}: use distinct names in a mapping")
         terms[term.module.name] = term
     return RewardMix(terms)
 
@@ -93,7 +93,7 @@ def _from_data(document: Document) -> RewardMix:
             spec = {spec: 1.0}
         else:
             with document.at():
-                hint = "Presets and modules share one name space."
+                hint = "Presets and modules share one namespace."
                 raise UnknownName("reward", spec, [*PRESETS, *REWARDS.names()], hint)
     if not isinstance(spec, Mapping):
         raise InvalidSetting(f"{document.prefix()}a reward must be a mapping of terms or a name, got {spec!r}")

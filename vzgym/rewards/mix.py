@@ -1,4 +1,4 @@
-"""How modules become one reward: named terms, weights, gates, and a ledger of what each gave."""
+"""Composition of reward modules: named terms, weights, gates, and a ledger of contributions."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class Anneal:
 
     Args:
         last: The factor at the end.
-        first: The factor at the beginning. (Called `from` in data, and `last` is called `to`.)
-        start: Progress at which it begins to change.
-        end: Progress at which it has changed, > `start`.
+        first: The factor at the beginning. (In data, `first` is `from` and `last` is `to`.)
+        start: Progress at which the factor begins to change.
+        end: Progress from which the factor is `last`, > `start`.
 
     Raises:
         InvalidSetting: If a value is not finite, or not `0 <= start < end <= 1`.
@@ -82,22 +82,22 @@ class Anneal:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A module and how it counts in a mix.
+    """A module with its weight and settings in a mix.
 
-    What a turn contributes is `weight * clip(value)`; the weight is that of the task's category, if it has one of its
-    own, times the factor of `anneal`. A gated term is settled at the end of the episode: before it, it contributes
-    nothing; at the end, its (clipped) values of all turns are summed up, and count if the condition holds.
+    A turn contributes `weight * clip(value)`; the weight is that of the task's category, if set, times the factor of
+    `anneal`. A gated term contributes nothing before the end of the episode; at the end, the sum of its (clipped)
+    values over all turns counts if the condition holds.
 
     Args:
         module: The module.
         weight: Its weight.
-        when: The condition under which it counts (a gate); always if None.
+        when: The condition under which the term counts (a gate); None: always.
         clip: `(low, high)`: bounds on the module's value of each turn.
         anneal: How the weight changes during training.
         by_category: Weights that replace `weight` for tasks of these categories.
 
     Raises:
-        InvalidSetting: If the module is none, needs what nobody can give, or a number is not finite.
+        InvalidSetting: If `module` is not a reward module, a need is unknown, or a number is not finite.
     """
 
     module: RewardModule
@@ -156,11 +156,11 @@ class Term:
 
     @property
     def needs(self) -> frozenset[Need]:
-        """What it cannot do without, its condition's needs included."""
+        """Required inputs, including those of the condition."""
         return frozenset(self.module.needs) | (self.when.needs if self.when is not None else frozenset())
 
     def weight_for(self, record: EpisodeRecord, context: RewardContext) -> float:
-        """The weight in force: of the task's category, annealed."""
+        """The effective weight: that of the task's category, annealed."""
         weight = (self.by_category or {}).get(record.task.category, self.weight)
         if self.anneal is None or context.progress is None:
             return weight
@@ -171,10 +171,10 @@ class Term:
         return value if self.clip is None else min(max(value, self.clip[0]), self.clip[1])
 
     def to_spec(self, called: str) -> Any:
-        """What `make_reward` builds the term from: its weight alone where that says it all, else a mapping.
+        """Specification of the term for `make_reward`: its weight if that suffices, else a mapping.
 
         Args:
-            called: The name under which it stands in the mix.
+            called: The term's name in the mix.
 
         Raises:
             InvalidSetting: If the module cannot be named in data (see `vzgym.rewards.naming.spec_of`).
@@ -195,13 +195,13 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class TermScore:
-    """What one term gave for one turn.
+    """Result of one term for one turn.
 
     Attributes:
         value: The module's raw value; None if unscored. Of a gated term: 0 before the end, then the sum over all turns.
-        weight: Its weight in force.
-        counted: The value after clipping, which the weight multiplies; the raw one if None.
-        open: Whether its gate, if it has one, let it count.
+        weight: Its effective weight.
+        counted: The value after clipping, which is multiplied by the weight; None: the raw value.
+        open: Whether the condition of its gate, if any, holds.
     """
 
     value: float | None
@@ -224,7 +224,7 @@ class TermScore:
         return self.weight * (self.value if self.counted is None else self.counted)
 
     def to_json(self) -> dict[str, Any]:
-        """`{"value", "weight", "status"}`, and `"counted"` where clipping changed the value."""
+        """`{"value", "weight", "status"}`, and `"counted"` if clipping changed the value."""
         entry: dict[str, Any] = {"value": self.value, "weight": self.weight, "status": self.status}
         if self.counted is not None and self.counted != self.value:
             entry["counted"] = self.counted
@@ -238,7 +238,7 @@ class StepReward:
     Attributes:
         total: Sum of the terms' contributions (exact: `math.fsum`); None if the whole episode is unscored (an essential
             term, accuracy, could not be scored).
-        terms: What each term gave, by name.
+        terms: Result of each term, by name.
     """
 
     total: float | None
@@ -258,16 +258,16 @@ class StepReward:
 class RewardMix:
     """A weighted sum of reward modules.
 
-    Unscored terms add nothing and weights are not re-normalised: a run whose evidence is unknown has the same scale as
-    one whose evidence is known. The first time a term is unscored, a log line says why: a warning if it is for want of
-    something, such as a group.
+    Unscored terms add nothing and weights are not re-normalised, so that runs with known and with unknown evidence have
+    the same scale. The first time a term is unscored, the reason is logged, as a warning if a required input, such as a
+    group, is missing.
 
     Args:
-        terms: Modules, weights, gates by the name they are logged under.
-        context: What surrounds records that are scored without a context of their own.
+        terms: Terms by the name under which they are logged.
+        context: Default context for scoring.
 
     Raises:
-        InvalidSetting: If there is no term.
+        InvalidSetting: If there are no terms.
     """
 
     terms: Mapping[str, Term]
@@ -280,38 +280,38 @@ class RewardMix:
 
     @property
     def needs(self) -> frozenset[Need]:
-        """What its terms need."""
+        """Required inputs of the terms."""
         return frozenset[Need]().union(*(term.needs for term in self.terms.values()))
 
     @property
     def later(self) -> bool:
-        """Whether a term needs what is known only after the episode (group, answers given again, wall times)."""
+        """Whether a term needs inputs known only after the episode (group, answerer, wall times)."""
         return bool(self.needs - {"evidence"})
 
     @cached_property
     def _essential(self) -> tuple[str, ...]:
-        """The terms without which an episode is not scored at all."""
+        """The terms without which the whole episode is unscored."""
         return tuple(name for name, term in self.terms.items() if getattr(term.module, "essential", False))
 
     def with_context(
         self, *, answerer: Answerer | None = None, progress: float | None = None, quiet: bool = False
     ) -> RewardMix:
-        """The same mix, scoring with these where it is not given a context: for interfaces without one.
+        """Return a copy with another default context, for interfaces that pass no context.
 
         Args:
-            answerer: Answers again from chosen clips.
+            answerer: Answers again from selected clips.
             progress: Training progress in [0, 1].
-            quiet: Whether to leave out the log lines about unscored terms.
+            quiet: Whether to suppress the log messages about unscored terms.
         """
         reported = set(self.terms) if quiet else set()
         return replace(self, context=RewardContext(answerer=answerer, progress=progress), _reported=reported)
 
     def score(self, record: EpisodeRecord, context: RewardContext | None = None) -> StepReward:
-        """The reward of the record's latest turn.
+        """Return the reward of the latest turn.
 
         Args:
-            record: The episode as it stands right after that turn.
-            context: What surrounds it; the mix's own if None.
+            record: The episode up to and including that turn.
+            context: Additional inputs; the mix's own context if None.
 
         Raises:
             InvalidSetting: If a module returns a number that is not finite.
@@ -323,7 +323,7 @@ class RewardMix:
         return StepReward(total, scores)
 
     def score_all(self, record: EpisodeRecord, context: RewardContext | None = None) -> list[StepReward]:
-        """The reward of each turn of a finished record, as live scoring gave or would have given it."""
+        """Return the reward of each turn of a finished record, as in live scoring."""
         return [self.score(record.upto(count), context) for count in range(1, len(record.turns) + 1)]
 
     def to_spec(self) -> dict[str, Any]:
@@ -342,7 +342,7 @@ class RewardMix:
             if missing:
                 self._tell(name, record, f"it needs {' and '.join(missing)}", logging.WARNING)
             else:
-                self._tell(name, record, "it cannot judge this episode", logging.INFO)
+                self._tell(name, record, "it cannot score this episode", logging.INFO)
             return TermScore(None, weight)
         if term.when is None:
             return TermScore(value, weight, term.clipped(value))
@@ -355,7 +355,7 @@ class RewardMix:
         ]
         known = [item for item in values if item is not None]
         if holds is None or len(known) < len(values):
-            why = "its condition cannot be judged" if holds is None else "it cannot judge every turn"
+            why = "its condition is unknown" if holds is None else "it cannot score every turn"
             self._tell(name, record, why, logging.INFO)
             return TermScore(None, weight)
         return TermScore(math.fsum(known), weight, math.fsum(map(term.clipped, known)), holds)

@@ -1,4 +1,4 @@
-"""The name and options from which a reward module object can be built again."""
+"""Names and options from which reward modules can be rebuilt."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ __all__ = ["spec_of"]
 
 
 def spec_of(module: RewardModule, reserved: Collection[str] = ()) -> tuple[str, dict[str, Any]]:
-    """The name and the options from which the registry builds an equal module.
+    """Return the name and options from which the registry builds an equal module.
 
-    Options are what the module's own `options` mapping says; else a dataclass's fields, or the parameters of `__init__`
-    with the attributes of the same names, where they differ from their defaults.
+    Options come from the module's `options` mapping, if any; else they are the fields of a dataclass, or the parameters
+    of `__init__` read from attributes of the same names, that differ from their defaults.
 
     Args:
         module: The module.
-        reserved: Names that an option must not have.
+        reserved: Names that options must not use.
 
     Raises:
-        InvalidSetting: If its class cannot be imported by name, or its options are not known, no JSON, or reserved.
+        InvalidSetting: If its class cannot be imported by name, or its options are unknown, not JSON values, or
+            reserved.
     """
     name = _name_of(module)
     options = _options_of(module)
@@ -75,7 +76,7 @@ def _options_of(module: RewardModule) -> dict[str, Any]:
 
 
 def _init_options(module: RewardModule) -> dict[str, Any]:
-    """The options of a plain class: each parameter of `__init__`, from the attribute of the same name."""
+    """Options of a class that is not a dataclass: the parameters of `__init__`, read from attributes."""
     parameters: list[inspect.Parameter] = []
     if type(module).__init__ is not object.__init__:
         parameters = list(inspect.signature(type(module)).parameters.values())

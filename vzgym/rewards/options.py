@@ -1,4 +1,4 @@
-"""Checks of reward modules' options, which may come from files and hold values of any type."""
+"""Validation of reward module options, which may come from files with values of any type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rewards for the outcome: was the answer right, was the form kept."""
+"""Rewards for the outcome: accuracy and format."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["Accuracy", "Format"]
 class Accuracy:
     """Whether the answer is right.
 
-    Formula: at the end of the episode 1 if the grade is "correct", else 0; 0 before. Unscored in every turn if no right
-    answer is known, and at the end after a video error; then the whole mix is.
+    Formula: at the end of the episode 1 if the grade is "correct", else 0; 0 before. Unscored in every turn if the
+    right answer is unknown, and at the end after a video error; the whole mix is then unscored.
     Range: {0, 1}. Source: VideoZoomer, section 3.3 (weight 0.9).
-    Known to break: on multiple choice alone it also pays guessing.
+    Known to break: on multiple choice it also rewards guessing.
     """
 
     name: ClassVar[str] = "accuracy"
@@ -34,12 +34,12 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Format:
-    """Whether every turn kept the protocol's form.
+    """Whether every turn followed the format of the protocol.
 
     Formula: at the end 1 if the episode ended with an answer and each of its turns is well-formed, else 0; 0 before.
-    Unscored after a video error, which kept the agent from answering.
-    Range: {0, 1}. Source: VideoZoomer, section 3.3 (weight 0.1), corrected: the official check looks at the last turn's
-    text only, and a lenient parser then lets malformed calls drift.
+    Unscored after a video error, which prevents an answer.
+    Range: {0, 1}. Source: VideoZoomer, section 3.3 (weight 0.1), corrected: the official check reads only the last
+    turn's text, so that a lenient parser tolerates malformed calls.
     Known to break: a large weight suppresses exploration.
     """
 

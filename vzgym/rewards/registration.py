@@ -16,7 +16,7 @@ for _name, _path in {
     "ledger_cost": "cost:LedgerCost",
     "iou_last": "evidence:IouLast",
     "iou_union": "evidence:IouUnion",
-    # The overlap that people mean when they just say IoU.
+    # The common meaning of IoU.
     "iou": "evidence:IouUnion",
     "recall": "looking:Recall",
     "loc_f1": "looking:LocF1",
@@ -33,5 +33,5 @@ for _name, _path in {
     "difficulty": "rollouts:Difficulty",
     "curiosity": "rollouts:Curiosity",
 }.items():
-    # The judge calls the server and writes the cache file that its options name.
+    # The judge calls a server and writes a cache file, both given by its options.
     REWARDS.register(_name, f"vzgym.rewards.{_path}", from_data=_name != "judged_accuracy")

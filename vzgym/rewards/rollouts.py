@@ -26,15 +26,15 @@ def _mean(values: Iterable[float]) -> float:
 
 @dataclass(frozen=True)
 class QualityFirst:
-    """Thrift as a tie-break: cheaper than the equals is better, and quality is never traded for it.
+    """Cost as a tie-break among roll-outs with the same grade.
 
     Formula: at the end mean(cost of the equals) - cost, where the equals are the group's roll-outs with the same grade,
-    this one included; 0 before. The cost is the share of the budget's frames ("frames") or rounds ("calls") that was
-    used. Its weight is the paper's beta, 0.05. Unscored where the grade is; roll-outs whose grade is are left out.
+    including this one; 0 before. The cost is the used share of the budget's frames ("frames") or rounds ("calls"). The
+    weight is the paper's beta, 0.05. Unscored if the grade is unscored; roll-outs with an unscored grade are ignored.
     Range: [-1, 1]; it sums to 0 over the equals.
     Source: VideoEvolve (arXiv 2610.10183).
-    Known to break: among wrong answers it pays for giving up early; `only_correct` keeps it to the right ones. A weight
-    above the gap between right and wrong would let cost outweigh quality.
+    Known to break: among wrong answers it rewards giving up early; `only_correct` restricts it to right ones. With a
+    weight above the difference between right and wrong, cost would outweigh accuracy.
 
     Args:
         cost: "frames" or "calls".
@@ -52,7 +52,7 @@ class QualityFirst:
         need_flag(self.name, "only_correct", self.only_correct)
 
     def cost_of(self, record: EpisodeRecord) -> float:
-        """The cost of a roll-out, in [0, 1]."""
+        """Cost of a roll-out, in [0, 1]."""
         if self.cost == "calls":
             return len(record.turns) / record.budget.max_rounds
         return record.frames / max(1, record.budget.max_frames)
@@ -74,16 +74,16 @@ class QualityFirst:
 
 @dataclass(frozen=True)
 class Difficulty:
-    """A right answer, worth less where most of the group is right anyway.
+    """Accuracy weighted by the difficulty of the task for the group.
 
     Formula: at the end 1[right] * (0.5 + 0.5 * clamp(2 - m, 0, 1)), where m is the group's mean of accuracy + format,
-    in [0, 2]; 0 before. A right answer to a question that every roll-out answers right and in form is worth 0.5; it is
-    worth 1 as soon as m is 1 or less. Unscored where the grade is; roll-outs whose grade is are left out of m.
+    in [0, 2]; 0 before. A right answer is worth 0.5 if every roll-out is right and well-formed, and 1 if m <= 1.
+    Unscored if the grade is unscored; roll-outs with an unscored grade are left out of m.
     Range: {0} and [0.5, 1].
-    Source: the difficulty weight of VITAL (arXiv 2508.04416); that m is of accuracy + format is our reading, since of
-    accuracy alone the clamp would never bind.
-    Known to break: learners that divide by the group's standard deviation (GRPO) undo a factor common to the group; use
-    it with those that do not.
+    Source: the difficulty weight of VITAL (arXiv 2508.04416); that m is the mean of accuracy + format is our
+    interpretation, since with accuracy alone the clamp would have no effect.
+    Known to break: learners that divide by the group's standard deviation (GRPO) cancel a factor common to the group;
+    use learners that do not.
     """
 
     name: ClassVar[str] = "difficulty"
@@ -106,19 +106,20 @@ class Difficulty:
 
 @dataclass(frozen=True)
 class Curiosity:
-    """A bonus for zooming while the group rarely does, and a price for more zooms than needed.
+    """A bonus for zooming while the group rarely zooms, and a price for excess zooms.
 
     Formula: at the end 1[zoomed] * max(threshold - rate, 0) - price * max(zooms - free, 0), where the rate is the share
-    of the group's roll-outs with an executed zoom and zooms counts this one's; 0 before. Unscored after a video error.
+    of the group's roll-outs with an executed zoom and zooms is the number in this roll-out; 0 before. Unscored after a
+    video error.
     Range: [-price * max_zooms, threshold).
     Source: Pixel-Reasoner (threshold 0.3, price 0.05, one free call).
-    Known to break: it keeps the rate near the threshold whether or not zooming helps; with a group of n the rate moves
-    in steps of 1 / n, so that for n <= 3 the bonus can never be paid.
+    Known to break: it keeps the rate near the threshold whether or not zooming helps; in a group of n the rate is a
+    multiple of 1 / n, so that for n <= 3 no bonus is possible.
 
     Args:
-        threshold: The rate below which zooming is paid, in [0, 1].
-        price: Of each zoom beyond the free ones, >= 0.
-        free: Zooms without a price, >= 0.
+        threshold: The rate below which zooming is rewarded, in [0, 1].
+        price: Price of each zoom beyond the free ones, >= 0.
+        free: Number of free zooms, >= 0.
     """
 
     threshold: float = 0.3

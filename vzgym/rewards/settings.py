@@ -1,4 +1,4 @@
-"""The terms of a reward as data: what a mapping or a YAML file may say of each."""
+"""Settings of reward terms in mappings and YAML files."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _MISSING: Any = None
 
 
 class TermSettings(Settings):
-    """One term of a reward. Every other name is an option of its module."""
+    """One term of a reward. All other keys are options of its module."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -64,7 +64,7 @@ class TermSettings(Settings):
 
     when: Annotated[Any, WithJsonSchema(_CONDITION)] = None
 
-    # Not given is something other than null, which is refused.
+    # An omitted condition differs from null, which is refused.
     clip: Annotated[tuple[float, float], Strict(False), AfterValidator(_ordered)] = _MISSING
     """`[low, high]`: bounds on the module's value of each turn."""
 

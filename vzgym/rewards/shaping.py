@@ -1,4 +1,4 @@
-"""Potential-based shaping: a dense signal that leaves the optimal policy as it is."""
+"""Potential-based shaping: a dense reward that preserves the optimal policy."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["PotentialShaping"]
 
 @dataclass(frozen=True)
 class PotentialShaping:
-    """What a turn did for a potential: how much of the evidence the zooms cover.
+    """Change of a potential in a turn: the coverage of the evidence by zooms.
 
     Formula: gamma * Phi(s') - Phi(s), with s and s' the states before and after the turn; Phi is the share of the
     evidence's length inside the executed zooms' windows ("coverage"), or their IoU with it ("iou"). Phi of an ended
-    episode is 0, so that the discounted sum over any episode is -Phi(s_0) = 0 and no policy gains or loses by it.
-    Unscored where no evidence is known or there is none to find, and in the turn of a video error.
+    episode is 0, so that the discounted sum over any episode is -Phi(s_0) = 0, for every policy. Unscored if the
+    evidence is unknown or empty, and in the turn of a video error.
     Range: [-1, 1] a turn.
     Source: Ng, Harada and Russell 1999.
-    Known to break: `gamma` must be the learner's own discount, or the invariance is lost; learners that only see the
-    sum of an episode (GRPO) get nothing from it, since that is 0 for gamma 1.
+    Known to break: `gamma` must equal the learner's discount, or the invariance is lost; it has no effect on learners
+    that use only the sum over an episode (GRPO), which is 0 for gamma 1.
 
     Args:
         gamma: The learner's discount, in [0, 1].
@@ -42,7 +42,7 @@ class PotentialShaping:
         need_choice(self.name, "potential", self.potential, ("coverage", "iou"))
 
     def phi(self, record: EpisodeRecord) -> float:
-        """The potential of a record as it stands, in [0, 1]; 0 once it has ended."""
+        """Potential of a record, in [0, 1]; 0 once it has ended."""
         if record.end is not None:
             return 0.0
         measure = coverage if self.potential == "coverage" else iou

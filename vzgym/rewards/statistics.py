@@ -1,4 +1,4 @@
-"""Statistics of a reward's terms over many episodes: which terms fire, what they add, which ones decide."""
+"""Statistics of reward terms over episodes: firing rates, contributions, shares of the variance."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ __all__ = [
 
 
 class TermOutcome(NamedTuple):
-    """What a term gave for a whole episode.
+    """Result of a term for a whole episode.
 
     Attributes:
-        contribution: What it added to the reward, weight included.
-        fired: Whether its value was other than 0 in some turn, after clipping, and its condition held.
+        contribution: Its contribution to the reward, including the weight.
+        fired: Whether its clipped value was nonzero in some turn, and its condition held.
     """
 
     contribution: float
@@ -33,22 +33,21 @@ class TermOutcome(NamedTuple):
 
 
 EpisodeTerms: TypeAlias = Mapping[str, TermOutcome | None]
-"""Each term's outcome in an episode, by name; None where the term is unscored."""
+"""Outcome of each term in an episode, by name; None if the term is unscored."""
 
 
 @dataclass(frozen=True, slots=True)
 class TermStatistics:
-    """A term over many episodes.
+    """Statistics of a term over many episodes.
 
     Attributes:
-        firing_rate: Share of the episodes in which it was scored that it fired in (see `TermOutcome`); nan if there are
-            none.
-        mean: Mean of its contribution, weight included, over the same episodes; nan if there are none.
+        firing_rate: Share of the episodes with a score in which it fired (see `TermOutcome`); nan if there are none.
+        mean: Mean contribution, including the weight, over the same episodes; nan if there are none.
         variance_share: Its share of the variance of the reward within groups, `Cov(contribution, reward) /
-            Var(reward)`. The shares of all terms sum to 1; that of a term that works against the others is negative.
+            Var(reward)`. The shares of all terms sum to 1; a negative share means that the term counteracts the others.
             nan if the reward does not vary within any group.
         groups_moved: Share of the groups in which its contribution differs between episodes; nan without groups of two
-            or more episodes. At 0 the term changes no advantage.
+            or more episodes. If 0, the term changes no advantage.
     """
 
     firing_rate: float
@@ -57,13 +56,13 @@ class TermStatistics:
     groups_moved: float
 
     def to_json(self) -> dict[str, float | None]:
-        """JSON form; null where a value is unknown."""
+        """JSON form; null for unknown values."""
         values = {name: float(getattr(self, name)) for name in _FIELDS}
         return {name: None if math.isnan(value) else value for name, value in values.items()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TermStatistics:
-        """The statistics from their JSON form; values that it lacks are unknown."""
+        """Rebuild from JSON form; missing values are unknown."""
         known = {name: data.get(name) for name in _FIELDS}
         return cls(**{name: math.nan if value is None else value for name, value in known.items()})
 
@@ -72,7 +71,7 @@ _FIELDS = ("firing_rate", "mean", "variance_share", "groups_moved")
 
 
 def episode_terms(ledger: Sequence[Mapping[str, Any]] | None) -> EpisodeTerms | None:
-    """Each term's outcome in an episode.
+    """Return the outcome of each term in an episode.
 
     Args:
         ledger: The entries of the episode's turns (`EpisodeRecord.rewards`).
@@ -99,10 +98,10 @@ def episode_terms(ledger: Sequence[Mapping[str, Any]] | None) -> EpisodeTerms | 
 
 
 def term_statistics(groups: Iterable[Sequence[EpisodeTerms]]) -> dict[str, TermStatistics]:
-    """The statistics of each term.
+    """Return the statistics of each term.
 
     Args:
-        groups: Episodes that are compared with each other: in GRPO the roll-outs of one task, elsewhere all episodes.
+        groups: Groups of episodes that are compared with each other: roll-outs of one task in GRPO, else all episodes.
 
     Returns:
         By name, in the order of the reward.
@@ -124,7 +123,7 @@ def term_statistics(groups: Iterable[Sequence[EpisodeTerms]]) -> dict[str, TermS
         found[name] = TermStatistics(
             firing_rate=_mean([outcome.fired for outcome in outcomes]),
             mean=_mean([outcome.contribution for outcome in outcomes]),
-            # Below rounding errors of equal rewards there is no variance to divide.
+            # A variance within rounding errors counts as 0.
             variance_share=covariance[name] / variance if variance > 1e-12 else math.nan,
             groups_moved=moved[name] / len(compared) if compared else math.nan,
         )
@@ -132,7 +131,7 @@ def term_statistics(groups: Iterable[Sequence[EpisodeTerms]]) -> dict[str, TermS
 
 
 def mean_statistics(runs: Sequence[TermStatistics]) -> TermStatistics:
-    """The means of a term's statistics over runs, each over the runs that know it."""
+    """Means of a term's statistics over runs, each over the runs in which it is known."""
     columns = {name: [value for run in runs if not math.isnan(value := getattr(run, name))] for name in _FIELDS}
     return TermStatistics(**{name: _mean(values) for name, values in columns.items()})
 
@@ -151,7 +150,7 @@ def log_entries(statistics: Mapping[str, TermStatistics]) -> dict[str, float]:
 
 
 def logged_statistics(lines: Iterable[Mapping[str, Any]]) -> dict[str, TermStatistics]:
-    """Statistics of each term over a whole run, from the lines of its log (see `log_entries`); each counts the same."""
+    """Statistics of each term over a run, from its log lines (see `log_entries`), equally weighted."""
     found: dict[str, list[TermStatistics]] = {}
     for line in lines:
         terms: dict[str, dict[str, float]] = {}
@@ -165,10 +164,10 @@ def logged_statistics(lines: Iterable[Mapping[str, Any]]) -> dict[str, TermStati
 
 
 def silent_terms(statistics: Mapping[str, TermStatistics]) -> list[str]:
-    """A sentence for each term that never changed an advantage; terms of weight 0, which only measure, are left out."""
+    """A message for each term that never changed an advantage, except diagnostic terms (weight 0)."""
     notes = []
     for name, term in statistics.items():
-        # What fires and adds nothing has weight 0.
+        # A term that fires and adds nothing has weight 0.
         if term.groups_moved != 0 or (term.firing_rate > 0 and term.mean == 0):
             continue
         if math.isnan(term.firing_rate):
@@ -176,7 +175,7 @@ def silent_terms(statistics: Mapping[str, TermStatistics]) -> list[str]:
         elif not term.firing_rate:
             why = "it never fired"
         else:
-            why = f"it adds the same to all episodes that are compared (mean {term.mean:.4g})"
+            why = f"it adds the same to all compared episodes (mean {term.mean:.4g})"
         notes.append(f"reward term {name!r} never changed an advantage: {why}")
     return notes
 

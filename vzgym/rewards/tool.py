@@ -14,14 +14,14 @@ __all__ = ["ConditionalTool", "ToolBonus", "ToolLadder"]
 
 @dataclass(frozen=True)
 class ConditionalTool:
-    """A bonus for a right answer that used the zoom.
+    """A bonus for a right answer after an executed zoom.
 
-    Formula: at the end 1 if the answer is right and at least one zoom was *executed*, else 0; 0 before. Unscored where
-    the grade is.
+    Formula: at the end 1 if the answer is right and at least one zoom was *executed*, else 0; 0 before. Unscored if the
+    grade is unscored.
     Range: {0, 1}.
-    Source: VideoZoomer, section 3.3 (weight 0.5), mended: the official code pays for any text that looks like a call,
-    malformed and refused ones included.
-    Known to break: it pays one needless zoom where the overview suffices.
+    Source: VideoZoomer, section 3.3 (weight 0.5), corrected: the official code rewards any text that looks like a call,
+    including malformed and refused ones.
+    Known to break: it rewards an unnecessary zoom if the overview suffices.
     """
 
     name: ClassVar[str] = "conditional_tool"
@@ -36,12 +36,12 @@ class ConditionalTool:
 
 @dataclass(frozen=True)
 class ToolBonus:
-    """A bonus for using the zoom, right or wrong. For ablations: `conditional_tool` is what one wants.
+    """A bonus for using the zoom, right or wrong. For ablations; prefer `conditional_tool`.
 
     Formula: at the end 1 if at least one zoom was *executed*, else 0; 0 before. Unscored after a video error.
     Range: {0, 1}.
     Source: the unconditional bonus that several papers compare with (ParaVT, Pixel-Reasoner).
-    Known to break: it collapses into zooming for its own sake, since the bonus needs no right answer.
+    Known to break: the policy learns to zoom without purpose, since the bonus needs no right answer.
     """
 
     name: ClassVar[str] = "tool_bonus"
@@ -56,13 +56,13 @@ class ToolBonus:
 
 @dataclass(frozen=True)
 class ToolLadder:
-    """A ladder from a first readable call to a right answer with a call.
+    """A graded reward from the first parsed call to a right answer with a call.
 
-    Formula: at the end 0.1 if a zoom could be read from at least one turn; 0.3 instead if at least one was executed;
-    and 0.5 more if one was executed and the answer is right; 0 before. Unscored where the grade is.
+    Formula: at the end 0.1 if a zoom was parsed from at least one turn; 0.3 instead if at least one was executed; plus
+    0.5 if one was executed and the answer is right; 0 before. Unscored if the grade is unscored.
     Range: {0, 0.1, 0.3, 0.8}.
     Source: ParaVT (arXiv 2605.20342).
-    Known to break: its lower rungs pay without a right answer; let them fade (`anneal`) once calls are well-formed.
+    Known to break: its lower levels need no right answer; reduce them (`anneal`) once calls are well-formed.
     """
 
     name: ClassVar[str] = "tool_ladder"
