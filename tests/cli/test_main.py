@@ -138,7 +138,7 @@ def test_a_picture_of_no_known_kind_is_refused_before_it_is_drawn(
     assert called(["tasks", "show", "needle-tiny/test/0", "--out", str(out)], monkeypatch) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
-    wanted = f"InvalidSetting: --out takes a picture's name, such as sheet.png or sheet.jpg; {str(out)!r} {fault}"
+    wanted = f"InvalidSetting: --out must name an image file, such as sheet.png or sheet.jpg; {str(out)!r} {fault}"
     assert printed.err.strip() == wanted
 
 

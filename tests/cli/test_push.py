@@ -96,7 +96,7 @@ def test_a_model_without_scores_says_so(model: Path) -> None:
 def test_what_is_wrong_is_named_before_anything_is_written(model: Path, tmp_path: Path) -> None:
     other = evaluated(tmp_path / "runs", "other")
     for arguments, words in (
-        ((model, "no/such/name"), "no name of a repository"),
+        ((model, "no/such/name"), "is not a repository name"),
         ((tmp_path, "me/zoomer"), "holds no finished model"),
         ((model, "me/zoomer", "--scores", other), "holds no report of the model"),
     ):

@@ -34,7 +34,7 @@ def test_options_and_needs() -> None:
 
 
 def test_a_docstring_without_facts_is_refused() -> None:
-    with pytest.raises(InvalidSetting, match=f"docstring of reward module '{__name__}:Mute' does not state its formula"):
+    with pytest.raises(InvalidSetting, match=f"reward module '{__name__}:Mute' does not state its formula"):
         describe(f"{__name__}:Mute")
 
 

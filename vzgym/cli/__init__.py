@@ -1,6 +1,6 @@
-"""The `vzgym` command; one file a command.
+"""The `vzgym` command, with one module for each subcommand.
 
-A command's module is imported when the command runs: `vzgym --help` and `vzgym replay` need not load what trains.
+Modules are imported when their commands run, so that `vzgym --help` and `vzgym replay` load no training code.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from vzgym.core.files import is_disk_full
 __all__ = ["COMMANDS", "app", "main"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("demo:demo", "Watch agents search videos, then a small model learn to."),
+    "demo": ("demo:demo", "Show agents searching videos, then train a small model."),
     "eval": ("evaluate:evaluate_command", "Evaluate policies on tasks: accuracy with intervals, and cost."),
     "ablate": ("ablate:ablate", "Run an experiment: a grid of rewards, learners, tasks and seeds."),
-    "compare": ("compare:compare", "Compare runs on the tasks that all of them have played."),
+    "compare": ("compare:compare", "Compare runs on the tasks that they share."),
     "replay": ("replay:replay_command", "Play saved records again and print what differs."),
     "doctor": ("doctor:doctor", "Print what is installed, which decoders work, and the machine."),
-    "check": ("check:check_command", "Check a component of your own against its contract."),
+    "check": ("check:check_command", "Check a custom component against its contract."),
     "collect": ("collect:collect_command", "Collect trajectories for the cold start."),
     "schema": ("schema:schema", "Print the JSON schema of a settings file, for editors."),
-    "data": ("data:app", "Export and import trajectories and tasks of other projects."),
+    "data": ("data:app", "Convert trajectories and tasks from and to other formats."),
     "train": ("train:app", "Train a model to zoom: pretrain, sft, grpo, sb3."),
     "push": ("push:push", "Publish a trained model on the Hugging Face hub, with a card."),
     "rewards": ("rewards:app", "List and show reward modules, score a saved run."),
@@ -40,7 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tasks": ("tasks:app", "List, show, write and verify tasks."),
     "videos": ("videos:app", "Check video files, remux them, build frame stores."),
 }
-"""Each command: where it is, "module:function" or "module:app" below `vzgym.cli`, and its line in `vzgym --help`."""
+"""Commands: location ("module:function" or "module:app" in `vzgym.cli`) and summary in `vzgym --help`."""
 
 
 class _LazyGroup(TyperGroup):
@@ -53,19 +53,19 @@ class _LazyGroup(TyperGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command; while help is printed, one that has the name and the help text alone."""
+        """The command; while help is printed, a placeholder with its name and help text."""
         if cmd_name not in COMMANDS:
             return None
         place, help_text = COMMANDS[cmd_name]
         return TyperCommand(cmd_name, help=help_text) if self._listing else _load(cmd_name, place)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """As the base class, which suggests names for a mistyped one."""
+        """As in the base class, which suggests names for a mistyped one."""
         self.commands = dict.fromkeys(COMMANDS)  # type: ignore[assignment]  # only its keys are used
         return super().resolve_command(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """As the base class, without importing the commands."""
+        """As in the base class, without importing the commands."""
         self._listing = True
         try:
             super().format_help(ctx, formatter)
@@ -115,10 +115,10 @@ def _options(
 def main() -> None:
     """Run the command line. A named error becomes one line on stderr and exit status 1.
 
-    So does a file or folder that cannot be written or read, and a full disk. Any other fault that names no path is none
-    of the user's, and keeps its traceback.
+    The same applies to files and folders that cannot be read or written, and to a full disk. Other errors keep their
+    traceback.
     """
-    # A command knows no working folder, but "my_module:MyPolicy" is looked for there. Last, so that it hides nothing.
+    # "my_module:MyPolicy" is also looked up in the working folder, last, so that it shadows nothing.
     sys.path.append(str(Path.cwd()))
     _print_own_warnings()
     try:
@@ -135,10 +135,10 @@ def main() -> None:
 
 
 def _path_of(error: Exception) -> str | None:
-    """The file that an error of the system names; None if it names none."""
+    """File named by a system error; None if there is none."""
     if not isinstance(error, OSError):
         return None
-    # Of two paths (a finished file that is moved to its place) the user has named the second.
+    # Of two paths (a file moved to its destination), the second is the one that the user gave.
     path = error.filename if error.filename2 is None else error.filename2
     return os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else None
 
@@ -149,7 +149,7 @@ def _disk_full_words(error: Exception, path: str | None) -> str:
 
 
 def _print_own_warnings() -> None:
-    """Print our own warnings as one line, without the place in the code."""
+    """Print vzgym's warnings as one line, without the location in the code."""
     show = warnings.showwarning
 
     def one_line(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
@@ -169,7 +169,7 @@ def _fail(name: str, message: str) -> NoReturn:
 
     from vzgym.cli.progress import errors
 
-    # No markup in the message: brackets in it are its own.
+    # The message is plain text: brackets in it are not markup.
     line = Text.assemble((name, "bold red"), f": {' '.join(message.split())}")
     errors.print(line, soft_wrap=True)
     sys.exit(1)

@@ -26,16 +26,16 @@ __all__ = ["ablate"]
 def ablate(
     file: Annotated[Path, typer.Argument(help="The experiment, a YAML file.")],
     out: Annotated[
-        Path, typer.Option(help="Folder of all experiments, which share stages; the results go into OUT/NAME.")
+        Path, typer.Option(help="Folder of all experiments, which share stages; results are written to OUT/NAME.")
     ] = Path("runs/experiments"),
-    workers: Annotated[int, typer.Option(help="Number of processes at a time.", min=1)] = 1,
+    workers: Annotated[int, typer.Option(help="Number of concurrent processes.", min=1)] = 1,
     threads: Annotated[int, typer.Option(help="Threads of numpy and torch in each process.", min=1)] = 1,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show which stages run, and why; run nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show which stages would run, and why.")] = False,
     by: Annotated[
         list[str] | None,
         typer.Option(help="Also give accuracy by category, duration or metadata.KEY; repeatable."),
     ] = None,
-    report: Annotated[bool, typer.Option("--report", help="Run nothing; write tables, plots and page again.")] = False,
+    report: Annotated[bool, typer.Option("--report", help="Only rewrite tables, plots and page.")] = False,
 ) -> None:
     """Run an experiment: a grid of rewards, learners, tasks, budgets and seeds. An interrupted one continues."""
     from vzgym.evaluation.breakdown import check_by
@@ -66,7 +66,7 @@ def ablate(
 
 
 def _show_grid(grid: Grid, out: Path) -> None:
-    """Print how many stages are done, and which run, with the reason."""
+    """Print the number of finished stages, and the stages to run with the reason."""
     settings = grid.experiment.settings
     counts = [
         f"{len(found)} {axis if len(found) > 1 else axis.removesuffix('s')}"
@@ -82,7 +82,7 @@ def _show_grid(grid: Grid, out: Path) -> None:
         total, left = (sum(stage.kind == kind for stage in stages) for stages in (grid.stages, to_run))
         table.add_row(kind, str(total), str(total - left), str(left))
     console.print(table)
-    # Seeds of a stage usually run for the same reason.
+    # The seeds of a stage usually share a reason.
     lines: dict[tuple[str, str], list[int]] = {}
     for stage in to_run:
         seeds = lines.setdefault((stage.name, stage.why_not_done(out)), [])
@@ -174,7 +174,7 @@ class _Display:
                 "started": "started",
                 "done": f"done in {self._elapsed(stage)}",
                 "failed": f"FAILED: {event.error}",
-                "skipped": "skipped: a stage that it needs has failed",
+                "skipped": "skipped: a required stage has failed",
             }[event.what]
             say(f"{time.strftime('%H:%M:%S')} {stage.label}: {words}", errors)
 

@@ -1,4 +1,4 @@
-"""`vzgym check`: whether a part of one's own keeps the contract of its kind."""
+"""`vzgym check`: checks of custom components against their contracts."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _MARKS = {"kept": ("ok", "green"), "broken": ("broken", "bold red"), "left out":
 
 def check_command(
     names: Annotated[
-        list[str] | None, typer.Argument(help="module:Class, or registered names. Without any: all plug-ins.")
+        list[str] | None, typer.Argument(help="module:Class, or registered names. Default: all plug-ins.")
     ] = None,
-    kind: Annotated[str | None, typer.Option(help=f"What it is meant to be: {', '.join(KINDS)}.")] = None,
+    kind: Annotated[str | None, typer.Option(help=f"Kind of component: {', '.join(KINDS)}.")] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="name=value (YAML): what the part is made with; repeatable.")
+        list[str] | None, typer.Option("--set", help="name=value (YAML): argument of the component; repeatable.")
     ] = None,
     parity: Annotated[
-        bool, typer.Option("--parity", help="Also play the same episodes through every interface, and compare.")
+        bool, typer.Option("--parity", help="Also compare the same episodes through every interface.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check parts of your own: each rule of their contract, and what to mend where one is broken."""
+    """Check custom components against their contracts; explain each violation."""
     options = _options(set_ or [])
     targets = [(name, kind) for name in names or []]
     reports: list[ConformanceReport] = []
@@ -50,7 +50,7 @@ def check_command(
         report = check(name, what, **options)
         reports.append(report)
         short = report.kind.removesuffix(" module")
-        # Only a module that keeps its own contract is worth an environment.
+        # An environment is built only from modules that satisfy their own contracts.
         if report.ok and short in ("observation", "action") and not options:
             environment = environment_of(name, short)
             reports += [environment] if environment else []

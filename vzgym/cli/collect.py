@@ -20,9 +20,9 @@ __all__ = ["collect_command"]
 
 
 def collect_command(
-    out: Annotated[Path, typer.Option(help="Folder for the dataset; an interrupted run continues there.")],
+    out: Annotated[Path, typer.Option(help="Folder for the dataset; an interrupted run resumes there.")],
     tasks: Annotated[str | None, typer.Option(help="A suite with its split (needle/train), or a .jsonl file.")] = None,
-    episodes: Annotated[int | None, typer.Option(help="How many tasks, from the first.")] = None,
+    episodes: Annotated[int | None, typer.Option(help="Number of tasks, from the first.")] = None,
     mix: Annotated[
         str | None,
         typer.Option(
@@ -32,18 +32,19 @@ def collect_command(
     policy: Annotated[
         str | None,
         typer.Option(
-            help="Plays kinds 'policy', 'continued', 'taught': a registered name, module:Class, a model's folder, "
+            help="Policy for kinds 'policy', 'continued', 'taught': a registered name, module:Class, a model's folder, "
             "served:MODEL@URL."
         ),
     ] = None,
     teacher: Annotated[
-        str | None, typer.Option(help="Continues wrong roll-outs of the kind 'taught'; the policy itself if left out.")
+        str | None,
+        typer.Option(help="Policy that continues wrong roll-outs of kind 'taught'. Default: the policy itself."),
     ] = None,
-    samples: Annotated[int | None, typer.Option(help="Roll-outs of the policy for each task.")] = None,
+    samples: Annotated[int | None, typer.Option(help="Roll-outs of the policy per task.")] = None,
     protocol: Annotated[str | None, typer.Option(help="Text protocol: tags, tool_calls, compact_tags.")] = None,
-    thoughts: Annotated[str | None, typer.Option(help="Phrase book of the experts: sentences, short.")] = None,
+    thoughts: Annotated[str | None, typer.Option(help="Phrase set of the experts: sentences, short.")] = None,
     seed: SeedOption = None,
-    workers: Annotated[int, typer.Option(help="Processes that collect, each with policies of its own.", min=1)] = 1,
+    workers: Annotated[int, typer.Option(help="Number of worker processes, each with its own policies.", min=1)] = 1,
     config: ConfigOption = None,
     preset: PresetOption = None,
     set_: SetOption = None,
@@ -55,7 +56,7 @@ def collect_command(
     flags: dict[str, Any] = {
         "tasks": tasks, "episodes": episodes, "mix": mix, "samples": samples, "protocol": protocol,
         "thoughts": thoughts, "seed": seed,
-        # Sampling, since the likeliest turn would be the same in every roll-out of a task.
+        # Sampled, since greedy decoding gives the same roll-out every time.
         "policy": named_policy(policy, temperature=1.0) if policy else None,
         "teacher": named_policy(teacher) if teacher else None,
     }  # fmt: skip
@@ -67,10 +68,10 @@ def collect_command(
         say(f"left out: {task}: {reason}", errors)
     console.print(_table(statistics))
     if not statistics.rows:
-        raise InvalidSetting(f"nothing was kept of {sum(statistics.played.values())} trajectories; see {out}")
+        raise InvalidSetting(f"no trajectory was kept of {sum(statistics.played.values())} trajectories; see {out}")
     means = statistics.to_json()["means"]
     words = costs_in_words(statistics.costs)
-    costs = f"\nAsked of served models: {words}." if words else ""
+    costs = f"\nServed models: {words}." if words else ""
     say(
         f"{statistics.rows} trajectories in {out}: {means['turns']:.2f} turns, {means['zooms']:.2f} zooms and "
         f"{means['frames']:.1f} frames each, {means['correct']:.1%} right, {means['reflections']:.1%} with reflection; "

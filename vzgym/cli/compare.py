@@ -25,7 +25,7 @@ _FORMS = {"correct": (100.0, ".1f"), "evidence_seen": (100.0, ".1f"), "evidence_
 def compare(
     runs: Annotated[
         list[Path],
-        typer.Argument(help="Folders of runs (vzgym eval --out), of several runs, or files of records."),
+        typer.Argument(help="Run folders (vzgym eval --out), folders of runs, or record files."),
     ],
     by: Annotated[
         list[str] | None,
@@ -33,7 +33,7 @@ def compare(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Compare runs on the tasks that all of them have played; differences from the first, pair by pair."""
+    """Compare runs on their shared tasks, with paired differences from the first run."""
     found = compare_runs(runs, by or ())
     if as_json:
         print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
@@ -43,9 +43,9 @@ def compare(
         console.print()
         console.print(_groups(found, key, groups))
     say(
-        f"\n{len(found.tasks)} tasks that all have played. Differences from the first run, pair by pair, with their "
-        "95 % interval (accuracy: Newcombe's for paired shares, where each task was played once; else Student's). "
-        "p: McNemar's exact test of the tasks that only one of the two answers rightly."
+        f"\n{len(found.tasks)} shared tasks. Paired differences from the first run, with "
+        "95 % interval (accuracy: Newcombe's for paired shares, with one roll-out per task; else Student's). "
+        "p: McNemar's exact test of the tasks that exactly one of the two runs answers correctly."
     )
 
 
@@ -60,7 +60,7 @@ def _new_table(*heads: str) -> Table:
 
 
 def _table(found: Comparison) -> Table:
-    """One row for each metric and run: fits 80 columns for any number of runs."""
+    """One row per metric and run, so that any number of runs fits 80 columns."""
     titles = metric_titles()
     table = _new_table("", "run", "value", "difference [95 %]", "p")
     for name in COMPARED:

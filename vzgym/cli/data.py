@@ -1,4 +1,4 @@
-"""`vzgym data`: trajectories and tasks to and from other projects' files."""
+"""`vzgym data`: conversion of trajectories and tasks from and to other formats."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from vzgym.cli.progress import errors, say
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Trajectories and tasks to and from other projects' files: LLaMA-Factory's ShareGPT JSON, VideoZoomer's data.",
+    help="Convert trajectories and tasks from and to other formats: LLaMA-Factory's ShareGPT JSON, VideoZoomer's data.",
     no_args_is_help=True,
 )
 
 SkipOption = Annotated[
-    bool, typer.Option("--skip-broken", help="Leave broken rows out, with a word on each, instead of stopping.")
+    bool, typer.Option("--skip-broken", help="Skip invalid rows with a message instead of stopping.")
 ]
 
 
@@ -39,7 +39,7 @@ def export_command(
 def import_sft(
     file: Annotated[Path, typer.Argument(help="Rows of messages with <image>, and images: .json, .jsonl, .parquet.")],
     out: Annotated[Path, typer.Option(help="Folder for the trajectories, as `vzgym collect` writes them.")],
-    images: Annotated[Path | None, typer.Option(help="Where paths of pictures start; the file's folder.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Base folder of image paths. Default: the file's folder.")] = None,
     protocol: Annotated[str, typer.Option(help="Text protocol of the turns: tags, tool_calls, compact_tags.")] = "tags",
     skip_broken: SkipOption = False,
 ) -> None:
@@ -51,7 +51,7 @@ def import_sft(
         say(f"left out: {reason}", errors)
     say(
         f"{report.rows} trajectories in {out}: {report.turns} turns, {report.zooms} zooms, {report.frames} frames; "
-        f"{report.unreadable} turns without an action that {protocol} reads, {report.untidy} not quite in its form; "
+        f"{report.unreadable} turns without an action in {protocol}, {report.untidy} not fully well-formed; "
         f"{len(report.broken)} rows left out\nNext: vzgym train sft --model MODEL --data {out} --out runs/sft"
     )
 
@@ -60,7 +60,7 @@ def import_sft(
 def import_rl(
     file: Annotated[Path, typer.Argument(help="RL rows: doc_id, problem, solution, videos, data_source, extra_info.")],
     out: Annotated[Path, typer.Option(help="The .jsonl file of tasks to write.")],
-    videos: Annotated[Path | None, typer.Option(help="Where paths of videos start; the file's folder.")] = None,
+    videos: Annotated[Path | None, typer.Option(help="Base folder of video paths. Default: the file's folder.")] = None,
     skip_broken: SkipOption = False,
 ) -> None:
     """Read VideoZoomer's RL data into a file of tasks."""

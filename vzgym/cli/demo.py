@@ -1,4 +1,4 @@
-"""`vzgym demo`: the whole of it in a few minutes, on video files that it makes itself."""
+"""`vzgym demo`: a demonstration on generated video files in a few minutes."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ QUICK = 9
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Where videos, records and the picture go.")] = Path("runs/demo"),
-    episodes: Annotated[int, typer.Option(help="Videos to write; a third each of needle, count, control.")] = 30,
-    seed: Annotated[int, typer.Option(help="Of the policies' randomness.")] = 0,
-    workers: Annotated[int, typer.Option(help="Processes that write videos.")] = 2,
-    held_out: Annotated[int, typer.Option(help="Held-out tasks on which the learning model is played.")] = 256,
+    out: Annotated[Path, typer.Option(help="Folder for videos, records and the picture.")] = Path("runs/demo"),
+    episodes: Annotated[int, typer.Option(help="Number of videos; a third each of needle, count, control.")] = 30,
+    seed: Annotated[int, typer.Option(help="Seed of the policies.")] = 0,
+    workers: Annotated[int, typer.Option(help="Number of processes that write videos.")] = 2,
+    held_out: Annotated[int, typer.Option(help="Held-out tasks for evaluating the trained model.")] = 256,
     quick: Annotated[bool, typer.Option("--quick", help=f"{QUICK} videos at most, and no learning.")] = False,
 ) -> None:
-    """Watch agents search real video files for answers; then watch a small model learn to."""
+    """Show agents searching video files for answers, then train a small model to do so."""
     suite = load_tasks(SUITE)
     if not 1 <= episodes <= len(suite):
         raise InvalidSetting(f"--episodes must be 1 to {len(suite)}, the size of {suite.name}, got {episodes}")
@@ -54,7 +54,7 @@ def demo(
     record = _worth_looking_at(files, out / "runs")
     Image.fromarray(draw_episode(replay(record).record)).save(out / "episode.png")
     say(
-        "\nThe overview alone answers the control questions; needle and count need a zoom into the right place."
+        "\nThe overview suffices for the control questions; needle and count require a zoom into the evidence."
         f"\nAn episode as a picture ({record.info.policy} on {record.task.id}): {out / 'episode.png'}"
         f"\nEvery episode as a record: {out / 'runs'}"
         f"\nPlay them again: vzgym replay {out / 'runs'}"
@@ -64,22 +64,22 @@ def demo(
 
 
 def _learn(out: Path, episodes: int, seed: int) -> None:
-    """The learning half, where its packages are installed."""
+    """Run the training part if its packages are installed."""
     missing = missing_packages()
     if missing:
-        say(f'\nTo watch a model learn as well (it needs {", ".join(missing)}): pip install "vzgym[llm,plots]"')
+        say(f'\nTo train a model as well (requires {", ".join(missing)}): pip install "vzgym[llm,plots]"')
         return
-    say("\nNow a model of 0.3 million weights, built from a seed, learns where to look:")
+    say("\nTraining a randomly initialised model with 0.3 million weights:")
     reports = learn(out, episodes, seed)
     console.print(rich_table(reports, title=f"{episodes} held-out questions"))
     say(
-        f"\nIts learning curve: {out / 'learning.png'}\nThe same by single commands: vzgym train --help"
+        f"\nIts learning curve: {out / 'learning.png'}\nThe same with individual commands: vzgym train --help"
         f"\nPlay the trained model: vzgym eval --policy {out / 'grpo'} --tasks needle-micro"
     )
 
 
 def _compare_decoders(listing: Path, files: TaskSet) -> None:
-    """Read the first videos with each decoder that is installed, and print how far the frames differ."""
+    """Read the first videos with each installed decoder, and print the difference of their frames."""
     wanted = [_overview(files, index) for index in range(min(3, len(files)))]
     for name in BACKENDS.names():
         if name == "pyav":
@@ -102,7 +102,7 @@ def _overview(files: TaskSet, index: int) -> NDArray[np.uint8]:
 
 
 def _worth_looking_at(files: TaskSet, runs: Path) -> EpisodeRecord:
-    """An episode in which looking closely paid: a random search that found the flash, else what the oracle did."""
+    """An episode with a useful zoom: a random search that found the evidence, else an oracle episode."""
     for policy in ("random", "oracle"):
         for record in read_records(run_folder(runs, policy, files)):
             right = record.grade is not None and record.grade.is_correct
@@ -112,7 +112,7 @@ def _worth_looking_at(files: TaskSet, runs: Path) -> EpisodeRecord:
 
 
 def _clear(record: EpisodeRecord) -> bool:
-    """Whether a zoom shows the evidence among so few frames that the picture has room for all of them."""
+    """Whether a zoom shows the evidence with few enough frames to fit into the picture."""
     evidence = record.task.evidence or ()
     times = [time for clip in record.clips[1:] if len(clip) <= 7 for time in clip.times]
     return any(time in span for time in times for span in evidence)

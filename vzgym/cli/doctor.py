@@ -31,7 +31,7 @@ _PACKAGES = {
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Say what is installed, which decoders really decode here, and what the machine has."""
+    """Print installed packages, working decoders, and hardware."""
     packages = {name: _version(name) for name in _PACKAGES}
     decoders = _decoders()
     machine = _machine()
@@ -62,14 +62,14 @@ def _version(name: str) -> str | None:
 
 
 def _decoders() -> dict[str, str]:
-    """Each back-end's state: "works" if it reads the right frames, by time, of a file written for the purpose."""
+    """State of each back-end: "works" if it reads the right frames, by time, of a test file."""
     import numpy as np
 
     from vzgym.tasks.procedural.render.encode import encode_video
     from vzgym.video.file import BACKENDS, FileVideo
     from vzgym.video.synthetic import ArrayVideo
 
-    # Every frame has a grey of its own, so that none can pass for another.
+    # Every frame has a distinct grey level.
     fps, greys = 10.0, np.arange(24, 234, 10, dtype=np.uint8)
     pixels = np.broadcast_to(greys[:, None, None, None], (len(greys), 64, 64, 3)).copy()
     asked = np.array([1.95, 0.0, 0.51, 1.2, 2.09])

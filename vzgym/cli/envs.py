@@ -16,7 +16,7 @@ __all__ = ["list_envs"]
 
 
 def list_envs() -> None:
-    """List the ids that gymnasium.make takes after `import vzgym`: their tasks, modules and budget."""
+    """List the environment ids with tasks, modules and budget. Use gymnasium.make after `import vzgym`."""
     defaults = {name: item.default for name, item in inspect.signature(VideoZoomEnv).parameters.items()}
     table = Table(
         "id", "tasks", "observation", "action", "frames", box=SIMPLE_HEAD, pad_edge=False, show_edge=False,

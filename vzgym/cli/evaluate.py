@@ -34,7 +34,7 @@ def run_folder(out: Path, policy: str, tasks: TaskSet, name: str = "") -> Path:
         out: The folder of all runs.
         policy: As `named_policy` takes it.
         tasks: The task set.
-        name: The run's name; the policy with its options if not given.
+        name: The run's name. Default: the policy with its options.
     """
     label = (name or run_label(policy)).replace(":", ".")
     return out / re.sub(r"[^\w.-]+", "-", f"{label}-{tasks.name}").strip("-.")
@@ -55,26 +55,26 @@ def run_policies(
     workers: int = 1,
     names: Sequence[str] = (),
 ) -> list[EvaluationReport]:
-    """Evaluate policies one after the other, with a progress bar on stderr; each in its own folder under `out`.
+    """Evaluate policies in sequence, each in its own folder in `out`, with a progress bar on stderr.
 
     Args:
         policies: Registered names, or `module:Class`.
-        tasks: What to play them on.
-        episodes: How many tasks; 200 if not given, or as many as there are.
-        seed: Of the policies' randomness.
-        out: Where the runs' folders go; None keeps no records.
+        tasks: The tasks.
+        episodes: Number of tasks. Default: 200, or all tasks if there are fewer.
+        seed: Seed of the policies.
+        out: Folder for the runs; None keeps no records.
         budget: A mapping overrides fields of the tasks' budget; a `Budget`, or a name ("paper"), replaces it.
         reward: The reward whose ledger the records keep.
-        oracle_may_fail: Leave the oracle out, with a word on stderr, where it has no zooms to make: the evidence of
-            many tasks is unknown, and some budgets cannot show it.
-        samples: How often each task is played.
-        answerer: Who answers again from chosen clips; see `vzgym.evaluate`.
-        workers: How many processes play.
-        names: Of the runs, one for each policy; their own names if not given.
+        oracle_may_fail: Skip the oracle, with a message on stderr, if it cannot play: the evidence may be unknown, or
+            not visible within the budget.
+        samples: Number of roll-outs per task.
+        answerer: Answers again from selected clips; see `vzgym.evaluate`.
+        workers: Number of worker processes.
+        names: Names of the runs, one for each policy. Default: the policies' names.
 
     Raises:
-        InvalidSetting: If there are not as many names as policies, or two runs would have the same folder.
-        VzgymError: Whatever `vzgym.evaluate` raises. An unknown name comes to light before the first episode.
+        InvalidSetting: If the numbers of names and policies differ, or two runs have the same folder.
+        VzgymError: Errors of `vzgym.evaluate`. Unknown names are reported before the first episode.
     """
     count = min(200, len(tasks)) if episodes is None else episodes
     if names and len(names) != len(policies):
@@ -83,7 +83,7 @@ def run_policies(
     folders = [run_folder(out, policy, tasks, name) if out else None for policy, name in runs]
     for index, folder in enumerate(folders):
         if folder is not None and folder in folders[:index]:
-            raise InvalidSetting(f"two runs would have the folder {folder}: name them apart with --name")
+            raise InvalidSetting(f"two runs would have the folder {folder}: give distinct names with --name")
     specs = [named_policy(policy) for policy in policies]
     for spec in specs:
         POLICIES.get(spec if isinstance(spec, str) else spec["name"])
@@ -124,7 +124,7 @@ def run_policies(
 
 
 def _budget(pairs: list[str]) -> BudgetSpec:
-    """`["max_zooms=2"]` as a mapping; a name of a budget as it is."""
+    """Parse `["max_zooms=2"]` into a mapping; return a budget name unchanged."""
     if len(pairs) == 1 and pairs[0] in BUDGETS:
         return pairs[0]
     settings: dict[str, Any] = {}
@@ -140,7 +140,7 @@ def _budget(pairs: list[str]) -> BudgetSpec:
 
 
 def _value(text: str) -> Any:
-    """A number or a truth value; other text as it is, for the budget to refuse by name."""
+    """Parse a number or boolean; other text is returned unchanged and rejected by the budget."""
     for read in (int, float):
         try:
             return read(text)
@@ -154,12 +154,12 @@ def evaluate_command(
         list[str] | None,
         typer.Option(
             help="A registered name, module:Class, a trained model's folder, served:MODEL@URL, {name: ..., options}; "
-            "repeatable. All controls if left out."
+            "repeatable. Default: all controls."
         ),
     ] = None,
     tasks: Annotated[str, typer.Option(help="A suite (needle, needle/validation[:50]) or a .jsonl file.")] = "tiny",
-    episodes: Annotated[int | None, typer.Option(help="How many tasks, from the first; 200 if left out.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the policy's randomness.")] = 0,
+    episodes: Annotated[int | None, typer.Option(help="Number of tasks, from the first. Default: 200.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the policy.")] = 0,
     budget: Annotated[
         list[str] | None,
         typer.Option(help="field=value overrides the tasks' own budget, repeatable; a name (paper) replaces it."),
@@ -167,26 +167,24 @@ def evaluate_command(
     reward: Annotated[
         str, typer.Option(help="The reward whose ledger the records keep: a preset, a module or a .yaml file.")
     ] = "videozoomer",
-    samples: Annotated[
-        int, typer.Option(help="How often each task is played, each time with another seed.", min=1)
-    ] = 1,
+    samples: Annotated[int, typer.Option(help="Roll-outs per task, each with a different seed.", min=1)] = 1,
     answerer: Annotated[
         str | None,
-        typer.Option(help="Who answers again from chosen clips, to say which zooms were useful: reader or policy."),
+        typer.Option(help="Answers again from selected clips to find useful zooms: reader or policy."),
     ] = None,
-    backend: Annotated[str, typer.Option(help="Which decoder reads the videos of a .jsonl file.")] = "pyav",
-    workers: Annotated[int, typer.Option(help="Processes that play; each makes its own policy.", min=1)] = 1,
+    backend: Annotated[str, typer.Option(help="Decoder for the videos of a .jsonl file.")] = "pyav",
+    workers: Annotated[int, typer.Option(help="Number of worker processes, each with its own policy.", min=1)] = 1,
     name: Annotated[
-        list[str] | None, typer.Option(help="Name of the run, in tables and its folder; once for each --policy.")
+        list[str] | None, typer.Option(help="Name of the run in tables and folders; once per --policy.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for records; an interrupted run continues there.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for records; an interrupted run resumes there.")] = None,
     by: Annotated[
         list[str] | None,
         typer.Option(help="Also show results by category, duration or metadata.KEY; repeatable."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Play policies on a set of tasks; print accuracy with intervals, and what it cost."""
+    """Evaluate policies on tasks; print accuracy with intervals, and cost."""
     for key in by or ():
         check_by(key)
     task_set = _load(tasks, backend)
@@ -220,9 +218,7 @@ def evaluate_command(
         console.print(rich_costs(reports))
         if answerer:
             shares = ", ".join(f"{report.policy} {_percent(report)}" for report in reports)
-            say(
-                f"Zooms that the answer rests on, by what {answerer} answers without them and from them alone: {shares}"
-            )
+            say(f"Zooms on which the answer depends, by the answers of {answerer} without and from each: {shares}")
         for report in reports:
             if costs := costs_in_words(report.totals):
                 say(f"{report.policy}: {costs}")
@@ -230,7 +226,7 @@ def evaluate_command(
             trained = report.trained_budget
             changes = budget_changes(trained, task_set.budget, "of the tasks:") if trained and not budget else ""
             if changes:
-                say(f"{report.policy}: played with the budget that it was trained with: {changes}")
+                say(f"{report.policy}: uses its training budget: {changes}")
         if out:
             say(f"Records: {out}. Play them again: vzgym replay {out}")
 
@@ -244,5 +240,5 @@ def _load(tasks: str, backend: str) -> TaskSet:
     from vzgym.video.file import BACKENDS
 
     if backend not in BACKENDS:
-        BACKENDS.get(backend)  # raises, unless it is a class of one's own
+        BACKENDS.get(backend)  # raises, unless it is a user's class
     return load_tasks(tasks, split="test", backend=backend)

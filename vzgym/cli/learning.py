@@ -1,7 +1,7 @@
-"""The second half of `vzgym demo`: a small model, built from a seed, learns where to look.
+"""Training part of `vzgym demo`: trains a small, randomly initialised model.
 
-The stages are those of `vzgym train`, with the preset "tiny"; each that is finished is kept, so that a demo which was
-stopped goes on where it was.
+The stages are those of `vzgym train` with the preset "tiny". Finished stages are kept, so that an interrupted demo
+resumes.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ __all__ = ["PRESET", "draw_curve", "learn", "missing_packages"]
 PRESET = "tiny"
 _FINISHED = "finished.json"
 _STEPS = 100
-"""GRPO steps: three fifths of the preset's. The curve is flat by then, and nobody likes to wait."""
+"""GRPO steps: three fifths of the preset's, where the learning curve has flattened."""
 
 
 def missing_packages() -> list[str]:
-    """The packages that learning needs and that are not installed."""
+    """Missing packages that training requires."""
     needed = ("torch", "transformers", "trl", "datasets", "matplotlib")
     return [name for name in needed if importlib.util.find_spec(name) is None]
 
 
 def learn(out: Path, episodes: int, seed: int) -> list[EvaluationReport]:
-    """Pre-train, collect, imitate, practise; then play everyone on held-out tasks.
+    """Pre-train, collect, fine-tune and run GRPO; then evaluate all policies on held-out tasks.
 
     Args:
-        out: Folder of the stages, the picture and the runs.
+        out: Folder for the stages, the picture and the runs.
         episodes: Held-out tasks.
-        seed: Of the weights and of everything random.
+        seed: Seed of the weights and of all random numbers.
 
     Returns:
         Reports of the controls, the model after each stage, and the expert.
     """
-    # One thread: on few cores torch's threads cost more than they give. Nothing here needs a network.
+    # One thread: on few cores, torch's threads are slower. No network is needed.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     _quiet_libraries()
@@ -72,10 +72,10 @@ def learn(out: Path, episodes: int, seed: int) -> list[EvaluationReport]:
     def see() -> None:
         warming = settings(PretrainSettings, out=str(warm), seed=seed)
         with progress_bar() as bar:
-            job = bar.add_task("learn to see", total=warming.max_steps)
+            job = bar.add_task("pre-train perception", total=warming.max_steps)
 
             def show(now: Progress) -> None:
-                bar.update(job, completed=now.step, description=f"learn to see: {now}")
+                bar.update(job, completed=now.step, description=f"pre-train perception: {now}")
 
             pretrain(warming, show)
             bar.update(job, completed=warming.max_steps)
@@ -87,26 +87,26 @@ def learn(out: Path, episodes: int, seed: int) -> list[EvaluationReport]:
             job = bar.add_task("collect", total=collecting.episodes)
             collect(collecting, data, progress=lambda count: bar.advance(job, count))
 
-    # Trajectories need no model, so that another core plays them meanwhile. What it leaves is gone on with here.
+    # Trajectories need no model and are collected in parallel; the rest is collected here.
     helper = _start(_collect, collecting, data) if more_cores and not (data / _FINISHED).is_file() else None
-    _stage(warm, "learn to see", see)
+    _stage(warm, "pre-train perception", see)
     if helper:
         helper.join()
-    _stage(data, "collect an expert's trajectories", watch_the_expert)
-    # A second process unpacks the frames; what is learned stays the same.
+    _stage(data, "collect expert trajectories", watch_the_expert)
+    # A second process unpacks the frames; the result is the same.
     loading = {"dataloader_num_workers": 1} if more_cores else {}
     imitation = settings(SFTSettings, model=str(warm), data=str(data), out=str(sft), seed=seed, trainer=loading)
     practice = settings(GRPOSettings, model=str(sft), out=str(grpo), seed=seed, steps=_STEPS)
-    # The trainers print every measure of every step; their bars go to stderr and stay.
+    # The trainers' metrics of every step are suppressed; their progress bars on stderr remain.
     with (out / "training.log").open("a", encoding="utf-8") as log, redirect_stdout(log):
         _stage(
             sft,
-            "imitate them, briefly (cold start)",
+            "fine-tune on them briefly (cold start)",
             lambda: _with_bar("imitate", lambda show: train_sft(imitation, progress=show)),
         )
         _stage(
             grpo,
-            "practise, and be paid for right answers (GRPO)",
+            "reinforcement learning (GRPO)",
             lambda: _with_bar("practise", lambda show: train_grpo(practice, progress=show)),
         )
     draw_curve(grpo, out / "learning.png")
@@ -114,9 +114,9 @@ def learn(out: Path, episodes: int, seed: int) -> list[EvaluationReport]:
 
 
 def _quiet_libraries() -> None:
-    """Keep the libraries' own warnings and loading bars off the terminal, here and in processes that start later.
+    """Suppress the warnings and loading bars of libraries in this process and in later child processes.
 
-    They speak of the libraries' insides, which somebody who watches a demo can do nothing about. Our own warnings stay.
+    They concern library internals. Warnings of vzgym are still shown.
     """
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
@@ -125,11 +125,11 @@ def _quiet_libraries() -> None:
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()  # "Loading weights"; the trainers' bars of steps are others
+    transformers_logging.disable_progress_bar()  # "Loading weights" only; the trainers' progress bars are separate
 
 
 def _with_bar(title: str, work: Callable[[Callable[[Any], None]], Any]) -> None:
-    """Train with a bar that shows the latest measures and the time left."""
+    """Train with a progress bar that shows the latest metrics and the remaining time."""
     with progress_bar() as bar:
         job = bar.add_task(title, total=None)
 
@@ -141,7 +141,7 @@ def _with_bar(title: str, work: Callable[[Callable[[Any], None]], Any]) -> None:
 
 
 def _start(work: Callable[..., None], *args: Any) -> Any:
-    """A process of its own that ends with this one."""
+    """Start a process that ends with this one."""
     process = multiprocessing.get_context("spawn").Process(target=work, args=args, daemon=True)
     process.start()
     return process
@@ -150,7 +150,7 @@ def _start(work: Callable[..., None], *args: Any) -> Any:
 def _collect(settings: Any, folder: Path) -> None:
     from vzgym.agents.data.dataset import collect
 
-    # Ctrl-C is for the parent, whose end is this one's end.
+    # Ctrl-C is handled by the parent, which ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     collect(settings, folder)
 
@@ -207,14 +207,14 @@ def draw_curve(grpo: Path, picture: Path) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.8))
     for axis, key, title in (
         (axes[0], "rewards/accuracy/mean", "share of right answers (sampled roll-outs)"),
-        (axes[1], "episode/zooms", "zooms a question"),
+        (axes[1], "episode/zooms", "zooms per question"),
     ):
         axis.plot(steps, [float(item[key]) for item in points], linewidth=1.8)
         axis.set(xlabel="GRPO step", title=title)
         axis.set_ylim(bottom=0)
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
-    figure.suptitle("A small model learns where to look")
+    figure.suptitle("GRPO training of a small model")
     figure.tight_layout()
     figure.savefig(picture, dpi=130)
     plt.close(figure)

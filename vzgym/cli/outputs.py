@@ -1,4 +1,4 @@
-"""Files that commands write, checked before any work is done, and the commands that read them next."""
+"""Checks of output paths, and suggestions for follow-up commands."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ __all__ = ["check_jsonl_output", "evaluation_command", "sibling"]
 
 
 def sibling(out: str | Path, name: str) -> str:
-    """A folder beside another one, quoted for a shell."""
+    """Sibling of a folder, quoted for a shell."""
     return shlex.quote(str(Path(out).parent / name))
 
 
 def evaluation_command(policies: Iterable[str], tasks: str, *others: str) -> str:
-    """The `vzgym eval` command for trained models: on the test split of the suite that they were trained on.
+    """The `vzgym eval` command for trained models, on the test split of their training suite.
 
-    For a file of tasks it is the file of the same name with "test" for "train", if there is one, else the file itself.
+    For a task file: the file of the same name with "test" for "train", if it exists, else the file itself.
 
     Args:
         policies: Models' folders.
-        tasks: What they were trained on; "" if unknown.
-        others: Policies to compare with on suites; on files, whose tasks may have no evidence, controls that need none.
+        tasks: The training tasks; "" if unknown.
+        others: Policies to compare with on suites; on files, controls that need no evidence are used.
     """
     name = split_slice(tasks)[0] if tasks else "TASKS"
     if is_task_file(name):
@@ -44,20 +44,20 @@ def is_task_file(tasks: str) -> bool:
 
 
 def check_jsonl_output(out: Path, inputs: Iterable[Path]) -> None:
-    """Refuse an `--out` that is no `.jsonl` file, or one of the files that are read.
+    """Check that `--out` is a `.jsonl` file and none of the input files.
 
     Args:
         out: The file to write.
-        inputs: The files that are read.
+        inputs: The input files.
 
     Raises:
-        InvalidSetting: If it cannot be written, or must not.
+        InvalidSetting: If the file cannot or must not be written.
     """
     if out.is_dir():
         raise InvalidSetting(f"--out must name a .jsonl file, but {out} is a folder; say {out / 'NAME.jsonl'}")
     if out.suffix != ".jsonl":
         raise InvalidSetting(f"--out must end in .jsonl, got {out}")
     for file in inputs:
-        # Links may lead to the same file by another path, and a hard link resolves to itself.
+        # Symbolic links may resolve to the same file; hard links resolve to themselves.
         if out.resolve() == file.resolve() or (out.exists() and file.exists() and out.samefile(file)):
             raise InvalidSetting(f"--out {out} is the file that is read ({file}): choose another")

@@ -1,4 +1,4 @@
-"""Naming a policy on the command line."""
+"""Policies on the command line."""
 
 from __future__ import annotations
 
@@ -15,24 +15,23 @@ __all__ = ["named_policy", "policy_label", "run_label"]
 
 
 def named_policy(text: str, **options: Any) -> str | Mapping[str, Any]:
-    """What a policy's name on the command line means.
+    """Parse a policy given on the command line.
 
     Args:
         text: A registered name or `module:Class`; the folder of a trained model; a Stable-Baselines3 model (`.zip`);
-            `served:MODEL@URL`; or a mapping with options, as `{name: random}` or
-            `{name: vlm, path: runs/sft, temperature: 1}`.
-        options: For models, in folders or served: further options.
+            `served:MODEL@URL`; or a mapping with options, such as `{name: vlm, path: runs/sft, temperature: 1}`.
+        options: Further options for models in folders or on servers.
 
     Returns:
-        What `vzgym.evaluate` takes.
+        A policy specification for `vzgym.evaluate`.
 
     Raises:
-        InvalidSetting: If the text is a mapping without a name, or no YAML.
+        InvalidSetting: If the text is a mapping without a name, or invalid YAML.
     """
     if text.lstrip().startswith("{"):
         from vzgym.core.settings import read_value
 
-        # The text is not repeated in a message: it may hold a key.
+        # Messages do not repeat the text, which may contain a key.
         spec = read_value(text, "--policy given as a mapping")
         if not isinstance(spec, dict) or "name" not in spec:
             raise InvalidSetting(f"--policy given as a mapping needs a name, got {redact(spec)!r}")
@@ -47,7 +46,7 @@ def named_policy(text: str, **options: Any) -> str | Mapping[str, Any]:
 
 
 def run_label(text: str) -> str:
-    """A policy's name for the folder of its run: its name and options, without those that change no result.
+    """Name of a policy's run folder: its name and the options that affect results.
 
     Args:
         text: As `named_policy` takes it.
@@ -64,11 +63,11 @@ _SERVED_AT = re.compile(r"@https?://.*")
 _NOT_IDENTITY = frozenset(
     "url headers key_variable timeout retries concurrency check_images price_in price_out device".split()
 )
-"""Options of policies that say where and how fast a model runs, and with which key: no part of a run's identity."""
+"""Policy options for server, speed and key, which are not part of a run's identity."""
 
 
 def policy_label(text: str) -> str:
-    """A policy's name as it is shown on the terminal, without what may be a secret.
+    """Display name of a policy, without possible secrets.
 
     Args:
         text: As `named_policy` takes it.

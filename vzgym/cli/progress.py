@@ -1,4 +1,4 @@
-"""The progress bar that long commands share, and words that several commands say."""
+"""Consoles, progress bar and messages shared by commands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["console", "costs_in_words", "errors", "printable", "progress_bar", "
 
 
 class SafeConsole(Console):
-    """A console that prints no control characters but its own: names and texts from files may hold any."""
+    """A console that escapes control characters in names and texts."""
 
     def render_str(self, text: str, **options: Any) -> Text:
         """See `rich.console.Console.render_str`. Escaped here too, so that widths are measured afterwards."""
@@ -28,18 +28,18 @@ class SafeConsole(Console):
 
 
 console = SafeConsole()
-"""For results."""
+"""Console for results (stdout)."""
 errors = SafeConsole(stderr=True)
-"""For everything else, so that results can be piped."""
+"""Console for all other output (stderr), so that results can be piped."""
 
 
 _DIRECTIONS = frozenset("LRE RLE LRO RLO PDF LRI RLI FSI PDI".split())
 
 
 def printable(text: str) -> str:
-    """`text` with the characters that control a terminal, or the direction in which it shows text, escaped.
+    """Escape characters that control the terminal or the text direction.
 
-    Names of files and texts of data sets may hold any. Line breaks and tabs stay.
+    File names and dataset texts may contain any. Line breaks and tabs are kept.
     """
     return "".join(ascii(char)[1:-1] if _is_control(char) else char for char in text)
 
@@ -51,12 +51,12 @@ def _is_control(char: str) -> bool:
 
 
 def say(text: str, to: Console = console) -> None:
-    """Print plain text: brackets in it are no markup, no control characters, and no line is broken within a path."""
+    """Print plain text without markup, control characters, or line breaks within paths."""
     to.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def progress_bar() -> Progress:
-    """A bar with counts, elapsed time and time left, on stderr. Brackets in its descriptions are no markup."""
+    """Progress bar on stderr with counts, elapsed and remaining time. Descriptions are plain text."""
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -68,7 +68,7 @@ def progress_bar() -> Progress:
 
 
 def costs_in_words(costs: Mapping[str, float]) -> str:
-    """What served models were asked, in words; "" if none was.
+    """Summary of the requests to served models; "" if there were none.
 
     Args:
         costs: Sums of what policies count (`TextPolicy.costs`).

@@ -18,14 +18,16 @@ __all__ = ["push"]
 
 def push(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run of vzgym train.")],
-    repo: Annotated[str, typer.Argument(help="Repository on the Hugging Face hub: NAME/MODEL; made if missing.")],
+    repo: Annotated[str, typer.Argument(help="Repository on the Hugging Face hub: NAME/MODEL; created if missing.")],
     scores: Annotated[
         list[Path] | None, typer.Option(help="Folder of evaluations (vzgym eval --out), for the card; repeatable.")
     ] = None,
-    private: Annotated[bool, typer.Option("--private", help="Make a private repository.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the card, list the files, send nothing.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="Create a private repository.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write the card and list the files without uploading.")
+    ] = False,
 ) -> None:
-    """Publish a trained model on the Hugging Face hub, with a card of its training and its scores."""
+    """Publish a trained model on the Hugging Face hub, with a card of its training and scores."""
     if importlib.util.find_spec("huggingface_hub") is None:
         raise DependencyNotInstalled('huggingface_hub is not installed; run: pip install "vzgym[llm]"')
     from huggingface_hub import HfApi
@@ -34,7 +36,7 @@ def push(
     from vzgym.agents.training.card import find_reports, model_card, published_files
 
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
-        raise InvalidSetting(f"{repo!r} is no name of a repository; it is NAME/MODEL, such as me/my-model")
+        raise InvalidSetting(f"{repo!r} is not a repository name; use NAME/MODEL, such as me/my-model")
     files = published_files(run)
     reports = find_reports(run, scores or [])
     card = run / "README.md"

@@ -19,17 +19,20 @@ __all__ = ["replay_command"]
 
 def replay_command(
     run: Annotated[Path, typer.Argument(help="A run's folder, a folder of runs, or a .jsonl file of records.")],
-    backend: Annotated[str, typer.Option(help="Which decoder reads video files.")] = "pyav",
-    episode: Annotated[int | None, typer.Option(help="Only the record of this index.")] = None,
+    backend: Annotated[str, typer.Option(help="Decoder for video files.")] = "pyav",
+    episode: Annotated[int | None, typer.Option(help="Replay only the record with this index.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw the (last) replayed episode into this PNG.")] = None,
     trust_code: Annotated[
-        bool, typer.Option("--trust-code", help="Import code that the records name (module:Class); it can do anything.")
+        bool,
+        typer.Option(
+            "--trust-code", help="Allow imports of code named by records (module:Class); runs arbitrary code."
+        ),
     ] = False,
 ) -> None:
-    """Play saved records again and print where frames, dialogue, grade or rewards differ. Exit status 1 if any does."""
+    """Replay saved records; print differences in frames, dialogue, grade and rewards. Exit status 1 if any differs."""
     records = [(file, record) for file in record_files(run) for record in read_records(file)]
     if not records:
-        raise RecordError(f"{run}: holds no records; a run that has finished an episode can be replayed")
+        raise RecordError(f"{run}: holds no records; only a run with a finished episode can be replayed")
     if episode is not None:
         records = [(file, record) for file, record in records if record.info.index == episode]
         if not records:

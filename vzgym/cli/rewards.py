@@ -30,13 +30,13 @@ app = typer.Typer(help="List reward modules, show one, score a saved run under a
 
 @app.command("list")
 def list_modules() -> None:
-    """List the reward modules, and the presets made of them."""
+    """List reward modules and presets."""
     table = Table("module", "what", "needs", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in REWARDS.names():
         try:
             facts = describe(name)
         except (InvalidSetting, PluginError) as error:
-            # A plug-in may say what it likes of itself, and one that is broken must not hide the others.
+            # Docstrings of plug-ins are unrestricted, and a broken plug-in must not hide the others.
             table.add_row(Text(name), Text(" ".join(str(error).split()), style="dim"), "?")
             continue
         what = f"another name for {facts.alias_of}" if facts.alias_of else facts.summary
@@ -50,7 +50,7 @@ def list_modules() -> None:
 
 @app.command()
 def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A module or a preset.")]) -> None:
-    """Show one module: formula, range, source, needs, what it is known to break; or a preset's weights."""
+    """Show a module's formula, range, source, needs and known issues, or a preset's weights."""
     if name in PRESETS:
         say(f"preset {name}: " + ", ".join(f"{term} {weight:g}" for term, weight in PRESETS[name].items()))
         return
@@ -71,17 +71,17 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A module or a
 @app.command()
 def score(
     run: Annotated[Path, typer.Argument(help="A run's folder, a folder of runs, or a .jsonl file of records.")],
-    reward: Annotated[str, typer.Option(help="A preset, a module, or a .yaml file that composes them.")],
+    reward: Annotated[str, typer.Option(help="A preset, a module, or a .yaml file.")],
     answerer: Annotated[
         str | None,
-        typer.Option(help="Who answers again, for terms that need it: reader, or a policy (name or module:Class)."),
+        typer.Option(help="Answerer for terms that need one: reader, or a policy (name or module:Class)."),
     ] = None,
     progress: Annotated[float | None, typer.Option(help="Training progress in [0, 1], for annealed terms.")] = None,
-    backend: Annotated[str, typer.Option(help="Which decoder reads video files, where frames are needed.")] = "pyav",
+    backend: Annotated[str, typer.Option(help="Decoder for video files, if frames are needed.")] = "pyav",
     out: Annotated[Path | None, typer.Option(help="Write each episode's new ledger into this .jsonl file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Score a saved run under a reward, without playing the policy again: totals, and what each term gave."""
+    """Score a saved run under a reward without new roll-outs; print totals and contributions of terms."""
     mix = make_reward(reward)
     files = sorted(run.glob("**/records.jsonl")) if run.is_dir() else [run]
     if not files:
@@ -89,7 +89,7 @@ def score(
     if out is not None:
         check_jsonl_output(out, files)
         if out.name == RECORDS:
-            raise InvalidSetting(f"--out {out}: {RECORDS} names the episodes of a run; call the ledgers otherwise")
+            raise InvalidSetting(f"--out {out}: {RECORDS} is reserved for the episodes of a run; use another name")
     who = make_answerer(answerer, backend=backend) if answerer else None
     scores = {file: score_run(list(read_records(file)), mix, answerer=who, progress=progress) for file in files}
     if out is not None:

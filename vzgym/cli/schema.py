@@ -1,4 +1,4 @@
-"""`vzgym schema`: JSON schemas of settings files, from which editors complete and check."""
+"""`vzgym schema`: JSON schemas of settings files, for completion and validation in editors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Kind", "json_schema", "schema"]
 
 
 class Kind(StrEnum):
-    """Kinds of files that have a schema."""
+    """Kinds of files with a schema."""
 
     EXPERIMENT = "experiment"
     TRAIN = "train"

@@ -1,4 +1,4 @@
-"""Options that commands with settings share, and how their settings are read."""
+"""Shared options of commands with settings, and reading of these settings."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ SeedOption = Annotated[int | None, typer.Option(help="Seed of all random numbers
 ConfigOption = Annotated[Path | None, typer.Option(help="A YAML file of settings (`vzgym schema train`).")]
 PresetOption = Annotated[str | None, typer.Option(help="Settings by name: tiny, paper, single-gpu, multi-gpu.")]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="name=value (YAML), any setting; repeatable. Overrides all else.")
+    list[str] | None, typer.Option("--set", help="name=value (YAML), any setting; repeatable. Highest priority.")
 ]
-ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue from the newest checkpoint in --out.")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Resume from the latest checkpoint in --out.")]
 
 
 def read_settings(

@@ -40,7 +40,7 @@ SplitOption = Annotated[str, typer.Option(help=f"Split: {', '.join(SPLITS)}.")]
 
 @app.command("list")
 def list_suites() -> None:
-    """List the suites: what they hold, and the budget they are built for."""
+    """List the suites with their contents and budgets."""
     table = Table(
         "suite", "tasks", "frames", "what", box=SIMPLE_HEAD, title=f"Suites ({', '.join(SPLITS)})",
         caption="frames: of the overview + zooms x frames of each, at most",
@@ -49,7 +49,7 @@ def list_suites() -> None:
         try:
             suite = SUITES.get(name)
             tasks = [load_tasks(name, split) for split in SPLITS]
-        except PluginError as error:  # one that is broken must not hide the others
+        except PluginError as error:  # a broken suite must not hide the others
             table.add_row(name, "?", "?", str(error))
             continue
         budget = tasks[0].budget
@@ -66,15 +66,13 @@ def list_suites() -> None:
 @app.command()
 def show(
     task_id: Annotated[str, typer.Argument(metavar="TASK", help="A task's id, such as needle/test/3.")],
-    tasks: Annotated[
-        str | None, typer.Option(help="The .jsonl file that holds the task; for tasks that are not procedural.")
-    ] = None,
+    tasks: Annotated[str | None, typer.Option(help="The .jsonl file with the task, if it is not procedural.")] = None,
     out: Annotated[Path | None, typer.Option(help="Save a contact sheet here (PNG or JPEG).")] = None,
-    columns: Annotated[int, typer.Option(help="Frames in a row of the sheet.", min=2)] = 8,
-    rows: Annotated[int, typer.Option(help="Most rows of overview frames.", min=1)] = 3,
-    frame_height: Annotated[int, typer.Option(help="Height of a frame of the sheet, in pixels.", min=16)] = 90,
+    columns: Annotated[int, typer.Option(help="Frames per row of the sheet.", min=2)] = 8,
+    rows: Annotated[int, typer.Option(help="Maximum number of rows of overview frames.", min=1)] = 3,
+    frame_height: Annotated[int, typer.Option(help="Height of each frame in pixels.", min=16)] = 90,
 ) -> None:
-    """Show a task: question, options, answer, evidence, expert; and save a picture of it."""
+    """Show a task's question, options, answer, evidence and expert zooms; save a contact sheet."""
     if out is not None:
         _check_picture(out)
     if tasks is None:
@@ -104,10 +102,10 @@ def show(
 
 
 def _find(tasks: TaskSet, task_id: str) -> VideoTask:
-    """The task of a set that has this id.
+    """Return the task with this id.
 
     Raises:
-        UnknownName: If none has it.
+        UnknownName: If there is none.
     """
     for task in tasks:
         if task.id == task_id:
@@ -116,7 +114,7 @@ def _find(tasks: TaskSet, task_id: str) -> VideoTask:
 
 
 def _expert(task: VideoTask, budget: Budget) -> str:
-    """The zooms of the scripted expert, in words."""
+    """Description of the scripted expert's zooms."""
     try:
         zooms = expert_zooms(task, budget)
     except TaskError as error:
@@ -136,23 +134,23 @@ def write(
     out: Annotated[Path, typer.Option(help="Folder for the files.")],
     suite: Annotated[str, typer.Option(help="Suite to write.")] = "tiny",
     split: SplitOption = "test",
-    tasks: Annotated[int, typer.Option(help="How many tasks, from the first on.", min=1)] = 20,
-    workers: Annotated[int, typer.Option(help="Processes that draw and encode.", min=1)] = 1,
+    tasks: Annotated[int, typer.Option(help="Number of tasks, from the first.", min=1)] = 20,
+    workers: Annotated[int, typer.Option(help="Number of worker processes.", min=1)] = 1,
 ) -> None:
-    """Write tasks as real videos (H.264, intra only) and a tasks.jsonl. A stopped run is resumed."""
+    """Write tasks as videos (H.264, intra only) and a tasks.jsonl. An interrupted run resumes."""
     chosen = load_tasks(suite, split)
     wanted = [chosen[index] for index in range(min(tasks, len(chosen)))]
     say(f"{len(wanted)} tasks in {write_task_files(wanted, out, workers)}")
 
 
 def write_task_files(tasks: Sequence[VideoTask], out: Path, workers: int, title: str = "writing") -> Path:
-    """`write_tasks` in worker processes, with a progress bar.
+    """Run `write_tasks` in worker processes, with a progress bar.
 
     Args:
-        tasks: What to write.
+        tasks: The tasks.
         out: The folder.
-        workers: How many processes, >= 1.
-        title: Describes the bar.
+        workers: Number of processes, >= 1.
+        title: Description of the progress bar.
 
     Returns:
         Path of the folder's `tasks.jsonl`.
@@ -170,16 +168,16 @@ def verify_suites(
     suite: Annotated[list[str] | None, typer.Option(help="Suite to verify; may be repeated.")] = None,
     split: SplitOption = "train",
     tasks: Annotated[int, typer.Option(help="Tasks of each family, each rendered with every answer.", min=1)] = 500,
-    files: Annotated[bool, typer.Option("--files", help="Check real files too.")] = False,
-    file_tasks: Annotated[int, typer.Option(help="With --files: how many tasks of each family.", min=1)] = 1,
+    files: Annotated[bool, typer.Option("--files", help="Also check video files.")] = False,
+    file_tasks: Annotated[int, typer.Option(help="With --files: number of tasks of each family.", min=1)] = 1,
     other_frames: Annotated[
-        int | None, typer.Option(help="Also report how often so many uniform frames show the event.", min=1)
+        int | None, typer.Option(help="Also report how often this many uniform frames show the event.", min=1)
     ] = None,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the families' cards as a Markdown table.")
     ] = False,
 ) -> None:
-    """Prove that zooming is needed where it should be: same overview for every answer, on arrays and files.
+    """Verify that tasks require zooming: the overview is the same for every answer, on arrays and files.
 
     Related suites (text, speed) are verified with a suite.
     """
@@ -227,7 +225,7 @@ def _with_related(names: Sequence[str]) -> list[str]:
 
 
 def _uniform(name: str, frames: int | None) -> Budget | None:
-    """The suite's budget with an overview of so many frames, however long the video."""
+    """The suite's budget with a fixed number of overview frames."""
     if frames is None:
         return None
     return replace(load_tasks(name).budget, overview_fps=math.inf, overview_frames=frames)
@@ -269,10 +267,10 @@ def _share(part: int, whole: int, digits: int = 0) -> str:
 
 
 def _cards(reports: Sequence[VerifyReport]) -> str:
-    """What was measured of each family, as Markdown."""
+    """Measurements of each family as a Markdown table."""
     other = next((report.other for report in reports), None)
     head = ["suite", "family", "chance", "overview alone", "metadata alone", "expert", "its zooms", "its frames"]
-    head += [f"{other.overview_frames} uniform frames see it"] if other else []
+    head += [f"{other.overview_frames} uniform frames show it"] if other else []
     lines = [f"| {' | '.join(head)} |", "|---|---|" + "---:|" * (len(head) - 2)]
     for report in reports:
         for row in report.families:
@@ -292,10 +290,10 @@ def _cards(reports: Sequence[VerifyReport]) -> str:
 
 
 def _check_picture(path: Path) -> None:
-    """Refuse a name whose suffix is no picture's, before anything is drawn."""
+    """Check that the suffix is that of an image format, before drawing."""
     if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
         found = f"ends in {path.suffix!r}" if path.suffix else "has no suffix"
-        raise InvalidSetting(f"--out takes a picture's name, such as sheet.png or sheet.jpg; {str(path)!r} {found}")
+        raise InvalidSetting(f"--out must name an image file, such as sheet.png or sheet.jpg; {str(path)!r} {found}")
 
 
 def _spans(task: VideoTask) -> str:

@@ -60,7 +60,7 @@ def _preset(name: str | None) -> str:
 
 @contextmanager
 def _step_bar(title: str) -> Iterator[Callable[[StepProgress], None]]:
-    """Shows a line for each step, and in a terminal a bar with the time left below them."""
+    """Shows a line for each step, and on a terminal a progress bar below them."""
     with progress_bar() as bar:
         job = bar.add_task(title, total=None)
 
@@ -80,7 +80,7 @@ def pretrain(
     preset: PresetOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Build a tiny model from a seed and pre-train its perception: a minute or two on one core."""
+    """Initialise a tiny model and pre-train its perception: a minute or two on one core."""
     from vzgym.agents import PretrainSettings
     from vzgym.agents.training.pretrain import Progress, pretrain
 
@@ -119,7 +119,7 @@ def sft(
     devices: DevicesOption = None,
     device_memory: MemoryOption = None,
 ) -> None:
-    """Supervised fine-tuning on collected trajectories (cold start); the loss covers the model's own turns only."""
+    """Supervised fine-tuning on collected trajectories (cold start), with the loss on the model's turns only."""
     from vzgym.agents import SFTSettings
     from vzgym.agents.training.sft import train_sft
 
@@ -162,7 +162,7 @@ def grpo(
     devices: DevicesOption = None,
     device_memory: MemoryOption = None,
 ) -> None:
-    """Reinforcement learning by GRPO: groups of roll-outs of the same task are compared with each other."""
+    """Reinforcement learning with GRPO, on groups of roll-outs of the same task."""
     from vzgym.agents import GRPOSettings
     from vzgym.agents.training.grpo import train_grpo
 
@@ -183,12 +183,12 @@ def grpo(
 
 
 def _played(model: str) -> str:
-    """A model as `vzgym eval` takes it: a folder, or a name on the hub as a mapping."""
+    """A model in the form of `vzgym eval`: a folder, or a mapping for a name on the hub."""
     hub = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model) and not Path(model).exists()
     return f"{{name: vlm, path: {model}}}" if hub else model
 
 
 def _collected_from(data: str) -> str:
-    """The tasks that a folder of trajectories was collected from; "" if unknown."""
+    """The tasks from which trajectories in a folder were collected; "" if unknown."""
     notes = Path(data) / "collect.json"
     return str(json.loads(notes.read_text(encoding="utf-8")).get("tasks", "")) if notes.is_file() else ""

@@ -29,13 +29,13 @@ _SUFFIXES = frozenset(
 )
 
 Paths = Annotated[list[Path], typer.Argument(help="Video files, or folders of them.", show_default=False)]
-Timeout = Annotated[float, typer.Option(help="Seconds that may go by without a frame.", min=0.1)]
+Timeout = Annotated[float, typer.Option(help="Maximum waiting time for a frame, in seconds.", min=0.1)]
 
 
 @app.command("check")
 def check_command(
     paths: Paths,
-    full: Annotated[bool, typer.Option("--full", help="Decode every frame, not 16 places.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Decode every frame instead of 16 positions.")] = False,
     remux_to: Annotated[
         Path | None,
         typer.Option(
@@ -51,9 +51,9 @@ def check_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     timeout: Timeout = 30.0,
 ) -> None:
-    """Say what files are and what is wrong with them.
+    """Inspect video files and report problems.
 
-    Ends with status 1 if an error was found in a file of which no correct copy was made.
+    Exit status 1 if a file has an error and no correct copy of it was made.
     """
     if remux_to is not None and remux_to.exists() and not remux_to.is_dir():
         raise InvalidSetting(f"--remux must name a folder, but {remux_to} is a file")
@@ -82,13 +82,13 @@ def check_command(
 def store_command(
     paths: Paths,
     root: Annotated[Path, typer.Option("--root", help="Folder of all frame stores.")],
-    fps: Annotated[float, typer.Option(help="Frames stored for a second of video.")] = 4.0,
-    max_pixels: Annotated[int, typer.Option(help="Most pixels of a stored frame.", min=1)] = 100_352,
+    fps: Annotated[float, typer.Option(help="Frames stored per second of video.")] = 4.0,
+    max_pixels: Annotated[int, typer.Option(help="Maximum number of pixels of a stored frame.", min=1)] = 100_352,
     quality: Annotated[int, typer.Option(help="JPEG quality, 1 to 95.")] = 90,
     timeout: Timeout = 30.0,
-    workers: Annotated[int, typer.Option(help="Processes that build, each one file at a time.", min=1)] = 1,
+    workers: Annotated[int, typer.Option(help="Number of worker processes, one file each at a time.", min=1)] = 1,
 ) -> None:
-    """Store frames of frequently read videos as JPEGs. An interrupted build continues.
+    """Store frames of frequently read videos as JPEGs. An interrupted build resumes.
 
     Use them with FileVideo(path, grid_fps=FPS, store=ROOT).
     """
@@ -103,7 +103,7 @@ def store_command(
         def show(seconds: float, duration: float) -> None:
             progress.update(bar, completed=done + seconds / duration)
 
-        # A worker process cannot call back: there the bar moves with each file.
+        # Worker processes cannot call back, so that the bar advances once per file.
         build = partial(_build, root=root, progress=show if workers == 1 else None, **settings)
         for path, built in zip(files, local_executor(workers).map(stateless(build), files), strict=True):
             done += 1
@@ -119,7 +119,7 @@ def store_command(
 
 
 def _build(path: Path, **settings: Any) -> Path | str:
-    """A file's store, or why it cannot be built."""
+    """Frame store of a file, or the reason why it cannot be built."""
     try:
         return build_store(path, **settings)
     except VzgymError as error:
@@ -127,12 +127,12 @@ def _build(path: Path, **settings: Any) -> Path | str:
 
 
 def _files(paths: list[Path]) -> list[tuple[Path, Path]]:
-    """The files named, and those of video suffixes in the folders named, sorted; each with its place in its folder.
+    """List the given files and the video files in the given folders, sorted, with their relative paths.
 
-    The place of a file that was named itself is its name.
+    The relative path of a file given directly is its name.
 
     Raises:
-        InvalidSetting: If a folder holds no video file: nothing found there must not look like nothing wrong there.
+        InvalidSetting: If a folder holds no video file, which must not pass as free of errors.
     """
     found: list[tuple[Path, Path]] = []
     for path in paths:
@@ -147,7 +147,7 @@ def _files(paths: list[Path]) -> list[tuple[Path, Path]]:
 
 
 def _print(reports: list[VideoReport], copies: dict[str, str]) -> None:
-    """A table of what the files are, and below it a line for each issue: messages are too long for a cell."""
+    """Print a table of the files, and below it a line for each issue."""
     table = Table("file", "length", "size", "fps", "codec", "key frames", "state", box=SIMPLE_HEAD)
     for report in reports:
         info = report.info
@@ -164,7 +164,7 @@ def _print(reports: list[VideoReport], copies: dict[str, str]) -> None:
                 every,
             ]
         state = Text("fine", "green") if not report.issues else Text("see below", "yellow" if report.ok else "red")
-        # As text, not as markup: names of files may hold brackets.
+        # Plain text, not markup: file names may contain brackets.
         table.add_row(Text(Path(report.path).name, overflow="fold"), *row, state)
     console.print(table)
     for report in reports:

@@ -177,7 +177,7 @@ def test_a_served_teacher_makes_exemplars_and_reflections(fluent_model, server, 
     statistics = json.loads((tmp_path / "data" / "statistics.json").read_text())
     # Two turns of the wrong roll-out, two of its continuation.
     assert statistics["costs"]["requests"] == sum(rows["turns"][:4]) + 4
-    assert re.search(r"Asked of served models: \d+ requests .* price", result.output)
+    assert re.search(r"Served models: \d+ requests .* price", result.output)
 
 
 # Naming -------------------------------------------------------------------------------------------------------------
