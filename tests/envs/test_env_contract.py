@@ -401,7 +401,7 @@ def test_an_unregistered_suite_knows_its_tasks_by_id() -> None:
         ({"tasks": 1}, InvalidSetting, "unknown reset option tasks; valid: task, episode"),
         ({"task": 1, "episode": None}, InvalidSetting, "got both"),
         ({"episode": "two"}, InvalidSetting, "takes an Episode, got 'two'"),
-        ({"task": 2}, InvalidSetting, "none at 2"),
+        ({"task": 2}, InvalidSetting, "index 2 is out of range"),
         ({"task": True}, InvalidSetting, "True"),
         ({"task": 1.5}, InvalidSetting, "1.5"),
         ({"task": "three"}, UnknownName, "one, two"),

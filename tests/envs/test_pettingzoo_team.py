@@ -141,7 +141,7 @@ def test_programming_errors_are_named() -> None:
     with pytest.raises(ResetNeeded):
         env.step({})
     env.reset(seed=0)
-    with pytest.raises(ActionTypeError, match="solver_0 needs a whole number from 0 to 5"):
+    with pytest.raises(ActionTypeError, match="solver_0 needs an integer from 0 to 5"):
         env.step({SCOUT: 0})
     with pytest.raises(ActionTypeError, match="scout_0 needs"):
         env.step({SCOUT: 99, SOLVER: 0})

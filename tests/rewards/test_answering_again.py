@@ -162,6 +162,6 @@ def test_who_does_not_answer_is_not_right(play: Play, name: str) -> None:
     assert last(name, play([LOOK, BLUE]), Silent()) == 0.0
 
 
-def test_a_bound_answerer_serves_doors_that_know_of_none(play: Play) -> None:
+def test_a_bound_answerer_serves_interfaces_without_one(play: Play) -> None:
     mix = make_reward("sufficiency").with_context(answerer=Told({1}))
     assert mix.score_all(play([LOOK, BLUE]))[-1].total == 1.0

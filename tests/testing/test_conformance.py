@@ -55,7 +55,7 @@ def test_our_environments_keep_theirs(settings: dict[str, object]) -> None:
     assert sb3.status == ("kept" if settings.get("observation") == "flat" else "left out")
 
 
-def test_every_door_plays_what_the_engine_plays() -> None:
+def test_every_interface_plays_what_the_engine_plays() -> None:
     report = check_parity()
     assert report.require().ok
     assert {result.status for result in report.results} == {"kept"}
@@ -69,7 +69,7 @@ def test_the_scripts_hold_every_kind_of_turn() -> None:
     assert {record.task.category for record in records} == {"needle", "count", "control"}
 
 
-def test_a_door_that_drops_a_frame_is_caught() -> None:
+def test_an_interface_that_drops_a_frame_is_caught() -> None:
     class Dropping(GymnasiumInterface):
         name = "dropping"
 
@@ -85,7 +85,7 @@ def test_a_door_that_drops_a_frame_is_caught() -> None:
     assert "dropping" in report.broken[0].detail
 
 
-def test_a_door_whose_package_is_missing_is_named() -> None:
+def test_an_interface_whose_package_is_missing_is_named() -> None:
     class Absent(GymnasiumInterface):
         name = "absent"
         needs = ("no_such_package_anywhere",)
@@ -125,7 +125,7 @@ def test_what_a_class_is_meant_to_be_is_told_by_its_methods() -> None:
     assert kind_of(KINDS["action"][0].get("continuous")) == "action"
     assert kind_of(KINDS["family"][0].get("needle")) == "family"
     assert kind_of(KINDS["video"][0].get("pyav")) == "video"
-    with pytest.raises(InvalidSetting, match="say which of policy"):
+    with pytest.raises(InvalidSetting, match="give its kind, one of policy"):
         kind_of(object())
 
 
@@ -136,9 +136,9 @@ class VideoZoomEnvLikePolicy:
 
 
 def test_names_that_nothing_answers_to() -> None:
-    with pytest.raises(UnknownName, match="unknown part 'nonsense'"):
+    with pytest.raises(UnknownName, match="unknown component 'nonsense'"):
         check("nonsense")
-    with pytest.raises(InvalidSetting, match=r"several parts .*--kind"):
+    with pytest.raises(InvalidSetting, match=r"several components .*--kind"):
         check("default")
     with pytest.raises(PluginError, match="no_such_module"):
         check("no_such_module:Thing")

@@ -1,4 +1,4 @@
-"""One deliberately broken example for each way to break a contract; the message says what to mend."""
+"""One deliberately broken example for each way to break a contract; the message says how to fix it."""
 
 from __future__ import annotations
 
@@ -96,20 +96,20 @@ class Meddles(CompactObservation):
 
 
 @pytest.mark.parametrize(
-    ("module", "rule", "mend"),
+    ("module", "rule", "fix"),
     [
         (Shared, "arrays are fresh", "make a fresh array"),
-        (Leaks, "must not know", "never episode.task.answer"),
-        (TellsWhere, "must not know", "evidence or metadata, at ['frame_times']"),
+        (Leaks, "does not reveal", "never episode.task.answer"),
+        (TellsWhere, "does not reveal", "evidence or metadata, at ['frame_times']"),
         (WrongType, "in the space", "'frame_times' is float32 (16,)"),
-        (Random, "same observation", "draw nothing at random"),
+        (Random, "same observation", "use no randomness"),
         (Meddles, "leaves the episode", "only read from it"),
-        (lambda: CompactObservation, "has the methods", "by calling it"),
+        (lambda: CompactObservation, "has the methods", "pass an instance"),
     ],
 )
-def test_broken_observations(module: Any, rule: str, mend: str) -> None:
+def test_broken_observations(module: Any, rule: str, fix: str) -> None:
     found = broken(check_observation(module, "example"))
-    assert any(rule in name and mend in detail for name, detail in found.items()), found
+    assert any(rule in name and fix in detail for name, detail in found.items()), found
 
 
 # Actions -----------------------------------------------------------------------------------------------------------
@@ -173,19 +173,19 @@ class Mute:
 
 
 @pytest.mark.parametrize(
-    ("module", "rule", "mend"),
+    ("module", "rule", "fix"),
     [
-        (Swallows, "raises ActionTypeError", "raise ActionTypeError for what is none"),
-        (Cheats, "whichever option is right", "must not read episode.task.answer"),
-        (Bare, "can be played", "must return a DecodedAction"),
-        (Tired, "always says the same", "keep no state"),
+        (Swallows, "raise ActionTypeError", "raise ActionTypeError for values that are not actions"),
+        (Cheats, "which option is right", "must not read episode.task.answer"),
+        (Bare, "decodes to an action", "must return a DecodedAction"),
+        (Tired, "decoding is deterministic", "keep no state"),
         (LooseMask, "the mask allows", "but the episode refuses it"),
         (Mute, "has the methods", "has no 'wording'"),
     ],
 )
-def test_broken_actions(module: Any, rule: str, mend: str) -> None:
+def test_broken_actions(module: Any, rule: str, fix: str) -> None:
     found = broken(check_action(module))
-    assert any(rule in name and mend in detail for name, detail in found.items()), found
+    assert any(rule in name and fix in detail for name, detail in found.items()), found
 
 
 # Rewards -----------------------------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ class Notes(_Reward):
 
 
 @pytest.mark.parametrize(
-    ("module", "rule", "mend"),
+    ("module", "rule", "fix"),
     [
         (Counts, "keeps no state", "keep no state between calls"),
         (Looks, "saved record", "never pixels"),
@@ -253,9 +253,9 @@ class Notes(_Reward):
         (Notes, "leaves the record", "only read from it"),
     ],
 )
-def test_broken_rewards(module: Any, rule: str, mend: str) -> None:
+def test_broken_rewards(module: Any, rule: str, fix: str) -> None:
     found = broken(check_reward(module))
-    assert any(rule in name and mend in detail for name, detail in found.items()), found
+    assert any(rule in name and fix in detail for name, detail in found.items()), found
 
 
 # Policies ----------------------------------------------------------------------------------------------------------
@@ -308,19 +308,19 @@ class Odd(Unseeded):
 
 
 @pytest.mark.parametrize(
-    ("policy", "rule", "mend"),
+    ("policy", "rule", "fix"),
     [
-        (Unseeded, "same seed", "a generator that reset(seed) makes anew"),
-        (Learns, "leaves nothing behind", "reset() must forget"),
+        (Unseeded, "same seed", "a generator that reset(seed) creates"),
+        (Learns, "keeps no state across episodes", "reset() must clear"),
         (Paints, "leaves observations", "['frames']"),
         (Speechless, "plays whole episodes", "one text for each dialogue"),
-        (Odd, "plays whole episodes", "no action of its action module"),
+        (Odd, "plays whole episodes", "an invalid action for its action module"),
         (object, "has the methods", "act(observation, info)"),
     ],
 )
-def test_broken_policies(policy: Any, rule: str, mend: str) -> None:
+def test_broken_policies(policy: Any, rule: str, fix: str) -> None:
     found = broken(check_policy(policy))
-    assert any(rule in name and mend in detail for name, detail in found.items()), found
+    assert any(rule in name and fix in detail for name, detail in found.items()), found
 
 
 # Families ----------------------------------------------------------------------------------------------------------
@@ -363,17 +363,17 @@ class Elsewhere(Needle):
 
 
 @pytest.mark.parametrize(
-    ("family", "rule", "mend"),
+    ("family", "rule", "fix"),
     [
         (Betrays, "the overview is the same", "question or options depend"),
-        (Misplaces, "the right option stands", "must stand where position says"),
+        (Misplaces, "the right option is at", "put the right option at the given position"),
         (Overexposed, "the overview is the same", "strictly between overview frames"),
-        (Elsewhere, "tell the answers apart", "evidence or requirements.min_fps is"),
+        (Elsewhere, "distinguish the answers", "evidence or requirements.min_fps is"),
     ],
 )
-def test_broken_families(family: Any, rule: str, mend: str) -> None:
+def test_broken_families(family: Any, rule: str, fix: str) -> None:
     found = broken(check_family(lambda: family(**TINY)))
-    assert any(rule in name and mend in detail for name, detail in found.items()), found
+    assert any(rule in name and fix in detail for name, detail in found.items()), found
 
 
 # Video back-ends ---------------------------------------------------------------------------------------------------
@@ -399,19 +399,19 @@ class Raises(PyAVDecoder):
 
 
 @pytest.mark.parametrize(
-    ("backend", "mend"),
+    ("backend", "fix"),
     [
-        ("Rounds", "the last one whose own time is at or before"),
+        ("Rounds", "frame whose own time is at or before the requested"),
         ("Raises", "raise vzgym.core.errors.VideoError"),
     ],
 )
-def test_broken_back_ends(backend: str, mend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_back_ends(backend: str, fix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     # As a plug-in would be named: pytest's way of importing gives this file no importable name.
     monkeypatch.setitem(sys.modules, "broken_back_ends", sys.modules[__name__])
     found = broken(check_backend(f"broken_back_ends:{backend}"))
-    assert any(mend in detail for detail in found.values()), found
+    assert any(fix in detail for detail in found.values()), found
 
 
 # Environments ------------------------------------------------------------------------------------------------------
@@ -463,16 +463,16 @@ class StaleText(_Env):
 
 
 @pytest.mark.parametrize(
-    ("env", "rule", "mend"),
+    ("env", "rule", "fix"),
     [
-        (ReusesArray, "belong to whoever got them", "return fresh arrays at every step"),
+        (ReusesArray, "returned observations are independent", "return fresh arrays at every step"),
         (IgnoresSeed, "same seed and actions", "draw from self.np_random"),
         (StaleText, "vector environments", "UnicodeText"),
     ],
 )
-def test_broken_environments(env: Any, rule: str, mend: str) -> None:
+def test_broken_environments(env: Any, rule: str, fix: str) -> None:
     found = broken(check_environment(env))
-    assert any(rule in name and mend in detail for name, detail in found.items()), found
+    assert any(rule in name and fix in detail for name, detail in found.items()), found
 
 
 def test_a_whole_one_is_not_taken_for_broken() -> None:

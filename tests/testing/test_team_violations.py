@@ -1,4 +1,4 @@
-"""Deliberately broken teams, and an environment that Stable-Baselines3 cannot take; the message says what to mend."""
+"""Deliberately broken teams, and an environment that Stable-Baselines3 cannot take; the message says how to fix it."""
 
 from __future__ import annotations
 
@@ -67,23 +67,23 @@ class Forgets(TeamEnv):
 
 
 @pytest.mark.parametrize(
-    ("team", "rule", "mend"),
+    ("team", "rule", "fix"),
     [
-        (NewSpaces, "the same objects", "keep one and return that"),
-        (Unseeded, "seed test", "parallel_seed_test says"),
-        (Shares, "belong to whoever got them", "return fresh arrays"),
+        (NewSpaces, "the same objects", "return the same object"),
+        (Unseeded, "seed test", "parallel_seed_test reports"),
+        (Shares, "returned observations are independent", "return fresh arrays"),
         (Stays, "no agent is left", "it must be empty"),
-        (WrongType, "gets its share", "scout_0 sees is not in its space, at 'message'"),
-        (Forgets, "gets its share", "rewards have no entry for scout_0"),
+        (WrongType, "gets its entry", "the observation of scout_0 is not in its space, at 'message'"),
+        (Forgets, "gets its entry", "rewards have no entry for scout_0"),
     ],
 )
-def test_broken_teams(team: Any, rule: str, mend: str) -> None:
+def test_broken_teams(team: Any, rule: str, fix: str) -> None:
     report = check_team(team)
     assert not report.ok
     with pytest.raises(ContractViolation, match="breaks its contract"):
         report.require()
     found = {result.rule: result.detail for result in report.broken}
-    assert any(rule in name and mend in detail for name, detail in found.items()), found
+    assert any(rule in name and fix in detail for name, detail in found.items()), found
 
 
 class WideBox(gymnasium.Env):

@@ -1,4 +1,4 @@
-"""What a trained model's folder says of its training: `vzgym.json`."""
+"""Metadata of a trained model's folder: `vzgym.json`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["read_metadata", "saved_budget"]
 
 
 def read_metadata(folder: str | Path) -> dict[str, Any]:
-    """The content of a folder's `vzgym.json`; empty without one.
+    """Read a folder's `vzgym.json`; empty if there is none.
 
     Raises:
         InvalidSetting: If the file cannot be read.
@@ -29,10 +29,10 @@ def read_metadata(folder: str | Path) -> dict[str, Any]:
 
 
 def saved_budget(folder: str | Path) -> Budget | None:
-    """The budget that the model in a folder was trained with; None if the folder does not say.
+    """The budget that the model in a folder was trained with; None if it is not recorded.
 
     Raises:
-        InvalidSetting: If the folder's `vzgym.json` cannot be read, or its budget is none.
+        InvalidSetting: If the folder's `vzgym.json` cannot be read, or its budget is invalid.
     """
     found = read_metadata(folder).get("budget")
     return None if found is None else Budget.from_mapping(found)

@@ -1,6 +1,6 @@
-"""Settings that several kinds of run share. Imports nothing heavy: command lines and experiment files are checked here.
+"""Settings that several kinds of run share. Light imports only, so that command lines are checked quickly.
 
-A docstring below a field describes it, and is its description in JSON schemas.
+The docstring below a field is its description in JSON schemas.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ Named: TypeAlias = str | Mapping[str, Any]
 
 
 class SeededSettings(Settings):
-    """What every run has."""
+    """Settings of every run."""
 
     seed: NonNegativeInt = 0
     """Seed of all random numbers of the run."""
 
 
 class RunSettings(SeededSettings):
-    """A run that trains a model."""
+    """Settings of a run that trains a model."""
 
     out: FilePath = ""
     """Folder for checkpoints, logs and the finished model."""
@@ -61,7 +61,7 @@ class RunSettings(SeededSettings):
 
 
 class BudgetedSettings(SeededSettings):
-    """A run that plays tasks."""
+    """Settings of a run that plays tasks."""
 
     tasks: str = ""
     """Tasks to play: a suite, with or without its split (`needle-micro/train`), or a .jsonl file."""

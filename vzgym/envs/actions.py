@@ -1,8 +1,8 @@
-"""Action modules: in which form an agent says where to look, or what it answers.
+"""Action modules: the action space, and how its values become zooms and answers.
 
-A module has `space(budget)`, `decode(value, episode)` and a `wording`. Third parties register theirs in `ACTIONS`, by
-the entry-point group `vzgym.actions`, or pass the object. One that also has `mask(episode)` gives the environment an
-`action_masks()`.
+A module has `space(budget)`, `decode(value, episode)` and a `wording`. Register third-party modules in `ACTIONS` or
+through the entry-point group `vzgym.actions`, or pass the object. A module with `mask(episode)` enables the
+environment's `action_masks()`.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ __all__ = ["ACTIONS", "ActionModule", "DecodedAction", "DefaultAction", "Discret
 
 
 class DecodedAction(NamedTuple):
-    """What an action value means: the arguments of `Episode.step`.
+    """A decoded action value: the arguments of `Episode.step`.
 
     Attributes:
         action: The action.
         text: The agent's text, where it acts in text.
-        well_formed: Whether the text keeps its protocol's form.
+        well_formed: Whether the text follows its protocol's format.
     """
 
     action: Action
@@ -45,10 +45,10 @@ class DecodedAction(NamedTuple):
 
 @runtime_checkable
 class ActionModule(Protocol):
-    """How an agent acts.
+    """Interface of action modules.
 
     Attributes:
-        wording: How the dialogue is worded for agents that act this way.
+        wording: The wording of the dialogue for this kind of action.
     """
 
     @property
@@ -61,10 +61,10 @@ class ActionModule(Protocol):
         ...
 
     def decode(self, value: Any, episode: Episode) -> DecodedAction:
-        """What `value` means in `episode`.
+        """Decode `value` in the context of `episode`.
 
         Raises:
-            ActionTypeError: If the value is no action at all. A mistake that an agent can make is not one.
+            ActionTypeError: If the value is not an action. A bad zoom or malformed text does not raise.
         """
         ...
 
@@ -75,7 +75,7 @@ _MOST_SHOWN = 200
 
 
 def shown(value: Any) -> str:
-    """A value as an error message quotes it: its `repr`, cut short."""
+    """Format a value for an error message: its `repr`, truncated."""
     try:
         text = repr(value)
     except (ValueError, RecursionError) as error:  # an integer of thousands of digits, a list within itself
@@ -84,7 +84,7 @@ def shown(value: Any) -> str:
 
 
 def _whole(value: Any) -> int | None:
-    """A whole number, also as a NumPy scalar or an array of no dimensions; None if `value` is anything else."""
+    """Read an integer, a NumPy integer scalar or a 0-d array; None if `value` is anything else."""
     if isinstance(value, (int, np.integer)):
         return int(value)
     if isinstance(value, np.ndarray) and value.shape == () and np.issubdtype(value.dtype, np.integer):
@@ -93,7 +93,7 @@ def _whole(value: Any) -> int | None:
 
 
 def check_options(action: str, most: int, task: str, count: int) -> None:
-    """Raise if a question's answers cannot be said as the number of an option.
+    """Raise if a question cannot be answered by an option's index.
 
     Args:
         action: The action module, for the error.
@@ -102,7 +102,7 @@ def check_options(action: str, most: int, task: str, count: int) -> None:
         count: How many options the question has.
 
     Raises:
-        InvalidSetting: If there are none, or more than `most`.
+        InvalidSetting: If the question has no options, or more than `most`.
     """
     if not 0 < count <= most:
         raise InvalidSetting(
@@ -132,7 +132,7 @@ class DefaultAction:
 
     def decode(self, value: Any, episode: Episode) -> DecodedAction:
         """See the class."""
-        # The episode checks that numbers are numbers and text is text.
+        # The episode checks the types of numbers and text.
         match value:
             case Zoom() | Answer():
                 return DecodedAction(value)
@@ -149,11 +149,11 @@ class DefaultAction:
 class TextAction:
     """An LLM's raw text, read through a text protocol.
 
-    Space: `UnicodeText(max_length)`. Text without an action is a refused round with a clear reply, not an exception.
+    Space: `UnicodeText(max_length)`. Text without an action is refused with a reply; it does not raise.
 
     Args:
         protocol: A registered protocol's name ("tags"), a mapping `{"name": ..., **options}`, or an object.
-        max_length: Most characters of a text in the space; longer text is taken all the same.
+        max_length: Most characters of a text in the space; `decode` accepts longer text too.
     """
 
     def __init__(self, protocol: str | Mapping[str, Any] | TextProtocol = "tags", max_length: int = 16_384) -> None:
@@ -162,7 +162,7 @@ class TextAction:
 
     @property
     def wording(self) -> Wording:
-        """The protocol itself."""
+        """The protocol."""
         return self.protocol
 
     def space(self, budget: Budget) -> Space[Any]:
@@ -172,13 +172,13 @@ class TextAction:
     def decode(self, value: Any, episode: Episode) -> DecodedAction:
         """See the class."""
         if not isinstance(value, str):
-            raise ActionTypeError(f"the text action takes a string, got {type(value).__name__}")
+            raise ActionTypeError(f"the text action must be a string, got {type(value).__name__}")
         parsed = self.protocol.parse(value)
         return DecodedAction(parsed.action, value, parsed.well_formed)
 
 
 class DiscreteAction:
-    """One flat number: a window of a grid at a frame rate, or an option.
+    """A flat `Discrete` action: a window of a grid at a frame rate, or an option.
 
     Space: `Discrete(windows * len(fps) + max_options)`. Value `w * len(fps) + f` zooms into the w-th of `windows` equal
     parts of the video at `fps[f]`; value `windows * len(fps) + k` answers with option k. `mask` says which values the
@@ -186,7 +186,7 @@ class DiscreteAction:
     question does not have are masked.
 
     The default grid suits every registered id: its windows fit into a clip at both rates, and the higher rate is the
-    one that the count tasks need. Longer videos want more windows, or lower rates.
+    one that the count tasks need. Use more windows or lower rates for longer videos.
 
     Args:
         windows: Number of equal parts, >= 1.
@@ -195,7 +195,7 @@ class DiscreteAction:
 
     Raises:
         InvalidSetting: If a value is out of range; from `decode` and `mask`, if the question has no options, or more
-            than `max_options`: its answer could not be said.
+            than `max_options`.
     """
 
     def __init__(self, windows: int = 64, fps: Sequence[float] = (1.0, 5.0), max_options: int = 8) -> None:
@@ -212,7 +212,7 @@ class DiscreteAction:
 
     @property
     def num_zooms(self) -> int:
-        """How many of the values are zooms; they come first."""
+        """Number of values that are zooms; they come first."""
         return self.windows * len(self.fps)
 
     def space(self, budget: Budget) -> Space[Any]:
@@ -225,7 +225,7 @@ class DiscreteAction:
         count = self.num_zooms + self.max_options
         number = _whole(value)
         if number is None or not 0 <= number < count:
-            raise ActionTypeError(f"the discrete action is a whole number from 0 to {count - 1}, got {shown(value)}")
+            raise ActionTypeError(f"the discrete action must be an integer from 0 to {count - 1}, got {shown(value)}")
         if number >= self.num_zooms:
             return DecodedAction(Answer(option_letter(number - self.num_zooms)))
         return DecodedAction(self._zoom(number, episode.record.task.duration))
@@ -237,13 +237,13 @@ class DiscreteAction:
         return self.allowed(facts.duration, len(facts.options), episode.budget, zoom=episode.zooms_left > 0)
 
     def allowed(self, duration: float, options: int, budget: Budget, *, zoom: bool = True) -> NDArray[np.bool_]:
-        """The same from facts that every agent knows.
+        """Compute the mask from facts that every agent knows.
 
         Args:
             duration: Length of the video in seconds.
             options: How many options the question has.
             budget: The limits.
-            zoom: Whether a zoom is left.
+            zoom: Whether another zoom is allowed.
         """
         allowed = np.zeros(self.num_zooms + self.max_options, dtype=np.bool_)
         if zoom:
@@ -252,7 +252,7 @@ class DiscreteAction:
         return allowed
 
     def _grid(self, duration: float, budget: Budget) -> NDArray[np.bool_]:
-        """Which zooms can be carried out. Asked for every round of every episode: kept while the video is as long."""
+        """Which zooms can be executed. Every round needs it, so it is cached for the duration and the budget."""
         if self._known[:2] != (duration, budget):
             fits = [
                 validate_zoom(self._zoom(value, duration), duration, budget) is None for value in range(self.num_zooms)

@@ -1,6 +1,6 @@
-"""Modules for learners that take arrays only, as Stable-Baselines3 does: a `Dict` of `Box`, and a continuous action.
+"""Modules for array-only learners such as Stable-Baselines3: a `Dict` of `Box`, and a continuous action.
 
-They import no such learner. The discrete action for them is `vzgym.envs.DiscreteAction`.
+The module imports no learner. The matching discrete action is `vzgym.envs.DiscreteAction`.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ def _ids(text: str, vocabulary: int) -> tuple[int, ...]:
 
 
 def word_ids(text: str, length: int, vocabulary: int) -> NDArray[np.int32]:
-    """A text as numbers: each word's bucket, by a checksum of its lower-case form.
+    """Hash a text into word ids: each word's bucket, by a checksum of its lower-case form.
 
     Args:
         text: Any text.
-        length: How many words are kept, from the first.
+        length: Number of words to keep, from the first.
         vocabulary: Number of buckets, >= 2; bucket 0 is for places without a word.
 
     Returns:
-        int32, shape `(length,)`, each in `[0, vocabulary)`; 0 behind the last word.
+        int32, shape `(length,)`, each in `[0, vocabulary)`; 0 after the last word.
     """
     ids = np.zeros(length, dtype=np.int32)
     found = _ids(text, vocabulary)[:length]
@@ -56,7 +56,7 @@ def word_ids(text: str, length: int, vocabulary: int) -> NDArray[np.int32]:
 
 
 class FlatObservation:
-    """All frames so far, question and options as word numbers, and what is left: arrays only.
+    """All frames so far, question and options as word ids, and the remaining budget, as arrays only.
 
     Space: `Dict` of
 
@@ -64,12 +64,12 @@ class FlatObservation:
       `capacity` is the budget's `max_frames`.
     - `frame_times`: `Box` float32 `(capacity,)`: their own times as shares of the video, in [0, 1]; -1 where unused.
     - `frame_rounds`: `Box` float32 `(capacity,)`: 0 for the overview, k for the k-th executed zoom; -1 where unused.
-    - `question`: `Box` int32 `(question_words,)`: a number for each word (`word_ids`).
+    - `question`: `Box` int32 `(question_words,)`: an id for each word (`word_ids`).
     - `options`: `Box` int32 `(max_options, option_words)`: the same for each option; 0 where there is none.
-    - `left`: `Box` float32 `(3,)`: zooms, frames and rounds left, as shares of what there was.
+    - `left`: `Box` float32 `(3,)`: zooms, frames and rounds left, as shares of the budget.
     - `duration`: `Box` float32 `(1,)`: length of the video in seconds.
 
-    Nothing in it says where the evidence lies or which option is right: the words are those that every agent reads.
+    It does not reveal the evidence or the right option: the words are those that every agent reads.
 
     Args:
         frame_size: `(height, width)` of a frame in pixels. Small by default: replay buffers hold every observation.
@@ -123,7 +123,7 @@ class FlatObservation:
 
         Args:
             episode: The episode.
-            clips: What is shown, the overview first; all of the episode's clips if not given.
+            clips: The clips to show, the overview first; all of the episode's clips if not given.
         """
         facts, budget = episode.record.task, episode.budget
         if len(facts.options) > self.max_options:
@@ -162,7 +162,7 @@ class FlatObservation:
 
 
 class ContinuousAction:
-    """Numbers in [-1, 1]: whether to zoom, where, how long and how finely; and a score for each option.
+    """A continuous action in [-1, 1]: whether to zoom, where, for how long, with how many frames; a score per option.
 
     Space: `Box(-1, 1, (4 + max_options,), float32)`. With `x` mapped to shares `u = (x + 1) / 2`:
 
@@ -172,14 +172,14 @@ class ContinuousAction:
       video allow for its number of frames;
     - `u[3]`: the number of frames, 1 to `clip_frames`.
 
-    So every value is a zoom that the episode carries out, but for the last round, where all zooms are refused. Values
+    Every zoom it encodes is valid, except in the last round, where all zooms are refused. Values
     outside [-1, 1] are clipped.
 
     Args:
         max_options: Most options of a question, 1 to 26.
 
     Raises:
-        InvalidSetting: If `max_options` is out of range; from `decode`, if the question has no options, or more.
+        InvalidSetting: If `max_options` is out of range; from `decode`, if the question has none, or more than that.
     """
 
     def __init__(self, max_options: int = 8) -> None:
@@ -199,7 +199,7 @@ class ContinuousAction:
         numbers = real_numbers(value, (4 + self.max_options,))
         if numbers is None or not np.isfinite(numbers).all():
             raise ActionTypeError(
-                f"the continuous action is an array of {4 + self.max_options} finite numbers, got {shown(value)}"
+                f"the continuous action must be an array of {4 + self.max_options} finite numbers, got {shown(value)}"
             )
         if numbers[0] >= 0:
             return DecodedAction(Answer(option_letter(int(np.argmax(numbers[4 : 4 + len(facts.options)])))))

@@ -1,7 +1,7 @@
-"""Observation modules: what of an episode an agent gets to see, and in which form.
+"""Observation modules: what an agent observes of an episode, and in which format.
 
-A module has two methods: `space(budget)` and `observe(episode)`. Third parties register theirs in `OBSERVATIONS`, by
-the entry-point group `vzgym.observations`, or pass the object.
+A module has two methods: `space(budget)` and `observe(episode)`. Register third-party modules in `OBSERVATIONS` or
+through the entry-point group `vzgym.observations`, or pass the object.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _CUT = "\n[... dialogue cut here ...]\n"
 
 @runtime_checkable
 class ObservationModule(Protocol):
-    """What an agent sees."""
+    """Interface of observation modules."""
 
     def space(self, budget: Budget) -> Space[Any]:
         """The observation space under a budget. Called once."""
         ...
 
     def observe(self, episode: Episode) -> Any:
-        """The observation of the episode as it stands; arrays are fresh, never reused or shared."""
+        """The observation of the episode's current state; arrays are fresh, never reused or shared."""
         ...
 
 
@@ -52,7 +52,7 @@ OBSERVATIONS: Registry[ObservationModule] = Registry("observation module", "vzgy
 
 
 def dialogue_text(messages: Sequence[Message], max_length: int) -> str:
-    """The dialogue as one text, "role: text" a message; an over-long one loses its middle, with a mark.
+    """Join the dialogue into one text, "role: text" per message; over-long text is cut in the middle and marked.
 
     Args:
         messages: The dialogue.
@@ -78,7 +78,7 @@ def _budget_space(budget: Budget) -> Box:
 
 
 class _FrameObservation(ABC):
-    """What the modules with frames share: a fixed number of places, filled from the front."""
+    """Base of the modules with frames: an array of fixed capacity, filled from the front."""
 
     def __init__(self, frame_size: tuple[int, int] = (64, 64), max_dialogue: int = 8192) -> None:
         sides = tuple(frame_size) if isinstance(frame_size, Sequence) else ()
@@ -109,7 +109,7 @@ class _FrameObservation(ABC):
     def observe(self, episode: Episode) -> dict[str, Any]:
         """See the class."""
         capacity = max(1, self.capacity(episode.budget))
-        # Zeroed memory comes from the system for nothing: unused places cost no time.
+        # The system provides zeroed memory at no cost, so unused places take no time.
         frames = np.zeros((capacity, *self.frame_size, 3), dtype=np.uint8)
         times = np.full(capacity, -1.0, dtype=np.float64)
         filled = 0
@@ -127,7 +127,7 @@ class _FrameObservation(ABC):
 
 
 class DefaultObservation(_FrameObservation):
-    """Every frame so far, their times, what is left, and the dialogue.
+    """Every frame so far, the frames' times, the remaining budget and the dialogue.
 
     Space: `Dict` of
 
@@ -140,7 +140,7 @@ class DefaultObservation(_FrameObservation):
 
     Args:
         frame_size: `(height, width)` of a frame in pixels.
-        max_dialogue: Most characters of the dialogue; a longer one loses its middle, with a mark.
+        max_dialogue: Most characters of the dialogue; a longer one is cut in the middle and marked.
     """
 
     def capacity(self, budget: Budget) -> int:
@@ -153,7 +153,7 @@ class DefaultObservation(_FrameObservation):
 
 
 class CompactObservation(_FrameObservation):
-    """As `DefaultObservation`, but only the latest clip's frames: the overview at first, then the newest zoom.
+    """Like `DefaultObservation`, but with the latest clip's frames only: the overview at first, then the newest zoom.
 
     A refused zoom leaves the latest clip in place. `capacity` is the larger of `overview_frames` and `clip_frames`.
 
@@ -174,14 +174,14 @@ class CompactObservation(_FrameObservation):
 class DialogueObservation:
     """No frames: `Dict(budget_left: Box int32 (3,), dialogue: UnicodeText(max_dialogue))`.
 
-    For policies that take their frames from `info["messages"]`, and for blind ones.
+    For policies that take their frames from `info["messages"]`, and for blind policies.
 
     Args:
         max_dialogue: Most characters of the dialogue.
     """
 
     shows_frames = False
-    """Without `info["messages"]`, whoever plays through this sees nothing: the failure taxonomy must know."""
+    """Whether the observation holds no frames; the failure taxonomy needs to know."""
 
     def __init__(self, max_dialogue: int = 8192) -> None:
         self.max_dialogue = max_dialogue

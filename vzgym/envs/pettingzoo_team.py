@@ -1,6 +1,6 @@
-"""A team for PettingZoo: a scout who sees the overview and chooses clips, a solver who sees only what the scout shows.
+"""A PettingZoo team: a scout that sees the overview and chooses clips, and a solver that sees only those clips.
 
-Needs `pip install "vzgym[multiagent]"`. The module is not imported by `vzgym.envs`.
+Needs `pip install "vzgym[multiagent]"`. `vzgym.envs` does not import this module.
 """
 
 from __future__ import annotations
@@ -30,40 +30,40 @@ __all__ = ["SCOUT", "SOLVER", "TEAM_ID", "TeamEnv", "team_aec_env", "team_parall
 SCOUT = "scout_0"
 SOLVER = "solver_0"
 TEAM_ID = "vzgym/VideoZoomTeam_v0"
-"""The id that `pettingzoo.make` knows, once this module was imported."""
+"""The id for `pettingzoo.make`, registered when this module is imported."""
 
 
 class TeamEnv(ParallelEnv):  # type: ignore[misc]  # PettingZoo has no type hints
     """Two agents, one video, one budget, at most `max_zooms + 1` rounds.
 
-    In every round both act at once. `scout_0` chooses a window and a frame rate. `solver_0` either asks for more, by
-    one of a few messages, or answers. If the solver answers, the episode ends, and the scout's choice is not looked
-    at; else the scout's zoom is carried out. What the messages mean is up to the team: nothing in the environment
-    reads them.
+    In every round both act simultaneously. `scout_0` chooses a window and a frame rate. `solver_0` either asks for
+    more, with one of a few messages, or answers. If the solver answers, the episode ends and the scout's action is
+    ignored; otherwise the scout's zoom is executed. The environment does not interpret the messages: the agents learn
+    what they mean.
 
     - Actions: `scout_0`: `Discrete(windows * len(fps))`. `solver_0`: `Discrete(messages + max_options)`; the first
       `messages` values ask, the others answer.
     - Observations: both get the `Dict` of `vzgym.envs.FlatObservation`; the scout with all frames so far, the solver
-      with those of zooms alone. Beside it `message`, `Discrete(messages + 1)`: 0 before the first round, then 1 + what
-      the solver said last; and `action_mask`, int8, which actions make sense now.
-    - Rewards: the same for both, or each agent's own, by the modules of `vzgym.rewards`.
+      with those of zooms only. Also `message`, `Discrete(messages + 1)`: 0 before the first round, then 1 + the
+      solver's last message; and `action_mask`, int8, the actions that are valid now.
+    - Rewards: shared by both, or separate for each agent, from the modules of `vzgym.rewards`.
     - The episode ends for both at once: *terminated* by an answer or the last round, *truncated* by a video error.
 
     Args:
-        tasks: As `VideoZoomEnv` takes them.
+        tasks: As for `VideoZoomEnv`.
         action: Options of the grid: `{"windows", "fps", "max_options"}` (`vzgym.envs.DiscreteAction`).
         observation: Options of `vzgym.envs.FlatObservation`.
-        reward: What both are paid.
-        own_rewards: Rewards by agent, in place of `reward` for those that are named.
-        budget: As `VideoZoomEnv` takes it.
+        reward: The shared reward.
+        own_rewards: Rewards by agent, which replace `reward` for the agents named.
+        budget: As for `VideoZoomEnv`.
         messages: How many messages the solver can choose from, >= 1.
 
     Raises:
-        InvalidSetting: If a setting cannot work.
+        InvalidSetting: If a setting is invalid.
         UnknownName: If a suite, module or preset does not exist.
     """
 
-    metadata: dict[str, Any] = {  # noqa: RUF012 - PettingZoo declares it so
+    metadata: dict[str, Any] = {  # noqa: RUF012 - as PettingZoo declares it
         "name": "vzgym_team_v0",
         "render_modes": [],
         "is_parallelizable": True,
@@ -85,7 +85,7 @@ class TeamEnv(ParallelEnv):  # type: ignore[misc]  # PettingZoo has no type hint
         self.grid = DiscreteAction(**grid)
         self._view = FlatObservation(**{"max_options": self.grid.max_options, **(observation or {})})
         self._env = VideoZoomEnv(
-            tasks,  # type: ignore[arg-type]  # a Suite is taken too
+            tasks,  # type: ignore[arg-type]  # a Suite is accepted too
             observation="dialogue",
             action=self.grid,
             reward=reward,
@@ -141,8 +141,8 @@ class TeamEnv(ParallelEnv):  # type: ignore[misc]  # PettingZoo has no type hint
 
         Args:
             seed: Seeds the generator that draws tasks.
-            options: `{"task": ...}` names the task, as in `VideoZoomEnv.reset`; other keys are ignored, as PettingZoo's
-                wrappers pass theirs.
+            options: `{"task": ...}` names the task, as in `VideoZoomEnv.reset`; other keys are ignored, since
+                PettingZoo's wrappers pass their own.
         """
         chosen = {"task": options["task"]} if options and "task" in options else None
         _, info = self._env.reset(seed=seed, options=chosen)
@@ -157,15 +157,15 @@ class TeamEnv(ParallelEnv):  # type: ignore[misc]  # PettingZoo has no type hint
         """Play one round.
 
         Raises:
-            ResetNeeded: If the episode has ended, or none was started.
-            ActionTypeError: If an agent's action is missing or none of its values.
+            ResetNeeded: If the episode has ended or was not started.
+            ActionTypeError: If an agent's action is missing or invalid.
         """
         if not self.agents:
-            raise ResetNeeded("the team's episode has ended, or none was started: call reset()")
+            raise ResetNeeded("the team's episode has ended or was not started: call reset()")
         for agent in self.agents:
             if agent not in actions or not self.action_spaces[agent].contains(actions[agent]):
                 raise ActionTypeError(
-                    f"{agent} needs a whole number from 0 to {int(self.action_spaces[agent].n) - 1}, "
+                    f"{agent} needs an integer from 0 to {int(self.action_spaces[agent].n) - 1}, "
                     f"got {actions.get(agent)!r}"
                 )
         choice = int(actions[SOLVER])
@@ -190,7 +190,7 @@ class TeamEnv(ParallelEnv):  # type: ignore[misc]  # PettingZoo has no type hint
         return seen, rewards, ends, cuts, infos
 
     def close(self) -> None:
-        """Give the current video's decoder back."""
+        """Release the current video's decoder."""
         self._env.close()
 
     def _observe(self) -> dict[str, Any]:
@@ -198,7 +198,7 @@ class TeamEnv(ParallelEnv):  # type: ignore[misc]  # PettingZoo has no type hint
         facts, budget = episode.record.task, self._env.budget
         allowed = self.grid.allowed(facts.duration, len(facts.options), budget, zoom=episode.zooms_left > 0)
         zooms, options = allowed[: self.grid.num_zooms], allowed[self.grid.num_zooms :]
-        # In the last round the scout has nothing to choose: all is allowed, nothing is looked at.
+        # In the last round the scout's action is ignored, so all of its actions are allowed.
         masks = {
             SCOUT: zooms if zooms.any() else np.ones_like(zooms),
             SOLVER: np.concatenate([np.full(self.messages, episode.zooms_left > 0), options]),
@@ -218,19 +218,19 @@ class TeamEnv(ParallelEnv):  # type: ignore[misc]  # PettingZoo has no type hint
 
 
 def replace_overview(overview: Clip) -> Clip:
-    """An overview without frames: the clips keep their numbers."""
+    """An overview without frames, so that the clips keep their numbers."""
     empty = np.empty(0, dtype=np.float64)
     pixels = None if overview.pixels is None else overview.pixels[:0]
     return replace(overview, requested=empty, times=empty, pixels=pixels, _hashes=[], _thumbnails={})
 
 
 def team_parallel_env(**settings: Any) -> TeamEnv:
-    """The team, for PettingZoo's parallel interface; settings as `TeamEnv`."""
+    """Make the team for PettingZoo's parallel interface; settings as for `TeamEnv`."""
     return TeamEnv(**settings)
 
 
 def team_aec_env(**settings: Any) -> Any:
-    """The team, turn by turn (AEC): the scout, then the solver, who does not see what the scout has just chosen."""
+    """Make the turn-based (AEC) team: the scout acts, then the solver, which does not see the scout's latest choice."""
     return parallel_to_aec(TeamEnv(**settings))
 
 

@@ -21,14 +21,14 @@ ENV_IDS: dict[str, dict[str, object]] = {
 
 
 def make_env(**settings: Any) -> VideoZoomEnv:
-    """Make an environment; the entry point of every id, which loads the environment when one is made."""
+    """Make an environment: the entry point of every id, which imports the environment's module on first use."""
     from vzgym.envs.video_zoom import VideoZoomEnv
 
     return VideoZoomEnv(**settings)
 
 
-# "human" is listed so that gymnasium hands it to the environment, which refuses it with what to use instead. gymnasium
-# would wrap the environment, and fail at the first `reset` where pygame is missing.
+# "human" is listed so that gymnasium passes it to the environment, whose error names the alternative. Otherwise
+# gymnasium would wrap the environment and fail at the first `reset` if pygame is missing.
 make_env.metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 1}  # type: ignore[attr-defined]
 
 

@@ -1,4 +1,4 @@
-"""Draws an episode: where the agent looked, what it saw there, what it said, and what that was worth."""
+"""Render an episode as a picture: its zooms, frames, turns and rewards."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vzgym.tasks.task import option_letter
 __all__ = ["CANVAS", "draw_episode"]
 
 CANVAS = (720, 1280)
-"""Height and width of the picture in pixels; even, since video encoders want it so."""
+"""Height and width of the picture in pixels; even, as video encoders require."""
 
 _Color: TypeAlias = tuple[int, int, int]
 _Box: TypeAlias = tuple[float, float, float, float]
@@ -38,17 +38,17 @@ _INK, _PAPER, _PANEL, _FAINT, _DIM, _LINE = (
 _GOOD, _BAD = (88, 208, 132), (244, 108, 108)
 _ZOOMS = ((255, 176, 59), (88, 176, 255), (214, 122, 255), (110, 222, 214))
 _MARGIN, _STRIP, _BELOW, _SPLIT = 24, (150, 214), (272, 700), 944
-_ROWS = len(_ZOOMS)  # how many zooms are shown; the newest
-_LARGEST = 160  # pixels: how tall a frame is drawn at most
+_ROWS = len(_ZOOMS)  # only the newest zooms are shown, this many
+_LARGEST = 160  # largest height of a drawn frame, in pixels
 
 
 def draw_episode(record: EpisodeRecord, *, evidence: bool = True) -> NDArray[np.uint8]:
-    """Draw an episode as it stands.
+    """Draw the current state of an episode.
 
-    Top: the question, its options, how it stands. Then the video as time: the overview's frames side by side, each
-    where it lies, a coloured bar above for each executed zoom, a green one below for the evidence, if it is known.
-    Left: every frame of the zooms (of the newest four), or of the overview while there is no zoom. Right: the turns
-    with replies and rewards.
+    Top: the question, its options and the status. Below it a timeline: the overview's frames at their times, a
+    coloured bar above for each executed zoom, and a green bar below for the evidence, if it is known. Left: every
+    frame of the newest four zooms, or of the overview before the first zoom. Right: the turns with replies and
+    rewards.
 
     Args:
         record: A record with pixels: a live one, or a saved one through `vzgym.evaluation.pixels.with_pixels`.
@@ -84,7 +84,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _fit(text: str, size: int, width: float) -> str:
-    """`text` on one line, cut with "..." where it would be wider than `width`."""
+    """`text` on one line, cut with "..." if it is wider than `width`."""
     text = " ".join(text.split())
     if _font(size).getlength(text) <= width:
         return text
@@ -97,7 +97,7 @@ def _fit(text: str, size: int, width: float) -> str:
 
 
 def _wrap(text: str, size: int, width: float, most: int) -> list[str]:
-    """`text` broken into lines; with more than `most`, the middle is left out (an action stands at the end)."""
+    """Break `text` into lines; beyond `most`, leave out the middle (the action is at the end)."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".lstrip()
@@ -139,7 +139,7 @@ def _header(draw: ImageDraw.ImageDraw, record: EpisodeRecord, width: int, reveal
 
 
 def _options(draw: ImageDraw.ImageDraw, record: EpisodeRecord, width: float, reveal: bool) -> None:
-    """The options in one line; in two lines of columns, cut to fit, where they need more."""
+    """The options on one line; if they do not fit, on two lines in columns, cut to fit."""
     labels = [f"{option_letter(place)}. {option}" for place, option in enumerate(record.task.options)]
     crowded = sum(_font(18).getlength(label) + 32 for label in labels) > width
     columns = math.ceil(len(labels) / 2)
@@ -175,13 +175,13 @@ def _timeline(image: Image.Image, draw: ImageDraw.ImageDraw, record: EpisodeReco
         return _MARGIN + long * time / duration
 
     def span(item: Interval) -> tuple[float, float]:
-        """Its edges on the canvas, at least four pixels apart."""
+        """The interval's edges on the canvas, at least four pixels apart."""
         return place(item.start), max(place(item.end), place(item.start) + 4)
 
     draw.rectangle((_MARGIN, top, _MARGIN + long, bottom), fill=_PANEL)
     times = record.overview.times
     if len(times):
-        # A frame stands for the time until the next one, as long as it is the last that was seen.
+        # A frame covers the time until the next one.
         slots = [round(place(time)) for time in (*times.tolist(), duration)]
         for index, (left, right) in enumerate(pairwise(slots)):
             if right > left:
@@ -212,7 +212,7 @@ def _timeline(image: Image.Image, draw: ImageDraw.ImageDraw, record: EpisodeReco
 
 
 def _film(image: Image.Image, draw: ImageDraw.ImageDraw, clip: Clip, number: int, box: _Box) -> None:
-    """All frames of a clip, in as many lines as make them largest; `number` is 0 for the overview."""
+    """Draw all frames of a clip, in the number of rows that makes them largest; `number` is 0 for the overview."""
     left, top, right, bottom = (round(edge) for edge in box)
     color = _FAINT if clip.window is None else _ZOOMS[(number - 1) % _ROWS]
     draw.rectangle((left, top, left + 4, bottom), fill=color)
@@ -252,7 +252,7 @@ def _film(image: Image.Image, draw: ImageDraw.ImageDraw, clip: Clip, number: int
 
 
 def _turns(draw: ImageDraw.ImageDraw, record: EpisodeRecord, box: _Box) -> None:
-    """What was said and what came of it, newest last; the oldest turns go where there is no room."""
+    """Draw the turns and their outcomes, newest last; the oldest are left out if they do not fit."""
     left, top, right, bottom = box
     draw.rounded_rectangle(box, 8, fill=_PANEL)
     if not record.turns:
@@ -280,7 +280,7 @@ def _turns(draw: ImageDraw.ImageDraw, record: EpisodeRecord, box: _Box) -> None:
 
 
 def _result(record: EpisodeRecord, number: int) -> tuple[str, _Color]:
-    """What came of a turn, in words and as a colour."""
+    """A turn's outcome as text and as a colour."""
     turn: Turn = record.turns[number]
     match turn.outcome:
         case Outcome.EXECUTED:

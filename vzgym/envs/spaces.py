@@ -2,7 +2,7 @@
 
 gymnasium's own `Text` has a fixed character set (none of its defaults has both a space and "é"), and in an
 `AsyncVectorEnv` with shared memory it always returns the first string (Gymnasium issue 1164). `UnicodeText` is
-registered with every function that gymnasium's wrappers and vector environments dispatch by the kind of space.
+registered with every function that gymnasium's wrappers and vector environments dispatch on the type of space.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from vzgym.core.errors import InvalidSetting
 __all__ = ["MAX_SECONDS", "RealBox", "UnicodeText", "ZoomBox"]
 
 MAX_SECONDS = 1e6
-"""Upper bound of every time in a space: eleven days, since a space must be finite to be checked and sampled."""
+"""Upper bound of times in a space, in seconds (eleven days): a space must be finite to be checked and sampled."""
 
-# Sampled from: printable ASCII and some letters beyond it, so that a test which samples meets both.
+# Characters to sample: printable ASCII and some letters beyond it, so that tests that sample cover both.
 _ALPHABET = [chr(code) for code in range(32, 127)] + list("äéèêëïñöøßüçåłžабвгд日本語中文数字")
 # Marks unused places of a flattened text; no character has this code.
 _PAD = -1
@@ -45,17 +45,17 @@ class UnicodeText(Space[str]):
 
     Args:
         max_length: Most characters (code points), >= 1.
-        seed: For `sample`.
+        seed: Seed of `sample`.
 
     Raises:
-        InvalidSetting: If `max_length` is no positive integer.
+        InvalidSetting: If `max_length` is not a positive integer.
     """
 
     def __init__(self, max_length: int, seed: int | np.random.Generator | None = None) -> None:
         if not isinstance(max_length, int) or isinstance(max_length, bool) or max_length < 1:
             raise InvalidSetting(f"UnicodeText.max_length must be an integer >= 1, got {max_length!r}")
         self.max_length = max_length
-        # What it flattens to: `OneOf` and `FlattenObservation` go by a space's dtype.
+        # The dtype when flattened: `OneOf` and `FlattenObservation` use a space's dtype.
         super().__init__(shape=None, dtype=np.int32, seed=seed)
 
     @property
@@ -63,33 +63,33 @@ class UnicodeText(Space[str]):
         """Text has no shape.
 
         Raises:
-            InvalidSetting: Always, with what to choose instead. gymnasium asks arrays alone for their shape; who asks a
-                text for it is a learner that takes arrays only, such as Stable-Baselines3.
+            InvalidSetting: Always; the message names the alternatives. gymnasium asks only array spaces for a shape, so
+                the caller is an array-only learner such as Stable-Baselines3.
         """
         raise InvalidSetting(
-            "this learner takes arrays only, but the space holds text: make the environment of arrays, "
+            "this learner takes arrays only, but the space holds text: make the array environment, "
             "gym.make('VideoZoomTinyArrays-v0'), or choose the modules, "
             "gym.make('VideoZoom-v0', observation='flat', action='discrete')"
         )
 
     @property
     def is_np_flattenable(self) -> bool:
-        """True: flattens to the characters' code points."""
+        """True: a text flattens to its characters' code points."""
         return True
 
     def sample(self, mask: Any | None = None, probability: Any | None = None) -> str:
         """A random string of 0 to 32 characters (fewer if `max_length` is smaller).
 
         Raises:
-            InvalidSetting: If a mask or probabilities are given: text has none.
+            InvalidSetting: If a mask or probabilities are given; text supports neither.
         """
         if mask is not None or probability is not None:
-            raise InvalidSetting("UnicodeText.sample takes neither mask nor probability")
+            raise InvalidSetting("UnicodeText.sample supports neither mask nor probability")
         count = int(self.np_random.integers(0, min(self.max_length, 32) + 1))
         return "".join(self.np_random.choice(_ALPHABET, size=count)) if count else ""
 
     def contains(self, x: Any) -> bool:
-        """Whether `x` is a string that is short enough."""
+        """Whether `x` is a string of at most `max_length` characters."""
         return isinstance(x, str) and len(x) <= self.max_length
 
     def to_jsonable(self, sample_n: Iterable[str]) -> list[Any]:
@@ -120,11 +120,11 @@ def _decode(codes: NDArray[np.int32]) -> str:
 
 
 class _LiveTexts(Sequence[str]):
-    """The texts of all workers, read from shared memory whenever they are looked at.
+    """The texts of all workers, read from shared memory on each access.
 
-    `AsyncVectorEnv` reads shared memory once, when it is made, and afterwards copies what it got: right for arrays,
-    which are views of that memory. This is a view too, and its copy is a plain tuple of what stands there now. With
-    `copy=False` users get the view itself: like the arrays beside it, it changes with the next step.
+    `AsyncVectorEnv` reads shared memory once, when it is created, and afterwards copies the result: correct for arrays,
+    which are views of that memory. This is a view too; its copy is a tuple of the current strings. With `copy=False`
+    users get the view itself: like the arrays, it changes with the next step.
     """
 
     def __init__(self, codes: NDArray[np.int32]) -> None:
@@ -149,7 +149,7 @@ class _LiveTexts(Sequence[str]):
     def __eq__(self, other: object) -> bool:
         return tuple(self) == (tuple(other) if isinstance(other, _LiveTexts) else other)
 
-    __hash__ = None  # type: ignore[assignment]  # what changes cannot be a key
+    __hash__ = None  # type: ignore[assignment]  # mutable, so not hashable
 
     def __deepcopy__(self, memo: dict[int, Any]) -> tuple[str, ...]:
         return tuple(self)
@@ -220,9 +220,9 @@ def _is_equivalent(space_1: UnicodeText, space_2: Space[Any]) -> bool:
 
 
 class RealBox(Box):
-    """A `Box` of which lists are members too, if they hold real numbers.
+    """A `Box` that also contains lists and tuples of real numbers.
 
-    `Box` itself converts any list, so that texts such as `["0.5"]` would be members.
+    `Box` converts any list, so it would contain texts such as `["0.5"]`.
     """
 
     def contains(self, x: Any) -> bool:
@@ -239,7 +239,7 @@ def real_numbers(value: Any, shape: tuple[int, ...]) -> NDArray[np.float64] | No
         shape: The shape that the array must have.
     """
     if isinstance(value, (list, tuple)):
-        # Not np.asarray at once: it reads texts as numbers, and fails for ragged lists and huge integers.
+        # Not np.asarray directly: it reads texts as numbers and fails for ragged lists and huge integers.
         if len(shape) != 1 or len(value) != shape[0] or not all(map(_is_real, value)):
             return None
         value = np.array([float(number) for number in value])
@@ -252,23 +252,23 @@ def _is_real(value: Any) -> bool:
     if isinstance(value, np.ndarray):
         return value.shape == () and value.dtype.kind in "biuf"
     if isinstance(value, int):
-        return abs(value) < 1 << 1023  # what a float can hold
+        return abs(value) < 1 << 1023  # the range of a float
     return isinstance(value, (float, np.integer, np.floating))
 
 
 class ZoomBox(RealBox):
     """Start, end (seconds) and frame rate of a zoom, float64, shape `(3,)`.
 
-    The bounds are the same for every video. Samples are drawn where most of them are executed: a number of frames that
-    fits into a clip, at a frame rate of the budget, inside a video of `duration` seconds.
+    The bounds are the same for every video. Samples are mostly valid zooms: a number of frames that fits into a clip,
+    at a frame rate within the budget, inside a video of `duration` seconds.
 
     Args:
         budget: Its frame rates are the bounds of the third number.
-        seed: For `sample`.
+        seed: Seed of `sample`.
 
     Attributes:
-        duration: Length in seconds of the video that `sample` draws zooms into. `VideoZoomEnv` keeps it at that of the
-            episode. It changes nothing else: not the bounds, not what the space contains, not what it is equal to.
+        duration: Length in seconds of the video that `sample` draws zooms for. `VideoZoomEnv` sets it to that of the
+            episode's video. It affects `sample` only, not the bounds, `contains` or equality.
     """
 
     def __init__(self, budget: Budget, seed: int | np.random.Generator | None = None) -> None:
@@ -279,13 +279,13 @@ class ZoomBox(RealBox):
         super().__init__(low, np.array([MAX_SECONDS, MAX_SECONDS, budget.max_fps]), dtype=np.float64, seed=seed)
 
     def sample(self, mask: Any | None = None, probability: Any | None = None) -> NDArray[Any]:
-        """A zoom: frames from 1 to `clip_frames` and place uniform, frame rate log-uniform.
+        """Draw a zoom: number of frames (1 to `clip_frames`) and place uniform, frame rate log-uniform.
 
         Raises:
-            InvalidSetting: If a mask or probabilities are given: a box has none.
+            InvalidSetting: If a mask or probabilities are given; this space supports neither.
         """
         if mask is not None or probability is not None:
-            raise InvalidSetting("ZoomBox.sample takes neither mask nor probability")
+            raise InvalidSetting("ZoomBox.sample supports neither mask nor probability")
         slowest, fastest = self._rates
         fps = math.exp(self.np_random.uniform(math.log(slowest), math.log(fastest)))
         fps = min(max(fps, slowest), fastest)

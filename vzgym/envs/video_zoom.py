@@ -32,7 +32,7 @@ ModuleSpec: TypeAlias = "str | Mapping[str, Any]"
 """A module by name, by `"module:Class"`, or as `{"name": ..., **options}`."""
 
 
-# Ids that an error lists: a file may hold thousands of tasks.
+# Most ids that an error lists: a file may hold thousands of tasks.
 _IDS_SHOWN = 20
 
 
@@ -41,13 +41,13 @@ class ResetNeeded(EpisodeEnded, gymnasium.error.ResetNeeded):
 
 
 class VideoZoomEnv(gymnasium.Env[Any, Any]):
-    """Answer a question about a long video: look closely where it matters, then answer.
+    """Environment for answering questions about long videos by zooming into short intervals.
 
     ## Description
 
-    Each episode is one question about one video. At first the agent sees an overview: few frames, far apart. In each
-    round it either zooms (a short interval at a higher frame rate, whose frames it then sees) or answers. The setting
-    and the budgets are those of *VideoZoomer: Reinforcement-Learned Temporal Focusing for Long Video Reasoning*
+    Each episode is one question about one video. The agent first sees an overview: a few frames, far apart. In each
+    round it either zooms (requests the frames of a short interval at a higher frame rate) or answers. The setting and
+    the budgets are those of *VideoZoomer: Reinforcement-Learned Temporal Focusing for Long Video Reasoning*
     (arXiv 2512.22315).
 
     ## Action Space
@@ -58,11 +58,11 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
 
     `action="text"`: `UnicodeText`, a language model's raw text in the paper's tags. `action="discrete"`: one flat
     `Discrete` (windows x frame rates, then options) with a mask of the valid actions. `action="continuous"`: a `Box` of
-    numbers in [-1, 1]. Others: `vzgym.envs.ACTIONS`. A value that is no action raises `ActionTypeError`.
+    numbers in [-1, 1]. Others: `vzgym.envs.ACTIONS`. A value that is not an action raises `ActionTypeError`.
 
-    A zoom asks for `n = ceil((end - start) * fps - 1e-6)` frames at `start + i / fps`. It is refused, with the reason
-    in the dialogue and the round used up, if it is not finite, reversed, outside the video, of more than `clip_frames`
-    frames, outside the fps bounds, or made in the last round.
+    A zoom asks for `n = ceil((end - start) * fps - 1e-6)` frames at `start + i / fps`. It is refused if it is not
+    finite, reversed, outside the video, of more than `clip_frames` frames, outside the fps bounds, or made in the last
+    round. A refused zoom uses up the round, and the dialogue gives the reason.
 
     ## Observation Space
 
@@ -71,8 +71,8 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
     | key | space | meaning |
     |---|---|---|
     | `frames` | `Box` uint8 `(capacity, 64, 64, 3)` | every frame so far, RGB, letterboxed; padding 0 |
-    | `frame_times` | `Box` float64 `(capacity,)` | their own times in seconds; padding -1 |
-    | `num_frames` | `Discrete(capacity + 1)` | how many there are |
+    | `frame_times` | `Box` float64 `(capacity,)` | the frames' times in seconds; padding -1 |
+    | `num_frames` | `Discrete(capacity + 1)` | number of frames so far |
     | `budget_left` | `Box` int32 `(3,)` | zooms, frames, rounds left |
     | `dialogue` | `UnicodeText(8192)` | question, options, replies |
 
@@ -83,27 +83,26 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
 
     `info` always has `task_id`, `question`, `options`, `duration`; after a step `outcome`, `refusal`, `reward_terms`
     (each module's raw `value`, `weight`, `status`) and `reward_status`; at the end `end`, `grade` and `correct`. With
-    `action="discrete"` it has `action_mask`, bool, one place for each action. With `messages=True` it has `messages`:
-    chat messages with `PIL` images in native aspect. What would give the answer away (evidence, right answer) is never
-    in it.
+    `action="discrete"` it has `action_mask`, bool, one entry for each action. With `messages=True` it has `messages`:
+    chat messages with `PIL` images in native aspect. It never contains the evidence or the right answer.
 
     ## Rewards
 
     `reward="videozoomer"`: 0.9 accuracy + 0.1 format + 0.5 for a right answer after an executed zoom, at the end.
-    Others by preset, by weights (`{"accuracy": 0.9, "format": 0.1}`) or as module objects. A module that cannot judge
-    is *unscored*: it adds nothing. If accuracy is unscored (no known answer, video error) the reward is 0.0 and
+    Others by preset, by weights (`{"accuracy": 0.9, "format": 0.1}`) or as module objects. A module without a score
+    is *unscored* and adds nothing. If accuracy is unscored (no known answer, video error) the reward is 0.0 and
     `info["reward_status"]` is "unscored".
 
     ## Starting State
 
     A task drawn uniformly from `tasks` by the seeded generator, and its overview. `reset(options={"task": ...})` takes
-    a `VideoTask`, an index into `tasks` or a task's id instead; `reset(options={"episode": ...})` goes on with an
+    a `VideoTask`, an index into `tasks` or a task's id instead; `reset(options={"episode": ...})` continues an
     `Episode`.
 
     ## Episode End
 
-    *Terminated*: by an answer, or by the last of the `max_zooms + 1` rounds passing without one. *Truncated*: only by a
-    video error in mid-episode.
+    *Terminated*: by an answer, or after the last of the `max_zooms + 1` rounds. *Truncated*: only by a video error
+    during the episode.
 
     ## Registered Configurations
 
@@ -115,14 +114,14 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
     | `VideoZoomSpatial-v0` | `spatial` | 189 s, 708x1272, 25 fps | 64 frames | 4 of 16 frames | 128 frames of 64x64 |
 
     `VideoZoomTinyArrays-v0` has `observation="flat"` and `action="discrete"`: `PPO("MultiInputPolicy", env)` takes it.
-    `VideoZoomSpatial-v0` has zooms into a part of the picture: `vzgym.Zoom(start, end, fps, region=vzgym.Region(...))`.
-    Its videos are 708x1272 where there is something to read, else 144x256. Each suite asks the questions of its
-    families in turn (`vzgym tasks list`).
+    `VideoZoomSpatial-v0` allows spatial zooms: `vzgym.Zoom(start, end, fps, region=vzgym.Region(...))`.
+    Its videos are 708x1272 if the question is about text, else 144x256. Each suite cycles through its families
+    (`vzgym tasks list`).
 
     ## Vectorization
 
     `gymnasium.make_vec(id, num_envs=8)` runs the environments in one process, where they share decoded frames;
-    `vectorization_mode="async"` in processes of their own. Text observations arrive as a tuple of strings. Masks are in
+    `vectorization_mode="async"` runs each in its own process. Text observations are a tuple of strings. Masks are in
     `infos["action_mask"]`, shape `(num_envs, n)`, or come from `envs.unwrapped.call("action_masks")`. A vector
     environment's `action_space` is a copy: its samples are drawn for the first task's video.
 
@@ -149,7 +148,7 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
 
     Raises:
         UnknownName: If a suite, module or preset does not exist; lists those that do.
-        InvalidSetting: If a setting cannot work.
+        InvalidSetting: If a setting is invalid.
 
     ## References
 
@@ -161,7 +160,7 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
     * v0: first version.
     """
 
-    metadata: dict[str, Any] = {  # noqa: RUF012 - gymnasium declares it so
+    metadata: dict[str, Any] = {  # noqa: RUF012 - as gymnasium declares it
         "render_modes": ["rgb_array"],
         "render_fps": 1,
     }
@@ -201,7 +200,7 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
 
     @property
     def episode(self) -> Episode:
-        """The episode in progress, or the one that has just ended.
+        """The current episode: in progress, or just ended.
 
         Raises:
             ResetNeeded: Before the first `reset`.
@@ -225,16 +224,16 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         Args:
             seed: Seeds the generator that draws tasks.
             options: `{"task": ...}` names the task: a `VideoTask`, an index into `tasks`, or a task's id.
-                `{"episode": ...}` goes on with an `Episode`, which must have this environment's wording.
+                `{"episode": ...}` continues an `Episode`, which must have this environment's wording.
 
         Raises:
-            VideoError: If the task's video cannot be opened, or its overview not be decoded.
+            VideoError: If the task's video cannot be opened or its overview cannot be decoded.
             InvalidSetting: If `options` has another key, or no task has that index.
             UnknownName: If no task has that id.
-            TaskError: If the id is none, and none of `tasks` either; or the task's evidence lies outside its video.
+            TaskError: If the id is malformed and not in `tasks`, or if the task's evidence lies outside its video.
         """
         super().reset(seed=seed)
-        self._episode = None  # a reset that fails leaves no episode that could be played on by mistake
+        self._episode = None  # a failed reset must not leave the previous episode playable
         options = options or {}
         _check_reset_options(options)
         episode = options.get("episode")
@@ -245,11 +244,11 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         return self.observation.observe(self._episode), self._info()
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Play one round; see the class.
+        """Play one round; see the class docstring.
 
         Raises:
-            ResetNeeded: If the episode has ended, or none was started.
-            ActionTypeError: If `action` is no action at all.
+            ResetNeeded: If the episode has ended or was not started.
+            ActionTypeError: If `action` is not an action.
         """
         episode = self.episode
         if episode.ended:
@@ -257,13 +256,13 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         decoded = self.action.decode(action, episode)
         turn = episode.step(decoded.action, text=decoded.text, well_formed=decoded.well_formed)
         reward = self.reward.score(self.record)
-        assert self.record.rewards is not None  # reset made the ledger
+        assert self.record.rewards is not None  # created by reset
         entry = reward.to_json()
         self.record.rewards.append(entry)
         info = self._info()
         info["outcome"] = str(turn.outcome)
         info["refusal"] = str(turn.refusal) if turn.refusal else ""
-        # Copies: what a user does to `info` must not change the ledger.
+        # Copies, so that changes to `info` do not change the ledger.
         info["reward_terms"] = {name: dict(term) for name, term in entry["terms"].items()}
         info["reward_status"] = reward.status
         if self.record.end is not None and self.record.grade is not None:
@@ -275,10 +274,9 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         return self.observation.observe(episode), total, terminated, episode.truncated, info
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Which actions the episode would accept now, bool, shape `(n,)`; `info["action_mask"]` holds the same.
+        """Mask of the actions that are valid now, bool, shape `(n,)`; `info["action_mask"]` holds the same.
 
-        Masking learners such as `sb3_contrib.MaskablePPO` call it, also in each environment of a vector:
-        `envs.unwrapped.call("action_masks")`.
+        `sb3_contrib.MaskablePPO` calls it. In a vector environment: `envs.unwrapped.call("action_masks")`.
 
         Raises:
             InvalidSetting: If the action module has no masks.
@@ -291,7 +289,7 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         return masks
 
     def render(self) -> NDArray[np.uint8] | None:
-        """The episode as a picture, uint8 `(720, 1280, 3)`; None without a render mode.
+        """Render the episode as a picture, uint8 `(720, 1280, 3)`; None without a render mode.
 
         Raises:
             ResetNeeded: Before the first `reset`.
@@ -299,12 +297,12 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         return draw_episode(self.record) if self.render_mode == "rgb_array" else None
 
     def close(self) -> None:
-        """Give the current video's decoder back."""
+        """Release the current video's decoder."""
         if self._episode is not None:
             self._episode.task.video.close()
 
     def _sample_zooms_in(self, duration: float) -> None:
-        """Let samples of the action space be zooms into a video of this many seconds."""
+        """Set the video length in seconds that the action space samples zooms for."""
         for box in self._zoom_boxes:
             box.duration = duration
 
@@ -319,7 +317,7 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
             case int() | np.integer() as index:
                 if not -len(self.tasks) <= index < len(self.tasks):
                     raise InvalidSetting(
-                        f"options['task']: {self.tasks!r} has {len(self.tasks)} tasks, none at {index}"
+                        f"options['task']: {self.tasks!r} has {len(self.tasks)} tasks, index {index} is out of range"
                     )
                 return self.tasks[int(index)]
             case str() as name:
@@ -328,12 +326,12 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
                 raise InvalidSetting(f"options['task'] takes a VideoTask, an index or an id, got {other!r}")
 
     def _named(self, name: str) -> VideoTask:
-        """The task of that id: one of `tasks`, or any procedural one."""
+        """Find a task by id: one of `tasks`, or any procedural task."""
         listed = tuple(self.tasks) if isinstance(self.tasks, TaskList) else ()
         for task in listed:
             if task.id == name:
                 return task
-        # A suite that was passed as an object need not be registered.
+        # A suite passed as an object may be unregistered.
         prefix, _, number = name.rpartition("/")
         if prefix == self.tasks.name and is_task_number(number) and int(number) < len(self.tasks):
             return self.tasks[int(number)]
@@ -365,14 +363,14 @@ def _check_reset_options(options: Mapping[str, Any]) -> None:
     if unknown:
         raise InvalidSetting(f"unknown reset option {', '.join(unknown)}; valid: task, episode")
     if len(options) > 1:
-        raise InvalidSetting("reset takes one of the options task and episode, got both")
+        raise InvalidSetting("reset takes either the option task or the option episode, got both")
     episode = options.get("episode")
     if not (episode is None or isinstance(episode, Episode)):
         raise InvalidSetting(f"options['episode'] takes an Episode, got {episode!r}")
 
 
 def _check_module(module: object, protocol: type, kind: str) -> None:
-    """Raise if an object that was given as a module is none; a class instead of its object is the usual slip."""
+    """Raise if an object given as a module lacks its methods; a common mistake is to pass the class."""
     if isinstance(module, type) or not isinstance(module, protocol):
         given = f"the class {module.__name__}" if isinstance(module, type) else repr(module)
         parts = ", ".join(sorted(name for name in vars(protocol) if not name.startswith("_")))

@@ -1,4 +1,4 @@
-"""Wrappers and modules that people expect: fixed frame rate, fewer frames, relative time, records, no dialogue."""
+"""Common wrappers and modules: fixed frame rate, fewer frames, relative time, recording, no dialogue."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ __all__ = ["DropDialogue", "FixedFps", "RecordEpisodes", "RelativeTime", "fewer_
 
 
 class FixedFps:
-    """An action module whose zooms all have one frame rate, whatever the module within says.
+    """Action module that sets the frame rate of every zoom of the wrapped module.
 
     Args:
         fps: Frames a second, > 0.
-        action: The module within: name, mapping or object.
+        action: The wrapped module: name, mapping or object.
 
     Raises:
         InvalidSetting: If `fps` is not positive.
@@ -42,29 +42,29 @@ class FixedFps:
 
     @property
     def wording(self) -> Wording:
-        """The wording of the module within."""
+        """The wrapped module's wording."""
         return self.inner.wording
 
     def space(self, budget: Any) -> gymnasium.Space[Any]:
-        """The space of the module within."""
+        """The wrapped module's space."""
         return self.inner.space(budget)
 
     def decode(self, value: Any, episode: Episode) -> DecodedAction:
-        """What the module within decodes, at the one frame rate."""
+        """Decode with the wrapped module, then set the frame rate."""
         move = self.inner.decode(value, episode)
         return move._replace(action=replace(move.action, fps=self.fps)) if isinstance(move.action, Zoom) else move
 
 
 def fewer_frames(env: VideoZoomEnv, overview: int | None = None, clip: int | None = None) -> VideoZoomEnv:
-    """The same environment with a smaller budget of frames.
+    """Make the same environment with a smaller frame budget.
 
     Args:
-        env: The environment; it stays as it is.
-        overview: Most frames of the overview; as before if None.
-        clip: Most frames of a zoom; as before if None.
+        env: The environment; it is not changed.
+        overview: Most frames of the overview; unchanged if None.
+        clip: Most frames of a zoom; unchanged if None.
 
     Raises:
-        InvalidSetting: If a number is larger than before: what was learnt of tasks might no longer hold.
+        InvalidSetting: If a number is larger than before: the tasks' guarantees might no longer hold.
     """
     before = env.budget
     wanted = {
@@ -79,20 +79,20 @@ def fewer_frames(env: VideoZoomEnv, overview: int | None = None, clip: int | Non
         observation=env.observation,
         action=env.action,
         reward=env.reward,
-        budget=replace(before, **wanted),  # type: ignore[arg-type]  # both are whole numbers
+        budget=replace(before, **wanted),  # type: ignore[arg-type]  # both are integers
         render_mode=env.render_mode,
         messages=env.with_messages,
     )
 
 
 class RelativeTime(gymnasium.ObservationWrapper[Any, Any, Any]):
-    """`frame_times` as shares of the video, in [0, 1]; unused places stay -1.
+    """Converts `frame_times` to shares of the video, in [0, 1]; unused places stay -1.
 
     Args:
         env: An environment whose observation has `frame_times` in seconds (`default`, `compact`).
 
     Raises:
-        InvalidSetting: If it has none.
+        InvalidSetting: If the observation has no such key.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
@@ -104,20 +104,20 @@ class RelativeTime(gymnasium.ObservationWrapper[Any, Any, Any]):
         self.observation_space = Dict({**space.spaces, "frame_times": Box(-1.0, 1.0, shape, np.float64)})
 
     def observation(self, observation: Any) -> Any:
-        """With times as shares."""
+        """Convert the times."""
         times: NDArray[np.float64] = observation["frame_times"]
         duration = _zoom_env(self).record.task.duration
         return {**observation, "frame_times": np.where(times >= 0, np.clip(times / duration, 0.0, 1.0), -1.0)}
 
 
 class DropDialogue(gymnasium.ObservationWrapper[Any, Any, Any]):
-    """Leaves the dialogue out of a `Dict` observation: what remains are arrays and numbers.
+    """Removes the dialogue from a `Dict` observation, which leaves arrays and numbers.
 
     Args:
         env: An environment whose observation has `dialogue`.
 
     Raises:
-        InvalidSetting: If it has none.
+        InvalidSetting: If the observation has no such key.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
@@ -128,17 +128,17 @@ class DropDialogue(gymnasium.ObservationWrapper[Any, Any, Any]):
         self.observation_space = Dict({key: part for key, part in space.spaces.items() if key != "dialogue"})
 
     def observation(self, observation: Any) -> Any:
-        """Without the dialogue."""
+        """Remove the dialogue."""
         return {key: value for key, value in observation.items() if key != "dialogue"}
 
 
 class RecordEpisodes(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Appends each finished episode's record to a JSON-lines file, as `vzgym replay` and `vzgym rewards` read them.
+    """Appends the record of each finished episode to a JSON-lines file, for `vzgym replay` and `vzgym rewards`.
 
     Args:
         env: A `VideoZoomEnv`, wrapped or not.
-        path: The file; its folder is made.
-        every: Keep one episode in so many, the first included.
+        path: The file; its folder is created.
+        every: Record every n-th episode, starting with the first.
 
     Raises:
         InvalidSetting: If `every` is below 1.
@@ -153,11 +153,11 @@ class RecordEpisodes(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._finished = 0
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """As the environment within; at the end the record is written."""
+        """Step the wrapped environment, and write the record when the episode ends."""
         came = self.env.step(action)
         if came[2] or came[3]:
             if self._finished % self.every == 0:
-                # Environments of a vector, in processes of their own, may share the file.
+                # Environments of a vector, each in its own process, may share the file.
                 append_json_line(self.path, _zoom_env(self).record.to_json(), shared=True)
             self._finished += 1
         return came

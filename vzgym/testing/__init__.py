@@ -1,6 +1,6 @@
-"""Layer 9: the conformance kit. Checks that a component keeps the contract of its kind.
+"""Layer 9: the conformance kit. It checks components against the contract of their kind.
 
-`vzgym check module:Class` runs it from the command line; the classes `...Contract` make each rule a pytest test.
+Run it with `vzgym check module:Class`, or as pytest tests through the `...Contract` classes.
 """
 
 from typing import TYPE_CHECKING

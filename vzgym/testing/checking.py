@@ -1,4 +1,4 @@
-"""One function for everything that can be checked: finds out what a name or a class is, and applies its contract."""
+"""Check any component: determine its kind and apply the kind's contract."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ KINDS: Final[Mapping[str, tuple[Registry[Any], Callable[..., ConformanceReport]]
     "family": (FAMILIES, check_family),
     "video": (BACKENDS, check_backend),
 }
-"""What has a contract: its registry, and what checks it."""
+"""Kinds with a contract: each with its registry and its check."""
 
 
 def kind_of(part: Any) -> str:
-    """Which contract a class or an object is meant to keep.
+    """Determine the kind of a class or an object.
 
     Raises:
-        InvalidSetting: If its methods tell of none, or it is text.
+        InvalidSetting: If its methods match no kind, or it is text.
     """
     target = part if isinstance(part, type) else type(part)
 
@@ -65,23 +65,23 @@ def kind_of(part: Any) -> str:
         return "family"
     kinds = ", ".join(KINDS)
     raise InvalidSetting(
-        f"{getattr(part, '__name__', part)!r} has no method that tells what it is (act or respond, observe, decode, "
-        f"score, build, pictures): say which of {kinds} it is meant to be"
+        f"{getattr(part, '__name__', part)!r} has no method that identifies its kind (act or respond, observe, decode, "
+        f"score, build, pictures): give its kind, one of {kinds}"
     )
 
 
 def check(name: str, kind: str | None = None, **options: Any) -> ConformanceReport:
-    """Check a registered part, or any `module:Class`.
+    """Check a registered component, or any `module:Class`.
 
     Args:
-        name: A registered name, or `"module:Class"`. A function that makes the part will do, with `kind`.
-        kind: One of `KINDS`; found out by the part's methods, or by the registry that knows the name, if not given.
-        options: What the part is made with.
+        name: A registered name, or `"module:Class"`. With `kind`, a factory function works too.
+        kind: One of `KINDS`; if not given, determined from the component's methods or its registry.
+        options: Arguments for the component.
 
     Raises:
-        UnknownName: If no registry knows the name.
+        UnknownName: If no registry has the name.
         PluginError: If it cannot be imported.
-        InvalidSetting: If it cannot be told what it is, or several registries know the name.
+        InvalidSetting: If its kind cannot be determined, or several registries have the name.
     """
     if kind is None:
         kind = kind_of(import_object(name)) if ":" in name else _registered(name)
@@ -98,14 +98,14 @@ def _registered(name: str) -> str:
     found = [kind for kind, (registry, _) in KINDS.items() if name in registry]
     if not found:
         every = sorted({item for registry, _ in KINDS.values() for item in registry.names()})
-        raise UnknownName("part", name, every, "A class of your own is named 'module:Class'.")
+        raise UnknownName("component", name, every, "Name an unregistered class as 'module:Class'.")
     if len(found) > 1:
-        raise InvalidSetting(f"{name!r} is the name of several parts ({', '.join(found)}): say which with --kind")
+        raise InvalidSetting(f"{name!r} is the name of several components ({', '.join(found)}): choose one with --kind")
     return found[0]
 
 
 def environment_of(name: str, kind: str) -> ConformanceReport | None:
-    """Check the environment that an observation or action module makes; None for other kinds."""
+    """Check the environment built with an observation or action module; None for other kinds."""
     if kind not in ("observation", "action"):
         return None
     settings: dict[str, Any] = {"tasks": "tiny/test", kind: name}

@@ -1,4 +1,4 @@
-"""pytest classes to inherit from: give `make`, and each rule of the contract is a test.
+"""pytest base classes: define `make`, and each rule of the contract becomes a test.
 
 from vzgym.testing import ObservationContract
 
@@ -30,14 +30,14 @@ __all__ = [
 
 
 class _Contract:
-    """Turns rules into test methods, one each."""
+    """Base class that turns each rule into a test method."""
 
     kind: ClassVar[str]
     rules: ClassVar[tuple[Rule[Any], ...]] = ()
 
     def make(self) -> Any:
-        """Make what is checked, a fresh one each time."""
-        raise NotImplementedError(f"{type(self).__name__} needs a method make(self) that returns what is checked")
+        """Create a new instance of the component."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method make(self) that returns the component")
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -93,7 +93,7 @@ class FamilyContract(_Contract):
 
 
 class EnvironmentContract(_Contract):
-    """`make` returns a *function* that makes the environment: several are needed at once."""
+    """`make` returns a *factory* of environments, since several are needed at once."""
 
     kind = "environment"
     rules = ENVIRONMENT_RULES

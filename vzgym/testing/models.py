@@ -1,7 +1,7 @@
-"""Vision-language models of real families, built from their configurations with random weights: nothing is fetched.
+"""Vision-language models of real families, built from their configurations with random weights; no downloads.
 
-What a real checkpoint would meet - its processor, its chat template, its image tokens, its positions - is the same
-here; only the weights know nothing. For tests of code around models, and for measuring speed and memory at any size.
+Processor, chat template, image tokens and positions are those of a real checkpoint; only the weights are random. For
+tests of code around models, and for measuring speed and memory at any size.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["FAMILIES", "SIZES", "ModelSize", "build_checkpoint", "build_config",
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSize:
-    """How large a model is."""
+    """The size of a model."""
 
     width: int = 64
     """Channels of the language model."""
@@ -42,9 +42,9 @@ class ModelSize:
     patch: int = 14
     """Side of a patch in pixels."""
     positions: int = 4096
-    """Most tokens of a dialogue."""
+    """Largest number of tokens of a dialogue."""
     vocabulary: int = 0
-    """Rows of the embedding; 0: as many as the tokenizer has tokens."""
+    """Rows of the embedding; 0: the tokenizer's number of tokens."""
 
 
 SIZES: Mapping[str, ModelSize] = {
@@ -67,13 +67,13 @@ Settings: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True)
 class _Family:
-    """What is special about a family of models.
+    """A family of models in `transformers`.
 
     Attributes:
         config: The configuration's class in `transformers`.
         processor: The processor's class in `transformers`.
         images: Its image processor's class, a module path under `transformers.models` and a name.
-        template: The chat template's file among TRL's.
+        template: File name of TRL's chat template.
         end: The token that ends a message.
         tokens: The other special tokens.
         settings: Arguments of the configuration from size and token ids.
@@ -187,7 +187,7 @@ FAMILIES: Mapping[str, _Family] = {
 
 
 def build_tokenizer(family: str) -> Any:
-    """A byte-level tokenizer with the special tokens of a family; a few hundred tokens, made from the protocols' words.
+    """Build a byte-level tokenizer with a family's special tokens: a few hundred tokens, trained on protocol text.
 
     Raises:
         UnknownName: If there is no such family.
@@ -212,7 +212,7 @@ def build_tokenizer(family: str) -> Any:
 
 
 def build_processor(family: str, size: ModelSize | None = None) -> Any:
-    """A family's own processor and chat template, around `build_tokenizer` and an image processor without torchvision.
+    """Build a family's processor and chat template, with `build_tokenizer` and an image processor without torchvision.
 
     Raises:
         UnknownName: If there is no such family.
@@ -235,7 +235,7 @@ def build_processor(family: str, size: ModelSize | None = None) -> Any:
 
 
 def build_config(family: str, tokenizer: Any, size: ModelSize | None = None) -> Any:
-    """A family's configuration at a size.
+    """Build a family's configuration at a size.
 
     Raises:
         UnknownName: If there is no such family.
@@ -262,9 +262,9 @@ def build_checkpoint(family: str, folder: str | Path, size: ModelSize | None = N
 
     Args:
         family: A key of `FAMILIES`.
-        folder: Where to write.
-        size: How large.
-        seed: Of the weights.
+        folder: Output folder.
+        size: Size of the model.
+        seed: Seed of the weights.
 
     Raises:
         UnknownName: If there is no such family.

@@ -1,7 +1,7 @@
 """Parity of interfaces: the same executed actions give the same clips, codes, rewards and grades through each of them.
 
-An interface is a way to play an `Episode`: gymnasium, Stable-Baselines3, PettingZoo, plain text, TRL's tool loop. A new
-one is one small `Interface`: it plays a script and returns the record.
+An interface is a way to play an `Episode`: gymnasium, Stable-Baselines3, PettingZoo, plain text, TRL's tool loop. To
+add one, implement `Interface`: play a script and return the record.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ __all__ = ["INTERFACES", "Interface", "Script", "Trace", "check_parity", "script
 
 @dataclass(frozen=True)
 class Script:
-    """What is played through every interface.
+    """A fixed sequence of actions on one task, played through every interface.
 
     Args:
         name: For the report.
-        task: What is asked.
-        budget: What may be looked at.
-        actions: Zooms into equal parts of the video, and an answer by letter: what every interface can say.
+        task: The task.
+        budget: The episode's budget.
+        actions: Zooms into equal parts of the video, and an answer by letter: actions that every interface supports.
         windows: Number of equal parts, the grid of interfaces that have one.
         fps: Frame rate of the zooms.
         reward: The reward.
@@ -56,7 +56,7 @@ class Script:
 
 @dataclass(frozen=True)
 class Trace:
-    """What must be the same through every interface.
+    """The facts of an episode that must be the same through every interface.
 
     Attributes:
         clips: Times and frame hashes of each clip, the overview first.
@@ -72,7 +72,7 @@ class Trace:
 
     @classmethod
     def of(cls, record: EpisodeRecord, reward: Mapping[str, float]) -> Trace:
-        """The trace of a finished record. A interface that keeps no reward ledger is scored afterwards."""
+        """The trace of a finished record. Without a reward ledger, the record is scored afterwards."""
         ledger = record.rewards or [step.to_json() for step in make_reward(reward).score_all(record)]
         rewards = tuple(
             tuple((name, term["value"]) for name, term in sorted(entry["terms"].items())) for entry in ledger
@@ -90,7 +90,7 @@ class Interface(Protocol):
 
     Attributes:
         name: For the report.
-        needs: Packages that it cannot do without.
+        needs: Packages that it requires.
     """
 
     @property
@@ -104,12 +104,12 @@ class Interface(Protocol):
         ...
 
     def play(self, script: Script) -> EpisodeRecord:
-        """Play a script to its end, and give the record."""
+        """Play a script to its end and return the record."""
         ...
 
 
 class EngineInterface:
-    """The engine itself."""
+    """The engine, called directly."""
 
     name = "engine"
     needs: tuple[str, ...] = ()
@@ -212,7 +212,7 @@ class SB3Interface:
         for action in script.actions:
             vector.step(np.array([grid_index(script, action)]))
         vector.close()
-        return record  # the vector environment has begun another episode by now
+        return record  # the vector environment has already started the next episode
 
 
 class PettingZooInterface:
@@ -233,7 +233,7 @@ class PettingZooInterface:
 
 
 class AECInterface:
-    """The team turn by turn: in each round the scout speaks first, then the solver."""
+    """The team, turn by turn: in each round the scout acts first, then the solver."""
 
     name = "pettingzoo, turn by turn"
     needs = ("pettingzoo",)
@@ -263,7 +263,7 @@ def _team_settings(script: Script) -> dict[str, Any]:
 
 
 def _team_actions(script: Script, action: Zoom | Answer, messages: int) -> dict[str, int]:
-    """What each agent does in a round: the scout zooms, or the solver answers."""
+    """Each agent's action in a round: the scout zooms, or the solver answers."""
     from vzgym.envs.pettingzoo_team import SCOUT, SOLVER
 
     value = grid_index(script, action)
@@ -273,7 +273,7 @@ def _team_actions(script: Script, action: Zoom | Answer, messages: int) -> dict[
 
 
 class TRLInterface:
-    """The tool environment of TRL's loop, as the loop itself calls it."""
+    """The tool environment of TRL's loop, called as the loop calls it."""
 
     name = "trl"
     needs = ("torch", "transformers", "trl")
@@ -307,7 +307,7 @@ INTERFACES: tuple[Interface, ...] = (
     AECInterface(),
     TRLInterface(),
 )
-"""Every interface of the package; the first is what the others are compared with."""
+"""Every interface of the package; the others are compared with the first."""
 
 
 def scripts() -> list[Script]:
@@ -340,7 +340,7 @@ def scripts() -> list[Script]:
 def check_parity(
     interfaces: Sequence[Interface] = INTERFACES, plays: Sequence[Script] | None = None
 ) -> ConformanceReport:
-    """Play every script through every interface, and compare with the engine itself.
+    """Play every script through every interface, and compare the traces with the engine's.
 
     Args:
         interfaces: The interfaces; one whose packages are missing is left out, and the report says so.

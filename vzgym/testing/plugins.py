@@ -1,4 +1,4 @@
-"""What plug-ins are installed, and whether they can be imported. One that cannot does not hide the others."""
+"""List the installed plug-ins and whether they can be imported; a broken one does not hide the others."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ GROUPS: Final[dict[str, str]] = {
     "vzgym.readers": "",
     "vzgym.protocols": "",
 }
-"""Every entry-point group, and the kind of contract its parts keep ("" where the kit has none)."""
+"""Every entry-point group, and the contract's kind ("" if the kit has none)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """One announced part.
+    """One registered component.
 
     Attributes:
         group: Its entry-point group.
-        name: The name it is announced under.
+        name: Its registered name.
         value: `module:Class`.
-        package: The package that announces it, with its version.
-        kind: Its contract; "" where the kit has none.
+        package: The package that registers it, with its version.
+        kind: Its contract; "" if the kit has none.
         fault: Why it cannot be imported; "" if it can.
     """
 
@@ -47,7 +47,7 @@ class Plugin:
 
 
 def installed_plugins() -> list[Plugin]:
-    """All parts that installed packages announce, each imported once."""
+    """All components that installed packages register, each imported once."""
     found = []
     for group, kind in GROUPS.items():
         for entry in importlib.metadata.entry_points(group=group):

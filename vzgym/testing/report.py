@@ -1,4 +1,4 @@
-"""How the kit reports: one result a rule, each broken one with what to mend."""
+"""Reports of the conformance kit: one result per rule, with the fix for each broken one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
 
 S = TypeVar("S")
 
-# What the code under test may raise. Whatever it is, it is a result about that code and not the end of the check.
+# Exceptions of the code under test. They are results about that code and must not end the check.
 _FAULTS = (
     ArithmeticError,
     AssertionError,
@@ -43,7 +43,7 @@ _FAULTS = (
 
 
 class ContractViolation(VzgymError, AssertionError):
-    """A rule of a contract is broken; the message says which, how, and what to mend."""
+    """A rule of a contract is broken; the message says which, how, and how to fix it."""
 
 
 class NotApplicable(VzgymError):
@@ -65,12 +65,12 @@ class Rule(Generic[S]):
 
 @dataclass(frozen=True, slots=True)
 class RuleResult:
-    """What came of one rule.
+    """The result of one rule.
 
     Attributes:
         rule: The rule's name.
         status: "kept", "broken" or "left out".
-        detail: What is wrong and what to mend; or why the rule was left out.
+        detail: What is wrong and how to fix it; or why the rule was left out.
     """
 
     rule: str
@@ -80,10 +80,10 @@ class RuleResult:
 
 @dataclass(frozen=True, slots=True)
 class ConformanceReport:
-    """What a check found.
+    """The results of a check.
 
     Attributes:
-        subject: What was checked.
+        subject: Name of the checked component.
         kind: The contract ("observation module").
         results: One for each rule.
     """
@@ -103,7 +103,7 @@ class ConformanceReport:
         return [result for result in self.results if result.status == "broken"]
 
     def require(self) -> ConformanceReport:
-        """The report itself.
+        """Return the report, or raise if a rule is broken.
 
         Raises:
             ContractViolation: If a rule is broken; names all of them.
@@ -121,13 +121,13 @@ def need(holds: object, message: str) -> None:
 
 
 def apply_rules(kind: str, subject: str, rules: Sequence[Rule[S]], make: Callable[[], S]) -> ConformanceReport:
-    """Check every rule, each on a fresh subject, so that one fault does not hide another.
+    """Check every rule, each on a new instance, so that one fault does not hide another.
 
     Args:
         kind: The contract's name.
-        subject: Names what is checked.
+        subject: Name of the component.
         rules: The contract.
-        make: Makes what a rule is checked on.
+        make: Factory of the component.
     """
     results = []
     for rule in rules:
@@ -145,5 +145,5 @@ def apply_rules(kind: str, subject: str, rules: Sequence[Rule[S]], make: Callabl
 
 
 def name_of(make: Callable[..., Any]) -> str:
-    """What a report calls the subject of a check: the factory's own name."""
+    """The default subject of a report: the factory's name."""
     return str(getattr(make, "__name__", make))

@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 SUITE = "tiny/test"
-"""What modules are checked on: needle, count and control tasks in turn."""
+"""The suite that modules are checked on: alternating needle, count and control tasks."""
 
 _TINY = load_tasks(SUITE).budget
 BUDGETS: tuple[Budget, ...] = (
@@ -43,7 +43,7 @@ BUDGETS: tuple[Budget, ...] = (
     replace(_TINY, overview_frames=0),
     replace(_TINY, max_zooms=0),
 )
-"""The suite's own budget, and others that a module may meet: few frames, no overview, no zooms."""
+"""The suite's budget and edge cases: few frames, no overview, no zooms."""
 
 
 @cache
@@ -62,7 +62,7 @@ def variants() -> tuple[VideoTask, ...]:
 
 
 def script(task: VideoTask, budget: Budget) -> list[Action]:
-    """A refused zoom, text without an action, an executed zoom; then the right answer."""
+    """A refused zoom, text without an action, an executed zoom, and then the right answer."""
     duration = task.video.duration
     actions: list[Action] = [Zoom(duration + 1, duration + 2, 1.0), Malformed("no action was found.")]
     actions = actions[: max(0, budget.max_rounds - 2)]
@@ -72,7 +72,7 @@ def script(task: VideoTask, budget: Budget) -> list[Action]:
 
 
 def play(task: VideoTask, actions: list[Action], budget: Budget = _TINY, wording: Wording | None = None) -> Episode:
-    """An episode of these actions; those after its end are left out."""
+    """Play an episode with these actions; those after its end are ignored."""
     episode = Episode(task, budget, wording)
     for action in actions:
         if not episode.ended:
@@ -81,7 +81,7 @@ def play(task: VideoTask, actions: list[Action], budget: Budget = _TINY, wording
 
 
 def episodes(budget: Budget = _TINY, wording: Wording | None = None) -> Iterator[Episode]:
-    """Each stage of an episode of each task: live episodes, which go on when the next is asked for."""
+    """Yield each task's live episode before every step; it continues when the next item is requested."""
     for task in tasks():
         episode = Episode(task, budget, wording)
         yield episode
@@ -143,7 +143,7 @@ def differ(first: Any, second: Any, where: str = "") -> str | None:
 
 
 def frozen(record: EpisodeRecord) -> str:
-    """Everything a record says, as text, to see whether somebody changed it."""
+    """A record's content as text, to detect changes."""
     return json.dumps(record.to_json(), sort_keys=True, default=str)
 
 
@@ -153,7 +153,7 @@ def copied(value: Any) -> Any:
 
 
 def twins() -> tuple[Any, ...]:
-    """Tasks that look the same before the first zoom. They share their id: it holds the number of the variant."""
+    """Give variants that look the same before the first zoom the same id: an id holds the variant's number."""
     return tuple(replace(task, id="checked") for task in variants())
 
 

@@ -218,7 +218,7 @@ def test_a_file_of_sections_gives_each_stage_its_own(tmp_path: Path) -> None:
 
 
 def test_a_setting_beside_sections_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidSetting, match=r":2: 'epochs' stands outside the sections"):
+    with pytest.raises(InvalidSetting, match=r":2: 'epochs' is outside the sections"):
         load_settings(SFTSettings, file=write(tmp_path, "sft: {}\nepochs: 2\n"))
 
 

@@ -202,9 +202,9 @@ def test_launch_configurations_are_accelerates_and_say_how_a_run_is_spread():
     [
         ("- a\n- b\n", "must hold 'name: value' lines"),
         ("just text\n", "must hold 'name: value' lines"),
-        ("num_processes: many\n", "num_processes in .* must be a whole number, got 'many'"),
+        ("num_processes: many\n", "num_processes in .* must be an integer, got 'many'"),
         ("deepspeed_config: zero3\n", "deepspeed_config of .* must hold"),
-        ("deepspeed_config: {zero_stage: three}\n", "zero_stage in .* must be a whole number, got 'three'"),
+        ("deepspeed_config: {zero_stage: three}\n", "zero_stage in .* must be an integer, got 'three'"),
         (b"\xff\xfe\x00", "cannot read the settings file"),
     ],
 )

@@ -181,7 +181,7 @@ def test_dialogues_are_token_identical_in_acting_data_and_training(small_model, 
     assert len(assistant_header(start.processor)) == 1
 
 
-def test_a_record_from_this_door_replays_and_equals_the_gymnasium_doors(tasks):
+def test_a_record_from_this_interface_replays_and_equals_that_of_gymnasium(tasks):
     turns = [ZOOM, REVERSED, "<think>seen</think><answer>red</answer>"]
     made, completion = played(tasks, turns)
     scorer = Scorer(make_reward("videozoomer"), {"reward": "videozoomer"})

@@ -1,6 +1,6 @@
 """Model cards of trained models, and the files that are published with them.
 
-A card states what the run's own files say: base model, data, reward, budget, and scores with their intervals.
+A card states what the run's files record: base model, data, reward, budget, and scores with their intervals.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vzgym.core.secrets import redact
 
 __all__ = ["find_reports", "model_card", "published_files"]
 
-# Settings and logs name paths of the machine that trained, and the card says what matters of them.
+# Not settings and logs: they hold local paths, and the card states what matters in them.
 _KEPT_BACK = (
     "README.md", "settings.yaml", "training.json", "pretrain.json", "log.jsonl", "rollouts.jsonl", "training_args.bin",
 )  # fmt: skip
@@ -30,7 +30,7 @@ _KEPT_BACK = (
 
 @dataclass(frozen=True)
 class _Stage:
-    """A training stage of a model: its kind, its settings, its results."""
+    """A training stage of a model: kind, settings and results."""
 
     kind: str
     folder: Path
@@ -39,13 +39,13 @@ class _Stage:
 
 
 def published_files(folder: str | Path) -> list[Path]:
-    """The files of a trained model that are published: weights, configuration, processor and `vzgym.json`.
+    """The files to publish of a trained model: weights, configuration, processor and `vzgym.json`.
 
     Raises:
         InvalidSetting: If the folder holds no finished model of `vzgym train`.
     """
     folder = Path(folder)
-    list(_stages(folder))  # checks it
+    list(_stages(folder))  # validates the folder
     return sorted(
         file
         for file in folder.iterdir()
@@ -54,14 +54,14 @@ def published_files(folder: str | Path) -> list[Path]:
 
 
 def find_reports(model: str | Path, folders: Sequence[str | Path]) -> list[dict[str, Any]]:
-    """The reports of a model's evaluations.
+    """Find the reports of a model's evaluations.
 
     Args:
         model: The model's folder.
         folders: Where to look for runs of `vzgym eval`, each with `run.json` and `report.json`, at any depth.
 
     Returns:
-        The reports of this model, those of other policies and of other weights left out.
+        The reports of this model; those of other policies and of other weights are left out.
 
     Raises:
         InvalidSetting: If a folder holds no report of this model.
@@ -85,7 +85,7 @@ def find_reports(model: str | Path, folders: Sequence[str | Path]) -> list[dict[
 
 
 def model_card(folder: str | Path, repo: str, reports: Sequence[Mapping[str, Any]] = ()) -> str:
-    """The card as Markdown with a YAML header.
+    """Write the card as Markdown with a YAML header.
 
     Args:
         folder: A model's folder, made by `vzgym train`.
@@ -128,7 +128,7 @@ def model_card(folder: str | Path, repo: str, reports: Sequence[Mapping[str, Any
 
 
 def _stages(folder: Path) -> Iterator[_Stage]:
-    """The stages that made a model, the first one first."""
+    """The model's training stages, in order."""
     for name in ("training.json", "pretrain.json"):
         if (folder / name).is_file() and (folder / "config.json").is_file():
             facts = read_json(folder / name, InvalidSetting)
@@ -143,11 +143,11 @@ def _stages(folder: Path) -> Iterator[_Stage]:
 
 
 def _base(first: _Stage) -> tuple[str, bool]:
-    """The base model, and whether it is one of the hub."""
+    """The base model, and whether it is on the hub."""
     if first.kind == "pretrain":
         return f"none; built from seed {first.settings['seed']} (vzgym train pretrain)", False
     model = str(first.settings["model"])
-    # Not the path: it is one of the machine that trained.
+    # Not the path, which is local.
     return (f"a local model, {Path(model).name}", False) if Path(model).exists() else (model, True)
 
 

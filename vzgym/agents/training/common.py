@@ -1,4 +1,4 @@
-"""Shared by SFT and GRPO around TRL's trainers: freezing, adapters, logs, resuming, saving."""
+"""Code around TRL's trainers that SFT and GRPO share: freezing, adapters, logs, resuming, saving."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def check_device(settings: TrainSettings) -> None:
         changes.append("vllm=false")
     if not changes:
         return
-    # What the presets set for GPUs beside these.
+    # Further GPU settings of the presets.
     if "dtype" in settings.model_options:
         changes.append("model_options={}")
     if settings.trainer:
@@ -199,7 +199,7 @@ def check_device(settings: TrainSettings) -> None:
     flags = " ".join(f"--set '{change}'" if "{" in change else f"--set {change}" for change in changes)
     why = " (budget=null: that of the tasks, which a small model's context fits)" if "budget=null" in changes else ""
     raise InvalidSetting(
-        f"these settings need a GPU, and there is none here. To try them on a CPU, add: {flags}{why}. To plan a run on "
+        f"these settings need a GPU, but none was found. To try them on a CPU, add: {flags}{why}. To plan a run on "
         "another machine, add --dry-run"
     )
 
@@ -257,10 +257,10 @@ def adapters(settings: TrainSettings, model: Any) -> Any:
 
 
 def adapted_layers(model: Any, lora: LoraSettings) -> str:
-    """A pattern of the full names of the layers that get adapters, in the language model only.
+    """A pattern that matches the full names of the layers to adapt, in the language model only.
 
     Raises:
-        InvalidSetting: If the language model has none of them.
+        InvalidSetting: If the language model has no such layer.
     """
     language = model.get_decoder()
     place = next(name for name, part in model.named_modules() if part is language)
@@ -278,7 +278,7 @@ def newest_checkpoint(settings: TrainSettings) -> str | None:
     """
     whole = [folder for folder in _checkpoints(Path(settings.out)) if (folder / _STATE).is_file()]
     if whole and not settings.resume:
-        # They may be hours of work, and a later `resume` must not use another run's.
+        # They may hold hours of training, and a later `resume` must not use another run's.
         raise InvalidSetting(
             f"{settings.out} holds checkpoints of a run, up to {whole[-1].name}: resume it (resume), choose another "
             "folder, or delete them"
@@ -305,7 +305,7 @@ def _seconds(checkpoint: str | None) -> float:
 
 @contextmanager
 def output_lock(settings: TrainSettings) -> Iterator[None]:
-    """Hold the folder of results for writing. Of a run over several processes the first one holds it.
+    """Lock the output folder for writing; in a run over several processes, the first one locks it.
 
     Raises:
         FolderInUse: If another run writes into it.
@@ -321,7 +321,7 @@ def prepare_output(settings: TrainSettings, trainer: Any, resumed: str | None) -
     """Prepare the output folder for a run, and write `settings.yaml`.
 
     A new run deletes partly saved checkpoints. A resumed run drops log lines and roll-outs that were written after its
-    checkpoint, since those steps are repeated. Called after all checks, so that a refused run changes nothing.
+    checkpoint, since those steps are repeated. Called after all checks, so that a refused run changes no files.
 
     Args:
         settings: Of the run.
@@ -333,7 +333,7 @@ def prepare_output(settings: TrainSettings, trainer: Any, resumed: str | None) -
     """
     plugin = getattr(trainer.accelerator.state, "deepspeed_plugin", None)
     settings.check_sharding(plugin.zero_stage if plugin is not None else 0)
-    # In one process only. The others write nothing before they synchronise with it in the first step.
+    # In one process only. The others write nothing before they synchronise in the first step.
     if not trainer.is_world_process_zero():
         return
     out = Path(settings.out)
@@ -341,7 +341,7 @@ def prepare_output(settings: TrainSettings, trainer: Any, resumed: str | None) -
     if resumed is not None:
         step = _step(resumed)
         _keep_lines(out / LOG, lambda line: line["step"] <= step)
-        # A roll-out has the number of steps before it.
+        # A roll-out records the number of steps before it.
         _keep_lines(out / ROLLOUTS, lambda line: line["info"]["step"] < step)
         return
     if settings.resume:
@@ -364,7 +364,7 @@ def _keep_lines(file: Path, keep: Callable[[Mapping[str, Any]], bool]) -> None:
 def train(settings: TrainSettings, trainer: Any, start: Checkpoint, resumed: str | None) -> Path:
     """Run a trainer, from a checkpoint if one is given, and save the result.
 
-    A checkpoint with at least the wanted number of steps is the result, since the trainer would add one more step.
+    A checkpoint with at least the required number of steps is the result, since the trainer would add one more step.
 
     Returns:
         `settings.out`.
@@ -374,7 +374,7 @@ def train(settings: TrainSettings, trainer: Any, start: Checkpoint, resumed: str
     if resumed is None or _step(resumed) < _wanted_steps(trainer):
         trainer.train(resume_from_checkpoint=resumed)
         return save_result(settings, trainer, start, earlier + time.perf_counter() - began)
-    _log.warning("%s has all %d steps: there is nothing left to train", resumed, _step(resumed))
+    _log.warning("%s has all %d steps already: nothing is trained", resumed, _step(resumed))
     if trainer.is_world_process_zero():
         _save_again(settings, start, Path(resumed))
     return Path(settings.out)

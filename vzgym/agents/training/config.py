@@ -63,15 +63,15 @@ def load_settings(
     overrides: Mapping[str, Any] | None = None,
     section: Document | None = None,
 ) -> S:
-    """Settings of one stage.
+    """Load the settings of one stage.
 
     Args:
         cls: The settings class.
         preset: Name of a preset.
         file: A YAML file: of sections, or of this stage's settings alone.
         overrides: Single settings by name, over everything else. A dotted name reaches into a nested one
-            (`lora.rank`). Values are Python values; `parse_overrides` makes them of "name=value" texts.
-        section: This stage's section of a file that was read already; over `file`, below `overrides`.
+            (`lora.rank`). Values are Python values; `parse_overrides` parses "name=value" texts.
+        section: This stage's section of an already parsed file; overrides `file`, overridden by `overrides`.
 
     Raises:
         UnknownName: If there is no such preset.
@@ -81,7 +81,7 @@ def load_settings(
     layers = []
     if preset is not None:
         if preset not in preset_names():
-            raise UnknownName("preset", preset, preset_names(), "Settings of your own go into a YAML file: --config.")
+            raise UnknownName("preset", preset, preset_names(), "For custom settings use a YAML file: --config.")
         text = (resources.files("vzgym.agents.training") / "presets" / f"{preset}.yaml").read_text(encoding="utf-8")
         layers.append(_section(read_text(text, f"preset {preset!r}"), cls))
     if file is not None:
@@ -95,7 +95,7 @@ def load_settings(
 
 
 def parse_overrides(pairs: Sequence[str]) -> dict[str, Any]:
-    """`["learning_rate=2e-3", "lora.rank=8"]` as a mapping, values read as YAML.
+    """Parse `["learning_rate=2e-3", "lora.rank=8"]` into a mapping, with values read as YAML.
 
     Raises:
         InvalidSetting: If a pair has no "=", or its value is not YAML.
@@ -110,21 +110,21 @@ def parse_overrides(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what YAML has no word for (a dtype of torch, given from Python) as text."""
+    """Writes values without a YAML type (a torch dtype, given from Python) as text."""
 
 
 _Dumper.add_multi_representer(object, lambda dumper, value: dumper.represent_str(str(value)))
 
 
 def to_yaml(settings: Settings) -> str:
-    """Settings as YAML text under their section's name: what `load_settings` reads back to equal settings."""
-    # A mixture by name stays a name.
+    """Dump settings as YAML text under their section's name; `load_settings` restores equal settings."""
+    # A mixture given by name is written as a name.
     values = plain(settings.model_dump())
     return yaml.dump({section_of(type(settings)): values}, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def save_settings(settings: Settings, folder: str | Path) -> Path:
-    """Write the settings of a run beside its results, as `settings.yaml`; returns the file."""
+    """Write the settings of a run to `settings.yaml` in its folder, and return the file."""
     path = Path(folder) / "settings.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, to_yaml(settings))
@@ -132,7 +132,7 @@ def save_settings(settings: Settings, folder: str | Path) -> Path:
 
 
 def _section(document: Document, cls: type[Settings]) -> Document:
-    """The settings of one stage out of a file."""
+    """The settings of one stage in a file."""
     values, wanted = document.data, section_of(cls)
     named = [key for key in values if key in STAGES] if isinstance(values, Mapping) else []
     if not named:
@@ -140,7 +140,7 @@ def _section(document: Document, cls: type[Settings]) -> Document:
     for key, value in values.items():
         if key not in STAGES:
             raise InvalidSetting(
-                f"{document.where(key)}: {key!r} stands outside the sections; put it into one of {', '.join(named)}"
+                f"{document.where(key)}: {key!r} is outside the sections; move it into one of {', '.join(named)}"
             )
         if not isinstance(value, Mapping) and value is not None:
             raise InvalidSetting(f"{document.where(key)}: section {key!r} must be a mapping, got {value!r}")

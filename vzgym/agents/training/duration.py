@@ -1,11 +1,11 @@
-"""Estimates how long a training run takes: by a rule before anything runs, or from a few measured steps.
+"""Estimate how long a training run takes, by a rule or from a few measured steps.
 
 The rule counts 2 operations a weight and token in a forward pass, 2 more for the backward pass to the inputs, 2 more
 for each trained weight, and another forward pass with gradient checkpointing. A roll-out reads its dialogue once with
-vLLM, whose cache keeps earlier turns, and once a turn without. Every dialogue counts as the longest one. A device does
-30 % of its peak: the measured speed of a matrix product on the device here, or 312 TFLOP/s (an A100 in bfloat16) where
-the run is planned for other devices. Single tokens are generated far below that speed, and decoding of videos is not
-counted: GRPO takes longer than the rule says, which is why a calibration is better.
+vLLM, whose cache keeps earlier turns, and once per turn without it. Every dialogue counts as the longest one. A device
+reaches 30 % of its peak: the measured speed of a matrix product on this device, or 312 TFLOP/s (an A100 in bfloat16) if
+the run is planned for other devices. Generation of single tokens is far slower, and video decoding is not counted, so
+the rule underestimates GRPO; calibration is more accurate.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class RunLength:
         steps: Optimiser steps of the run.
         flops: Operations of a step on each device.
         speed: Operations a second of a device.
-        device: Which device that is.
+        device: Name of the device.
     """
 
     epoch_steps: float
@@ -52,7 +52,7 @@ class RunLength:
 
     @property
     def rule(self) -> str:
-        """How `step_seconds` comes about."""
+        """How `step_seconds` is derived."""
         return (
             f"{self.flops:.3g} operations a step and device, at {_UTILISATION:.0%} of {self.speed / 1e12:.3g} TFLOP/s "
             f"({self.device})"
@@ -69,7 +69,7 @@ def device_flops(bf16: bool, planned: bool) -> tuple[float, str]:
 
     Args:
         bf16: Whether the run computes in bfloat16.
-        planned: Whether the run is for other devices than the one here.
+        planned: Whether the run is planned for other devices.
     """
     import torch
 
@@ -98,7 +98,7 @@ def calibrate(settings: SFTSettings | GRPOSettings) -> float:
     The first step is left out. With GRPO, whole cycles of roll-outs and updates are measured.
 
     Raises:
-        VzgymError: What the run itself would raise.
+        VzgymError: Any error that the run would raise.
     """
     grpo = isinstance(settings, GRPOSettings)
     measured = 2 * settings.updates * settings.iterations if isinstance(settings, GRPOSettings) else 3

@@ -61,12 +61,12 @@ def train_grpo(settings: GRPOSettings, callbacks: Sequence[Any] = (), progress: 
         progress: Called after each step; prints a line to stderr if not given.
 
     Returns:
-        `settings.out`: the model, `training.json`, `log.jsonl` (rewards by module, metrics, statistics of the reward's
+        `settings.out`: the model, `training.json`, `log.jsonl` (rewards by module, metrics, statistics of the reward
         terms) and `rollouts.jsonl`.
 
     Raises:
-        InvalidSetting: If a setting is wrong, the model takes no images, completions are too short for the clips, or
-            no task's video can be opened. (Single tasks are left out with a warning.)
+        InvalidSetting: If a setting is invalid, the model takes no images, completions are too short for the clips, or
+            no task's video can be opened. (Single tasks are skipped with a warning.)
         ImagesDropped: If frames are dropped on their way to the model.
     """
     with output_lock(settings):
@@ -79,7 +79,7 @@ def train_grpo(settings: GRPOSettings, callbacks: Sequence[Any] = (), progress: 
 
 
 def _add_term_statistics(out: Path) -> None:
-    """Add the statistics of the reward's terms to `training.json`, and warn of those that changed no advantage."""
+    """Add the statistics of the reward terms to `training.json`, and warn of terms that changed no advantage."""
     terms = logged_statistics(line for _, line in read_json_lines(out / LOG, torn="skip"))
     write_json(
         out / FACTS, {**read_json(out / FACTS), "reward_terms": {name: term.to_json() for name, term in terms.items()}}
@@ -94,7 +94,7 @@ def make_trainer(
     resumed: str | None = None,
     progress: ShowProgress = print_step,
 ) -> tuple[Any, Checkpoint]:
-    """TRL's trainer, ready to run, and the model that it starts from.
+    """Prepare TRL's trainer and the starting model.
 
     Args:
         settings: See `GRPOSettings`.
@@ -205,14 +205,14 @@ def _check_loop(settings: GRPOSettings, start: Checkpoint) -> None:
 
 
 def check_groups(settings: GRPOSettings, tasks: int) -> None:
-    """Check that there are tasks enough for the generation batches of an optimiser step.
+    """Check that there are enough tasks for the generation batches of an optimiser step.
 
     Args:
         settings: Of the run.
         tasks: Number of tasks that can be played.
 
     Raises:
-        InvalidSetting: If there are not; the trainer would do without the missing ones.
+        InvalidSetting: If there are too few; the trainer would silently use smaller batches.
     """
     if settings.groups > tasks:
         raise InvalidSetting(
@@ -260,7 +260,7 @@ def _accumulation(settings: GRPOSettings, passes: int) -> int:
 
 
 def _generation(settings: GRPOSettings, start: Checkpoint) -> dict[str, Any]:
-    """The token limit of one turn and the tokens that it may not contain, in the names of vLLM or transformers."""
+    """The token limit of a turn and the suppressed tokens, as options of vLLM or transformers."""
     suppressed = suppressed_tokens(start.processor)
     if settings.vllm:
         # vLLM has no `suppress_tokens`, and refuses ids outside the model's vocabulary.

@@ -1,10 +1,10 @@
-"""Estimates the memory of a training run from a model's configuration; no weights are loaded.
+"""Estimate the memory of a training run from a model's configuration, without loading weights.
 
 Bytes per device; P weights, T of them trained, b bytes per loaded weight, t bytes per trained weight (4 for adapters,
 which are kept in float32, else b). DeepSpeed's ZeRO stage shards over D devices (1: optimiser, 2: also gradients, 3:
 also weights):
 
-- *weights* `P * b` (+ adapters `T * 4`); *reference* `P * b` once more, where the KL term needs a frozen copy;
+- *weights* `P * b` (+ adapters `T * 4`); *reference* another `P * b`, if the KL term needs a frozen copy;
 - *gradients* `T * t`; *optimiser* `T * 2 * t` (AdamW's two averages), under DeepSpeed `T * 12` (float32 masters too);
 - *activations*, for L tokens in a backward pass, h channels, f inner channels, k channels of keys:
   `(8h + 2k + 3f) * b` per token and layer; with gradient checkpointing `h * b` per token and layer, and one layer in
@@ -43,17 +43,17 @@ class ModelFacts:
         weights: All weights, P.
         vision: Those of the vision tower.
         adapters: Those of the adapters, if there are any.
-        bytes: Of one weight, as it is loaded.
+        bytes: Bytes per weight, as loaded.
         width: Channels of the language model.
         inner: Channels inside its feed-forward layers.
-        keys: Channels of keys: heads of keys times their size.
+        keys: Channels of keys: number of key heads times their size.
         layers: Its layers.
         vocabulary: Its tokens.
-        positions: Most tokens that it can read.
+        positions: Longest input in tokens.
         vision_width: Channels of the vision tower.
         vision_inner: Channels inside its feed-forward layers.
         vision_layers: Its layers.
-        merged: Patches that become one visual token.
+        merged: Patches per visual token.
     """
 
     weights: int
@@ -204,7 +204,7 @@ def model_facts(path: str, lora: LoraSettings, options: Mapping[str, Any]) -> Mo
     config = vision_config(path)
     with init_empty_weights():
         model = AutoModelForImageTextToText.from_config(config)
-    # On the meta device, tied weights are separate.
+    # Tied weights are separate on the meta device.
     model.tie_weights()
     text, vision = config.get_text_config(), config.vision_config
     dtype = options.get("dtype") or config.dtype or torch.float32

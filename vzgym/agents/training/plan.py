@@ -1,4 +1,4 @@
-"""What a training run needs, before it starts: tokens are checked against the model's context, memory is estimated.
+"""Plan a training run before it starts: check tokens against the model's context, and estimate memory.
 
 Tokens are measured on the largest tasks (or the longest trajectories) with the model's own processor, and a run whose
 tokens do not fit is refused. Memory is estimated from the model's configuration (`vzgym.agents.training.memory`), and
@@ -37,21 +37,21 @@ _ADVICE = {
     "keys and values, beyond activations": "Lower groups or group_size, or generate with vLLM (vllm)",
     "vLLM engine": "Lower trainer.vllm_gpu_memory_utilization",
 }
-"""What to change if a part is the largest."""
+"""Advice by the largest part of the memory."""
 
 
 @dataclass
 class Plan:
-    """What a run needs.
+    """Requirements of a run.
 
     Attributes:
         settings: As resolved.
-        tokens: Rows of `(what, how many, how that comes about)`.
+        tokens: Rows of `(item, count, explanation)`.
         memory: Of one device.
         facts: The model's size.
-        sharding: How the run is spread.
-        available: Bytes of one device.
-        device: Which device that is.
+        sharding: How the run is distributed.
+        available: Memory of one device in bytes.
+        device: Name of the device.
         length: Steps and time of the run.
     """
 
@@ -66,7 +66,7 @@ class Plan:
 
     @property
     def notes(self) -> list[str]:
-        """Advice in whole sentences: an estimate of memory that exceeds the device, settings that train badly."""
+        """Advice in full sentences: estimated memory that exceeds the device, settings that train badly."""
         notes = []
         excess = self.memory.excess(self.available, self.device)
         if excess:
@@ -82,13 +82,13 @@ class Plan:
 
 
 def launch_names() -> list[str]:
-    """Names of the launch configurations that come with vzgym."""
+    """Names of vzgym's launch configurations."""
     folder = resources.files("vzgym.agents.training") / "launch"
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
 def launch_file(name: str) -> Path:
-    """The file of a launch configuration: one of ours by name, or a path.
+    """The file of a launch configuration, given by name or as a path.
 
     Raises:
         UnknownName: If there is neither.
@@ -96,7 +96,9 @@ def launch_file(name: str) -> Path:
     if name in launch_names():
         return Path(str(resources.files("vzgym.agents.training") / "launch" / f"{name}.yaml"))
     if not Path(name).is_file():
-        raise UnknownName("launch configuration", name, launch_names(), "Or give the path of one of accelerate's.")
+        raise UnknownName(
+            "launch configuration", name, launch_names(), "Or give the path of an accelerate configuration."
+        )
     return Path(name)
 
 
@@ -109,8 +111,8 @@ def read_launch(name: str | None, devices: int | None) -> Sharding:
 
     Raises:
         UnknownName: If there is no such file.
-        InvalidSetting: If it cannot be read, is no configuration of accelerate, or the number of devices is no number
-            >= 1.
+        InvalidSetting: If it cannot be read, is not an accelerate configuration, or the number of devices is not an
+            integer >= 1.
     """
     values: Any = None if name is None else read_file(launch_file(name)).data
     place = f"the launch configuration {name}"
@@ -134,7 +136,7 @@ def _mapping(values: Any, place: str) -> Mapping[str, Any]:
 def _whole(values: Mapping[str, Any], name: str, default: int, place: str) -> int:
     found = values.get(name, default)
     if not isinstance(found, int) or isinstance(found, bool):
-        raise InvalidSetting(f"{name} in {place} must be a whole number, got {found!r}")
+        raise InvalidSetting(f"{name} in {place} must be an integer, got {found!r}")
     return found
 
 
@@ -144,7 +146,7 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
     Args:
         settings: See `GRPOSettings`; `out` may be empty.
         sharding: How the run is distributed; a single device if not given.
-        memory_gib: Memory of a device in GiB; that of the first GPU here (or of this machine) if not given.
+        memory_gib: Memory of a device in GiB; if not given, that of the first GPU (or of this machine).
 
     Raises:
         InvalidSetting: If a setting cannot work, or the tokens do not fit; with the numbers and what to change.
@@ -190,7 +192,7 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
         _add_engine(plan, settings, longest)
     else:
         plan.memory.add_generation(plan.facts, rollouts, longest)
-    # A cycle of roll-outs serves as many optimiser steps.
+    # Each cycle of roll-outs serves this many optimiser steps.
     cycle = settings.updates * settings.iterations / settings.accumulation
     reads = 1 if settings.vllm else need.zooms + 1
     trained = plan.facts.trained(settings.freeze_vision)
@@ -299,7 +301,7 @@ def _add_engine(plan: Plan, settings: GRPOSettings, longest: int) -> None:
     options = settings.trainer
     length = options.get("vllm_max_model_length")
     if length is not None and (not isinstance(length, int) or isinstance(length, bool)):
-        raise InvalidSetting(f"trainer.vllm_max_model_length must be a whole number of tokens, got {length!r}")
+        raise InvalidSetting(f"trainer.vllm_max_model_length must be an integer number of tokens, got {length!r}")
     if length is not None and length < longest:
         raise InvalidSetting(
             f"trainer.vllm_max_model_length is {length}, but the longest dialogue has {longest} tokens: raise it to at "

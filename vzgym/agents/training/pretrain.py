@@ -1,4 +1,4 @@
-"""Perception pre-training: a tiny model from a seed learns what a suite's frames show. Plain torch, one core."""
+"""Perception pre-training: a tiny model learns to read a suite's frames. Plain torch, one core."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Progress:
     """The progress of pre-training.
 
     Attributes:
-        step: Number of steps.
-        seconds: Since the start.
+        step: Number of steps so far.
+        seconds: Time since the start.
         loss: Mean over the last steps.
         shares: The fraction solved over the last steps, by exercise ("look-up": a scene's time in an overview; "name":
             what is in a scene of an overview, where overviews show it; "spot": what happens in a clip); 0 for an
@@ -90,7 +90,7 @@ def pretrain(settings: PretrainSettings, on_progress: Callable[[Progress], None]
     processor = make_processor(tokenizer, size.patch, tasks.budget.max_pixels)
     model = build_model(tokenizer, size, settings.seed)
     _normalize_features(model, processor, scenes)
-    # After all checks: a refused run changes nothing in its folder.
+    # After all checks, so that a refused run leaves its folder unchanged.
     with folder_lock(settings.out):
         save_settings(settings, settings.out)
         curriculum = _Curriculum(model, processor, scenes, rng, settings)

@@ -1,4 +1,4 @@
-"""The corpus of a tiny model's tokenizer: dialogues of a suite, and a closed list of words."""
+"""The training corpus of a tiny model's tokenizer: dialogues of a suite and a fixed word list."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def dialogue_texts(tasks: TaskSet, protocol: TextProtocol) -> Iterator[str]:
     """Every text block of some dialogues: the scripted experts' and blunderers', and refused turns.
 
     Args:
-        tasks: The first few are played.
-        protocol: Words the dialogues.
+        tasks: The tasks; the first few are played.
+        protocol: The text protocol of the dialogues.
     """
     style = TrajectoryStyle(protocol, _PHRASE_BOOK)
     for index in range(min(_EPISODES, len(tasks))):
@@ -49,7 +49,7 @@ def dialogue_texts(tasks: TaskSet, protocol: TextProtocol) -> Iterator[str]:
 
 
 def _each_thought(protocol: TextProtocol, rng: np.random.Generator) -> Iterator[str]:
-    """Each fixed thought before each kind of action, so that no pair of the two is spelled in bytes."""
+    """Each fixed thought before each kind of action, so that no such pair is split into bytes."""
     start, end = sorted(rng.choice(90, 2, replace=False).tolist())
     words = sorted({word for phrases in PHRASES[_PHRASE_BOOK].values() for word in phrases if "{" not in word})
     for thought in ("", *words, *(f"{word} red{start}" for word in words)):

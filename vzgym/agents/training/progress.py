@@ -38,7 +38,7 @@ class StepProgress:
 
     @property
     def summary(self) -> str:
-        """The measures that matter, such as "reward 0.831, right % 62.5, zooms 1.40"."""
+        """The main measures, such as "reward 0.831, right % 62.5, zooms 1.40"."""
         return ", ".join(
             f"{title} {format(self.measures[key] * scale, form)}"
             for key, title, form, scale in _SHOWN
@@ -60,14 +60,14 @@ def print_step(progress: StepProgress) -> None:
 
 
 def duration_text(seconds: float) -> str:
-    """A duration in the largest units that matter: "2.5 h", "12 min", "40 s"."""
+    """Format a duration in its largest unit: "2.5 h", "12 min", "40 s"."""
     if seconds >= 5400:
         return f"{seconds / 3600:.1f} h"
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
 class StepReport(TrainerCallback):  # type: ignore[misc]
-    """Reports each step, in place of the trainer's own output, and has the last step logged.
+    """Reports each step in place of the trainer's own output, and ensures that the last step is logged.
 
     Args:
         show: Called with the progress.
@@ -80,7 +80,7 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
         self._began, self._first = time.perf_counter(), 0
 
     def attach(self, trainer: Any) -> None:
-        """Leave out the trainer's own output."""
+        """Disable the trainer's own output."""
         trainer.remove_callback(PrinterCallback)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
@@ -90,7 +90,7 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         """Called by the trainer."""
         if state.global_step >= state.max_steps:
-            # However rarely a run logs, its log has the last step.
+            # The last step is always logged.
             control.should_log = True
         if self.measures is not None:
             self._report(state, self.measures())

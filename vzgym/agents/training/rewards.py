@@ -1,4 +1,4 @@
-"""Scores roll-outs of TRL's loop: one reward function for each term of a `RewardMix`, metrics, and records."""
+"""Score roll-outs of TRL's loop: a reward function for each term of a `RewardMix`, metrics, and records."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Scorer:
         mix: The reward.
         info: Fields of each record's `RunInfo` (policy, reward, ...).
         out: Records are appended to this file (JSONL), if one is given.
-        every: Steps between two savings; 0: never.
+        every: Steps between two saves; 0: never.
 
     Attributes:
         statistics: Of each term, over the latest batch, within its groups.
@@ -85,7 +85,7 @@ class Scorer:
         return column
 
     def _knows(self, records: Sequence[EpisodeRecord]) -> bool:
-        """Whether these records are the ones that were scored last."""
+        """Whether these records were the last to be scored."""
         known = self._batch
         return len(known) == len(records) and all(a is b for a, b in zip(known, records, strict=True))
 
@@ -131,7 +131,7 @@ class Scorer:
 
 
 _EARLY = 20
-"""Batches after which terms that changed no advantage so far are named."""
+"""Batches after which a warning names terms that changed no advantage so far."""
 
 
 def _scale(term: Term) -> float:
@@ -150,7 +150,7 @@ def _total(turns: Sequence[StepReward], name: str, term: Term) -> float | None:
 
 
 def _metrics(records: Sequence[EpisodeRecord]) -> dict[str, float]:
-    """Means over a batch of what the agent did, independent of the reward."""
+    """Means over a batch of the agent's behaviour, independent of the reward."""
     known = [record for record in records if record.task.evidence]
     turns = [turn for record in records for turn in record.turns]
     covered = [coverage(record.task.evidence or (), record.windows) for record in known]

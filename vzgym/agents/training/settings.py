@@ -180,7 +180,7 @@ class GRPOSettings(TrainSettings, BudgetedSettings):
     """Optimiser steps among which a generation batch is divided (the paper's mini-batches: 4)."""
 
     iterations: PositiveInt = 1
-    """Times that each generation batch is used (mu of the GRPO paper)."""
+    """Number of times that each generation batch is used (mu of the GRPO paper)."""
 
     temperature: PositiveFloat = 1.0
     """Sampling temperature of the roll-outs."""
@@ -211,7 +211,7 @@ class GRPOSettings(TrainSettings, BudgetedSettings):
     """Standard deviation that divides advantages: of the group, of the batch, or none."""
 
     save_rollouts: NonNegativeInt = 1
-    """Steps between two savings of roll-outs as episode records (`out/rollouts.jsonl`); 0: never."""
+    """Steps between two saves of roll-outs as episode records (`out/rollouts.jsonl`); 0: never."""
 
     vllm: bool = False
     """Generate with vLLM on the same devices."""
@@ -227,10 +227,10 @@ class GRPOSettings(TrainSettings, BudgetedSettings):
 
 
 class PretrainSettings(RunSettings):
-    """Perception pre-training of the tiny model: built from a seed, then taught to name and find what frames show."""
+    """Perception pre-training of the tiny model, which is built from a seed and learns to name and find events."""
 
     tasks: str = "needle-micro/train"
-    """Suite whose frames and vocabulary the model learns; its questions are never asked."""
+    """Suite whose frames and vocabulary the model learns; its questions are not used."""
 
     protocol: Named = "compact_tags"
     """Text protocol of the model; its tokenizer is trained on this protocol's dialogues."""

@@ -41,7 +41,7 @@ _IGNORED = -100
 
 
 class TrajectoryCollator:
-    """Makes batches of trajectories, encoded as for inference.
+    """Collates trajectories into batches, encoded as for inference.
 
     Args:
         processor: From `open_checkpoint`.
@@ -84,7 +84,7 @@ class TrajectoryCollator:
 
 
 def trajectory_chat(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row's dialogue as chat messages: images in their places, the environment's replies under the role "tool"."""
+    """A row's dialogue as chat messages, with images in place and the environment's replies under the role "tool"."""
     rest = iter(row.get("images") or ())
     chat: list[dict[str, Any]] = []
     for message in row["messages"]:
@@ -95,7 +95,7 @@ def trajectory_chat(row: Mapping[str, Any]) -> list[dict[str, Any]]:
                 if block["image"] is None:
                     raise InvalidSetting(f"a trajectory of task {row.get('task_id', '?')!r} lacks images")
             blocks.append(block)
-        # Saved trajectories may hold replies under the role "user": what follows the model's turn is a reply.
+        # Saved trajectories may hold replies under the role "user": a message after the model's turn is a reply.
         reply = bool(chat) and chat[-1]["role"] == "assistant" and message["role"] in ("user", "tool")
         chat.append({"role": "tool" if reply else message["role"], "content": blocks})
     return chat
@@ -150,8 +150,8 @@ def train_sft(
         `settings.out`: the model, `training.json` and `log.jsonl`.
 
     Raises:
-        InvalidSetting: If a setting is wrong, the model takes no images, a trajectory is too long, or the trajectories
-            are in another text protocol than that of the settings or the model (see `taught_protocol`).
+        InvalidSetting: If a setting is invalid, the model takes no images, a trajectory is too long, or the
+            trajectories are in another text protocol than that of the settings or the model (see `taught_protocol`).
     """
     with output_lock(settings):
         resumed = newest_checkpoint(settings)
@@ -166,7 +166,7 @@ def make_trainer(
     resumed: str | None = None,
     progress: ShowProgress = print_step,
 ) -> tuple[Any, Checkpoint]:
-    """TRL's trainer, ready to run, and the model that it starts from; see `train_sft`.
+    """Prepare TRL's trainer and the starting model; see `train_sft`.
 
     Args:
         settings: See `SFTSettings`.
@@ -228,7 +228,7 @@ def make_trainer(
 
 
 def check_accumulation(settings: SFTSettings, rows: int, devices: int) -> None:
-    """Check that there are trajectories enough for the batches of an optimiser step.
+    """Check that there are enough trajectories for the batches of an optimiser step.
 
     Args:
         settings: Of the run.
@@ -236,7 +236,7 @@ def check_accumulation(settings: SFTSettings, rows: int, devices: int) -> None:
         devices: Number of devices that train.
 
     Raises:
-        InvalidSetting: If there are not; the trainer would do without the missing ones.
+        InvalidSetting: If there are too few; the trainer would silently use smaller batches.
     """
     batches = math.ceil(rows / (settings.batch_size * devices))
     if settings.accumulation > batches:

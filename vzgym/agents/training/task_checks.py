@@ -1,6 +1,6 @@
-"""Checks a training run's tasks before it starts: which can be played, and which of them are the largest.
+"""Check a training run's tasks before it starts: which can be played, and which are the largest.
 
-Videos are opened and none is decoded: length and frame size are enough.
+Videos are opened but not decoded: length and frame size are enough.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["TaskCheck", "blank_copy", "check_tasks"]
 
 _log = logging.getLogger("vzgym.agents")
 
-# Up to this number of videos no progress bar is shown.
+# A progress bar is shown above this number of videos.
 _MANY = 200
 
 
@@ -34,7 +34,7 @@ class TaskCheck:
     Attributes:
         playable: Indices of the tasks whose videos can be opened and hold their evidence.
         representatives: One task for each video length and size among them, the one with the longest question.
-        failed: Why the others were left out, by their ids.
+        failed: Why the other tasks were skipped, by id.
     """
 
     playable: list[int]
@@ -43,22 +43,22 @@ class TaskCheck:
 
 
 def check_tasks(tasks: TaskSet, count: int) -> TaskCheck:
-    """Open the videos of the first `count` tasks; a warning names the tasks that are left out, and why.
+    """Open the videos of the first `count` tasks; a warning names the skipped tasks and the reasons.
 
-    Only those that represent the others (`TaskSet.representatives`) are built.
+    Only the representative tasks (`TaskSet.representatives`) are built.
 
     Args:
         tasks: The tasks.
-        count: How many of them are used.
+        count: Number of tasks used.
 
     Raises:
-        InvalidSetting: If none is left.
+        InvalidSetting: If no task is left.
     """
     opened = tasks.representatives(range(count))
     found: dict[tuple[int, int, float], VideoTask] = {}
     broken: set[int] = set()
     failed: dict[str, str] = {}
-    # Several questions may be about one video, and a video that hangs fails slowly: open it once.
+    # Several questions may share a video, and one that hangs fails slowly, so each is opened once.
     faults: dict[Hashable, VideoError] = {}
     progress = len(opened) > _MANY and sys.stderr.isatty()
     for index in track(opened, "open the videos", console=Console(stderr=True), disable=not progress):
@@ -71,7 +71,7 @@ def check_tasks(tasks: TaskSet, count: int) -> TaskCheck:
             shape = (video.height, video.width, video.duration)
             task.check_evidence()
         except (VideoError, TaskError) as error:
-            # A wrong evidence interval is a fault of this task alone, not of its video.
+            # A wrong evidence interval is a fault of this task only, not of its video.
             if isinstance(error, VideoError):
                 faults[key] = error
             broken.add(index)
@@ -99,7 +99,7 @@ def check_tasks(tasks: TaskSet, count: int) -> TaskCheck:
 def blank_copy(task: VideoTask) -> VideoTask:
     """The task with a blank video of the same length and frame size: no decoding, the same number of tokens."""
     video = task.video
-    # Thousandths of a second, so that times have their usual digits.
+    # Milliseconds, so that times have their usual number of digits.
     count = max(1, round(video.duration * 1000))
     blank = ProceduralVideo(video.uri, _blank, count, count / video.duration, video.height, video.width)
     return replace(task, video=blank)

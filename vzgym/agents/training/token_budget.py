@@ -118,7 +118,7 @@ def measure_tokens(
     rankings: list[Callable[[VideoTask], float]] = [
         lambda task: visual(task) * min(budget.clip_frames, task.video.duration * budget.max_fps),
         lambda task: visual(task) * overview(task),
-        # Where a frame takes few tokens, the text beside it matters more.
+        # If a frame takes few tokens, the text beside it matters more.
         overview,
         lambda task: len(task.question) + sum(map(len, task.options)),
     ]

@@ -1,8 +1,8 @@
-"""An `Episode` as the environment of TRL's tool loop. A view of the engine; no `gymnasium.Env`.
+"""An `Episode` as the environment of TRL's tool loop; not a `gymnasium.Env`.
 
-TRL takes each public method of the class for a tool, so there is one: `ToolEnvironment.video_zoom`. It gets the whole
-turn as the model wrote it, and the episode's text protocol reads it, as in evaluation. The same protocol decides which
-turns are calls of that tool: see `TurnParser`.
+TRL exposes each public method of the class as a tool, so there is one: `ToolEnvironment.video_zoom`. It receives the
+model's whole turn, which the episode's text protocol parses, as in evaluation. The same protocol decides which turns
+are calls of that tool: see `TurnParser`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _log = logging.getLogger("vzgym.agents")
 
 
 class RolloutFault(VzgymError, RuntimeError):
-    """The trainer's tool loop and the episode do not agree on what happened."""
+    """The trainer's tool loop and the episode disagree about the roll-out."""
 
 
 class TurnParser:
-    """Reads generated turns for TRL's loop, as its tokenizer's `parse_response`.
+    """Parses generated turns for TRL's loop; replaces the tokenizer's `parse_response`.
 
     A turn in which the protocol reads an answer ends the roll-out. Every other complete turn, malformed and empty ones
     included, is a call of the tool with the whole turn as its argument, so that it uses up a round as in evaluation. A
@@ -47,7 +47,7 @@ class TurnParser:
         self._ends = frozenset(end_tokens(processor))
 
     def __call__(self, response: Sequence[int], schema: Any = None, **context: Any) -> dict[str, Any]:
-        """Read one turn.
+        """Parse one turn.
 
         Args:
             response: The turn's tokens, its end token included.
@@ -69,17 +69,17 @@ class TurnParser:
 
 
 def install_turn_parser(processor: Any, protocol: TextProtocol) -> None:
-    """Make TRL's loop read turns through the protocol.
+    """Make TRL's loop parse turns with the protocol.
 
     Args:
-        processor: From `open_checkpoint`; its tokenizer's `parse_response` is replaced. Saved folders keep the response
-            template that the model came with.
+        processor: From `open_checkpoint`; its tokenizer's `parse_response` is replaced. Saved folders keep the model's
+            original response template.
         protocol: The text protocol.
     """
     tokenizer = processor.tokenizer
     if not hasattr(tokenizer, "own_response_template"):
         tokenizer.own_response_template = getattr(tokenizer, "response_template", None)
-    # TRL asks for a template before it parses, and would else put that of a known model there.
+    # TRL requires a template before it parses, and would otherwise set that of a known model.
     tokenizer.response_template = {"defaults": {"role": "assistant"}, "fields": {"content": {"content": "text"}}}
     tokenizer.parse_response = TurnParser(processor, protocol)
 
@@ -103,7 +103,7 @@ class ToolEnvironment:
         """Start an episode of the row's task.
 
         Args:
-            prompt: The row's messages: those before the question's, and the empty beginning of that one.
+            prompt: The row's messages: those before the question, and the question's message, still empty.
             task: The task's index.
             row: The row's other columns; unused.
 
@@ -124,10 +124,10 @@ class ToolEnvironment:
         return blocks
 
     def _begin(self, task: VideoTask) -> Episode:
-        """An episode of the task; if its overview cannot be read, an ended one with blank frames.
+        """Start an episode of the task; if its overview cannot be read, an ended one with blank frames.
 
-        A damaged file may open without an error, and the trainer cannot skip a roll-out that it has started: this one
-        is unscored, so that nothing is learned from it.
+        A damaged file may open without an error, and the trainer cannot skip a started roll-out: this one is unscored,
+        so that nothing is learned from it.
         """
         try:
             return Episode(task, self._budget, self._protocol)
@@ -163,19 +163,19 @@ class ToolEnvironment:
 
 
 def opening_row(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """The start of a dialogue as a row of training data holds it: all but the question, which `reset` returns."""
+    """The start of a dialogue for a row of training data: all but the question, which `reset` returns."""
     before = [{"role": message.role, "content": message.text} for message in messages[:-1]]
     return [*before, {"role": messages[-1].role, "content": ""}]
 
 
 def finish_rollout(environment: ToolEnvironment, completion: Sequence[Mapping[str, Any]]) -> EpisodeRecord:
-    """Bring the episode to the end that the roll-out has, and give its record.
+    """Bring the episode to the roll-out's end, and return its record.
 
     The model's last turn is given to the episode. A roll-out ends with its first answer, with a turn that the token
     limit cut off, or when no round is left for a further call. Rounds left without an answer hold empty turns.
 
     Args:
-        environment: What the roll-out was played in.
+        environment: The roll-out's environment.
         completion: The roll-out's messages, as TRL's reward functions get them.
 
     Raises:
@@ -208,7 +208,7 @@ def _last_text(completion: Sequence[Mapping[str, Any]]) -> str:
     if last["role"] != "assistant":
         return ""
     for call in last.get("tool_calls") or ():
-        # A zoom that the loop did not carry out, because no round was left for it.
+        # A zoom that the loop did not execute, because no round was left.
         if call["function"]["name"] == TOOL:
             return str(call["function"]["arguments"]["turn"])
     text = str(last["content"])
@@ -221,7 +221,7 @@ def _step(episode: Episode, text: str) -> None:
 
 
 def episode_protocol(episode: Episode) -> TextProtocol:
-    """The text protocol of an episode.
+    """Get an episode's text protocol.
 
     Raises:
         InvalidSetting: If its wording cannot read text.

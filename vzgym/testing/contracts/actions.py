@@ -23,20 +23,20 @@ _SAMPLES = 60
 
 
 def _shape(module: ActionModule) -> None:
-    need(not isinstance(module, type), f"it is the class {module!r}: give an object, by calling it")
+    need(not isinstance(module, type), f"it is the class {module!r}: pass an instance")
     for part in ("space", "decode", "wording"):
         need(hasattr(module, part), f"it has no {part!r}: an action module has space(budget), decode(value, episode) "
-             "and wording (PlainWording() will mostly do)")  # fmt: skip
+             "and wording (usually PlainWording())")  # fmt: skip
     wording: Any = module.wording
     for part in ("opening", "said", "reply", "spec"):
-        need(hasattr(wording, part), f"its wording {wording!r} has no {part!r}: take PlainWording() or a text protocol")
+        need(hasattr(wording, part), f"its wording {wording!r} has no {part!r}: use PlainWording() or a text protocol")
 
 
 def _space(module: ActionModule) -> None:
     for budget in scenes.BUDGETS:
         space = module.space(budget)
         need(isinstance(space, Space), f"space() must return a gymnasium Space, got {type(space).__name__}")
-        need(space == module.space(budget), "space() gives another space when asked again for the same budget")
+        need(space == module.space(budget), "space() returns a different space when called again with the same budget")
 
 
 def _values(module: ActionModule, seed: int = 0) -> list[Any]:
@@ -76,9 +76,11 @@ def _senseless(module: ActionModule) -> None:
         except (TypeError, ValueError, LookupError, AttributeError) as error:
             raise ContractViolation(
                 f"decode({value!r:.40}) raised {type(error).__name__} ({error}): raise "
-                "vzgym.core.errors.ActionTypeError, with what would be right"
+                "vzgym.core.errors.ActionTypeError and name the valid values"
             ) from error
-        raise ContractViolation(f"decode({value!r:.40}) takes it for an action: raise ActionTypeError for what is none")
+        raise ContractViolation(
+            f"decode({value!r:.40}) accepts it as an action: raise ActionTypeError for values that are not actions"
+        )
 
 
 def _pure(module: ActionModule) -> None:
@@ -91,7 +93,7 @@ def _pure(module: ActionModule) -> None:
         )
         need(
             first == module.decode(value, episode),
-            f"decode({value!r:.60}) gives two different moves at one moment: draw nothing at random, keep no state",
+            f"decode({value!r:.60}) is not deterministic: use no randomness and keep no state",
         )
 
 
@@ -103,7 +105,7 @@ def _blind(module: ActionModule) -> None:
         moves.append([module.decode(value, episode) for value in values])
     need(
         all(move == moves[0] for move in moves[1:]),
-        "what a value means depends on which option is right: decode() must not read episode.task.answer",
+        "the decoded action depends on which option is right: decode() must not read episode.task.answer",
     )
 
 
@@ -121,7 +123,7 @@ def _mask(module: ActionModule) -> None:
             isinstance(allowed, np.ndarray) and allowed.dtype == np.bool_ and allowed.shape == (size,),
             f"mask() must return bool of shape ({size},), got {scenes.described(allowed)}",
         )
-        need(allowed.any(), "mask() allows nothing: a learner would have no action left")
+        need(allowed.any(), "mask() allows no action")
         allowed = allowed.copy()
         for value in range(0, len(allowed), max(1, len(allowed) // 40)):
             move = module.decode(value, stage)
@@ -134,11 +136,11 @@ def _mask(module: ActionModule) -> None:
 ACTION_RULES: tuple[Rule[ActionModule], ...] = (
     Rule("has the methods of an action module", _shape),
     Rule("gives a space, the same one for the same budget", _space),
-    Rule("every sample of the space can be played", _samples),
-    Rule("what is no action raises ActionTypeError", _senseless),
-    Rule("decoding changes nothing and always says the same", _pure),
-    Rule("means the same whichever option is right", _blind),
-    Rule("the mask allows what the episode accepts", _mask),
+    Rule("every sample of the space decodes to an action", _samples),
+    Rule("invalid values raise ActionTypeError", _senseless),
+    Rule("decoding is deterministic and leaves the episode unchanged", _pure),
+    Rule("decoding does not depend on which option is right", _blind),
+    Rule("the mask allows only what the episode accepts", _mask),
 )
 
 

@@ -24,7 +24,7 @@ FPS, COUNT, HEIGHT, WIDTH = 12, 60, 64, 96
 
 
 def write_numbered(path: Path) -> Path:
-    """Write 5 s of H.264 whose frame n carries the number n: key frames each 15 frames, with B-frames between.
+    """Write 5 s of H.264 whose frame n encodes the number n, with a key frame every 15 frames and B-frames.
 
     Args:
         path: The file to write, `.mp4`.
@@ -44,14 +44,14 @@ def write_numbered(path: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class _Bench:
-    """A back-end and the folder with the files it is tried on."""
+    """A back-end and the folder with the test files."""
 
     backend: str
     folder: Path
 
     @contextmanager
     def video(self, name: str = "numbered.mp4") -> Iterator[FileVideo]:
-        """A file, closed at the end."""
+        """Open a file, and close it at the end."""
         video = FileVideo(self.folder / name, backend=self.backend)
         try:
             yield video
@@ -59,13 +59,13 @@ class _Bench:
             video.close()
 
     def numbers(self, times: NDArray[np.float64], size: tuple[int, int] | None = None) -> tuple[list[int], Frames]:
-        """Which frames the back-end gives for these times."""
+        """The numbers of the frames that the back-end returns for these times."""
         with self.video() as video:
             frames = video.read(times, size=size)
         found = [read_barcode(frame) for frame in frames.pixels]
         if None in found:
             raise ContractViolation(
-                f"the picture for {times[found.index(None)]:.3f} s is damaged or turned: give RGB, rows from the top"
+                f"the picture for {times[found.index(None)]:.3f} s is damaged or rotated: return RGB, rows from the top"
             )
         return [number for number in found if number is not None], frames
 
@@ -78,7 +78,7 @@ def _b_shape(bench: _Bench) -> None:
             f"it needs the class attribute {part!r}, True or False (see vzgym.video.decoder.DecoderFactory)",
         )
     if getattr(factory, "isolated", False):
-        return  # runs in a process of its own
+        return  # runs in a separate process
     opened = factory(str(bench.folder / "numbered.mp4"), threads=1, timeout=30.0)
     try:
         for part in (
@@ -107,21 +107,21 @@ def _b_info(bench: _Bench) -> None:
 
 
 def _expect(bench: _Bench, wanted: list[int], shift: float) -> None:
-    """Ask for frames at `shift` of a frame after their beginning."""
+    """Request frames at a fraction `shift` of a frame after their start."""
     times = (np.array(wanted, dtype=np.float64) + shift) / FPS
     found, frames = bench.numbers(times)
     wrong = next((place for place, pair in enumerate(zip(wanted, found, strict=True)) if pair[0] != pair[1]), None)
     if wrong is not None:
         raise ContractViolation(
-            f"at {times[wrong]:.4f} s it gives frame {found[wrong]}, but frame {wanted[wrong]} is shown then: the last "
-            "one whose own time is at or before the time asked for"
+            f"at {times[wrong]:.4f} s it returns frame {found[wrong]}, expected {wanted[wrong]}: return the last "
+            "frame whose own time is at or before the requested time"
         )
     own = np.array(wanted) / FPS
     off = np.abs(frames.times - own)
     need(
         (off < 1e-4).all(),
         f"frame {wanted[int(np.argmax(off))]} is reported at {frames.times[int(np.argmax(off))]:.4f} s, its own time "
-        f"is {own[int(np.argmax(off))]:.4f} s: report the frame's own time, not the time asked for",
+        f"is {own[int(np.argmax(off))]:.4f} s: report the frame's own time, not the requested time",
     )
 
 
@@ -154,7 +154,7 @@ def _b_size(bench: _Bench) -> None:
 
 
 def _b_errors(bench: _Bench) -> None:
-    for name, what in (("missing.mp4", "a missing file"), ("text.mp4", "a file that is no video")):
+    for name, what in (("missing.mp4", "a missing file"), ("text.mp4", "a file that is not a video")):
         try:
             with bench.video(name) as video:
                 video.read(np.array([0.0]))
@@ -165,7 +165,7 @@ def _b_errors(bench: _Bench) -> None:
             raise ContractViolation(
                 f"{what} raises {type(error).__name__}: raise vzgym.core.errors.VideoError"
             ) from error
-        raise ContractViolation(f"{what} raises nothing: raise VideoError, with path and reason")
+        raise ContractViolation(f"{what} raises nothing: raise VideoError with path and reason")
 
 
 def _b_again(bench: _Bench) -> None:
@@ -173,24 +173,27 @@ def _b_again(bench: _Bench) -> None:
         first = video.read(np.array([1.0]))
         video.close()
         second = video.read(np.array([1.0]))
-    need(np.array_equal(first.pixels, second.pixels), "read again after close(), the same time gives another picture")
+    need(
+        np.array_equal(first.pixels, second.pixels),
+        "after close() and reopening, the same time gives a different picture",
+    )
 
 
 BACKEND_RULES: tuple[Rule[_Bench], ...] = (
     Rule("has the methods of a back-end", _b_shape),
-    Rule("says what the file is", _b_info),
-    Rule("frames asked for in order are exact", _b_order),
+    Rule("reports the file's size, duration and frame rate", _b_info),
+    Rule("frames requested in order are exact", _b_order),
     Rule("a time between two frames shows the earlier one", _b_between),
-    Rule("frames asked for in any order, several times, are exact", _b_random),
+    Rule("frames requested repeatedly in any order are exact", _b_random),
     Rule("the end of the video shows the last frame", _b_end),
-    Rule("pictures come at the size asked for", _b_size),
+    Rule("pictures have the requested size", _b_size),
     Rule("files that cannot be read raise VideoError", _b_errors),
-    Rule("can be read again after it was closed", _b_again),
+    Rule("can be reopened after close()", _b_again),
 )
 
 
 def check_backend(backend: str) -> ConformanceReport:
-    """Check a video back-end on files that are written for it.
+    """Check a video back-end on generated files.
 
     Args:
         backend: A registered name, or `"module:Class"`.

@@ -1,4 +1,4 @@
-"""Contract of environments: gymnasium's own, and what it does not ask."""
+"""Contract of environments: gymnasium's checks, and further rules."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def _actions(env: gymnasium.Env[Any, Any], count: int = _STEPS) -> list[Any]:
 
 
 def _run(env: gymnasium.Env[Any, Any], actions: list[Any], spoil: bool = False) -> list[Any]:
-    """Everything that the environment says; a new episode is begun where one ends.
+    """Everything that the environment returns; it is reset whenever an episode ends.
 
     Args:
         env: The environment.
-        actions: What is done.
-        spoil: Write nonsense into every observation once it was noted.
+        actions: The actions to take.
+        spoil: Overwrite every observation after it was recorded.
     """
     said: list[Any] = []
 
@@ -60,7 +60,7 @@ def _run(env: gymnasium.Env[Any, Any], actions: list[Any], spoil: bool = False) 
 
 
 def _facts(info: dict[str, Any]) -> dict[str, Any]:
-    # Pictures are compared in observations; a message holds them as objects.
+    # Pictures are compared in observations; messages hold them as objects.
     return {key: value for key, value in info.items() if key != "messages"}
 
 
@@ -70,7 +70,7 @@ def _e_gymnasium(make: MakeEnv) -> None:
         try:
             check_env(env.unwrapped, skip_render_check=True)
         except (AssertionError, UserWarning, ValueError, TypeError, gymnasium.error.Error) as error:
-            raise ContractViolation(f"gymnasium's check_env says: {error}") from error
+            raise ContractViolation(f"gymnasium's check_env reports: {error}") from error
 
 
 def _e_seeded(make: MakeEnv) -> None:
@@ -89,7 +89,7 @@ def _e_alias(make: MakeEnv) -> None:
         place = scenes.differ(_run(kept, actions), _run(spoiled, actions, spoil=True))
     need(
         place is None,
-        f"what a user writes into an observation shows up later, at {place}: return fresh arrays at every step",
+        f"changes to a returned observation appear in later ones, at {place}: return fresh arrays at every step",
     )
     with closing(make()) as env:
         observation, _ = env.reset(seed=_SEED)
@@ -148,7 +148,7 @@ def _row(batch: Any, place: int) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Numbers of numpy as arrays: vectors give them as rows."""
+    """Convert NumPy scalars to arrays, since vector environments return them as rows."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return np.asarray(value) if isinstance(value, (np.ndarray, np.generic, int, float)) else value
@@ -163,25 +163,25 @@ def _e_sb3(make: MakeEnv) -> None:
         seen = env.observation_space
         parts = list(seen.spaces.values()) if isinstance(seen, Dict) else [seen]
         if not all(isinstance(part, (Box, Discrete, MultiBinary, MultiDiscrete)) for part in parts):
-            raise NotApplicable("its observation holds text or nested parts, which stable-baselines3 does not take")
+            raise NotApplicable("its observation holds text or nested parts, which stable-baselines3 does not support")
         if not isinstance(env.action_space, (Box, Discrete, MultiBinary, MultiDiscrete)):
-            raise NotApplicable("its action is of a kind that stable-baselines3 does not take")
+            raise NotApplicable("stable-baselines3 does not support its type of action space")
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            # Frames of several moments are four-dimensional; a features extractor reads them.
+            # Stacks of frames are four-dimensional; a features extractor reads them.
             warnings.filterwarnings("ignore", message=".*unconventional shape.*")
             warnings.filterwarnings("ignore", message=".*has no render_mode.*|.*render_mode.*")
             try:
                 check_sb3(env.unwrapped, skip_render_check=True)
             except (AssertionError, UserWarning, ValueError, TypeError) as error:
-                raise ContractViolation(f"stable-baselines3's check_env says: {error}") from error
+                raise ContractViolation(f"stable-baselines3's check_env reports: {error}") from error
 
 
 ENVIRONMENT_RULES: tuple[Rule[MakeEnv], ...] = (
     Rule("passes gymnasium's check_env without a warning", _e_gymnasium),
     Rule("the same seed and actions give the same episodes", _e_seeded),
-    Rule("observations belong to whoever got them", _e_alias),
-    Rule("vector environments give what single ones give, text included", _e_vector),
+    Rule("returned observations are independent of the environment's state", _e_alias),
+    Rule("vector environments return what single ones return, text included", _e_vector),
     Rule("passes stable-baselines3's check_env", _e_sb3),
 )
 
@@ -190,7 +190,7 @@ def check_environment(make: MakeEnv, subject: str = "") -> ConformanceReport:
     """Check an environment.
 
     Args:
-        make: Makes it; must be picklable by cloudpickle, as gymnasium's vector environments want it.
+        make: Factory; must be picklable by cloudpickle, for gymnasium's vector environments.
         subject: For the report.
     """
     name = subject or str(getattr(make, "__name__", make))

@@ -39,12 +39,12 @@ def _overview(task: VideoTask) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]
 
 
 def _f_shape(family: Family[Any]) -> None:
-    need(not isinstance(family, type), f"it is the class {family!r}: give an object, by calling it")
+    need(not isinstance(family, type), f"it is the class {family!r}: pass an instance")
     need(
         isinstance(family, Family),
         "it must be a vzgym.tasks.Family: subclass it and give name, Settings, wordings, num_options and draw",
     )
-    need(isinstance(family.num_options, int) and family.num_options >= 2, "num_options must be a whole number >= 2")
+    need(isinstance(family.num_options, int) and family.num_options >= 2, "num_options must be an integer >= 2")
 
 
 def _f_answers(family: Family[Any]) -> None:
@@ -58,8 +58,8 @@ def _f_answers(family: Family[Any]) -> None:
             )
             need(
                 choices[position] == task.answer,
-                f"build(id, seed, position={position}) makes a task whose answer {task.answer!r} stands at position "
-                f"{choices.index(task.answer)}: the right option must stand where position says",
+                f"build(id, seed, position={position}) makes a task whose answer {task.answer!r} is at position "
+                f"{choices.index(task.answer)}: put the right option at the given position",
             )
     for position in (-1, family.num_options):
         try:
@@ -71,7 +71,7 @@ def _f_answers(family: Family[Any]) -> None:
                 f"position {position} raised {type(error).__name__}: raise InvalidSetting"
             ) from error
         raise ContractViolation(
-            f"position {position} is out of range and is taken: raise InvalidSetting, as Family.build does"
+            f"position {position} is out of range but accepted: raise InvalidSetting, as Family.build does"
         )
 
 
@@ -83,11 +83,11 @@ def _f_repeats(family: Family[Any]) -> None:
             need(
                 (first.question, first.options, first.answer, first.evidence)
                 == (other.question, other.options, other.answer, other.evidence),
-                f"a task {why} is another one: everything must come from the seed",
+                f"a task {why} is a different one: everything must be derived from the seed",
             )
             need(
                 np.array_equal(_overview(first), _overview(other)),
-                f"the frames of a task {why} are others: draw from np.random.default_rng(seed) alone",
+                f"the frames of a task {why} differ: draw from np.random.default_rng(seed) only",
             )
 
 
@@ -96,7 +96,7 @@ def _f_hides(family: Family[Any]) -> None:
         tasks = _variants(family, seed)
         first = tasks[0]
         if not first.evidence:
-            return  # the overview is meant to show the answer
+            return  # the overview may show the answer
         for task in tasks[1:]:
             need(
                 (task.question, task.options) == (first.question, first.options),
@@ -104,7 +104,7 @@ def _f_hides(family: Family[Any]) -> None:
             )
             need(
                 task.evidence == first.evidence,
-                "where the evidence lies depends on which option is right: draw times before the answer is used",
+                "the evidence interval depends on which option is right: draw times before using the answer",
             )
             same = (_overview(task) == _overview(first)).all(axis=(1, 2, 3))
             need(
@@ -128,7 +128,7 @@ def _f_shows(family: Family[Any]) -> None:
             for turn in episode.record.turns[:-1]:
                 need(
                     turn.outcome is Outcome.EXECUTED,
-                    f"the expert's {turn.action} is refused: {turn.detail} Mend expert(), or requirements.min_fps",
+                    f"the expert's {turn.action} is refused: {turn.detail} Fix expert() or requirements.min_fps",
                 )
             if zooms:
                 clips.append([clip.hashes for clip in episode.record.clips[1:]])
@@ -202,23 +202,23 @@ def _f_searches(family: Family[Any]) -> None:
 
 FAMILY_RULES: tuple[Rule[Family[Any]], ...] = (
     Rule("is a family", _f_shape),
-    Rule("the right option stands where it should", _f_answers),
+    Rule("the right option is at the given position", _f_answers),
     Rule("the same seed gives the same task, in any process", _f_repeats),
     Rule("the overview is the same whichever option is right", _f_hides),
-    Rule("the expert's zooms are carried out, and tell the answers apart", _f_shows),
+    Rule("the expert's zooms are executed and distinguish the answers", _f_shows),
     Rule("the reader, if there is one, reads every answer from the expert's zooms", _f_reads),
-    Rule("the zooms of the search, if there is one, are carried out", _f_searches),
+    Rule("the zooms of the search, if there is one, are executed", _f_searches),
     Rule("metadata and evidence are complete", _f_facts),
 )
 
 
 def check_family(make: Callable[[], Family[Any]], subject: str = "") -> ConformanceReport:
-    """Check a family of procedural tasks, in its default settings or in those that `make` chooses.
+    """Check a family of procedural tasks, with its default settings or those that `make` sets.
 
-    Whole suites, written files included: `vzgym tasks verify`.
+    For whole suites, written files included, use `vzgym tasks verify`.
 
     Args:
-        make: Makes the family (its class will do).
+        make: Factory of the family, or its class.
         subject: For the report; the factory's name if not given.
     """
     return apply_rules("task family", subject or str(getattr(make, "__name__", make)), FAMILY_RULES, make)

@@ -19,7 +19,7 @@ __all__ = ["OBSERVATION_RULES", "check_observation"]
 
 
 def _shape(module: ObservationModule) -> None:
-    need(not isinstance(module, type), f"it is the class {module!r}: give an object, by calling it")
+    need(not isinstance(module, type), f"it is the class {module!r}: pass an instance")
     need(isinstance(module, ObservationModule), "it needs the methods space(budget) and observe(episode)")
 
 
@@ -29,8 +29,8 @@ def _space(module: ObservationModule) -> None:
         need(isinstance(space, Space), f"space() must return a gymnasium Space, got {type(space).__name__}")
         need(
             space == module.space(budget),
-            "space() gives another space when asked again for the same budget: derive it from the budget and the "
-            "module's settings alone",
+            "space() returns a different space when called again with the same budget: derive it from the budget and "
+            "the module's settings only",
         )
 
 
@@ -39,13 +39,13 @@ def _inside(module: ObservationModule) -> None:
         space = module.space(budget)
         for episode in scenes.episodes(budget):
             seen = module.observe(episode)
-            # gymnasium takes float32 for float64; a vector environment would silently give another type.
+            # gymnasium accepts float32 for float64; a vector environment would silently change the dtype.
             if space.contains(seen) and _same_types(space, seen):
                 continue
             raise ContractViolation(
                 f"after {len(episode.record.turns)} turns of an episode with {budget.overview_frames} overview frames "
-                f"and {budget.max_zooms} zooms the observation is not in {space}: {_outside(space, seen)}. Mind dtype, "
-                "shape, bounds, and places that stay empty"
+                f"and {budget.max_zooms} zooms the observation is not in {space}: {_outside(space, seen)}. Check "
+                "dtype, shape, bounds, and unused places"
             )
 
 
@@ -65,9 +65,9 @@ def _outside(space: Space[Any], seen: Any) -> str:
         wrong = (key for key in parts if not (parts[key].contains(seen[key]) and _same_types(parts[key], seen[key])))
         key = next(wrong, None)
         return (
-            "no single key is wrong"
+            "every key by itself is valid"
             if key is None
-            else f"{key!r} is {scenes.described(seen[key])}, wanted {parts[key]}"
+            else f"{key!r} is {scenes.described(seen[key])}, expected {parts[key]}"
         )
     return f"it is {scenes.described(seen)}"
 
@@ -77,7 +77,7 @@ def _same(module: ObservationModule) -> None:
         place = scenes.differ(scenes.copied(module.observe(episode)), module.observe(episode))
         need(
             place is None,
-            f"two observations of one moment differ at {place}: observe() must draw nothing at random and keep no "
+            f"two observations of the same state differ at {place}: observe() must use no randomness and keep no "
             "state between calls",
         )
 
@@ -91,7 +91,7 @@ def _fresh(module: ObservationModule) -> None:
             *(clip.times for clip in clips),
         ]
         for array in first:
-            need(array.flags.writeable, "an array is read-only: return a copy, users write to what they get")
+            need(array.flags.writeable, "an array is read-only: return a copy, users may write to it")
             shared = any(np.shares_memory(array, other) for other in (*second, *shown))
             need(
                 not shared,
@@ -113,7 +113,10 @@ def _blind(module: ObservationModule) -> None:
         module.observe(Episode(replace(task, evidence=None, metadata={}), scenes.BUDGETS[0])) for task in scenes.twins()
     ]
     place = scenes.differ(seen[0], hidden[0])
-    need(place is None, f"the observation depends on the task's evidence or metadata, at {place}: agents must not know")
+    need(
+        place is None,
+        f"the observation depends on the task's evidence or metadata, at {place}: agents must not see them",
+    )
 
 
 def _harmless(module: ObservationModule) -> None:
@@ -126,11 +129,11 @@ def _harmless(module: ObservationModule) -> None:
 OBSERVATION_RULES: tuple[Rule[ObservationModule], ...] = (
     Rule("has the methods of an observation module", _shape),
     Rule("gives a space, the same one for the same budget", _space),
-    Rule("observations are in the space, at every stage and under other budgets", _inside),
-    Rule("the same moment gives the same observation", _same),
+    Rule("observations are in the space, at every step and under other budgets", _inside),
+    Rule("the same state gives the same observation", _same),
     Rule("arrays are fresh and writeable", _fresh),
-    Rule("shows nothing that an agent must not know", _blind),
-    Rule("leaves the episode as it is", _harmless),
+    Rule("does not reveal the answer, evidence or metadata", _blind),
+    Rule("leaves the episode unchanged", _harmless),
 )
 
 
@@ -138,7 +141,7 @@ def check_observation(make: Callable[[], ObservationModule], subject: str = "") 
     """Check an observation module.
 
     Args:
-        make: Makes the module (its class will do).
+        make: Factory of the module, or its class.
         subject: For the report; the factory's name if not given.
     """
     return apply_rules("observation module", subject or name_of(make), OBSERVATION_RULES, make)

@@ -20,7 +20,7 @@ __all__ = ["check_policy"]
 
 
 class _WatchedObservation:
-    """An observation module that notes whether the policy changes what it is given."""
+    """An observation module that detects whether the policy changes its observations."""
 
     def __init__(self, observation: Any) -> None:
         self._inner = OBSERVATIONS.make(observation)
@@ -40,7 +40,7 @@ class _WatchedObservation:
 
 
 def _p_shape(policy: AnyPolicy) -> None:
-    need(not isinstance(policy, type), f"it is the class {policy!r}: give an object, by calling it")
+    need(not isinstance(policy, type), f"it is the class {policy!r}: pass an instance")
     need(
         isinstance(policy, (Policy, TextPolicy)),
         "it needs reset(seed) and act(observation, info), or reset(seeds) and respond(dialogues)",
@@ -52,10 +52,10 @@ def _p_shape(policy: AnyPolicy) -> None:
 
 
 def _play(policy: AnyPolicy, task: VideoTask, seed: int) -> tuple[list[Any], str | None]:
-    """One episode, through the modules that the policy wants.
+    """Play one episode with the modules that the policy needs.
 
     Returns:
-        The policy's actions or texts, and where it changed an observation, if it did.
+        The policy's actions or texts, and where it changed an observation, if anywhere.
     """
     traits = PolicyTraits.of(policy)
     watched = _WatchedObservation(traits.observation)
@@ -63,8 +63,8 @@ def _play(policy: AnyPolicy, task: VideoTask, seed: int) -> tuple[list[Any], str
     try:
         (played,) = rollout.play([EpisodeStart(task, seed)])
     except ActionTypeError as error:
-        raise ContractViolation(f"act() returned no action of its action module: {error}") from error
-    assert played is not None  # the scenes can be opened
+        raise ContractViolation(f"act() returned an invalid action for its action module: {error}") from error
+    assert played is not None  # the test tasks can be opened
     turns = played.record.turns
     return [turn.text if isinstance(policy, TextPolicy) else turn.action for turn in turns], watched.changed
 
@@ -80,7 +80,7 @@ def _p_seeded(policy: AnyPolicy) -> None:
     need(
         first == second,
         f"with the same seed it plays the same task differently ({_shown(first)}, then {_shown(second)}): draw from a "
-        "generator that reset(seed) makes anew",
+        "generator that reset(seed) creates",
     )
 
 
@@ -92,7 +92,7 @@ def _p_forgets(policy: AnyPolicy) -> None:
     need(
         first == again,
         f"after another episode it plays the same task and seed differently ({_shown(first)}, then {_shown(again)}): "
-        "reset() must forget everything that an episode left",
+        "reset() must clear all state of earlier episodes",
     )
 
 
@@ -101,7 +101,7 @@ def _p_harmless(policy: AnyPolicy) -> None:
         return  # its frames are read-only arrays
     for task in scenes.tasks():
         _, place = _play(policy, task, 1)
-        need(place is None, f"act() writes to the observation, at {place}: users keep what they got; copy it first")
+        need(place is None, f"act() writes to the observation, at {place}: copy it first")
 
 
 def _shown(actions: list[Any]) -> str:
@@ -112,16 +112,16 @@ POLICY_RULES: tuple[Rule[AnyPolicy], ...] = (
     Rule("has the methods of a policy", _p_shape),
     Rule("plays whole episodes", _p_plays),
     Rule("the same seed gives the same actions", _p_seeded),
-    Rule("an episode leaves nothing behind", _p_forgets),
-    Rule("leaves observations as they are", _p_harmless),
+    Rule("keeps no state across episodes", _p_forgets),
+    Rule("leaves observations unchanged", _p_harmless),
 )
 
 
 def check_policy(make: Callable[[], AnyPolicy], subject: str = "") -> ConformanceReport:
-    """Check a policy: it plays three tiny tasks several times.
+    """Check a policy by playing three tiny tasks several times.
 
     Args:
-        make: Makes the policy (its class will do).
+        make: Factory of the policy, or its class.
         subject: For the report; the factory's name if not given.
     """
     return apply_rules("policy", subject or str(getattr(make, "__name__", make)), POLICY_RULES, make)

@@ -51,7 +51,7 @@ def _numbers(module: RewardModule) -> None:
             need(
                 value is None or (number and math.isfinite(float(value))),
                 f"score() of task {record.task.id!r} after turn {count} is {value!r}: return a finite number, or None "
-                "where it cannot be judged",
+                "if there is no score",
             )
 
 
@@ -61,8 +61,8 @@ def _stateless(module: RewardModule) -> None:
     again = [_scores(module, record) for record in reversed(records)][::-1]
     need(
         first == again,
-        "scored again in another order, the records get other values: keep no state between calls; what a value "
-        "depends on is in the record",
+        "scored again in another order, the records get different values: keep no state between calls; use the "
+        "record only",
     )
 
 
@@ -73,7 +73,7 @@ def _saved(module: RewardModule) -> None:
         need(
             live == later,
             f"the saved record of task {record.task.id!r} is scored {later}, the live one {live}: read times, windows "
-            "and hashes, never pixels or objects, which a file does not keep",
+            "and hashes, never pixels or objects, which are not saved",
         )
 
 
@@ -110,8 +110,8 @@ REWARD_RULES: tuple[Rule[RewardModule], ...] = (
     Rule("scores are finite numbers or None", _numbers),
     Rule("keeps no state", _stateless),
     Rule("scores a saved record as it scored the live one", _saved),
-    Rule("leaves the record as it is", _harmless),
-    Rule("can be written as data and built again", _as_data),
+    Rule("leaves the record unchanged", _harmless),
+    Rule("can be serialised and rebuilt", _as_data),
 )
 
 

@@ -1,4 +1,4 @@
-"""Contract of PettingZoo environments: PettingZoo's own tests, and what they do not ask."""
+"""Contract of PettingZoo environments: PettingZoo's tests, and further rules."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ MakeTeam = Callable[[], Any]
 
 
 def _quietly(test: Callable[..., Any], *values: Any, what: str, **options: Any) -> None:
-    """Run one of PettingZoo's tests; what it warns of is a fault."""
+    """Run one of PettingZoo's tests, with warnings as failures."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("error")
-        # It expects arrays, and goes on to check dictionaries all the same.
+        # It expects arrays but checks dictionaries as well.
         warnings.filterwarnings("ignore", message="Observation is not a NumPy array")
         warnings.filterwarnings("ignore", message=".*[Oo]bservation space.*")
         try:
             test(*values, **options)
         except (AssertionError, UserWarning, ValueError, TypeError, LookupError, AttributeError) as error:
-            raise ContractViolation(f"PettingZoo's {what} says: {error!s:.300}") from error
+            raise ContractViolation(f"PettingZoo's {what} reports: {error!s:.300}") from error
 
 
 def _t_parallel(make: MakeTeam) -> None:
@@ -54,11 +54,11 @@ def _t_seed(make: MakeTeam) -> None:
 
 
 def _rounds(env: Any, spoil: bool = False) -> Iterator[tuple[tuple[Any, ...], list[str]]]:
-    """What `reset` and each `step` of an episode return, and the agents that this is about.
+    """What `reset` and each `step` of an episode return, with the agents concerned.
 
     Args:
         env: The environment.
-        spoil: Write nonsense into every observation once it was used.
+        spoil: Overwrite every observation after use.
     """
     came: tuple[Any, ...] = env.reset(seed=_SEED)
     agents = list(env.possible_agents)
@@ -74,12 +74,12 @@ def _rounds(env: Any, spoil: bool = False) -> Iterator[tuple[tuple[Any, ...], li
             return
         came = env.step({agent: env.action_space(agent).sample() for agent in agents})
     raise ContractViolation(
-        f"the episode has not ended after {_CYCLES} rounds: terminate or truncate every agent at some time"
+        f"the episode has not ended after {_CYCLES} rounds: terminate or truncate every agent eventually"
     )
 
 
 def _over(came: tuple[Any, ...], agents: list[str]) -> bool:
-    """Whether a step said that it was the last for all."""
+    """Whether a step ended the episode for all agents."""
     return len(came) == 5 and all(came[2].get(agent) or came[3].get(agent) for agent in agents)
 
 
@@ -90,7 +90,7 @@ def _t_spaces(make: MakeTeam) -> None:
             space = getattr(env, what)
             need(
                 space(agent) is space(agent),
-                f"{what}({agent!r}) makes a new space at each call, whose seed is lost: keep one and return that",
+                f"{what}({agent!r}) returns a new space at each call, which loses its seed: return the same object",
             )
 
 
@@ -98,7 +98,7 @@ def _t_shape(make: MakeTeam) -> None:
     env = make()
     for came, agents in _rounds(env):
         names = ("observations", "rewards", "terminations", "truncations", "infos") if len(came) == 5 else _RESET
-        need(len(came) == len(names), f"it returns {len(came)} values: {', '.join(names)} are wanted")
+        need(len(came) == len(names), f"it returns {len(came)} values: {', '.join(names)} are expected")
         for name, values in zip(names, came, strict=True):
             missing = [agent for agent in agents if agent not in values]
             need(not missing, f"{name} have no entry for {', '.join(missing)}: give one for every agent of the round")
@@ -106,7 +106,7 @@ def _t_shape(make: MakeTeam) -> None:
             space = env.observation_space(agent)
             if not space.contains(seen):
                 raise ContractViolation(
-                    f"what {agent} sees is not in its space{_where(space, seen)}: mend one or the other"
+                    f"the observation of {agent} is not in its space{_where(space, seen)}: change one of them"
                 )
 
 
@@ -121,32 +121,32 @@ def _where(space: Any, seen: Any) -> str:
 def _t_alias(make: MakeTeam) -> None:
     kept, spoiled = ([scenes.copied(came[:2]) for came, _ in _rounds(make(), spoil)] for spoil in (False, True))
     place = scenes.differ(kept, spoiled)
-    need(place is None, f"what a user writes into an observation shows up later, at {place}: return fresh arrays")
+    need(place is None, f"changes to a returned observation appear in later ones, at {place}: return fresh arrays")
 
 
 def _t_end(make: MakeTeam) -> None:
     env = make()
     *_, (came, agents) = _rounds(env)
-    need(_over(came, agents), "the agents are gone before they were terminated or truncated: say so for each of them")
+    need(_over(came, agents), "the agents are removed without termination or truncation: report one for each agent")
     need(env.agents == [], f"after the end env.agents is {env.agents}: it must be empty")
 
 
 TEAM_RULES: tuple[Rule[MakeTeam], ...] = (
     Rule("an agent's spaces are the same objects each time", _t_spaces),
-    Rule("every agent gets its share, in its space", _t_shape),
+    Rule("every agent gets its entry, and its observation is in its space", _t_shape),
     Rule("passes PettingZoo's parallel_api_test", _t_parallel),
     Rule("passes PettingZoo's api_test, turn by turn", _t_aec),
     Rule("passes PettingZoo's seed test", _t_seed),
-    Rule("observations belong to whoever got them", _t_alias),
+    Rule("returned observations are independent of the environment's state", _t_alias),
     Rule("no agent is left after the end", _t_end),
 )
 
 
 def check_team(make: MakeTeam, subject: str = "") -> ConformanceReport:
-    """Check a parallel environment of PettingZoo.
+    """Check a parallel PettingZoo environment.
 
     Args:
-        make: Makes it.
+        make: Factory of the environment.
         subject: For the report.
     """
     name = subject or str(getattr(make, "__name__", make))
