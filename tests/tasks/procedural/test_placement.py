@@ -81,5 +81,5 @@ def test_an_exact_value() -> None:
 
 def test_a_task_of_no_family_has_no_hit_rate() -> None:
     video = ArrayVideo(np.zeros((2, 8, 8, 3), dtype=np.uint8), 1.0)
-    with pytest.raises(TaskError, match="'mine' does not say where its event may lie"):
+    with pytest.raises(TaskError, match="'mine' does not define where its event may lie"):
         hit_rate(VideoTask("mine", video, "What?"), [0.0])

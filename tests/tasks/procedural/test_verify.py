@@ -149,7 +149,7 @@ for family in (LeakyPicture, LeakyOptions, WrongEvidence, SlowExpert, Unread):
         (LeakyOptions, "question, options, evidence or metadata depend on the answer"),
         (SlowExpert, "needs 99.0 fps, but the budget gives at most 10.0"),
         (WrongEvidence, "the reader is right on 0 of 16 renderings, but 98% are needed"),
-        (Unread, "^unread: family 'unread' has no reader, so that nothing shows"),
+        (Unread, "^unread: family 'unread' has no reader, which is needed to show"),
     ],
 )
 def test_a_faulty_family_is_found_out(family: type[Needle], message: str) -> None:
@@ -186,7 +186,7 @@ def test_answers_that_tell_the_next_one_are_found_out(monkeypatch: pytest.Monkey
 def test_answers_that_tell_those_of_another_family_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ProceduralTasks, "position", lambda self, index: hash((7, index // 9)) % 4)
     report = verify("tiny", count=1)
-    assert any(text.startswith("tasks in order: guessing what mostly followed") for text in report.failures)
+    assert any(text.startswith("tasks in order: guessing the most frequent successor") for text in report.failures)
     assert not report.ok
 
 
@@ -197,7 +197,7 @@ def test_history_tells_nothing_of_independent_answers(options: int) -> None:
     right = guess_from_history(places, options)
     assert len(right) == 5
     assert max(right.values()) < most
-    assert guess_from_history([0, 1] * 50, 2)["what mostly followed the last position"] > 95
+    assert guess_from_history([0, 1] * 50, 2)["the most frequent successor of the last position"] > 95
 
 
 def test_a_blind_reader_fails_the_proof() -> None:

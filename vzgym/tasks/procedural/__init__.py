@@ -1,1 +1,1 @@
-"""Procedural tasks: timeline, placement, difficulty, rendering, families, and their proof."""
+"""Procedural tasks: timeline, placement, difficulty, rendering, families, and verification."""

@@ -29,11 +29,11 @@ _GAP, _MARGIN = 6, 16
 def contact_sheet(
     task: VideoTask, tasks: TaskSet, *, columns: int = 8, overview_rows: int = 3, frame_height: int = 90
 ) -> NDArray[np.uint8]:
-    """Draw what the overview shows of a task, and what a zoom on its evidence would show.
+    """Draw a task's overview, and the frames of a zoom on its evidence.
 
     Args:
-        task: The task. Where its evidence is unknown or empty, only the overview is drawn.
-        tasks: The set it is from: its budget gives the overview.
+        task: The task. If its evidence is unknown or empty, only the overview is drawn.
+        tasks: The task's set, whose budget defines the overview.
         columns: Frames in a row, >= 2.
         overview_rows: Most rows of overview frames; of a longer overview every n-th frame is drawn.
         frame_height: Height of a frame in pixels.
@@ -60,7 +60,7 @@ def contact_sheet(
 
     def add(span: Interval, what: str, region: Region | None = None) -> None:
         pad = 0.25 * span.duration
-        # As finely as the task needs: a sheet must not show fewer pulses than there are.
+        # At the rate that the task needs, so that the sheet shows every pulse.
         needed = math.ceil((span.duration + 2 * pad) * (task.requirements.min_fps or 0.0) - 1e-6) + 1
         count = columns * max(1, math.ceil(needed / columns))
         times = np.clip(np.linspace(span.start - pad, span.end + pad, count), 0.0, video.duration)
@@ -79,7 +79,7 @@ def contact_sheet(
 
 
 def _expert(task: VideoTask, tasks: TaskSet) -> tuple[Zoom, ...]:
-    """The expert's zooms; none where the task's evidence is unknown or out of reach."""
+    """The expert's zooms; none if the task's evidence is unknown or beyond the budget."""
     try:
         return expert_zooms(task, tasks.budget)
     except TaskError:

@@ -28,7 +28,7 @@ _DISTRACTOR_STREAM = 7  # separates their random numbers from the task's own
 
 
 def apply_difficulty(settings: S) -> S:
-    """Settings that a difficulty stands for, with `difficulty` None; the same ones if it is None already.
+    """Resolve a difficulty into concrete settings, with `difficulty` None; unchanged if it is None already.
 
     At 1 the video is as long and the event as short as stated. At 0 it has 40 % of the scenes, each as long as before,
     and the event lasts 160 %, at most what can hide in the shortest video. Distractors grow by up to 8, grain by up to
@@ -50,7 +50,7 @@ def apply_difficulty(settings: S) -> S:
         changes |= {"duration": shorter.duration, "scenes": shorter.scenes}
         event = next((float(getattr(stated, field.name)) for field in fields(stated) if field.name == _EVENT), None)
         if event is not None:
-            # What hides at every difficulty: where a longer video has longer gaps, an event must not get longer.
+            # An event that hides at every difficulty: it must not grow with the gaps of a longer video.
             longest = _shortened(stated, _SHORTEST_VIDEO).longest_event / stated.fps
             longer = event * (_LONGEST_EVENT + (1 - _LONGEST_EVENT) * difficulty)
             changes[_EVENT] = max(event, min(longer, longest))
@@ -58,10 +58,10 @@ def apply_difficulty(settings: S) -> S:
 
 
 def _shortened(stated: SceneSettings, share: float) -> SceneSettings:
-    """What is needed of the settings of a video that has about `share` of the scenes."""
+    """The settings to change for a video with about `share` of the scenes."""
     scenes = max(stated.fewest_scenes, round(stated.scenes * share))
     duration = stated.duration
-    # Whole steps of the overview, so that no gap at the end is too short for an event.
+    # Whole steps of the overview, so that the last gap is long enough for an event.
     step = 1.0 / stated.budget.overview_fps
     if stated.scenes <= stated.fewest_scenes:
         scenes = stated.scenes
@@ -69,8 +69,8 @@ def _shortened(stated: SceneSettings, share: float) -> SceneSettings:
     elif scenes < stated.scenes:
         duration = scenes * duration / stated.scenes
         if step:
-            # As many gaps a scene as before, or the next smaller number, whatever the number of scenes: a scene of
-            # fewer or more of them would be searched faster or more slowly.
+            # As many gaps per scene as before, or the next smaller number, for any number of scenes: the gaps of a
+            # scene determine how long its search takes.
             least = stated.least_gaps if stated.even_scenes else math.ceil(stated.least_gaps / 0.6 - 1e-9)
             duration = scenes * max(least, int(stated.duration / stated.scenes / step + 1e-9)) * step
     return SceneSettings(
@@ -83,7 +83,7 @@ def _shortened(stated: SceneSettings, share: float) -> SceneSettings:
 
 
 def draw_distractors(seed: int, timeline: Timeline, settings: SceneSettings) -> tuple[Flash, ...]:
-    """Dim shapes that flash up for half a second each, anywhere in the video but on overview frames."""
+    """Dim shapes that flash for half a second each, anywhere in the video except on overview frames."""
     if settings.distractors == 0:
         return ()
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, _DISTRACTOR_STREAM))))

@@ -47,14 +47,14 @@ WHOLE_PICTURE = Region(0.0, 0.0, 1.0, 1.0)
 
 @dataclass(frozen=True)
 class Draft:
-    """What a family draws for one task; `Family.build` makes the task of it.
+    """The drawn parts of one task; `Family.build` assembles the task.
 
     Args:
-        actors: What moves or lights up in the scenes, each in front of those before it.
+        actors: Objects in the scenes, each painted over those before it.
         question: The question; see `Family.draw_question`.
-        options: The options in order, as text; also where the question is asked without them.
-        evidence: The interval of each event that must be seen; `()` where the overview suffices.
-        requirements: How the evidence must be seen.
+        options: The options in order, as text; also if the question is open.
+        evidence: The interval of each event that must be seen; `()` if the overview suffices.
+        requirements: Frame rate, region and placement of the evidence.
         metadata: Further facts, JSON values only.
     """
 
@@ -67,12 +67,12 @@ class Draft:
 
 
 class Family(ABC, Generic[S]):
-    """A kind of procedural task: its settings, how it is drawn, how it is read, how an expert searches for it.
+    """A kind of procedural task: its settings, drawing, reader and search.
 
-    A subclass is generic in its settings (`class Needle(Family[NeedleSettings])`) and gives `name`, `Settings`,
-    `wordings`, `num_options` and `draw`; mostly also `reader` and `search`. Nothing that can be seen without the event
-    (question, options and their order, duration, number of frames, the overview) may depend on which option is right:
-    `vzgym tasks verify` checks it.
+    A subclass is generic in its settings (`class Needle(Family[NeedleSettings])`) and defines `name`, `Settings`,
+    `wordings`, `num_options` and `draw`, usually also `reader` and `search`. Nothing that is visible without the event
+    (question, options and their order, duration, number of frames, the overview) may depend on which option is right;
+    `vzgym tasks verify` checks this.
 
     Args:
         settings: The family's settings; the defaults if not given.
@@ -83,15 +83,15 @@ class Family(ABC, Generic[S]):
     """
 
     name: ClassVar[str]
-    """The name it is registered under."""
+    """The registered name."""
     Settings: ClassVar[type[SceneSettings]]
-    """The class of its settings."""
+    """The settings class."""
     wordings: ClassVar[Mapping[str, Sequence[str]]]
     """The question's wordings, "visible" and "none". `{scene}` stands for the scene's hue, or "red or blue"."""
     reader: ClassVar[FamilyReader | None] = None
-    """Reads the answer from frames. Without one, the proof that the answer can be read is not complete."""
+    """Reads the answer from frames. Verification fails for a family without a reader."""
     search: ClassVar[Search | None] = None
-    """How the expert searches for the event. Without one, it is given the place of the evidence."""
+    """How the expert searches for the event. Without one, the expert uses the evidence directly."""
 
     def __init__(self, settings: S | None = None, **options: Any) -> None:
         if settings is not None and options:
@@ -111,12 +111,12 @@ class Family(ABC, Generic[S]):
 
     @property
     def settings(self) -> S:
-        """What tasks are built with; a difficulty setting is applied already."""
+        """Settings that tasks are built with, after applying the difficulty."""
         return self._settings
 
     @property
     def difficulty(self) -> float | None:
-        """The difficulty setting; None if all settings are taken as they are."""
+        """The difficulty setting; None if the settings are used unchanged."""
         return self._difficulty
 
     @property
@@ -129,18 +129,18 @@ class Family(ABC, Generic[S]):
         """Draw one task.
 
         Args:
-            rng: Source of everything random. How much is drawn from it, and what for, must not depend on `position`.
-            timeline: The scenes, drawn already, and which of them is asked about.
-            position: The right option's place, 0 to K - 1.
+            rng: The random generator. The draws made from it must not depend on `position`.
+            timeline: The scenes, already drawn, and the scene that the question asks about.
+            position: Index of the right option, 0 to K - 1.
         """
 
     def build(self, id: str, seed: int, position: int) -> VideoTask:
-        """One task.
+        """Build one task.
 
         Args:
             id: The task's id.
-            seed: Decides everything but which option is right.
-            position: The right option's place, 0 to K - 1.
+            seed: Determines everything except which option is right.
+            position: Index of the right option, 0 to K - 1.
 
         Raises:
             InvalidSetting: If `position` is out of range.
@@ -187,7 +187,7 @@ class Family(ABC, Generic[S]):
         return [self.build(f"{id}~{position}", seed, position) for position in range(self.num_options)]
 
     def draw_question(self, rng: np.random.Generator, timeline: Timeline) -> str:
-        """One of the wordings, with the scenes that it asks about."""
+        """Draw one of the wordings, filled in with the scenes."""
         cue = "none" if self.settings.cue == "none" else "visible"
         choices = self.wordings[cue][: self.settings.wordings]
         named = " or ".join(timeline.scenes[scene].hue for scene in timeline.asked)
@@ -201,7 +201,7 @@ class Family(ABC, Generic[S]):
 
     @classmethod
     def expert(cls, task: VideoTask, budget: Budget) -> tuple[Zoom, ...]:
-        """The cheapest zooms, valid in `budget`, that show the evidence at the rate it needs.
+        """The cheapest zooms, valid in `budget`, that show the evidence at the required rate.
 
         Raises:
             TaskError: If the budget cannot show it; the message gives the numbers that clash.
@@ -215,7 +215,7 @@ class Family(ABC, Generic[S]):
 
     @classmethod
     def scenes_asked(cls, question: str) -> tuple[str, ...]:
-        """The hues of the scenes that a question names, in its order; empty if it names none."""
+        """The hues of the scenes that a question names, in order; empty if it names none."""
         found = cls._match(question)
         named = None if found is None else found.groupdict().get("scene")
         return () if named is None else tuple(named.lower().split(" or "))
@@ -241,7 +241,7 @@ class Family(ABC, Generic[S]):
 
 @cache
 def _patterns(family: type[Family[Any]]) -> tuple[re.Pattern[str], ...]:
-    """Patterns that recognise a family's questions; the group `scene`, where there is one, is what is asked about.
+    """Patterns that recognise a family's questions; the optional group `scene` is the queried scene.
 
     It is a scene's hue, or two of them: "red or blue".
     """
@@ -254,7 +254,7 @@ def _patterns(family: type[Family[Any]]) -> tuple[re.Pattern[str], ...]:
 
 
 def make_family(spec: str | Mapping[str, Any] | Family[Any]) -> Family[Any]:
-    """The family for a spec: a name, a mapping `{"name": ..., **settings}`, or a family.
+    """Make the family for a spec: a name, a mapping `{"name": ..., **settings}`, or a family.
 
     Raises:
         UnknownName: If the name is not registered.
@@ -270,20 +270,20 @@ def _classes() -> list[type[Family[Any]]]:
 
 
 def family_of_question(question: str) -> type[Family[Any]] | None:
-    """The family that asks such questions. Of a family and its subclasses with the same wordings it is the family."""
+    """The family that a question belongs to. Subclasses with the same wordings yield the base family."""
     found = [family for family in _classes() if family.matches(question)]
     return min(found, key=lambda family: len(family.__mro__), default=None)
 
 
 def family_of_task(task: VideoTask) -> type[Family[Any]] | None:
-    """The family that a task is from (metadata `family`); None if it is from none that is registered."""
+    """The registered family of a task (metadata `family`); None if there is none."""
     name = task.metadata.get("family")
     family = FAMILIES.get(name) if isinstance(name, str) and name in FAMILIES else None
     return family if isinstance(family, type) and issubclass(family, Family) else None
 
 
 def expert_zooms(task: VideoTask, budget: Budget) -> tuple[Zoom, ...]:
-    """The zooms of the scripted expert of the task's own family; for other tasks, zooms over the evidence.
+    """The zooms of the family's scripted expert; for other tasks, zooms over the evidence.
 
     Raises:
         TaskError: If the task has no known evidence and rate, or the budget cannot show it.
@@ -293,7 +293,7 @@ def expert_zooms(task: VideoTask, budget: Budget) -> tuple[Zoom, ...]:
 
 
 def zooms_over(task: VideoTask, budget: Budget) -> tuple[Zoom, ...]:
-    """Zooms that cover a task's evidence at the rate that it needs, as few frames and zooms as possible.
+    """Zooms that cover a task's evidence at the required rate, with as few frames and zooms as possible.
 
     Raises:
         TaskError: If the evidence is unknown, or the budget cannot show it.
@@ -319,13 +319,13 @@ def zooms_over(task: VideoTask, budget: Budget) -> tuple[Zoom, ...]:
 
 
 def region_around(x: float, y: float, across: float, down: float, aspect: float) -> Region:
-    """The part of the picture that something covers, clipped to the picture.
+    """The region that an object covers, clipped to the picture.
 
     Args:
         x: Its centre, in units of the picture's height.
         y: Its centre, same units.
-        across: How far it reaches to each side, same units.
-        down: How far it reaches up and down, same units.
+        across: Half its width, same units.
+        down: Half its height, same units.
         aspect: Width of the picture in units of its height.
     """
     corners = ((x - across) / aspect, y - down, (x + across) / aspect, y + down)

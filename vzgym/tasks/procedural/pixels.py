@@ -1,7 +1,7 @@
-"""Detect in pixels what procedural videos draw: the edges of the picture, the hue of a scene, bright colours.
+"""Detection of the contents of procedural videos: picture edges, scene hue, bright colours.
 
-Everything works on shares of the picture, so that native frames, thumbnails with black bars and frames that went
-through a codec are read alike.
+All measures are shares of the picture, so that native frames, thumbnails with black bars and compressed frames are
+read alike.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _LEAST_AREA = 0.004
 
 
 def crop_bars(frames: NDArray[np.uint8], *, thin: bool = True) -> NDArray[np.uint8]:
-    """Frames without the black bars that all of them share, at the resolution that a reader needs.
+    """Crop the black bars that all frames share, at the resolution that a reader needs.
 
     Args:
         frames: uint8, shape `(n, height, width, 3)`.
-        thin: Whether to leave pixels out.
+        thin: Whether to subsample pixels.
 
     Returns:
         uint8, shape `(n, h, w, 3)`: every s-th pixel, such that the shorter side keeps 48 or more; empty if all is
@@ -67,7 +67,7 @@ def _brightest(colors: NDArray[Any]) -> NDArray[Any]:
 
 
 def _shares(colors: NDArray[Any]) -> NDArray[np.float32]:
-    """Each channel's share of a colour's sum: what stays when light changes."""
+    """Each channel's share of a colour's sum, which is independent of brightness."""
     values = np.asarray(colors, dtype=np.float32)
     shares: NDArray[np.float32] = values / np.maximum(values.sum(axis=-1, keepdims=True), 1.0)
     return shares
@@ -90,7 +90,7 @@ def scene_hues(frames: NDArray[np.uint8]) -> list[str | None]:
         frames: uint8, shape `(n, height, width, 3)`, without bars.
 
     Returns:
-        Names of `SCENE_HUES`; None for a frame that is no scene of ours.
+        Names of `SCENE_HUES`; None for a frame that is not a known scene.
     """
     height, width = frames.shape[1:3]
     edge = max(1, round(0.04 * min(height, width)))
@@ -134,7 +134,7 @@ def shows_bright_color(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def bright_colors(frames: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """How much of each frame shows each bright colour.
+    """The share of each frame that shows each bright colour.
 
     Args:
         frames: uint8, shape `(n, height, width, 3)`, without bars.
@@ -150,7 +150,7 @@ def bright_colors(frames: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def bright_labels(frames: NDArray[np.uint8]) -> NDArray[np.int8]:
-    """Which bright colour each pixel shows: its place in `EVENT_COLORS`, -1 for none.
+    """The bright colour of each pixel: its index in `EVENT_COLORS`, -1 for none.
 
     Args:
         frames: uint8, shape `(n, height, width, 3)`, without bars.
@@ -177,7 +177,7 @@ def _bright_pixels(
 
 
 def nearest_hue(pixels: NDArray[np.uint8]) -> str:
-    """The hue of `SCENE_HUES` whose middle tone is nearest to the mean of some pixels, whatever their brightness.
+    """The hue of `SCENE_HUES` whose middle tone is nearest to the mean of the pixels, regardless of brightness.
 
     Args:
         pixels: uint8, shape `(..., 3)`, at least one pixel.

@@ -1,4 +1,4 @@
-"""Frame readers: answers from pixels alone, for policies that are not models and for the proof of a suite."""
+"""Frame readers: answers from pixels only, for scripted policies and for the verification of suites."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _LEAST_AREA = 0.004
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a reader reads from frames.
+    """A reader's result.
 
     Args:
         option: The option that the frames support, one of those given; for an open question, the answer as the family
             words it. None if they show nothing relevant.
-        confidence: In [0, 1]; 0 where `option` is None.
+        confidence: In [0, 1]; 0 if `option` is None.
     """
 
     option: str | None
@@ -34,12 +34,12 @@ class Reading:
 
 
 NO_READING = Reading(None, 0.0)
-"""The reading of frames that show nothing relevant."""
+"""The result for frames that show nothing relevant."""
 
 
 @runtime_checkable
 class FrameReader(Protocol):
-    """Answers from pixels alone. It never sees a task: neither its answer, nor its evidence, nor its metadata."""
+    """Answers from pixels only. It never receives a task's answer, evidence or metadata."""
 
     def read(
         self, frames: NDArray[np.uint8], times: NDArray[np.float64], question: str, options: Sequence[str]
@@ -56,7 +56,7 @@ class FrameReader(Protocol):
 
 
 class FamilyReader(ABC):
-    """Reads what one family draws; the `reader` of a `Family`. It keeps no state."""
+    """Stateless reader of one family's videos; the `reader` of a `Family`."""
 
     @abstractmethod
     def read(
@@ -66,14 +66,14 @@ class FamilyReader(ABC):
 
         Args:
             frames: See `FrameReader.read`.
-            times: See there.
+            times: See `FrameReader.read`.
             scenes: Hues of the scenes that the question names; empty if it names none.
             options: See `FrameReader.read`.
         """
 
 
 class PictureReader(FamilyReader):
-    """A family reader of frames without black bars. Of frames that are all black it reads nothing."""
+    """A family reader that crops black bars first. It reads nothing from frames that are all black."""
 
     def read(
         self, frames: NDArray[np.uint8], times: NDArray[np.float64], scenes: Sequence[str], options: Sequence[str]
@@ -90,7 +90,7 @@ class PictureReader(FamilyReader):
         asked: NDArray[np.bool_],
         options: Sequence[str],
     ) -> Reading:
-        """Answer a question from what `crop_bars` left of its frames.
+        """Answer a question from frames cropped by `crop_bars`.
 
         Args:
             shown: uint8, shape `(n, height, width, 3)`, not empty.
@@ -101,7 +101,7 @@ class PictureReader(FamilyReader):
 
 
 class ColorReader(PictureReader):
-    """Votes for the bright colour that covers most of the frames of the scenes asked about."""
+    """Votes for the bright colour that covers most of the frames of the queried scenes."""
 
     def read_picture(
         self,
@@ -115,7 +115,7 @@ class ColorReader(PictureReader):
 
 
 def vote(area: NDArray[np.float64], options: Sequence[str]) -> Reading:
-    """The option whose colour covers most.
+    """The option whose colour covers the largest area.
 
     Args:
         area: The share of each frame that shows each colour, shape `(n, len(EVENT_COLORS))`.

@@ -1,7 +1,7 @@
-"""Searches of the scripted expert: the interface to an episode (`SearchState`), and searches shared by families.
+"""Searches of the scripted expert: the interface to an episode (`SearchState`), and searches that families share.
 
-A search returns the next zoom, or None when it is done. It is called after each zoom and is stateless: everything that
-an episode has shown is in the `SearchState`.
+A search returns the next zoom, or None when it is done. It is called after each zoom and is stateless: the
+`SearchState` holds everything that the episode has shown.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What the expert knows of an event, and an agent must learn.
+    """The expert's prior knowledge of an event, which an agent must learn.
 
     Args:
-        seconds: How long it lasts; None if unknown, or if there is none.
-        fps: Frames per second that it needs.
-        zooms: Only for families without a search: zooms that show the evidence, where it is known.
+        seconds: Duration of the event; None if unknown, or if there is none.
+        fps: Required frames per second.
+        zooms: Only for families without a search: zooms that show the evidence, if it is known.
     """
 
     seconds: float | None = None
@@ -48,7 +48,7 @@ class Hints:
 
     @property
     def event_seconds(self) -> float:
-        """How long the event lasts; where that is unknown, the distance of two frames at `fps`."""
+        """Duration of the event; if unknown, the distance between two frames at `fps`."""
         return self.seconds or 1.0 / self.fps
 
 
@@ -59,7 +59,7 @@ class Step:
     Attributes:
         action: The zoom or the answer.
         reason: A key of the phrase books in `vzgym.agents.data.phrases`.
-        facts: What the phrase may name: `scene`, `start`, `end`, `fps`, `answer`, ...
+        facts: Values for the phrase: `scene`, `start`, `end`, `fps`, `answer`, ...
     """
 
     action: Zoom | Answer
@@ -68,7 +68,7 @@ class Step:
 
 
 class SearchState(Protocol):
-    """The interface of searches to an episode: what it has shown so far, and valid zooms."""
+    """The searches' interface to an episode: what it has shown so far, and valid zooms."""
 
     @property
     def question(self) -> str:
@@ -92,27 +92,27 @@ class SearchState(Protocol):
 
     @property
     def hints(self) -> Hints:
-        """What the expert knows of the event."""
+        """The expert's prior knowledge of the event."""
         ...
 
     @property
     def zooms_left(self) -> int:
-        """Zooms that may still be made."""
+        """Number of zooms left."""
         ...
 
     @property
     def scenes(self) -> list[tuple[str, Interval]]:
-        """The scenes that the overview shows, in order: hue, and from its first frame to the next scene's first."""
+        """The scenes that the overview shows, in order: hue, and interval from first frame to next scene's first."""
         ...
 
     @property
     def span(self) -> Interval:
-        """Where the event can lie: the scene that the question names, else the whole video."""
+        """Where the event can lie: the scene that the question names, or else the whole video."""
         ...
 
     @property
     def spans(self) -> list[Interval]:
-        """The same where the question names two scenes: both of them, in order of time."""
+        """The same for a question that names two scenes: both, in order of time."""
         ...
 
     @property
@@ -125,7 +125,7 @@ class SearchState(Protocol):
         ...
 
     def event_times(self) -> NDArray[np.float64]:
-        """Times of the frames that show the event (`Search.shows_event`) in a scene asked about, sorted."""
+        """Times of the frames that show the event (`Search.shows_event`) in a queried scene, sorted."""
         ...
 
     def event_clips(self) -> Iterator[NDArray[np.uint8]]:
@@ -137,23 +137,23 @@ class SearchState(Protocol):
         ...
 
     def gap(self, where: Interval, seconds: float) -> Interval | None:
-        """The first stretch of an interval in which something of this length could hide from all frames seen."""
+        """The first gap between seen frames in an interval that could hide an event of this length."""
         ...
 
     def rate(self, least: float, seconds: float, zooms: int) -> float:
-        """A frame rate of at least `least`: a round number, unless `zooms` clips at it could not cover `seconds`."""
+        """A frame rate of at least `least`, rounded up if `zooms` clips at that rate can still cover `seconds`."""
         ...
 
     def zoom(self, start: float, end: float, fps: float) -> Zoom | None:
-        """A zoom that the episode will carry out: inside the video, at most a clip long; None if nothing is left."""
+        """A valid zoom: inside the video, at most one clip; None if nothing is left."""
         ...
 
     def pieces(self, where: Interval, fps: float) -> list[Zoom]:
-        """Full clips that cover an interval one after the other."""
+        """Consecutive full clips that cover an interval."""
         ...
 
     def facts(self) -> dict[str, Any]:
-        """What phrases may name of the place that is asked about."""
+        """Values for phrases about the queried scene."""
         ...
 
 
@@ -166,9 +166,9 @@ class Search:
     """How the expert searches for the event of a family; the `search` of a `Family`.
 
     Args:
-        next_step: The next zoom, or None when nothing is left to look for.
+        next_step: The next zoom, or None when the search is done.
         shows_event: Which frames show the event: uint8 `(n, height, width, 3)`, without bars, to bool `(n,)`.
-        in_other_scenes: Whether the answer may lie in another scene than those that the question names.
+        in_other_scenes: Whether the answer may lie in a scene that the question does not name.
     """
 
     next_step: Callable[[SearchState], Step | None]
@@ -182,21 +182,21 @@ def answer_at_once(state: SearchState) -> Step | None:
 
 
 def find_event(state: SearchState) -> Step | None:
-    """Search the scenes asked about, window by window, until the event has been seen once."""
+    """Search the queried scenes, window by window, until the event has been seen once."""
     return None if len(state.event_times()) else search_everywhere(state)
 
 
 def search_everywhere(state: SearchState) -> Step | None:
-    """Search the scenes asked about to their end: there are several events to be seen."""
+    """Search the queried scenes to their end, since there are several events."""
     return next_window(state, state.spans, state.zooms_left)
 
 
 def find_burst(state: SearchState) -> Step | None:
-    """Search coarsely until one frame shows the burst, then zoom on all of it, at the rate that it needs."""
+    """Search coarsely until one frame shows the burst, then zoom into all of it at the required rate."""
     seconds = state.hints.event_seconds
     times = state.event_times()
     if len(times) == 0:
-        # The finer zoom still to come needs a clip or two.
+        # The finer zoom that follows needs a clip or two.
         return next_window(state, state.spans, max(1, state.zooms_left - 2))
     where = next((span for span in state.spans if float(times[0]) in span), state.span)
     first, last = float(times[0]), float(times[-1])
@@ -217,15 +217,15 @@ def find_burst(state: SearchState) -> Step | None:
 
 
 def next_window(state: SearchState, spans: Sequence[Interval], zooms: int) -> Step | None:
-    """The next window of a search in several places, at the rate that cannot miss the event.
+    """The next window of a search over several intervals, at a rate that cannot miss the event.
 
     Args:
         state: The episode so far.
-        spans: The places, in the order in which to search them.
-        zooms: How many zooms the search may take.
+        spans: The intervals, in search order.
+        zooms: Number of zooms available to the search.
 
     Returns:
-        None if the event can hide nowhere.
+        None if no interval can hide the event.
     """
     seconds = state.hints.event_seconds
     fps = state.rate(1.0 / seconds, math.fsum(where.duration for where in spans), zooms)
@@ -238,5 +238,5 @@ def next_window(state: SearchState, spans: Sequence[Interval], zooms: int) -> St
 
 
 def zoom_facts(zoom: Zoom) -> dict[str, float]:
-    """What phrases may name of a zoom."""
+    """Values for phrases about a zoom."""
     return {"from": zoom.start, "to": zoom.end, "fps": zoom.fps}

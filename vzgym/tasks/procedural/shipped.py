@@ -1,4 +1,4 @@
-"""The suites that ship: which members each has, of which settings. Importing this registers them."""
+"""The included suites: members and settings. Importing this module registers them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TINY_BUDGET = Budget(
     max_pixels=4096,
     min_pixels=1024,
 )
-"""For CPUs: 16 overview frames, three zooms of 8, of at most 64x64 pixels."""
+"""For CPUs: 16 overview frames and three zooms of 8 frames, of at most 64x64 pixels."""
 
 TINY_SPATIAL_BUDGET = replace(TINY_BUDGET, spatial=True)
 """The same with spatial zoom."""
@@ -69,7 +69,7 @@ _TINY_MEMBERS: dict[str, dict[str, Any]] = {
         "height": 256, "width": 256,
     },
 }  # fmt: skip
-# Files of it are written in seconds; the flash is so short that uniform frames of the same number miss some.
+# Its files are written in seconds; the flash is so short that the same number of uniform frames misses some.
 _SHORT: dict[str, Any] = {"duration": 60.0, "scenes": 5}
 _SHORT_MEMBERS: dict[str, dict[str, Any]] = {
     "needle": {"name": "needle", "event_seconds": 0.32, **_SHORT},
@@ -89,8 +89,8 @@ _ABOUT = {
     "decoy": "lights mark a ring, a disc flashes elsewhere; what colour is the disc?",
     "text": "a number on a sign, legible in a region crop alone; which one?",
 }
-# Not among the members of mixtures, but verified with them (`Suite.also`): text needs spatial zoom, and one member
-# more would change every task of a suite, whose name is its version.
+# Not a member of mixtures, but verified with them (`Suite.also`): text needs spatial zoom, and another member would
+# change every task of a suite, whose name is its version.
 _BESIDE = ("speed", "text")
 _PLAIN = tuple(name for name in _MEMBERS if name not in _BESIDE)
 
@@ -160,7 +160,7 @@ MICRO_BUDGET = Budget(
     max_pixels=1024,
     min_pixels=1024,
 )
-"""For models that learn in minutes: 8 overview frames, two zooms of 6, of 32x32 pixels. A zoom covers half a scene."""
+"""For models that train in minutes: 8 overview frames, two zooms of 6, of 32x32 pixels. A zoom covers half a scene."""
 
 _MICRO: dict[str, Any] = {
     "budget": MICRO_BUDGET,

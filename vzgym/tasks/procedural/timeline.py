@@ -1,7 +1,7 @@
 """Common parts of procedural families: settings, gaps of the overview, scenes, and event positions.
 
-The construction: an event is shorter than the distance D between two overview frames and lies strictly between them, so
-that the overview never shows it.
+An event is shorter than the distance D between two overview frames and lies strictly between them, so that the overview
+never shows it.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from vzgym.video.base import FRAME_SLACK
 __all__ = ["CUES", "MOST_NOISE", "Layout", "SceneSettings", "Timeline", "draw_timeline", "stream"]
 
 CUES = ("visible", "partial", "none")
-"""What the question names: one scene that the overview shows, two of them, or none."""
+"""The number of scenes that the question names: one, two or none."""
 
 MOST_NOISE = 12.0
-"""Largest amplitude of film grain: beyond it a scene's pixel could look as bright as an event's."""
+"""Largest amplitude of film grain; beyond it, scene pixels could be as bright as event pixels."""
 
 
 @dataclass(frozen=True)
@@ -36,22 +36,22 @@ class SceneSettings:
     """Settings of every family.
 
     Args:
-        budget: What the task is built for; its overview decides where events can hide.
+        budget: Budget that the task is built for; its overview determines where events can hide.
         duration: Seconds; rounded to whole frames.
         fps: Frames per second.
         height: Native rows of pixels, even.
         width: Native columns of pixels, even.
-        scenes: Number of scenes, each of another hue.
-        even_scenes: Whether all scenes are equally long; else the seed decides (never below 60 % of the mean).
+        scenes: Number of scenes, each of a different hue.
+        even_scenes: Whether all scenes are equally long; otherwise lengths are random (at least 60 % of the mean).
         cue: One of `CUES`. "visible": an event in every scene, and the question names the scene by its hue.
             "partial": the question names two scenes, and only one of them has an event. "none": one event in the
             whole video, and no hint.
-        wordings: How many of the family's wordings are used, >= 1.
-        guard: Frames kept free between an event and an overview frame, beside that frame.
-        open: Whether the question comes without options. The answers it may have, and their balance, stay the same.
-        distractors: How many dim shapes flash up here and there, between overview frames too; they mean nothing.
+        wordings: Number of the family's wordings in use, >= 1.
+        guard: Free frames between an event and an overview frame.
+        open: Whether the question has no options. The possible answers and their balance stay the same.
+        distractors: Number of irrelevant dim shapes that flash, also between overview frames.
         noise: Amplitude of film grain, 0 to 12 of 255.
-        difficulty: None takes all settings as they are. A number in [0, 1] sets them: see
+        difficulty: None uses the settings unchanged. A number in [0, 1] adjusts them: see
             `vzgym.tasks.procedural.difficulty`.
 
     Raises:
@@ -115,25 +115,25 @@ class SceneSettings:
 
     @property
     def fewest_scenes(self) -> int:
-        """Scenes that the family needs with this cue."""
+        """Smallest number of scenes for this cue."""
         return 2 if self.cue == "partial" else 1
 
     @property
     def least_gaps(self) -> int:
-        """Gaps of the overview that every scene has at least."""
+        """Smallest number of overview gaps per scene."""
         gaps = self.layout.num_gaps
         return gaps // self.scenes if self.even_scenes else max(1, int(0.6 * gaps / self.scenes))
 
     @property
     def longest_event(self) -> int:
-        """Frames that an event may last, to fit strictly between two overview frames wherever it lies."""
+        """Longest event in frames that fits strictly between any two overview frames."""
         return min(end - start for start, end in self.layout.gaps) - 1 - 2 * self.guard
 
     def needs_gaps(self, gaps: int, what: str) -> None:
-        """Check that every scene has so many gaps of the overview, each for an event of its own.
+        """Check that every scene has at least this many overview gaps, one for each event.
 
         Raises:
-            InvalidSetting: If it has not; the message gives the numbers that clash.
+            InvalidSetting: If not; the message gives the numbers that clash.
         """
         if self.least_gaps < gaps:
             raise InvalidSetting(
@@ -142,16 +142,16 @@ class SceneSettings:
             )
 
     def needs_zooms(self, zooms: int, what: str) -> None:
-        """Check that the budget has so many zooms.
+        """Check that the budget has at least this many zooms.
 
         Raises:
-            InvalidSetting: If it has not; the message gives the numbers that clash.
+            InvalidSetting: If not; the message gives the numbers that clash.
         """
         if zooms > self.budget.max_zooms:
             raise InvalidSetting(f"{what} need {zooms} zooms, but the budget has {self.budget.max_zooms}")
 
     def event_frames(self, seconds: float) -> int:
-        """An event's length in whole frames, checked to fit strictly between two overview frames.
+        """Convert an event's length to whole frames, and check that it fits strictly between two overview frames.
 
         Raises:
             InvalidSetting: If it does not; the message gives the numbers that clash.
@@ -195,8 +195,8 @@ class Layout:
     Attributes:
         num_frames: Frames of the video.
         grid: Overview times in seconds.
-        gaps: Of each gap, the frame that the overview shows at its start, and the next one that it shows (or the
-            end of the video).
+        gaps: For each gap, the overview frame at its start and the next overview frame (or the end of the
+            video).
     """
 
     num_frames: int
@@ -226,20 +226,20 @@ def _layout(budget: Budget, duration: float, fps: float) -> Layout:
 
 
 def stream(seed: int) -> np.random.Generator:
-    """The random numbers that belong to a seed: the same ones in every process."""
+    """The random generator of a seed; the same in every process."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The scenes of a video, and which of them the question asks about.
+    """The scenes of a video, and the scene that the question asks about.
 
     Attributes:
         scenes: Backgrounds in order.
-        cuts: First frame of each scene: a frame that the overview shows.
-        gaps: Of each scene, its gaps (see `Layout`).
-        target: Which scene is asked about.
-        asked: The scenes in which the event can lie as far as the question tells, in the order in which it names them.
+        cuts: First frame of each scene, which is an overview frame.
+        gaps: The gaps of each scene (see `Layout`).
+        target: Index of the scene that the question asks about.
+        asked: The scenes in which the event can lie according to the question, in the order in which it names them.
         idle: The scenes without an event.
         num_frames: Frames of the video.
         guard: See `SceneSettings`.
@@ -260,20 +260,20 @@ class Timeline:
         return self.cuts[scene], end
 
     def starts(self, scenes: tuple[int, ...], event_frames: int) -> tuple[tuple[int, int], ...]:
-        """Where an event of so many frames may start in these scenes: half-open ranges of frames."""
+        """Possible start frames of an event of this length in these scenes: half-open ranges."""
         return self.starts_in([gap for scene in scenes for gap in self.gaps[scene]], event_frames)
 
     def starts_in(self, gaps: Sequence[tuple[int, int]], event_frames: int) -> tuple[tuple[int, int], ...]:
-        """Where an event of so many frames may start in these gaps: half-open ranges of frames."""
+        """Possible start frames of an event of this length in these gaps: half-open ranges."""
         ranges = [(begin + 1 + self.guard, end - self.guard - event_frames + 1) for begin, end in gaps]
         return tuple((low, high) for low, high in ranges if low < high)
 
     def draw_start(self, rng: np.random.Generator, scene: int, event_frames: int) -> int:
-        """A start frame, uniform over all that are allowed in a scene."""
+        """Draw a start frame, uniform over all that are allowed in a scene."""
         return self.draw_start_in(rng, self.gaps[scene], event_frames)
 
     def draw_start_in(self, rng: np.random.Generator, gaps: Sequence[tuple[int, int]], event_frames: int) -> int:
-        """A start frame, uniform over all that are allowed in these gaps."""
+        """Draw a start frame, uniform over all that are allowed in these gaps."""
         ranges = self.starts_in(gaps, event_frames)
         pick = int(rng.integers(sum(high - low for low, high in ranges)))
         for low, high in ranges:
@@ -284,10 +284,10 @@ class Timeline:
 
 
 def draw_timeline(rng: np.random.Generator, settings: SceneSettings) -> Timeline:
-    """Draw the scenes of a video, and which of them is asked about.
+    """Draw the scenes of a video and the queried scene.
 
-    Where the question does not name one scene, the event's scene is drawn in proportion to its number of gaps, so
-    that the event is spread evenly over all places that it could have.
+    If the question does not name a single scene, the event's scene is drawn in proportion to its number of gaps, so
+    that the event is distributed evenly over all possible positions.
     """
     layout = settings.layout
     asked: tuple[int, ...]
@@ -314,7 +314,7 @@ def draw_timeline(rng: np.random.Generator, settings: SceneSettings) -> Timeline
 
 
 def _scene_lengths(rng: np.random.Generator, gaps: int, scenes: int, even: bool) -> list[int]:
-    """How many gaps each scene spans."""
+    """Number of gaps of each scene."""
     if even:
         bounds: NDArray[np.int64] = np.rint(np.linspace(0, gaps, scenes + 1)).astype(np.int64)
         return [int(n) for n in np.diff(bounds)]

@@ -1,4 +1,4 @@
-"""Verification that tasks need zooming exactly if their family declares it."""
+"""Verify that tasks require zooming if and only if their family declares it."""
 
 from __future__ import annotations
 
@@ -27,46 +27,46 @@ from vzgym.video.synthetic import ProceduralVideo
 __all__ = ["LEAST_RIGHT", "FamilyReport", "ReadFrames", "VerifyReport", "guess_from_metadata", "verify"]
 
 ReadFrames: TypeAlias = Callable[[NDArray[np.uint8], NDArray[np.float64], str, Sequence[str]], "str | None"]
-"""Answers from frames `(n, height, width, 3)`, their times, the question and the options; None if it reads nothing."""
+"""Answers from frames `(n, height, width, 3)`, times, question and options; None if it finds no answer."""
 
 LEAST_RIGHT = 0.98
 """Share of renderings that a reader must get right."""
 
 _NEIGHBOURS = 15
-# So many positions of right options are checked, of each member and of all in turn.
+# Number of right-option positions checked, for each member and for all members together.
 _MOST_PLACES = 2_000
 _HISTORY_RULES = (
     "the rarest position so far",
     "the commonest position so far",
-    "the position that is overdue",
-    "what mostly followed the last position",
-    "what mostly followed the last two positions",
+    "the least recent position",
+    "the most frequent successor of the last position",
+    "the most frequent successor of the last two positions",
 )
 
 
 @dataclass
 class FamilyReport:
-    """What was found about one family's tasks.
+    """Results for one family's tasks.
 
     Attributes:
         family: The family's name.
         options: K, the number of options.
-        zoom_needed: Whether zooming is needed; where it is not, the overview must show the answer.
+        zoom_needed: Whether zooming is needed; if not, the overview must show the answer.
         tasks: Tasks checked, each in K renderings, one for each answer.
-        files: Of them, tasks also checked as real files.
+        files: Tasks also checked as real files.
         overview_frames: Overview frames compared, each over all K renderings.
         expert_frames: Frames that the expert's zooms showed.
         expert_zooms: Zooms that the expert made.
-        readings: Renderings read from the expert's frames (from the overview where zooming is not needed).
-        right: Of them, read rightly.
+        readings: Renderings read from the expert's frames (from the overview if zooming is not needed).
+        right: Of them, read correctly.
         overview_readings: Renderings read from the overview alone.
-        overview_right: Of them, read rightly.
-        whole_readings: Renderings read from the expert's zooms without their regions, where it uses any.
-        whole_right: Of them, read rightly.
-        guessed: Tasks of the second half, whose answers were guessed by metadata (see `guess_from_metadata`).
-        guessed_right: Of them, guessed rightly.
+        overview_right: Of them, read correctly.
+        whole_readings: Renderings read from the expert's zooms without their regions, if it uses any.
+        whole_right: Of them, read correctly.
+        guessed: Tasks of the second half, whose answers were guessed from metadata (see `guess_from_metadata`).
+        guessed_right: Of them, guessed correctly.
         hits: Sum, over tasks, of the analytic hit rate of the other budget's overview.
-        failures: What was wrong, one sentence each.
+        failures: One sentence for each failure.
     """
 
     family: str
@@ -90,18 +90,18 @@ class FamilyReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was wrong."""
+        """Whether there are no failures."""
         return not self.failures
 
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """What was found about a suite.
+    """Results for a suite.
 
     Attributes:
         name: `suite/split`.
         families: One report for each family.
-        other: The other budget whose overview was judged by its analytic hit rate.
+        other: The other budget, whose overview's analytic hit rate is reported.
         order: Failures of the order of tasks of all families together, one sentence each.
     """
 
@@ -112,12 +112,12 @@ class VerifyReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was wrong anywhere."""
+        """Whether there are no failures in any family or in the order of tasks."""
         return not self.failures
 
     @property
     def failures(self) -> list[str]:
-        """All that was wrong, each with its family."""
+        """All failures, each with its family."""
         found = [f"{report.family}: {failure}" for report in self.families for failure in report.failures]
         return found + [f"tasks in order: {failure}" for failure in self.order]
 
@@ -135,22 +135,25 @@ def verify(
 ) -> VerifyReport:
     """Check the first tasks of each family of a suite, each rendered with every one of its K answers.
 
-    Checked: the overview's frames are identical for all K answers (or all different, where the overview is meant to
-    suffice); so is everything else that can be known without the event; the right option stands in each place about
-    equally often, where it stood in earlier tasks does not help to guess it, and what is known about a video without
-    reading its frames does not either; the expert's zooms are valid, hold the evidence and show it at the needed rate;
-    a reader answers right from them, and from the overview only where that is meant to suffice; where the expert zooms
-    into regions, the same zooms without them show the same for all K answers.
+    The checks are:
+
+    - The overview's frames are identical for all K answers (or all different, if the overview should suffice), and so
+      is everything else that is known without the event.
+    - The right option is at each position about equally often, and neither its positions in earlier tasks nor a
+      video's metadata help to guess it.
+    - The expert's zooms are valid, contain the evidence and show it at the required rate.
+    - A reader answers correctly from these zooms, and from the overview only if that should suffice.
+    - If the expert zooms into regions, the same zooms without regions show the same for all K answers.
 
     Args:
         suite: A suite, by name or object, or one of its splits.
-        split: Which split, where `suite` says none.
+        split: The split, if `suite` names none.
         count: Tasks of each member of the suite, >= 1.
-        files: A folder for real files; None checks arrays alone. Files are left there.
-        file_count: How many tasks of each member are checked as files too; all if not given.
-        reader: Answers from frames; the reader of each family if not given. A family without one does not pass.
+        files: A folder for real files, which are kept; None checks arrays only.
+        file_count: Number of tasks of each member also checked as files; all if not given.
+        reader: Answers from frames; the reader of each family if not given. A family without a reader fails.
         other: Another budget; the analytic hit rate of its overview is reported.
-        progress: Called with (tasks done, tasks in all).
+        progress: Called with (tasks done, total tasks).
 
     Raises:
         UnknownName: If there is no such suite or split.
@@ -223,7 +226,7 @@ def _check_same_without_event(variants: Sequence[VideoTask], report: FamilyRepor
 
 
 def _check_expert(task: VideoTask, budget: Budget, report: FamilyReport) -> tuple[Zoom, ...]:
-    """Zooms are valid, hold the evidence, and show all that is needed of it. Returns them."""
+    """Check that zooms are valid, contain the evidence and show all of it as required. Returns them."""
     try:
         zooms = expert_zooms(task, budget)
     except TaskError as error:
@@ -244,9 +247,9 @@ def _check_expert(task: VideoTask, budget: Budget, report: FamilyReport) -> tupl
         report.failures.append(f"{task.id}: the expert's zooms {zooms} are not valid in {budget}")
         return ()
     if coverage(task.evidence, [Interval(zoom.start, zoom.end) for zoom in zooms]) < 1 - 1e-9:
-        report.failures.append(f"{task.id}: the expert's zooms {zooms} do not hold the evidence {task.evidence}")
+        report.failures.append(f"{task.id}: the expert's zooms {zooms} do not contain the evidence {task.evidence}")
     if any(zoom.fps < needed - 1e-9 for zoom in zooms):
-        report.failures.append(f"{task.id}: the expert's zooms {zooms} are below the needed {needed} fps")
+        report.failures.append(f"{task.id}: the expert's zooms {zooms} are below the required {needed} fps")
     here = placement.at([round(span.start * placement.fps) for span in task.evidence])
     if here.hit_rate(np.concatenate([zoom.times() for zoom in zooms])) < 1.0:
         report.failures.append(f"{task.id}: frames of the expert's zooms {zooms} miss a part of the event")
@@ -266,7 +269,7 @@ def _check_pictures(
     reader: ReadFrames | None,
     report: FamilyReport,
 ) -> None:
-    """Compare the overviews of all K answers, and have each rendering read."""
+    """Compare the overviews of all K answers, and read each rendering."""
     size = budget.fit(videos[0].height, videos[0].width)
     overviews = [video.read(overview_times(video.duration, budget), size=size) for video in videos]
     hashes: list[list[str]] = []
@@ -281,10 +284,10 @@ def _check_pictures(
             if other:
                 report.failures.append(f"{first} and {task.id}: overview frames {other[:5]} differ ({videos[0].uri})")
     elif len({tuple(found) for found in hashes}) < len(variants):
-        report.failures.append(f"{first}: the overview does not tell all answers apart ({videos[0].uri})")
+        report.failures.append(f"{first}: the overview does not distinguish all answers ({videos[0].uri})")
     if reader is None:
         return
-    # The same frames and the same question read the same: no need to read them once for each answer.
+    # The same frames and question give the same reading, so they are read once for all answers.
     readings: dict[tuple[object, ...], str | None] = {}
     wholes: set[str] = set()
     for task, video, overview, found in zip(variants, videos, overviews, hashes, strict=True):
@@ -309,13 +312,13 @@ def _check_pictures(
             wholes.add(whole)
         report.readings += 1
         report.right += reading == task.answer
-    # A codec changes a pixel by a level or two, here and there: files are judged by the reader alone.
+    # A codec changes some pixels by a level or two, so files are checked by the reader only.
     if len(wholes) > 1 and isinstance(videos[0], ProceduralVideo):
         report.failures.append(f"{first}: the expert's zooms without their regions differ from answer to answer")
 
 
 def _frames_of(video: Video, zooms: Sequence[Zoom], budget: Budget) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """The frames that zooms show, as large as the budget allows, and their times. All have one region, or none."""
+    """The frames that zooms show, at the budget's size, and their times. All share one region, or have none."""
     region = zooms[0].region
     height, width = video.height, video.width
     if region is not None:
@@ -334,7 +337,7 @@ def _check_files(
     reader: ReadFrames | None,
     report: FamilyReport,
 ) -> int:
-    """The same with real files; their sizes must not differ either. Returns the size in bytes."""
+    """Run the same checks on real files, whose sizes must not differ either. Returns the size in bytes."""
     from vzgym.video.file import FileVideo
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -355,10 +358,10 @@ def _check_files(
 
 
 def _check_places(tasks: ProceduralTasks, reports: dict[str, FamilyReport]) -> list[str]:
-    """The positions of right options are balanced, and cannot be predicted from those of earlier tasks.
+    """Check that the positions of right options are balanced and unpredictable from earlier tasks.
 
-    Checked over the first tasks of each member, and over those of all members in the order of the split. Returns the
-    failures of the latter.
+    Checks the first tasks of each member, and those of all members in the order of the split. Returns the failures of
+    the latter.
     """
     members = len(tasks.suite.families)
     for member, family in enumerate(tasks.suite.families):
@@ -389,14 +392,14 @@ def _predictable(places: Sequence[int], options: int) -> list[str]:
 
 
 def guess_from_history(places: Sequence[int], options: int) -> dict[str, int]:
-    """Guess each place from those before it, as a player does who sees no frame but learns the right answers.
+    """Guess each position from earlier ones, as a blind policy could that learns the right answers.
 
     Args:
-        places: Places of right options in the order of the tasks, 0 to `options` - 1.
-        options: How many places there are.
+        places: Positions of right options in the order of the tasks, 0 to `options` - 1.
+        options: Number of positions.
 
     Returns:
-        By rule, in words, how many guesses are right.
+        The number of right guesses by rule.
     """
     counts = [0] * options
     latest = [-1] * options
@@ -423,13 +426,13 @@ def guess_from_history(places: Sequence[int], options: int) -> dict[str, int]:
 def _check_reader(report: FamilyReport) -> None:
     if not report.readings:
         report.failures.append(
-            f"family {report.family!r} has no reader, so that nothing shows that its answers can be read from frames"
+            f"family {report.family!r} has no reader, which is needed to show that its answers can be read from frames"
         )
     if report.right < LEAST_RIGHT * report.readings:
         report.failures.append(
             f"the reader is right on {report.right} of {report.readings} renderings, but {LEAST_RIGHT:.0%} are needed"
         )
-    # Each task is rendered once for each answer: one blind answer for all K is right exactly once in K.
+    # Each task is rendered once for each answer, so the same answer for all K is right exactly once.
     if report.zoom_needed and report.overview_right > report.overview_readings / report.options:
         report.failures.append(
             f"from the overview alone the reader is right on {report.overview_right} of {report.overview_readings} "
@@ -443,7 +446,7 @@ def _check_reader(report: FamilyReport) -> None:
 
 
 def _facts(task: VideoTask, size: int) -> tuple[float, ...]:
-    """What is known of a task without its frames; `size` is that of its file, in bytes."""
+    """Facts about a task that are known without its frames; `size` is its file's size in bytes."""
     start = task.evidence[0].start if task.evidence else 0.0
     return task.video.duration, float(task.video.num_frames or 0), float(size), float(len(task.question)), start
 
@@ -451,17 +454,17 @@ def _facts(task: VideoTask, size: int) -> tuple[float, ...]:
 def guess_from_metadata(
     facts: NDArray[np.float64], places: NDArray[np.int64], others: NDArray[np.float64]
 ) -> NDArray[np.int64]:
-    """Guess where the right option of some tasks stands, from those of other tasks most like each.
+    """Guess the position of the right option of tasks from the most similar other tasks.
 
     The 15 nearest neighbours vote (columns standardised, ties broken by order).
 
     Args:
-        facts: Shape `(n, m)`: m numbers known of each task to learn from, n >= 1.
-        places: Shape `(n,)`: their right places.
-        others: Shape `(k, m)`: the same of the tasks to guess.
+        facts: Shape `(n, m)`: m facts about each task to learn from, n >= 1.
+        places: Shape `(n,)`: their right positions.
+        others: Shape `(k, m)`: the facts about the tasks to guess.
 
     Returns:
-        int64, shape `(k,)`: the places guessed.
+        int64, shape `(k,)`: the guessed positions.
     """
     spread = facts.std(axis=0)
     scale = np.where(spread > 0, spread, 1.0)
@@ -474,7 +477,7 @@ def guess_from_metadata(
 
 
 def _check_metadata(known: NDArray[np.float64], report: FamilyReport) -> None:
-    """Learn from the first half of the tasks, guess the second."""
+    """Learn from the first half of the tasks, and guess the second."""
     half = len(known) // 2
     if half == 0:
         return

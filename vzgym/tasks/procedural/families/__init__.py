@@ -1,4 +1,4 @@
-"""The procedural families: one file and one line here each. A plug-in's family is announced in `vzgym.families`."""
+"""The procedural families: one file and one line here each. Plug-ins register theirs in the group `vzgym.families`."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ __all__ = ["FAMILIES"]
 FAMILIES: Registry[Any] = Registry("task family", "vzgym.families")
 """Families by name: subclasses of `vzgym.tasks.Family`, which take their settings by name."""
 
-# Named, not imported: listing tasks takes no drawing code.
+# Names only: listing tasks must not import drawing code.
 FAMILIES.register("anomaly", f"{__name__}.anomaly:Anomaly")
 FAMILIES.register("control", f"{__name__}.control:Control")
 FAMILIES.register("count", f"{__name__}.count:Count")

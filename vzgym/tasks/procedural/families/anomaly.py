@@ -1,4 +1,4 @@
-"""Anomaly: whether something odd happens, and what. Often nothing does."""
+"""Anomaly: what unusual thing happens, if anything."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from vzgym.tasks.procedural.timeline import SceneSettings, Timeline
 __all__ = ["BALL_COLORS", "NORMAL", "ODDITIES", "Anomaly", "AnomalyReader", "AnomalySettings", "find_oddities"]
 
 NORMAL = "nothing unusual"
-"""The answer where the ball behaves."""
+"""The answer if the ball behaves normally."""
 
 ODDITIES: dict[str, str] = {"it vanishes": "vanishes", "it turns white": "whitens", "it splits in two": "splits"}
-"""What may happen instead, as an option says it, and the actor's name for it."""
+"""The oddities: option text and the actor's name for each."""
 
 BALL_COLORS = tuple(name for name in EVENT_COLORS if name not in ("white", "cyan"))
 
@@ -39,8 +39,8 @@ class AnomalySettings(SceneSettings):
     """Settings of the anomaly family; see `SceneSettings` for the others.
 
     Args:
-        oddities: How many kinds of oddity there are: 1 to 3. Nothing unusual is one more option.
-        event_seconds: How long an oddity lasts.
+        oddities: Number of kinds of oddity: 1 to 3. "Nothing unusual" is one more option.
+        event_seconds: Duration of an oddity.
         ball_size: Diameter of the ball, as a share of the shorter side, in (0, 0.4].
     """
 
@@ -59,7 +59,7 @@ class AnomalySettings(SceneSettings):
 
 
 def find_oddities(shown: NDArray[np.uint8]) -> list[str | None]:
-    """What each frame shows the ball do, as an option says it; None for a ball that behaves normally.
+    """The oddity that each frame shows, as option text; None for a ball that behaves normally.
 
     Args:
         shown: uint8, shape `(n, height, width, 3)`, without bars.
@@ -84,7 +84,7 @@ def _shows_oddity(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 class AnomalyReader(PictureReader):
-    """Classifies each frame of the scenes asked about; where all are normal, nothing unusual happens."""
+    """Classifies each frame of the queried scenes; if all are normal, nothing unusual happens."""
 
     def read_picture(
         self,
@@ -95,8 +95,8 @@ class AnomalyReader(PictureReader):
     ) -> Reading:
         """See `PictureReader`.
 
-        The confidence of an oddity is its share of the odd frames. That of nothing unusual is n / (n + 8) for n
-        frames: it grows with what was seen, and never reaches 1.
+        The confidence of an oddity is its share of the odd frames. That of "nothing unusual" is n / (n + 8) for n
+        frames: it grows with the number of frames and never reaches 1.
         """
         shown = shown[asked]
         if len(shown) == 0:
@@ -110,11 +110,11 @@ class AnomalyReader(PictureReader):
 
 
 class Anomaly(Family[AnomalySettings]):
-    """A ball drifts through each scene; for a moment it may vanish, turn white or split. Chance is 1 / options.
+    """A ball drifts through each scene and may briefly vanish, turn white or split. Chance is 1 / options.
 
-    One option is that nothing unusual happens, and it is right as often as any other. Seeing nothing odd in a few
-    frames is no proof: the evidence of such a task is the moment at which the others would show. With `cue="none"` one
-    scene of the video may hold an oddity, and all others are normal.
+    One option is that nothing unusual happens; it is right as often as any other. A few normal frames do not prove
+    it: the evidence of such a task is the interval in which an oddity would show. With `cue="none"` one scene of the
+    video may hold an oddity, and all others are normal.
     """
 
     name: ClassVar[str] = "anomaly"
@@ -137,7 +137,7 @@ class Anomaly(Family[AnomalySettings]):
 
     @property
     def num_options(self) -> int:
-        """Nothing unusual, and one option for each oddity."""
+        """One option for "nothing unusual" and one for each oddity."""
         return self.settings.oddities + 1
 
     def draw(self, rng: np.random.Generator, timeline: Timeline, position: int) -> Draft:

@@ -1,4 +1,4 @@
-"""Control: something that the overview shows, such as the colour of a balloon that stays for a whole scene."""
+"""Control: the colour of a balloon that stays for a whole scene, so that the overview shows it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ControlSettings(SceneSettings):
 class Control(Family[ControlSettings]):
     """A balloon floats through each scene for as long as it lasts, so the overview shows it. Chance is 1 / colours.
 
-    Zooming is never needed: it rewards a policy that knows when to answer at once.
+    Zooming is never needed: the family rewards a policy that answers at once.
     """
 
     name: ClassVar[str] = "control"

@@ -28,13 +28,13 @@ _TOLERANCE = 52
 
 
 def pulse_pattern(frames: int, pulses: int) -> list[tuple[int, int]]:
-    """A burst cut into `2 * pulses - 1` nearly equal runs, lit and dark in turn, lit at both ends.
+    """Split a burst into `2 * pulses - 1` nearly equal runs, alternately lit and dark, lit at both ends.
 
     The burst has the same length for every number of pulses.
 
     Args:
         frames: Frames of the burst.
-        pulses: How many times it is lit, >= 1.
+        pulses: Number of lit runs, >= 1.
 
     Returns:
         All runs, dark ones included: first and one-past-last frame, from 0.
@@ -48,7 +48,7 @@ class CountSettings(SceneSettings):
     """Settings of the count family; see `SceneSettings` for the others.
 
     Args:
-        counts: How often the lamp may light up: the options, in order.
+        counts: Possible numbers of pulses: the options, in order.
         event_seconds: Length of the burst, whatever the count.
         lamp_size: Diameter of the lamp, as a share of the shorter side, in (0, 0.8].
     """
@@ -93,7 +93,7 @@ def _shows_burst(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 class CountReader(PictureReader):
-    """Counts how often the glass of the lamp goes bright, in the frames of the scenes asked about, in order of time."""
+    """Counts how often the lamp's glass turns bright in the frames of the queried scenes, in order of time."""
 
     def read_picture(
         self,
@@ -105,7 +105,7 @@ class CountReader(PictureReader):
         """See `PictureReader`.
 
         The confidence grows with the number of frames in the burst, up to two for each pulse of the largest option;
-        it is small if the count is no option (then the nearest one is given).
+        it is small if the count is not an option (then the nearest option is returned).
         """
         counts = {option: int(option) for option in options if option.strip().isdecimal()}
         if options and not counts:
@@ -118,7 +118,7 @@ class CountReader(PictureReader):
         ordered = lit[np.argsort(times, kind="stable")]
         pulses = int(ordered[0]) + int((ordered[1:] & ~ordered[:-1]).sum())
         if pulses == 0:
-            # A frame between two pulses shows that there is a burst, but of how many it says nothing.
+            # A frame between two pulses shows that there is a burst, but not its count.
             return NO_READING
         if not counts:
             return Reading(str(pulses), min(1.0, int(burst.sum()) / (2 * pulses)))
@@ -130,7 +130,7 @@ class CountReader(PictureReader):
 class Count(Family[CountSettings]):
     """A lamp hangs in every scene; in one short burst it lights up n times. Chance is 1 / len(counts).
 
-    While the burst lasts the lamp's rim glows, lit or not, so that one frame anywhere in it shows where to look.
+    The lamp's rim glows throughout the burst, lit or not, so that any one frame of the burst locates it.
     """
 
     name: ClassVar[str] = "count"

@@ -1,4 +1,4 @@
-"""Decoy: a garland of lights marks the wrong moment; what is asked for flashes elsewhere."""
+"""Decoy: a garland of lights marks a misleading flash; the relevant one is elsewhere."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vzgym.tasks.procedural.timeline import SceneSettings, Timeline
 __all__ = ["DISC_COLORS", "Decoy", "DecoyReader", "DecoySettings", "find_discs"]
 
 DISC_COLORS = tuple(name for name in EVENT_COLORS if name != "white")
-"""Colours of discs and rings: none that could be taken for the lights."""
+"""Colours of discs and rings: none that a reader could confuse with the lights."""
 
 # Smallest share of the picture that counts as a disc.
 _LEAST_AREA = 0.004
@@ -76,7 +76,7 @@ def find_discs(shown: NDArray[np.uint8]) -> NDArray[np.float64]:
             continue
         mask = labels == color
         rows, columns = np.nonzero(mask)
-        # The median is not moved by stray pixels far away.
+        # The median is robust to stray pixels.
         y, x = int(np.median(rows)), int(np.median(columns))
         reach = max(1, int(0.15 * np.sqrt(counts[color])))
         if mask[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1].mean() > 0.6:
@@ -89,7 +89,7 @@ def _shows_disc(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 class DecoyReader(PictureReader):
-    """Votes for the colour of full discs in the frames of the scenes asked about, and ignores rings and lights."""
+    """Votes for the colour of full discs in the frames of the queried scenes; ignores rings and lights."""
 
     def read_picture(
         self,
@@ -103,10 +103,10 @@ class DecoyReader(PictureReader):
 
 
 class Decoy(Family[DecoySettings]):
-    """A disc and a ring flash in each scene; the disc's colour is asked for. Chance is 1 / colours.
+    """A disc and a ring flash in each scene; the question is the disc's colour. Chance is 1 / colours.
 
-    The ring lasts longer, and a garland of lights hangs over its part of the scene, which the overview shows. Its
-    colour says nothing about the disc's. A zoom where the lights are shows a ring, and the search must go on.
+    The ring lasts longer, and the overview shows a garland of lights around its time. Its colour is independent of the
+    disc's. A zoom at the lights shows a ring, and the search must continue.
     """
 
     name: ClassVar[str] = "decoy"
@@ -133,7 +133,7 @@ class Decoy(Family[DecoySettings]):
         return self.settings.colors
 
     def draw(self, rng: np.random.Generator, timeline: Timeline, position: int) -> Draft:
-        """See `Family.draw`. There is a decoy in every scene, with a disc or without."""
+        """See `Family.draw`. Every scene has a decoy, with or without a disc."""
         s = self.settings
         length, longer = s.event_frames(s.event_seconds), s.event_frames(s.decoy_seconds)
         names = DISC_COLORS[: s.colors]

@@ -1,4 +1,4 @@
-"""Direction: which way something flew past, too fast for one frame to tell."""
+"""Direction: which way a disc crosses the picture, for which two frames are needed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WAYS: dict[str, tuple[int, int]] = {
 _APART = 0.4
 # Smallest share of the picture that counts as a disc.
 _LEAST_AREA = 0.004
-# Of the picture's width or height: a shorter way than that is no motion.
+# Smallest displacement that counts as motion, as a share of the picture's width or height.
 _LEAST_WAY = 0.12
 
 
@@ -44,7 +44,7 @@ class DirectionSettings(SceneSettings):
     Args:
         ways: Number of directions, and of options: 2 (left and right) or 4.
         event_seconds: Length of a pass, from one edge of the picture to the other.
-        ball_size: Diameter of what flies past, as a share of the shorter side, in (0, 0.5].
+        ball_size: Diameter of the disc, as a share of the shorter side, in (0, 0.5].
     """
 
     ways: int = 4
@@ -60,14 +60,14 @@ class DirectionSettings(SceneSettings):
         frames = self.event_frames(self.event_seconds)
         if self.part < 1:
             raise InvalidSetting(
-                f"a pass of {self.event_seconds} s at {self.fps} fps has {frames} frames, but needs 3 at least to show "
+                f"a pass of {self.event_seconds} s at {self.fps} fps has {frames} frames, but needs at least 3 to show "
                 f"its direction"
             )
         self.needs_rate(self.needed_fps, frames / self.fps)
 
     @property
     def part(self) -> int:
-        """Frames of the first and of the last part of a pass, one of each of which must be seen."""
+        """Length in frames of the first and of the last part of a pass; one frame of each must be seen."""
         return int(_APART * round(self.event_seconds * self.fps))
 
     @property
@@ -77,7 +77,7 @@ class DirectionSettings(SceneSettings):
 
 
 class DirectionReader(PictureReader):
-    """Follows a bright disc through the frames of the scenes asked about, in order of time."""
+    """Follows a bright disc through the frames of the queried scenes, in order of time."""
 
     def read_picture(
         self,
@@ -104,7 +104,7 @@ class DirectionReader(PictureReader):
 
 
 def _center(lit: NDArray[np.bool_]) -> tuple[float, float]:
-    """The middle of what is lit, in shares of width and height."""
+    """The centre of the bright pixels, in shares of width and height."""
     y, x = np.nonzero(lit)
     return float(x.mean()) / lit.shape[1], float(y.mean()) / lit.shape[0]
 
@@ -112,7 +112,7 @@ def _center(lit: NDArray[np.bool_]) -> tuple[float, float]:
 class Direction(Family[DirectionSettings]):
     """A disc without a trail crosses the picture once in each scene. Chance is 1 / ways.
 
-    One frame shows that it passes, two show which way: a matter of the frame rate.
+    One frame shows the disc, two show its direction, so the frame rate matters.
     """
 
     name: ClassVar[str] = "direction"

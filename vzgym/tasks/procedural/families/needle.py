@@ -47,7 +47,7 @@ class NeedleSettings(SceneSettings):
 
 
 class Needle(Family[NeedleSettings]):
-    """One flash of a coloured shape in each scene; the colour of one of them is asked for. Chance is 1 / colours."""
+    """One flash of a coloured shape in each scene; the question is the colour of one flash. Chance is 1 / colours."""
 
     name: ClassVar[str] = "needle"
     Settings = NeedleSettings

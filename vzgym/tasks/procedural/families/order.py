@@ -1,4 +1,4 @@
-"""Order: which of several flashes came first, and which next."""
+"""Order: the order of several flashes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LEAST_AREA = 0.004
 
 
 def in_words(colors: Sequence[str]) -> str:
-    """Colours in their order, as an option says it: "red, then blue, then green"."""
+    """Format colours in order as an option: "red, then blue, then green"."""
     return ", then ".join(colors)
 
 
@@ -37,9 +37,9 @@ class OrderSettings(SceneSettings):
     """Settings of the order family; see `SceneSettings` for the others.
 
     Args:
-        events: Flashes of a scene, each of another colour: 2 to 4.
-        orders: Number of options: 2 to 6, and at most the orders that there are.
-        colors: The first so many colours are used: `events` (for 2 events: 4) to 8.
+        events: Flashes per scene, each of a different colour: 2 to 4.
+        orders: Number of options: 2 to 6, and at most the number of possible orders.
+        colors: Number of colours: `events` (for 2 events: 4) to 8.
         event_seconds: Length of each flash.
         flash_size: Diameter of a flash, as a share of the shorter side, in (0, 0.9].
     """
@@ -74,7 +74,7 @@ class OrderSettings(SceneSettings):
 
 
 class OrderReader(PictureReader):
-    """Lists the colours that light up in the scenes asked about, and takes an option that agrees."""
+    """Lists the colours that light up in the queried scenes, and chooses a consistent option."""
 
     def read_picture(
         self,
@@ -83,7 +83,7 @@ class OrderReader(PictureReader):
         asked: NDArray[np.bool_],
         options: Sequence[str],
     ) -> Reading:
-        """See `PictureReader`. Of n options that agree with what was seen the first, with confidence 1 / n."""
+        """See `PictureReader`. The first of n consistent options, with confidence 1 / n."""
         area = bright_colors(shown)
         area[~asked] = 0.0
         seen: list[str] = []
@@ -100,12 +100,12 @@ class OrderReader(PictureReader):
 
 
 def _agrees(seen: Sequence[str], order: Sequence[str]) -> bool:
-    """Whether what was seen is the order, or what is left of it where some were missed."""
+    """Whether the seen colours are a subsequence of the order."""
     return [color for color in order if color in seen] == list(seen)
 
 
 class Order(Family[OrderSettings]):
-    """Several flashes of a scene, each in another part of it; their order is asked for. Chance is 1 / orders.
+    """Several flashes in different parts of a scene; the question is their order. Chance is 1 / orders.
 
     For two flashes each option has its reverse among the others, so that one flash alone decides nothing.
     """
@@ -134,7 +134,7 @@ class Order(Family[OrderSettings]):
         return self.settings.orders
 
     def draw(self, rng: np.random.Generator, timeline: Timeline, position: int) -> Draft:
-        """See `Family.draw`. The evidence is every flash of the scene asked about."""
+        """See `Family.draw`. The evidence is every flash of the queried scene."""
         s = self.settings
         length = s.event_frames(s.event_seconds)
         orders = self._orders(rng)
@@ -163,7 +163,7 @@ class Order(Family[OrderSettings]):
                 flashes.append(flash)
         first, last = timeline.frames_of(timeline.target)
         events = [flash for flash in flashes if first <= flash.first < last]
-        # Each flash lies in its own part of whichever of the scenes asked about it is.
+        # Each flash lies in its own part of the scene.
         by_scene = [self._parts(timeline.gaps[scene]) for scene in timeline.asked]
         one, *others = (
             Placement(

@@ -1,4 +1,4 @@
-"""Speed: which of several discs flies fastest; all are visible for equally long."""
+"""Speed: which of several discs is fastest; all are visible for the same time."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = ["Speed", "SpeedReader", "SpeedSettings"]
 
 # Two frames at least this share of the flight apart tell which disc is fastest.
 _APART = 0.4
-# Of the way that is free: how far the fastest disc flies, and the slowest at least, as a share of that.
+# Distance of the fastest disc as a share of the free way, and the slowest's minimum as a share of that.
 _FARTHEST, _SLOWEST = 0.75, 0.2
 # Smallest share of the picture that counts as a disc.
 _LEAST_AREA = 0.002
-# Of the picture's width: a shorter way than that is no motion.
+# Smallest displacement that counts as motion, as a share of the picture's width.
 _LEAST_WAY = 0.06
 
 
@@ -37,7 +37,7 @@ class SpeedSettings(SceneSettings):
 
     Args:
         discs: Number of discs, and of options: 2 to 5.
-        event_seconds: How long the discs fly, all of them at once.
+        event_seconds: Duration of the flight, the same for all discs.
         rivals: The greatest speed of the others, as a share of the fastest disc's, in [0.3, 0.8].
         disc_size: Diameter of a disc, as a share of its lane's height, in [0.3, 0.9].
     """
@@ -58,14 +58,14 @@ class SpeedSettings(SceneSettings):
         frames = self.event_frames(self.event_seconds)
         if self.part < 1:
             raise InvalidSetting(
-                f"a flight of {self.event_seconds} s at {self.fps} fps has {frames} frames, but needs 3 at least to "
-                f"show who is fastest"
+                f"a flight of {self.event_seconds} s at {self.fps} fps has {frames} frames, but needs at least 3 to "
+                f"show which disc is fastest"
             )
         self.needs_rate(self.needed_fps, frames / self.fps)
 
     @property
     def part(self) -> int:
-        """Frames of the first and of the last part of a flight, one of each of which must be seen."""
+        """Length in frames of the first and of the last part of a flight; one frame of each must be seen."""
         return int(_APART * round(self.event_seconds * self.fps))
 
     @property
@@ -75,7 +75,7 @@ class SpeedSettings(SceneSettings):
 
 
 class SpeedReader(PictureReader):
-    """Follows the disc of each colour through the frames of the scenes asked about."""
+    """Follows the disc of each colour through the frames of the queried scenes."""
 
     def read_picture(
         self,
@@ -94,7 +94,7 @@ class SpeedReader(PictureReader):
             here = labels[order] == place
             seen = here[here.mean(axis=(1, 2)) >= _LEAST_AREA]
             if name in choices and len(seen) >= 2:
-                # The disc's rim may pass for another colour: the middle of most pixels stays where it is.
+                # Pixels of a disc's rim may match another colour; the median is robust to them.
                 first, last = (float(np.median(np.nonzero(one)[1])) for one in (seen[0], seen[-1]))
                 ways[name] = abs(last - first) / labels.shape[2]
         best = max(ways, key=lambda name: ways[name], default=None)
@@ -104,9 +104,9 @@ class SpeedReader(PictureReader):
 
 
 class Speed(Family[SpeedSettings]):
-    """Discs of several colours fly for a moment, each in a lane of its own; which is fastest? Chance is 1 / discs.
+    """Discs of several colours fly briefly, each in its own lane; which is fastest? Chance is 1 / discs.
 
-    All are seen for equally long, start anywhere, and fly either way: one frame shows the discs, two show their speed.
+    All are visible for the same time, start anywhere and fly either way: one frame shows the discs, two their speeds.
     """
 
     name: ClassVar[str] = "speed"
@@ -145,7 +145,7 @@ class Speed(Family[SpeedSettings]):
             fastest = int(rng.integers(s.discs))
             if scene == timeline.target:
                 fastest, event = position, (start, start + length)
-            # Drawn in idle scenes too, so that what follows does not depend on where they are.
+            # Drawn in idle scenes too, so that later draws do not depend on which scenes are idle.
             made = self._flights(rng, start, options, fastest)
             if scene not in timeline.idle:
                 flights += made

@@ -1,4 +1,4 @@
-"""State change: into which box something was put, when the boxes look the same before and after."""
+"""State change: which box a ball is put into; the boxes look the same before and after."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vzgym.tasks.procedural.timeline import SceneSettings, Timeline
 __all__ = ["BOX_COLORS", "State", "StateReader", "StateSettings"]
 
 BOX_COLORS = tuple(name for name in EVENT_COLORS if name not in ("white", "yellow", "cyan"))
-"""Colours of boxes: none that could be taken for the ball's white."""
+"""Colours of boxes: none that a reader could confuse with the ball's white."""
 
 _BOX_HEIGHT = 0.8
 # Smallest shares of the picture that count as a ball and as a box, and how far pixels may be from the ball's colour.
@@ -37,7 +37,7 @@ class StateSettings(SceneSettings):
 
     Args:
         boxes: Number of boxes, and of options: 2 to 5.
-        event_seconds: How long a box is open.
+        event_seconds: Duration for which a box is open.
     """
 
     boxes: int = 4
@@ -56,7 +56,7 @@ def _shows_ball(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 class StateReader(PictureReader):
-    """Finds a white ball in the frames of the scenes asked about, and the colour of the box below it."""
+    """Finds a white ball in the frames of the queried scenes, and the colour of the box below it."""
 
     def read_picture(
         self,
@@ -81,7 +81,7 @@ class StateReader(PictureReader):
 
 
 def _boxes(labels: NDArray[np.int8]) -> dict[str, float]:
-    """Where each box stands: the mean column of its colour."""
+    """Position of each box: the mean column of its colour."""
     found = {}
     for place, name in enumerate(EVENT_COLORS):
         columns = np.nonzero(labels == place)[1]
@@ -93,7 +93,7 @@ def _boxes(labels: NDArray[np.int8]) -> dict[str, float]:
 class State(Family[StateSettings]):
     """Closed boxes stand in each scene; once a crane lowers a ball into one of them. Chance is 1 / boxes.
 
-    The overview shows the boxes, always shut: what is inside must have been seen going in.
+    The overview shows only closed boxes, so the agent must see the ball go in.
     """
 
     name: ClassVar[str] = "state"

@@ -1,4 +1,4 @@
-"""Text: a number on a sign, too small for a frame of the whole picture: a crop of the sign shows it."""
+"""Text: a number on a sign that is legible only in a region crop."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from vzgym.tasks.task import VideoTask
 __all__ = ["LEAST_LEGIBLE", "MOST_ILLEGIBLE", "Text", "TextReader", "TextSettings", "find_sign"]
 
 LEAST_LEGIBLE = 7.0
-"""Pixels that a digit must be high in the full-resolution picture: one for each of its dots."""
+"""Smallest legible height of a digit in the full-resolution picture, in pixels: one for each of its dots."""
 
 MOST_ILLEGIBLE = 3.0
-"""Pixels that a digit may be high in a frame of the whole picture: one for more than two of its dots."""
+"""Largest illegible height of a digit in a whole frame, in pixels: one for more than two of its dots."""
 
 _DOTS_HIGH = 7
 _MARGIN = 1.25
@@ -48,8 +48,8 @@ class TextSettings(SceneSettings):
     Args:
         numbers: Number of options: 2 to 6.
         digits: Digits of each number: 2 to 4.
-        event_seconds: How long the number shows.
-        glyph_pixels: How high a digit is, in pixels of the full-resolution picture.
+        event_seconds: Duration for which the number shows.
+        glyph_pixels: Height of a digit in pixels of the full-resolution picture.
 
     Raises:
         InvalidSetting: Also if the budget has no spatial zoom, if whole frames show a digit larger than
@@ -111,7 +111,7 @@ class TextSettings(SceneSettings):
 
 
 def find_sign(frame: NDArray[np.uint8]) -> tuple[int, int, int, int] | None:
-    """Where the panel of a frame is: top, bottom, left, right in pixels; None if there is none.
+    """Find the panel in a frame: top, bottom, left, right in pixels; None if there is none.
 
     Args:
         frame: uint8, shape `(height, width, 3)`.
@@ -124,12 +124,12 @@ def find_sign(frame: NDArray[np.uint8]) -> tuple[int, int, int, int] | None:
 
 
 class TextReader(FamilyReader):
-    """Matches the dark dots of a panel with those of each digit, where there are any to be seen."""
+    """Matches the dark dots of a panel with those of each digit."""
 
     def read(
         self, frames: NDArray[np.uint8], times: NDArray[np.float64], scenes: Sequence[str], options: Sequence[str]
     ) -> Reading:
-        """See `FamilyReader.read`. The confidence is how well the best number matches, in [0, 1]."""
+        """See `FamilyReader.read`. The confidence is the best number's match, in [0, 1]."""
         numbers = [option for option in options if option.isdecimal()]
         digits = {len(number) for number in numbers}
         if (options and len(digits) != 1) or frames.size == 0:
@@ -152,19 +152,19 @@ class TextReader(FamilyReader):
 
 
 def _hue(shown: NDArray[np.uint8]) -> str:
-    """The scene's hue, from most of a frame's rim: something may stand in a corner of a small crop."""
+    """The scene's hue, from the majority of a frame's rim, since a small crop may have something in a corner."""
     rim = np.concatenate([shown[0], shown[-1], shown[:, 0], shown[:, -1]])
     return nearest_hue(np.median(rim, axis=0).astype(np.uint8))
 
 
 def _count_digits(sign: tuple[int, int, int, int]) -> int:
-    """How many digits fit a panel of this form: it is `6 n + 9` dots wide and 17 high."""
+    """Number of digits on a panel of this shape: it is `6 n + 9` dots wide and 17 high."""
     wide = _PANEL_ROWS * (sign[3] - sign[2]) / (sign[1] - sign[0])
     return max(1, round((wide - 2 * _AROUND + 1) / 6))
 
 
 def _ink(shown: NDArray[np.uint8], sign: tuple[int, int, int, int], count: int) -> NDArray[np.float32]:
-    """How much darker than its surroundings each dot of the text is: float32, shape `(7, 6 * count - 1)`."""
+    """The darkness of each dot of the text relative to its surroundings: float32, shape `(7, 6 * count - 1)`."""
     top, bottom, left, right = sign
     light = shown[top:bottom, left:right].astype(np.float32).mean(axis=2)
     down = _averages(bottom - top, _PANEL_ROWS)
@@ -175,7 +175,7 @@ def _ink(shown: NDArray[np.uint8], sign: tuple[int, int, int, int], count: int) 
 
 
 def _detail(cells: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each cell less the mean of the nine around it."""
+    """Each cell minus the mean of its 3x3 neighbourhood."""
     padded = np.pad(cells, 1, mode="edge")
     around = sum(padded[y : y + cells.shape[0], x : x + cells.shape[1]] for y in range(3) for x in range(3))
     detail: NDArray[np.float32] = cells - np.asarray(around, dtype=np.float32) / np.float32(9)
@@ -210,11 +210,11 @@ def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
 
 
 class Text(Family[TextSettings]):
-    """A sign stands in each scene; for a moment it shows a number. Chance is 1 / numbers.
+    """Each scene has a sign that briefly shows a number. Chance is 1 / numbers.
 
-    Whole frames at the budget's size show the sign, but their pixels are the same with any number on it and without
-    one (see `vzgym.tasks.procedural.render.actors.Sign`). A region crop is cut from the full-resolution frame and shows
-    the digits, so the agent must find both when and where.
+    Whole frames at the budget's size show the sign, but their pixels are the same with any number or none (see
+    `vzgym.tasks.procedural.render.actors.Sign`). A region crop is cut from the full-resolution frame and shows the
+    digits, so the agent must find both when and where.
     """
 
     name: ClassVar[str] = "text"
@@ -282,7 +282,7 @@ class Text(Family[TextSettings]):
 
     @classmethod
     def expert(cls, task: VideoTask, budget: Budget) -> tuple[Zoom, ...]:
-        """Zooms over the time in which the number shows, into the sign.
+        """Zooms into the sign over the interval in which the number shows.
 
         Raises:
             TaskError: If the budget cannot show it, or has no spatial zoom.
@@ -294,7 +294,7 @@ class Text(Family[TextSettings]):
 
 
 def _numbers(rng: np.random.Generator, count: int, digits: int) -> tuple[str, ...]:
-    """Different numbers, any two of which differ in two digits at least."""
+    """Numbers of which any two differ in at least two digits."""
     chosen: list[str] = []
     while len(chosen) < count:
         first = int(rng.integers(1, 10))

@@ -1,4 +1,4 @@
-"""Two hops: a card says in which scene to look, and there a colour lights up."""
+"""Two hops: a card shows another scene's hue, and a colour flashes in that scene."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from vzgym.tasks.procedural.timeline import SceneSettings, Timeline
 __all__ = ["FLASH_COLORS", "TwoHop", "TwoHopReader", "TwoHopSettings", "find_card"]
 
 FLASH_COLORS = tuple(name for name in EVENT_COLORS if name != "white")
-"""Colours of flashes: none that could be taken for a card."""
+"""Colours of flashes: none that a reader could confuse with a card."""
 
 # Smallest share of the picture that counts as a card.
 _LEAST_CARD = 0.008
@@ -45,7 +45,7 @@ class TwoHopSettings(SceneSettings):
 
     Args:
         colors: Number of colours, and of options: 2 to 7.
-        event_seconds: Length of the card's show, and of a flash.
+        event_seconds: Duration of the card, and of a flash.
         flash_size: Diameter of a flash, and width of a card, as a share of the shorter side, in (0, 0.9].
     """
 
@@ -61,7 +61,7 @@ class TwoHopSettings(SceneSettings):
             raise InvalidSetting(f"TwoHopSettings.flash_size must be in (0, 0.9], got {self.flash_size}")
         if self.scenes < self.fewest_scenes:
             raise InvalidSetting(
-                f"two hops with cue {self.cue!r} need {self.fewest_scenes} scenes at least, got {self.scenes}"
+                f"two hops with cue {self.cue!r} need at least {self.fewest_scenes} scenes, got {self.scenes}"
             )
         frames = self.event_frames(self.event_seconds)
         self.needs_rate(self.fps / frames, frames / self.fps)
@@ -74,7 +74,7 @@ class TwoHopSettings(SceneSettings):
 
 
 def find_card(shown: NDArray[np.uint8]) -> list[str | None]:
-    """The hue on the card of each frame; None where there is no card.
+    """The hue on the card in each frame; None if there is no card.
 
     Args:
         shown: uint8, shape `(n, height, width, 3)`, without bars.
@@ -98,7 +98,7 @@ def _shows_card(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 class TwoHopReader(PictureReader):
-    """Without the card it reads nothing: every scene has a flash."""
+    """Reads the card, then the flash in that scene. Without the card it reads nothing: every scene has a flash."""
 
     def read_picture(
         self,
@@ -130,9 +130,9 @@ def _find_card_then_flash(state: SearchState) -> Step | None:
 
 
 class TwoHop(Family[TwoHopSettings]):
-    """A card in one scene shows another scene's hue; the colour that flashes there is asked for. Chance is 1 / colours.
+    """A card in one scene shows another's hue; the question is the colour that flashes there. Chance is 1 / colours.
 
-    There is a flash in every scene but the card's own, so that the second hop is of no use before the first.
+    Every scene except the card's own has a flash, so the second hop is useless without the first.
     """
 
     name: ClassVar[str] = "twohop"

@@ -1,4 +1,4 @@
-"""More actors: boxes and a crane, a ball that misbehaves, one that flies past, rings, bulbs, cards and signs.
+"""Further actors: boxes with a crane, balls, discs, rings, bulbs, cards and signs.
 
 The painter's own actors (flash, balloon, lamp) are in `vzgym.tasks.procedural.render.painter`. All lengths are in units
 of the picture's height; x runs from 0 to the aspect, y from 0 to 1.
@@ -43,7 +43,7 @@ def _bar(
     color: Color,
     aspect: float,
 ) -> None:
-    """A filled rectangle `(left, top, right, bottom)`, at least a pixel each way, on some frames."""
+    """A filled rectangle `(left, top, right, bottom)`, at least one pixel in each direction, on some frames."""
     height, width = canvas.shape[1:3]
     left, right = (round(v * width / aspect) for v in (box[0], box[2]))
     top, bottom = (round(v * height) for v in (box[1], box[3]))
@@ -64,7 +64,7 @@ class Boxes:
         x: Centre of each.
         y: Centre of all.
         radius: Half a box's width.
-        event: First frame of the event and first frame after it; None where nothing happens.
+        event: First frame of the event and first frame after it; None if there is no event.
         chosen: Which box gets the ball.
     """
 
@@ -80,7 +80,7 @@ class Boxes:
     def paint(
         self, canvas: NDArray[np.uint8], rows: NDArray[np.intp], frames: NDArray[np.int64], aspect: float
     ) -> None:
-        """See `Actor.paint`. While a box is open its lid stands above it, and the ball is in sight."""
+        """See `Actor.paint`. While a box is open, its lid is above it and the ball is visible."""
         r = self.radius
         busy = np.zeros(len(rows), dtype=bool)
         if self.event is not None:
@@ -107,7 +107,7 @@ class Boxes:
 
 @dataclass(frozen=True, slots=True)
 class Ball:
-    """A ball that drifts to and fro for as long as its scene lasts, and may do something odd for a moment.
+    """A ball that drifts to and fro throughout its scene, and may briefly do something odd.
 
     Args:
         first: First frame that shows it.
@@ -116,11 +116,11 @@ class Ball:
         x: Middle of its path.
         y: Middle of its path.
         radius: Its radius.
-        sway: How far it drifts each way.
-        phase: Where in its drift it starts, in turns.
+        sway: Amplitude of the drift.
+        phase: Initial phase of the drift, in turns.
         fps: Frames per second.
-        event: First frame of the odd moment and first frame after it; None for a ball that behaves.
-        oddity: What it does: "vanishes", "whitens" or "splits".
+        event: First frame of the oddity and first frame after it; None for a normal ball.
+        oddity: "vanishes", "whitens" or "splits".
     """
 
     first: int
@@ -171,14 +171,14 @@ class Ball:
 
 @dataclass(frozen=True, slots=True)
 class Passing:
-    """A disc that crosses the picture on a straight line, without a trail: one frame does not tell which way.
+    """A disc that crosses the picture in a straight line, without a trail: one frame does not show its direction.
 
     Args:
         first: First frame that shows it.
         last: First frame that no longer does.
         color: RGB 0..255.
-        start: Where it is in its first frame: x and y.
-        end: Where it is in its last frame: x and y.
+        start: Position in its first frame: x and y.
+        end: Position in its last frame: x and y.
         radius: Its radius.
     """
 
@@ -201,7 +201,7 @@ class Passing:
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """A coloured ring with a dark middle that lights up and is gone.
+    """A coloured ring with a dark middle that flashes.
 
     Args:
         first: First frame that shows it.
@@ -235,8 +235,8 @@ class Bulbs:
     Args:
         first: First frame that shows it.
         last: First frame that no longer does.
-        count: How many bulbs.
-        radius: Of each bulb.
+        count: Number of bulbs.
+        radius: Radius of each bulb.
     """
 
     first: int
@@ -263,7 +263,7 @@ class Card:
     Args:
         first: First frame that shows it.
         last: First frame that no longer does.
-        color: Of the spot, RGB 0..255.
+        color: Colour of the spot, RGB 0..255.
         x: Centre.
         y: Centre.
         radius: Half its width.
@@ -291,10 +291,10 @@ _PAPER_DOTS, _FRAME_DOTS = 3, 2
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """A framed panel on a post, blank but for one caption that shows for a moment.
+    """A framed panel on a post, blank except for one caption that shows briefly.
 
-    The paper between the ink is lightened such that every block of the picture keeps its mean, with a text or without:
-    a frame shrunk to one pixel a block shows a blank panel, exactly.
+    The paper between the ink is lightened so that every block of the picture has the same mean with and without a text:
+    a frame reduced to one pixel per block shows exactly a blank panel.
 
     Args:
         first: First frame that shows the panel.
@@ -304,7 +304,7 @@ class Sign:
         dot: Side of a glyph's dot; a glyph is 5 dots wide and 7 high.
         text: The caption, digits only.
         event: First frame that shows the caption and first frame after it; None for a panel that stays blank.
-        blocks: Rows and columns of blocks that the picture is divided into.
+        blocks: Number of rows and columns of blocks in the picture.
     """
 
     first: int
@@ -319,7 +319,7 @@ class Sign:
     def paint(
         self, canvas: NDArray[np.uint8], rows: NDArray[np.intp], frames: NDArray[np.int64], aspect: float
     ) -> None:
-        """See `Actor.paint`. Every pixel shows the mean of what it covers, as in a picture that was shrunk."""
+        """See `Actor.paint`. Every pixel is the mean of the area that it covers, as in a downscaled picture."""
         height, width = canvas.shape[1:3]
         across, down = sign_size(len(self.text), self.dot)
         post = (self.x - 0.15 * across, self.y, self.x + 0.15 * across, min(1.0, self.y + 10.0 * down))
@@ -350,7 +350,7 @@ class Sign:
             canvas[on, top:bottom, left:right] = (np.clip(patch, 0.0, 255.0) + np.float32(0.5)).astype(np.uint8)
 
     def _shade(self, rows: NDArray[np.float64], columns: NDArray[np.float64], aspect: float) -> NDArray[np.float32]:
-        """How much lighter each pixel is than plain paper, from -1 to 1; the mean over every block is 0."""
+        """Brightness of each pixel relative to plain paper, from -1 to 1; the mean over every block is 0."""
         across, down = sign_size(len(self.text), self.dot)
         per_row, per_column = self.blocks[0], self.blocks[1] / aspect
         first_row, last_row = int((self.y - down) * per_row), int((self.y + down) * per_row) + 1
@@ -358,12 +358,12 @@ class Sign:
         cells = np.arange(first_row, last_row + 1) / per_row, np.arange(first_column, last_column + 1) / per_column
         mean = ink_cover(self.text, self.x, self.y, self.dot, *cells)
         ink = ink_cover(self.text, self.x, self.y, self.dot, rows, columns)
-        # Whole 1/256 steps: two ways of adding up the same ink must not differ in a last bit.
+        # Whole 1/256 steps, so that the order of summation cannot change the last bit.
         light = np.rint((spread(mean, cells, rows, columns) - ink) * 256) / 256
         return np.asarray(light, dtype=np.float32)
 
 
 def sign_size(characters: int, dot: float) -> tuple[float, float]:
-    """Half the width and half the height of a panel for so many characters, paper and frame included."""
+    """Half the width and half the height of a panel for a number of characters, with paper and frame."""
     around = 2 * (_PAPER_DOTS + _FRAME_DOTS)
     return (6 * characters - 1 + around) * dot / 2, (7 + around) * dot / 2

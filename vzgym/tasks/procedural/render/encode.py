@@ -1,9 +1,9 @@
-"""Video files in which one frame says nothing about another.
+"""Encoding of video files in which no frame carries information about another.
 
-With ordinary coding a frame is stored as its difference from others, and the encoder spends bits where it spared
-some before: pixels of an overview frame would then depend on an event seconds away. Here each frame is coded alone
-(H.264, intra only) with a constant quantiser, so that the same picture always decodes to the same pixels. The file is
-padded, so that its size says nothing either.
+Ordinary coding stores a frame as its difference from others, and rate control carries state between frames, so the
+pixels of an overview frame would depend on an event seconds away. Here each frame is coded separately (H.264, intra
+only) with a constant quantiser, so that the same picture always decodes to the same pixels. The file is padded, so that
+its size carries no information either.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ QUANTISER = 22
 """Constant quantiser of every frame (H.264's scale: 0 is lossless, 51 the coarsest)."""
 
 SIZE_QUANTUM = 4096
-"""Files are padded to a multiple of so many bytes."""
+"""Files are padded to a multiple of this many bytes."""
 
 # Any rate control, look-ahead or adaptive quantisation would carry state from frame to frame; threads could change
 # the order in which it is carried.
@@ -41,11 +41,11 @@ def encode_video(video: Video, path: Path, varies: Sequence[Interval] = ()) -> N
     """Write a video to an mp4 file: H.264, intra only, constant quantiser, yuv420p, constant frame rate.
 
     Args:
-        video: What to write. Its size must be even and its number of frames known.
-        path: The file. Written in place: use a temporary name and rename it when finished.
-        varies: Where frames depend on the answer. The file's size is made to depend on the other frames alone:
-            three times their mean size is reserved for each frame in these intervals (or its raw size, where that
-            is not enough), and what is not used is padding.
+        video: The video. Its size must be even and its number of frames known.
+        path: The file. Written in place: use a temporary name and rename it afterwards.
+        varies: Intervals in which frames depend on the answer. The file's size depends on the other frames only:
+            three times their mean size is reserved for each frame in these intervals (or its raw size, if that
+            is not enough), and the rest is padding.
 
     Raises:
         InvalidSetting: If the size is odd or the number of frames unknown.

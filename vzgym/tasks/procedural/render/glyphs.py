@@ -1,4 +1,4 @@
-"""Digits of 5 by 7 dots, and how much of each pixel they cover. Exact arithmetic only (see `scenery`)."""
+"""Digits of 5 by 7 dots, and their coverage of pixels. Exact arithmetic only (see `scenery`)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def dots(text: str) -> Floats:
 
 
 def cover(low: float, high: float, edges: NDArray[np.float64]) -> Floats:
-    """How much of each cell between neighbouring `edges` lies in `[low, high]`: float32, shape `(len(edges) - 1,)`."""
+    """The share of each cell between neighbouring `edges` in `[low, high]`: float32, shape `(len(edges) - 1,)`."""
     inside = np.minimum(edges[1:], high) - np.maximum(edges[:-1], low)
     share: Floats = (np.maximum(inside, 0.0) / np.diff(edges)).astype(np.float32)
     return share
@@ -74,7 +74,7 @@ def ink_cover(
     mask = dots(text)
     x0, y0 = x - mask.shape[1] * dot / 2, y - mask.shape[0] * dot / 2
     ink = np.zeros((len(rows) - 1, len(columns) - 1), dtype=np.float32)
-    # Fixed order of additions: a matrix product may add in another order on another processor.
+    # Fixed order of additions; that of a matrix product depends on the processor.
     for i in range(mask.shape[0]):
         line = np.zeros(len(columns) - 1, dtype=np.float32)
         for j in np.flatnonzero(mask[i]).tolist():
@@ -89,10 +89,10 @@ def spread(
     rows: NDArray[np.float64],
     columns: NDArray[np.float64],
 ) -> Floats:
-    """The mean over each cell of a picture of values given on another grid.
+    """Resample values from another grid: the mean over each cell of a picture.
 
     Args:
-        values: float32, shape `(a, b)`: one for each cell of the other grid; 0 outside of it.
+        values: float32, shape `(a, b)`: one for each cell of the other grid; 0 outside.
         cells: Edges of the other grid: rows `(a + 1,)` and columns `(b + 1,)`.
         rows: Edges of the picture's cells, shape `(h + 1,)`.
         columns: Edges of the picture's cells, shape `(w + 1,)`.

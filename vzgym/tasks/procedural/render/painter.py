@@ -1,4 +1,4 @@
-"""The painter of procedural videos: a sequence of scenes, and actors that play in them."""
+"""The painter of procedural videos: a sequence of scenes with actors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PIXELS_AT_ONCE = 1 << 17
 
 
 class Actor(Protocol):
-    """Something painted over the scenery in frames `first` to `last - 1`. Must pickle."""
+    """An object painted over the scenery in frames `first` to `last - 1`. Must be picklable."""
 
     @property
     def first(self) -> int:
@@ -46,11 +46,11 @@ class ScenePainter:
     Args:
         scenes: The backgrounds, in order.
         cuts: First frame of each scene, increasing, `cuts[0] == 0`.
-        actors: What plays in front; later ones paint over earlier ones.
+        actors: The objects in front; later ones are painted over earlier ones.
         fps: Frames per second.
         aspect: Width of the picture in units of its height. Other sizes stretch the same picture.
         noise: Amplitude of film grain, in levels of 255.
-        grain: Which grain: a seed.
+        grain: Seed of the film grain.
     """
 
     scenes: tuple[SceneSpec, ...]
@@ -85,7 +85,7 @@ class ScenePainter:
 
 @cache
 def _grain_tile(amplitude: float) -> NDArray[np.int16]:
-    """Grain to cut from, int16, shape `(512, 512)`: whole levels from `-amplitude` to `amplitude`."""
+    """A tile of grain, int16, shape `(512, 512)`: whole levels from `-amplitude` to `amplitude`."""
     raw = np.random.Generator(np.random.PCG64(np.random.SeedSequence(5))).integers(-256, 257, (512, 512))
     tile: NDArray[np.int16] = (raw * round(amplitude * 256) // (1 << 16)).astype(np.int16)
     tile.setflags(write=False)
@@ -93,10 +93,10 @@ def _grain_tile(amplitude: float) -> NDArray[np.int16]:
 
 
 def _add_grain(canvas: NDArray[np.uint8], frames: NDArray[np.int64], amplitude: float, seed: int) -> None:
-    """Add film grain to each frame, in place: the same one for the same frame and size, another for each frame."""
+    """Add film grain to each frame, in place; it is determined by frame number and size."""
     height, width = canvas.shape[1:3]
     tile = _grain_tile(amplitude)
-    # Two multiplicative congruences: cheap, and the same everywhere.
+    # Two multiplicative congruences: cheap, and the same on every platform.
     places = ((frames + seed) % (1 << 31)) * 48271 % ((1 << 31) - 1)
     for frame, place in zip(canvas, places.tolist(), strict=True):
         rows = (np.arange(height) + place) % 512
@@ -107,7 +107,7 @@ def _add_grain(canvas: NDArray[np.uint8], frames: NDArray[np.int64], amplitude: 
 
 @dataclass(frozen=True, slots=True)
 class Flash:
-    """A coloured shape that lights up and is gone.
+    """A coloured shape that flashes.
 
     Args:
         first: First frame that shows it.
@@ -148,7 +148,7 @@ class Flash:
 
 @dataclass(frozen=True, slots=True)
 class Balloon:
-    """A coloured balloon on a string that floats about its place for as long as its scene lasts.
+    """A coloured balloon on a string that drifts throughout its scene.
 
     Args:
         first: First frame that shows it.
@@ -157,8 +157,8 @@ class Balloon:
         x: Middle of its path, in units of the picture's height.
         y: Middle of its path, same units.
         radius: Same units.
-        sway: How far it drifts each way, same units.
-        phase: Where in its drift it starts, in turns.
+        sway: Amplitude of the drift, same units.
+        phase: Initial phase of the drift, in turns.
         fps: Frames per second.
     """
 
@@ -212,7 +212,7 @@ class Lamp:
         y: Centre, same units.
         radius: Same units.
         burst: First frame of the burst and first frame after it; None for a lamp that stays dark.
-        lit: First and one-past-last frame of each time that the glass is lit.
+        lit: First and one-past-last frame of each pulse.
     """
 
     first: int

@@ -35,7 +35,7 @@ SCENE_HUES: dict[str, tuple[int, int, int]] = {
     "pink": (160, 72, 116),
     "grey": (112, 114, 118),
 }
-"""Names of scenes and their middle tone, RGB. The first n are as far apart as n of them can be."""
+"""Names of scenes and their middle tone, RGB. The first n are maximally distinct."""
 
 EVENT_COLORS: dict[str, tuple[int, int, int]] = {
     "red": (255, 44, 40),
@@ -47,7 +47,7 @@ EVENT_COLORS: dict[str, tuple[int, int, int]] = {
     "cyan": (40, 236, 240),
     "orange": (255, 138, 28),
 }
-"""Names of what lights up or floats, and its colour, RGB: bright, where scenes are dim."""
+"""Colours of events by name, RGB: bright, while scenes are dim."""
 
 LAMP_IDLE = (66, 66, 72)
 LAMP_OFF = (38, 38, 44)
@@ -59,7 +59,7 @@ PLATE = (255, 160, 48)
 PAPER = (146, 146, 150)
 INK_CONTRAST = 104.0
 
-# No scene pixel is brighter than this in any channel; events are. A reader may rely on the distance.
+# No scene pixel is brighter than this in any channel; events are. Readers rely on the difference.
 _SCENE_CEILING = 172
 
 

@@ -1,7 +1,7 @@
 """Backgrounds: gently moving landscapes in the tones of one hue.
 
 Everything is drawn with additions, multiplications, comparisons, square roots and look-ups in a rounded sine
-table. These give the same bits on every processor and however frames are batched; a library's `sin` does not.
+table. Unlike a library's `sin`, these give the same bits on every processor and for any batching of frames.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ __all__ = ["STYLES", "SceneSpec", "draw_scene", "forget_scenes", "make_scene", "
 Floats: TypeAlias = NDArray[np.float32]
 
 _TABLE_SIZE = 4096
-# Rounded to 2^-14, so that the last bit of a platform's sine never shows.
+# Rounded to 2^-14, so that the last bit of a platform's sine has no effect.
 _SINE: Floats = (np.rint(np.sin(np.arange(_TABLE_SIZE) * (2 * np.pi / _TABLE_SIZE)) * 16384) / 16384).astype(np.float32)
 _NUM_PARAMS = 24
-# Larger drawings are not kept (`scene_frames`).
+# Larger drawings are not cached (`scene_frames`).
 _KEPT_PIXELS = 1 << 17
 
 
@@ -42,7 +42,7 @@ class SceneSpec:
     Args:
         hue: A name of `SCENE_HUES`.
         style: A name of `STYLES`.
-        params: Numbers in [0, 1) that the style turns into shapes and speeds.
+        params: Numbers in [0, 1) that determine the style's shapes and speeds.
     """
 
     hue: str
@@ -59,7 +59,7 @@ def make_scene(rng: np.random.Generator, hue: str) -> SceneSpec:
 def scene_frames(
     scene: SceneSpec, seconds: NDArray[np.float64], height: int, width: int, aspect: float
 ) -> NDArray[np.uint8]:
-    """The same as `draw_scene`, not to be written to: those drawn last are kept.
+    """Cached `draw_scene`; the result must not be modified.
 
     Roll-outs of a group, and a task with each of its answers, have the same scenery at the same times.
     """
@@ -76,7 +76,7 @@ def _kept(scene: SceneSpec, seconds: bytes, height: int, width: int, aspect: flo
 
 
 def forget_scenes() -> None:
-    """Let go of the sceneries kept: 38 MB at most."""
+    """Clear the cache, which holds at most 38 MB."""
     _kept.cache_clear()
 
 
@@ -86,7 +86,7 @@ def draw_scene(
     """The background at given times.
 
     Args:
-        scene: What to draw.
+        scene: The scene.
         seconds: Times, shape `(n,)`.
         height: Rows of pixels.
         width: Columns of pixels.
@@ -104,7 +104,7 @@ def draw_scene(
 
 
 def _places(height: int, width: int, aspect: float) -> tuple[Floats, Floats]:
-    """Where the middles of the pixels are: x, shape `(1, width)`, and y, shape `(height, 1)`."""
+    """Centres of the pixels: x, shape `(1, width)`, and y, shape `(height, 1)`."""
     y = ((np.arange(height, dtype=np.float32) + np.float32(0.5)) / np.float32(height))[:, None]
     x = ((np.arange(width, dtype=np.float32) + np.float32(0.5)) * np.float32(aspect / width))[None, :]
     return x, y
@@ -112,7 +112,7 @@ def _places(height: int, width: int, aspect: float) -> tuple[Floats, Floats]:
 
 @lru_cache(maxsize=9)
 def _texture(p: tuple[float, ...], height: int, width: int, aspect: float) -> Floats:
-    """A woven grain and a darker rim, the same all the time: float32, shape `(height, width)`, not to be written to."""
+    """A constant woven texture with a darker rim: float32, shape `(height, width)`; must not be modified."""
     x, y = _places(height, width, aspect)
     grain = _wave(x * (9 + 6 * p[20]) + p[21]) * _wave(y * (11 + 6 * p[22]) + p[23])
     fine = _wave(x * 23 + y * 5 + p[22]) * _wave(y * 19 - x * 7 + p[20])

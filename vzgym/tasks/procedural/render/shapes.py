@@ -67,7 +67,7 @@ def paint_shape(
 
     Args:
         canvas: uint8, shape `(n, height, width, 3)`.
-        rows: Which frames, shape `(m,)`.
+        rows: Indices of the frames, shape `(m,)`.
         shape: A name of `SHAPES`.
         center: x and y of its centre in each frame, shape `(m,)` each, in units of the picture's height.
         radius: Its radius in each frame, same units, shape `(m,)`.
@@ -98,7 +98,7 @@ def paint_shape(
     v = (y[None, :, None] - column(cy)) / size
     edge = SHAPES[shape](u, v)
     inside = np.clip(np.float32(0.5) - edge * (size * np.float32(height)), 0.0, 1.0)
-    # Lit from above on the left: at most a tenth darker on the far side, so that a colour keeps its name.
+    # Lit from the upper left: at most a tenth darker on the far side, so that the colour stays recognisable.
     light = np.clip(np.float32(0.97) - (u + v) * np.float32(0.05), 0.86, 1.0)
 
     full = np.broadcast_to(np.asarray(color, dtype=np.float32), (len(rows), 3))
