@@ -1,6 +1,6 @@
-# Two commands, and nothing before them but Python >= 3.11 and make:
+# Two commands, which need only Python >= 3.11 and make:
 #
-#     make demo    install, then watch agents look for evidence in long videos
+#     make demo    install, then watch agents search long videos for evidence
 #     make test    install, then run the tests
 #
 # `make help` lists the others. Settings, e.g. `make demo QUICK=1` or `make test PYTHON=python3.12`:
@@ -9,7 +9,7 @@ DEMO_EXTRAS ?= llm,plots
 TEST_EXTRAS ?= all,dev
 DOCS_EXTRAS ?= docs
 WORKERS     ?= 2
-# What `make test-lowest` runs: what the core dependencies are used by, without optional packages, in about a minute.
+# Tests of `make test-lowest`: uses of the core dependencies, without optional packages, in about a minute.
 LOWEST_TESTS ?= tests/core tests/episode tests/protocols tests/rewards/test_composition.py tests/video/test_cache.py \
   tests/envs/test_env_actions.py tests/envs/test_env_contract.py tests/envs/test_unicode_text.py tests/envs/test_wrappers.py
 PYTEST_ARGS ?=
@@ -17,16 +17,16 @@ PYTEST_ARGS ?=
 VENV := .venv
 BIN  := $(VENV)/bin
 
-# A stamp says that a set of extras is installed: named after the set, so that another set is installed too, and
-# out of date as soon as pyproject.toml or constraints.txt changes.
+# A stamp marks a set of extras as installed. It is named after the set, and out of date as soon as pyproject.toml or
+# constraints.txt changes.
 comma := ,
 stamp = $(VENV)/.installed-$(subst $(comma),-,$(1))
 DEMO  := $(call stamp,$(DEMO_EXTRAS))
 TEST  := $(call stamp,$(TEST_EXTRAS))
 DOCS  := $(call stamp,$(DOCS_EXTRAS))
 
-# $(call pip_install,environment,arguments): install, with one line that shows how far it is (on a terminal), and all
-# that pip prints in a log, whose end is shown if it fails.
+# $(call pip_install,environment,arguments): install, with a one-line progress display (on a terminal) and pip's output
+# in a log, whose end is shown on failure.
 define pip_install
 echo 'installing into $(1) (log: $(1)/install.log): $(2)'; \
 { $(1)/bin/python -m pip install --disable-pip-version-check --progress-bar off $(2) 2>&1 || echo 'install failed'; } \
@@ -41,38 +41,38 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-# Two pips must not write to one environment.
+# Two pip processes must not write to one environment.
 .NOTPARALLEL:
 .PHONY: demo test test-lowest lint format docs package hooks install clean distclean help
 
 demo: $(DEMO)  ## install, run all baselines on real video files, then watch a model learn (QUICK=1: files only)
 	$(BIN)/vzgym demo $(if $(filter-out 0,$(QUICK)),--quick)
 
-# One thread per worker: numpy's and torch's own threads would fight over the cores.
+# One thread per worker: numpy's and torch's threads would compete for the cores.
 test: $(TEST)  ## install, run the tests (WORKERS=n, PYTEST_ARGS="-k needle")
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
-# Fresh environments of their own, not `$(VENV)`: what is tested is that nothing else is needed.
+# Separate fresh environments, not `$(VENV)`, to test that nothing else is needed.
 test-lowest:  ## test with the lowest releases of the core dependencies that pyproject.toml allows
 	$(PYTHON) -m venv --clear $(VENV)-lowest
 	@$(call pip_install,$(VENV)-lowest,-c constraints-lowest.txt -e . pytest hypothesis "sybil[pytest]")
 	OMP_NUM_THREADS=1 $(VENV)-lowest/bin/python -m pytest -q $(LOWEST_TESTS)
 
-package: $(TEST)  ## build wheel and sdist into dist/, install the wheel alone elsewhere, and try it
+package: $(TEST)  ## build wheel and sdist into dist/, install the wheel alone in a fresh environment, and test it
 	rm -rf dist
 	$(BIN)/python -m hatchling build
 	$(PYTHON) -m venv --clear $(VENV)-package
 	@$(call pip_install,$(VENV)-package,-c constraints.txt dist/*.whl)
 	$(VENV)-package/bin/python .ci/smoke.py dist
 
-# No cache: import-linter's does not notice a module that is new.
-lint: $(TEST)  ## style, types, and the direction of imports
+# No cache: import-linter's does not notice new modules.
+lint: $(TEST)  ## check style, types and import layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
 
-format: $(TEST)  ## put the code into the project's format
+format: $(TEST)  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -83,9 +83,9 @@ docs: $(DOCS)  ## build the documentation into site/
 hooks: $(TEST)  ## check style and types at each commit
 	$(BIN)/pre-commit install
 
-install: $(TEST)  ## install for development, and run nothing
+install: $(TEST)  ## install for development only
 
-clean:  ## remove what was built, but keep the environment and all runs
+clean:  ## remove build outputs, but keep the environment and all runs
 	rm -rf build dist site $(VENV)-lowest $(VENV)-package .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find vzgym tests $(wildcard docs examples benchmarks) -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -95,8 +95,8 @@ distclean: clean  ## remove the environment too
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
-# The environment is made anew where it is missing, half made, of an older Python, or was moved here from another
-# folder (its scripts hold absolute paths).
+# The environment is recreated if it is missing, incomplete, of an older Python, or was moved from another folder (its
+# scripts hold absolute paths).
 HEALTHY := $(shell $(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
              && grep -sqF '$(CURDIR)/$(BIN)/' $(BIN)/pip && echo yes)
 ifneq ($(HEALTHY),yes)
@@ -110,7 +110,7 @@ ifneq ($(HEALTHY),yes)
 endif
 	@touch $@
 
-# The pip that came with Python is good enough (23.0 was tried): no upgrade.
+# No upgrade of pip: the version that comes with Python is sufficient (tested with 23.0).
 $(VENV)/.installed-%: $(VENV)/.made pyproject.toml constraints.txt
 	@$(call pip_install,$(VENV),-c constraints.txt -e ".[$(subst -,$(comma),$*)]")
 	@touch $@

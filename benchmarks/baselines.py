@@ -1,10 +1,10 @@
-"""The README's table: every control on needle, count and control tasks, drawn and from video files.
+"""Accuracy of every control on needle, count and control tasks, drawn and from video files (the README's table).
 
     python benchmarks/baselines.py [--episodes 200] [--files 500] [--out runs/baselines]
 
 Arrays: the suites `needle`, `count`, `control` (189 s, 256x144), drawn on demand. Files: `needle-tiny`, `count-tiny`,
 `control-tiny` (64 s, 64x64), written as H.264 and read back by PyAV. A stopped run is resumed. Exits with status 1 if a
-control is not where its definition puts it.
+control's accuracy contradicts its definition.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ CHANCE = 0.25
 def main() -> int:
     """Run everything; print the table, time and memory."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--episodes", type=int, default=200, help="of each family, drawn")
-    parser.add_argument("--files", type=int, default=500, help="of each family, from files")
+    parser.add_argument("--episodes", type=int, default=200, help="drawn episodes per family")
+    parser.add_argument("--files", type=int, default=500, help="episodes from files per family")
     parser.add_argument("--out", type=Path, default=Path("runs/baselines"))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=2, help="processes that write files")
+    parser.add_argument("--workers", type=int, default=2, help="processes for writing files")
     arguments = parser.parse_args()
     started = time.perf_counter()
     sets: dict[str, TaskSet] = {}
@@ -65,7 +65,7 @@ def main() -> int:
 
 
 def write_files(family: str, episodes: int, out: Path, workers: int) -> TaskSet:
-    """Write a family's tiny tasks as video files, with a bar, and load them."""
+    """Write a family's tiny tasks as video files, with a progress bar, and load them."""
     suite = load_tasks(f"{family}-tiny/test")
     tasks = [suite[index] for index in range(episodes)]
     return load_jsonl(write_task_files(tasks, out / "videos" / family, workers, f"write {family} files"))
@@ -77,7 +77,7 @@ def cell(estimate: Estimate) -> str:
 
 
 def table(reports: dict[str, list[EvaluationReport]]) -> str:
-    """One row a policy, one column a family and kind; the mean number of frames behind it."""
+    """A table with a row per policy, a column per family and kind, and the mean number of frames."""
     lines = ["| policy | frames | " + " | ".join(reports) + " |", "|---|---:|" + "---:|" * len(reports)]
     for row, control in enumerate(CONTROLS):
         of_policy = [found[row] for found in reports.values()]
@@ -101,7 +101,7 @@ def out_of_place(reports: dict[str, list[EvaluationReport]]) -> list[str]:
         needs_zoom = not name.startswith("control")
         for policy in ("blind", "overview") if needs_zoom else ("blind",):
             estimate = by_policy[policy]
-            # Ten such cells are judged: each is given the room of a 99.9 % interval, so that none fails by luck.
+            # Ten such cells are checked, so each gets a 99.9 % interval to avoid failures by chance.
             room = 3.29 * (CHANCE * (1 - CHANCE) / estimate.n) ** 0.5
             if abs(estimate.value - CHANCE) > room:
                 faults.append(f"{policy} on {name}: {cell(estimate)} is not chance")

@@ -1,10 +1,10 @@
-"""The cost of `import vzgym` and `vzgym --help`, in user CPU seconds of fresh processes.
+"""Measure `import vzgym` and `vzgym --help`, in user CPU seconds of fresh processes.
 
     python benchmarks/imports.py [--processes 15]
 
-All statements are measured in turn, round by round, so that a machine that is busy for a while slows all of them. The
-medians are printed, and for imports the ratio to `import gymnasium`. A warm-up round, which writes byte code, is left
-out. User CPU seconds do not count waiting, but a busy machine (shared caches, hyper-threads) still raises them.
+All statements are measured in each round, so that a temporary load on the machine affects all of them. The medians are
+printed, and for imports the ratio to `import gymnasium`. A warm-up round, which writes byte code, is not counted. User
+CPU seconds do not count waiting, but a busy machine (shared caches, hyper-threads) still raises them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 
-# What is measured: a title, and the arguments of a Python process.
+# The measured statements: a title and the arguments of a Python process.
 GYMNASIUM = "import gymnasium"
 MEASURED: dict[str, list[str]] = {
     GYMNASIUM: ["-c", "import gymnasium"],

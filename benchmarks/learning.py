@@ -2,14 +2,14 @@
 
     OMP_NUM_THREADS=1 python benchmarks/learning.py --seeds 5 --out runs/learning
 
-One process, one core. Each stage that is finished is kept, so a run that was stopped goes on where it was. In the end:
-`results.json`, a table on the terminal and in `table.md`, and the learning curves in `curves.png`.
+One process, one core. Finished stages are kept, so a stopped run resumes. Results: `results.json`, a table on the
+terminal and in `table.md`, and the learning curves in `curves.png`.
 
-Each seed goes through: pre-training (of random weights, on perception), cold start (deliberately short), GRPO; and with
-the same weights and the same steps but no zoom, through the same as a control ("no tool"). `--curve` names a variation
-of the main path: "no-reflection" (no trajectories that go back on a mistake), "no-bonus" (no pay for a right answer
-with a zoom), "control" (questions that the overview answers). Settings are those of the preset "tiny", unless options
-say others.
+The stages of each seed are perception pre-training of random weights, a deliberately short cold start, and GRPO. As a
+control ("no tool"), the same weights are trained for the same steps without zooms. `--curve` selects a variation of the
+main path: "no-reflection" (no trajectories that correct a mistake), "no-bonus" (no bonus for a right answer after a
+zoom), "control" (questions that the overview answers). Settings are those of the preset "tiny", unless options override
+them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Curve:
         mix: Kinds of cold-start trajectories and their shares (`vzgym collect --mix`); None for the preset's.
         reward: Weights of the reward's terms; None for the preset's.
         zooms: Zooms allowed; None for as many as the suite has.
-        shares: The stages that are those of the main path.
+        shares: The stages shared with the main path.
     """
 
     tasks: str = "needle-micro"
@@ -75,14 +75,14 @@ class Journey:
     seed: int
 
     def folder(self, stage: str) -> Path:
-        """A stage's folder; the main path's where the curve shares it."""
+        """A stage's folder; that of the main path if the curve shares it."""
         curve = "main" if stage in CURVES[self.curve].shares else self.curve
         # Trajectories are the same for all seeds of a curve: they do not depend on the model.
         return self.root / curve / ("data" if stage == "data" else f"seed{self.seed}-{stage}")
 
 
 def timed(folder: Path, work: Callable[[], Any]) -> dict[str, float]:
-    """Run a stage unless it is finished, and keep what it took: wall and processor seconds, peak memory so far."""
+    """Run a stage unless it is finished, and save its cost: wall and processor seconds, peak memory so far."""
     note = folder / "took.json"
     if note.is_file():
         took: dict[str, float] = json.loads(note.read_text())
@@ -100,10 +100,10 @@ def timed(folder: Path, work: Callable[[], Any]) -> dict[str, float]:
 
 
 def run(path: Journey, args: argparse.Namespace) -> dict[str, Any]:
-    """All stages of one seed on one curve.
+    """Run all stages of one seed on one curve.
 
     Returns:
-        What each stage took, and what came of each evaluation.
+        The cost of each stage, and the result of each evaluation.
     """
     from vzgym.agents.data.dataset import collect
     from vzgym.agents.data.settings import CollectSettings
@@ -144,7 +144,7 @@ def run(path: Journey, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure(model: Path, curve: Curve, name: str) -> dict[str, Any]:
-    """Greedy and sampled play on held-out tasks; kept in the model's folder."""
+    """Evaluate greedily and with sampling on held-out tasks; results are kept in the model's folder."""
     from vzgym.agents.vlm.policy import VLMPolicy
     from vzgym.evaluation import evaluate
     from vzgym.tasks import load_tasks
@@ -165,7 +165,7 @@ def measure(model: Path, curve: Curve, name: str) -> dict[str, Any]:
 
 
 def reference(out: Path, suite: str) -> dict[str, Any]:
-    """What the expert and the blind baseline reach on the same held-out tasks."""
+    """Results of the expert and the blind baseline on the same held-out tasks."""
     from vzgym.evaluation import evaluate
 
     note = out / f"reference-{suite}.json"
@@ -231,7 +231,7 @@ def table(results: Mapping[str, Any], references: Mapping[str, Any]) -> str:
 
 
 def draw(results: Mapping[str, Any], references: Mapping[str, Any], file: Path) -> None:
-    """Accuracy and zooms of the roll-outs over GRPO's steps; one thin line a seed, the median thick."""
+    """Plot accuracy and zooms of the roll-outs over GRPO's steps: a thin line per seed, the median thick."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -274,13 +274,13 @@ def _smoothed(values: Any, width: int = 7) -> Any:
 
 
 def main() -> None:
-    """Run, tabulate, draw."""
+    """Run, print the table, draw the curves."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/learning"))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--curve", action="append", choices=list(CURVES), help="default: main and no-tool")
-    parser.add_argument("--rows", type=int, help="cold-start trajectories to play")
-    parser.add_argument("--epochs", type=float, help="passes over them")
+    parser.add_argument("--rows", type=int, help="number of cold-start trajectories")
+    parser.add_argument("--epochs", type=float, help="passes over the cold-start trajectories")
     parser.add_argument("--steps", type=int, help="GRPO steps")
     parser.add_argument("--learning-rate", type=float, help="of GRPO")
     args = parser.parse_args()
@@ -289,7 +289,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
-    # Curves that an earlier call measured stay in the table.
+    # The table keeps curves measured by earlier calls.
     kept = args.out / "results.json"
     before = json.loads(kept.read_text()) if kept.is_file() else {"references": {}, "curves": {}}
     references: dict[str, Any] = before["references"]

@@ -1,10 +1,10 @@
-"""Drawing speed of each family's frames, compared with decoding the same frames from an H.264 file.
+"""Measure each family's drawing speed, compared with decoding the same frames from an H.264 file.
 
     python benchmarks/painter.py [--frames 640] [--repeats 3]
 
 One core. For each family's tiny suite a task is drawn at 64x64, all frames in batches of 64, and written to a file,
-which PyAV then decodes from end to end (one thread, resized to 64x64 if it is larger). Both are timed in turn, in CPU
-seconds, and the best of the repeats counts. Exits with status 1 if a family draws fewer than 2,000 frames a second.
+which PyAV then decodes from end to end (one thread, resized to 64x64 if larger). Both are timed alternately, in CPU
+seconds, and the best repeat counts. Exits with status 1 if a family draws fewer than 2,000 frames a second.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def measure(family: str, folder: Path, frames: int, repeats: int) -> tuple[float
 
 
 def best(work: Callable[[], None], repeats: int) -> float:
-    """The shortest CPU time of several runs, after one that warms up."""
+    """The shortest CPU time of several runs, after a warm-up run."""
     work()
     took = []
     for _ in range(max(1, repeats)):
@@ -77,7 +77,7 @@ def best(work: Callable[[], None], repeats: int) -> float:
 
 def draw(video: Video, count: int) -> None:
     """Draw the first frames of a video, batch by batch."""
-    forget_scenes()  # what was kept of the last repeat would flatter
+    forget_scenes()  # the cache of the last repeat would bias the result
     for start in range(0, count, BATCH):
         video.read(np.arange(start, min(count, start + BATCH)) / video.fps, size=(SIDE, SIDE))
 

@@ -1,12 +1,11 @@
-"""Trains MaskablePPO on the tiny needle tasks from several seeds, and compares it with the controls.
+"""Train MaskablePPO on the tiny needle tasks with several seeds, and compare it with the controls.
 
     OMP_NUM_THREADS=1 python benchmarks/sb3.py --out runs/sb3
 
-One process, one core, one seed after the other. Seeds that were trained are not trained again; one that was stopped
-goes on from its newest checkpoint. Training sees the train split, the learning curve is that of the first 100 tasks of
-the validation split, and the table that of the first `--episodes` tasks of the test split, each played once by each
-policy. Prints the table in Markdown and writes `results.json`, `table.md` and the picture of the curves (`sb3.png`)
-into the folder.
+One process, one core, one seed after the other. Finished seeds are skipped; a stopped one resumes from its newest
+checkpoint. Training uses the train split, the learning curve the first 100 tasks of the validation split, and the table
+the first `--episodes` tasks of the test split, each played once by each policy. Prints the table in Markdown and writes
+`results.json`, `table.md` and a plot of the curves (`sb3.png`) into the folder.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from vzgym.evaluation import evaluate
 TEST = "needle-tiny/test"
 CONTROLS = ("blind", "random", "overview", "uniform", "oracle")
 SHARE = 0.9
-"""Of the oracle's accuracy: what is to be reached."""
+"""Target accuracy as a share of the oracle's."""
 # Student's t for a mean over few seeds, two-sided 95 %.
 _STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
 
@@ -35,7 +34,7 @@ Row = dict[str, Any]
 
 
 def train(settings: SB3Settings) -> Path:
-    """One seed; nothing is done if it is finished."""
+    """Train one seed, unless it is finished."""
     folder = Path(settings.out)
     if (folder / "model.zip").is_file() and SB3Settings.load(folder).steps >= settings.steps:
         return folder
@@ -51,7 +50,7 @@ def train(settings: SB3Settings) -> Path:
 
 
 def play(policy: Any, episodes: int) -> Row:
-    """What a policy reaches on the test split."""
+    """A policy's results on the test split."""
     report = evaluate(policy, TEST, episodes=episodes)
     accuracy = report.accuracy
     return {

@@ -1,10 +1,10 @@
-"""Measures how long `reset` and `step` take, for every registered id, on one core; prints a Markdown table.
+"""Measure the time of `reset` and `step` for every registered id on one core, and print a Markdown table.
 
     python benchmarks/steps.py [--episodes 60]
 
-Procedural videos: a zoom's time is that of drawing its frames. A refused zoom shows what a step costs without any. The
-first one follows a full one, as in an episode, so its code and data come from cold caches; the second follows it.
-Times are the processor's, so that other programs on the machine disturb them little; they still share its caches.
+With procedural videos, a zoom's time is that of drawing its frames. A refused zoom shows the cost of a step without
+frames. The first one follows a full zoom, as in an episode, so caches are cold; the second follows immediately. Times
+are processor times, which other programs affect only through shared caches.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ HEAD = (
 
 
 def timed(times: list[float], call: Callable[..., Any], *values: Any, **options: Any) -> Any:
-    """The call's result; how long the processor worked on it goes to `times`."""
+    """Return the call's result, and append its processor time to `times`."""
     started = time.thread_time()
     result = call(*values, **options)
     times.append(time.thread_time() - started)
@@ -46,7 +46,7 @@ def timed(times: list[float], call: Callable[..., Any], *values: Any, **options:
 
 
 def measure(id: str, observation: str, episodes: int) -> tuple[str, ...]:
-    """One row: medians over all resets and steps of `episodes` episodes, the first one left out."""
+    """One row: medians over all resets and steps of `episodes` episodes, without the first."""
     env = gymnasium.make(id, observation=observation, disable_env_checker=True).unwrapped
     assert isinstance(env, VideoZoomEnv)
     budget = env.budget
@@ -87,7 +87,7 @@ def measure(id: str, observation: str, episodes: int) -> tuple[str, ...]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--episodes", type=int, default=60, help="episodes a row (default: 60)")
+    parser.add_argument("--episodes", type=int, default=60, help="episodes per row (default: 60)")
     episodes = max(1, parser.parse_args().episodes)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})

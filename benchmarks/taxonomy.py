@@ -1,10 +1,10 @@
-"""The failure taxonomy's table and images (docs/reference/taxonomy.md): the failure class of each control.
+"""Table and images of the failure taxonomy (docs/reference/taxonomy.md): the failure classes of each control.
 
     python benchmarks/taxonomy.py [--episodes 200] [--tasks tiny] [--pictures docs/images/taxonomy]
 
 Plays blind, random, overview, sliding and oracle on the first tasks of a suite's test split and counts the classes of
-their episodes. With --pictures it also draws an example of each class, from episodes that are really played. Exits with
-status 1 if a control is not what the definitions imply.
+their episodes. With --pictures it also draws an example of each class from real episodes. Exits with
+status 1 if a control contradicts the definitions.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from vzgym.video.base import Frames, Video
 POLICIES = ("blind", "random", "overview", "sliding", "oracle")
 SHOWN = {Class.GROUNDED, Class.REDUNDANT, Class.WRONG_ANSWER}
 IMPLIED = {
-    # It is told where to look, and at what rate; the overview is enough where there is nothing to find.
+    # The oracle knows the evidence and its rate; without evidence the overview suffices.
     "oracle": {Class.GROUNDED},
-    # It sees no frame, so nothing it says is grounded, and it never looked anywhere.
+    # It sees no frames, so no answer is grounded and it makes no zooms.
     "blind": {Class.LUCKY, Class.WRONG_SEGMENT},
     # It makes no zoom, so none is redundant.
     "overview": {
@@ -47,7 +47,7 @@ IMPLIED = {
         Class.TOO_COARSE,
         Class.WRONG_SEGMENT,
     },
-    # It looks everywhere, so at the evidence, too.
+    # It zooms everywhere, so also on the evidence.
     "sliding": {*SHOWN, Class.LUCKY, Class.TOO_COARSE},
     "random": {*SHOWN, Class.LUCKY, Class.TOO_COARSE, Class.WRONG_SEGMENT},
 }
@@ -78,7 +78,7 @@ def main() -> int:
 
 
 def out_of_place(report: EvaluationReport) -> list[str]:
-    """What the definitions rule out."""
+    """Results that the definitions rule out."""
     return [
         f"{report.policy}: {count} episodes are {kind}"
         for kind, count in report.taxonomy.items()
@@ -138,7 +138,7 @@ class Chatterbox:
 
 @dataclass(frozen=True)
 class Torn:
-    """A video whose file ends early; the overview was still read."""
+    """A video whose file ends early, after the overview is read."""
 
     video: Video
     last: float
@@ -155,7 +155,7 @@ class Torn:
 
 
 def draw_examples(folder: Path) -> None:
-    """Draw an episode of each class: the first of a policy that is found to be of it."""
+    """Draw an episode of each class: the first one of a policy that falls into it."""
     folder.mkdir(parents=True, exist_ok=True)
     tasks = load_tasks("short/test")
     torn = [replace(task, video=Torn(task.video, 40.0)) for task in (tasks[0], tasks[3])]

@@ -1,15 +1,15 @@
-"""Steps a second of vector environments, by number of workers, size of the frames, and kind of video.
+"""Measure steps per second of vector environments by number of workers, frame size and kind of video.
 
     python benchmarks/vector.py [--suite needle-tiny/test] [--workers 1 2 4 8] [--sizes 32 64 128] [--episodes 40]
 
 Each environment plays whole episodes: all its zooms, each a full clip of another window, then an answer. Autoreset is
-SAME_STEP, so that every step is one of an episode; starting the next episode is part of its time. The first episodes,
+SAME_STEP, so that every step belongs to an episode; starting the next episode is part of its time. The first episodes,
 in which files are opened and caches filled, are not counted. Peers, in the same run: one environment without a vector;
-gymnasium's vector around an environment that returns constant arrays of the same spaces (`transport`: what moving
-observations costs by itself); Stable-Baselines3's `SubprocVecEnv`, if installed.
+gymnasium's vector around an environment that returns constant arrays of the same spaces (`transport`: the cost of
+moving observations); Stable-Baselines3's `SubprocVecEnv`, if installed.
 
-A rate is steps of all workers by the wall clock, so it depends on what else the machine does. `CPU ms` is what a step
-costs the processor, workers and the learner's process together, which depends on it less.
+A rate is the steps of all workers per second of wall time, so it depends on the machine's load. `CPU ms` is the
+processor time per step, of workers and learner together, which depends on it less.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Make = Callable[[], "gymnasium.Env[Any, Any]"]
 
 
 class Timed(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Tells how long the process that it runs in has worked."""
+    """Reports the processor time of its process."""
 
     def cpu_seconds(self) -> float:
         return time.process_time()
@@ -84,7 +84,7 @@ def make_transport(tasks: Any, size: int) -> gymnasium.Env[Any, Any]:
 
 
 class Single:
-    """One environment without a vector, to be stepped like one."""
+    """A single environment with the interface of a vector."""
 
     def __init__(self, makes: list[Make], **_: Any) -> None:
         self.env = makes[0]()
@@ -123,7 +123,7 @@ class Subproc:
 
 
 def measure(made: Any, workers: int, zooms: int, episodes: int) -> tuple[float, float]:
-    """Steps of all workers a second of wall time, and milliseconds of processor time a step."""
+    """Steps of all workers per second of wall time, and milliseconds of processor time per step."""
     with closing(made) as env:
         env.reset(seed=0)
         turns = episode_actions(workers, zooms)
@@ -137,7 +137,7 @@ def measure(made: Any, workers: int, zooms: int, episodes: int) -> tuple[float, 
 
 
 def episode_actions(workers: int, zooms: int) -> Iterator[np.ndarray]:
-    """Endlessly: a number of zooms into different windows, then an answer."""
+    """Yield actions endlessly: a number of zooms into different windows, then an answer."""
     rng = np.random.default_rng(0)
     while True:
         for _ in range(zooms):
@@ -152,7 +152,7 @@ def cpu_seconds(env: Any) -> float:
 
 
 def vectors(workers: list[int]) -> Iterator[tuple[str, int, Callable[..., Any], Callable[..., Any]]]:
-    """Each row: its name, how many environments, the vector, the environment."""
+    """Rows of the table: name, number of environments, vector, environment."""
     sync = partial(SyncVectorEnv, autoreset_mode=AutoresetMode.SAME_STEP)
     parallel = partial(AsyncVectorEnv, autoreset_mode=AutoresetMode.SAME_STEP)
     yield "no vector", 1, Single, make_env
@@ -170,8 +170,8 @@ def main() -> None:
     parser.add_argument("--suite", default="needle-tiny/test")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--sizes", type=int, nargs="+", default=[32, 64, 128], help="sides of a frame in pixels")
-    parser.add_argument("--episodes", type=int, default=40, help="of each environment, for each figure")
-    parser.add_argument("--files", type=int, default=4, help="how many videos are written as files")
+    parser.add_argument("--episodes", type=int, default=40, help="episodes per environment and figure")
+    parser.add_argument("--files", type=int, default=4, help="number of videos written as files")
     options = parser.parse_args()
     drawn = load_tasks(options.suite)
     print(f"{options.suite}; {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}.\n")

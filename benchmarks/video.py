@@ -1,11 +1,11 @@
-"""The cost of reading long videos: vzgym, decord reopened for each call, and plain PyAV.
+"""Measure reading of long videos: vzgym, decord reopened for each call, and plain PyAV.
 
     python benchmarks/video.py                   everything: about an hour on two cores, 7 GB of files
     python benchmarks/video.py --quick           one 10-minute file: a few minutes
     python benchmarks/video.py --only memory     10,000 zooms, and a plot of the memory they hold
 
-All figures are CPU-seconds of this process, all threads together; a figure and the peer it is compared with come
-from the same run. Files are made once, in --folder, and used again.
+All figures are CPU-seconds of this process over all threads; compared figures come from the same run. Files are made
+once, in --folder, and reused.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class File:
 def make_piece(path: Path, height: int, width: int, gop: int) -> None:
     """A minute of video: moving texture with some noise, cuts, and a bar code of the frame number in a corner."""
     rng = np.random.default_rng(height)
-    # Clouds of all sizes, drifting at two speeds, and a little film grain: about what a film costs to decode.
+    # Clouds of all sizes, drifting at two speeds, with some film grain: about as costly to decode as a film.
     far, near = (clouds(rng, height, width) for _ in range(2))
     grain = rng.normal(0, 2.0, (8, height, width, 1)).astype(np.float32)
     with av.open(str(path), "w") as out:
@@ -60,7 +60,7 @@ def make_piece(path: Path, height: int, width: int, gop: int) -> None:
         stream = out.add_stream("libx264", rate=FPS, options=options)
         stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
         for number in range(PIECE_SECONDS * FPS):
-            # A cut every 7 s or so, where x264 puts a key frame of its own, as in any film.
+            # A cut about every 7 s, where x264 inserts a key frame, as in any film.
             cut = number // 213 * 97
             picture = np.roll(far, (number + cut, 2 * number + cut), (0, 1))
             moving = np.roll(near, (cut - number, 5 * number - cut), (0, 1))
@@ -81,7 +81,7 @@ def clouds(rng: np.random.Generator, height: int, width: int) -> NDArray[np.floa
 
 
 def make_file(folder: Path, height: int, minutes: int, gop: int) -> File:
-    """A long file: a piece's packets, over and over. Decoding it costs what any file of its kind does."""
+    """Make a long file by repeating a piece's packets. Decoding it costs as much as any file of its kind."""
     width = height * 16 // 9
     piece = folder / f"piece-{height}-{gop}.mp4"
     path = folder / f"video-{height}-{gop}-{minutes}min.mp4"
@@ -117,11 +117,11 @@ def repeat(piece: Path, target: Path, times: int) -> None:
                         out.mux(packet)
 
 
-# -- what roll-outs ask for --------------------------------------------------------------------------------------
+# -- requests of roll-outs ---------------------------------------------------------------------------------------
 
 
 def group(minutes: int, seed: int, rollouts: int = 16, zooms: int = 3, spots: int = 4) -> list[NDArray[np.float64]]:
-    """The clips of a GRPO group, in the order a trainer asks for them: all first zooms, then all second ones."""
+    """The clips of a GRPO group, in a trainer's order: all first zooms, then all second ones."""
     rng = np.random.default_rng(seed)
     duration = minutes * 60
     centres = rng.uniform(20, duration - 20, spots)
@@ -146,7 +146,7 @@ def cpu(work: Callable[[], Any]) -> float:
 
 
 def bound(path: Path, clips: list[NDArray[np.float64]]) -> float:
-    """Each group of pictures that holds a frame asked for, decoded once, whole, and nothing else done."""
+    """Lower bound: decode each group of pictures that holds a requested frame once."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.thread_type, stream.codec_context.thread_count = "SLICE", 1
@@ -170,7 +170,7 @@ def bound(path: Path, clips: list[NDArray[np.float64]]) -> float:
 
 
 def peer(path: Path, clips: list[NDArray[np.float64]]) -> list[float]:
-    """The usual way, clip by clip: open decord with eight threads, round to an index, resize with PIL."""
+    """The common approach, clip by clip: open decord with eight threads, round to an index, resize with PIL."""
     import decord
 
     def one(times: NDArray[np.float64]) -> None:
@@ -184,7 +184,7 @@ def peer(path: Path, clips: list[NDArray[np.float64]]) -> list[float]:
 
 
 def ours(path: Path, clips: list[NDArray[np.float64]], **settings: Any) -> list[float]:
-    """vzgym, clip by clip; every clip through a `FileVideo` of its own, as separate roll-outs have."""
+    """vzgym, clip by clip; every clip through its own `FileVideo`, as in separate roll-outs."""
     sharing.clear()
     videos = [FileVideo(path, **settings) for _ in range(16)]
     used = [
@@ -254,7 +254,7 @@ def measure_overview(file: File) -> dict[str, Any]:
 
 
 def resident() -> float:
-    """MiB of memory this process holds now (Linux)."""
+    """Resident memory of this process in MiB (Linux)."""
     fields = Path("/proc/self/statm").read_text().split()
     return int(fields[1]) * 4096 / 2**20
 
@@ -293,7 +293,7 @@ def plot_memory(samples: list[tuple[int, float]], target: Path) -> None:
     figure.savefig(target, metadata={"Date": None})
 
 
-# -- telling -----------------------------------------------------------------------------------------------------
+# -- reporting ---------------------------------------------------------------------------------------------------
 
 
 def table(groups: list[dict[str, Any]], overviews: list[dict[str, Any]]) -> str:
@@ -330,14 +330,14 @@ def table(groups: list[dict[str, Any]], overviews: list[dict[str, Any]]) -> str:
 
 
 def medians(rows: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, float]]]:
-    """Of each file, the median of each figure over its rows."""
+    """For each file, the median of each figure over its rows."""
     for name in dict.fromkeys(row["file"] for row in rows):
         mine = [row for row in rows if row["file"] == name]
         yield name, {key: told([row[key] for row in mine]) for key in mine[0] if key != "file"}
 
 
 def told(values: list[float | None]) -> float:
-    """The median of what was measured; not a number where nothing was."""
+    """The median of the measurements; NaN if there are none."""
     measured = [value for value in values if value is not None]
     return float(np.median(measured)) if measured else math.nan
 
@@ -345,7 +345,7 @@ def told(values: list[float | None]) -> float:
 def save(
     folder: Path, groups: list[dict[str, Any]], overviews: list[dict[str, Any]], memory: list[tuple[int, float]]
 ) -> None:
-    """Write what has been measured so far."""
+    """Write the results so far."""
     result = {
         "machine": platform.machine(),
         "limits": asdict(VideoLimits()),
@@ -367,8 +367,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=int, action="append", help="30 and 60 if not given")
     parser.add_argument("--gop", type=int, action="append", help="48 and 250 if not given")
     parser.add_argument("--seeds", type=int, default=2, help="groups measured on each file")
-    parser.add_argument("--repeats", type=int, default=3, help="how often each is measured; medians are told")
-    parser.add_argument("--no-peer", action="store_true", help="leave decord out, which takes most of the time")
+    parser.add_argument("--repeats", type=int, default=3, help="measurements of each figure; medians are reported")
+    parser.add_argument("--no-peer", action="store_true", help="skip decord, which takes most of the time")
     parser.add_argument("--zooms", type=int, default=10_000, help="zooms of the memory part")
     arguments = parser.parse_args()
     folder: Path = arguments.folder

@@ -1,7 +1,7 @@
 """Custom observation, action and reward modules: passed as objects, then registered by name.
 
-The agent sees no pixels, only the mean colour of each frame of its latest clip. It halves the video again and again.
-It is paid for each half that holds the evidence.
+The agent sees no pixels, only the mean colour of each frame of its latest clip. It bisects the video repeatedly, and is
+rewarded for each half that contains the evidence.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ClipColors:
 
 
 class Halves:
-    """Action: 0 and 1 watch the left and the right half of the window watched last; 2, 3, ... answer A, B, ..."""
+    """Action: 0 and 1 zoom into the left and the right half of the latest window; 2, 3, ... answer A, B, ..."""
 
     wording = PlainWording()
 
@@ -69,7 +69,7 @@ class OnTarget:
 
 
 def play(env: gym.Env) -> None:
-    """One episode of an agent that knows the task: this shows the modules, not a policy."""
+    """Play one episode with an agent that knows the task; this demonstrates the modules, not a policy."""
     observation, info = env.reset(options={"task": 0})
     task = env.unwrapped.episode.task
     print(f"  {info['question']}  ({task.answer} flashes at {task.evidence[0].start:.1f} of {info['duration']:.0f} s)")

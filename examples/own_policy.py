@@ -1,8 +1,7 @@
 """A custom policy, compared with the controls.
 
-It reads in the question which scene is meant, finds that scene in the overview by its colour, and spends all its
-zooms on it, one after the other. A reader of `vzgym.baselines` then answers from the pixels; a model could stand in its
-place.
+It takes the scene from the question, finds that scene in the overview by its colour, and spends all its zooms on it,
+one after the other. A reader of `vzgym.baselines` then answers from the pixels; a model could replace the reader.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from vzgym.tasks.procedural.render.palette import SCENE_HUES
 
 
 class SceneSweep:
-    """Watches the scene that the question names, and nothing else."""
+    """Zooms only into the scene that the question names."""
 
     name = "scene sweep"
     observation = "default"  # the modules it plays through: all frames so far ...
@@ -42,7 +41,7 @@ class SceneSweep:
         return vzgym.Answer(reading.option or info["options"][0])
 
     def sweep(self, frames: Any, times: Any, left: Any, info: dict[str, Any]) -> list[vzgym.Zoom]:
-        """Windows of equal length over the scene, each with a full clip; none where the overview suffices."""
+        """Windows of equal length over the scene, each with a full clip; none if the overview suffices."""
         zooms, frames_left, _ = left
         asked = re.search(r"in the (\w+) scene|during the (\w+) scene", info["question"], re.IGNORECASE)
         if asked is None or "balloon" in info["question"]:
@@ -61,7 +60,7 @@ class SceneSweep:
 
 
 def unit(colors: np.ndarray) -> np.ndarray:
-    """Colours without their brightness."""
+    """Normalise colours by brightness."""
     return colors / np.linalg.norm(colors, axis=-1, keepdims=True)
 
 

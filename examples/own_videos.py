@@ -15,7 +15,7 @@ from vzgym.tasks import VideoTask, load_jsonl, write_jsonl
 
 
 def film(path: Path, seconds: float = 30.0, fps: int = 10) -> None:
-    """A bar that wanders over grey; a red square shows for half a second at 17.2 s."""
+    """A bar that moves over grey; a red square shows for half a second at 17.2 s."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps))
         stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
@@ -56,7 +56,7 @@ with tempfile.TemporaryDirectory() as folder:
     play(env, 0, vzgym.Zoom(16.0, 20.0, fps=4), "B")
     env.close()
 
-    # The same question, one with a number for an answer, and one that nobody can grade: their reward is unscored.
+    # The same question, one with a numeric answer, and one without an answer, whose reward is unscored.
     questions = [
         task,
         VideoTask.from_file(str(path), "How long does the square show, in seconds?", answer="0.5", id="how-long"),

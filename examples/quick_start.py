@@ -1,4 +1,4 @@
-"""Ten lines: read a question, zoom in once by hand, answer. Then draw the episode as an image."""
+"""Read a question, zoom in once, answer, and draw the episode as an image, in ten lines."""
 
 import tempfile
 from pathlib import Path

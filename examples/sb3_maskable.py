@@ -2,7 +2,7 @@
 
     python sb3_maskable.py [steps]
 
-It learns for a moment only (512 steps). About 20,000 steps, two minutes on one core, are enough to answer nearly
+It trains only briefly (512 steps). About 20,000 steps, two minutes on one core, are enough to answer nearly
 every question: `python sb3_maskable.py 20480`, or with checkpoints and TensorBoard `vzgym train sb3 --out runs/ppo`.
 """
 
@@ -45,11 +45,11 @@ model = MaskablePPO(
     ent_coef=0.01,
     seed=0,
 )
-model.set_logger(Logger(folder=None, output_formats=[]))  # else it leaves an empty folder behind
+model.set_logger(Logger(folder=None, output_formats=[]))  # otherwise it creates an empty folder
 model.learn(steps)
-print(f"{model.num_timesteps} steps learnt")
+print(f"{model.num_timesteps} training steps")
 
-# One episode by hand. The mask keeps the learner from zooms that would be refused, such as one in the last round.
+# One episode, step by step. The mask excludes zooms that would be refused, such as one in the last round.
 env = make("validation")
 observation, info = env.reset(seed=0)
 print(info["question"], "/".join(info["options"]))
@@ -62,7 +62,7 @@ while not ended:
     print(f"action {action} of {mask.sum()} possible: {info['outcome']}, reward {reward:.2f}")
 env.close()
 
-# The same learner as a policy, beside the controls.
+# The same model as a policy, compared with the controls.
 for policy in ("overview", SB3Policy(model=model, settings=settings, name="MaskablePPO"), "oracle"):
     report = vzgym.evaluate(policy, "needle-tiny/validation", episodes=20)
     print(f"{report.policy}: accuracy {report.accuracy.value:.2f}, {report.summary['zooms'].value:.1f} zooms")

@@ -1,12 +1,12 @@
-"""A team of two on PettingZoo: a scripted one, and one whose scout learns where to look, by policy gradient.
+"""Two PettingZoo teams: a scripted one, and one whose scout learns where to zoom by policy gradient.
 
     python examples/team.py [--episodes 2000] [--seed 0]     # about a minute on one core
-    python examples/team.py --fast                           # a few seconds: it runs, but hardly learns
+    python examples/team.py --fast                           # a few seconds, for a quick check
 
-The scout sees the overview and chooses windows; the solver sees only what the scout shows, asks for more while that
-tells nothing, and then answers. The solver is the same in all teams: it reads pixels. The learning scout knows neither
-colours nor words: it gets the middle colour of each overview frame and the numbers of the question's words, and finds
-out from its own reward alone (evidence that it has shown) what they have to do with each other.
+The scout sees the overview and chooses windows; the solver sees only the scout's clips, asks for more until they show
+the answer, and then answers. The solver is the same in all teams: it reads pixels. The learning scout has no prior
+knowledge of colours or words: it gets the median colour of each overview frame and the ids of the question's words, and
+learns their relation from its own reward (evidence shown).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Scout = Callable[[dict[str, Any], dict[str, Any]], int]
 
 
 def make_team(split: str) -> TeamEnv:
-    """Two zooms for both together, each of a whole scene. Both see the answer paid; the scout is paid for evidence."""
+    """Make the team: two shared zooms, each of a whole scene; the answer is rewarded, and the scout for evidence."""
     tasks = load_tasks(f"needle-micro/{split}")
     return team_parallel_env(
         tasks=tasks,
@@ -45,7 +45,7 @@ def make_team(split: str) -> TeamEnv:
 
 
 def solve(reader: AutoReader, seen: dict[str, Any], info: dict[str, Any], messages: int) -> int:
-    """The solver: answers if the frames it was shown tell the answer or no zoom is left; else asks for more."""
+    """The solver: answers if its frames show the answer or no zoom is left, and otherwise asks for more."""
     shown = int((seen["frame_times"] >= 0).sum())
     times = seen["frame_times"][:shown] * info["duration"]
     reading = reader.read(seen["frames"][:shown], times, info["question"], info["options"])
@@ -55,9 +55,9 @@ def solve(reader: AutoReader, seen: dict[str, Any], info: dict[str, Any], messag
 
 
 def look_at(seen: dict[str, Any]) -> np.ndarray:
-    """What a scout goes by, float32, shape `(WINDOWS, 4)`: each window's colour, and whether it was shown already.
+    """The scout's features, float32, shape `(WINDOWS, 4)`: each window's colour, and whether it was shown already.
 
-    The colour is the middle one of the scene's overview frame, without its brightness.
+    The colour is the median of the scene's overview frame, normalised by brightness.
     """
     middle = np.median(seen["frames"][:WINDOWS].reshape(WINDOWS, -1, 3), axis=1)
     colors = middle / np.linalg.norm(middle, axis=1, keepdims=True)
@@ -66,7 +66,7 @@ def look_at(seen: dict[str, Any]) -> np.ndarray:
 
 
 def scripted(seen: dict[str, Any], info: dict[str, Any]) -> int:
-    """The scripted scout: knows what the words mean; shows the scene that the question names, then the next nearest."""
+    """The scripted scout: shows the scene that the question names, then the next nearest by colour."""
     named = next(hue for hue in SCENE_HUES if f"{hue} scene" in info["question"])
     tone = np.array(SCENE_HUES[named]) / np.linalg.norm(SCENE_HUES[named])
     windows = look_at(seen)
@@ -77,7 +77,7 @@ class LearnedScout:
     """A policy over windows, learned by PPO: scores each by its colour, the question's words, and whether it was seen.
 
     Args:
-        seed: For the weights, and for drawing.
+        seed: Seed of the weights and of sampling.
     """
 
     def __init__(self, seed: int) -> None:
@@ -86,10 +86,10 @@ class LearnedScout:
         self.score = nn.Sequential(nn.Linear(32 + 4, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 1))
         self.adam = torch.optim.Adam([*self.words.parameters(), *self.score.parameters()], lr=3e-3)
         self.explores = True
-        self.rounds: list[tuple[np.ndarray, np.ndarray, int]] = []  # what was seen and done in this episode
+        self.rounds: list[tuple[np.ndarray, np.ndarray, int]] = []  # observations and choices of this episode
 
     def logits(self, words: torch.Tensor, windows: torch.Tensor) -> torch.Tensor:
-        """Shape `(n, WINDOWS)`, from words `(n, w)` and windows `(n, WINDOWS, 4)`."""
+        """Scores of shape `(n, WINDOWS)`, from words `(n, w)` and windows `(n, WINDOWS, 4)`."""
         question = self.words(words)[:, None].expand(-1, WINDOWS, -1)
         logits: torch.Tensor = self.score(torch.cat([question, windows], dim=-1)).squeeze(-1)
         return logits
@@ -103,7 +103,7 @@ class LearnedScout:
         return choice
 
     def learn(self, batch: list[tuple[np.ndarray, np.ndarray, int, float]], epochs: int = 4) -> None:
-        """PPO's clipped steps on rounds `(words, windows, choice, reward)`."""
+        """Take clipped PPO steps on rounds `(words, windows, choice, reward)`."""
         words, windows, choices, returns = (torch.from_numpy(np.array(part)) for part in zip(*batch, strict=True))
         advantage = (returns - returns.mean()) / (returns.std() + 1e-6)
         before = None
@@ -119,12 +119,12 @@ class LearnedScout:
 
 
 def play(env: TeamEnv, scout: Scout, reader: AutoReader, seed: int) -> tuple[bool, list[float]]:
-    """One episode: whether the team was right, and what the scout was paid in each round."""
+    """Play one episode: whether the team was right, and the scout's reward in each round."""
     seen, infos = env.reset(seed=seed)
     paid = []
     while env.agents:
         ask = solve(reader, seen[SOLVER], infos[SOLVER], env.messages)
-        # The solver sees nothing of this round's clip: when it answers, the scout has nothing left to do.
+        # The solver does not see this round's clip: when it answers, the scout's action is ignored.
         look = scout(seen[SCOUT], infos[SCOUT]) if ask < env.messages else 0
         seen, rewards, *_, infos = env.step({SCOUT: look, SOLVER: ask})
         paid.append(rewards[SCOUT])
@@ -132,14 +132,14 @@ def play(env: TeamEnv, scout: Scout, reader: AutoReader, seed: int) -> tuple[boo
 
 
 def train(episodes: int, seed: int, batch: int = 32) -> LearnedScout:
-    """A scout that learned from so many episodes of the training split."""
+    """Train a scout for a number of episodes of the training split."""
     env, reader, scout = make_team("train"), AutoReader(), LearnedScout(seed)
     rounds, right = [], []
     for episode in range(episodes):
         scout.rounds.clear()
         correct, paid = play(env, scout, reader, seed * 1_000_000 + episode)
         right.append(correct)
-        # A choice is worth what it brought by itself: a bandit, with the question and the overview as its context.
+        # Each choice is credited with its own reward only: a contextual bandit over question and overview.
         rounds += [(*round, np.float32(reward)) for round, reward in zip(scout.rounds, paid, strict=False)]
         if (episode + 1) % batch == 0:
             scout.learn(rounds)
@@ -154,14 +154,14 @@ def train(episodes: int, seed: int, batch: int = 32) -> LearnedScout:
 def main() -> None:
     """Train, then compare the teams on the test split."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--episodes", type=int, default=2000, help="to learn from")
+    parser.add_argument("--episodes", type=int, default=2000, help="training episodes")
     parser.add_argument("--test", type=int, default=200, help="to test on")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--fast", action="store_true", help="64 episodes to learn from, 20 to test on")
+    parser.add_argument("--fast", action="store_true", help="64 training and 20 test episodes")
     options = parser.parse_args()
     episodes, test = (64, 20) if options.fast else (options.episodes, options.test)
     torch.set_num_threads(1)
-    print(f"The scout learns, seed {options.seed}:")
+    print(f"Training the scout, seed {options.seed}:")
     started = time.process_time()
     learned = train(episodes, options.seed)
     print(f"  {time.process_time() - started:.0f} s of processor time\n")

@@ -17,7 +17,7 @@ PROMISES: dict[str, tuple[str, ...]] = {
     "own_modules.py": ("As objects:", "reward 0.20", "Registered, by name", "reward 0.12", "reward 1.00"),
     "own_videos.py": ("red at [17.2, 17.5] s", "'B': correct", "holds 3 tasks", "unscored, reward 0.00 (unscored)"),
     "sb3_maskable.py": (
-        "512 steps learnt",
+        "512 training steps",
         "of 20 possible: executed",
         "MaskablePPO: accuracy",
         "oracle: accuracy 1.00",

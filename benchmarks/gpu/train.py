@@ -1,13 +1,13 @@
-"""The cost of SFT and GRPO on a GPU, with a Qwen-VL of real size and random weights. Nothing is downloaded.
+"""Measure SFT and GRPO on a GPU, with a Qwen-VL of real size and random weights. Nothing is downloaded.
 
     python benchmarks/gpu/train.py             # 0.6 billion weights, bfloat16, the first CUDA device
     python benchmarks/gpu/train.py --size large         # 2.0 billion
     python benchmarks/gpu/train.py --device cpu --size tiny   # the same path, in a minute, without a GPU
 
-First, loss and gradient of a small model on the device in bfloat16 are held against the CPU's in float32. Then SFT and
-GRPO steps are run through the package's own trainers, and a table in Markdown says what they took. Random weights say
-nothing that an episode could go on with, so the turns of the roll-outs are scripted (two zooms, an answer); the model
-computes every token of them all the same. Without a CUDA device the script says so and ends well.
+First, loss and gradient of a small model on the device in bfloat16 are compared with the CPU's in float32. Then SFT and
+GRPO steps run through the package's trainers, and their cost is printed as a Markdown table. Random weights produce no
+valid turns, so the turns of the roll-outs are scripted (two zooms, an answer); the model still computes every token.
+Without a CUDA device the script prints a message and exits with status 0.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from vzgym.episode import Episode
 from vzgym.testing.models import FAMILIES, SIZES, build_checkpoint
 
 TOLERANCE = 0.02
-"""How far loss and gradient in bfloat16 may be from those in float32, as a share: bfloat16 has eight bits."""
+"""Largest relative difference of loss and gradient between bfloat16 (eight bits) and float32."""
 
 ZOOMS = 2
 
@@ -61,7 +61,7 @@ class Clock:
         self.parts: dict[str, float] = defaultdict(float)
 
     def now(self) -> float:
-        """Seconds, once everything that was asked of the device is done; on the CPU the processor's own."""
+        """Wall seconds after synchronising the device; on the CPU, processor seconds."""
         if self.device == "cpu":
             return time.process_time()
         torch.cuda.synchronize()
@@ -69,13 +69,13 @@ class Clock:
 
     @contextmanager
     def measure(self, part: str) -> Iterator[None]:
-        """Add what the body takes to a part."""
+        """Add the body's time to a part."""
         began = self.now()
         yield
         self.parts[part] += self.now() - began
 
     def timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """A function whose time counts."""
+        """Wrap a function to count its time."""
 
         def run(*args: Any, **kwargs: Any) -> Any:
             with self.measure(part):
@@ -85,7 +85,7 @@ class Clock:
 
 
 class Steps(TrainerCallback):  # type: ignore[misc]
-    """Notes how long each optimiser step took, and what the clock's parts were when it ended."""
+    """Records each optimiser step's duration, and the clock's parts at its end."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -108,16 +108,16 @@ class Script(LogitsProcessor):  # type: ignore[misc]
     """Forces a model to generate given turns: the n-th text in the n-th turn of a dialogue.
 
     Args:
-        turns: Token ids of each turn, end token included; the last one is said from then on.
+        turns: Token ids of each turn, end token included; the last turn is repeated.
         header: Tokens that open a turn.
-        prompt: Tokens that a row had when generation began.
+        prompt: Number of prompt tokens of a row.
     """
 
     def __init__(self, turns: list[list[int]], header: list[int], prompt: int) -> None:
         self.turns, self.header, self.prompt = turns, header, prompt
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Scores with the script's next token far above all others."""
+        """Raise the score of the script's next token far above all others."""
         place = input_ids.shape[1] - self.prompt
         forced = torch.full_like(scores, -1e4)
         for row, ids in enumerate(input_ids[:, : self.prompt].tolist()):
@@ -129,7 +129,7 @@ class Script(LogitsProcessor):  # type: ignore[misc]
 
 
 def follow(start: Any, script: list[str]) -> None:
-    """Force a model to generate the script's turns, whatever its weights."""
+    """Force a model to generate the script's turns."""
     tokenizer = start.processor.tokenizer
     end, header = turn_end(start.processor), assistant_header(start.processor)
     turns = [[*tokenizer.encode(text, add_special_tokens=False), end] for text in script]
@@ -143,7 +143,7 @@ def follow(start: Any, script: list[str]) -> None:
 
 
 def compare(folder: Path, data: Path, device: str) -> list[tuple[float, float]]:
-    """A small model's loss, and the length of its gradient: on the CPU in float32, and on the device in bfloat16."""
+    """A small model's loss and gradient norm, on the CPU in float32 and on the device in bfloat16."""
     found = []
     for place, dtype in (("cpu", "float32"), (device, "bfloat16")):
         start = open_checkpoint(folder, dtype=getattr(torch, dtype))
@@ -162,19 +162,19 @@ def compare(folder: Path, data: Path, device: str) -> list[tuple[float, float]]:
 
 
 def peak(device: str) -> float:
-    """Most GiB that were in use: of the GPU's memory, else of this process."""
+    """Peak memory in GiB: of the GPU, or else of this process."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / GIB
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def median(values: list[float]) -> float:
-    """Of all but the first, which warms up."""
+    """The statistic over all steps except the first, which warms up."""
     return statistics.median(values[1:] or values)
 
 
 def run_sft(options: argparse.Namespace, model: Path, data: Path, out: Path) -> dict[str, str]:
-    """Run imitation steps; gives rows of the table."""
+    """Run SFT steps; returns rows of the table."""
     clock = Clock(options.device)
     steps = Steps(clock)
     settings = SFTSettings(
@@ -197,7 +197,7 @@ def run_sft(options: argparse.Namespace, model: Path, data: Path, out: Path) -> 
 
 
 def run_grpo(options: argparse.Namespace, model: Path, out: Path) -> dict[str, str]:
-    """Run reinforcement steps; gives rows of the table."""
+    """Run GRPO steps; returns rows of the table."""
     clock = Clock(options.device)
     steps = Steps(clock)
     settings = GRPOSettings(
@@ -250,14 +250,14 @@ def run_grpo(options: argparse.Namespace, model: Path, out: Path) -> dict[str, s
 
 
 def in_place(clock: Clock, part: str, function: Callable[..., Any]) -> Any:
-    """A method whose time counts, with the signature and words that trainers read."""
+    """Wrap a method to count its time, with the signature and docstring that trainers read."""
     from functools import wraps
 
     return wraps(function)(clock.timed(part, function))
 
 
 def reset(device: str) -> None:
-    """Forget the peak so far."""
+    """Reset the peak memory."""
     if device == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
@@ -274,7 +274,7 @@ def common(options: argparse.Namespace, model: Path, out: Path) -> dict[str, Any
 
 
 def budget(options: argparse.Namespace) -> dict[str, Any]:
-    """What the episodes may look at."""
+    """The budget of the episodes."""
     return {"overview_fps": 0.5, "overview_frames": options.overview, "clip_frames": options.clip, "max_zooms": ZOOMS,
             "max_pixels": options.pixels, "min_pixels": min(options.pixels, 784)}  # fmt: skip
 
@@ -287,17 +287,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--family", choices=sorted(FAMILIES), default="qwen3_vl")
     parser.add_argument("--protocol", choices=("tags", "tool_calls"), default="tags")
     parser.add_argument("--tasks", default="needle/train")
-    parser.add_argument("--steps", type=int, default=6, help="optimiser steps of each stage; the first is left out")
-    parser.add_argument("--batch", type=int, default=2, help="trajectories or roll-outs of a backward pass")
-    parser.add_argument("--rollouts", type=int, default=8, help="roll-outs of a GRPO step, all of one task")
+    parser.add_argument("--steps", type=int, default=6, help="optimiser steps of each stage; the first is not counted")
+    parser.add_argument("--batch", type=int, default=2, help="trajectories or roll-outs per backward pass")
+    parser.add_argument("--rollouts", type=int, default=8, help="roll-outs per GRPO step, all of one task")
     parser.add_argument("--overview", type=int, default=32, help="frames of the overview")
     parser.add_argument("--clip", type=int, default=16, help="frames of a zoom")
     parser.add_argument("--pixels", type=int, default=100_352, help="most pixels of a frame")
     parser.add_argument("--lora", type=int, default=0, help="rank of adapters; 0: all weights but the vision tower's")
-    parser.add_argument("--out", type=Path, help="folder for models, runs and table.md; a temporary one if left out")
+    parser.add_argument("--out", type=Path, help="folder for models, runs and table.md; temporary if not given")
     options = parser.parse_args(arguments)
     if options.device == "cuda" and not torch.cuda.is_available():
-        print("No CUDA device here: nothing was measured. `--device cpu --size tiny` runs the same path on the CPU.")
+        print(
+            "No CUDA device was found: nothing was measured. `--device cpu --size tiny` runs the same path on the CPU."
+        )
         return
     with tempfile.TemporaryDirectory() as temporary:
         out = options.out or Path(temporary)
@@ -335,7 +337,7 @@ def main(arguments: list[str] | None = None) -> None:
         (out / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
         if max(apart) > TOLERANCE:
             raise SystemExit(
-                f"device and CPU are {max(apart):.2%} apart, more than {TOLERANCE:.0%}: do not trust the rest"
+                f"device and CPU are {max(apart):.2%} apart, more than {TOLERANCE:.0%}: other figures are unreliable"
             )
 
 

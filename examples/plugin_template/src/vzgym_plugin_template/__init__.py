@@ -1,1 +1,1 @@
-"""Parts for vzgym: a policy, an observation, an action, a reward, tasks, a task family and a video back-end."""
+"""Components for vzgym: a policy, an observation, an action, a reward, tasks, a task family and a video back-end."""

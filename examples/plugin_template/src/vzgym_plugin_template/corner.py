@@ -1,4 +1,4 @@
-"""A family of procedural tasks: in which corner does something flash? All of it is in this file."""
+"""A family of procedural tasks, in one file: in which corner does a shape flash?"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vzgym.tasks.procedural.search import Search, find_event
 from vzgym.tasks.procedural.timeline import SceneSettings, Timeline
 
 CORNERS = {"top left": (0, 0), "top right": (1, 0), "bottom left": (0, 1), "bottom right": (1, 1)}
-"""The options, and where each lies: 0 is left or top, 1 is right or bottom."""
+"""The options and their positions: 0 is left or top, 1 is right or bottom."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class CornerSettings(SceneSettings):
 
 
 class CornerReader(PictureReader):
-    """Where the bright pixels of the frames asked about are."""
+    """Reads the position of the bright pixels in the queried frames."""
 
     def read_picture(
         self,
@@ -81,7 +81,7 @@ class Corner(Family[CornerSettings]):
         return len(CORNERS)
 
     def draw(self, rng: np.random.Generator, timeline: Timeline, position: int) -> Draft:
-        """Everything is drawn from `rng` in the same order whichever option is right."""
+        """Draws from `rng` must be the same whichever option is right."""
         s = self.settings
         length = s.event_frames(s.event_seconds)
         options = [tuple(CORNERS)[i] for i in rng.permutation(len(CORNERS))]
@@ -110,7 +110,7 @@ class Corner(Family[CornerSettings]):
             evidence=(s.interval(event.first, event.last),),
             requirements=EvidenceRequirements(
                 min_fps=s.fps / length,
-                # Where it flashes is the answer: the part of the picture that must be seen is all of it.
+                # The position is the answer, so the region that must be seen is the whole picture.
                 regions=(WHOLE_PICTURE,),
                 placement=Placement(timeline.starts(timeline.asked, length), ((0, length),), s.fps),
             ),

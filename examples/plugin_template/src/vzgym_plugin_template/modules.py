@@ -36,7 +36,7 @@ class MeanColors:
 
 
 class Eighths:
-    """0 to 7 watch that eighth of the video with a full clip; 8 to 11 answer A to D."""
+    """0 to 7 zoom into that eighth of the video with a full clip; 8 to 11 answer A to D."""
 
     wording = PlainWording()
 
@@ -45,9 +45,9 @@ class Eighths:
         return Discrete(8 + 4)
 
     def decode(self, value: Any, episode: Episode) -> DecodedAction:
-        """What a value means."""
+        """Decode a value."""
         if not isinstance(value, (int, np.integer)) or not 0 <= value < 12:
-            raise ActionTypeError(f"a whole number from 0 to 11, got {value!r}")
+            raise ActionTypeError(f"the action must be an integer from 0 to 11, got {value!r}")
         if value >= 8:
             return DecodedAction(vzgym.Answer("ABCD"[value - 8]))
         length = episode.record.task.duration / 8

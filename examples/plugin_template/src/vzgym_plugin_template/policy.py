@@ -10,17 +10,17 @@ import vzgym
 
 
 class Guess:
-    """Watches one random second, then answers at random."""
+    """Zooms into one random second, then answers at random."""
 
     name = "template guess"
 
     def reset(self, seed: int) -> None:
-        """Begin an episode: everything random comes from this seed."""
+        """Begin an episode; all random numbers are derived from this seed."""
         self._rng = np.random.default_rng(seed)
         self._looked = False
 
     def act(self, observation: Any, info: dict[str, Any]) -> vzgym.Zoom | vzgym.Answer:
-        """One round."""
+        """Choose the next action."""
         if not self._looked and observation["budget_left"][0] > 0:
             self._looked = True
             start = float(self._rng.uniform(0.0, info["duration"] - 1.0))
