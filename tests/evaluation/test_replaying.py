@@ -207,7 +207,7 @@ def test_a_file_that_is_gone_is_named(written: Path, tmp_path: Path, make_task: 
     [
         ("task video", "procedural:needle-tiny/test/9999", RecordError, "cannot be rebuilt: no task"),
         ("task video", "procedural:nowhere/test/0", RecordError, "cannot be rebuilt: unknown task suite 'nowhere'"),
-        ("info wording", {}, RecordError, "does not say how it was worded"),
+        ("info wording", {}, RecordError, "lacks its wording"),
         ("info wording", {"name": "runes"}, UnknownName, "unknown text protocol 'runes'; valid: .*tags"),
         ("info reward", "gold", UnknownName, "unknown reward 'gold'"),
     ],

@@ -245,7 +245,7 @@ def test_records_of_other_interfaces_are_no_run(tmp_path: Path) -> None:
     record = json.loads(file.read_text())
     del record["info"]["index"]
     file.write_text(json.dumps(record) + "\n")
-    with pytest.raises(RecordError, match=r"records.jsonl, line 1: the record does not say which episode"):
+    with pytest.raises(RecordError, match=r"records.jsonl, line 1: the record lacks the index of its episode"):
         run(tmp_path)
 
 
@@ -310,7 +310,7 @@ def test_an_episode_that_is_there_twice_is_refused_not_counted(tmp_path: Path) -
     file = tmp_path / "records.jsonl"
     lines = file.read_text().splitlines(keepends=True)
     file.write_text("".join([*lines, lines[1]]))
-    told = r"records.jsonl, line 4: episode 1 of the run is in line 2, too"
+    told = r"records.jsonl, line 4: episode 1 of the run is also in line 2:"
     for read in (lambda: list(read_records(tmp_path)), lambda: run(tmp_path, episodes=5)):
         with pytest.raises(RecordError, match=told):
             read()

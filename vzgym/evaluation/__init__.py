@@ -1,4 +1,4 @@
-"""Layer 8: evaluations of policies, their measures, tables and replays."""
+"""Layer 8: evaluation of policies, metrics, tables and replays."""
 
 from vzgym.core.statistics import Estimate, mean, proportion
 from vzgym.evaluation.counterfactual import Credit, PolicyAnswerer, ReaderAnswerer, credit, make_answerer

@@ -1,4 +1,4 @@
-"""Episodes in groups: by category, by the length of the video, or by a key of the tasks' metadata."""
+"""Groups episodes by category, video duration, or a key of the tasks' metadata."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _METADATA: Final = "metadata."
 
 
 def check_by(by: str) -> None:
-    """Check what episodes are to be grouped by.
+    """Check a grouping key.
 
     Raises:
         InvalidSetting: If it is not "category", "duration" or "metadata.KEY".
@@ -30,15 +30,15 @@ def check_by(by: str) -> None:
 
 
 def break_down(episodes: Sequence[EpisodeMetrics], by: str) -> dict[str, list[EpisodeMetrics]]:
-    """The episodes of each group, the groups in order.
+    """Group episodes, with the groups in order.
 
     Args:
-        episodes: All of them.
+        episodes: The episodes.
         by: "category"; "duration", with bounds of 15 s and 1, 3, 10, 30 and 60 min; or "metadata.KEY". Episodes
             without a category, or without the key, are the group "(none)".
 
     Raises:
-        InvalidSetting: If `by` is none of these, or no task has the key; lists the keys there are.
+        InvalidSetting: If `by` is none of these, or no task has the key; the message lists the available keys.
     """
     check_by(by)
     groups: dict[str, list[EpisodeMetrics]] = {}

@@ -1,4 +1,4 @@
-"""Runs side by side: the same tasks, pair by pair, each run against the first."""
+"""Paired comparison of runs on their shared tasks, each with the first run."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from vzgym.evaluation.runs import RECORDS, read_records, record_files
 __all__ = ["COMPARED", "Comparison", "RunMetrics", "compare_runs", "read_runs"]
 
 COMPARED: Final = ("correct", "frames", "zooms", "visual_tokens", "said_tokens", "evidence_seen", "evidence_iou")
-"""Metrics that are compared, by the names of `EpisodeMetrics`."""
+"""Compared metrics, by the names of `EpisodeMetrics`."""
 
 
 @dataclass(frozen=True)
 class RunMetrics:
-    """A run's measures, task by task.
+    """Metrics of a run by task.
 
     Attributes:
-        name: The run's policy, with its path where two runs have the same policy.
+        name: The run's policy, with its path if two runs have the same policy.
         path: Its folder, or its file of records.
-        values: For each metric the mean over a task's roll-outs, by task; tasks of which it cannot be said left out.
-        tasks: An episode of each task.
+        values: For each metric, the mean over the roll-outs of each task in which it is known.
+        tasks: One episode of each task.
     """
 
     name: str
@@ -47,12 +47,12 @@ class RunMetrics:
 
 @dataclass(frozen=True)
 class Difference:
-    """How a run differs from the first in one metric.
+    """Difference of a run from the first in one metric.
 
     Attributes:
         value: The run's own value on the shared tasks.
-        difference: From the first run, pair by pair; n is the number of pairs.
-        p: Of accuracy with one roll-out a task: the exact p of McNemar's test. None otherwise.
+        difference: Paired difference from the first run; n is the number of pairs.
+        p: For accuracy with one roll-out per task: exact p of McNemar's test. None otherwise.
     """
 
     value: Estimate
@@ -66,13 +66,13 @@ Rows = Sequence[Mapping[str, Difference]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs on the tasks that all of them have played.
+    """Comparison of runs on their shared tasks.
 
     Attributes:
-        runs: The runs, the first being what the others are held against.
+        runs: The runs; the first is the reference.
         tasks: The shared tasks, in the first run's order.
         rows: For each run, each metric's difference from the first run (of the first itself: no difference).
-        groups: The same for each group of tasks, for each key that they are broken down by.
+        groups: The same for each group of tasks, by grouping key.
     """
 
     runs: Sequence[RunMetrics]
@@ -110,13 +110,13 @@ def _runs_to_json(runs: Sequence[RunMetrics], rows: Rows) -> list[dict[str, Any]
 
 
 def read_runs(path: str | Path) -> list[RunMetrics]:
-    """The measures of the runs at a path; a file of records holds a run for each policy.
+    """Read the metrics of the runs at a path; a file of records holds a run for each policy.
 
     Args:
         path: The folder of a run or of a cell of an experiment, a folder of runs, or a file of records.
 
     Raises:
-        RecordError: If there are no records, or a line is none.
+        RecordError: If there are no records, or a line is not a record.
     """
     found = []
     for file in record_files(path):
@@ -143,17 +143,17 @@ def read_runs(path: str | Path) -> list[RunMetrics]:
 
 
 def compare_runs(paths: Sequence[str | Path], by: Sequence[str] = ()) -> Comparison:
-    """Compare runs on the tasks that all of them have played; the first is what the others are held against.
+    """Compare runs on their shared tasks, with the first run as the reference.
 
-    The interval of a difference in accuracy is Newcombe's for paired shares where each task was played once, else
-    Student's over the tasks' differences, as it is for every other metric.
+    The interval of a difference in accuracy is Newcombe's for paired shares with one roll-out per task, else Student's
+    over the tasks' differences, as for every other metric.
 
     Args:
         paths: Folders of runs, folders of several runs, or files of records.
         by: Also compare within groups of tasks: "category", "duration", "metadata.KEY".
 
     Raises:
-        InvalidSetting: If there are fewer than two runs, they share no task, or tasks cannot be grouped so.
+        InvalidSetting: If there are fewer than two runs, they share no task, or the grouping is not possible.
         RecordError: If one of them cannot be read.
     """
     runs = _named_apart([run for path in paths for run in read_runs(path)])
@@ -198,5 +198,5 @@ def _difference(name: str, run: RunMetrics, first: RunMetrics, tasks: Sequence[s
 
 
 def metric_titles() -> dict[str, str]:
-    """Heads of columns, by metric."""
+    """Column headings by metric."""
     return {metric.name: metric.title for metric in METRICS}

@@ -1,7 +1,7 @@
-"""Counterfactual answers: what a frame reader or a policy answers from chosen clips of an episode alone.
+"""Counterfactual answers of a frame reader or a policy from selected clips of an episode.
 
-`credit(record, answerer)` finds with them which clips an answer depends on. `Credit` is the metric; the reward modules
-sufficiency, csv, rescue_regress and needed_clips use it.
+`credit(record, answerer)` uses them to find the clips on which an answer depends. `Credit` is the metric; the reward
+modules sufficiency, csv, rescue_regress and needed_clips use it.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ __all__ = ["Credit", "PolicyAnswerer", "ReaderAnswerer", "credit", "make_answere
 
 
 class _RecordedPixels:
-    """The clips of records with their pixels; those of the latest record are kept."""
+    """Clips of records with pixels; caches those of the latest record."""
 
     def __init__(self, backend: str) -> None:
         self._backend = backend
         self._latest: tuple[EpisodeRecord, list[Clip]] | None = None
 
     def clips(self, record: EpisodeRecord) -> list[Clip]:
-        """The record's clips, with pixels.
+        """Return the record's clips with pixels.
 
         Raises:
             RecordError: If the video no longer shows the frames that the record was made from.
@@ -60,11 +60,11 @@ def _checked(record: EpisodeRecord, chosen: Sequence[int]) -> list[int]:
 
 
 class ReaderAnswerer:
-    """Answers from the pixels of the chosen clips with a frame reader; None where the reader finds nothing.
+    """Answers from the pixels of selected clips with a frame reader; None if the reader finds nothing.
 
     Args:
-        reader: The frame reader, by object, name, `"module:Class"` or mapping. Default: that of the task family.
-        backend: Which decoder reads the video files of saved records.
+        reader: The frame reader, as object, name, `"module:Class"` or mapping. Default: that of the task family.
+        backend: Decoder for the video files of saved records.
     """
 
     def __init__(self, reader: ReaderSpec | None = None, *, backend: str = "pyav") -> None:
@@ -75,7 +75,7 @@ class ReaderAnswerer:
         """See `vzgym.rewards.Answerer`.
 
         Raises:
-            RecordError: If a saved record's frames cannot be had again.
+            RecordError: If a saved record's frames cannot be read again.
             InvalidSetting: If there is no such clip.
         """
         shown = [clip for clip in map(self._pixels.clips(record).__getitem__, _checked(record, clips)) if len(clip)]
@@ -87,7 +87,7 @@ class ReaderAnswerer:
 
 
 def _together(clips: Sequence[Clip]) -> NDArray[np.uint8]:
-    """The frames of several clips in one array; where sizes differ, in that of the first, with black bars."""
+    """Stack the frames of several clips, resized to the size of the first with black bars."""
     pixels = [clip.pixels for clip in clips if clip.pixels is not None]
     size = (pixels[0].shape[1], pixels[0].shape[2])
     same = [frames if frames.shape[1:3] == size else letterbox(frames, size) for frames in pixels]
@@ -95,18 +95,18 @@ def _together(clips: Sequence[Clip]) -> NDArray[np.uint8]:
 
 
 class PolicyAnswerer:
-    """Answers with a policy, in the last round of an episode whose only zooms are the chosen ones.
+    """Answers with a policy, in the last round of an episode with only the selected zooms.
 
-    The policy's own text of each zoom is replaced by the bare call, since a thought may repeat what a clip that is left
-    out has shown. Without clip 0 the overview is empty. The policy is seeded by the task and the choice of clips, so
-    that the same question has the same answer.
+    The policy's text of each zoom is replaced by the bare call, since a thought may describe an omitted clip. Without
+    clip 0 the overview is empty. The policy is seeded by the task and the selected clips, so that answers are
+    reproducible.
 
     Args:
-        policy: An object, a registered name, `"module:Class"` or a mapping with `name`.
-        backend: Which decoder reads the video files of saved records.
+        policy: An object, a registered name, `"module:Class"`, or a mapping with `name`.
+        backend: Decoder for the video files of saved records.
 
     Raises:
-        InvalidSetting: If it is no policy.
+        InvalidSetting: If it is not a policy.
     """
 
     def __init__(self, policy: AnyPolicy | str | Mapping[str, Any], *, backend: str = "pyav") -> None:
@@ -117,7 +117,7 @@ class PolicyAnswerer:
         """See `vzgym.rewards.Answerer`: what the policy answers; None if it does anything else.
 
         Raises:
-            RecordError: If a saved record's frames cannot be had again.
+            RecordError: If a saved record's frames cannot be read again.
             InvalidSetting: If there is no such clip.
         """
         chosen = _checked(record, clips)
@@ -126,24 +126,24 @@ class PolicyAnswerer:
         seed = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=4).digest(), "big")
         PolicyTraits.of(self.policy).prepare(record.budget)
         facts = record.task
-        # What the record holds is all that is seen again.
+        # Only the frames of the record are shown.
         task = facts.with_video(_RecordedVideo(facts.video, facts.duration, facts.height, facts.width))
         rollout = Rollout(self.policy, [task], record.budget)
         (played,) = rollout.play([_ChosenClips(task, seed, record=record, clips=seen)])
         if played is None:
-            raise RecordError(f"the record cannot be played again: {rollout.failed[task.id]}")
+            raise RecordError(f"the record cannot be replayed: {rollout.failed[task.id]}")
         return played.record.answer
 
 
 @dataclass(frozen=True)
 class _RecordedVideo:
-    """A record's video, without frames: those that are needed are in the record."""
+    """A record's video without frames; the required ones are in the record."""
 
     uri: str
     duration: float
     height: int
     width: int
-    # A record does not keep these two.
+    # Records do not store these two.
     fps: float = 1.0
     num_frames: int | None = None
 
@@ -158,12 +158,12 @@ class _RecordedVideo:
         raise VideoError("a counterfactual answer can use the record's own frames only", path=self.uri)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _ChosenClips(EpisodeStart):
-    """Starts an episode in which chosen clips of a record have been shown."""
+    """Starts an episode in which selected clips of a record have been shown."""
 
     record: EpisodeRecord
     clips: Mapping[int, Clip]
@@ -182,7 +182,7 @@ class _RecordedEpisode(Episode):
             pixels=np.empty((0, *record.overview.size, 3), dtype=np.uint8), _hashes=[], _thumbnails={},
         )  # fmt: skip
         self._to_show = [seen.get(0, nothing), *(seen[place] for place in zooms)]
-        # With so many rounds, the one that is left is the last, in which only an answer is possible.
+        # With this many rounds, the remaining one is the last, in which only an answer is possible.
         super().__init__(task, replace(record.budget, max_zooms=len(zooms)), wording)
         actions = [turn.action for turn in record.turns if turn.clip is not None]
         for place in zooms:
@@ -195,10 +195,10 @@ class _RecordedEpisode(Episode):
 def make_answerer(
     spec: str | Mapping[str, Any] | AnyPolicy, *, backend: str = "pyav"
 ) -> ReaderAnswerer | PolicyAnswerer:
-    """An answerer: the procedural families' frame reader, or a policy.
+    """Create an answerer: the procedural families' frame reader, or a policy.
 
     Args:
-        spec: "reader", or a policy by object, name, `"module:Class"` or mapping.
-        backend: Which decoder reads the video files of saved records.
+        spec: "reader", or a policy as object, name, `"module:Class"` or mapping.
+        backend: Decoder for the video files of saved records.
     """
     return ReaderAnswerer(backend=backend) if spec == "reader" else PolicyAnswerer(spec, backend=backend)

@@ -37,11 +37,11 @@ _DEFAULT_EPISODES = 200
 
 
 class UntrainedBudget(UserWarning):
-    """A policy is evaluated with another budget than it was trained with."""
+    """Warning: a policy is evaluated with a budget that differs from its training budget."""
 
 
 class ZoomNotNeeded(UserWarning):
-    """The overview alone shows the evidence of some tasks."""
+    """Warning: the overview alone shows the evidence of some tasks."""
 
 
 def evaluate(
@@ -59,43 +59,43 @@ def evaluate(
     workers: int | Executor = 1,
     name: str = "",
 ) -> EvaluationReport:
-    """Play a policy on the first `episodes` tasks of a set.
+    """Evaluate a policy on the first `episodes` tasks of a set.
 
     Args:
         policy: A `Policy` or `TextPolicy`: an object, a registered name ("oracle"), `"module:Class"`, or a mapping
             `{"name": ..., **options}`.
         tasks: A suite ("needle"; its test split unless it names one), a JSONL file, a task, tasks, or a task set.
-        episodes: How many tasks; 200 if not given, or as many as there are.
-        seed: Of the policy's randomness, >= 0; the tasks are the same for every seed.
-        budget: A mapping overrides fields of the tasks' budget; a `Budget`, or a name ("paper"), replaces it. If not
-            given: the budget that the policy was trained with, if its folder says so, else that of the tasks.
+        episodes: Number of tasks. Default: 200, or all tasks if there are fewer.
+        seed: Seed of the policy, >= 0; the tasks are the same for every seed.
+        budget: A mapping overrides fields of the tasks' budget; a `Budget`, or a name ("paper"), replaces it. Default:
+            the policy's training budget if its folder records one, else that of the tasks.
         reward: The reward whose ledger the records keep.
-        out: A folder for `records.jsonl`, `run.json` and `report.json`. A stopped run is resumed there.
-        on_episode: Called after each episode with its record (with pixels, unless there are several workers): for
+        out: A folder for `records.jsonl`, `run.json` and `report.json`. An interrupted run resumes there.
+        on_episode: Called after each episode with its record (with pixels, unless there are several workers), e.g. for
             progress bars and pictures.
-        samples: How often each task is played, each time with another seed of the policy. The roll-outs of a task are a
-            group for the reward's group terms, and count as one observation in every interval.
-        answerer: Answers again from chosen clips, for `useful_zooms` and for reward terms that need it: "reader" (the
+        samples: Roll-outs per task, each with a different policy seed. The roll-outs of a task are a group for the
+            reward's group terms, and count as one observation in every interval.
+        answerer: Answers again from selected clips, for `useful_zooms` and for reward terms that need it: "reader" (the
             procedural families' reader), "policy" (the policy itself), or an object.
-        workers: How many processes play, or an `Executor`. The records are the same, in the same order, for any number.
-            With more than one, each process makes its own policy: it and the reward are given by name, mapping or
-            `"module:Class"`, and a script calls this function below `if __name__ == "__main__":`.
-        name: Names the run in the report, the records and comparisons; the policy's name if not given.
+        workers: Number of worker processes, or an `Executor`. Records and their order do not depend on it. With several
+            workers, each process creates its own policy: the policy and the reward must be given by name, mapping or
+            `"module:Class"`, and a script must call this function below `if __name__ == "__main__":`.
+        name: Name of the run in the report, the records and comparisons. Default: the policy's name.
 
     Returns:
         The report.
 
     Raises:
-        InvalidSetting: If `policy` is no policy, a setting is out of range, there are fewer tasks than `episodes`, or
-            `out` holds another run.
-        VideoError: If no task could be played: no video could be opened, or none holds its task's evidence. Single
-            ones are listed in `EvaluationReport.failed`.
+        InvalidSetting: If `policy` is not a policy, a setting is out of range, there are fewer tasks than `episodes`,
+            or `out` holds another run.
+        VideoError: If no task could be played, because no video could be opened or holds its task's evidence.
+            Individual failures are listed in `EvaluationReport.failed`.
         UnknownName: If a name is not registered.
         WorkerError: If one of several workers dies. A run with `out` can be resumed.
     """
     task_set = load_tasks(tasks, split="test")
     count = _how_many(episodes, task_set)
-    # Every setting is checked before a folder is made.
+    # All settings are checked before a folder is created.
     rollouts = TaskRollouts(
         policy,
         task_set,
@@ -148,7 +148,7 @@ def evaluate(
             if on_episode:
                 on_episode(record)
     rollouts.check_played(len(measured))
-    # A policy may choose to show more, as the uniform control does.
+    # A policy may show more frames, as the uniform control does.
     if overview_suffices and not weakened_by(rollouts.run_budget, rollouts.budget):
         played = len({item.task_id for item in measured.values()})
         warnings.warn(
@@ -184,7 +184,7 @@ def _find_answerer(spec: Answerer | str | None, policy: AnyPolicy) -> Answerer |
 def _run_settings(
     rollouts: TaskRollouts, policy: AnyPolicy | str | Mapping[str, Any], episodes: int, answerer: Answerer | None
 ) -> dict[str, Any]:
-    """The settings of a run as JSON values: a stopped run is resumed only with the same ones."""
+    """Settings of a run as JSON values; an interrupted run resumes only with equal settings."""
     options = rollouts.traits.identity
     if options is None:
         options = {key: value for key, value in policy.items() if key != "name"} if isinstance(policy, Mapping) else {}
@@ -210,16 +210,16 @@ def _scored(
     done: Mapping[int, EpisodeRecord],
     answerer: Answerer | None,
 ) -> Iterator[tuple[int, EpisodeRecord]]:
-    """Records with all their rewards, each once the roll-outs of its task are complete.
+    """Yield records with all rewards, each when the roll-outs of its task are complete.
 
     Args:
         playing: Finished records with their indices, in order.
-        rollouts: What plays them.
-        done: Records of an earlier part of the run, by index, which belong to the groups of those that are to come.
-        answerer: Answers again from chosen clips, if any.
+        rollouts: The roll-outs.
+        done: Records of an earlier part of the run, by index, which may belong to the same groups.
+        answerer: Answers again from selected clips, if any.
     """
     samples = rollouts.samples
-    # A group of one is complete at once; groupby would wait for the next record.
+    # A group of one is complete immediately; groupby would wait for the next record.
     groups = (
         ([item] for item in playing)
         if samples == 1
@@ -235,13 +235,13 @@ def _scored(
 def _score_group(
     records: Sequence[EpisodeRecord], before: Sequence[EpisodeRecord], mix: RewardMix, answerer: Answerer | None
 ) -> None:
-    """Score what can be scored only now that the roll-outs of one task are complete.
+    """Score the terms that need the complete roll-outs of one task.
 
     Args:
         records: The new roll-outs.
-        before: Those that have their rewards already.
+        before: Roll-outs that already have their rewards.
         mix: The reward.
-        answerer: Answers again from chosen clips, if any.
+        answerer: Answers again from selected clips, if any.
     """
     for record in records:
         if answerer is not None and record.task.answer and record.end is not End.VIDEO_ERROR:
@@ -262,7 +262,7 @@ def _how_many(episodes: int | None, tasks: TaskSet) -> int:
 
 
 def _check_same(record: EpisodeRecord, task: VideoTask, index: int, folder: object) -> None:
-    """Two files of tasks may have the same name: what was played must be what would be played now."""
+    """Check that the played tasks equal the current ones, since two task files may share a name."""
     for what, there, wanted in (("", record.task.id, task.id), ("question of ", record.task.question, task.question)):
         if there != wanted:
             raise InvalidSetting(
@@ -272,7 +272,7 @@ def _check_same(record: EpisodeRecord, task: VideoTask, index: int, folder: obje
 
 
 def _hit_rate(record: EpisodeRecord) -> float | None:
-    """Analytic hit rate of the overview, where the overview is all there is to see."""
+    """Analytic hit rate of the overview, if the budget allows no zooms."""
     placement = record.task.requirements.placement
     if record.budget.max_zooms or placement is None:
         return None

@@ -1,4 +1,4 @@
-"""What is measured of an episode, and of many."""
+"""Metrics of single episodes and their summaries."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["METRICS", "TOTALS", "EpisodeMetrics", "Metric", "cost_quantiles", "s
 
 @dataclass(frozen=True, slots=True)
 class EpisodeMetrics:
-    """The measures of one episode. None: cannot be said of this episode.
+    """Metrics of one episode; None if unknown.
 
     Attributes:
         task_id: The task.
@@ -31,9 +31,9 @@ class EpisodeMetrics:
         duration: The length of its video in seconds.
         metadata: Its metadata.
         correct: Whether the answer is right; None if unscored.
-        frames: Frames shown, the overview's included.
-        zooms: Zooms carried out.
-        refused: Rounds lost to refused zooms and unreadable text.
+        frames: Frames shown, including the overview.
+        zooms: Executed zooms.
+        refused: Rounds lost to refused zooms and unparsable text.
         evidence_seen: Share of the evidence intervals in which at least one shown frame lies.
         evidence_coverage: Share of the evidence's length inside the zoomed windows.
         evidence_iou: Overlap of the zoomed windows with the evidence.
@@ -43,18 +43,18 @@ class EpisodeMetrics:
         wall_seconds: Wall time of the episode, policy included.
         visual_tokens: Tokens of all frames shown, by Qwen2.5-VL's patch rule; see `vzgym.episode.costs`.
         text_tokens: Tokens of the dialogue's text, approximately.
-        said_tokens: Those of them that the agent wrote.
-        passes: Calls of the model: one a turn.
+        said_tokens: Text tokens written by the agent.
+        passes: Model calls, one per turn.
         tool_seconds: Wall time of the environment, decoding included.
         model_seconds: Wall time of the policy.
-        taxonomy_class: What came of the episode; see `vzgym.evaluation.taxonomy`.
-        useful_zooms: Share of the zooms that the answer rests on, where somebody answered again; see `Credit`.
-        requests: Requests that a served model was sent, one a turn.
-        retries: How often requests had to be sent again.
-        input_tokens: Tokens that the server read, the whole dialogue anew each turn, pictures included.
-        output_tokens: Tokens that the server wrote, thoughts included.
-        price: What the server's tokens cost, where prices were given; in their currency.
-        terms: What each reward term gave; None if the episode has no rewards, or is unscored.
+        taxonomy_class: Class of the episode; see `vzgym.evaluation.taxonomy`.
+        useful_zooms: Share of the zooms on which the answer depends, if an answerer was used; see `Credit`.
+        requests: Requests to a served model, one per turn.
+        retries: Number of repeated requests.
+        input_tokens: Input tokens of the server, counting the whole dialogue with images in each turn.
+        output_tokens: Output tokens of the server, including thoughts.
+        price: Price of the server's tokens, if prices were given, in their currency.
+        terms: Result of each reward term; None if the episode has no rewards, or is unscored.
     """
 
     task_id: str
@@ -89,7 +89,7 @@ class EpisodeMetrics:
 
     @classmethod
     def of(cls, record: EpisodeRecord) -> EpisodeMetrics:
-        """Measure a finished record."""
+        """Compute the metrics of a finished record."""
         evidence = record.task.evidence or ()
         grade = record.grade
         times = [float(time) for clip in record.clips for time in clip.times]
@@ -131,7 +131,7 @@ class EpisodeMetrics:
 
 
 def _within(time: float, span: Interval) -> bool:
-    """Whether a frame of this time lies in `span`; a decoder's time stamp may be off by a rounding."""
+    """Whether a frame of this time lies in `span`, within the rounding of a decoder's time stamps."""
     return span.start - FRAME_SLACK <= time < span.end - FRAME_SLACK
 
 
@@ -141,8 +141,8 @@ class Metric:
 
     Attributes:
         name: The field of `EpisodeMetrics`.
-        title: The column's head.
-        unit: What one is of: "share", "count", "seconds".
+        title: The column's heading.
+        unit: "share", "count" or "seconds".
     """
 
     name: str
@@ -175,10 +175,10 @@ METRICS: tuple[Metric, ...] = (
     Metric("output_tokens", "output tokens", "count"),
     Metric("price", "price", "count"),
 )
-"""Every measure, in the order of a table."""
+"""All metrics in table order."""
 
 POLICY_COSTS: tuple[str, ...] = ("requests", "retries", "input_tokens", "output_tokens", "price")
-"""What a policy counts itself (`TextPolicy.costs`): known for served models alone."""
+"""Costs counted by the policy (`TextPolicy.costs`), known only for served models."""
 
 TOTALS: tuple[str, ...] = (
     "visual_tokens",
@@ -192,11 +192,11 @@ TOTALS: tuple[str, ...] = (
     "model_seconds",
     "wall_seconds",
 )
-"""The costs that a report also gives as sums over the run."""
+"""Costs that a report also gives as sums over the run."""
 
 
 def total_costs(episodes: Sequence[EpisodeMetrics]) -> dict[str, float]:
-    """The sum of each cost over the episodes of which it is known; what only some policies count, if they do."""
+    """Sum of each cost over the episodes in which it is known; costs counted by policies only if present."""
     known = {
         name: [value for item in episodes if (value := getattr(item, name)) is not None]
         for name in (*TOTALS, *POLICY_COSTS)
@@ -205,9 +205,9 @@ def total_costs(episodes: Sequence[EpisodeMetrics]) -> dict[str, float]:
 
 
 def cost_quantiles(episodes: Sequence[EpisodeMetrics]) -> dict[str, dict[str, float]]:
-    """The median and the 90th percentile of each cost, over the episodes of which it is known.
+    """Median and 90th percentile of each cost, over the episodes in which it is known.
 
-    A mean hides that a few episodes cost many times as much as the others.
+    They show outliers that a mean hides.
     """
     found = {}
     for name in (*TOTALS, *POLICY_COSTS):
@@ -219,15 +219,15 @@ def cost_quantiles(episodes: Sequence[EpisodeMetrics]) -> dict[str, dict[str, fl
 
 
 def summarise(episodes: Sequence[EpisodeMetrics], *, by_task: bool = False) -> dict[str, Estimate]:
-    """Mean and 95 % interval of each metric, over the episodes of which it can be said.
+    """Mean and 95 % interval of each metric, over the episodes in which it is known.
 
     A share that was 0 or 1 in each of them (right or wrong, seen or not) gets Wilson's interval, any other share a
     normal one within [0, 1].
 
     Args:
-        episodes: What to sum up.
+        episodes: The episodes.
         by_task: Whether to average over the episodes of each task first, so that the interval is that of a mean over
-            tasks: several roll-outs of one task are no independent observations.
+            tasks: several roll-outs of one task are not independent observations.
     """
     summary: dict[str, Estimate] = {}
     for metric in METRICS:

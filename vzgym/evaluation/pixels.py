@@ -1,4 +1,4 @@
-"""The pixels of saved records, read from their videos again; pictures of records."""
+"""Reads the pixels of saved records from their videos, and draws records."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["clips_with_pixels", "show_record", "with_pixels"]
 
 
 def clips_with_pixels(record: EpisodeRecord, backend: str = "pyav", *, trust_code: bool = False) -> list[Clip]:
-    """The record's clips, with pixels: its own, or those of its video.
+    """Return the record's clips with pixels, from the record or from its video.
 
     Args:
         record: The record.
-        backend: Which decoder reads a file.
-        trust_code: Whether the record's task may name a `module:suite`, which is imported.
+        backend: Decoder for video files.
+        trust_code: Whether to allow importing a `module:suite` named by the record's task.
 
     Raises:
         RecordError: If the record's task cannot be rebuilt, or its video no longer shows the frames of the record.
@@ -34,7 +34,7 @@ def clips_with_pixels(record: EpisodeRecord, backend: str = "pyav", *, trust_cod
     if all(clip.pixels is not None for clip in record.clips):
         return record.clips
     task = task_of(record.task, backend, trust_code=trust_code)
-    # Clips depend on neither wording nor reward.
+    # Clips depend neither on wording nor on reward.
     episode = Episode(task, record.budget, PlainWording())
     for turn in record.turns:
         if episode.ended or turn.outcome is Outcome.FAILED:
@@ -46,12 +46,12 @@ def clips_with_pixels(record: EpisodeRecord, backend: str = "pyav", *, trust_cod
         if new.hashes != old.hashes:
             raise RecordError(f"task {record.task.id!r}: clip {number} no longer has the frames of the record")
     if len(again) < len(record.clips):
-        raise RecordError(f"task {record.task.id!r}: only {len(again)} clips could be played again")
+        raise RecordError(f"task {record.task.id!r}: only {len(again)} clips could be replayed")
     return again
 
 
 def with_pixels(record: EpisodeRecord, backend: str = "pyav", *, trust_code: bool = False) -> EpisodeRecord:
-    """The record, with pixels; see `clips_with_pixels`."""
+    """Return the record with pixels; see `clips_with_pixels`."""
     overview, *zooms = clips_with_pixels(record, backend, trust_code=trust_code)
     rest = iter(zooms)
     turns = [turn if turn.clip is None else replace(turn, clip=next(rest)) for turn in record.turns]
@@ -79,7 +79,7 @@ def show_record(
 
 
 def _show_in_notebook(image: Image.Image) -> bool:
-    """Show a picture in the notebook that runs this process, if one does."""
+    """Show a picture in the current notebook, if any."""
     try:
         from IPython.core.getipython import get_ipython
         from IPython.display import display

@@ -1,4 +1,4 @@
-"""Plays a saved record again, and says where the replay differs."""
+"""Replays saved records and reports differences."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ __all__ = ["Replay", "replay", "task_of"]
 _PROCEDURAL = "procedural:"
 
 _TRUST = (
-    "If you trust whoever made the record: vzgym replay --trust-code (in Python: replay(..., trust_code=True)); "
-    "components of your own are better registered by a plug-in."
+    "If you trust the author of the record: vzgym replay --trust-code (in Python: replay(..., trust_code=True)); "
+    "for your own components, prefer registration by a plug-in."
 )
 
 
 @dataclass(frozen=True)
 class Replay:
-    """A record played again.
+    """A replayed record.
 
     Attributes:
         record: The new record, with pixels.
-        differences: What differs from the saved one, one sentence each; empty if nothing does.
+        differences: Differences from the saved record, one sentence each.
     """
 
     record: EpisodeRecord
@@ -47,14 +47,13 @@ def task_of(facts: TaskFacts, backend: str = "pyav", *, trust_code: bool = False
     """Rebuild a record's task: a procedural one from its id, any other from its video file.
 
     Args:
-        facts: What the record keeps of the task.
-        backend: Which decoder reads a file.
-        trust_code: Whether the task's suite may be a `module:suite`, which is imported.
+        facts: The task's facts in the record.
+        backend: Decoder for video files.
+        trust_code: Whether to allow importing a `module:suite` named as the task's suite.
 
     Raises:
-        RecordError: If the task's video was neither procedural nor a file, so nothing can rebuild it, or what the
-            record says of it makes no task.
-        VideoError: If its file is gone or broken (when the episode starts).
+        RecordError: If the task's video was neither procedural nor a file, or its facts do not form a valid task.
+        VideoError: If its file is missing or broken (when the episode starts).
         UntrustedName: If the suite is a `module:suite` and `trust_code` is not set.
     """
     if facts.video.startswith(_PROCEDURAL):
@@ -80,31 +79,30 @@ def replay(
     backend: str = "pyav",
     trust_code: bool = False,
 ) -> Replay:
-    """Execute a record's actions again and compare everything that the record says came of them.
+    """Execute a record's actions again and compare the results with the record.
 
-    That is the task and its video, the frames' times and pixels, outcomes, dialogue, end, grade and rewards. An episode
+    Compared are the task and its video, frame times and pixels, outcomes, dialogue, end, grade and rewards. An episode
     that ended in a video error is compared up to the turn of the error: the video may have recovered. Reward terms that
     need more than the record (its group, an answerer, its wall times) are left out of the comparison.
 
     Args:
         saved: The record.
-        task: Its task, where it cannot be rebuilt from what the record keeps.
-        reward: The reward to compare; the one that the record names if not given. Without either, rewards are not
-            compared.
-        backend: Which decoder reads a file.
-        trust_code: Whether code that the record names (`module:Class`) may be imported. Otherwise only registered
-            components are used, so that replaying somebody else's record runs nothing of theirs.
+        task: Its task, if it cannot be rebuilt from the record.
+        reward: The reward to compare. Default: the one named in the record; without either, rewards are not compared.
+        backend: Decoder for video files.
+        trust_code: Whether to allow importing code named in the record (`module:Class`). Otherwise only registered
+            components are used, so that untrusted records run no code.
 
     Raises:
-        RecordError: If the record does not hold what a replay needs, or its task cannot be rebuilt.
+        RecordError: If the record lacks data for a replay, or its task cannot be rebuilt.
         VideoError: If its video cannot be opened.
-        UnknownName: If its wording or its reward is one that is not registered.
+        UnknownName: If its wording or reward is not registered.
         UntrustedName: If it names code, or a reward that calls a server, and `trust_code` is not set.
     """
     given = None if reward is None else make_reward(reward)
     wording = saved.info.wording
     if not wording:
-        raise RecordError(f"the record of task {saved.task.id!r} does not say how it was worded (info 'wording')")
+        raise RecordError(f"the record of task {saved.task.id!r} lacks its wording (info 'wording')")
     with names_from_data(f"the record of task {saved.task.id!r}", trust_code=trust_code, hint=_TRUST):
         played = task_of(saved.task, backend, trust_code=trust_code) if task is None else task
         worded = make_wording(wording)
@@ -146,7 +144,7 @@ def replay(
             differences.append(f"the end is {fresh.end}, was {saved.end}")
         if fresh.grade != saved.grade:
             differences.append(f"the grade is {_words(fresh.grade)}, was {_words(saved.grade)}")
-    # Of an episode that failed, the last round has no counterpart.
+    # The last round of a failed episode has no counterpart.
     said = [(message.role, message.text) for message in saved.messages]
     if [(message.role, message.text) for message in fresh.messages] != said[: len(fresh.messages) if failed else None]:
         differences.append("the dialogue differs")
@@ -159,7 +157,7 @@ def replay(
 
 
 def _saved_reward(saved: EpisodeRecord) -> RewardMix | None:
-    """The reward that a record names; None if it names none.
+    """Return the reward named in a record; None if there is none.
 
     Raises:
         RecordError: If it is the path of a file, or neither a name nor a mapping of terms.
@@ -168,24 +166,26 @@ def _saved_reward(saved: EpisodeRecord) -> RewardMix | None:
     if spec is None:
         return None
     if isinstance(spec, str) and is_yaml_path(spec):
-        raise RecordError(f"the record of task {saved.task.id!r}: its reward is no name and no mapping, but {spec!r}")
+        raise RecordError(
+            f"the record of task {saved.task.id!r}: its reward is neither a name nor a mapping, but {spec!r}"
+        )
     return make_reward(spec)
 
 
 def _late(mix: RewardMix | None) -> set[str]:
-    """Terms that a single record played again cannot tell: they need its group, an answerer or its wall times."""
+    """Terms that a single replay cannot score: they need the group, an answerer or wall times."""
     terms = {} if mix is None else mix.terms
     return {name for name, term in terms.items() if term.needs - {"evidence"}}
 
 
 def _without(entry: Mapping[str, Any], late: set[str]) -> dict[str, Any]:
-    """An entry of a ledger without these terms, and then without the total, which they are part of."""
+    """A ledger entry without these terms, and without the total if it includes any of them."""
     terms = {name: term for name, term in entry["terms"].items() if name not in late}
     return {"terms": terms} if late else {"terms": terms, "total": entry["total"]}
 
 
 def _facts(new: TaskFacts, old: TaskFacts) -> list[str]:
-    """What differs between the task as rebuilt and as saved."""
+    """Differences between the rebuilt and the saved task."""
     names = ("id", "question", "options", "answer", "evidence", "requirements", "duration", "height", "width")
     return [
         f"the task's {name} is {getattr(new, name)!r}, was {getattr(old, name)!r}"
@@ -195,10 +195,10 @@ def _facts(new: TaskFacts, old: TaskFacts) -> list[str]:
 
 
 def _clip(new: Clip, old: Clip, what: str) -> list[str]:
-    """What differs between two clips of the same moment."""
+    """Differences between two clips of the same turn."""
     if new.hashes != old.hashes:
         return [f"{what}'s frames differ"]
-    # Another decoder may round its time stamps otherwise.
+    # Decoders may round time stamps differently.
     if not np.allclose(new.times, old.times, rtol=0.0, atol=FRAME_SLACK):
         return [f"{what}'s times differ"]
     return []

@@ -30,16 +30,16 @@ class EvaluationReport:
         policy: The policy's name.
         tasks: The task set's name.
         seed: The run's seed.
-        budget: The budget that the policy played with.
+        budget: The budget of the episodes.
         privileged: Whether the policy knew the evidence and the answers.
-        episodes: The measures of each episode, in order.
-        hit_rate: Where the budget has no zooms: the mean probability, over the tasks' own placement of their event,
-            that the frames show all that is needed; None where zooms are possible or the tasks do not say.
-        failed: Tasks whose video could not be opened, with the reason; they count nowhere else.
-        samples: How often each task was played.
-        proof_weakened_by: Fields of the budget that show more of procedural tasks than they were built for, so that
-            it is not proven for these episodes that zooming is needed (see `vzgym.tasks.budgets.weakened_by`).
-        trained_budget: The budget that the policy was trained with; None if unknown.
+        episodes: The metrics of each episode, in order.
+        hit_rate: If the budget has no zooms: the mean probability, over the placement distribution of each task's
+            event, that the frames show the evidence; None if zooms are possible or the distribution is unknown.
+        failed: Tasks whose video could not be opened, with the reason; they are excluded elsewhere.
+        samples: Roll-outs per task.
+        proof_weakened_by: Fields of the budget that show more than the procedural tasks were built for, so that zooming
+            is not proven necessary (see `vzgym.tasks.budgets.weakened_by`).
+        trained_budget: The training budget of the policy; None if unknown.
     """
 
     policy: str
@@ -56,12 +56,12 @@ class EvaluationReport:
 
     @property
     def summary(self) -> dict[str, Estimate]:
-        """Each metric's mean and 95 % interval; over tasks, if each was played several times."""
+        """Mean and 95 % interval of each metric; over tasks if `samples` > 1."""
         return summarise(self.episodes, by_task=self.samples > 1)
 
     @property
     def accuracy(self) -> Estimate:
-        """Share of right answers among the scored episodes."""
+        """Share of right answers among scored episodes."""
         return self.summary["correct"]
 
     def by(self, key: str) -> dict[str, EvaluationReport]:
@@ -78,7 +78,7 @@ class EvaluationReport:
 
     @property
     def taxonomy(self) -> dict[TaxonomyClass, int]:
-        """How many episodes fall into each class; all classes, in the order of `TAXONOMY_CLASSES`."""
+        """Number of episodes in each class, for all classes in the order of `TAXONOMY_CLASSES`."""
         counts = Counter(item.taxonomy_class for item in self.episodes)
         return {kind: counts[kind] for kind in TAXONOMY_CLASSES}
 
@@ -86,7 +86,7 @@ class EvaluationReport:
     def reward_terms(self) -> dict[str, TermStatistics]:
         """Statistics of each term of the reward.
 
-        Variances are within the roll-outs of a task, if each was played several times, else over all episodes.
+        Variances are within the roll-outs of a task if `samples` > 1, else over all episodes.
         """
         groups: dict[str, list[EpisodeTerms]] = defaultdict(list)
         for item in self.episodes:
@@ -96,17 +96,17 @@ class EvaluationReport:
 
     @property
     def totals(self) -> dict[str, float]:
-        """What the whole run cost: the sum of each entry of the cost ledger."""
+        """Total costs of the run: the sum of each entry of the cost ledger."""
         return total_costs(self.episodes)
 
     def __str__(self) -> str:
         """The report as tables of at most 80 columns."""
-        # Drawing tables is left to the module of tables, which reads reports.
+        # Imported here, since the tables module imports reports.
         text: str = import_object("vzgym.evaluation.tables:report_text")(self)
         return text
 
     def to_dataframe(self) -> pandas.DataFrame:
-        """One row for each episode: its measures, and the keys of its task's metadata as `metadata.KEY`.
+        """One row per episode: its metrics, and its task's metadata as `metadata.KEY`.
 
         Raises:
             DependencyNotInstalled: If pandas is not installed.
@@ -124,10 +124,10 @@ class EvaluationReport:
         return pandas.DataFrame(rows, columns=None if rows else names)
 
     def to_json(self, by: Sequence[str] = ()) -> dict[str, Any]:
-        """JSON form: settings and summaries, not the single episodes.
+        """JSON form: settings and summaries, without the episodes.
 
         Args:
-            by: Further keys of `by`, whose summaries are added.
+            by: Grouping keys (see `by`) whose summaries are added.
         """
         return {
             "policy": self.policy,

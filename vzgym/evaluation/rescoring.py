@@ -1,4 +1,4 @@
-"""Scoring a saved run under another reward, without playing the policy again."""
+"""Scores saved runs under another reward, without new roll-outs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = ["RunScore", "score_run"]
 
 @dataclass(frozen=True)
 class RunScore:
-    """A run under a reward.
+    """A run scored under a reward.
 
     Attributes:
         mix: The reward.
         records: The run's records.
-        ledgers: For each record the reward of each of its turns.
+        ledgers: For each record, the reward of each turn.
     """
 
     mix: RewardMix
@@ -34,12 +34,12 @@ class RunScore:
 
     @property
     def totals(self) -> list[float | None]:
-        """For each record the sum of its turns; None if unscored."""
+        """For each record, the sum over its turns; None if unscored."""
         return [_total([step.total for step in ledger]) for ledger in self.ledgers]
 
     @property
     def saved(self) -> list[float | None]:
-        """The same as the records keep it from when they were played; None if unscored, or without a reward."""
+        """The totals saved in the records; None if unscored, or without a reward."""
         return [_total([entry["total"] for entry in record.rewards or ()]) for record in self.records]
 
     @property
@@ -48,9 +48,9 @@ class RunScore:
         return self._mean(self.totals)
 
     def terms(self) -> dict[str, tuple[Estimate, Estimate, float]]:
-        """For each term: mean raw value an episode, mean contribution an episode, share of episodes it could not score.
+        """For each term: mean raw value and mean contribution per episode, and share of unscored episodes.
 
-        Means are over the episodes that it scored in every turn.
+        Means are over the episodes in which the term was scored in every turn.
         """
         found = {}
         for name in self.mix.terms:
@@ -65,7 +65,7 @@ class RunScore:
         return found
 
     def _mean(self, values: Sequence[float | None]) -> Estimate:
-        """The mean over tasks of each task's mean: several roll-outs of one task are no independent observations."""
+        """Mean over tasks of each task's mean, since roll-outs of one task are not independent."""
         tasks: dict[str, list[float]] = {}
         for record, value in zip(self.records, values, strict=True):
             if value is not None:
@@ -73,7 +73,7 @@ class RunScore:
         return mean([math.fsum(known) / len(known) for known in tasks.values()])
 
     def to_json(self) -> dict[str, Any]:
-        """JSON form: the reward, its mean, each term."""
+        """JSON form: the reward, its mean and each term."""
         return {
             "reward": self.mix.to_spec(),
             "episodes": len(self.records),
@@ -101,13 +101,13 @@ def score_run(
     """Score finished records of a run under a reward.
 
     Args:
-        records: The records, in any order; those of the same task are a group.
+        records: The records, in any order; those of the same task form a group.
         reward: The reward: a preset, a YAML file, a mapping, a mix.
-        answerer: Answers again from chosen clips, for the terms that need it.
-        progress: Training progress in [0, 1], for annealed terms of records that do not keep their own.
+        answerer: Answers again from selected clips, for terms that need it.
+        progress: Training progress in [0, 1], for annealed terms of records without a saved progress.
 
     Raises:
-        InvalidSetting: If there is no record, or the progress is out of range.
+        InvalidSetting: If there are no records, or the progress is out of range.
     """
     if not records:
         raise InvalidSetting("there are no records to score")

@@ -1,4 +1,4 @@
-"""A run on disk: its settings, and one record a line, so that a run that was stopped goes on where it stopped."""
+"""Runs on disk: settings and one record per line, so that interrupted runs can resume."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ RECORDS, SETTINGS, REPORT = "records.jsonl", "run.json", "report.json"
 
 
 def read_records(path: str | Path) -> Iterator[EpisodeRecord]:
-    """The records of a run.
+    """Read the records of a run.
 
     Args:
         path: A run's folder, or a JSON-lines file of records.
 
     Raises:
-        RecordError: If there is no such file, a line is no record, or an episode of a run is there twice; names file
+        RecordError: If there is no such file, a line is not a record, or an episode of a run is duplicated; names file
             and line.
     """
     for _, record in _numbered(path):
@@ -33,13 +33,13 @@ def read_records(path: str | Path) -> Iterator[EpisodeRecord]:
 
 
 def record_files(path: str | Path) -> list[Path]:
-    """The files of records at a path.
+    """Find the record files at a path.
 
     Args:
         path: A run's folder, a folder of runs, or a file of records.
 
     Raises:
-        RecordError: If there are none.
+        RecordError: If there are no record files.
     """
     place = Path(path)
     found = sorted(place.glob(f"**/{RECORDS}")) if place.is_dir() else [place]
@@ -49,7 +49,7 @@ def record_files(path: str | Path) -> list[Path]:
 
 
 def _numbered(path: str | Path) -> Iterator[tuple[int, EpisodeRecord]]:
-    """The records with the numbers of their lines."""
+    """Read records with their line numbers."""
     file = Path(path)
     if file.is_dir():
         file = file / RECORDS
@@ -67,36 +67,36 @@ def _numbered(path: str | Path) -> Iterator[tuple[int, EpisodeRecord]]:
             episode = (info.policy, info.seed, record.task.id, info.index, info.sample, info.kind, str(info.reward))
             if episode in lines:
                 raise RecordError(
-                    f"{file}, line {number}: episode {info.index} of the run is in line {lines[episode]}, too, and "
-                    "would count twice: delete one of the lines, or play the run again"
+                    f"{file}, line {number}: episode {info.index} of the run is also in line {lines[episode]}: "
+                    "delete one of the lines, or repeat the run"
                 )
             lines[episode] = number
         yield number, record
 
 
 def count_records(path: str | Path) -> int:
-    """How many finished episodes a run's folder holds; 0 if there is none."""
+    """Number of finished episodes in a run's folder; 0 without a folder."""
     file = Path(path) / RECORDS
     return file.read_bytes().count(b"\n") if file.is_file() else 0
 
 
 class RunFolder:
-    """A folder that a run writes into, and goes on from. One process at a time can hold it.
+    """Output folder of a run, from which it can resume. Locked by one process at a time.
 
     Args:
-        path: The folder; made if missing.
-        settings: What the run is made of, JSON values.
+        path: The folder; created if missing.
+        settings: Settings of the run as JSON values.
 
     Attributes:
         path: As given.
-        finished: The records that were there already, by their index.
+        finished: Existing records by index.
         dropped: Whether an unfinished last line was dropped.
 
     Raises:
-        InvalidSetting: If the folder cannot be made, or holds a run with other settings; the message names the first
-            that differs.
-        FolderInUse: If another process writes into it.
-        RecordError: If what it holds is broken. An unfinished last line is not: it is dropped, and played again.
+        InvalidSetting: If the folder cannot be created, or holds a run with other settings; the message names the first
+            difference.
+        FolderInUse: If another process uses the folder.
+        RecordError: If its content is invalid. An unfinished last line is dropped and its episode repeated.
     """
 
     def __init__(self, path: str | Path, settings: Mapping[str, Any]) -> None:
@@ -106,7 +106,7 @@ class RunFolder:
                 stack.enter_context(folder_lock(self.path))
             except OSError as error:
                 raise InvalidSetting(f"{self.path} cannot be a run's folder: {error.strerror or error}") from error
-            # Before anything is changed: the folder may be another run's.
+            # Checked before any change, since the folder may belong to another run.
             self._keep_settings(settings)
             self._records = stack.enter_context(JsonLinesWriter(self.path / RECORDS))
             self.dropped = self._records.dropped
@@ -114,11 +114,11 @@ class RunFolder:
             self._held = stack.pop_all()
 
     def add(self, record: EpisodeRecord) -> None:
-        """Write a finished episode; it is on its way to the disk when this returns."""
+        """Append a finished episode and flush it."""
         self._records.write_line(record.to_line())
 
     def close(self) -> None:
-        """Close the file of records and let go of the folder."""
+        """Close the file of records and release the folder."""
         self._held.close()
 
     def write_report(self, report: Mapping[str, Any]) -> None:
@@ -126,7 +126,7 @@ class RunFolder:
         write_json(self.path / REPORT, report)
 
     def _keep_settings(self, settings: Mapping[str, Any]) -> None:
-        """Compare with the settings of the run that is there, if one has finished an episode; write them."""
+        """Compare with the settings of an existing run with finished episodes, if any; write the settings."""
         wanted = json.loads(json.dumps(settings))
         if count_records(self.path):
             # More episodes of the same run are a continuation, not another run.
@@ -154,7 +154,6 @@ class RunFolder:
         for number, record in _numbered(self.path):
             if record.info.index is None:
                 raise RecordError(
-                    f"{self.path / RECORDS}, line {number}: the record does not say which episode of its run it is "
-                    "(info 'index')"
+                    f"{self.path / RECORDS}, line {number}: the record lacks the index of its episode (info 'index')"
                 )
             yield record.info.index, record

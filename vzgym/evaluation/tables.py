@@ -1,4 +1,4 @@
-"""Reports as tables, for terminals and for Markdown."""
+"""Tables of reports for terminals and Markdown."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """One column: its head, what it means, and how a report fills it."""
+    """A column with its heading, meaning and values."""
 
     title: str
     meaning: str
     cell: Callable[[EvaluationReport, dict[str, Estimate]], str]
     brief: bool = True
-    """Whether it stands in the terminal's table too, which must fit into 80 characters."""
+    """Whether the column is in the terminal table, which must fit into 80 characters."""
 
 
 def _mean(metric: str, form: str, scale: float = 1.0) -> Callable[[EvaluationReport, dict[str, Estimate]], str]:
@@ -65,16 +65,16 @@ def _hit_rate(report: EvaluationReport, summary: dict[str, Estimate]) -> str:
 _COLUMNS = (
     _Column("policy", "* is told where the evidence lies", lambda r, s: r.policy + (" *" if r.privileged else "")),
     _Column("n", "episodes", lambda r, s: str(len(r.episodes))),
-    _Column("accuracy % [95 %]", "right answers, with the 95 % interval", _accuracy),
-    _Column("frames", "frames shown an episode, overview included", _mean("frames", ".1f")),
-    _Column("zooms", "zooms carried out", _mean("zooms", ".2f")),
-    _Column("lost", "rounds lost to refused zooms and unreadable text", _mean("refused", ".2f")),
+    _Column("accuracy % [95 %]", "right answers with 95 % interval", _accuracy),
+    _Column("frames", "frames shown per episode, including the overview", _mean("frames", ".1f")),
+    _Column("zooms", "executed zooms", _mean("zooms", ".2f")),
+    _Column("lost", "rounds lost to refused zooms and unparsable text", _mean("refused", ".2f")),
     _Column("seen %", "evidence intervals with a shown frame", _mean("evidence_seen", ".1f", 100)),
-    _Column("hit %", "chance that these frames show enough, over all places where the task may hide it", _hit_rate),
+    _Column("hit %", "chance that the frames show the evidence, over its possible placements", _hit_rate),
     _Column(
         "cover %", "share of the evidence inside zoomed windows", _mean("evidence_coverage", ".1f", 100), brief=False
     ),
-    _Column("wall s", "seconds an episode, all included", _mean("wall_seconds", ".3g")),
+    _Column("wall s", "wall time per episode in seconds", _mean("wall_seconds", ".3g")),
 )
 
 
@@ -90,7 +90,7 @@ def _new_table(**options: Any) -> Table:
 
 
 def rich_breakdown(reports: Sequence[EvaluationReport], by: str) -> Table:
-    """One row for each group of tasks and report: for a terminal of 80 columns.
+    """One row per group of tasks and report, for a terminal of 80 columns.
 
     Args:
         reports: The reports.
@@ -116,7 +116,7 @@ _BREAKDOWN: Final = ("n", "accuracy % [95 %]", "frames", "zooms", "seen %")
 
 
 def rich_costs(reports: Sequence[EvaluationReport]) -> Table:
-    """One row a report: mean, median and 90th percentile of what an episode cost; for a terminal of 80 columns."""
+    """One row per report: mean, median and 90th percentile of the costs per episode, for 80 columns."""
     known = [cost_quantiles(report.episodes) for report in reports]
     used = [name for name in _QUANTILES if any(name in quantiles for quantiles in known)]
     table = _new_table(title="Cost: mean / median / p90")
@@ -150,16 +150,16 @@ def report_text(report: EvaluationReport) -> str:
     for table in (rich_table([report], title), rich_taxonomy([report]), rich_costs([report])):
         console.print(table, "\n")
     if report.trained_budget not in (None, report.budget):
-        console.print("Played with another budget than in training.")
+        console.print("The budget differs from the training budget.")
     if report.failed:
-        console.print(f"Left out, since their videos cannot be played: {len(report.failed)} tasks.")
+        console.print(f"Tasks skipped because of video errors: {len(report.failed)}.")
     return "\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines())
 
 
 def rich_table(reports: Sequence[EvaluationReport], title: str | None = None) -> Table:
-    """One row a report, for a terminal of 80 columns: the brief columns, without those in which nothing stands.
+    """One row per report, for a terminal of 80 columns: the brief columns, without empty ones.
 
-    A policy's name is broken where there is no room for it; numbers never are.
+    Long policy names are wrapped; numbers are not.
     """
     rows = _rows(reports)
     used = [i for i, column in enumerate(_COLUMNS) if column.brief and any(row[i] not in ("-", "0.00") for row in rows)]
@@ -176,12 +176,12 @@ def rich_table(reports: Sequence[EvaluationReport], title: str | None = None) ->
 
 
 def rich_terms(reports: Sequence[EvaluationReport]) -> Table:
-    """One row a term of the reward and report: how often it fired, what it added, its share of the variance."""
+    """One row per reward term and report: firing rate, contribution, share of the variance."""
     table = Table(
         title="reward terms",
         title_justify="left",
-        caption="fires %: episodes in which it is not 0; mean: added to the reward, weight included; variance %: share "
-        "of the reward's variance.",
+        caption="fires %: episodes in which it is not 0; mean: contribution to the reward, including the weight; "
+        "variance %: share of the reward's variance.",
         caption_justify="left",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -200,13 +200,13 @@ def rich_terms(reports: Sequence[EvaluationReport]) -> Table:
 
 
 def term_cells(term: TermStatistics) -> list[str]:
-    """Firing rate in %, mean, share of the variance in %, as text; "-" for what is unknown."""
+    """Firing rate in %, mean, share of the variance in %, as text; "-" if unknown."""
     forms = ((term.firing_rate, 100, ".1f"), (term.mean, 1, ".3f"), (term.variance_share, 100, ".1f"))
     return ["-" if math.isnan(value) else format(value * scale, form) for value, scale, form in forms]
 
 
 def markdown_table(reports: Sequence[EvaluationReport]) -> str:
-    """One row a report, as a Markdown table with every column."""
+    """Markdown table with one row per report and all columns."""
     lines = [
         "| " + " | ".join(column.title for column in _COLUMNS) + " |",
         "|---|" + "---:|" * (len(_COLUMNS) - 1),
@@ -229,7 +229,7 @@ _COSTS: Final = {
 
 
 def markdown_costs(reports: Sequence[EvaluationReport]) -> str:
-    """One row a report, as a Markdown table: what an episode cost on average."""
+    """Markdown table with one row per report: mean costs per episode."""
     lines = [
         "| policy | " + " | ".join(title for title, _ in _COSTS.values()) + " |",
         "|---|" + "---:|" * len(_COSTS),

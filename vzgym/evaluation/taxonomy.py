@@ -19,46 +19,46 @@ __all__ = ["TAXONOMY_CLASSES", "TaxonomyClass", "classify"]
 
 
 class TaxonomyClass(StrEnum):
-    """The class of an episode. Each has exactly one; `classify` gives the order in which they are tried."""
+    """Class of an episode. Each episode has exactly one; `classify` defines the order of the tests."""
 
     GROUNDED = "right_and_grounded"
     """Right, the frames shown prove it, and no zoom was made after they did."""
     LUCKY = "right_by_luck"
     """Right, but the frames shown do not prove it."""
     REDUNDANT = "redundant"
-    """Right and proven, but a zoom was made when the frames shown before it had proven it already."""
+    """Right, but a zoom was made after the shown frames had already proven the answer."""
     WRONG_SEGMENT = "wrong_segment"
-    """Wrong, and some evidence was never looked at."""
+    """Wrong, and some evidence was never viewed."""
     TOO_COARSE = "too_coarse"
-    """Wrong; all evidence was looked at, but some of it with too few frames."""
+    """Wrong; all evidence was viewed, but some of it with too few frames."""
     WRONG_ANSWER = "right_evidence_wrong_answer"
     """Wrong, although the frames shown prove the right answer."""
     MALFORMED = "malformed"
-    """No answer could be read: the last text held no action, or the answer is no option and no number."""
+    """No answer could be parsed: the last text held no action, or the answer is neither an option nor a number."""
     OUT_OF_BUDGET = "out_of_budget"
-    """The rounds ran out without an answer: the last one went into asking for a zoom."""
+    """The rounds ran out without an answer: the last one requested a zoom."""
     VIDEO_ERROR = "video_error"
-    """The video could not be read on."""
+    """A video error ended the episode."""
     RIGHT = "right_evidence_unknown"
-    """Right; the task does not say where its evidence lies."""
+    """Right; the evidence is unknown."""
     WRONG = "wrong_evidence_unknown"
-    """Wrong; the task does not say where its evidence lies."""
+    """Wrong; the evidence is unknown."""
     UNKNOWN = "unknown"
-    """The right answer is not known, or the answer is not scored."""
+    """The right answer is unknown, or the answer is unscored."""
 
 
 TAXONOMY_CLASSES: Final[tuple[TaxonomyClass, ...]] = tuple(TaxonomyClass)
-"""All classes, in the order of a table."""
+"""All classes in table order."""
 
 
 def classify(record: EpisodeRecord) -> TaxonomyClass:
-    """The one class of a finished episode.
+    """Classify a finished episode.
 
-    Tried in this order:
+    The tests are applied in this order:
 
-    1. The video failed: `VIDEO_ERROR`.
+    1. Video error: `VIDEO_ERROR`.
     2. No answer: `MALFORMED` if no action could be read from the last text, else `OUT_OF_BUDGET`.
-    3. An answer of which nothing can be read: `MALFORMED`.
+    3. An answer that cannot be parsed: `MALFORMED`.
     4. No right answer known: `UNKNOWN`. No evidence known: `RIGHT` or `WRONG`.
     5. Right: `LUCKY` unless the evidence was shown (`vzgym.episode.evidence_shown`); `REDUNDANT` if the clips before
        the last zoom had shown it already; else `GROUNDED`.
@@ -66,14 +66,16 @@ def classify(record: EpisodeRecord) -> TaxonomyClass:
        window overlaps it, or a shown frame lies in it); else `WRONG_SEGMENT`.
 
     Args:
-        record: A finished episode. A record with `info.sees_frames` false is of an agent that was shown no frames at
-            all: nothing counts as seen.
+        record: A finished episode. If `info.sees_frames` is false, the agent was shown no frames, and no evidence
+            counts as shown.
 
     Raises:
-        InvalidSetting: If the episode still runs.
+        InvalidSetting: If the episode is unfinished.
     """
     if record.end is None or record.grade is None:
-        raise InvalidSetting(f"the episode of task {record.task.id!r} still runs: only a finished one has a class")
+        raise InvalidSetting(
+            f"the episode of task {record.task.id!r} is unfinished: only finished episodes have a class"
+        )
     if record.end is End.VIDEO_ERROR:
         return TaxonomyClass.VIDEO_ERROR
     if record.end is End.OUT_OF_ROUNDS:

@@ -1,4 +1,4 @@
-"""The failure taxonomy of reports as tables, for terminals and for Markdown."""
+"""Failure taxonomy tables of reports, for terminals and Markdown."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _TITLES: Final = {
     TaxonomyClass.GROUNDED: ("grounded", "right, and the frames shown prove it"),
     TaxonomyClass.LUCKY: ("luck", "right, but they do not"),
     TaxonomyClass.REDUNDANT: ("extra", "right and proven before the last zoom"),
-    TaxonomyClass.WRONG_SEGMENT: ("missed", "wrong, and some evidence never looked at"),
-    TaxonomyClass.TOO_COARSE: ("coarse", "wrong, looked at with too few frames"),
+    TaxonomyClass.WRONG_SEGMENT: ("missed", "wrong, and some evidence never viewed"),
+    TaxonomyClass.TOO_COARSE: ("coarse", "wrong, viewed with too few frames"),
     TaxonomyClass.WRONG_ANSWER: ("answer", "wrong, though the frames prove the right one"),
     TaxonomyClass.MALFORMED: ("form", "no answer could be read"),
     TaxonomyClass.OUT_OF_BUDGET: ("budget", "rounds ran out"),
@@ -31,15 +31,13 @@ _TITLES: Final = {
 
 
 def rich_taxonomy(reports: Sequence[EvaluationReport]) -> Table:
-    """One row a report: how many of its episodes fall into each class; for a terminal of 80 columns."""
+    """One row per report: the number of episodes in each class, for a terminal of 80 columns."""
     used = [kind for kind in TAXONOMY_CLASSES if any(report.taxonomy[kind] for report in reports)]
     table = Table(
-        caption="Episodes by what came of them: "
-        + "; ".join(f"{_TITLES[kind][0]}: {_TITLES[kind][1]}" for kind in used)
-        + ".",
+        caption="Episodes by class: " + "; ".join(f"{_TITLES[kind][0]}: {_TITLES[kind][1]}" for kind in used) + ".",
         caption_justify="left",
         box=SIMPLE_HEAD,
-        # The box parts columns by one space; all classes at once leave no room for a second one.
+        # The box separates columns by one space; with all classes there is no room for more.
         padding=(0, int(len(used) <= 10), 0, 0),
         pad_edge=False,
         show_edge=False,
@@ -54,7 +52,7 @@ def rich_taxonomy(reports: Sequence[EvaluationReport]) -> Table:
 
 
 def markdown_taxonomy(reports: Sequence[EvaluationReport]) -> str:
-    """One row a report, as a Markdown table with every class."""
+    """Markdown table with one row per report and all classes."""
     lines = [
         "| policy | n | " + " | ".join(_TITLES[kind][0] for kind in TAXONOMY_CLASSES) + " |",
         "|---|---:|" + "---:|" * len(TAXONOMY_CLASSES),

@@ -1,4 +1,4 @@
-"""Every two rewards against each other, and accuracy by group of tasks."""
+"""Pairwise comparison of rewards, and accuracy by group of tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finer results of an experiment: every two rewards against each other, and accuracy by group of tasks."""
+"""Detailed results of an experiment: pairwise comparison of rewards, and accuracy by group of tasks."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ __all__ = ["Pair", "breakdown_csv", "breakdown_table", "pair_table", "pairs_csv"
 
 @dataclass(frozen=True)
 class Pair:
-    """Two groups of cells that differ in the reward alone.
+    """Two groups of cells that differ only in the reward.
 
     Attributes:
-        first: One of them.
-        second: The other.
-        difference: In accuracy, the first minus the second: paired by seed, with Student's interval; where only one
-            seed is done in both, paired by task.
-        p: Of Student's test over seeds; where only one seed is done, of McNemar's exact test. nan where all seeds
-            agree, or tasks were played several times.
+        first: The first group.
+        second: The second group.
+        difference: Difference in accuracy, first minus second: paired by seed, with Student's interval; paired by task
+            if only one seed is done in both.
+        p: p of Student's test over seeds, or of McNemar's exact test if only one seed is done. nan if all seeds agree,
+            or with several roll-outs per task.
     """
 
     first: Group
@@ -41,7 +41,7 @@ class Pair:
 
 
 def reward_pairs(results: Results) -> list[Pair]:
-    """Every two rewards of the same tasks, budget and learner."""
+    """All pairs of rewards with the same tasks, budget and learner."""
     found = []
     for first, second in combinations(results.groups, 2):
         differing = [axis for axis, name in first.names.items() if second.names[axis] != name]
@@ -56,7 +56,7 @@ def reward_pairs(results: Results) -> list[Pair]:
 
 
 def _by_task(first: Group, second: Group, root: Path) -> tuple[Estimate, float]:
-    """The difference over the tasks of the one seed that is done in both, and its p."""
+    """Difference over the tasks of the only seed done in both, and its p."""
     seeds = {row.cell.seed: row for row in second.done}
     mine, theirs = next((_task_scores(row, root), _task_scores(seeds[row.cell.seed], root))
                         for row in first.done if row.cell.seed in seeds)  # fmt: skip
@@ -78,12 +78,12 @@ def _task_scores(row: Row, root: Path) -> dict[str, float]:
 
 @cache
 def _episodes(folder: Path) -> list[EpisodeMetrics]:
-    """The measures of a finished cell, which no longer change."""
+    """Metrics of a finished cell (cached)."""
     return [EpisodeMetrics.of(record) for record in read_records(folder)]
 
 
 def pair_table(results: Results) -> tuple[list[str], list[list[str]]]:
-    """Heads and cells: one row for every two rewards."""
+    """Headings and rows: one row for each pair of rewards."""
     rows = []
     for pair in reward_pairs(results):
         estimate = pair.difference
@@ -94,7 +94,7 @@ def pair_table(results: Results) -> tuple[list[str], list[list[str]]]:
 
 
 def pairs_csv(results: Results) -> str:
-    """One line for every two rewards."""
+    """One line for each pair of rewards."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["tasks", "budget", "learner", "first", "second", "difference", "low", "high", "n", "p"])
@@ -128,7 +128,7 @@ def _accuracy(row: Row, by: str, root: Path) -> dict[str, Estimate]:
 
 
 def breakdown_table(results: Results, by: str) -> tuple[list[str], list[list[str]]]:
-    """Heads and cells: one row for each group of tasks and each group of cells, with the accuracy over the seeds.
+    """Headings and rows: one row per group of tasks and group of cells, with the accuracy over seeds.
 
     Args:
         results: The experiment's.

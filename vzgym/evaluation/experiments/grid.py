@@ -1,4 +1,4 @@
-"""The grid of an experiment: its cells, and the stages that they need. Cells share stages that are the same."""
+"""Grid of an experiment: its cells and their stages. Cells share equal stages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Cell", "Grid", "make_grid"]
 
 # Settings that may name models or data on disk.
 _PATHS = ("model", "data")
-# Settings of policies, whose options may name such too.
+# Settings of policies, whose options may also name models or data.
 _POLICIES = ("policy", "teacher")
 
 
@@ -56,7 +56,7 @@ class Grid:
 
     @cached_property
     def stages(self) -> list[Stage]:
-        """Each stage once; parents before their children, both in the order of the cells."""
+        """Each stage once, in the order of the cells, with parents before their children."""
         found: dict[str, Stage] = {}
         for cell in self.cells:
             for stage in cell.stage.lineage():
@@ -66,7 +66,7 @@ class Grid:
     def chains(self) -> list[list[Stage]]:
         """The stages as chains that one process runs in sequence: an only child follows its only parent.
 
-        Importing the libraries takes a process longer than many an evaluation.
+        A process spends more time on imports than on many evaluations.
         """
         children: dict[str, int] = {}
         for stage in self.stages:
@@ -93,7 +93,7 @@ class Grid:
 
 
 def make_grid(experiment: Experiment) -> Grid:
-    """All cells of an experiment, with the stages that they need.
+    """Build all cells of an experiment with their stages.
 
     Raises:
         InvalidSetting: If two cells are equal, or a learner has no tasks to train on.
@@ -107,7 +107,7 @@ def make_grid(experiment: Experiment) -> Grid:
                 if twin is not None:
                     raise InvalidSetting(
                         f"two cells are equal: {_described(experiment, twin)} and {_described(experiment, cell)}; "
-                        "leave one of them out"
+                        "remove one of them"
                     )
                 cells[cell.stage.digest] = cell
     return Grid(experiment, list(cells.values()))
@@ -140,7 +140,7 @@ class _Builder:
         self.train_budget = self.budget if own is None else own
 
     def evaluation(self) -> Stage:
-        """The evaluation of the cell, with all training stages before it."""
+        """The evaluation of the cell, with all preceding training stages."""
         how = self.experiment.settings.evaluate
         model, policy = self._policy()
         tasks = self.tasks.evaluate
@@ -158,7 +158,7 @@ class _Builder:
         return self._stage(EVALUATE, name, settings, {} if model is None else {"model": model})
 
     def _policy(self) -> tuple[Stage | None, Any]:
-        """The last training stage, and the policy that is evaluated."""
+        """The last training stage, and the evaluated policy."""
         learner, how = self.learner.settings, self.experiment.settings.evaluate
         match learner.kind:
             case "policy":
@@ -199,9 +199,9 @@ class _Builder:
     def _training(
         self, kind: str, name: str, fixed: Mapping[str, Any], parents: Mapping[str, Stage] | None = None
     ) -> Stage:
-        """A training stage: the learner's settings, and those that the experiment sets."""
+        """A training stage, with the settings of the learner and of the experiment."""
         values: dict[str, Any] = {**self.learner.stages[kind].to_dict(), **fixed}
-        # These are set where the stage runs: folders of results, of its own and of its parents.
+        # Folders of the stage and its parents are set when the stage runs.
         for key in ("out", "resume", *(parents or {})):
             values.pop(key, None)
         return self._stage(kind, name, values, parents or {})
@@ -233,7 +233,7 @@ class _Builder:
         return self.tasks.train
 
     def _reward(self) -> Any:
-        """The reward in full, so that a preset and its weights are the same."""
+        """The complete reward, so that a preset equals its weights."""
         name = self.names["reward"]
         return make_reward(self.experiment.settings.rewards[name] if name else "videozoomer").to_spec()
 

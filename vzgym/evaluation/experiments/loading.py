@@ -1,6 +1,6 @@
 """Reads experiment files.
 
-Every fault is an `InvalidSetting` that names the line, what is wrong there, and what would be right.
+Every fault is an `InvalidSetting` that names the line, the fault and the valid values.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["load_experiment"]
 
 _DEFAULT_PRESET = "tiny"
 
-# Policies that cost nothing to make.
+# Policies that are cheap to create.
 _CHEAP = {Expert.name, *(control.name for control in CONTROLS)}
 
 
@@ -32,7 +32,7 @@ def load_experiment(path: str | Path) -> Experiment:
     """Read and check an experiment file.
 
     Raises:
-        InvalidSetting: If the file cannot be read, a name is unknown, or a value cannot work; with the line.
+        InvalidSetting: If the file cannot be read, a name is unknown, or a value is invalid; names the line.
     """
     document = read_file(path)
     settings = build(ExperimentSettings, document)
@@ -53,7 +53,7 @@ def _learner(name: str, settings: LearnerSettings, document: Document) -> Learne
             _check_policy(settings.policy)
         return Learner(name, settings, {}, frozenset())
     sections = ("sb3",) if settings.kind == "sb3" else ("pretrain", "collect", "sft", "grpo")
-    # A preset for large models has no settings of pre-training, which they never go through.
+    # A preset for large models has no settings for pre-training, which they do not need.
     presets: Mapping[str, str] = {}
     if settings.kind == "vlm":
         presets = dict.fromkeys(("collect", "sft", "grpo", *settings.stages), settings.preset or _DEFAULT_PRESET)
@@ -69,7 +69,7 @@ def _learner(name: str, settings: LearnerSettings, document: Document) -> Learne
 
 
 def _check_components(stage: Any, section: Document) -> None:
-    """Check that the components that a learner's section names exist, hours before the stage runs."""
+    """Check that the components named in a learner's section exist, before any stage runs."""
     checks: Mapping[str, Callable[[Any], object]] = {
         "tasks": load_tasks,
         "protocol": PROTOCOLS.make,
@@ -84,16 +84,16 @@ def _check_components(stage: Any, section: Document) -> None:
 
 
 def _check_policy(policy: str | Mapping[str, Any]) -> None:
-    """Check a policy as far as that is cheap: one that may load weights or call a server is not made."""
+    """Check a policy without loading weights or calling a server."""
     POLICIES.check(policy)
     name = policy if isinstance(policy, str) else policy["name"]
     if name in _CHEAP:
-        # Making it checks the values of its options.
+        # Creating the policy checks its options.
         POLICIES.make(policy)
 
 
 def _check_collected(settings: ExperimentSettings, learners: Mapping[str, Learner], document: Document) -> None:
-    """Check that there are enough tasks for the trajectories that each learner collects."""
+    """Check that each learner has enough tasks for its trajectories."""
     count = cache(lambda tasks: len(load_tasks(tasks)))
     for part in settings.grid:
         for name in part.learners or learners:
@@ -106,7 +106,7 @@ def _check_collected(settings: ExperimentSettings, learners: Mapping[str, Learne
             for held_out in part.tasks or settings.tasks:
                 tasks = collect.tasks if "collect" in learner.own_tasks else settings.tasks[held_out].train
                 last = collect.start + collect.episodes
-                # Tasks without a training set are refused when the stages are made.
+                # Tasks without a training set are refused when the stages are created.
                 if tasks and last > count(tasks):
                     raise InvalidSetting(
                         f"{document.prefix('learners', name, 'collect', key)}learner {name!r} collects from {tasks!r}, "
@@ -115,7 +115,7 @@ def _check_collected(settings: ExperimentSettings, learners: Mapping[str, Learne
 
 
 def _check_tasks(settings: ExperimentSettings, document: Document) -> None:
-    """Check that tasks can be loaded, are enough, and fit every budget."""
+    """Check that tasks can be loaded, are sufficient, and fit every budget."""
     for name, chosen in settings.tasks.items():
         with document.at("tasks", name):
             tasks = load_tasks(chosen.evaluate)

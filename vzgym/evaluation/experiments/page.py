@@ -42,7 +42,7 @@ pre { background: #8881; padding: 0.8rem; overflow-x: auto; font-size: 0.85rem; 
 
 
 def text_without_secrets(experiment: Experiment) -> str:
-    """The text of an experiment file; as it is, unless it holds headers or URLs with what may be a secret."""
+    """Text of an experiment file, with possible secrets in headers and URLs removed."""
     shown = redact(experiment.document.data)
     if shown == experiment.document.data:
         return experiment.text
@@ -50,12 +50,12 @@ def text_without_secrets(experiment: Experiment) -> str:
 
 
 def html_page(results: Results, pictures: Sequence[Path], by: Sequence[str] = ()) -> str:
-    """The page.
+    """Render the page.
 
     Args:
         results: The results.
         pictures: Paths of the plots.
-        by: Break accuracy down by these: "category", "duration", "metadata.KEY".
+        by: Grouping keys for accuracy: "category", "duration", "metadata.KEY".
     """
     settings = results.grid.experiment.settings
     title = escape(settings.title or settings.name)
@@ -122,14 +122,14 @@ def _cells(results: Results) -> str:
                 row.cell.stage.folder(results.root).relative_to(results.root).as_posix(),
             ]
         )  # fmt: skip
-    return f"<details><summary>One row a seed</summary>{_table(heads, rows, len(axes))}</details>"
+    return f"<details><summary>One row per seed</summary>{_table(heads, rows, len(axes))}</details>"
 
 
 def _failures(results: Results) -> str:
     broken = [row for row in results.rows if row.status == "failed"]
     if not broken:
         return ""
-    parts = ['<h2 class="failed">What failed</h2>']
+    parts = ['<h2 class="failed">Failures</h2>']
     for row in broken:
         parts.append(f"<h3>{escape(row.cell.name)}</h3><p>{escape(row.error)}</p>")
         if log := _log_of(row, results):

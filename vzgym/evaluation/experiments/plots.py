@@ -23,7 +23,7 @@ PICTURES: Final = {
 }
 """Captions by file name."""
 
-# Right: greens and blues, from the best on; wrong: warm colours; not known: greys.
+# Right: greens and blues, best first; wrong: warm colours; unknown: greys.
 _COLORS: Final = {
     TaxonomyClass.GROUNDED: "#1b7837",
     TaxonomyClass.REDUNDANT: "#7fbf7b",
@@ -42,7 +42,7 @@ _MARKERS = "osD^vP*Xh<>"
 
 
 def draw_all(results: Results, folder: Path) -> list[Path]:
-    """Draw every plot for which there is data.
+    """Draw all plots with data.
 
     Raises:
         DependencyNotInstalled: If matplotlib is missing.
@@ -69,7 +69,7 @@ def draw_all(results: Results, folder: Path) -> list[Path]:
 
 
 def _color(place: int) -> Any:
-    """Ten strong colours, then ten light ones."""
+    """Ten saturated colours, then ten light ones."""
     from matplotlib import colormaps
 
     return colormaps["tab20"](2 * (place % 10) + (place // 10) % 2)
@@ -82,7 +82,7 @@ def _plain(*axes: Any) -> None:
 
 
 def _rows_figure(groups: Sequence[Group], more: float = 0.0) -> tuple[Any, Any]:
-    """A figure with a row for each group, the first on top; `more` inches below are for a legend."""
+    """A figure with one row per group, the first on top, and `more` inches for a legend below."""
     from matplotlib import pyplot
 
     figure, axis = pyplot.subplots(figsize=(8.5, 0.9 + more + 0.34 * len(groups)), layout="constrained")
@@ -133,7 +133,7 @@ def _curves(results: Results, groups: Sequence[Group]) -> Any:
     found: dict[tuple[str, ...], tuple[str, list[Curve]]] = {}
     for group in groups:
         learnt = [(row, curve) for row in group.done if (curve := results.curve(row))]
-        # What was learnt once may be played in several cells.
+        # Several cells may share a training stage.
         key = tuple(row.cell.stage.parents["model"].digest for row, _ in learnt)
         if key:
             label = group.label if key not in found else _learner(group)
@@ -152,7 +152,7 @@ def _curves(results: Results, groups: Sequence[Group]) -> Any:
             style = "-" if place < 10 else "--"
             axis.plot(steps, mean, style, color=_color(place), linewidth=2.0, label=label)
     axes[0].set(xlabel="step", ylabel="share of right answers, during training", ylim=(0, 1.02))
-    axes[1].set(xlabel="step", ylabel="zooms a question")
+    axes[1].set(xlabel="step", ylabel="zooms per question")
     axes[1].set_ylim(bottom=0)
     _plain(*axes)
     axes[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
@@ -171,15 +171,15 @@ def _smooth(values: Sequence[float], reach: int = 3) -> list[float]:
 
 
 def _frames(results: Results, groups: Sequence[Group]) -> Any:
-    return _against(results, groups, "frames", "frames shown a question")
+    return _against(results, groups, "frames", "frames shown per question")
 
 
 def _tokens(results: Results, groups: Sequence[Group]) -> Any:
-    return _against(results, groups, "visual_tokens", "visual tokens a question")
+    return _against(results, groups, "visual_tokens", "visual tokens per question")
 
 
 def _against(results: Results, groups: Sequence[Group], cost: str, title: str) -> Any:
-    """Accuracy against a cost; a line joins the budgets of a learner."""
+    """Plot accuracy against a cost; lines join the budgets of a learner."""
     from matplotlib import pyplot
 
     figure, axis = pyplot.subplots(figsize=(7.2, 4.8))
@@ -208,7 +208,7 @@ def _against(results: Results, groups: Sequence[Group], cost: str, title: str) -
 def _bar(estimate: Any) -> list[list[float]] | None:
     if math.isnan(estimate.low):
         return None
-    # The rounding of an interval's ends may pass its middle by a hair.
+    # Rounding may move an interval's end slightly past its centre.
     return [[max(0.0, estimate.value - estimate.low)], [max(0.0, estimate.high - estimate.value)]]
 
 

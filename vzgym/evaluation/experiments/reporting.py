@@ -1,4 +1,4 @@
-"""Writes tables, plots and the page of an experiment, from what is on disk."""
+"""Writes tables, plots and the page of an experiment from the results on disk."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ __all__ = ["write_results", "write_tables"]
 def write_tables(grid: Grid, root: Path, by: Sequence[str] = ()) -> Results:
     """Write `cells.csv`, `pairs.csv`, `table.md` and the experiment's file into `root/NAME`; with `by`, `by.csv`.
 
-    Fast enough to follow each cell.
+    Fast enough to run after each cell.
 
     Args:
         grid: The experiment.
         root: The folder of all experiments.
-        by: Break accuracy down by these: "category", "duration", "metadata.KEY".
+        by: Grouping keys for accuracy: "category", "duration", "metadata.KEY".
 
     Raises:
-        InvalidSetting: If tasks cannot be grouped so.
+        InvalidSetting: If tasks cannot be grouped by a key.
     """
     folder = root / grid.experiment.settings.name
     folder.mkdir(parents=True, exist_ok=True)

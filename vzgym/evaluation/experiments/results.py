@@ -1,4 +1,4 @@
-"""Results of an experiment so far, read from disk: a row for each cell, a group for the rows of all its seeds."""
+"""Current results of an experiment, read from disk: one row per cell, and groups of rows over seeds."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ NAN: Final = Estimate(math.nan, math.nan, math.nan, 0)
 
 
 def over_seeds(found: Sequence[Estimate], *, share: bool = False) -> Estimate:
-    """The mean over seeds with Student's interval, which of a share lies within [0, 1].
+    """Mean over seeds with Student's interval, within [0, 1] for a share.
 
-    Of a single seed, its own interval over its episodes; of seeds that all agree, whose Student's interval has no
-    width, the widest of theirs.
+    For a single seed: its interval over episodes. If all seeds agree, Student's interval has no width, and the widest
+    interval of the seeds is used.
 
     Args:
-        found: The estimate of each seed.
-        share: Whether it is a share.
+        found: Estimate of each seed.
+        share: Whether the metric is a share.
     """
     if len(found) == 1:
         return found[0]
@@ -53,9 +53,9 @@ class Row:
     Attributes:
         cell: The cell.
         facts: The content of its `done.json`, with the `report`; None unless it is done.
-        status: "done", "failed" (it, or a stage that it needs), or "to do".
+        status: "done", "failed" (the evaluation or a required stage), or "to do".
         error: The error, if it failed.
-        seconds: Time of its evaluation and training stages, shared ones in full.
+        seconds: Time of its evaluation and training stages, including shared ones.
     """
 
     cell: Cell
@@ -65,7 +65,7 @@ class Row:
     seconds: float
 
     def metric(self, name: str) -> Estimate:
-        """A metric of the cell's own episodes, with its interval over them; nan where there is none."""
+        """A metric over the cell's episodes with its interval; nan if unknown."""
         found = (self.facts or {}).get("report", {}).get("metrics", {}).get(name)
         if found is None or found["value"] is None:
             return NAN
@@ -73,12 +73,12 @@ class Row:
         return Estimate(found["value"], low, high, found["n"])
 
     def quantile(self, name: str, part: str) -> float:
-        """The "median" or "p90" of a cost over the cell's episodes; nan where there is none."""
+        """The "median" or "p90" of a cost over the cell's episodes; nan if unknown."""
         found = (self.facts or {}).get("report", {}).get("quantiles", {}).get(name)
         return math.nan if found is None else float(found[part])
 
     def share(self, kind: str) -> float:
-        """The share of episodes in a class of the taxonomy."""
+        """Share of episodes in a class of the taxonomy."""
         taxonomy = (self.facts or {}).get("report", {}).get("taxonomy", {})
         total = sum(taxonomy.values())
         return taxonomy.get(kind, 0) / total if total else math.nan
@@ -86,13 +86,13 @@ class Row:
 
 @dataclass(frozen=True)
 class TermRow:
-    """A term of a group's reward in training, or in the evaluation where the group was not trained on rewards.
+    """A term of a group's reward in training, or in the evaluation if the group was not trained on rewards.
 
     Attributes:
         term: Its name.
         statistics: Means over the seeds.
-        trained: Whether they are of the training roll-outs, whose variance is within groups.
-        silent: The number of seeds in which it never changed an advantage.
+        trained: Whether they are over training roll-outs, with variance within groups.
+        silent: Number of seeds in which it never changed an advantage.
     """
 
     term: str
@@ -103,12 +103,12 @@ class TermRow:
 
 @dataclass(frozen=True)
 class Group:
-    """Cells that differ in the seed alone.
+    """Cells that differ only in the seed.
 
     Attributes:
-        names: Their name on each axis.
-        label: Their name on the axes on which cells differ.
-        rows: One for each seed, those that are not done included.
+        names: Name on each axis.
+        label: Name on the axes on which cells differ.
+        rows: One row per seed, including unfinished ones.
     """
 
     names: Mapping[str, str]
@@ -117,29 +117,29 @@ class Group:
 
     @property
     def done(self) -> list[Row]:
-        """The rows that are done."""
+        """Finished rows."""
         return [row for row in self.rows if row.status == "done"]
 
     def metric(self, name: str) -> Estimate:
-        """A metric's mean over the seeds, with its interval; see `over_seeds`."""
+        """Mean of a metric over seeds with its interval; see `over_seeds`."""
         found = [estimate for row in self.done if (estimate := row.metric(name)).n]
         return over_seeds(found, share=name in _SHARES)
 
     def share(self, kind: str) -> float:
-        """The mean share of a class of the taxonomy."""
+        """Mean share of a class of the taxonomy."""
         rows = self.done
         return math.fsum(row.share(kind) for row in rows) / len(rows) if rows else math.nan
 
     def against(self, other: Group, name: str = "correct") -> Estimate:
-        """The mean difference of a metric from another group's, paired by seed, with Student's interval.
+        """Mean difference of a metric from another group, paired by seed, with Student's interval.
 
-        The interval is unknown where the difference is the same for each seed.
+        The interval is unknown if the difference is equal for all seeds.
         """
         found = student(self.differences(other, name))
         return replace(found, low=math.nan, high=math.nan) if found.low == found.high else found
 
     def differences(self, other: Group, name: str = "correct") -> list[float]:
-        """The difference of a metric from another group's, for each seed that is done in both."""
+        """Difference of a metric from another group, for each seed done in both."""
         theirs = {row.cell.seed: row.metric(name).value for row in other.done}
         return [row.metric(name).value - theirs[row.cell.seed] for row in self.done if row.cell.seed in theirs]
 
@@ -160,7 +160,7 @@ class Curve:
 
 
 class Results:
-    """Results of an experiment so far.
+    """Current results of an experiment.
 
     Args:
         grid: The experiment's grid.
@@ -174,7 +174,7 @@ class Results:
 
     @cached_property
     def groups(self) -> list[Group]:
-        """The cells of each name, in the order of the file."""
+        """Groups of cells, in the order of the file."""
         axes = self.grid.axes
         found: dict[tuple[str, ...], list[Row]] = {}
         for row in self.rows:
@@ -186,9 +186,9 @@ class Results:
         return groups
 
     def reference_of(self, group: Group) -> Group | None:
-        """The group that another is compared with: the same, except for the names in the experiment's `reference`.
+        """Return the reference of a group: equal except for the names in the experiment's `reference`.
 
-        A reference that is not trained on rewards serves all rewards. None for the reference itself.
+        A reference that is not trained on rewards applies to all rewards. None for the reference itself.
         """
         wanted = self.grid.experiment.settings.reference
         names: dict[str, str] = {**group.names, **{str(axis): name for axis, name in wanted.items()}}
@@ -216,7 +216,7 @@ class Results:
         return Curve(*columns)
 
     def terms(self, group: Group) -> list[TermRow]:
-        """The terms of a group's reward."""
+        """Reward terms of a group."""
         runs = [terms for row in group.done if (terms := self._training_terms(row))]
         trained = bool(runs)
         if not runs:
@@ -259,7 +259,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def cells_csv(results: Results) -> str:
-    """One line a cell: names, metrics (accuracy with Wilson's interval), shares of classes, quantiles of costs."""
+    """One line per cell: names, metrics (accuracy with Wilson's interval), shares of classes, quantiles of costs."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     metrics = [metric.name for metric in METRICS]

@@ -1,4 +1,4 @@
-"""Runs the stages of a grid in processes: finished stages are kept, failures are reported, the rest goes on."""
+"""Runs the stages of a grid in processes. Finished stages are kept; failures do not stop other stages."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from vzgym.rollout.executor import LocalProcesses, stateless
 
 __all__ = ["Event", "Outcome", "run_grid"]
 
-_TICK = 0.5  # seconds between two looks at the running stages
+_TICK = 0.5  # seconds between polls of the running stages
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a stage.
+    """An event of a stage.
 
     Attributes:
-        what: "started", "done", "failed", "skipped" (a stage that it needs has failed).
+        what: "started", "done", "failed", "skipped" (a required stage has failed).
         stage: The stage.
         error: The error, if it failed.
     """
@@ -42,12 +42,12 @@ class Event:
 
 @dataclass
 class Outcome:
-    """What became of the stages of a grid.
+    """Outcome of the stages of a grid.
 
     Attributes:
-        finished: How many are done, those of earlier runs included.
-        failed: The error of each that failed, by digest.
-        skipped: Those that need a failed one.
+        finished: Number of finished stages, including earlier runs.
+        failed: Errors of failed stages, by digest.
+        skipped: Stages that require a failed one.
     """
 
     finished: int = 0
@@ -64,15 +64,15 @@ def run_grid(
     on_event: Callable[[Event], None] | None = None,
     on_tick: Callable[[Sequence[Stage]], None] | None = None,
 ) -> Outcome:
-    """Run all stages of a grid that are not done yet.
+    """Run all unfinished stages of a grid.
 
-    Each chain of stages runs in a new process, so that its results depend on its settings alone. The processes end with
-    this one, however it ends. Stages that failed before run again.
+    Each chain of stages runs in a new process, so that its results depend on its settings alone. The processes always
+    end with this one. Stages that failed before run again.
 
     Args:
         grid: The cells and their stages.
         root: The folder of all experiments.
-        workers: Number of processes at a time, >= 1.
+        workers: Number of concurrent processes, >= 1.
         threads: Threads of numpy and torch in each process.
         on_event: Called when a stage starts, is done, fails or is skipped.
         on_tick: Called about twice a second with the running stages.
@@ -122,7 +122,7 @@ class _Job:
 
 
 class _Run:
-    """The state of `run_grid`: which chains wait, which run, and what became of the others."""
+    """State of `run_grid`: waiting and running chains, and the outcome of finished ones."""
 
     def __init__(self, grid: Grid, root: Path, report: Callable[[Event], None]) -> None:
         self.root, self.report = root, report
@@ -132,7 +132,7 @@ class _Run:
         self.running: dict[Future[None], _Job] = {}
 
     def ready(self) -> list[list[Stage]]:
-        """The waiting chains whose parents are done, in order. Those whose parents failed are skipped."""
+        """Waiting chains whose parents are done, in order. Chains with failed parents are skipped."""
         lost = {*self.outcome.failed, *(stage.digest for stage in self.outcome.skipped)}
         ready = []
         for chain in list(self.waiting):
@@ -147,7 +147,7 @@ class _Run:
         return ready
 
     def follow(self, job: _Job) -> None:
-        """Report the stages of a chain that have started and ended since the last time."""
+        """Report the stages of a chain that have started or ended since the last call."""
         while job.place < len(job.chain):
             if not job.started:
                 self.report(Event("started", job.current))
@@ -158,7 +158,7 @@ class _Run:
             job.place, job.started = job.place + 1, False
 
     def finish(self, future: Future[None]) -> None:
-        """After a chain has ended: note the stage that failed, if one did."""
+        """Record the failed stage of a finished chain, if any."""
         job = self.running.pop(future)
         self.follow(job)
         if job.place == len(job.chain):
@@ -178,7 +178,7 @@ class _Run:
 
 @contextmanager
 def _thread_limits(count: int) -> Iterator[None]:
-    """The environment of new processes: libraries read it when they are imported."""
+    """Environment of new processes, which libraries read on import."""
     wanted = {name: str(count) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     wanted["TOKENIZERS_PARALLELISM"] = "false"
     before = {name: os.environ.get(name) for name in wanted}
@@ -194,10 +194,10 @@ def _thread_limits(count: int) -> Iterator[None]:
 
 
 def _run_chain(root: Path, chain: Sequence[Stage]) -> None:
-    """In a new process: run stages one after another, each with its own log.
+    """Run stages in sequence in a new process, each with its own log.
 
     Raises:
-        WorkerError: If one fails, with the error's type and message.
+        WorkerError: If a stage fails, with the error's type and message.
     """
     for stage in chain:
         folder = stage.folder(root)
@@ -211,7 +211,7 @@ def _run_chain(root: Path, chain: Sequence[Stage]) -> None:
 
 
 def _log_to(path: Path) -> None:
-    """From now on everything that this process prints, by any library, goes into a file."""
+    """Redirect all output of this process, including that of libraries, to a file."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     sys.stdout.flush()
     sys.stderr.flush()

@@ -39,10 +39,10 @@ __all__ = [
 Axis: TypeAlias = Literal["tasks", "budget", "learner", "reward"]
 
 AXES: Final[tuple[Axis, ...]] = ("tasks", "budget", "learner", "reward")
-"""What names a cell beside its seed, in the order of a table."""
+"""Axes that identify a cell besides its seed, in table order."""
 
 STORE: Final = "store"
-"""Name of the folder of all stages, beside the folders of experiments."""
+"""Name of the folder of all stages, next to the folders of experiments."""
 
 FIXED: Final[Mapping[str, tuple[str, ...]]] = {
     "pretrain": ("out", "seed"),
@@ -51,7 +51,7 @@ FIXED: Final[Mapping[str, tuple[str, ...]]] = {
     "grpo": ("out", "seed", "model", "resume", "budget", "reward"),
     "sb3": ("out", "seed", "reward"),
 }
-"""Settings of each stage that the experiment itself sets."""
+"""Settings of each stage that are set by the experiment."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _no_fixed(stage: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-# Sections are checked when they are laid over the learner's preset.
+# Sections are checked when they are merged into the learner's preset.
 _Section: TypeAlias = Mapping[str, Any]
 _Pretrain: TypeAlias = Annotated[_Section, _no_fixed("pretrain"), _SectionSchema("pretrain")]
 _Collect: TypeAlias = Annotated[_Section, _no_fixed("collect"), _SectionSchema("collect")]
@@ -90,7 +90,7 @@ _SB3: TypeAlias = Annotated[_Section, _no_fixed("sb3"), _SectionSchema("sb3")]
 
 
 class _Learner(Settings):
-    """What all learners have."""
+    """Common settings of all learners."""
 
     resume: bool = False
     """Whether an interrupted stage continues from its last checkpoint instead of starting again. That is faster, but
@@ -98,7 +98,7 @@ class _Learner(Settings):
 
 
 class PolicyLearner(_Learner):
-    """A policy that is evaluated as it is."""
+    """A policy that is evaluated without training."""
 
     kind: Literal["policy"]
 
@@ -173,7 +173,7 @@ class SB3Learner(_Learner):
 
 
 LearnerSettings: TypeAlias = PolicyLearner | VLMLearner | SB3Learner
-"""Settings of a learner of any kind."""
+"""Settings of any kind of learner."""
 
 
 class TasksSettings(Settings):
@@ -187,10 +187,10 @@ class TasksSettings(Settings):
 
 
 class EvaluateSettings(Settings):
-    """How each cell is evaluated."""
+    """Settings of the evaluation of each cell."""
 
     episodes: PositiveInt = 200
-    """Number of tasks to play, from the first."""
+    """Number of tasks, from the first."""
 
     samples: PositiveInt = 1
     """Episodes per task."""
@@ -199,20 +199,20 @@ class EvaluateSettings(Settings):
     """Sampling temperature of trained models; 0 is greedy, 1 is as in training."""
 
     batch_size: PositiveInt = 64
-    """Dialogues that a language model answers at once."""
+    """Batch size: dialogues that a language model answers at once."""
 
     answerer: Literal["", "reader", "policy"] = ""
-    """Who answers again from selected clips, which tells useful zooms; by default nobody."""
+    """Answerer from selected clips, to find useful zooms. Default: none."""
 
 
 class GridSettings(Settings):
-    """Names whose combinations are cells; all names of an axis where none are given."""
+    """Names whose combinations are cells. Default for each axis: all names."""
 
     learners: ListOf[str] = ()
     """Names of learners."""
 
     rewards: ListOf[str] = ()
-    """Names of rewards. A learner that is not trained on rewards gets one cell, whatever they are."""
+    """Names of rewards. A learner that is not trained on rewards gets a single cell."""
 
     tasks: ListOf[str] = ()
     """Names of tasks."""
@@ -249,7 +249,7 @@ def _seeds(value: Any) -> Any:
 
 
 class ExperimentSettings(Settings):
-    """An experiment: what is compared, on what, and how it is measured."""
+    """An experiment: learners, rewards, tasks, budgets, seeds and evaluation."""
 
     name: str = ""
     """Name of the folder of results. Default: the file's name."""
@@ -258,7 +258,7 @@ class ExperimentSettings(Settings):
     """Title of the results."""
 
     about: str = ""
-    """What the experiment asks; shown below the title."""
+    """Question of the experiment, shown below the title."""
 
     learners: Mapping[str, Annotated[LearnerSettings, Field(discriminator="kind")]] = Field(min_length=1)
     """Learners by name."""
@@ -287,7 +287,7 @@ class ExperimentSettings(Settings):
     """Combinations of names; by default, everything with everything."""
 
     evaluate: EvaluateSettings = EvaluateSettings()
-    """How each cell is evaluated."""
+    """Settings of the evaluation of each cell."""
 
     reference: Mapping[Axis, str] = Field(default_factory=dict)
     """The cells that others are compared with: a name on one or more axes, such as `{reward: accuracy}`."""
@@ -320,7 +320,7 @@ class Learner:
         name: Its name in the experiment.
         settings: As in the file.
         stages: Settings by stage, the preset's and the file's combined.
-        own_tasks: The stages that name tasks of their own.
+        own_tasks: Stages that specify their own tasks.
     """
 
     name: str
@@ -330,7 +330,7 @@ class Learner:
 
     @property
     def rewarded(self) -> bool:
-        """Whether it is trained on rewards."""
+        """Whether the learner is trained on rewards."""
         settings = self.settings
         return settings.kind == "sb3" or (settings.kind == "vlm" and "grpo" in settings.stages)
 

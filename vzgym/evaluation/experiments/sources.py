@@ -1,4 +1,4 @@
-"""Digests of the Python source that settings name as `module:Class`, so that edited code makes another stage."""
+"""Digests of Python sources named in settings as `module:Class`, so that edited code results in a new stage."""
 
 from __future__ import annotations
 
@@ -26,17 +26,16 @@ _INSTALLED: Final = tuple(
 
 
 def source_digests(settings: Any) -> dict[str, str]:
-    """Digests of the source of all modules that settings name, plug-ins included.
+    """Compute source digests of all modules named in settings, including plug-ins.
 
-    The digest of a module covers the modules that it imports, directly or not, as far as they are not installed
-    packages. No module is imported.
+    The digest of a module covers its direct and indirect imports, except installed packages. No module is imported.
 
     Args:
-        settings: Mappings, lists and texts. A module is named by a text `module:Class`, as key or value, or by the
+        settings: Mappings, lists and texts. Modules are named by strings `module:Class`, as keys or values, or by the
             registered name of a plug-in's component.
 
     Returns:
-        By module name. vzgym's own modules are left out: its version identifies them.
+        By module name, without vzgym's modules, which its version identifies.
     """
     plugins = _plugins()
     found: dict[str, str] = {}
@@ -69,7 +68,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _digest(name: str) -> str:
-    """Digest of a module's source and of that of all that it imports; "" if it has no source."""
+    """Digest of the source of a module and its imports; "" if it has no source."""
     root = name.partition(".")[0]
     files: dict[str, bytes] = {}
     waiting = [name]
@@ -89,7 +88,7 @@ def _digest(name: str) -> str:
 
 
 def _source(name: str) -> Path | None:
-    """The file of a module, found without importing its package."""
+    """Find the file of a module without importing its package."""
     spec: ModuleSpec | None = None
     parts = name.split(".")
     for depth in range(1, len(parts) + 1):
@@ -123,6 +122,6 @@ def _imports(source: bytes, module: str, *, is_package: bool) -> Iterator[str]:
         else:
             continue
         for name in names:
-            # Importing a module imports the packages around it.
+            # Importing a module imports its parent packages.
             parts = name.split(".")
             yield from (".".join(parts[:depth]) for depth in range(1, len(parts) + 1))

@@ -1,7 +1,7 @@
 """Stages of an experiment: training stages and evaluations of cells, each in a folder named by a digest.
 
-A stage's folder holds `stage.json` (what it is), `log.txt` (what was printed), `out/` (its results), and in the end
-`done.json` (time, versions) or `failed.json`. A stage is done when `done.json` is there, which is written last, and
+A stage's folder holds `stage.json` (its identity), `log.txt` (its output), `out/` (its results), and finally
+`done.json` (time, versions) or `failed.json`. A stage is done when `done.json` exists; it is written last and
 atomically.
 """
 
@@ -34,7 +34,7 @@ EVALUATE: Final = "evaluate"
 
 DONE, FAILED, LOG, OUT, STAGE = "done.json", "failed.json", "log.txt", "out", "stage.json"
 
-# Settings that change how a stage runs or what it keeps, but not its results.
+# Settings that affect how a stage runs or what it stores, but not its results.
 _IRRELEVANT: Final = ("log_steps", "save_steps", "save_limit", "report_to", "tensorboard")
 
 _PACKAGES: Final = (
@@ -48,11 +48,11 @@ class Stage:
 
     Attributes:
         kind: "pretrain", "collect", "sft", "grpo", "sb3" or "evaluate".
-        name: For people; without the seed.
-        seed: The seed; None where stages of all seeds are the same.
+        name: Display name, without the seed.
+        seed: The seed; None if the stage is the same for all seeds.
         settings: JSON values that determine the results.
-        inputs: Digests of everything else that determines them: task files, models and data on disk, user code.
-        parents: The stages whose results it uses, by role ("model", "data").
+        inputs: Digests of all other inputs that determine them: task files, models and data on disk, user code.
+        parents: Stages whose results it uses, by role ("model", "data").
         resume: Whether it continues from its checkpoints if it was interrupted.
     """
 
@@ -66,12 +66,12 @@ class Stage:
 
     @property
     def label(self) -> str:
-        """Name and seed, for people."""
+        """Display name with the seed."""
         return self.name if self.seed is None else f"{self.name}, seed {self.seed}"
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What determines the results, as JSON values."""
+        """Everything that determines the results, as JSON values."""
         return {
             "kind": self.kind,
             "settings": {key: value for key, value in self.settings.items() if key not in _IRRELEVANT},
@@ -82,16 +82,16 @@ class Stage:
 
     @cached_property
     def digest(self) -> str:
-        """Digest of the identity: stages with the same results share it, in any experiment."""
+        """Digest of the identity, shared by stages with equal results in all experiments."""
         text = json.dumps(self.identity, sort_keys=True, ensure_ascii=False)
         return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
     def folder(self, root: Path) -> Path:
-        """Its folder, below the folder of all experiments."""
+        """Folder of the stage in the folder of all experiments."""
         return root / STORE / f"{self.kind}-{self.digest}"
 
     def lineage(self) -> Iterator[Stage]:
-        """All stages that it needs, parents before children, and itself last."""
+        """All required stages, parents before children, and the stage itself last."""
         for parent in self.parents.values():
             yield from parent.lineage()
         yield self
@@ -105,7 +105,7 @@ class Stage:
         return None if self.done(root) is not None else _read(self.folder(root) / FAILED)
 
     def progress(self, root: Path) -> float | None:
-        """The finished share of a running stage, in [0, 1]; None if unknown."""
+        """Progress of a running stage in [0, 1]; None if unknown."""
         out = self.folder(root) / OUT
         if self.kind == EVALUATE:
             return min(1.0, count_records(out) / int(self.settings["episodes"] * self.settings["samples"]))
@@ -116,7 +116,7 @@ class Stage:
         return min(1.0, lines[-1]["step"] / int(self.settings["steps"])) if lines else 0.0
 
     def why_not_done(self, root: Path) -> str:
-        """Why a stage that is not done runs: it never ran, failed, was interrupted, or differs from an earlier run."""
+        """Reason to run an unfinished stage: it never ran, failed, was interrupted, or differs from an earlier run."""
         if (failure := self.failed(root)) is not None:
             return f"failed before: {failure['error']}"
         if (self.folder(root) / STAGE).is_file():
@@ -125,7 +125,7 @@ class Stage:
         if earlier is None:
             return "has not run yet"
         wanted = json.loads(json.dumps(redact(self.identity)))
-        # A parent that differs explains itself; the stage's own changes come first.
+        # Changes of the stage are reported before changes of its parents.
         for part in ("settings", "inputs", "vzgym", "parents"):
             change = first_difference({part: earlier.get(part)}, {part: wanted[part]})
             if change is not None:
@@ -143,7 +143,7 @@ class Stage:
 
 
 def _change(part: str, key: str, before: Any, now: Any) -> str:
-    """A difference of two identities in words."""
+    """Description of a difference between two identities."""
     where = key.removeprefix(f"{part}.")
     if part == "parents":
         return f"its {where} comes from another stage"
@@ -185,13 +185,13 @@ def log_tail(log: Path, count: int = 20) -> list[str]:
 
 
 def run_stage(stage: Stage, root: Path) -> None:
-    """Run a stage in this process, unless it is done. Its parents must be done."""
+    """Run a stage in this process unless it is done. Its parents must be done."""
     if stage.done(root) is not None:
         return
     folder = stage.folder(root)
     out = folder / OUT
     if not stage.resume:
-        # What an interrupted run left behind would change the results.
+        # Files of an interrupted run would affect the results.
         shutil.rmtree(out, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FAILED).unlink(missing_ok=True)
@@ -211,7 +211,7 @@ def run_stage(stage: Stage, root: Path) -> None:
 
 
 def _peak_memory() -> float | None:
-    """Peak memory of this process so far, in GiB; None where the system does not tell."""
+    """Peak memory of this process in GiB; None if the system does not report it."""
     if sys.platform == "win32":
         return None
     import resource

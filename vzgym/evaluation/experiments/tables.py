@@ -1,4 +1,4 @@
-"""Results as Markdown."""
+"""Markdown tables of results."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _number(value: float, form: str, scale: float = 1.0) -> str:
 
 
 def with_interval(estimate: Estimate, form: str = ".1f", scale: float = 100.0) -> str:
-    """`52.3 [48.1, 56.5]`; without the interval if that is unknown; "-" without a value."""
+    """Format as `52.3 [48.1, 56.5]`, without the interval if unknown; "-" without a value."""
     if math.isnan(estimate.value):
         return "-"
     text = format(estimate.value * scale, form)
@@ -38,7 +38,7 @@ def with_interval(estimate: Estimate, form: str = ".1f", scale: float = 100.0) -
 
 
 def table_rows(results: Results) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows of the main table: a row for each group."""
+    """Headings and rows of the main table, with one row per group."""
     referred = any(results.reference_of(group) for group in results.groups)
     heads = [*results.grid.axes, "seeds", "accuracy % [95 %]"]
     if referred:
@@ -66,7 +66,7 @@ def _signed(estimate: Estimate) -> str:
 
 
 def interval_note(results: Results) -> str:
-    """How the intervals of the table were computed."""
+    """Note on the computation of the intervals."""
     most = max((len(group.done) for group in results.groups), default=0)
     if most == 0:
         return "Nothing is finished yet."
@@ -76,8 +76,8 @@ def interval_note(results: Results) -> str:
         note += "Intervals: one seed, over its tasks (accuracy: Wilson's)."
     else:
         note += (
-            "Intervals: over seeds, mean +- t s / sqrt(seeds) (Student's, 95 %); where only one seed is done, or all "
-            "agree, over their tasks (Wilson's)."
+            "Intervals: over seeds, mean +- t s / sqrt(seeds) (Student's, 95 %); over tasks (Wilson's) if only one "
+            "seed is done or all agree."
         )
     if any(results.reference_of(group) for group in results.groups):
         names = ", ".join(f"{axis} {name!r}" for axis, name in results.grid.experiment.settings.reference.items())
@@ -92,7 +92,7 @@ _TERM_HEADS = ("term", "measured in", "fires %", "mean", "variance %", "note")
 
 
 def term_rows(results: Results) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows of the table of reward terms: a row for each group and term."""
+    """Headings and rows of the table of reward terms, with one row per group and term."""
     axes = results.grid.axes
     rows = []
     for group in results.groups:
@@ -107,9 +107,9 @@ def term_rows(results: Results) -> tuple[list[str], list[list[str]]]:
 
 
 TERM_NOTE = (
-    "Reward terms. Fires: share of the episodes in which the term is not 0; mean: what it adds to the reward, weight "
-    "included; variance: its share of the reward's variance, in GRPO within groups of roll-outs. A run in which a term "
-    "never changed an advantage shows nothing about this term."
+    "Reward terms. Fires: share of the episodes in which the term is not 0; mean: contribution to the reward, "
+    "including the weight; variance: its share of the reward's variance, in GRPO within groups of roll-outs. A run in "
+    "which a term never changed an advantage shows nothing about this term."
 )
 
 
@@ -121,15 +121,15 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> 
 
 
 def finer_tables(results: Results, by: Sequence[str]) -> list[tuple[str, tuple[list[str], list[list[str]]], int]]:
-    """Further tables: their title, their heads and cells, and how many columns are texts."""
+    """Further tables: title, headings and rows, and number of text columns."""
     found = []
     if (pairs := pair_table(results))[1]:
-        found.append(("Every two rewards: paired by seed, or by task where one seed is done", pairs, 2))
+        found.append(("Pairs of rewards: paired by seed, or by task if one seed is done", pairs, 2))
     return found + [(f"Accuracy by {key}", breakdown_table(results, key), 3) for key in by]
 
 
 def markdown_results(results: Results, by: Sequence[str] = ()) -> str:
-    """The main table, a note on its intervals, every two rewards, accuracy by `by`, and the failures."""
+    """The main table, a note on its intervals, pairs of rewards, accuracy by `by`, and failures."""
     settings = results.grid.experiment.settings
     heads, rows = table_rows(results)
     parts = [f"# {settings.title or settings.name}"]
