@@ -63,9 +63,9 @@ def _hit_rate(report: EvaluationReport, summary: dict[str, Estimate]) -> str:
 
 
 _COLUMNS = (
-    _Column("policy", "* is told where the evidence lies", lambda r, s: r.policy + (" *" if r.privileged else "")),
+    _Column("policy", "* knows the evidence", lambda r, s: r.policy + (" *" if r.privileged else "")),
     _Column("n", "episodes", lambda r, s: str(len(r.episodes))),
-    _Column("accuracy % [95 %]", "right answers with 95 % interval", _accuracy),
+    _Column("accuracy % [95 %]", "right answers with the 95 % interval", _accuracy),
     _Column("frames", "frames shown per episode, including the overview", _mean("frames", ".1f")),
     _Column("zooms", "executed zooms", _mean("zooms", ".2f")),
     _Column("lost", "rounds lost to refused zooms and unparsable text", _mean("refused", ".2f")),
