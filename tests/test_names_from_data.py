@@ -106,7 +106,7 @@ def test_a_record_whose_code_the_user_trusts(run: Path, tmp_path: Path, canary: 
 @pytest.mark.parametrize("reward", ["rewards.yaml", "/dev/zero.yml", ["accuracy"], 3])
 def test_a_record_whose_reward_is_no_data(reward: Any, run: Path, tmp_path: Path) -> None:
     folder = tampered(run, tmp_path / "run", info__reward=reward)
-    with pytest.raises(RecordError, match=r"no name and no mapping|must be a name, a mapping or None"):
+    with pytest.raises(RecordError, match=r"neither a name nor a mapping|must be a name, a mapping or None"):
         replay(*read_records(folder))
 
 

@@ -75,7 +75,7 @@ def test_nothing_kept_is_an_error(tmp_path: Path) -> None:
     out = str(tmp_path / "data")
     result = run("--out", out, *MICRO, "--policy", "blind", "--samples", "1", "--episodes", "3")
     assert isinstance(result.exception, InvalidSetting)
-    assert "nothing was kept of 3" in str(result.exception)
+    assert "no trajectory was kept of 3" in str(result.exception)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_show_says_it_all(run: Run, name: str) -> None:
 
 def test_show_lists_options_and_presets(run: Run) -> None:
     text = " ".join(run("rewards", "show", "curiosity").stdout.split())
-    assert "threshold = 0.3: The rate below which zooming is paid" in text
+    assert "threshold = 0.3: The rate below which zooming is rewarded" in text
     assert "group: the other roll-outs of the same task" in text
     assert run("rewards", "show", "videozoomer_no_bonus").stdout == (
         "preset videozoomer_no_bonus: accuracy 0.9, format 0.1\n"
@@ -98,7 +98,7 @@ def test_ledgers_replace_no_run(run: Run, saved: Path, tmp_path: Path) -> None:
     for source, out, told in (
         (records.parent, records, "is the file that is read"),
         (records, records, "is the file that is read"),
-        (tmp_path / "copy" / "random", records, "records.jsonl names the episodes of a run"),
+        (tmp_path / "copy" / "random", records, "records.jsonl is reserved for the episodes of a run"),
         (records.parent, tmp_path, "is a folder"),
         (records.parent, records.parent / "run.json", "must end in .jsonl"),
     ):

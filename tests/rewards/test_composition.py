@@ -142,7 +142,7 @@ def test_a_gate_without_a_condition_is_refused(nothing: Any) -> None:
         ("corect", UnknownName, "unknown condition 'corect'; valid: answered, consistent, correct.*not correct"),
         ("not corect", UnknownName, "unknown condition 'corect'"),
         ({"module": "iou"}, InvalidSetting, "needs a bound: at_least, above, at_most, below"),
-        ({"at_least": 1}, InvalidSetting, "names its 'module'"),
+        ({"at_least": 1}, InvalidSetting, "needs the key 'module'"),
         ({"module": "io", "at_least": 1}, UnknownName, "unknown reward module 'io'"),
         ({"module": "iou", "at_least": math.nan}, InvalidSetting, "at_least must be a finite number, got nan"),
         ({"module": "iou", "at_least": "1"}, InvalidSetting, "at_least must be a finite number, got '1'"),

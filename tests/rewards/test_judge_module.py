@@ -227,7 +227,7 @@ def test_verdicts_are_kept_in_a_file(play: Play, judge: Judge, tmp_path: Path) -
     assert healed.score(free_text(play, "a balloon"), RewardContext()) == 1.0
     assert [json.loads(line)["said"] for line in file.read_text().splitlines()][-1] == "a balloon"
     file.write_text("{}\n")
-    with pytest.raises(InvalidSetting, match="line 1: no verdict of a judge"):
+    with pytest.raises(InvalidSetting, match="line 1: not a verdict of a judge"):
         module(judge, cache=str(file)).score(free_text(play, "x"), RewardContext())
 
 
