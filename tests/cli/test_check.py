@@ -37,14 +37,14 @@ def test_a_whole_part_is_ok() -> None:
     assert "broken" not in done.output
 
 
-def test_a_broken_part_is_told_what_to_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_component_is_reported_with_its_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "somebodys_module", sys.modules[__name__])
     done = runner.invoke(app, ["check", "somebodys_module:NotSeeded", "--json"])
     assert done.exit_code == 1
     report = json.loads(done.output)["reports"][0]
     assert (report["kind"], report["ok"]) == ("policy", False)
     details = [result["detail"] for result in report["results"] if result["status"] == "broken"]
-    assert any("reset(seed) makes anew" in detail for detail in details)
+    assert any("reset(seed) creates" in detail for detail in details)
 
 
 class _Entry:

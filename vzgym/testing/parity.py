@@ -343,7 +343,7 @@ def check_parity(
     """Play every script through every interface, and compare the traces with the engine's.
 
     Args:
-        interfaces: The interfaces; one whose packages are missing is left out, and the report says so.
+        interfaces: The interfaces; those with missing packages are reported as left out.
         plays: The scripts; `scripts()` if not given.
     """
     chosen = scripts() if plays is None else list(plays)

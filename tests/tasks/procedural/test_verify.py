@@ -162,7 +162,7 @@ def test_an_unbalanced_suite_is_found_out(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(ProceduralTasks, "position", lambda self, index: 0)
     report = verify("needle-tiny", count=4)
     assert "needle: the right option is at position 0 in 1000 of 1000 tasks, but chance is 1 in 4" in report.failures
-    assert any("guessing the commonest position so far is right in 1000" in failure for failure in report.failures)
+    assert any("guessing the most common position so far is right in 1000" in failure for failure in report.failures)
 
 
 def in_blocks(self: ProceduralTasks, index: int) -> int:

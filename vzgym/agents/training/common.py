@@ -176,7 +176,7 @@ def check_device(settings: TrainSettings) -> None:
     """Check that there is a GPU for settings that need one.
 
     Raises:
-        InvalidSetting: If there is none; with everything that must be changed to train on a CPU.
+        InvalidSetting: If there is none; the message lists the changes for training on a CPU.
     """
     import torch
 

@@ -29,7 +29,7 @@ class Scorer:
 
     Each term's column holds the raw sum over an episode's turns; the trainer multiplies it by `weights`. For a term
     with a gate, a clip, annealing or weights by category, the column is scaled so that the product is the mix's reward.
-    A column is None where its term is unscored; all columns are None where the episode is unscored.
+    A column is None if its term is unscored; all columns are None if the episode is unscored.
 
     Args:
         mix: The reward.

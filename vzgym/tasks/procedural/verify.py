@@ -37,7 +37,7 @@ _NEIGHBOURS = 15
 _MOST_PLACES = 2_000
 _HISTORY_RULES = (
     "the rarest position so far",
-    "the commonest position so far",
+    "the most common position so far",
     "the least recent position",
     "the most frequent successor of the last position",
     "the most frequent successor of the last two positions",

@@ -154,7 +154,7 @@ class Decoy(Family[DecoySettings]):
                 for x, y in rng.random((2, 2)).tolist()
             ]
             color, ring = (names[int(i)] for i in rng.integers(s.colors, size=2))
-            # The overview shows the lights on the first of these frames, and on the last one if the scene goes on.
+            # The overview shows the lights on the first of these frames, and on the last one if the scene continues.
             hung = min(lit[1] + 1, timeline.frames_of(scene)[1])
             actors.append(Bulbs(lit[0], hung, max(5, round(6 * s.aspect)), 0.035 * min(1.0, s.aspect)))
             actors.append(Ring(false, false + longer, EVENT_COLORS[ring], *spots[0], radius))
