@@ -79,5 +79,5 @@ def test_without_the_packages_the_demo_says_what_to_install(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in ("torch", "trl") else find(name))
     assert learning.missing_packages() == ["torch", "trl"]
     demo._learn(tmp_path / "learning", 8, 0)
-    assert 'it needs torch, trl): pip install "vzgym[llm,plots]"' in capsys.readouterr().out
+    assert 'requires torch, trl): pip install "vzgym[llm,plots]"' in capsys.readouterr().out
     assert not (tmp_path / "learning").exists()
