@@ -23,7 +23,7 @@ def script():
 def test_without_a_gpu_it_says_so_and_ends_well(script, monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     script.main([])
-    assert "No CUDA device here: nothing was measured." in capsys.readouterr().out
+    assert "No CUDA device was found: nothing was measured." in capsys.readouterr().out
 
 
 def test_the_path_works_at_small_size(script, tmp_path):
