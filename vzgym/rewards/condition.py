@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, cast
 from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.episode.record import End, EpisodeRecord, Outcome
 from vzgym.rewards.base import REWARDS, Need, RewardContext, RewardModule
-from vzgym.rewards.looking import repeats_a_window
+from vzgym.rewards.localization import repeats_a_window
 from vzgym.rewards.naming import spec_of
 from vzgym.video.base import FRAME_SLACK
 
