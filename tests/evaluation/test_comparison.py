@@ -56,7 +56,7 @@ def test_runs_without_a_shared_task_and_too_few_runs_are_refused(runs, tmp_path)
 def test_the_command_shows_both_and_gives_json(runs):
     shown = CliRunner().invoke(app, ["compare", str(runs["blind"]), str(runs["expert"])])
     assert shown.exit_code == 0
-    for word in ("blind", "expert", "100.0", "16 tasks", "McNemar"):
+    for word in ("blind", "expert", "100.0", "16 shared tasks", "McNemar"):
         assert word in shown.output
     given = CliRunner().invoke(app, ["compare", str(runs["blind"]), str(runs["expert"]), "--json"])
     data = json.loads(given.output)
@@ -90,7 +90,7 @@ def test_a_breakdown_compares_within_groups(runs, monkeypatch):
         compare_runs([runs["blind"], runs["expert"]], ["metadata.colour"])
     monkeypatch.setenv("COLUMNS", "80")
     shown = CliRunner().invoke(app, ["compare", *map(str, (runs["blind"], runs["expert"])), "--by", "category"])
-    lines = shown.output.split("16 tasks")[0].splitlines()
+    lines = shown.output.split("16 shared tasks")[0].splitlines()
     assert max(map(len, lines)) <= 80
     assert any(line.startswith("accuracy % by category") for line in lines)
     assert any(line.startswith("needle ") for line in lines)

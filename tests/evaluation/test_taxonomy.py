@@ -127,7 +127,7 @@ def test_an_unreadable_answer_is_malformed_whatever_was_seen() -> None:
 
 
 def test_a_running_episode_has_no_class_yet() -> None:
-    with pytest.raises(InvalidSetting, match="'event' still runs"):
+    with pytest.raises(InvalidSetting, match="'event' is unfinished"):
         classify(played([THERE]))
 
 

@@ -96,7 +96,7 @@ def test_a_group_is_of_one_task_and_finished(play: Play, start: Callable[..., ob
     mix = make_reward("videozoomer")
     with pytest.raises(InvalidSetting, match="roll-outs of one task, got 'flash/1' and 'flash/2'"):
         score_group(mix, [play([BLUE]), play([BLUE], id="flash/2")])
-    with pytest.raises(InvalidSetting, match="'flash/1' still runs"):
+    with pytest.raises(InvalidSetting, match="'flash/1' is unfinished"):
         score_group(mix, [play([BLUE]), play([LOOK])])
     assert score_group(mix, []) == []
 
