@@ -27,6 +27,7 @@ PAGES: dict[str, tuple[str, tuple[str, ...]]] = {
         (
             "tasks",
             "tasks.evidence",
+            "tasks.subtitles",
             "tasks.io.writing",
             "tasks.io.videozoomer",
             "tasks.procedural.family",

@@ -19,6 +19,7 @@ MADE: list[VzgymError] = [
     errors.UntrustedName("a.json names 'x:Y'"),
     errors.DependencyNotInstalled("pip install vzgym[llm]"),
     errors.TaskError("no"),
+    errors.SubtitleError("no"),
     errors.ActionTypeError("no"),
     errors.EpisodeEnded("no"),
     errors.RecordError("no"),

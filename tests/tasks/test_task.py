@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from vzgym.core.errors import TaskError
 from vzgym.core.interval import Interval
-from vzgym.tasks import VideoTask
+from vzgym.tasks import Subtitle, VideoTask
 from vzgym.video import ArrayVideo
 
 VIDEO = ArrayVideo(np.zeros((40, 8, 8, 3), np.uint8), 4.0)
@@ -153,3 +154,21 @@ def test_deep_metadata_is_refused() -> None:
     # Taken apart by hand, since Python's own clean-up would recurse.
     while deep:
         deep = deep.pop()
+
+
+def test_triples_and_files_are_subtitles(tmp_path: Path) -> None:
+    assert VideoTask("t", VIDEO, "Which?", subtitles=[(1, 2, "a")]).subtitles == (Subtitle(1.0, 2.0, "a"),)
+    (tmp_path / "a.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\na\n")
+    task = VideoTask.from_file("v.mp4", "Which?", subtitles=tmp_path / "a.srt")
+    assert task.subtitles == (Subtitle(1.0, 2.0, "a"),)
+    for bad in ("a line", [(1, 2)], [(2, 1, "a")], [(0, 1, 7)]):
+        with pytest.raises(TaskError, match="task 't': subtitle"):
+            VideoTask("t", VIDEO, "Which?", subtitles=bad)
+
+
+def test_subtitles_of_another_video_are_refused() -> None:
+    duration = VIDEO.duration
+    VideoTask("t", VIDEO, "Which?", subtitles=[(1, duration + 9, "a"), (duration, duration + 1, "b")]).check_subtitles()
+    task = VideoTask("t", VIDEO, "Which?", subtitles=[(1, 2, "a"), (duration + 1, duration + 2, "b")])
+    with pytest.raises(TaskError, match="task 't': 1 of 2 subtitles start after the end of the video"):
+        task.check_subtitles()

@@ -19,6 +19,7 @@ __all__ = [
     "InvalidSetting",
     "PluginError",
     "RecordError",
+    "SubtitleError",
     "TaskError",
     "UnknownName",
     "UntrustedName",
@@ -127,6 +128,10 @@ def _rebuild_video_error(reason: str, path: str, time: float | None, backend: st
 
 class TaskError(VzgymError, ValueError):
     """An invalid task: a bad row of a file, an answer that is not an option, inconsistent numbers."""
+
+
+class SubtitleError(TaskError):
+    """A subtitle file that cannot be read; the message names the file and the byte, or the block and line."""
 
 
 class ActionTypeError(VzgymError, TypeError):

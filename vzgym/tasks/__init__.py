@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from vzgym.tasks.procedural.families import FAMILIES
     from vzgym.tasks.procedural.family import Draft, Family, expert_zooms, make_family
     from vzgym.tasks.procedural.placement import hit_rate
+    from vzgym.tasks.subtitles.reading import parse_subtitles, read_subtitles
+    from vzgym.tasks.subtitles.subtitle import Subtitle
     from vzgym.tasks.suite import SPLITS, SUITES, Suite, register_suite
-    from vzgym.tasks.task import Subtitle, VideoTask, option_letter
+    from vzgym.tasks.task import VideoTask, option_letter
     from vzgym.tasks.task_list import TaskList
     from vzgym.tasks.task_set import TaskSet, TaskSpec, get_task, load_tasks
 else:
@@ -24,8 +26,10 @@ else:
         "procedural.families: FAMILIES",
         "procedural.family: Draft Family expert_zooms make_family",
         "procedural.placement: hit_rate",
+        "subtitles.reading: parse_subtitles read_subtitles",
+        "subtitles.subtitle: Subtitle",
         "suite: SPLITS SUITES Suite register_suite",
-        "task: Subtitle VideoTask option_letter",
+        "task: VideoTask option_letter",
         "task_list: TaskList",
         "task_set: TaskSet TaskSpec get_task load_tasks",
     )
@@ -53,6 +57,8 @@ __all__ = [
     "load_tasks",
     "make_family",
     "option_letter",
+    "parse_subtitles",
+    "read_subtitles",
     "register_suite",
     "resolve_budget",
     "write_jsonl",

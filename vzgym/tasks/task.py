@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import string
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,9 +18,10 @@ from vzgym.core.files import MAX_DEPTH, json_fault
 from vzgym.core.interval import Interval
 from vzgym.core.text import comparable, find_surrogate, normalize
 from vzgym.tasks.evidence import EvidenceRequirements
+from vzgym.tasks.subtitles.subtitle import Subtitle
 from vzgym.video.base import Video
 
-__all__ = ["Subtitle", "VideoTask", "answer_index", "option_letter"]
+__all__ = ["VideoTask", "answer_index", "option_letter"]
 
 # Annotators round to whole or half seconds, and a container's duration may leave out the last frame's.
 _END_SLACK = 0.5
@@ -55,6 +57,21 @@ def _span(task: str, item: object) -> Interval:
         return Interval(float(pair[0]), float(pair[1]))
     except (InvalidSetting, OverflowError) as error:
         raise TaskError(f"task {task!r}: bad evidence: {error}") from error
+
+
+def _subtitles(task: str, lines: object) -> tuple[Subtitle, ...]:
+    """Subtitles as such, whether they are given so or as `(start, end, text)`."""
+    if not isinstance(lines, Iterable) or isinstance(lines, (str, bytes, Mapping)):
+        raise TaskError(f"task {task!r}: subtitles are a list of (start, end, text), got {lines!r:.80}")
+    found = []
+    for place, line in enumerate(lines):
+        if not isinstance(line, Subtitle) and not (isinstance(line, (list, tuple)) and len(line) == 3):
+            raise TaskError(f"task {task!r}: subtitle {place} must be (start, end, text), got {line!r:.80}")
+        try:
+            found.append(line if isinstance(line, Subtitle) else Subtitle(*line))
+        except TaskError as error:
+            raise TaskError(f"task {task!r}: subtitle {place}: {error}") from error
+    return tuple(found)
 
 
 def _is_number(value: object) -> bool:
@@ -131,21 +148,6 @@ def _json_fault(metadata: Mapping[str, Any]) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Subtitle:
-    """A line of speech.
-
-    Args:
-        start: Seconds from the start of the video.
-        end: Seconds from the start of the video.
-        text: What is said.
-    """
-
-    start: float
-    end: float
-    text: str
-
-
 @dataclass(frozen=True)
 class VideoTask:
     """One question about one video. Immutable; cheap to make and to pickle.
@@ -162,7 +164,7 @@ class VideoTask:
             `()` if there is nothing to find (the overview suffices).
         requirements: How the evidence must be seen.
         category: Kind of question, for tables ("needle").
-        subtitles: Speech, if any.
+        subtitles: Speech, if any: `Subtitle`s, or `(start, end, text)`.
         source: Where the task comes from (suite, data set).
         metadata: Further facts, JSON values only; `tolerance`, a number >= 0, is the relative tolerance with which
             numeric answers are graded. Procedural tasks: `family`, `seed`, `cue`, `difficulty`, `grid` (overview times
@@ -170,8 +172,9 @@ class VideoTask:
 
     Raises:
         TaskError: If the question is empty, there is one option or more than 26, the answer is none of them or fits
-            several, the evidence is made of anything but intervals, the requirements are those of more or fewer, a text
-            holds a lone surrogate, or the metadata holds anything but JSON values (NaN is none).
+            several, the evidence is made of anything but intervals, the requirements are those of more or fewer, the
+            subtitles are none, a text holds a lone surrogate, or the metadata holds anything but JSON values (NaN is
+            none).
     """
 
     id: str
@@ -188,6 +191,7 @@ class VideoTask:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", tuple(self.options))
+        object.__setattr__(self, "subtitles", _subtitles(self.id, self.subtitles))
         if self.evidence is not None:
             object.__setattr__(self, "evidence", _spans(self.id, self.evidence))
             self._check_requirements(len(self.evidence))
@@ -272,6 +276,26 @@ class VideoTask:
                     f"{duration:g} s"
                 )
 
+    def check_subtitles(self) -> None:
+        """Check that the subtitles belong to the video. Opens it, so that making a task stays cheap.
+
+        A subtitle may last longer than the video, but not start after it (half a second is taken for a rounding).
+
+        Raises:
+            TaskError: If one does.
+            VideoError: If the video cannot be opened.
+        """
+        if not self.subtitles:
+            return
+        duration = self.video.duration
+        late = [line for line in self.subtitles if line.start > duration + _END_SLACK]
+        if late:
+            raise TaskError(
+                f"task {self.id!r}: {len(late)} of {len(self.subtitles)} subtitles start after the end of the video "
+                f"({duration:g} s), the first at {min(line.start for line in late):g} s: are they those of another "
+                "video? `read_subtitles(..., duration=, strict=False)` leaves such lines out"
+            )
+
     @classmethod
     def from_file(
         cls,
@@ -286,6 +310,7 @@ class VideoTask:
         requirements: EvidenceRequirements | None = None,
         category: str = "",
         source: str = "",
+        subtitles: str | os.PathLike[str] | Sequence[Subtitle | Sequence[Any]] = (),
     ) -> VideoTask:
         """A question about a video file.
 
@@ -300,14 +325,20 @@ class VideoTask:
             requirements: How the evidence must be seen; one frame of each interval if not given.
             category: Kind of question.
             source: Where the task comes from.
+            subtitles: Speech: a file that `read_subtitles` reads, or lines.
 
         Raises:
             TaskError: If the task is impossible (see the class).
+            SubtitleError: If the file of subtitles cannot be read.
             UnknownName: If there is no such back-end.
         """
         from vzgym.video.file import FileVideo
 
         name = id or str(path)
+        if isinstance(subtitles, (str, os.PathLike)):
+            from vzgym.tasks.subtitles.reading import read_subtitles
+
+            subtitles = read_subtitles(subtitles)
         return cls(
             id=name,
             video=FileVideo(path, backend=backend),
@@ -317,5 +348,6 @@ class VideoTask:
             evidence=None if evidence is None else _spans(name, evidence),
             requirements=requirements or EvidenceRequirements(),
             category=category,
+            subtitles=_subtitles(name, subtitles),
             source=source,
         )

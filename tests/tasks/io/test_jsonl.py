@@ -72,6 +72,20 @@ def test_a_root_confines_the_videos(tmp_path: Path, way: str) -> None:
         load_tasks(file, root=inside)
 
 
+def test_subtitles_may_be_a_file(tmp_path: Path) -> None:
+    text = "1\n00:00:01,000 --> 00:00:02,000\nGrüß Gott\n"
+    (tmp_path / "a.srt").write_text(text, encoding="utf-8")
+    (tmp_path / "b.srt").write_text(text, encoding="cp1252")
+    shifted = {"path": "b.srt", "encoding": "cp1252", "offset": 2}
+    file = folder_with(tmp_path, {**ROW, "subtitles": "a.srt"}, {**ROW, "id": "b", "subtitles": shifted})
+    first, second = load_jsonl(file)
+    assert first.subtitles == (Subtitle(1.0, 2.0, "Grüß Gott"),)
+    assert second.subtitles == (Subtitle(3.0, 4.0, "Grüß Gott"),)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(TaskError, match=r"line 1: the (video|subtitle) file .* lies outside"):
+        load_jsonl(file, root=tmp_path / "other")
+
+
 def test_a_video_may_be_a_uri(tmp_path: Path) -> None:
     file = folder_with(tmp_path, ROW)
     spaced = tmp_path / "clips" / "a b.mp4"
@@ -113,6 +127,15 @@ def test_a_moved_folder_still_finds_its_videos(tmp_path: Path) -> None:
         ({**ROW, "evidence": [[1, 2]], "requirements": {"regions": [[0, 0, 1, 1]] * 2}}, "2 regions for 1 evidence"),
         ({**ROW, "subtitles": [[0, 1]]}, r"'subtitles' must hold \[start, end, text\]"),
         ({**ROW, "subtitles": {}}, "'subtitles' must be a list"),
+        ({**ROW, "subtitles": [[2, 1, "x"]]}, "a subtitle ends at 1 s, before it starts at 2 s"),
+        ({**ROW, "subtitles": "gone.srt"}, "no subtitle file .*gone.srt"),
+        ({**ROW, "subtitles": {"path": "clips/a.mp4"}}, "a.mp4: of no known format"),
+        (
+            {**ROW, "subtitles": {"path": "clips/a.mp4", "language": "en"}},
+            "setting of subtitles language; valid",
+        ),
+        ({**ROW, "subtitles": {"path": "clips/a.mp4", "offset": "1"}}, "'offset' of subtitles must be a number"),
+        ({**ROW, "subtitles": {"path": "clips/a.mp4", "strict": 1}}, "'strict' of subtitles must be true or false"),
         ({**ROW, "metadata": []}, "'metadata' must be an object"),
         ({**ROW, "video": "clips/gone.mp4"}, "no video file .*gone.mp4"),
         ({**ROW, "video": "v" * 5000}, "no video file .*vvv"),

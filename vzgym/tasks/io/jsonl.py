@@ -2,7 +2,8 @@
 
 A line has the keys `id`, `video` and `question`, and may have `options` (list of texts), `answer`, `evidence` (list
 of `[start, end]` in seconds, or null where unknown), `requirements` (an object, see `EvidenceRequirements`),
-`category`, `subtitles` (list of `[start, end, text]`), `source` and `metadata` (an object). Blank lines are skipped.
+`category`, `subtitles`, `source` and `metadata` (an object). Blank lines are skipped. `subtitles` is a list of `[start,
+end, text]`, the path of a subtitle file, or an object of a `path` and settings of `read_subtitles`.
 """
 
 from __future__ import annotations
@@ -17,12 +18,22 @@ from vzgym.core.files import json_line, read_json_lines, write_text
 from vzgym.core.interval import Interval
 from vzgym.tasks.evidence import EvidenceRequirements
 from vzgym.tasks.io.rows import find_file
-from vzgym.tasks.task import Subtitle, VideoTask
+from vzgym.tasks.subtitles.reading import read_subtitles
+from vzgym.tasks.subtitles.subtitle import Subtitle
+from vzgym.tasks.task import VideoTask
 from vzgym.tasks.task_list import TaskList
 
 __all__ = ["load_jsonl", "task_row", "write_jsonl"]
 
 _REQUIRED = ("id", "video", "question")
+_SUBTITLE_SETTINGS: dict[str, tuple[type | tuple[type, ...], str]] = {
+    "format": (str, "a text"),
+    "encoding": (str, "a text"),
+    "unit": (str, "a text"),
+    "offset": ((int, float), "a number"),
+    "duration": ((int, float), "a number"),
+    "strict": (bool, "true or false"),
+}
 _KEYS = (*_REQUIRED, "options", "answer", "evidence", "requirements", "category", "subtitles", "source", "metadata")
 
 
@@ -142,17 +153,10 @@ def _parse(row: Any, folder: Path, backend: str, root: str | os.PathLike[str] | 
         evidence=_evidence(row.get("evidence")),
         requirements=EvidenceRequirements.from_dict(row.get("requirements", {})),
         category=row.get("category", ""),
-        subtitles=tuple(_subtitle(item) for item in _list(row, "subtitles")),
+        subtitles=_subtitles(row.get("subtitles", []), folder, root),
         source=row.get("source", ""),
         metadata=metadata,
     )
-
-
-def _list(row: dict[str, Any], key: str) -> list[Any]:
-    value = row.get(key, [])
-    if not isinstance(value, list):
-        raise TaskError(f"{key!r} must be a list, got {value!r}")
-    return value
 
 
 def _is_number(value: Any) -> bool:
@@ -173,6 +177,25 @@ def _evidence(value: Any) -> tuple[Interval, ...] | None:
         except InvalidSetting as error:
             raise TaskError(f"bad evidence: {error}") from error
     return tuple(spans)
+
+
+def _subtitles(value: Any, folder: Path, root: str | os.PathLike[str] | None) -> tuple[Subtitle, ...]:
+    if isinstance(value, list):
+        return tuple(map(_subtitle, value))
+    settings = {"path": value} if isinstance(value, str) else value
+    if not isinstance(settings, dict) or not isinstance(settings.get("path"), str):
+        raise TaskError(
+            f"'subtitles' must be a list of [start, end, text], a path, or an object with 'path', got {value!r:.80}"
+        )
+    unknown = sorted(set(settings) - {"path", *_SUBTITLE_SETTINGS})
+    if unknown:
+        raise TaskError(f"unknown setting of subtitles {', '.join(unknown)}; valid: {', '.join(_SUBTITLE_SETTINGS)}")
+    for name, (types, words) in _SUBTITLE_SETTINGS.items():
+        given = settings.get(name)
+        if given is not None and (not isinstance(given, types) or isinstance(given, bool) is not (types is bool)):
+            raise TaskError(f"setting {name!r} of subtitles must be {words}, got {given!r:.80}")
+    path = find_file(settings["path"], folder, root, "subtitle file")
+    return read_subtitles(path, **{name: value for name, value in settings.items() if name != "path"})
 
 
 def _subtitle(value: Any) -> Subtitle:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict
 
 from vzgym.core.settings import ListOf, Settings
 
-__all__ = ["RequirementsRow", "TaskRow"]
+__all__ = ["RequirementsRow", "SubtitlesFile", "TaskRow"]
 
 Span = Annotated[tuple[float, float], Strict(False)]
 """`[start, end]` in seconds from the start of the video."""
@@ -31,6 +31,31 @@ class RequirementsRow(Settings):
 
     varies: ListOf[Span] | None = None
     """Intervals in which frames depend on the answer; null if they are the evidence intervals."""
+
+
+class SubtitlesFile(Settings):
+    """A subtitle file; see `vzgym.tasks.read_subtitles`."""
+
+    path: str = Field(min_length=1)
+    """Path of the file, relative to the folder of this file."""
+
+    format: Literal["srt", "vtt", "json", "jsonl", "xml"] | None = None
+    """Its format; recognized from the content if null."""
+
+    encoding: str | None = None
+    """The encoding of a file without byte order mark; UTF-8 if null."""
+
+    unit: Literal["seconds", "milliseconds"] = "seconds"
+    """The unit of numbers in JSON whose key names none."""
+
+    offset: float = 0.0
+    """Seconds to add to every time."""
+
+    duration: float | None = Field(None, gt=0)
+    """Length of the video in seconds: the end of cues without one."""
+
+    strict: bool = True
+    """Whether a malformed block is an error; if false, it is left out with a warning."""
 
 
 class TaskRow(Settings):
@@ -60,8 +85,8 @@ class TaskRow(Settings):
     category: str = ""
     """Kind of question, for tables."""
 
-    subtitles: ListOf[Annotated[tuple[float, float, str], Strict(False)]] = ()
-    """Speech, as `[start, end, text]`."""
+    subtitles: ListOf[Annotated[tuple[float, float, str], Strict(False)]] | str | SubtitlesFile = ()
+    """Speech: a list of `[start, end, text]`, or a subtitle file."""
 
     source: str = ""
     """Where the task comes from, such as a data set."""
