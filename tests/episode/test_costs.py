@@ -17,7 +17,7 @@ from vzgym.episode.costs import (
     COSTS,
     END_COSTS,
     PATCH_RULES,
-    TIMED_COSTS,
+    RUN_COSTS,
     EpisodeCosts,
     PatchRule,
     patch_rule,
@@ -129,7 +129,7 @@ def test_costs_grow_from_turn_to_turn() -> None:
             assert values[3] is not None
         else:
             assert values == sorted(value for value in values if value is not None)
-    assert TIMED_COSTS < END_COSTS < set(COSTS)
+    assert RUN_COSTS < END_COSTS < set(COSTS)
 
 
 def test_a_saved_record_costs_the_same() -> None:

@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 import vzgym
-from vzgym.core.errors import InvalidSetting
+from vzgym.core.errors import InvalidSetting, VideoError
 from vzgym.core.registry import Registry
+from vzgym.episode.costs import EpisodeCosts
 from vzgym.policies.traits import PolicyTraits, add_costs
+from vzgym.rewards import make_reward
 
 
 class Counting:
@@ -91,3 +93,63 @@ def test_a_part_may_have_a_short_form() -> None:
     # Without one, what stands before the colon is a module.
     with pytest.raises(ImportError, match="plain"):
         registry.make("plain:x")
+
+
+class Scoring:
+    """Scores frames before its first action (a `Policy`)."""
+
+    observation = "dialogue"
+
+    def reset(self, seed: int) -> None:
+        self.costs: Any = {}
+
+    def act(self, observation: Any, info: dict[str, Any]) -> vzgym.Answer:
+        self.costs = {"frames_scored": 60, "scorer_passes": 60, "candidates_decoded": 64, "text_passes": 1, "price": 2}
+        return vzgym.Answer("A")
+
+
+def test_costs_of_an_action_enter_the_ledger() -> None:
+    records: list[Any] = []
+    report = vzgym.evaluate(Scoring(), "tiny", episodes=2, on_episode=records.append)
+    ledger = EpisodeCosts.of(records[0])
+    assert (ledger.frames_scored, ledger.scorer_passes, ledger.candidates_decoded) == (60, 60, 64)
+    assert (ledger.text_passes, ledger.cached_passes) == (1, 0)
+    assert report.summary["frames_scored"].value == 60
+    assert report.totals["candidates_decoded"] == 128
+    assert report.totals["price"] == 4
+    assert vzgym.evaluate("overview", "tiny", episodes=2).totals["frames_scored"] == 0
+
+
+def test_scored_frames_can_be_charged() -> None:
+    reward = {"accuracy": 1.0, "ledger_cost": {"weight": 0.01, "item": "frames_scored"}}
+    records: list[Any] = []
+    vzgym.evaluate(Scoring(), "tiny", episodes=2, reward=reward, on_episode=records.append)
+    for record in records:
+        assert record.rewards[-1]["terms"]["ledger_cost"]["value"] == -60
+        assert [entry["total"] for entry in record.rewards] == [
+            entry.to_json()["total"] for entry in make_reward(reward).score_all(record)
+        ]
+
+
+def test_costs_of_a_policy_must_be_a_mapping() -> None:
+    class Wrong(Scoring):
+        def act(self, observation: Any, info: dict[str, Any]) -> vzgym.Answer:
+            answer = super().act(observation, info)
+            self.costs = 60
+            return answer
+
+    with pytest.raises(InvalidSetting, match="costs of policy 'Wrong' must be a mapping"):
+        vzgym.evaluate(Wrong(), "tiny", episodes=1)
+
+
+def test_a_video_that_fails_while_a_policy_reads_it_is_no_wrong_answer() -> None:
+    class Reading(Scoring):
+        def act(self, observation: Any, info: dict[str, Any]) -> vzgym.Answer:
+            self.played = getattr(self, "played", 0) + 1
+            if self.played == 2:
+                raise VideoError("the data ends here", path="broken.mp4")
+            return super().act(observation, info)
+
+    report = vzgym.evaluate(Reading(), "tiny", episodes=3)
+    assert len(report.episodes) == 2
+    assert list(report.failed.values()) == ["broken.mp4: the data ends here"]

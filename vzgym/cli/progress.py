@@ -71,7 +71,7 @@ def costs_in_words(costs: Mapping[str, float]) -> str:
     """Summary of the requests to served models; "" if there were none.
 
     Args:
-        costs: Sums of what policies count (`TextPolicy.costs`).
+        costs: Sums of what policies count (`costs` of a policy).
     """
     if "requests" not in costs:
         return ""

@@ -19,6 +19,7 @@ __all__ = [
     "InvalidSetting",
     "PluginError",
     "RecordError",
+    "ScorerError",
     "SubtitleError",
     "TaskError",
     "UnknownName",
@@ -144,6 +145,10 @@ class EpisodeEnded(VzgymError, RuntimeError):
 
 class RecordError(VzgymError, ValueError):
     """A saved record that cannot be read or replayed; the message names file, line and reason."""
+
+
+class ScorerError(VzgymError, ValueError):
+    """A scorer without valid scores: not finite, of the wrong shape, or without the embeddings that are needed."""
 
 
 class FolderInUse(VzgymError, RuntimeError):

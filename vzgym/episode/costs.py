@@ -1,4 +1,4 @@
-"""Costs of an episode: tokens, model passes, frames, time, computed from its record."""
+"""Costs of an episode: tokens, model passes, frames, frames scored, time, computed from its record."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.episode.clip import Clip
 from vzgym.episode.record import EpisodeRecord
 
-__all__ = ["COSTS", "END_COSTS", "PATCH_RULES", "TIMED_COSTS", "EpisodeCosts", "PatchRule", "patch_rule", "text_tokens"]
+__all__ = [
+    "COSTS",
+    "END_COSTS",
+    "PATCH_RULES",
+    "RUN_COSTS",
+    "SCORER_COSTS",
+    "EpisodeCosts",
+    "PatchRule",
+    "patch_rule",
+    "text_tokens",
+]
 
 BYTES_PER_TOKEN: Final = 4
 """UTF-8 bytes per token, for the approximation without a tokenizer."""
@@ -116,7 +126,13 @@ class EpisodeCosts:
         frames_shown: Number of shown frames, including the overview.
         frames_decoded: Number of decoded frames: more if a decoder must start at a key frame, fewer if frames were
             cached.
-        decode_seconds: Wall time of reading frames.
+        candidates_decoded: Number of frames decoded for a scorer, beside those shown.
+        frames_scored: Number of frames that a scorer scored.
+        scorer_passes: Number of those that passed through the scorer's model; 0 for a scorer without a model.
+        text_passes: Number of texts that passed through the scorer's model on their own.
+        cached_passes: The part of `scorer_passes` that a cache saved. All other entries of a scorer are those without
+            a cache, so that they do not depend on what ran before.
+        decode_seconds: Wall time of reading the shown frames.
         tool_seconds: Wall time of the environment, including decoding; set by the run.
         model_seconds: Wall time of the policy; set by the run.
         wall_seconds: Wall time of the episode; set by the run.
@@ -128,6 +144,11 @@ class EpisodeCosts:
     passes: int
     frames_shown: int
     frames_decoded: int
+    candidates_decoded: int | None
+    frames_scored: int | None
+    scorer_passes: int | None
+    text_passes: int | None
+    cached_passes: int | None
     decode_seconds: float
     tool_seconds: float | None
     model_seconds: float | None
@@ -167,6 +188,7 @@ class EpisodeCosts:
             passes=len(record.turns),
             frames_shown=record.frames,
             frames_decoded=sum(clip.decoded for clip in record.clips),
+            **{name: None if record.end is None else int(info.costs.get(name, 0)) for name in SCORER_COSTS},
             # Rounded as in records, so that a saved run has the same costs as the live one.
             decode_seconds=math.fsum(round(clip.seconds, 6) for clip in record.clips),
             tool_seconds=timed("tool_seconds"),
@@ -181,7 +203,11 @@ class EpisodeCosts:
 
 COSTS: Final[tuple[str, ...]] = tuple(EpisodeCosts.__dataclass_fields__)
 """The entries of a cost ledger."""
-TIMED_COSTS: Final[frozenset[str]] = frozenset({"tool_seconds", "model_seconds", "wall_seconds"})
+SCORER_COSTS: Final[tuple[str, ...]] = (
+    "candidates_decoded", "frames_scored", "scorer_passes", "text_passes", "cached_passes",
+)  # fmt: skip
+"""Entries that a policy or a tool with a scorer counts (`RunInfo.costs`); 0 without one."""
+RUN_COSTS: Final[frozenset[str]] = frozenset({"tool_seconds", "model_seconds", "wall_seconds", *SCORER_COSTS})
 """Entries that a run sets after the episode's end."""
-END_COSTS: Final[frozenset[str]] = TIMED_COSTS | {"text_tokens"}
+END_COSTS: Final[frozenset[str]] = RUN_COSTS | {"text_tokens"}
 """Entries that are known only after the end."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from vzgym.core.interval import Interval, coverage, iou
 from vzgym.core.statistics import Estimate, mean, proportion
-from vzgym.episode.costs import EpisodeCosts
+from vzgym.episode.costs import SCORER_COSTS, EpisodeCosts
 from vzgym.episode.record import EpisodeRecord, Outcome
 from vzgym.evaluation.taxonomy import TaxonomyClass, classify
 from vzgym.rewards.counterfactual import Credit
@@ -45,6 +45,11 @@ class EpisodeMetrics:
         text_tokens: Tokens of the dialogue's text, approximately.
         said_tokens: Text tokens written by the agent.
         passes: Model calls, one per turn.
+        candidates_decoded: Frames decoded for a scorer, beside those shown.
+        frames_scored: Frames that a scorer scored.
+        scorer_passes: Those that passed through a scorer's model.
+        text_passes: Texts that passed through a scorer's model.
+        cached_passes: The part of `scorer_passes` that a cache saved.
         tool_seconds: Wall time of the environment, decoding included.
         model_seconds: Wall time of the policy.
         taxonomy_class: Class of the episode; see `vzgym.evaluation.taxonomy`.
@@ -74,6 +79,11 @@ class EpisodeMetrics:
     text_tokens: int | None = None
     said_tokens: int = 0
     passes: int = 0
+    candidates_decoded: int | None = None
+    frames_scored: int | None = None
+    scorer_passes: int | None = None
+    text_passes: int | None = None
+    cached_passes: int | None = None
     tool_seconds: float | None = None
     model_seconds: float | None = None
     taxonomy_class: TaxonomyClass = TaxonomyClass.UNKNOWN
@@ -121,6 +131,7 @@ class EpisodeMetrics:
             text_tokens=costs.text_tokens,
             said_tokens=costs.said_tokens,
             passes=costs.passes,
+            **{name: getattr(costs, name) for name in SCORER_COSTS},
             tool_seconds=costs.tool_seconds,
             model_seconds=costs.model_seconds,
             taxonomy_class=classify(record),
@@ -166,6 +177,11 @@ METRICS: tuple[Metric, ...] = (
     Metric("text_tokens", "text tokens", "count"),
     Metric("said_tokens", "said tokens", "count"),
     Metric("passes", "passes", "count"),
+    Metric("candidates_decoded", "candidates decoded", "count"),
+    Metric("frames_scored", "frames scored", "count"),
+    Metric("scorer_passes", "scorer passes", "count"),
+    Metric("text_passes", "text passes", "count"),
+    Metric("cached_passes", "cached passes", "count"),
     Metric("tool_seconds", "tool time", "seconds"),
     Metric("model_seconds", "model time", "seconds"),
     Metric("useful_zooms", "useful zooms", "share"),
@@ -178,13 +194,14 @@ METRICS: tuple[Metric, ...] = (
 """All metrics in table order."""
 
 POLICY_COSTS: tuple[str, ...] = ("requests", "retries", "input_tokens", "output_tokens", "price")
-"""Costs counted by the policy (`TextPolicy.costs`), known only for served models."""
+"""Costs that a policy counts (`TextPolicy.costs`) for a served model; unknown for others."""
 
 TOTALS: tuple[str, ...] = (
     "visual_tokens",
     "text_tokens",
     "said_tokens",
     "passes",
+    *SCORER_COSTS,
     "frames",
     "decoded",
     "decode_seconds",

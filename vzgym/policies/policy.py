@@ -26,6 +26,8 @@ class Policy(Protocol):
     - `trained_budget`: the `Budget` that it was trained with. It is evaluated with it unless another is given.
     - `prepare(budget) -> Budget`: called with the run's budget before the first episode. Returns the budget to play
       with, possibly unchanged.
+    - `costs`: after each `act`, a mapping of numbers: the costs of that action ("frames_scored", ...). They are summed
+      into the record's `info.costs`; those of a scorer (`vzgym.episode.costs.SCORER_COSTS`) enter the cost ledger.
     - `reveal(task)`: called with the whole task, evidence and answer, before each episode. For oracles and experts: a
       policy with this method is reported as privileged.
     """

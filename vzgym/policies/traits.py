@@ -93,17 +93,23 @@ class PolicyTraits:
             policy.reveal(tasks if isinstance(self.policy, TextPolicy) else tasks[0])
 
     def latest_costs(self, count: int) -> Sequence[Mapping[str, float]]:
-        """Costs of each text of the latest `respond`; empty mappings for a policy without costs.
+        """Costs of each action of the latest `act` or `respond`; empty mappings for a policy without costs.
 
         Args:
-            count: The number of texts.
+            count: The number of texts; 1 for a `Policy`.
 
         Raises:
-            InvalidSetting: If `costs` does not have one mapping for each text.
+            InvalidSetting: If `costs` is not a mapping, or of a `TextPolicy` not a list of one mapping for each text.
         """
         costs = getattr(self.policy, "costs", None)
         if costs is None:
             return [{}] * count
+        if not isinstance(self.policy, TextPolicy):
+            costs = [costs]
+        if not (isinstance(costs, Sequence) and all(isinstance(item, Mapping) for item in costs)):
+            raise InvalidSetting(
+                f"costs of policy {self.name!r} must be a mapping of numbers, one for each action, got {costs!r:.200}"
+            )
         if len(costs) != count:
             raise InvalidSetting(
                 f"costs of policy {self.name!r} must have one mapping for each text: {len(costs)} mappings for "

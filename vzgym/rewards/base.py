@@ -24,7 +24,7 @@ NEEDS: Final[Mapping[Need, str]] = {
     "group": "the other roll-outs of the same task",
     "answerer": "an answerer, which answers again from selected clips",
     "first_answer": "the answer before the first zoom: `info.first_answer` of the record, or an answerer",
-    "timing": "wall times, which are recorded after the end of an episode",
+    "timing": "wall times or costs of a scorer, which are recorded after the end of an episode",
 }
 """Description of each need."""
 

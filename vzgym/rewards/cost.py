@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from vzgym.core.actions import Zoom
-from vzgym.episode.costs import COSTS, END_COSTS, TIMED_COSTS, EpisodeCosts, patch_rule
+from vzgym.episode.costs import COSTS, END_COSTS, RUN_COSTS, EpisodeCosts, patch_rule
 from vzgym.episode.record import EpisodeRecord
 from vzgym.rewards.base import Need, RewardContext
 from vzgym.rewards.options import need_choice, need_flag, need_number
@@ -147,7 +147,8 @@ class LedgerCost(_Price):
     """A price per unit of an entry of the cost ledger.
 
     Formula: minus the increase of the entry `item` of `EpisodeCosts` in the turn; the first turn also pays for the
-    overview. `text_tokens` and wall times are charged at the end, since they are not known earlier. With `free`: only
+    overview. `text_tokens`, wall times and the costs of a scorer are charged at the end, since they are not known
+    earlier. With `free`: only
     the amount above it. With `only_correct`: 0 before the end; at the end minus the entry if the answer is right, else
     0.
     Range: (-inf, 0].
@@ -157,8 +158,9 @@ class LedgerCost(_Price):
     Args:
         free: Free units per episode.
         only_correct: Charge right answers only, at the end.
-        item: The entry: visual_tokens, text_tokens, said_tokens, passes, frames_shown, frames_decoded, decode_seconds,
-            tool_seconds, model_seconds or wall_seconds.
+        item: The entry: visual_tokens, text_tokens, said_tokens, passes, frames_shown, frames_decoded,
+            candidates_decoded, frames_scored, scorer_passes, text_passes, cached_passes, decode_seconds, tool_seconds,
+            model_seconds or wall_seconds.
         family: Model family whose patch rule is used for visual tokens.
     """
 
@@ -174,8 +176,8 @@ class LedgerCost(_Price):
 
     @property
     def needs(self) -> frozenset[Need]:
-        """Wall times if the entry is a wall time."""
-        return frozenset({"timing"}) if self.item in TIMED_COSTS else frozenset()
+        """What a run measures, if the entry is a wall time or a cost of a scorer."""
+        return frozenset({"timing"}) if self.item in RUN_COSTS else frozenset()
 
     def units(self, record: EpisodeRecord) -> float | None:
         """Current value of the entry."""

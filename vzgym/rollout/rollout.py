@@ -87,7 +87,8 @@ class Rollout:
 
     Attributes:
         traits: The policy's traits.
-        failed: Tasks that could not be started, with the reason.
+        failed: Tasks that could not be played, with the reason: their video could not be opened, or failed while the
+            policy read it.
 
     Raises:
         InvalidSetting: If a module cannot be created, or the policy's traits are invalid.
@@ -117,7 +118,7 @@ class Rollout:
         """Play episodes to their end, in batches of the policy's batch size.
 
         Returns:
-            The roll-outs, in order; None for a task that could not be started (see `failed`).
+            The roll-outs, in order; None for a task that could not be played (see `failed`).
 
         Raises:
             InvalidSetting: If the policy's return value violates its protocol.
@@ -146,13 +147,22 @@ class Rollout:
                 _share(clock.lap(), started)
             running = [episode for episode in started if not episode.env.episode.ended]
             while running:
-                actions = self._act(running)
+                try:
+                    actions = self._act(running)
+                except VideoError as error:
+                    # Policies with a scorer read frames themselves. Which episode of a batch it was is unknown.
+                    if len(running) > 1:
+                        raise
+                    failed = running[0]
+                    self.failed[failed.start.task.id] = str(error)
+                    episodes = [None if episode is failed else episode for episode in episodes]
+                    break
                 _share(clock.lap(), running)
                 for episode, action in zip(running, actions, strict=True):
                     episode.observation, _, _, _, episode.info = episode.env.step(action)
                     episode.tool_seconds += clock.lap()
                 running = [episode for episode in running if not episode.env.episode.ended]
-        wall = clock.total / max(1, len(started))
+        wall = clock.total / max(1, sum(episode is not None for episode in episodes))
         return [None if episode is None else self._finish(episode, wall) for episode in episodes]
 
     def _make_env(self) -> VideoZoomEnv:
@@ -186,13 +196,15 @@ class Rollout:
     def _act(self, running: Sequence[_Running]) -> Sequence[Any]:
         """One action for each episode."""
         policy = self.traits.policy
-        if not isinstance(policy, TextPolicy):
-            return [policy.act(episode.observation, episode.info) for episode in running]
-        texts = policy.respond([episode.dialogue for episode in running])
-        self._check_texts(texts, len(running))
+        actions: Sequence[Any]
+        if isinstance(policy, TextPolicy):
+            actions = policy.respond([episode.dialogue for episode in running])
+            self._check_texts(actions, len(running))
+        else:
+            actions = [policy.act(episode.observation, episode.info) for episode in running]
         for episode, costs in zip(running, self.traits.latest_costs(len(running)), strict=True):
             episode.costs = add_costs(episode.costs, costs)
-        return texts
+        return actions
 
     def _check_texts(self, texts: object, count: int) -> None:
         where = f"respond() of policy {self.traits.name!r}"
@@ -212,7 +224,11 @@ class Rollout:
             record.rewards = None
         # A language model takes its frames from the messages; any other policy from its observations.
         shows_frames = getattr(episode.env.observation, "shows_frames", True)
-        record.set_info(costs=episode.costs, sees_frames=shows_frames or isinstance(self.traits.policy, TextPolicy))
+        # Tools have added theirs already.
+        record.set_info(
+            costs=add_costs(record.info.costs, episode.costs),
+            sees_frames=shows_frames or isinstance(self.traits.policy, TextPolicy),
+        )
         return PlayedEpisode(record, wall, episode.tool_seconds, episode.model_seconds)
 
 

@@ -18,7 +18,7 @@ from vzgym.core.errors import InvalidSetting
 
 __all__ = ["FRAME_SLACK", "Frames", "Video", "check_times", "frame_hash"]
 
-# A time stamp of 29/30 s may be stored as 0.9666666666666667 and requested as 0.9666666666666666: a request this #
+# A time stamp of 29/30 s may be stored as 0.9666666666666667 and requested as 0.9666666666666666: a request this
 # close below a frame's time refers to that frame. Far below the frame distance of any camera.
 FRAME_SLACK = 1e-6
 
@@ -37,7 +37,7 @@ class Frames:
 
     pixels: NDArray[np.uint8]
     times: NDArray[np.float64]
-    decoded: int
+    decoded: int = 0
 
     def __len__(self) -> int:
         return len(self.times)

@@ -1,0 +1,226 @@
+"""Scoring of the candidate frames of a video: decoded once, in batches, in bounded memory, resumable."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vzgym.core.budget import Budget
+from vzgym.core.errors import InvalidSetting, ScorerError
+from vzgym.scorers.base import Query, Scorer, can_embed, check_embeddings, check_scores, embeds
+from vzgym.tasks.task import VideoTask
+from vzgym.video.base import Frames, Video
+
+__all__ = ["BLOCK", "Progress", "VideoEmbeddings", "VideoScores", "candidate_times", "embed_video", "score_video"]
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with the number of candidates done and their total."""
+
+BLOCK: Final = 128
+"""Candidates that are stored together. A stopped run loses at most so many."""
+
+_BATCH: Final = 64
+_READ_BYTES: Final = 64 << 20
+"""Bytes of frames that are read at once, at most (one frame may be larger)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoScores:
+    """Scores of candidate frames.
+
+    Attributes:
+        times: float64, shape `(n,)`: the frames' own times in seconds.
+        scores: float64, shape `(n,)`, finite.
+        costs: What the scoring costs, by the names of the cost ledger (`vzgym.episode.costs.SCORER_COSTS`), and costs
+            of the scorer's own ("requests"). Except for `cached_passes`, they do not depend on what a cache held.
+    """
+
+    times: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    costs: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoEmbeddings:
+    """Embeddings of candidate frames.
+
+    Attributes:
+        times: float64, shape `(n,)`: the frames' own times in seconds.
+        embeddings: float32, shape `(n, d)`, finite.
+        costs: As those of `VideoScores`, without passes of the text.
+    """
+
+    times: NDArray[np.float64]
+    embeddings: NDArray[np.float32]
+    costs: Mapping[str, float] = field(default_factory=dict)
+
+
+def candidate_times(duration: float, fps: float = 1.0, most: int | None = None) -> NDArray[np.float64]:
+    """Times of candidate frames: `i / fps` seconds for all i with a time below the video's end.
+
+    Args:
+        duration: Length of the video in seconds, > 0.
+        fps: Candidates per second, > 0.
+        most: Largest number of candidates. If there are more, those with the index `int(linspace(0, n - 1, most))`.
+
+    Raises:
+        InvalidSetting: If a number is out of range.
+    """
+    for name, value in (("duration", duration), ("fps", fps)):
+        if not (math.isfinite(value) and value > 0):
+            raise InvalidSetting(f"{name} of candidates must be finite and > 0, got {value!r}")
+    if most is not None and most < 1:
+        raise InvalidSetting(f"most must be >= 1, got {most!r}")
+    count = max(1, math.ceil(duration * fps - 1e-6))
+    index = np.arange(count)
+    if most is not None and count > most:
+        index = np.linspace(0, count - 1, most).astype(np.int64)
+    times: NDArray[np.float64] = index / fps
+    return times
+
+
+def score_video(
+    scorer: Scorer,
+    video: Video,
+    query: Query | VideoTask | str,
+    times: NDArray[np.float64] | None = None,
+    *,
+    max_pixels: int | None = None,
+    progress: Progress | None = None,
+) -> VideoScores:
+    """Score candidate frames of a video for a query.
+
+    Frames are decoded once, in the order of `times`, at most 64 MB at a time.
+
+    Args:
+        scorer: The scorer (`make_scorer`).
+        video: The video.
+        query: A query, a task, or a text.
+        times: Candidates in seconds, ascending; one per second if not given (`candidate_times`).
+        max_pixels: Largest number of pixels of a candidate; larger frames are downscaled, keeping their aspect ratio.
+            Default: native size.
+        progress: Called after each batch.
+
+    Returns:
+        The scores, in the order of `times`.
+
+    Raises:
+        VideoError: If a candidate cannot be decoded. It has no score then; in particular not 0.
+        ScorerError: If the scorer returns anything but one finite number per frame.
+        InvalidSetting: If a time lies outside the video, or there are none.
+    """
+    query = _as_query(query)
+    candidates = _Candidates(scorer, video, times, max_pixels)
+    if embeds(scorer):
+        embedded = embed_video(scorer, video, candidates.times, max_pixels=max_pixels, progress=progress)
+        subject: Any = scorer
+        scores = check_scores(scorer, subject.score_embeddings(query, embedded.embeddings), embedded.times)
+        text = {"text_passes": 1} if _uses_model(scorer) else {}
+        return VideoScores(embedded.times, scores, {**embedded.costs, **text, **_own_costs(scorer)})
+    done = candidates.compute(lambda frames: check_scores(scorer, scorer.score(query, frames), frames.times), progress)
+    return VideoScores(done.times, done.values, done.costs)
+
+
+def embed_video(
+    scorer: Scorer,
+    video: Video,
+    times: NDArray[np.float64] | None = None,
+    *,
+    max_pixels: int | None = None,
+    progress: Progress | None = None,
+) -> VideoEmbeddings:
+    """Embed candidate frames of a video. Arguments and errors as in `score_video`.
+
+    Raises:
+        ScorerError: Also if the scorer has no embeddings.
+    """
+    if not can_embed(scorer):
+        raise ScorerError(
+            f"scorer {scorer.name!r} has no embeddings (embed_frames, embed_text), which are needed here: use one that "
+            "has, such as clip, siglip or histogram"
+        )
+    subject: Any = scorer
+    candidates = _Candidates(scorer, video, times, max_pixels)
+    done = candidates.compute(
+        lambda frames: check_embeddings(scorer, subject.embed_frames(frames), frames.times), progress
+    )
+    return VideoEmbeddings(done.times, done.values, done.costs)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Done:
+    """Values of all candidates."""
+
+    times: NDArray[np.float64]
+    values: NDArray[Any]
+    costs: Mapping[str, float]
+
+
+class _Candidates:
+    """Candidate frames of a video, read in batches for a scorer."""
+
+    def __init__(self, scorer: Scorer, video: Video, times: NDArray[np.float64] | None, max_pixels: int | None) -> None:
+        self.scorer, self.video = scorer, video
+        asked = candidate_times(video.duration) if times is None else np.asarray(times, dtype=np.float64).reshape(-1)
+        if not len(asked):
+            raise InvalidSetting(f"no candidate frames of {video.uri!r} to score: give at least one time")
+        self.times = asked
+        self.lookback = int(getattr(scorer, "lookback", 0))
+        self.reads = bool(getattr(scorer, "needs_pixels", True))
+        height, width = video.height, video.width
+        self.size: tuple[int, int] | None = None
+        if max_pixels is not None and height * width > max_pixels:
+            self.size = height, width = Budget(max_pixels=max_pixels, min_pixels=1).fit(height, width)
+        batch = int(getattr(scorer, "batch_size", _BATCH))
+        self.batch = max(1, min(batch, _READ_BYTES // (height * width * 3)))
+
+    def compute(self, values: Callable[[Frames], NDArray[Any]], progress: Progress | None) -> _Done:
+        """Compute the values of all candidates."""
+        times, results = [], []
+        decoded = 0
+        own: dict[str, float] = {}
+        for first in range(0, len(self.times), BLOCK):
+            for frames, skip in self._read(first, min(len(self.times), first + BLOCK)):
+                results.append(values(frames)[skip:])
+                times.append(frames.times[skip:])
+                decoded += frames.decoded
+                for name, value in _own_costs(self.scorer).items():
+                    own[name] = own.get(name, 0) + value
+                if progress is not None:
+                    progress(sum(map(len, times)), len(self.times))
+        costs: dict[str, float] = {"candidates_decoded": decoded, "frames_scored": len(self.times)}
+        if _uses_model(self.scorer):
+            costs["scorer_passes"] = len(self.times)
+        return _Done(np.concatenate(times), np.concatenate(results), {**costs, **own})
+
+    def _read(self, first: int, last: int) -> Iterator[tuple[Frames, int]]:
+        """Read candidates in batches, each with the number of frames before it that are read for the lookback only."""
+        for start in range(first, last, self.batch):
+            end = min(last, start + self.batch)
+            before = max(0, start - self.lookback)
+            asked = self.times[before:end]
+            if self.reads:
+                yield self.video.read(asked, size=self.size), start - before
+            else:
+                yield Frames(np.empty((len(asked), 0, 0, 3), dtype=np.uint8), asked.copy(), len(asked)), start - before
+
+
+def _as_query(query: Query | VideoTask | str) -> Query:
+    if isinstance(query, VideoTask):
+        return Query.of(query)
+    return Query(query) if isinstance(query, str) else query
+
+
+def _uses_model(scorer: Scorer) -> bool:
+    return bool(getattr(scorer, "uses_model", True))
+
+
+def _own_costs(scorer: Scorer) -> Mapping[str, float]:
+    """Further costs of the latest call."""
+    found: Mapping[str, float] = getattr(scorer, "costs", {})
+    return found
