@@ -410,26 +410,30 @@ def folder_lock(folder: PathLike) -> Iterator[Path]:
 
 
 @contextmanager
-def file_lock(path: PathLike) -> Iterator[Path]:
+def file_lock(path: PathLike, *, wait: bool = False) -> Iterator[Path]:
     """Lock a file for writing; see `folder_lock`. Its folder is created if missing.
 
+    Args:
+        path: The file.
+        wait: Whether to wait while it is locked.
+
     Raises:
-        FolderInUse: If it is locked; names the file.
+        FolderInUse: If it is locked and `wait` is not set; names the file.
         OSError: If its folder cannot be made.
     """
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
-    with _held(_lock_of(file), f"{file} is being written by another process"):
+    with _held(_lock_of(file), f"{file} is being written by another process", wait):
         yield file
 
 
 @contextmanager
-def _held(lock_file: Path, taken: str) -> Iterator[None]:
+def _held(lock_file: Path, taken: str, wait: bool = False) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     lock = FileLock(lock_file, thread_local=False)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=-1 if wait else 0)
     except Timeout:
         raise FolderInUse(f"{taken}: wait until it has finished, or write elsewhere") from None
     try:

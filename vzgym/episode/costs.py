@@ -126,12 +126,13 @@ class EpisodeCosts:
         frames_shown: Number of shown frames, including the overview.
         frames_decoded: Number of decoded frames: more if a decoder must start at a key frame, fewer if frames were
             cached.
-        candidates_decoded: Number of frames decoded for a scorer, beside those shown.
+        candidates_decoded: Number of frames decoded for a scorer, beside those shown; as `frames_decoded`. Scores from
+            a cache on disk count the frames that were decoded for them.
         frames_scored: Number of frames that a scorer scored.
         scorer_passes: Number of those that passed through the scorer's model; 0 for a scorer without a model.
         text_passes: Number of texts that passed through the scorer's model on their own.
-        cached_passes: The part of `scorer_passes` that a cache saved. All other entries of a scorer are those without
-            a cache, so that they do not depend on what ran before.
+        cached_passes: The part of `scorer_passes` that a cache on disk saved. The other passes are those without a
+            cache, so that they do not depend on what ran before.
         decode_seconds: Wall time of reading the shown frames.
         tool_seconds: Wall time of the environment, including decoding; set by the run.
         model_seconds: Wall time of the policy; set by the run.

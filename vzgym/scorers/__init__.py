@@ -6,17 +6,19 @@ from vzgym.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from vzgym.scorers.base import SCORERS, EmbeddingScorer, Query, Scorer, ScorerSpec, make_scorer
+    from vzgym.scorers.cache import ScoreCache
     from vzgym.scorers.evidence import EvidenceScorer
     from vzgym.scorers.pixels import ColorHistogram, FrameDifference, HashScorer
-    from vzgym.scorers.video import VideoScores, candidate_times, embed_video, score_video
+    from vzgym.scorers.video import VideoEmbeddings, VideoScores, candidate_times, embed_video, score_video
     from vzgym.video.base import Frames
 else:
     __getattr__, __dir__ = lazy_exports(
         __name__,
         "base: SCORERS EmbeddingScorer Query Scorer ScorerSpec make_scorer Frames",
+        "cache: ScoreCache",
         "evidence: EvidenceScorer",
         "pixels: ColorHistogram FrameDifference HashScorer",
-        "video: VideoScores candidate_times embed_video score_video",
+        "video: VideoEmbeddings VideoScores candidate_times embed_video score_video",
     )
 
 __all__ = [
@@ -28,8 +30,10 @@ __all__ = [
     "Frames",
     "HashScorer",
     "Query",
+    "ScoreCache",
     "Scorer",
     "ScorerSpec",
+    "VideoEmbeddings",
     "VideoScores",
     "candidate_times",
     "embed_video",

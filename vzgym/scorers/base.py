@@ -145,7 +145,9 @@ class EmbeddingScorer(OptionsByName):
     def score_embeddings(self, query: Query, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
         """Scores of embedded frames: float64, shape `(n,)`."""
         # float64, so that a frame's score does not depend on the number of frames in the product.
-        return np.einsum("nd,d->n", embeddings.astype(np.float64), self.embed_query(query).astype(np.float64))
+        wanted = self.embed_query(query).astype(np.float64)
+        scores: NDArray[np.float64] = np.einsum("nd,d->n", embeddings.astype(np.float64), wanted)
+        return scores
 
     def score(self, query: Query, frames: Frames) -> NDArray[np.float64]:
         """See `Scorer.score`."""

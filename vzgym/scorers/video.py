@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, ScorerError
 from vzgym.scorers.base import Query, Scorer, can_embed, check_embeddings, check_scores, embeds
+from vzgym.scorers.cache import Block, CacheSpec, entry_key, make_cache
 from vzgym.tasks.task import VideoTask
 from vzgym.video.base import Frames, Video
 
@@ -37,7 +39,8 @@ class VideoScores:
         times: float64, shape `(n,)`: the frames' own times in seconds.
         scores: float64, shape `(n,)`, finite.
         costs: What the scoring costs, by the names of the cost ledger (`vzgym.episode.costs.SCORER_COSTS`), and costs
-            of the scorer's own ("requests"). Except for `cached_passes`, they do not depend on what a cache held.
+            of the scorer's own ("requests"). Frames and passes count as without a cache on disk, except for
+            `cached_passes`, the passes that it saved.
     """
 
     times: NDArray[np.float64]
@@ -91,6 +94,7 @@ def score_video(
     times: NDArray[np.float64] | None = None,
     *,
     max_pixels: int | None = None,
+    cache: CacheSpec = None,
     progress: Progress | None = None,
 ) -> VideoScores:
     """Score candidate frames of a video for a query.
@@ -104,6 +108,8 @@ def score_video(
         times: Candidates in seconds, ascending; one per second if not given (`candidate_times`).
         max_pixels: Largest number of pixels of a candidate; larger frames are downscaled, keeping their aspect ratio.
             Default: native size.
+        cache: Where scores and embeddings of video files are kept (`ScoreCache`); True for the default folder. Values
+            in it are not computed again, also after an interruption. None keeps none.
         progress: Called after each batch.
 
     Returns:
@@ -117,12 +123,14 @@ def score_video(
     query = _as_query(query)
     candidates = _Candidates(scorer, video, times, max_pixels)
     if embeds(scorer):
-        embedded = embed_video(scorer, video, candidates.times, max_pixels=max_pixels, progress=progress)
+        embedded = embed_video(scorer, video, candidates.times, max_pixels=max_pixels, cache=cache, progress=progress)
         subject: Any = scorer
         scores = check_scores(scorer, subject.score_embeddings(query, embedded.embeddings), embedded.times)
         text = {"text_passes": 1} if _uses_model(scorer) else {}
         return VideoScores(embedded.times, scores, {**embedded.costs, **text, **_own_costs(scorer)})
-    done = candidates.compute(lambda frames: check_scores(scorer, scorer.score(query, frames), frames.times), progress)
+    done = candidates.compute(
+        lambda frames: check_scores(scorer, scorer.score(query, frames), frames.times), query, cache, progress
+    )
     return VideoScores(done.times, done.values, done.costs)
 
 
@@ -132,6 +140,7 @@ def embed_video(
     times: NDArray[np.float64] | None = None,
     *,
     max_pixels: int | None = None,
+    cache: CacheSpec = None,
     progress: Progress | None = None,
 ) -> VideoEmbeddings:
     """Embed candidate frames of a video. Arguments and errors as in `score_video`.
@@ -147,7 +156,7 @@ def embed_video(
     subject: Any = scorer
     candidates = _Candidates(scorer, video, times, max_pixels)
     done = candidates.compute(
-        lambda frames: check_embeddings(scorer, subject.embed_frames(frames), frames.times), progress
+        lambda frames: check_embeddings(scorer, subject.embed_frames(frames), frames.times), None, cache, progress
     )
     return VideoEmbeddings(done.times, done.values, done.costs)
 
@@ -179,24 +188,66 @@ class _Candidates:
         batch = int(getattr(scorer, "batch_size", _BATCH))
         self.batch = max(1, min(batch, _READ_BYTES // (height * width * 3)))
 
-    def compute(self, values: Callable[[Frames], NDArray[Any]], progress: Progress | None) -> _Done:
-        """Compute the values of all candidates."""
-        times, results = [], []
-        decoded = 0
+    def compute(
+        self,
+        values: Callable[[Frames], NDArray[Any]],
+        query: Query | None,
+        cache: CacheSpec,
+        progress: Progress | None,
+    ) -> _Done:
+        """Compute the values of all candidates, or take them from the cache.
+
+        Args:
+            values: The values of a batch.
+            query: What the values depend on, beside the frames, if anything.
+            cache: The cache.
+            progress: Called after each batch.
+        """
+        store = make_cache(cache)
+        key = None if store is None else entry_key(self.scorer, self.video, query, self.times, self.size)
+        blocks: list[Block] = []
+        cached = 0
         own: dict[str, float] = {}
-        for first in range(0, len(self.times), BLOCK):
-            for frames, skip in self._read(first, min(len(self.times), first + BLOCK)):
-                results.append(values(frames)[skip:])
-                times.append(frames.times[skip:])
-                decoded += frames.decoded
-                for name, value in _own_costs(self.scorer).items():
-                    own[name] = own.get(name, 0) + value
-                if progress is not None:
-                    progress(sum(map(len, times)), len(self.times))
-        costs: dict[str, float] = {"candidates_decoded": decoded, "frames_scored": len(self.times)}
+        total = len(self.times)
+        with nullcontext() if store is None or key is None else store.open(key) as entry:
+            for first in range(0, total, BLOCK):
+                count = min(BLOCK, total - first)
+                block = entry.get(first, count) if entry is not None else None
+                if block is None:
+                    block = self._block(first, count, values, own, progress)
+                    if entry is not None:
+                        entry.put(first, block, total)
+                else:
+                    cached += count
+                    if progress is not None:
+                        progress(first + count, total)
+                blocks.append(block)
+        costs: dict[str, float] = {"candidates_decoded": sum(block.decoded for block in blocks), "frames_scored": total}
         if _uses_model(self.scorer):
-            costs["scorer_passes"] = len(self.times)
-        return _Done(np.concatenate(times), np.concatenate(results), {**costs, **own})
+            costs |= {"scorer_passes": total, **({"cached_passes": cached} if cached else {})}
+        times = np.concatenate([block.times for block in blocks])
+        return _Done(times, np.concatenate([block.values for block in blocks]), {**costs, **own})
+
+    def _block(
+        self,
+        first: int,
+        count: int,
+        values: Callable[[Frames], NDArray[Any]],
+        own: dict[str, float],
+        progress: Progress | None,
+    ) -> Block:
+        times, results = [], []
+        decoded = done = 0
+        for frames, skip in self._read(first, first + count):
+            results.append(values(frames)[skip:])
+            times.append(frames.times[skip:])
+            decoded += frames.decoded
+            done += len(frames) - skip
+            for name, value in _own_costs(self.scorer).items():
+                own[name] = own.get(name, 0) + value
+            if progress is not None:
+                progress(first + done, len(self.times))
+        return Block(np.concatenate(times), np.concatenate(results), decoded)
 
     def _read(self, first: int, last: int) -> Iterator[tuple[Frames, int]]:
         """Read candidates in batches, each with the number of frames before it that are read for the lookback only."""
