@@ -24,6 +24,7 @@ MADE: list[VzgymError] = [
     errors.EpisodeEnded("no"),
     errors.RecordError("no"),
     errors.FolderInUse("no"),
+    errors.SelectionError("no"),
     errors.WorkerError("no"),
     errors.EndpointError("busy", url="http://x/v1", model="m", status=503, tries=3, advice="Wait"),
 ]

@@ -20,6 +20,7 @@ __all__ = [
     "PluginError",
     "RecordError",
     "ScorerError",
+    "SelectionError",
     "SubtitleError",
     "TaskError",
     "UnknownName",
@@ -149,6 +150,10 @@ class RecordError(VzgymError, ValueError):
 
 class ScorerError(VzgymError, ValueError):
     """A scorer without valid scores: not finite, of the wrong shape, or without the embeddings that are needed."""
+
+
+class SelectionError(VzgymError, ValueError):
+    """Candidate frames that lack what a selector needs (scores, embeddings), or contradict each other."""
 
 
 class FolderInUse(VzgymError, RuntimeError):
