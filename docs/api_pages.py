@@ -28,6 +28,7 @@ PAGES: dict[str, tuple[str, tuple[str, ...]]] = {
             "tasks",
             "tasks.evidence",
             "tasks.subtitles",
+            "tasks.benchmarks",
             "tasks.io.writing",
             "tasks.io.videozoomer",
             "tasks.procedural.family",

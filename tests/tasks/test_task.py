@@ -10,7 +10,9 @@ import pytest
 
 from vzgym.core.errors import TaskError
 from vzgym.core.interval import Interval
+from vzgym.episode.answers import GradeStatus, grade
 from vzgym.tasks import Subtitle, VideoTask
+from vzgym.tasks.task import answer_index, gold_text
 from vzgym.video import ArrayVideo
 
 VIDEO = ArrayVideo(np.zeros((40, 8, 8, 3), np.uint8), 4.0)
@@ -92,7 +94,6 @@ def test_an_answer_that_fits_one_option_is_taken(answer: str) -> None:
         (COLOURS, "(D) yellow", "is none of the options"),
         (COLOURS, "(A) yellow", "contradicts itself: option A is 'red'"),
         (COLOURS, "yelow", r"is none of the options .*; did you mean 'yellow'\?"),
-        (COLOURS, "", "is none of the options"),
         (("Red", "red"), "RED", r"fits the options A \('Red'\) and B \('red'\): give the right one's letter"),
         (("red", "red"), "red", r"fits the options A \('red'\) and B \('red'\)"),
     ],
@@ -172,3 +173,29 @@ def test_subtitles_of_another_video_are_refused() -> None:
     task = VideoTask("t", VIDEO, "Which?", subtitles=[(1, 2, "a"), (duration + 1, duration + 2, "b")])
     with pytest.raises(TaskError, match="task 't': 1 of 2 subtitles start after the end of the video"):
         task.check_subtitles()
+
+
+def test_an_unknown_answer_is_empty_and_not_graded() -> None:
+    task = VideoTask("t", VIDEO, "Which?", ("red", "blue"))
+    assert (task.answer, task.answer_index, task.letter) == ("", None, None)
+    assert grade("A", task).status is GradeStatus.UNSCORED
+
+
+@pytest.mark.parametrize(
+    ("options", "position"),
+    [
+        (("red", "blue"), 1),
+        (("red", "red", "blue"), 1),
+        (("red", "", "blue"), 1),
+        (("", "", "blue"), 0),
+        (("C", "B", "D", "E", "A"), 2),
+        (("B", "x", "x"), 1),  # the letter of the right option is another option's text
+    ],
+)
+def test_the_right_option_is_a_position_whatever_the_options_are(options: tuple[str, ...], position: int) -> None:
+    answer = gold_text(options, position)
+    assert answer_index(options, answer) == position
+    task = VideoTask("t", VIDEO, "Which?", options, answer)
+    assert (task.answer_index, task.letter, task.answer) == (position, "ABCDE"[position], answer)
+    assert grade("ABCDE"[position], task).is_correct
+    assert not grade("ABCDE"[(position + 1) % len(options)], task).is_correct

@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rewards": ("rewards:app", "List and show reward modules, score a saved run."),
     "envs": ("envs:list_envs", "List the environment ids of gymnasium.make."),
     "tasks": ("tasks:app", "List, show, write and verify tasks."),
+    "bench": ("bench:app", "List, check and download published benchmarks."),
     "videos": ("videos:app", "Check video files, remux them, build frame stores."),
 }
 """Commands: location ("module:function" or "module:app" in `vzgym.cli`) and summary in `vzgym --help`."""

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from vzgym.baselines import CONTROLS, Oracle
+from vzgym.cli.named_tasks import load_named_tasks, say_left_out
 from vzgym.cli.policies import named_policy, policy_label, run_label
 from vzgym.cli.progress import console, costs_in_words, errors, progress_bar, say
 from vzgym.core.errors import InvalidSetting, TaskError
@@ -21,7 +22,7 @@ from vzgym.evaluation.tables import rich_breakdown, rich_costs, rich_table, rich
 from vzgym.evaluation.taxonomy_tables import rich_taxonomy
 from vzgym.policies.policy import POLICIES
 from vzgym.rewards import make_reward
-from vzgym.tasks import BUDGETS, BudgetSpec, TaskSet, load_tasks
+from vzgym.tasks import BUDGETS, BudgetSpec, TaskSet
 from vzgym.tasks.budgets import budget_changes
 
 __all__ = ["evaluate_command", "run_folder", "run_policies"]
@@ -157,7 +158,26 @@ def evaluate_command(
             "repeatable. Default: all controls."
         ),
     ] = None,
-    tasks: Annotated[str, typer.Option(help="A suite (needle, needle/validation[:50]) or a .jsonl file.")] = "tiny",
+    tasks: Annotated[
+        str,
+        typer.Option(
+            help="A suite (needle, needle/validation[:50]), a benchmark (videomme, videomme/long), a .jsonl file, or "
+            "{name: videomme, root: DIR, options}."
+        ),
+    ] = "tiny",
+    root: Annotated[
+        Path | None,
+        typer.Option(help="Folder with a benchmark's files; of a .jsonl file: the only folder of its videos."),
+    ] = None,
+    subtitles: Annotated[
+        bool, typer.Option("--subtitles", help="Show a benchmark's subtitles: with each frame, the lines at its time.")
+    ] = False,
+    skip_flawed: Annotated[
+        bool, typer.Option("--skip-flawed", help="Leave out a benchmark's rows with flaws (vzgym bench check).")
+    ] = False,
+    skip_missing: Annotated[
+        bool, typer.Option("--skip-missing", help="Leave out a benchmark's rows whose video is missing.")
+    ] = False,
     episodes: Annotated[int | None, typer.Option(help="Number of tasks, from the first. Default: 200.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the policy.")] = 0,
     budget: Annotated[
@@ -172,7 +192,7 @@ def evaluate_command(
         str | None,
         typer.Option(help="Answers again from selected clips to find useful zooms: reader or policy."),
     ] = None,
-    backend: Annotated[str, typer.Option(help="Decoder for the videos of a .jsonl file.")] = "pyav",
+    backend: Annotated[str, typer.Option(help="Decoder for video files.")] = "pyav",
     workers: Annotated[int, typer.Option(help="Number of worker processes, each with its own policy.", min=1)] = 1,
     name: Annotated[
         list[str] | None, typer.Option(help="Name of the run in tables and folders; once per --policy.")
@@ -187,7 +207,9 @@ def evaluate_command(
     """Evaluate policies on tasks; print accuracy with intervals, and cost."""
     for key in by or ():
         check_by(key)
-    task_set = _load(tasks, backend)
+    options = {"subtitles": subtitles, "skip_flawed": skip_flawed, "skip_missing": skip_missing}
+    task_set = load_named_tasks(tasks, backend=backend, root=root, **{key: True for key in options if options[key]})
+    say_left_out(task_set)
     names = policy or [control.name for control in CONTROLS]
     reports = run_policies(
         names,
@@ -234,11 +256,3 @@ def evaluate_command(
 def _percent(report: EvaluationReport) -> str:
     useful = report.summary["useful_zooms"]
     return f"{100 * useful.value:.1f} %" if useful.n else "-"
-
-
-def _load(tasks: str, backend: str) -> TaskSet:
-    from vzgym.video.file import BACKENDS
-
-    if backend not in BACKENDS:
-        BACKENDS.get(backend)  # raises, unless it is a user's class
-    return load_tasks(tasks, split="test", backend=backend)

@@ -30,6 +30,7 @@ from vzgym.rollout.executor import Executor, local_executor
 from vzgym.rollout.task_rollouts import TaskRollouts, json_values, package_version
 from vzgym.tasks import BudgetSpec, TaskSet, TaskSpec, VideoTask, load_tasks
 from vzgym.tasks.budgets import budget_changes, weakened_by
+from vzgym.tasks.video_files import check_video_files
 
 __all__ = ["UntrainedBudget", "ZoomNotNeeded", "evaluate"]
 
@@ -64,7 +65,8 @@ def evaluate(
     Args:
         policy: A `Policy` or `TextPolicy`: an object, a registered name ("oracle"), `"module:Class"`, or a mapping
             `{"name": ..., **options}`.
-        tasks: A suite ("needle"; its test split unless it names one), a JSONL file, a task, tasks, or a task set.
+        tasks: A suite ("needle"; its test split unless it names one), a benchmark with its options (`{"name":
+            "videomme", "root": ...}`), a JSONL file, a task, tasks, or a task set.
         episodes: Number of tasks. Default: 200, or all tasks if there are fewer.
         seed: Seed of the policy, >= 0; the tasks are the same for every seed.
         budget: A mapping overrides fields of the tasks' budget; a `Budget`, or a name ("paper"), replaces it. Default:
@@ -90,11 +92,13 @@ def evaluate(
             or `out` holds another run.
         VideoError: If no task could be played, because no video could be opened or holds its task's evidence.
             Individual failures are listed in `EvaluationReport.failed`.
+        TaskError: If video files of tasks in files are missing; names all of them.
         UnknownName: If a name is not registered.
         WorkerError: If one of several workers dies. A run with `out` can be resumed.
     """
     task_set = load_tasks(tasks, split="test")
     count = _how_many(episodes, task_set)
+    check_video_files(task_set, range(count))
     # All settings are checked before a folder is created.
     rollouts = TaskRollouts(
         policy,

@@ -21,7 +21,7 @@ from vzgym.tasks.evidence import EvidenceRequirements
 from vzgym.tasks.subtitles.subtitle import Subtitle
 from vzgym.video.base import Video
 
-__all__ = ["VideoTask", "answer_index", "option_letter"]
+__all__ = ["VideoTask", "answer_index", "gold_text", "option_letter", "plain_options"]
 
 # Annotators round to whole or half seconds, and a container's duration may leave out the last frame's.
 _END_SLACK = 0.5
@@ -33,11 +33,37 @@ def option_letter(position: int) -> str:
 
 
 def answer_index(options: Sequence[str], answer: str) -> int | None:
-    """Position of a task's right option: the one whose text is `answer`, else the one whose letter it is."""
+    """Position of a task's right option: the one whose text is `answer`, else the one whose letter it is.
+
+    None if `answer` is empty, which stands for an unknown one.
+    """
+    if not answer:
+        return None
     if options.count(answer) == 1:
         return options.index(answer)
     letters = string.ascii_uppercase[: len(options)]
-    return letters.index(answer) if len(answer) == 1 and answer in letters else None
+    letter = answer[1:-1] if _is_marked(answer) else answer
+    return letters.index(letter) if len(letter) == 1 and letter in letters else None
+
+
+def _is_marked(answer: str) -> bool:
+    return len(answer) == 3 and answer[0] + answer[2] == "()"
+
+
+def gold_text(options: Sequence[str], position: int) -> str:
+    """The answer of a task whose right option stands at `position`, whatever the options' texts.
+
+    The option's text; its letter where the text is empty or occurs twice; the letter in parentheses where another
+    option is that letter. `answer_index` and `VideoTask` take it back to the same position.
+
+    Args:
+        options: The options without letters of their own (`plain_options`).
+        position: Position of the right option.
+    """
+    text, letter = options[position], option_letter(position)
+    if text.strip() and options.count(text) == 1:
+        return text
+    return f"({letter})" if letter in options else letter
 
 
 def _spans(task: str, evidence: object) -> tuple[Interval, ...]:
@@ -82,8 +108,9 @@ _LABEL = re.compile(r"[(\[]?\s*([A-Za-z])\s*[.):\]]*\s*")
 _LABELLED = re.compile(r"[(\[]?\s*([A-Za-z])\s*[.):\]]+\s*(\S.*)", re.DOTALL)
 
 
-def _without_letters(options: tuple[str, ...]) -> tuple[str, ...]:
-    """Options without their letters, if each one carries its own ("A. red", "B. blue")."""
+def plain_options(options: Sequence[str]) -> tuple[str, ...]:
+    """Options without their letters, if each one carries its own ("A. red", "B. blue"); else as given."""
+    options = tuple(options)
     found = [_LABELLED.fullmatch(normalize(option)) for option in options]
     letters = "".join(label[1] for label in found if label)
     if letters != string.ascii_uppercase[: len(options)]:
@@ -94,17 +121,16 @@ def _without_letters(options: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _answer_of(task: str, options: tuple[str, ...], answer: str) -> str:
-    """The right option's text, or its letter where several options have that text."""
+    """The right option's text, or its letter where several options have that text; "" if the answer is unknown."""
 
     def option(position: int) -> str:
-        text = options[position]
-        return text if options.count(text) == 1 else option_letter(position)
+        return gold_text(options, position)
 
     letters = [option_letter(place) for place in range(len(options))]
-    if options.count(answer) == 1:
+    if not answer or options.count(answer) == 1:
         return answer
-    if answer in letters:
-        return option(letters.index(answer))
+    if answer in letters or (_is_marked(answer) and answer[1] in letters):
+        return option(letters.index(answer.strip("()")))
     plain, asked = [comparable(text) for text in options], comparable(answer)
     alike = [place for place, text in enumerate(plain) if text == asked and asked]
     if len(alike) == 1:
@@ -159,7 +185,7 @@ class VideoTask:
         options: The choices; empty for an open question. Letters of their own ("A. red", "B. blue") are removed.
         answer: The right answer. With options: one of them, as text. A letter is accepted and converted, and so are
             spellings that fit one option alone ("Yellow", "(D) yellow"). Where several options have the same text, the
-            answer is the letter.
+            answer is the letter. Empty if unknown: the task is not graded then.
         evidence: The intervals with the evidence for the answer; pairs of seconds become intervals. None if unknown,
             `()` if there is nothing to find (the overview suffices).
         requirements: How the evidence must be seen.
@@ -202,7 +228,7 @@ class VideoTask:
             return
         if len(self.options) < 2 or len(self.options) > len(string.ascii_uppercase):
             raise TaskError(f"task {self.id!r}: needs 2 to 26 options, got {len(self.options)}")
-        object.__setattr__(self, "options", _without_letters(self.options))
+        object.__setattr__(self, "options", plain_options(self.options))
         object.__setattr__(self, "answer", _answer_of(self.id, self.options, self.answer))
 
     @property

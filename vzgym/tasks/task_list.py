@@ -8,6 +8,7 @@ from vzgym.core.budget import Budget
 from vzgym.core.errors import TaskError
 from vzgym.tasks.budgets import built_for
 from vzgym.tasks.task import VideoTask
+from vzgym.video.base import Video
 
 __all__ = ["TaskList"]
 
@@ -43,6 +44,10 @@ class TaskList:
 
     def __iter__(self) -> Iterator[VideoTask]:
         return iter(self._tasks)
+
+    def video(self, index: int) -> Video:
+        """The video of a task."""
+        return self._tasks[index].video
 
     def representatives(self, indices: range) -> Sequence[int]:
         """All of them: nothing is known of the videos before they are opened."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError, UnknownName
@@ -53,7 +53,7 @@ class TaskSet(Protocol):
         ...
 
 
-TaskSpec: TypeAlias = "str | os.PathLike[str] | Suite | VideoTask | Sequence[VideoTask] | TaskSet"
+TaskSpec: TypeAlias = "str | os.PathLike[str] | Mapping[str, Any] | Suite | VideoTask | Sequence[VideoTask] | TaskSet"
 """Everything that `load_tasks` takes."""
 
 _NUMBER = re.compile("0|[1-9][0-9]{0,8}")
@@ -69,16 +69,19 @@ def load_tasks(
     """The tasks for a spec.
 
     Args:
-        spec: A suite's name ("needle"), or one with its split ("needle/test"); a path that ends in ".jsonl"; a
-            `module:suite`; a `Suite`; a task; a sequence of tasks; or a finished task set. A text may end in a slice
-            ("needle/test[:100]", "mine.jsonl[20:40]").
+        spec: A suite's name ("needle"), or one with its split ("needle/test"); a benchmark's name ("videomme"), with
+            a subset ("videomme/long"), or as a mapping with its options (`{"name": "videomme", "root": ...,
+            "subtitles": True}`, see `Benchmark`); a path that ends in ".jsonl"; a `module:suite`; a `Suite`; a task; a
+            sequence of tasks; or a finished task set. A text may end in a slice ("needle/test[:100]",
+            "mine.jsonl[20:40]").
         split: Which split of a suite ("train", "validation", "test") where the name says none.
-        backend: Which decoder reads the videos of a ".jsonl" file.
-        root: The only folder whose videos a ".jsonl" file may name, links followed; any if not given.
+        backend: Which decoder reads the videos of a ".jsonl" file or a benchmark.
+        root: The folder with a benchmark's files. For a ".jsonl" file the only folder whose videos it may name, links
+            followed; any if not given.
 
     Raises:
-        UnknownName: If there is no such suite or split; the message lists those that are.
-        TaskError: If a file cannot be read as tasks, or a sequence is empty.
+        UnknownName: If there is no such suite, split, benchmark or subset; the message lists those that are.
+        TaskError: If a file cannot be read as tasks, a benchmark's files are not found, or a sequence is empty.
         InvalidSetting: If a text names a folder, or a file that does not end in ".jsonl"; if a slice names tasks that
             the set does not have; or `spec` is of another type.
     """
@@ -92,12 +95,20 @@ def load_tasks(
         return spec(split)
     if isinstance(spec, os.PathLike) or (isinstance(spec, str) and spec.endswith(".jsonl")):
         return load_jsonl(spec, backend=backend, root=root)
+    if isinstance(spec, Mapping):
+        return _benchmark(spec.get("name"), {"backend": backend, "root": root, **spec})
     if isinstance(spec, str):
         name, _, named_split = spec.partition("/")
+        if name not in SUITES and ":" not in name and _is_benchmark(name):
+            return _benchmark(spec, {"backend": backend, "root": root})
         # A suite's name goes before a file's, so that what lies in the working directory changes no run.
         # Not `Path.exists`, which raises an OSError for a text that is too long for a file's name.
         if name not in SUITES and os.path.exists(spec):  # noqa: PTH110
             raise InvalidSetting(_no_task_file(Path(spec)))
+        if name not in SUITES and ":" not in name:
+            from vzgym.tasks.benchmarks import BENCHMARKS
+
+            raise UnknownName(SUITES.kind, name, SUITES.names(), f"Benchmarks: {', '.join(BENCHMARKS.names())}.")
         tasks: TaskSet = SUITES.get(name)(split=named_split or split)
         return tasks
     if isinstance(spec, TaskSet):
@@ -105,9 +116,34 @@ def load_tasks(
     if isinstance(spec, Sequence) and not isinstance(spec, str):
         return TaskList(spec)
     raise InvalidSetting(
-        f"tasks must be a suite's name, a .jsonl file, a task, a sequence of tasks or a task set, "
+        f"tasks must be the name of a suite or a benchmark, a .jsonl file, a task, a sequence of tasks or a task set, "
         f"got {type(spec).__name__}"
     )
+
+
+def _is_benchmark(name: str) -> bool:
+    from vzgym.tasks.benchmarks.registry import named_benchmark
+
+    return named_benchmark(name) is not None
+
+
+def _benchmark(name: object, options: Mapping[str, Any]) -> TaskSet:
+    """A benchmark's tasks.
+
+    Args:
+        name: Its name, an alias or `module:BENCHMARK`, with a subset or without.
+        options: Options of `Benchmark.__call__`; those of an alias give way to them.
+    """
+    from vzgym.tasks.benchmarks.registry import BENCHMARKS, named_benchmark
+
+    if not isinstance(name, str):
+        raise InvalidSetting(f"tasks given as a mapping need the name of a benchmark, got {name!r}")
+    base, part = split_slice(name)
+    found = (base, {}) if ":" in base else named_benchmark(base)
+    if found is None:
+        raise UnknownName("benchmark", base, BENCHMARKS.names())
+    tasks: TaskSet = BENCHMARKS.make({**found[1], **options, "name": found[0]})
+    return slice_of(tasks, part) if part else tasks
 
 
 def _no_task_file(path: Path) -> str:

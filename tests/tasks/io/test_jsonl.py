@@ -113,6 +113,7 @@ def test_a_moved_folder_still_finds_its_videos(tmp_path: Path) -> None:
         ({**ROW, "question": " "}, "the question is empty"),
         ({**ROW, "options": "red"}, "'options' must be a list of texts"),
         ({**ROW, "options": ["red", "blue"], "answer": "green"}, "answer 'green' is none of the options"),
+        ({**ROW, "options": ["red", "blue"]}, "a question with options needs 'answer'"),
         ({**ROW, "options": ["red", "red"], "answer": "red"}, "answer 'red' fits the options A"),
         ({**ROW, "evidence": [[5, 2]]}, r"bad evidence: an interval needs end > start, got \[5.0, 2.0\)"),
         ({**ROW, "evidence": [[5]]}, r"'evidence' must hold \[start, end\]"),

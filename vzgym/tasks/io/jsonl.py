@@ -140,6 +140,8 @@ def _parse(row: Any, folder: Path, backend: str, root: str | os.PathLike[str] | 
     options = row.get("options", [])
     if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
         raise TaskError(f"'options' must be a list of texts, got {options!r}")
+    if options and "answer" not in row:
+        raise TaskError("a question with options needs 'answer': an option, its letter, or \"\" if it is unknown")
     metadata = row.get("metadata", {})
     if not isinstance(metadata, dict):
         raise TaskError(f"'metadata' must be an object, got {metadata!r}")

@@ -1,11 +1,14 @@
-"""Rows of datasets in JSON, JSON lines and parquet files, and the paths in them."""
+"""Rows of datasets in JSON, JSON lines, CSV, TSV and parquet files, and the paths in them."""
 
 from __future__ import annotations
 
+import csv
 import os
+import sys
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +67,14 @@ def find_file(name: str, folder: Path, root: str | os.PathLike[str] | None = Non
     return path
 
 
-def read_rows(path: str | Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def read_rows(path: str | Path, ignored: Collection[str] = ()) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The rows of a file, each with its place in words ("data.json, row 3").
 
     Args:
-        path: A `.json` file that holds a list of objects, a `.jsonl` file of objects, or a `.parquet` file.
+        path: A `.json` file that holds a list of objects, a `.jsonl` file of objects, a `.csv` or `.tsv` file whose
+            first line names the columns (all values are texts), or a `.parquet` file. Text is UTF-8; a byte order mark
+            is ignored.
+        ignored: Columns of a parquet file that are not read.
 
     Raises:
         TaskError: If the file cannot be read, holds no rows, or a row is no object; names the place.
@@ -77,11 +83,18 @@ def read_rows(path: str | Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     file = Path(path)
     if not is_file(file):
         raise TaskError(f"{file}: no such file")
-    readers = {".json": _json, ".jsonl": _json_lines, ".parquet": _parquet}
-    if file.suffix not in readers:
-        raise TaskError(f"{file}: rows are read from {', '.join(readers)}, not from {file.suffix or 'such'} files")
+    readers: dict[str, Callable[[Path], Iterator[tuple[str, Any]]]] = {
+        ".json": _json,
+        ".jsonl": _json_lines,
+        ".csv": partial(_table, delimiter=","),
+        ".tsv": partial(_table, delimiter="\t"),
+        ".parquet": partial(_parquet, ignored=ignored),
+    }
+    suffix = file.suffix.lower()
+    if suffix not in readers:
+        raise TaskError(f"{file}: rows are read from {', '.join(readers)}, not from {suffix or 'such'} files")
     empty = True
-    for where, row in readers[file.suffix](file):
+    for where, row in readers[suffix](file):
         empty = False
         if not isinstance(row, Mapping):
             raise TaskError(f"{where}: a row must be an object, got {type(row).__name__}")
@@ -103,15 +116,46 @@ def _json_lines(file: Path) -> Iterator[tuple[str, Any]]:
         yield f"{file}, line {number}", row
 
 
-def _parquet(file: Path) -> Iterator[tuple[str, Any]]:
+def _table(file: Path, delimiter: str) -> Iterator[tuple[str, Any]]:
+    # The default limit, 128 KiB a cell, is less than some published cells hold. (A C long on some systems.)
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    try:
+        # Without `newline=""` a line break within a quoted cell would be changed.
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.reader(lines, delimiter=delimiter, strict=True)
+            header = next(reader, [])
+            names = [name.strip() for name in header]
+            repeated = sorted({name for name in names if names.count(name) > 1})
+            if repeated:
+                raise TaskError(f"{file}: several columns have the name {', '.join(map(repr, repeated))}")
+            number = 1
+            for cells in reader:
+                if not any(cell.strip() for cell in cells):
+                    continue
+                number += 1
+                where = f"{file}, row {number}"
+                if len(cells) > len(names) and any(cell.strip() for cell in cells[len(names) :]):
+                    raise TaskError(f"{where}: {len(cells)} cells, but the first line names {len(names)} columns")
+                yield where, dict(zip(names, [*cells, *[""] * (len(names) - len(cells))], strict=False))
+    except (OSError, UnicodeDecodeError) as error:
+        raise TaskError(
+            f"cannot read {file}: {getattr(error, 'strerror', None) or f'not UTF-8 text: {error}'}"
+        ) from error
+    except csv.Error as error:
+        raise TaskError(f"{file}, line {reader.line_num}: no table: {error}") from error
+
+
+def _parquet(file: Path, ignored: Collection[str]) -> Iterator[tuple[str, Any]]:
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise DependencyNotInstalled('pyarrow is not installed, run `pip install "vzgym[llm]"`') from error
+        raise DependencyNotInstalled('pyarrow is not installed, run `pip install "vzgym[data]"`') from error
     number = 0
     try:
-        for batch in pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=256):
+        table = pyarrow.parquet.ParquetFile(file)
+        columns = [name for name in table.schema_arrow.names if name not in ignored]
+        for batch in table.iter_batches(batch_size=256, columns=columns):
             for row in batch.to_pylist():
                 number += 1
                 yield f"{file}, row {number}", row

@@ -1,0 +1,135 @@
+"""Video-MME in its layouts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+import vzgym
+from tests.tasks.benchmarks.miniatures import Folder, load_set, videomme_rows
+from vzgym.core.errors import InvalidSetting, TaskError, UnknownName
+from vzgym.tasks.benchmarks import get_benchmark
+
+ROWS = videomme_rows()
+VIDEOS = [f"{row['videoID']}.mp4" for row in ROWS]
+HUB = "hub/datasets--lmms-lab--Video-MME/snapshots/abc123"
+
+
+def lmms_eval(folder: Folder) -> None:
+    folder.parquet(f"{HUB}/videomme/test-00000-of-00001.parquet", ROWS)
+    folder.videos(VIDEOS, "videomme/data")
+
+
+def vlmevalkit(folder: Folder) -> None:
+    columns = ("videoID", "duration", "domain", "sub_category", "task_type", "question", "answer")
+    rows = [
+        {
+            "index": int(row["video_id"]) * 3 - 3 + int(row["question_id"][-1]) - 1,
+            "video": row["videoID"],
+            "video_path": f"./video/{row['videoID']}.mp4",
+            "candidates": str(row["options"]),
+            **{name: row[name] for name in columns[1:]},
+        }
+        for row in ROWS
+    ]
+    folder.table(f"{HUB}/Video-MME.tsv", rows)
+    folder.videos(VIDEOS, f"{HUB}/video")
+
+
+def official(folder: Folder) -> None:
+    folder.parquet("videomme/test-00000-of-00001.parquet", ROWS)
+    folder.videos(VIDEOS[:6], "videos_chunked_01/data")
+    folder.videos([f"{name[:-4]}.MKV" for name in VIDEOS[6:]], "videos_chunked_02/data")
+    folder.text("videos_chunked_01/__MACOSX/data/._LONG.mp4", "no video")
+
+
+@pytest.mark.parametrize(
+    ("write", "layout"), [(lmms_eval, "lmms-eval"), (vlmevalkit, "VLMEvalKit"), (official, "official")]
+)
+def test_each_layout_gives_the_same_tasks(folder: Folder, write: Callable[[Folder], None], layout: str) -> None:
+    write(folder)
+    tasks = load_set("videomme", root=folder.root)
+    assert tasks.place.layout == layout
+    assert [task.id for task in tasks] == [row["question_id"] for row in ROWS]
+    assert [task.letter for task in tasks] == [row["answer"] for row in ROWS]
+    assert tasks[0].options == ("Mars.", "Venus.", "Io.", "Titan.")
+    assert (tasks[6].metadata["duration"], tasks[6].category) == ("medium", "OCR Problems")
+    assert not tasks.missing
+    assert (tasks.flawed, dict(tasks.flaws)) == (1, {"repeated_options": 1, "repeated_gold": 1})
+    assert tasks[3].metadata["flaws"] == ["repeated_options", "repeated_gold"]
+    assert tasks[0].video.duration == 2.0
+
+
+def test_explicit_paths(folder: Folder) -> None:
+    rows = folder.json_lines("somewhere/mine.jsonl", ROWS)
+    folder.videos(VIDEOS, "elsewhere/deep")
+    tasks = load_set({"name": "videomme", "annotations": rows, "videos": folder.root / "elsewhere"})
+    assert (len(tasks), tasks.missing, tasks.place.layout) == (10, (), "given paths")
+
+
+def test_names_parts_and_what_is_left_out(folder: Folder) -> None:
+    official(folder)
+    assert {task.metadata["duration"] for task in load_set("videomme/short", root=folder.root)} == {"short"}
+    assert len(load_set("video-mme[2:5]", root=folder.root)) == 3
+    assert load_set("videomme_long", root=folder.root).name == "videomme/long"
+    shorter = load_set({"name": "videomme", "root": folder.root, "skip_flawed": True})
+    assert (len(shorter), shorter.rows, dict(shorter.skipped)) == (9, 10, {"flawed": 1})
+    (folder.root / "videos_chunked_02/data/LONG.MKV").unlink()
+    there = load_set({"name": "videomme", "root": folder.root, "skip_missing": True})
+    assert (len(there), dict(there.skipped)) == (9, {"missing video": 1})
+
+
+def test_all_missing_videos_are_named_before_the_first_is_opened(folder: Folder) -> None:
+    official(folder)
+    for name in ("videos_chunked_01/data/-short_1.mp4", "videos_chunked_02/data/LONG.MKV"):
+        (folder.root / name).unlink()
+    tasks = load_set("videomme", root=folder.root)
+    assert tasks.missing == ("-short_1.mp4", "LONG.mp4")
+    with pytest.raises(
+        TaskError, match=r"2 of 4 video files are missing, which 4 tasks need: .*-short_1.mp4, .*LONG.mp4"
+    ):
+        vzgym.evaluate("blind", tasks)
+    assert len(vzgym.evaluate("blind", "videomme[3:9]" and load_set("videomme[3:9]", root=folder.root)).episodes) == 6
+
+
+def test_what_cannot_be_loaded_is_named(folder: Folder) -> None:
+    with pytest.raises(TaskError, match=r"no annotation file in .*Looked for lmms-eval: .*bench download videomme"):
+        load_set("videomme", root=folder.root)
+    with pytest.raises(InvalidSetting, match="videomme needs the folder with its files"):
+        load_set("videomme")
+    with pytest.raises(UnknownName, match="unknown subset of videomme 'middle'; valid: long, medium, short"):
+        load_set("videomme/middle", root=folder.root)
+    with pytest.raises(UnknownName, match=r"unknown task suite 'videomm'; .*Benchmarks: .*videomme"):
+        load_set("videomm", root=folder.root)
+    folder.json("rows.json", [{"video": "x"}, *ROWS[:1], {"videoID": "x"}])
+    with pytest.raises(TaskError, match=r"not rows of videomme: .*row 1: no 'index'.*; .*row 3: no 'question_id'"):
+        load_set({"name": "videomme", "annotations": folder.root / "rows.json"})
+
+
+def test_links_out_of_the_folder_are_refused(folder: Folder) -> None:
+    official(folder)
+    target = folder.root / "videos_chunked_01/data/Rep3at.mp4"
+    outside = folder.root.parent / "outside.mp4"
+    shutil.move(target, outside)
+    target.symlink_to(outside)
+    with pytest.raises(TaskError, match="is a link out of the folder"):
+        load_set("videomme", root=folder.root)
+
+
+def test_a_snapshot_of_links_into_its_cache_is_read(folder: Folder) -> None:
+    vlmevalkit(folder)
+    blobs = folder.root / "hub/datasets--lmms-lab--Video-MME/blobs"
+    blobs.mkdir()
+    link = folder.root / HUB / "video/LONG.mp4"
+    shutil.move(link, blobs / "0123")
+    link.symlink_to(blobs / "0123")
+    for root in (folder.root, folder.root / "hub", folder.root / HUB):
+        assert load_set("videomme", root=root).missing == ()
+
+
+def test_the_definition_counts_what_the_reference_counts() -> None:
+    totals = get_benchmark("videomme_w_subtitle").totals
+    for key in ("duration", "domain", "task_type"):
+        assert sum(totals.groups[key].values()) == totals.rows == 2700

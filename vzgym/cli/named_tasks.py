@@ -1,0 +1,58 @@
+"""Tasks on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vzgym.cli.progress import errors, say
+from vzgym.core.errors import InvalidSetting
+from vzgym.tasks import TaskSet, load_tasks
+from vzgym.tasks.benchmarks.loading import BenchmarkTasks
+from vzgym.tasks.benchmarks.registry import named_benchmark
+from vzgym.tasks.task_slice import TaskSlice, split_slice
+
+__all__ = ["load_named_tasks", "say_left_out"]
+
+
+def load_named_tasks(text: str, *, backend: str = "pyav", root: Path | None = None, **options: Any) -> TaskSet:
+    """Load tasks given on the command line.
+
+    Args:
+        text: A suite, a benchmark or a file, as `load_tasks` takes them; or a mapping `{name: BENCHMARK, options}`.
+        backend: Decoder for video files.
+        root: Folder with a benchmark's files, or to which the videos of a file are confined.
+        options: Further options of a benchmark (`subtitles`, `skip_flawed`, `skip_missing`).
+
+    Raises:
+        InvalidSetting: If options are given for other tasks than a benchmark's.
+    """
+    from vzgym.video.file import BACKENDS
+
+    if backend not in BACKENDS:
+        BACKENDS.get(backend)  # raises, unless it is a user's class
+    if text.lstrip().startswith("{"):
+        from vzgym.core.settings import read_value
+
+        spec = read_value(text, "--tasks given as a mapping")
+        if not isinstance(spec, Mapping):
+            raise InvalidSetting(f"--tasks given as a mapping needs a name, got {spec!r}")
+        given = {**options, **({"root": str(root)} if root is not None else {}), "backend": backend}
+        return load_tasks({**given, **spec})
+    if options:
+        if named_benchmark(split_slice(text)[0]) is None:
+            names = ", ".join(f"--{name.replace('_', '-')}" for name in options)
+            raise InvalidSetting(f"{names}: for benchmarks only (vzgym bench list), not for {text!r}")
+        return load_tasks({"name": text, **options, "backend": backend, "root": root})
+    return load_tasks(text, split="test", backend=backend, root=root)
+
+
+def say_left_out(tasks: TaskSet) -> None:
+    """Say on stderr which layout a benchmark was found in, and how many rows are flawed or left out."""
+    found: Any = tasks.tasks if isinstance(tasks, TaskSlice) else tasks
+    if not isinstance(found, BenchmarkTasks):
+        return
+    flawed = f", {found.flawed} with flaws" if found.flawed else ""
+    left_out = "".join(f"; left out: {count} ({reason})" for reason, count in found.skipped.items())
+    say(f"{found.name}: {found.place.layout} layout, {found.rows} rows{flawed}{left_out}", errors)

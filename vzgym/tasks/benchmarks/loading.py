@@ -1,0 +1,215 @@
+"""Benchmarks as task sets."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from vzgym.core.budget import Budget
+from vzgym.core.errors import InvalidSetting, TaskError, UnknownName
+from vzgym.tasks.benchmarks.definition import Benchmark, Row
+from vzgym.tasks.benchmarks.item import Item
+from vzgym.tasks.benchmarks.layouts import FileIndex, Place, find_place
+from vzgym.tasks.io.rows import read_rows
+from vzgym.tasks.task import VideoTask
+from vzgym.video.base import Video
+
+__all__ = ["BenchmarkTasks", "load_benchmark", "read_items"]
+
+_MOST_NAMED = 10
+"""Most faults that one message names."""
+
+
+class BenchmarkTasks:
+    """The tasks of a benchmark (a `TaskSet`).
+
+    Attributes:
+        benchmark: The definition.
+        name: Name of the set, with the subset and what is shown beside the frames ("videomme/long+subtitles").
+        budget: The paper's; with the last frame, if the benchmark needs it.
+        place: The files.
+        subtitles: Whether lines of speech are shown.
+        flaws: Number of rows by flaw, of all rows read.
+        flawed: Number of rows with flaws, of all rows read.
+        rows: Number of rows read, those left out included.
+        skipped: Number of rows left out, by reason ("flawed", "missing video").
+        missing: Names of missing video files, as the annotations give them, of the tasks.
+    """
+
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        place: Place,
+        tasks: Sequence[VideoTask],
+        *,
+        subset: str = "",
+        subtitles: Sequence[tuple[str, float]] | None = None,
+        rows: int,
+        flaws: Counter[str],
+        flawed: int,
+        skipped: Counter[str],
+        missing: Sequence[str],
+    ) -> None:
+        self.benchmark = benchmark
+        self.place = place
+        self.name = f"{benchmark.name}{f'/{subset}' if subset else ''}{'' if subtitles is None else '+subtitles'}"
+        self.subtitles = subtitles is not None
+        self.rows, self.flaws, self.flawed, self.skipped = rows, flaws, flawed, skipped
+        self.missing = tuple(missing)
+        self.budget = Budget()
+        self._tasks = tuple(tasks)
+        self._speech = None if subtitles is None else tuple(subtitles)
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def __getitem__(self, index: int) -> VideoTask:
+        return self._tasks[index]
+
+    def __iter__(self) -> Iterator[VideoTask]:
+        return (self[index] for index in range(len(self)))
+
+    def video(self, index: int) -> Video:
+        """The video of a task."""
+        return self._tasks[index].video
+
+    def representatives(self, indices: range) -> Sequence[int]:
+        """All of them: nothing is known of the videos before they are opened."""
+        return indices
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} tasks of {self.name}, {self.place.layout} layout>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A definition holds functions; a registered one is found again by its name.
+        from vzgym.tasks.benchmarks import BENCHMARKS
+
+        state = {key: value for key, value in vars(self).items() if key != "benchmark"}
+        known = self.benchmark.name in BENCHMARKS and BENCHMARKS.get(self.benchmark.name) is self.benchmark
+        return _rebuild, (self.benchmark.name if known else self.benchmark, state)
+
+
+def _rebuild(benchmark: Benchmark | str, state: dict[str, Any]) -> BenchmarkTasks:
+    if isinstance(benchmark, str):
+        from vzgym.tasks.benchmarks import get_benchmark
+
+        benchmark = get_benchmark(benchmark)
+    tasks = BenchmarkTasks.__new__(BenchmarkTasks)
+    vars(tasks).update(state, benchmark=benchmark)
+    return tasks
+
+
+def load_benchmark(
+    benchmark: Benchmark,
+    root: str | os.PathLike[str] | None = None,
+    *,
+    annotations: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+    videos: str | os.PathLike[str] | None = None,
+    subtitle_files: str | os.PathLike[str] | None = None,
+    subtitles: bool = False,
+    subset: str = "",
+    skip_flawed: bool = False,
+    skip_missing: bool = False,
+    backend: str = "pyav",
+) -> BenchmarkTasks:
+    """Load a benchmark's tasks; see `Benchmark.__call__`."""
+    from vzgym.video.file import BACKENDS, FileVideo
+
+    BACKENDS.get(backend)
+    if subset and subset not in benchmark.subsets:
+        raise UnknownName(f"subset of {benchmark.name}", subset, benchmark.subsets)
+    if subtitles and not benchmark.has_subtitles and subtitle_files is None:
+        raise InvalidSetting(f"{benchmark.name} has no subtitles")
+    place = find_place(benchmark, root, annotations, videos, subtitle_files)
+    items = read_items(benchmark, place.annotations)
+    if subset:
+        key, value = benchmark.subsets[subset]
+        items = [item for item in items if str(item.metadata.get(key)) == value]
+    index = FileIndex(place.videos)
+    tasks: list[VideoTask] = []
+    speech: list[tuple[str, float]] = []
+    flaws: Counter[str] = Counter()
+    flawed, skipped, missing = 0, Counter[str](), dict[str, None]()
+    faults: list[str] = []
+    opened: dict[Path, FileVideo] = {}
+    for item in items:
+        found = index.find(item.video)
+        path = index.expected(item.video) if found is None else found
+        # Questions on one video share an object.
+        video = opened.setdefault(path, FileVideo(path, backend=backend))
+        try:
+            task = item.task(video, benchmark.name)
+        except TaskError as error:
+            faults.append(str(error))
+            continue
+        flaws.update(item.flaws)
+        flawed += bool(item.flaws)
+        if item.flaws and skip_flawed:
+            skipped["flawed"] += 1
+            continue
+        if found is None and skip_missing:
+            skipped["missing video"] += 1
+            continue
+        if found is None:
+            missing[item.video] = None
+        tasks.append(task)
+        speech.append((item.subtitles, item.subtitles_start))
+    if faults:
+        raise TaskError(f"{benchmark.name}: {_listed(faults)}")
+    if not tasks:
+        why = ", ".join(f"{count} {reason}" for reason, count in skipped.items()) or "no row"
+        raise TaskError(f"{benchmark.name}: no task is left of {len(items)} rows ({why})")
+    return BenchmarkTasks(
+        benchmark,
+        place,
+        tasks,
+        subset=subset,
+        subtitles=speech if subtitles else None,
+        rows=len(items),
+        flaws=flaws,
+        flawed=flawed,
+        skipped=skipped,
+        missing=list(missing),
+    )
+
+
+def read_items(benchmark: Benchmark, annotations: Sequence[Path]) -> list[Item]:
+    """Convert all rows of annotation files. Ids are made unique.
+
+    Raises:
+        TaskError: If rows lack what every row of the set has; names up to ten of them.
+    """
+    items: list[Item] = []
+    faults: list[str] = []
+    seen: Counter[str] = Counter()
+    rows = benchmark.read(annotations) if benchmark.read else _all_rows(annotations, benchmark.ignored_columns)
+    for where, row in rows:
+        try:
+            item = benchmark.convert(row)
+        except KeyError as error:
+            faults.append(f"{where}: no {error.args[0]!r}; its columns: {', '.join(map(str, row))}")
+            continue
+        except (TaskError, TypeError, ValueError) as error:
+            faults.append(f"{where}: {error}")
+            continue
+        seen[item.id] += 1
+        if seen[item.id] > 1:
+            item.flaw("duplicate_id")
+            item.id = f"{item.id}#{seen[item.id]}"
+        items.append(item)
+    if faults:
+        raise TaskError(f"not rows of {benchmark.name}: {_listed(faults)}")
+    return items
+
+
+def _all_rows(files: Sequence[Path], ignored: Sequence[str]) -> Iterator[tuple[str, Row]]:
+    for file in files:
+        yield from read_rows(file, ignored)
+
+
+def _listed(faults: Sequence[str]) -> str:
+    more = f"; and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""
+    return "; ".join(faults[:_MOST_NAMED]) + more
