@@ -1,0 +1,1 @@
+"""Scores of benchmarks: extractors, conventions, grounding metrics, and result files."""
