@@ -1,12 +1,12 @@
 r"""Answer extractors: the rules by which benchmarks and toolkits read an option letter from a reply.
 
-The same replies score 5 to 30 points apart under different extractors, so a score must name its extractor. Each function
-here follows the rules of one published scorer, faults included; `vzgym` is this package's own reading
+The same replies score 5 to 30 points apart under different extractors, so a score must name its extractor. Each
+function here follows the rules of one published scorer, faults included; `vzgym` is this package's own reading
 (`vzgym.episode.answers.read_choice`). All take the reply as the policy gave it.
 
-An extractor is a function of a reply and a `Choices`. It returns the letters that the scorer would accept as the answer:
-usually one; none if the reply cannot be read; several for a scorer that accepts any letter of a reply. Third parties
-register theirs in `EXTRACTORS` (entry-point group `vzgym.extractors`).
+An extractor is a function of a reply and a `Choices`. It returns the letters that the scorer would accept as the
+answer: usually one; none if the reply cannot be read; several for a scorer that accepts any letter of a reply. Third
+parties register theirs in `EXTRACTORS` (entry-point group `vzgym.extractors`).
 
 ```python
 >>> from vzgym.evaluation.benchmarks.extractors import EXTRACTORS, Choices
