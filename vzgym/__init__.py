@@ -10,7 +10,7 @@ from vzgym.envs.registration import register_envs
 
 if TYPE_CHECKING:
     from vzgym import agents, baselines, envs, evaluation, policies, protocols, rewards, tasks, testing, video
-    from vzgym.core import Answer, Budget, Interval, Region, Zoom, overview_times
+    from vzgym.core import Answer, Budget, Interval, Region, ToolCall, Zoom, Zooms, overview_times
     from vzgym.envs.video_zoom import VideoZoomEnv
     from vzgym.episode import Episode, EpisodeRecord
     from vzgym.evaluation import evaluate
@@ -19,7 +19,7 @@ else:
     __getattr__, __dir__ = lazy_exports(
         __name__,
         *("agents", "baselines", "envs", "evaluation", "policies", "protocols", "rewards", "tasks", "testing", "video"),
-        "core: Answer Budget Interval Region Zoom overview_times",
+        "core: Answer Budget Interval Region ToolCall Zoom Zooms overview_times",
         "envs.video_zoom: VideoZoomEnv",
         "episode: Episode EpisodeRecord",
         "evaluation: evaluate",
@@ -35,9 +35,11 @@ __all__ = [
     "EpisodeRecord",
     "Interval",
     "Region",
+    "ToolCall",
     "VideoTask",
     "VideoZoomEnv",
     "Zoom",
+    "Zooms",
     "__version__",
     "agents",
     "baselines",

@@ -5,13 +5,23 @@ from typing import TYPE_CHECKING
 from vzgym.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from vzgym.core.actions import Action, Answer, Malformed, Region, Zoom, frames_asked
+    from vzgym.core.actions import (
+        Action,
+        Answer,
+        Malformed,
+        Region,
+        ToolCall,
+        TurnRules,
+        Zoom,
+        Zooms,
+        frames_asked,
+    )
     from vzgym.core.budget import Budget, overview_times
     from vzgym.core.interval import Interval
 else:
     __getattr__, __dir__ = lazy_exports(
         __name__,
-        "actions: Action Answer Malformed Region Zoom frames_asked",
+        "actions: Action Answer Malformed Region ToolCall TurnRules Zoom Zooms frames_asked",
         "budget: Budget overview_times",
         "interval: Interval",
     )
@@ -23,7 +33,10 @@ __all__ = [
     "Interval",
     "Malformed",
     "Region",
+    "ToolCall",
+    "TurnRules",
     "Zoom",
+    "Zooms",
     "frames_asked",
     "overview_times",
 ]

@@ -1,15 +1,16 @@
-"""Actions of an agent: zooms, answers and malformed text."""
+"""Actions of an agent: zooms, tool calls, answers and malformed text."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Action", "Answer", "Malformed", "Region", "Zoom", "frames_asked"]
+__all__ = ["Action", "Answer", "Malformed", "Region", "ToolCall", "TurnRules", "Zoom", "Zooms", "frames_asked"]
 
 # A product such as 3.2 s * 5 fps = 16.000000000000004 must not be rounded up to 17 frames.
 _FRAME_SLACK = 1e-6
@@ -61,12 +62,14 @@ class Zoom:
         end: Seconds from the start of the video.
         fps: Frames per second.
         region: The region of the frame, if the environment has spatial zoom.
+        max_pixels: Maximum pixels of each of its frames, if the environment lets a zoom choose; None: the budget's.
     """
 
     start: float
     end: float
     fps: float
     region: Region | None = None
+    max_pixels: int | None = None
 
     @property
     def num_frames(self) -> int:
@@ -76,6 +79,33 @@ class Zoom:
     def times(self) -> NDArray[np.float64]:
         """Requested times, `start + i / fps`, float64, shape `(num_frames,)`."""
         return self.start + np.arange(self.num_frames, dtype=np.float64) / self.fps
+
+
+@dataclass(frozen=True, slots=True)
+class Zooms:
+    """Several zooms in one turn. Unvalidated: the episode validates them.
+
+    They share the frames of one zoom (`clip_frames`) and are executed or refused together. The episode treats a
+    single zoom as that `Zoom`.
+
+    Args:
+        zooms: The zooms, at least one.
+    """
+
+    zooms: tuple[Zoom, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """Calls a tool of the episode. Unvalidated: the episode and the tool validate it.
+
+    Args:
+        name: The tool's name.
+        arguments: The arguments by name, as JSON values.
+    """
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,5 +130,18 @@ class Malformed:
     reason: str
 
 
-Action: TypeAlias = Zoom | Answer | Malformed
+Action: TypeAlias = Zoom | Zooms | ToolCall | Answer | Malformed
 """All actions that `Episode.step` accepts."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRules:
+    """The facts about an episode that decide how a turn's text is read. The defaults are the paper's.
+
+    Args:
+        zooms_per_turn: Maximum number of zooms in one turn.
+        tools: Names of the tools that may be called beside the zoom.
+    """
+
+    zooms_per_turn: int = 1
+    tools: tuple[str, ...] = ()

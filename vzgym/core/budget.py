@@ -21,13 +21,18 @@ class Budget:
     Args:
         overview_fps: Frames per second of the overview, > 0. `inf` always takes `overview_frames` frames.
         overview_frames: Maximum number of overview frames, >= 0; 0 means no overview.
-        clip_frames: Maximum number of frames of one zoom, >= 1.
-        max_zooms: Maximum number of zooms, >= 0. An episode has `max_zooms + 1` rounds.
+        clip_frames: Maximum number of frames shown in one turn, >= 1: those of a zoom, of all zooms of a turn
+            together, or of a tool call.
+        max_zooms: Maximum number of turns with zooms or tool calls, >= 0, however many zooms each has. An episode has
+            `max_zooms + 1` rounds.
         min_fps: Lowest fps of a zoom.
         max_fps: Highest fps of a zoom.
         max_pixels: Maximum pixels of a shown frame; larger frames are downscaled, keeping their aspect ratio.
         min_pixels: Minimum pixels of a shown frame; smaller frames are upscaled, keeping their aspect ratio.
         spatial: Whether a zoom may select a region of the frame.
+        zooms_per_turn: Maximum number of zooms in one turn, >= 1.
+        zoom_max_pixels: Greatest `max_pixels` that a zoom may choose for its frames, at least `min_pixels`; 0: a zoom
+            may not choose.
 
     Raises:
         InvalidSetting: If a value is of the wrong type or out of range; the message names it.
@@ -42,6 +47,8 @@ class Budget:
     max_pixels: int = 100_352
     min_pixels: int = 25_088
     spatial: bool = False
+    zooms_per_turn: int = 1
+    zoom_max_pixels: int = 0
 
     def __post_init__(self) -> None:
         def need(ok: bool, name: str, rule: str) -> None:
@@ -64,6 +71,12 @@ class Budget:
             f"an integer >= min_pixels ({self.min_pixels})",
         )
         need(isinstance(self.spatial, bool), "spatial", "True or False")
+        need(_is_count(self.zooms_per_turn, 1), "zooms_per_turn", "an integer >= 1")
+        need(
+            self.zoom_max_pixels == 0 or _is_count(self.zoom_max_pixels, self.min_pixels),
+            "zoom_max_pixels",
+            f"0 or an integer >= min_pixels ({self.min_pixels})",
+        )
         # numpy's numbers, as produced by sweeps, are not JSON-serializable.
         for field in fields(self):
             value = getattr(self, field.name)
@@ -77,31 +90,42 @@ class Budget:
 
     @property
     def max_frames(self) -> int:
-        """Maximum number of frames of an episode: the overview and all zooms (128 in the paper)."""
+        """Maximum number of frames of an episode: the overview and all turns (128 in the paper)."""
         return self.overview_frames + self.max_zooms * self.clip_frames
 
-    def fit(self, height: int, width: int) -> tuple[int, int]:
+    @property
+    def largest_pixels(self) -> int:
+        """Most pixels of a frame that a zoom may ask for: the greater of `max_pixels` and `zoom_max_pixels`."""
+        return max(self.max_pixels, self.zoom_max_pixels)
+
+    def fit(self, height: int, width: int, max_pixels: int | None = None) -> tuple[int, int]:
         """The size at which a frame of `height` x `width` is shown.
 
         Keeps the aspect ratio as far as whole pixels allow. Never more than `max_pixels`; at least `min_pixels`, unless
         the limits are so close that no size of about this aspect ratio is between them. A frame within both limits
         keeps its size.
 
+        Args:
+            height: In pixels, >= 1.
+            width: In pixels, >= 1.
+            max_pixels: Maximum pixels in place of the budget's, >= 1.
+
         Returns:
             `(height, width)` in pixels, each >= 1.
         """
+        most = self.max_pixels if max_pixels is None else max_pixels
         pixels = height * width
-        if self.min_pixels <= pixels <= self.max_pixels:
+        if self.min_pixels <= pixels <= most:
             return height, width
         if pixels < self.min_pixels:
             scale = math.sqrt(self.min_pixels / pixels)
             grown = (math.ceil(height * scale), math.ceil(width * scale))
-            if grown[0] * grown[1] <= self.max_pixels:
+            if grown[0] * grown[1] <= most:
                 return grown
-        scale = math.sqrt(self.max_pixels / pixels)
+        scale = math.sqrt(most / pixels)
         rows, columns = max(1, math.floor(height * scale)), max(1, math.floor(width * scale))
         # Otherwise, a strip one pixel high or wide could remain longer than the limit.
-        return min(rows, self.max_pixels // columns) or 1, min(columns, self.max_pixels // rows) or 1
+        return min(rows, most // columns) or 1, min(columns, most // rows) or 1
 
     def to_dict(self) -> dict[str, float | int | bool | str]:
         """All fields as JSON values; an infinite `overview_fps` becomes "inf"."""

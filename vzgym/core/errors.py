@@ -1,8 +1,8 @@
 """The exceptions of vzgym.
 
 All derive from :class:`VzgymError` and also from the built-in exception that a caller would expect (`ValueError`,
-`LookupError`, ...). An agent's mistakes in an episode (a reversed zoom, malformed text) never raise exceptions: they
-yield replies in the dialogue.
+`LookupError`, ...). An agent's mistakes in an episode (a reversed zoom, malformed text, wrong arguments of a tool) never
+raise exceptions out of `Episode.step`: they yield replies in the dialogue.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ __all__ = [
     "SelectionError",
     "SubtitleError",
     "TaskError",
+    "ToolArgumentError",
     "UnknownName",
     "UntrustedName",
     "VideoError",
@@ -138,6 +139,13 @@ class SubtitleError(TaskError):
 
 class ActionTypeError(VzgymError, TypeError):
     """A value that is not an action of the environment (a programming error, not an agent's mistake)."""
+
+
+class ToolArgumentError(VzgymError, ValueError):
+    """Wrong arguments of a tool call: an agent's mistake, which the episode turns into a reply.
+
+    The message is one sentence for the agent: what was wrong, and what would be right.
+    """
 
 
 class EpisodeEnded(VzgymError, RuntimeError):
