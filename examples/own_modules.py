@@ -64,8 +64,7 @@ class OnTarget:
     needs: ClassVar[frozenset[str]] = frozenset({"evidence"})
 
     def score(self, record: Any, context: Any) -> float:
-        clip = record.turns[-1].clip
-        return float(clip is not None and bool(intersect([clip.window], record.task.evidence)))
+        return float(bool(intersect(record.turns[-1].windows, record.task.evidence)))
 
 
 def play(env: gym.Env) -> None:

@@ -159,8 +159,7 @@ def test_a_model_that_looked_coarsely_is_searched_after() -> None:
     viewer, episode = viewer_of("needle-micro/train", 0)
     where = viewer.span
     turn = episode.step(Zoom(where.start, where.end, 0.25))
-    assert turn.clip is not None
-    viewer.see_clip(turn.clip)
+    viewer.see_clip(turn.clips[0])
     assert len(viewer.event_times()) == 0
     step = viewer.next()
     assert isinstance(step.action, Zoom)
@@ -259,10 +258,10 @@ def test_reflection_says_what_was_wrong_before_it_looks_again() -> None:
         coarse = first.action.fps < 1.0
         reasons.add(coarse)
         assert ("wrong" in second.text) or ("coarse" in second.text) or ("closer" in second.text)
-        assert first.clip is not None
+        (clip,) = first.clips
         evidence = record.task.evidence
         assert evidence is not None
-        assert not any(time in evidence[0] for time in first.clip.times)
+        assert not any(time in evidence[0] for time in clip.times)
     assert reasons == {True, False}
 
 

@@ -24,6 +24,8 @@ FIELDS = [
     "max_pixels",
     "min_pixels",
     "spatial",
+    "zooms_per_turn",
+    "zoom_max_pixels",
 ]
 
 

@@ -48,7 +48,7 @@ def test_a_whole_dialogue(make_task: MakeTask, budget: Budget) -> None:
 
 def test_each_frame_follows_its_time(make_task: MakeTask, budget: Budget) -> None:
     episode = Episode(make_task(), budget)
-    clip = episode.step(Zoom(4.0, 5.0, 2.5)).clip
+    (clip,) = episode.step(Zoom(4.0, 5.0, 2.5)).clips
     assert clip is not None
     message = episode.messages[-1]
     assert [block.index for block in message.images] == [0, 1, 2]

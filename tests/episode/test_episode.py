@@ -43,8 +43,7 @@ def test_a_zoom_shows_its_frames(episode: Episode, pixels: NDArray[np.uint8]) ->
     turn = episode.step(Zoom(4.0, 5.0, 3.0))
     assert turn.outcome is Outcome.EXECUTED
     assert turn.refusal is None
-    clip = turn.clip
-    assert clip is not None
+    (clip,) = turn.clips
     np.testing.assert_allclose(clip.requested, [4.0, 4 + 1 / 3, 4 + 2 / 3])
     # Each frame's own time, at or before the time asked for.
     assert clip.times.tolist() == [4.0, 4.25, 4.5]
@@ -68,8 +67,7 @@ def test_frames_are_shown_within_the_pixels_of_the_budget(make_task: MakeTask) -
 
 def test_a_region_is_cut_out_before_it_is_scaled(make_task: MakeTask, budget: Budget) -> None:
     episode = Episode(make_task(), replace(budget, spatial=True))
-    clip = episode.step(Zoom(4.0, 5.0, 2.0, Region(0.0, 0.0, 0.5, 0.5))).clip
-    assert clip is not None
+    (clip,) = episode.step(Zoom(4.0, 5.0, 2.0, Region(0.0, 0.0, 0.5, 0.5))).clips
     assert clip.size == (12, 16)
     assert clip.pixels is not None
     # The bright right half is gone.
@@ -77,8 +75,7 @@ def test_a_region_is_cut_out_before_it_is_scaled(make_task: MakeTask, budget: Bu
 
 
 def test_what_is_shown_cannot_be_changed(episode: Episode) -> None:
-    clip = episode.step(GOOD).clip
-    assert clip is not None
+    (clip,) = episode.step(GOOD).clips
     assert clip.pixels is not None
     for array in (clip.pixels, clip.times, clip.requested, episode.record.overview.pixels):
         with pytest.raises(ValueError, match="read-only"):
@@ -86,10 +83,9 @@ def test_what_is_shown_cannot_be_changed(episode: Episode) -> None:
 
 
 def test_the_end_of_the_video_may_be_overshot_by_rounding(episode: Episode) -> None:
-    clip = episode.step(Zoom(9.5, 10.0000005, 4.0)).clip
-    assert clip is not None
+    (clip,) = episode.step(Zoom(9.5, 10.0000005, 4.0)).clips
     assert clip.times.tolist() == [9.5, 9.75]
-    last = episode.step(Zoom(10.0, 10.0000005, 4.0)).clip
+    (last,) = episode.step(Zoom(10.0, 10.0000005, 4.0)).clips
     assert last is not None
     assert last.times.tolist() == [9.75]
 
@@ -98,7 +94,7 @@ def test_an_answer_terminates(episode: Episode) -> None:
     episode.step(GOOD)
     turn = episode.step(Answer("(B)"))
     assert turn.outcome is Outcome.ANSWERED
-    assert turn.clip is None
+    assert turn.clips == ()
     assert episode.ended
     assert not episode.truncated
     assert episode.record.end is End.ANSWERED
@@ -131,7 +127,7 @@ def test_the_last_round_says_so_and_refuses_a_zoom(episode: Episode) -> None:
     assert "This is the last round: answer now" in episode.messages[-1].text
     turn = episode.step(GOOD)
     assert turn.refusal is Refusal.LAST_ROUND
-    assert turn.clip is None
+    assert turn.clips == ()
     assert "last round" in turn.detail
 
 
@@ -180,7 +176,7 @@ def test_a_video_error_truncates_and_is_unscored(make_task: MakeTask, budget: Bu
     turn = episode.step(Zoom(8.5, 9.5, 2.0))
     assert turn.outcome is Outcome.FAILED
     assert turn.refusal is None
-    assert turn.clip is None
+    assert turn.clips == ()
     assert turn.detail == "array:failing at 8.500 s (array): the data ends here"
     assert episode.ended
     assert episode.truncated
@@ -215,7 +211,7 @@ def test_an_ended_episode_takes_no_action(episode: Episode) -> None:
 @pytest.mark.parametrize(
     ("action", "says"),
     [
-        ("B", "an action is a Zoom, an Answer or Malformed, got str"),
+        ("B", "an action is a Zoom, Zooms, a ToolCall, an Answer or Malformed, got str"),
         (None, "got NoneType"),
         (Answer(2), "an answer is text, got 2"),  # type: ignore[arg-type]
         (Zoom("1", 2.0, 1.0), "a zoom is made of numbers, got '1'"),  # type: ignore[arg-type]
@@ -291,7 +287,7 @@ def test_whatever_is_done_the_rules_hold(make_task: MakeTask, budget: Budget, ac
         assert episode.rounds_left == (0 if episode.ended else left - 1)
         assert (turn.refusal is not None) == (turn.outcome is Outcome.REFUSED)
         assert bool(turn.detail) or turn.outcome in (Outcome.EXECUTED, Outcome.ANSWERED) or action == Malformed("")
-        assert (turn.clip is not None) == (turn.outcome is Outcome.EXECUTED)
+        assert bool(turn.clips) == (turn.outcome is Outcome.EXECUTED)
     record = episode.record
     assert len(record.turns) == played <= budget.max_rounds
     assert record.frames <= budget.max_frames

@@ -98,7 +98,7 @@ def test_a_clip_that_is_not_there(answerer: Any) -> None:
 def test_frames_that_changed_are_noticed() -> None:
     record = saved(two_looks())
     data = record.to_json()
-    data["turns"][1]["clip"]["hashes"][0] = "0" * 32
+    data["turns"][1]["clips"][0]["hashes"][0] = "0" * 32
     with pytest.raises(RecordError, match="clip 2 no longer has the frames of the record"):
         ReaderAnswerer().answer_from(EpisodeRecord.from_json(data), [0])
 

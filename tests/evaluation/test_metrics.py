@@ -23,12 +23,12 @@ EVIDENCE = (Interval(10.0, 14.0), Interval(30.0, 34.0))
 
 def clip(times: list[float], window: Interval | None = None, decoded: int = 0, seconds: float = 0.0) -> Clip:
     at = np.array(times)
-    return Clip(at, at, (24, 32), window, None if window is None else 1.0, None, decoded, seconds)
+    return Clip(at, at, (24, 32), window, None if window is None else 1.0, None, None, decoded, seconds)
 
 
 def zoom(start: float, end: float, times: list[float], **facts: Any) -> Turn:
     asked, window = Zoom(start, end, 1.0), Interval(start, end)
-    return Turn(asked, "", True, Outcome.EXECUTED, clip=clip(times, window, **facts))
+    return Turn(asked, "", True, Outcome.EXECUTED, clips=(clip(times, window, **facts),))
 
 
 REFUSED = Turn(Zoom(9.0, 3.0, 1.0), "", True, Outcome.REFUSED, Refusal.REVERSED, "no")

@@ -90,9 +90,9 @@ HASH = "0" * 32
     [
         ("overview hashes 3", HASH, "the overview's frames differ"),
         ("overview times 3", 12.25, "the overview's times differ"),
-        ("turns 0 clip hashes 0", HASH, "round 1: the clip's frames differ"),
-        ("turns 0 clip times 0", 10.1, "round 1: the clip's times differ"),
-        ("turns 0 clip", None, "round 1: a clip, was none"),
+        ("turns 0 clips 0 hashes 0", HASH, "round 1: the clip's frames differ"),
+        ("turns 0 clips 0 times 0", 10.1, "round 1: the clip's times differ"),
+        ("turns 0 clips", [], "round 1: 1 clip, was no clips"),
         ("turns 0 action zoom", [20.0, 22.0, 4.0], "round 1: the clip's frames differ"),
         ("turns 0 action zoom", [10.0, 99.0, 4.0], "round 1: outside, was executed"),
         ("turns 1 refusal", "outside", "round 2: reversed, was outside"),
@@ -130,13 +130,13 @@ def test_what_was_changed_is_found(line: str, path: str, value: Any, found: str)
 
 def test_a_clip_where_there_can_be_none_is_found(line: str) -> None:
     data = json.loads(line)
-    data["turns"][1]["clip"] = data["turns"][0]["clip"]  # of the zoom that was refused
-    assert "round 2: no clip, was one" in replay(EpisodeRecord.from_json(data)).differences
+    data["turns"][1]["clips"] = data["turns"][0]["clips"]  # of the zoom that was refused
+    assert "round 2: no clips, was 1 clip" in replay(EpisodeRecord.from_json(data)).differences
 
 
 def test_a_turn_that_never_failed_is_found(line: str) -> None:
     data = json.loads(line)
-    data["turns"][0] |= {"outcome": "failed", "clip": None}
+    data["turns"][0] |= {"outcome": "failed", "clips": []}
     found = replay(EpisodeRecord.from_json(data)).differences
     assert "round 1: a video error, but the episode went on" in found
     assert any(difference.startswith("the grade is unscored, was wrong") for difference in found)

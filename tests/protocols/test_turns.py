@@ -118,7 +118,7 @@ def test_the_work_is_linear_in_the_length(name: str, pattern: str) -> None:
     short, long = (lines_run(protocol, piece * count) for count in (200, 800))
     assert long <= 4.2 * short
     # What runs beside these lines is one search for tags, which looks at each character a bounded number of times.
-    assert not set(turns._tags(tag_of(protocol)).pattern) & set("*+{")
+    assert not set(turns._tags((tag_of(protocol),)).pattern) & set("*+{")
 
 
 def test_reasoning_that_a_server_separates_is_one_thought() -> None:
@@ -129,5 +129,6 @@ def test_reasoning_that_a_server_separates_is_one_thought() -> None:
 def test_a_reading_says_where_the_action_stands() -> None:
     text = "<think>x</think> <answer>B<think>y</think></answer> z"
     reading = read_turn(text, "video_zoom")
-    assert (reading.tag, reading.content, reading.closed, reading.strict) == ("answer", "B", True, False)
-    assert text[slice(*reading.span)] == "<answer>B<think>y</think></answer>"
+    (action,) = reading.actions
+    assert (action.tag, action.content, action.closed, reading.strict) == ("answer", "B", True, False)
+    assert text[slice(*action.span)] == "<answer>B<think>y</think></answer>"

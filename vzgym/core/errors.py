@@ -1,8 +1,8 @@
 """The exceptions of vzgym.
 
 All derive from :class:`VzgymError` and also from the built-in exception that a caller would expect (`ValueError`,
-`LookupError`, ...). An agent's mistakes in an episode (a reversed zoom, malformed text, wrong arguments of a tool) never
-raise exceptions out of `Episode.step`: they yield replies in the dialogue.
+`LookupError`, ...). An agent's mistakes in an episode (a reversed zoom, malformed text, wrong arguments of a tool)
+raise no exception out of `Episode.step`: they yield replies in the dialogue.
 """
 
 from __future__ import annotations

@@ -16,12 +16,13 @@ from gymnasium import Space
 from gymnasium.spaces import Discrete, OneOf
 from numpy.typing import NDArray
 
-from vzgym.core.actions import Action, Answer, Zoom
+from vzgym.core.actions import Action, Answer, ToolCall, Zoom, Zooms
 from vzgym.core.budget import Budget
 from vzgym.core.errors import ActionTypeError, InvalidSetting
 from vzgym.core.registry import Registry
 from vzgym.envs.spaces import UnicodeText, ZoomBox, real_numbers
-from vzgym.episode.episode import Episode, validate_zoom
+from vzgym.episode.episode import Episode
+from vzgym.episode.validation import validate_zoom
 from vzgym.episode.wording import PlainWording, Wording
 from vzgym.protocols.base import PROTOCOLS, TextProtocol
 from vzgym.tasks.task import option_letter
@@ -115,8 +116,9 @@ class DefaultAction:
     """A zoom as three numbers, or an answer as text.
 
     Space: `OneOf((ZoomBox float64 (3,) = start s, end s, fps; UnicodeText))`, so a value is `(0, [12.0, 14.0, 8.0])` or
-    `(1, "B")`. `Zoom(...)` and `Answer(...)` are accepted too. The box's bounds are the same for every video; its
-    samples are zooms that the current video and budget allow.
+    `(1, "B")`. `Zoom(...)`, `Zooms(...)`, `ToolCall(...)` and `Answer(...)` are accepted too; several zooms, regions,
+    sizes and tool calls can only be given so, since the space has none. The box's bounds are the same for every video;
+    its samples are zooms that the current video and budget allow.
 
     Args:
         max_answer: Most characters of an answer in the space.
@@ -134,15 +136,15 @@ class DefaultAction:
         """See the class."""
         # The episode checks the types of numbers and text.
         match value:
-            case Zoom() | Answer():
+            case Zoom() | Zooms() | ToolCall() | Answer():
                 return DecodedAction(value)
             case (kind, str() as text) if _whole(kind) == 1:
                 return DecodedAction(Answer(text))
             case (kind, content) if _whole(kind) == 0 and (numbers := real_numbers(content, (3,))) is not None:
                 return DecodedAction(Zoom(*numbers.tolist()))
         raise ActionTypeError(
-            f"not an action: {shown(value)}; give (0, [start, end, fps]), (1, 'answer'), Zoom(start, end, fps) or "
-            "Answer('answer')"
+            f"not an action: {shown(value)}; give (0, [start, end, fps]), (1, 'answer'), Zoom(start, end, fps), "
+            "Zooms(...), ToolCall(name, arguments) or Answer('answer')"
         )
 
 
@@ -173,7 +175,7 @@ class TextAction:
         """See the class."""
         if not isinstance(value, str):
             raise ActionTypeError(f"the text action must be a string, got {type(value).__name__}")
-        parsed = self.protocol.parse(value)
+        parsed = self.protocol.parse(value, episode.rules)
         return DecodedAction(parsed.action, value, parsed.well_formed)
 
 
@@ -184,6 +186,8 @@ class DiscreteAction:
     parts of the video at `fps[f]`; value `windows * len(fps) + k` answers with option k. `mask` says which values the
     episode would accept: a window whose frames exceed `clip_frames`, a zoom in the last round and an option that the
     question does not have are masked.
+
+    Several zooms in one turn, regions, sizes and tool calls cannot be expressed.
 
     The default grid suits every registered id: its windows fit into a clip at both rates, and the higher rate is the
     one that the count tasks need. Use more windows or lower rates for longer videos.

@@ -63,7 +63,8 @@ class FlatObservation:
     - `frames`: `Box` uint8 `(capacity, height, width, 3)`, RGB, in order of arrival, letterboxed; unused places are 0.
       `capacity` is the budget's `max_frames`.
     - `frame_times`: `Box` float32 `(capacity,)`: their own times as shares of the video, in [0, 1]; -1 where unused.
-    - `frame_rounds`: `Box` float32 `(capacity,)`: 0 for the overview, k for the k-th executed zoom; -1 where unused.
+    - `frame_rounds`: `Box` float32 `(capacity,)`: 0 for the overview, k for the k-th turn that showed frames; -1 where
+      unused.
     - `question`: `Box` int32 `(question_words,)`: an id for each word (`word_ids`).
     - `options`: `Box` int32 `(max_options, option_words)`: the same for each option; 0 where there is none.
     - `left`: `Box` float32 `(3,)`: zooms, frames and rounds left, as shares of the budget.
@@ -136,7 +137,7 @@ class FlatObservation:
         times = np.full(capacity, -1.0, dtype=np.float32)
         rounds = np.full(capacity, -1.0, dtype=np.float32)
         filled = 0
-        for number, clip in enumerate(episode.record.clips if clips is None else clips):
+        for number, clip in zip(_rounds(episode), episode.record.clips if clips is None else clips, strict=True):
             places = slice(filled, filled + len(clip))
             frames[places] = clip.thumbnails(self.frame_size)
             times[places] = np.clip(clip.times / facts.duration, 0.0, 1.0)
@@ -161,6 +162,12 @@ class FlatObservation:
         }
 
 
+def _rounds(episode: Episode) -> list[int]:
+    """For each clip so far, 0 for the overview and k for those of the k-th turn that showed frames."""
+    showing = (turn for turn in episode.record.turns if turn.clips)
+    return [0, *(number for number, turn in enumerate(showing, start=1) for _ in turn.clips)]
+
+
 class ContinuousAction:
     """A continuous action in [-1, 1]: whether to zoom, where, for how long, with how many frames; a score per option.
 
@@ -172,8 +179,8 @@ class ContinuousAction:
       video allow for its number of frames;
     - `u[3]`: the number of frames, 1 to `clip_frames`.
 
-    Every zoom it encodes is valid, except in the last round, where all zooms are refused. Values
-    outside [-1, 1] are clipped.
+    Every zoom it encodes is valid, except in the last round, where all zooms are refused. Values outside [-1, 1] are
+    clipped. Several zooms in one turn, regions, sizes and tool calls cannot be expressed.
 
     Args:
         max_options: Most options of a question, 1 to 26.

@@ -153,9 +153,10 @@ class DefaultObservation(_FrameObservation):
 
 
 class CompactObservation(_FrameObservation):
-    """Like `DefaultObservation`, but with the latest clip's frames only: the overview at first, then the newest zoom.
+    """Like `DefaultObservation`, but with the latest frames only: the overview at first, then those of the newest turn.
 
-    A refused zoom leaves the latest clip in place. `capacity` is the larger of `overview_frames` and `clip_frames`.
+    A turn without frames, such as a refused zoom, leaves them in place. `capacity` is the larger of `overview_frames`
+    and `clip_frames`.
 
     Args:
         frame_size: `(height, width)` of a frame in pixels.
@@ -168,7 +169,7 @@ class CompactObservation(_FrameObservation):
 
     def clips(self, episode: Episode) -> Sequence[Clip]:
         """Which clips are shown."""
-        return episode.record.clips[-1:]
+        return next((turn.clips for turn in reversed(episode.record.turns) if turn.clips), (episode.record.overview,))
 
 
 class DialogueObservation:

@@ -66,7 +66,7 @@ def draw_episode(record: EpisodeRecord, *, evidence: bool = True) -> NDArray[np.
     _header(draw, record, width, evidence)
     _timeline(image, draw, record, width, evidence)
     top, bottom = _BELOW
-    zooms = [(number, clip) for number, clip in enumerate(record.clips) if clip.window is not None][-_ROWS:]
+    zooms = list(enumerate(record.clips))[1:][-_ROWS:]
     shown = zooms or [(0, record.overview)]
     tall = (bottom - top) / len(shown)
     for row, (number, clip) in enumerate(shown):
@@ -130,7 +130,7 @@ def _header(draw: ImageDraw.ImageDraw, record: EpisodeRecord, width: int, reveal
         task.category,
         f"{seconds(task.duration)} s of video",
         f"overview of {len(record.overview)} frames",
-        f"{record.zooms} of {budget.max_zooms} zooms",
+        f"{record.zooms} of {budget.max_zooms} {'zooms' if budget.zooms_per_turn == 1 else 'turns with zooms'}",
         f"{record.frames} of {budget.max_frames} frames",
     ]
     if reveal and not task.evidence:
@@ -190,7 +190,8 @@ def _timeline(image: Image.Image, draw: ImageDraw.ImageDraw, record: EpisodeReco
                 image.paste(ImageOps.fit(frame, (right - left - gap, bottom - top)), (left, top))
     else:
         draw.text((_MARGIN + 12, (top + bottom) / 2), "no overview", fill=_FAINT, font=_font(15), anchor="lm")
-    for number, window in enumerate(record.windows):
+    for number, clip in enumerate(record.clips[1:]):
+        window = clip.window or Interval(float(clip.times.min()), float(clip.times.max()) + 1e-3)
         color, lane = _ZOOMS[number % _ROWS], top - 6 - 8 * (number % _ROWS)
         start, end = span(window)
         draw.rectangle((start, lane - 4, end, lane), fill=color)
@@ -214,13 +215,15 @@ def _timeline(image: Image.Image, draw: ImageDraw.ImageDraw, record: EpisodeReco
 def _film(image: Image.Image, draw: ImageDraw.ImageDraw, clip: Clip, number: int, box: _Box) -> None:
     """Draw all frames of a clip, in the number of rows that makes them largest; `number` is 0 for the overview."""
     left, top, right, bottom = (round(edge) for edge in box)
-    color = _FAINT if clip.window is None else _ZOOMS[(number - 1) % _ROWS]
+    color = _ZOOMS[(number - 1) % _ROWS] if number else _FAINT
     draw.rectangle((left, top, left + 4, bottom), fill=color)
     left, top = left + 14, top + 19
     title, facts = "overview", _frames(len(clip))
     if clip.window is not None:
         title = f"zoom {number}"
         facts = f"{seconds(clip.window.start)} to {seconds(clip.window.end)} s at {clip.fps:g} fps: {facts}"
+    elif number:
+        title = f"tool {number}"
     draw.text((left, top - 19), title, fill=color, font=_font(15))
     draw.text((left + _font(15).getlength(title) + 12, top - 18), facts, fill=_FAINT, font=_font(14))
     if not len(clip):
@@ -284,8 +287,9 @@ def _result(record: EpisodeRecord, number: int) -> tuple[str, _Color]:
     turn: Turn = record.turns[number]
     match turn.outcome:
         case Outcome.EXECUTED:
-            executed = sum(earlier.clip is not None for earlier in record.turns[:number])
-            result, color = f"{_frames(len(turn.clip or ()))} shown", _ZOOMS[executed % _ROWS]
+            shown = f"{_frames(sum(map(len, turn.clips)))} shown"
+            result = f"{turn.reply}\n{shown}" if turn.reply and turn.clips else turn.reply or shown
+            color = _ZOOMS[sum(len(earlier.clips) for earlier in record.turns[:number]) % _ROWS]
         case Outcome.ANSWERED:
             good = record.grade is not None and record.grade.is_correct
             result, color = str(record.grade.status) if record.grade else "", _GOOD if good else _BAD

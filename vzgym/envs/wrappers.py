@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium.spaces import Box, Dict
 from numpy.typing import NDArray
 
-from vzgym.core.actions import Zoom
+from vzgym.core.actions import Zoom, Zooms
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.files import append_json_line
 from vzgym.envs.actions import ACTIONS, ActionModule, DecodedAction
@@ -52,7 +52,12 @@ class FixedFps:
     def decode(self, value: Any, episode: Episode) -> DecodedAction:
         """Decode with the wrapped module, then set the frame rate."""
         move = self.inner.decode(value, episode)
-        return move._replace(action=replace(move.action, fps=self.fps)) if isinstance(move.action, Zoom) else move
+        match move.action:
+            case Zoom() as zoom:
+                return move._replace(action=replace(zoom, fps=self.fps))
+            case Zooms(zooms):
+                return move._replace(action=Zooms(tuple(replace(zoom, fps=self.fps) for zoom in zooms)))
+        return move
 
 
 def fewer_frames(env: VideoZoomEnv, overview: int | None = None, clip: int | None = None) -> VideoZoomEnv:

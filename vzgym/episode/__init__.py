@@ -8,10 +8,12 @@ if TYPE_CHECKING:
     from vzgym.episode.answers import Grade, GradeStatus, grade
     from vzgym.episode.clip import Clip
     from vzgym.episode.dialogue import ImageBlock, Message, TextBlock
-    from vzgym.episode.episode import Episode, validate_zoom
+    from vzgym.episode.episode import Episode
     from vzgym.episode.evidence import evidence_shown
-    from vzgym.episode.record import End, EpisodeRecord, Outcome, Refusal, TaskFacts, Turn
+    from vzgym.episode.record import End, EpisodeRecord, Outcome, Refusal, TaskFacts, ToolDescription, Turn
     from vzgym.episode.run_info import RunInfo
+    from vzgym.episode.tools import Tool, ToolContext, ToolResult
+    from vzgym.episode.validation import validate_zoom, validate_zooms
     from vzgym.episode.wording import PlainWording, Wording
 else:
     __getattr__, __dir__ = lazy_exports(
@@ -19,10 +21,12 @@ else:
         "answers: Grade GradeStatus grade",
         "clip: Clip",
         "dialogue: ImageBlock Message TextBlock",
-        "episode: Episode validate_zoom",
+        "episode: Episode",
         "evidence: evidence_shown",
-        "record: End EpisodeRecord Outcome Refusal TaskFacts Turn",
+        "record: End EpisodeRecord Outcome Refusal TaskFacts ToolDescription Turn",
         "run_info: RunInfo",
+        "tools: Tool ToolContext ToolResult",
+        "validation: validate_zoom validate_zooms",
         "wording: PlainWording Wording",
     )
 
@@ -41,9 +45,14 @@ __all__ = [
     "RunInfo",
     "TaskFacts",
     "TextBlock",
+    "Tool",
+    "ToolContext",
+    "ToolDescription",
+    "ToolResult",
     "Turn",
     "Wording",
     "evidence_shown",
     "grade",
     "validate_zoom",
+    "validate_zooms",
 ]

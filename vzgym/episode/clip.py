@@ -19,15 +19,16 @@ __all__ = ["Clip"]
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """Frames shown to the agent in one message: the overview, or one executed zoom.
+    """Frames shown to the agent: the overview, those of one executed zoom, or those that a tool returned.
 
     Attributes:
         requested: float64, shape `(n,)`: the requested times, in seconds.
         times: float64, shape `(n,)`: the decoded frames' own times.
         size: `(height, width)` at which they were shown.
-        window: The zoom's interval; None for the overview.
-        fps: The zoom's frames per second; None for the overview.
+        window: The zoom's interval; None for the overview and for frames of a tool.
+        fps: The zoom's frames per second; None as above.
         region: The region of the frame that is shown; None for the whole frame.
+        max_pixels: Maximum pixels of a frame, where the zoom or the tool chose it; None: the budget's.
         decoded: Number of frames decoded for the clip (0 if all came from a cache).
         seconds: Wall time of reading the frames.
         pixels: uint8, shape `(n, height, width, 3)`, read-only; None in a record that was loaded from a file.
@@ -39,6 +40,7 @@ class Clip:
     window: Interval | None = None
     fps: float | None = None
     region: Region | None = None
+    max_pixels: int | None = None
     decoded: int = 0
     seconds: float = 0.0
     pixels: NDArray[np.uint8] | None = None
@@ -84,6 +86,7 @@ class Clip:
             self.window,
             self.fps,
             self.region,
+            self.max_pixels,
             self.decoded,
             self.seconds,
             None,
@@ -96,6 +99,7 @@ class Clip:
             "window": self.window.to_list() if self.window else None,
             "fps": self.fps,
             "region": self.region.to_list() if self.region else None,
+            "max_pixels": self.max_pixels,
             "requested": self.requested.tolist(),
             "times": self.times.tolist(),
             "size": list(self.size),
@@ -124,6 +128,7 @@ class Clip:
             window=Interval(*data["window"]) if data["window"] else None,
             fps=data["fps"],
             region=Region(*data["region"]) if data["region"] else None,
+            max_pixels=None if data["max_pixels"] is None else int(data["max_pixels"]),
             decoded=int(data["decoded"]),
             seconds=float(data["seconds"]),
             _hashes=list(data["hashes"]),

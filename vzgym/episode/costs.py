@@ -167,14 +167,14 @@ class EpisodeCosts:
         Args:
             record: The episode.
             family: Model family whose patch rule turns frames into tokens; the budget's `min_pixels` and `max_pixels`
-                limit its resizing, as in the paper.
+                limit its resizing, as in the paper; where a zoom or a tool chose `max_pixels`, that limit applies.
             tokenizer: Counts a text's tokens; an approximation (`text_tokens`) if not given.
         """
         rule = patch_rule(family)
         budget, info = record.budget, record.info
 
         def pictures(clip: Clip) -> int:
-            return len(clip) * rule.tokens(*clip.size, budget.min_pixels, budget.max_pixels)
+            return len(clip) * rule.tokens(*clip.size, budget.min_pixels, clip.max_pixels or budget.max_pixels)
 
         def timed(key: str) -> float | None:
             value = getattr(info, key)
@@ -189,7 +189,7 @@ class EpisodeCosts:
             passes=len(record.turns),
             frames_shown=record.frames,
             frames_decoded=sum(clip.decoded for clip in record.clips),
-            **{name: None if record.end is None else int(info.costs.get(name, 0)) for name in SCORER_COSTS},
+            **{name: None if record.end is None else _scorer_cost(record, name) for name in SCORER_COSTS},
             # Rounded as in records, so that a saved run has the same costs as the live one.
             decode_seconds=math.fsum(round(clip.seconds, 6) for clip in record.clips),
             tool_seconds=timed("tool_seconds"),
@@ -200,6 +200,11 @@ class EpisodeCosts:
     def to_json(self) -> dict[str, float | int | None]:
         """All entries by name."""
         return asdict(self)
+
+
+def _scorer_cost(record: EpisodeRecord, name: str) -> int:
+    """A cost of scorers: those of the policy, and those of its tool calls."""
+    return int(record.info.costs.get(name, 0) + sum(turn.costs.get(name, 0) for turn in record.turns))
 
 
 COSTS: Final[tuple[str, ...]] = tuple(EpisodeCosts.__dataclass_fields__)

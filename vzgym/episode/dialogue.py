@@ -19,9 +19,15 @@ Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
 @dataclass(frozen=True, slots=True)
 class TextBlock:
-    """Text within a message."""
+    """Text within a message.
+
+    Attributes:
+        text: The text.
+        separates: Whether it stands between the replies to two zooms of one turn; see `Message.parts`.
+    """
 
     text: str
+    separates: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +60,12 @@ class Message:
     Attributes:
         role: The author: "system", "user" (the question), "assistant" (the agent), "tool" (the environment).
         blocks: Text and frames, in order.
+        answers: For a reply of the environment, the number of zooms or calls of the turn that it replies to.
     """
 
     role: Role
     blocks: tuple[Block, ...]
+    answers: int = 1
 
     @cached_property
     def text(self) -> str:
@@ -71,6 +79,17 @@ class Message:
     def images(self) -> list[ImageBlock]:
         """The message's frames, in order."""
         return [block for block in self.blocks if isinstance(block, ImageBlock)]
+
+    @property
+    def parts(self) -> list[tuple[Block, ...]]:
+        """The replies to the single zooms of a turn, without the text that separates them; usually one."""
+        parts: list[list[Block]] = [[]]
+        for block in self.blocks:
+            if isinstance(block, TextBlock) and block.separates:
+                parts.append([])
+            else:
+                parts[-1].append(block)
+        return [tuple(part) for part in parts]
 
     @classmethod
     def from_text(cls, role: Role, text: str) -> Message:

@@ -6,81 +6,29 @@ It depends on no gymnasium, torch or rewards. Every interface (gymnasium, Pettin
 
 from __future__ import annotations
 
-import math
-import time
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vzgym.core.actions import Action, Answer, Malformed, Region, Zoom
+from vzgym.core.actions import Action, Answer, Malformed, ToolCall, TurnRules, Zoom, Zooms
 from vzgym.core.budget import Budget, overview_times
-from vzgym.core.errors import ActionTypeError, EpisodeEnded, VideoError
+from vzgym.core.errors import EpisodeEnded, ToolArgumentError, VideoError
 from vzgym.core.interval import Interval
 from vzgym.core.text import replace_surrogates
 from vzgym.episode.answers import Grade, GradeStatus, grade
 from vzgym.episode.clip import Clip
 from vzgym.episode.dialogue import Message
+from vzgym.episode.reading import read_clip
 from vzgym.episode.record import End, EpisodeRecord, Outcome, Refusal, TaskFacts, Turn
 from vzgym.episode.run_info import RunInfo
-from vzgym.episode.wording import PlainWording, Wording, number, seconds
+from vzgym.episode.tools import Tool, ToolContext, checked_result, checked_tools, describe
+from vzgym.episode.validation import checked_action, validate_zooms, within
+from vzgym.episode.wording import PlainWording, Wording
 from vzgym.tasks.budgets import built_for, weakened_by
 from vzgym.tasks.task import VideoTask
-from vzgym.video.base import crop_box
 
-__all__ = ["Episode", "validate_zoom"]
-
-# Times may come from decimal text: a zoom may exceed the end by less than any frame distance.
-_TIME_SLACK = 1e-6
-
-
-def validate_zoom(zoom: Zoom, duration: float, budget: Budget) -> tuple[Refusal, str] | None:
-    """Check whether a zoom can be executed.
-
-    The rules, in the order in which they are checked: all values are finite; `end > start`; the interval is inside the
-    video; `fps` is within the budget's limits; at most `clip_frames` frames; a region only if the budget allows one,
-    and inside the frame.
-
-    Args:
-        zoom: The requested zoom.
-        duration: Length of the video in seconds.
-        budget: The limits.
-
-    Returns:
-        The refusal code and one sentence for the agent with the valid values; None if the zoom is valid.
-    """
-    start, end, fps = zoom.start, zoom.end, zoom.fps
-    if not (math.isfinite(start) and math.isfinite(end) and math.isfinite(fps)):
-        return Refusal.NOT_FINITE, f"start, end and fps must be finite numbers, got {start}, {end}, {fps}."
-    if end <= start:
-        return Refusal.REVERSED, f"the end ({number(end)} s) must be greater than the start ({number(start)} s)."
-    if start < 0 or end > duration + _TIME_SLACK:
-        return Refusal.OUTSIDE, (
-            f"[{number(start)}, {number(end)}] s is not inside the video, which lasts from 0 to {seconds(duration)} s."
-        )
-    if not budget.min_fps <= fps <= budget.max_fps:
-        return Refusal.FPS_OUT_OF_RANGE, (
-            f"fps must be between {number(budget.min_fps)} and {number(budget.max_fps)}, got {number(fps)}."
-        )
-    asked = _within(zoom, duration).num_frames
-    if asked > budget.clip_frames:
-        return Refusal.TOO_MANY_FRAMES, (
-            f"{number(end - start)} s at {number(fps)} fps are {asked} frames; at most {budget.clip_frames} "
-            "are allowed: choose a shorter interval or a lower fps."
-        )
-    if zoom.region is not None and not budget.spatial:
-        return Refusal.REGION_NOT_ALLOWED, "regions are not available here: ask for the whole picture."
-    if zoom.region is not None and not zoom.region.is_valid:
-        return Refusal.REGION_INVALID, (
-            "a region is [left, top, right, bottom] with 0 <= left < right <= 1 and 0 <= top < bottom <= 1, "
-            f"got {zoom.region.to_list()}."
-        )
-    return None
-
-
-def _within(zoom: Zoom, duration: float) -> Zoom:
-    """`zoom` clipped to the video's end, so that the tolerance adds no frame."""
-    return replace(zoom, end=min(zoom.end, duration))
+__all__ = ["Episode"]
 
 
 class Episode:
@@ -90,20 +38,30 @@ class Episode:
         task: The task.
         budget: The budget; the paper's by default.
         wording: The wording of the dialogue.
+        tools: The tools that the agent may call beside the zoom, or the tools by name.
 
     Raises:
         VideoError: If the video cannot be opened or its overview cannot be decoded.
         TaskError: If the task's evidence lies outside its video.
         RecordError: If the wording's `spec` is not JSON-serializable.
+        InvalidSetting: If a tool is invalid.
 
     Attributes:
         task: As given.
         budget: As given.
+        tools: The tools by name.
         record: The record so far; complete once `ended`.
     """
 
-    def __init__(self, task: VideoTask, budget: Budget | None = None, wording: Wording | None = None) -> None:
+    def __init__(
+        self,
+        task: VideoTask,
+        budget: Budget | None = None,
+        wording: Wording | None = None,
+        tools: Mapping[str, Tool] | Sequence[Tool] = (),
+    ) -> None:
         self.task = task
+        self.tools = checked_tools(tools)
         self.budget = budget or Budget()
         self.wording: Wording = wording or PlainWording()
         facts = TaskFacts.of(task)
@@ -115,7 +73,8 @@ class Episode:
             proof_weakened_by=() if built is None else weakened_by(built, self.budget),
         )
         overview = self._look(overview_times(facts.duration, self.budget))
-        self.record = EpisodeRecord(task=facts, budget=self.budget, overview=overview, info=info)
+        described = tuple(map(describe, self.tools.values()))
+        self.record = EpisodeRecord(task=facts, budget=self.budget, overview=overview, tools=described, info=info)
         self.record.messages.extend(self.wording.opening(self.record))
 
     @property
@@ -140,34 +99,42 @@ class Episode:
 
     @property
     def zooms_left(self) -> int:
-        """Remaining zooms: one per remaining round except the last."""
+        """Remaining turns with zooms or tool calls: the remaining rounds except the last."""
         return max(0, self.rounds_left - 1)
 
     @property
+    def rules(self) -> TurnRules:
+        """What a turn's text may hold, for the parser of a text protocol."""
+        return self.record.rules
+
+    @property
     def frames_left(self) -> int:
-        """Maximum number of frames that the remaining zooms can show."""
+        """Maximum number of frames that the remaining turns can show."""
         return self.zooms_left * self.budget.clip_frames
 
     def step(self, action: Action, *, text: str | None = None, well_formed: bool = True) -> Turn:
         """Play one round.
 
         Args:
-            action: A `Zoom`, an `Answer`, or `Malformed` for text without either.
+            action: A `Zoom`, `Zooms`, a `ToolCall`, an `Answer`, or `Malformed` for text without an action.
             text: The agent's raw text; the wording's canonical text if None. Lone surrogates become U+FFFD, also in
                 answers, since they cannot be encoded.
             well_formed: Whether the text has exactly the protocol's form.
 
         Returns:
-            The turn, also appended to the record. An invalid zoom is recorded as a refusal, not raised.
+            The turn, also appended to the record. An invalid zoom or tool call is recorded as a refusal, not raised. If
+            one of several zooms is invalid, none is executed.
 
         Raises:
             EpisodeEnded: If the episode is over.
-            ActionTypeError: If `action` has another type, an answer's text is not a string, or a zoom's value is not a
-                number.
+            ActionTypeError: If `action` has another type, an answer's text is not a string, a zoom's value is not a
+                number, or a tool's arguments are not JSON values.
+            InvalidSetting: If a tool returns an invalid result.
+            VzgymError: If a tool fails for another reason than the video or the arguments.
         """
         if self.ended:
             raise EpisodeEnded(f"the episode of task {self.task.id!r} has ended ({self.record.end}): start a new one")
-        action = _checked(action)
+        action = checked_action(action)
         said = self.wording.said(action) if text is None else replace_surrogates(text)
         match action:
             case Answer():
@@ -175,7 +142,11 @@ class Episode:
             case Malformed(reason):
                 turn = Turn(action, said, False, Outcome.REFUSED, Refusal.MALFORMED, reason)
             case Zoom():
-                turn = self._zoom(action, said, well_formed)
+                turn = self._zoom(action, (action,), said, well_formed)
+            case Zooms(zooms):
+                turn = self._zoom(action, zooms, said, well_formed)
+            case ToolCall():
+                turn = self._call(action, said, well_formed)
         self._close_round(turn)
         return turn
 
@@ -183,20 +154,50 @@ class Episode:
         """Truncate the episode, unscored, because its video cannot be read."""
         self.record.end, self.record.grade = End.VIDEO_ERROR, Grade(GradeStatus.UNSCORED)
 
-    def _zoom(self, zoom: Zoom, said: str, well_formed: bool) -> Turn:
-        fault = validate_zoom(zoom, self.record.task.duration, self.budget)
+    def _zoom(self, action: Action, zooms: Sequence[Zoom], said: str, well_formed: bool) -> Turn:
+        duration = self.record.task.duration
+        fault = validate_zooms(zooms, duration, self.budget)
         if self.rounds_left == 1:
             fault = Refusal.LAST_ROUND, "this was the last round, in which only an answer is possible."
         if fault is not None:
-            return Turn(zoom, said, well_formed, Outcome.REFUSED, *fault)
-        duration = self.record.task.duration
-        # Rounding may move the last times slightly beyond the end, which the video would refuse.
-        times = np.minimum(_within(zoom, duration).times(), duration)
+            return Turn(action, said, well_formed, Outcome.REFUSED, *fault)
+        clips = []
+        for zoom in zooms:
+            # Rounding may move the last times slightly beyond the end, which the video would refuse.
+            times = np.minimum(within(zoom, duration).times(), duration)
+            try:
+                clips.append(self._look(times, zoom))
+            except VideoError as error:
+                return Turn(action, said, well_formed, Outcome.FAILED, detail=str(error))
+        return Turn(action, said, well_formed, Outcome.EXECUTED, clips=tuple(clips))
+
+    def _call(self, call: ToolCall, said: str, well_formed: bool) -> Turn:
+        def refused(code: Refusal, reason: str) -> Turn:
+            return Turn(call, said, well_formed, Outcome.REFUSED, code, reason)
+
+        if self.rounds_left == 1:
+            return refused(Refusal.LAST_ROUND, "this was the last round, in which only an answer is possible.")
+        tool = self.tools.get(call.name)
+        if tool is None:
+            names = ", ".join(self.tools)
+            reason = f"the tools are: {names}" if names else "there are no tools beside the zoom"
+            return refused(Refusal.UNKNOWN_TOOL, f"there is no tool {call.name!r:.100}; {reason}.")
+        context = ToolContext.of(self.task, self.record.task.duration, self.budget)
         try:
-            clip = self._look(times, zoom)
+            result = checked_result(tool.run(call, context), call.name, self.budget)
+        except ToolArgumentError as error:
+            return refused(Refusal.TOOL_ARGUMENTS, replace_surrogates(str(error)))
         except VideoError as error:
-            return Turn(zoom, said, well_formed, Outcome.FAILED, detail=str(error))
-        return Turn(zoom, said, well_formed, Outcome.EXECUTED, clip=clip)
+            return Turn(call, said, well_formed, Outcome.FAILED, detail=str(error))
+        return Turn(
+            call,
+            said,
+            well_formed,
+            Outcome.EXECUTED,
+            clips=() if result.clip is None else (result.clip,),
+            reply=replace_surrogates(result.text),
+            costs=dict(result.costs),
+        )
 
     def _close_round(self, turn: Turn) -> None:
         record = self.record
@@ -214,62 +215,15 @@ class Episode:
 
     def _look(self, times: NDArray[np.float64], zoom: Zoom | None = None) -> Clip:
         video = self.task.video
-        region: Region | None = zoom.region if zoom else None
-        started = time.perf_counter()
-        size = self.budget.fit(*_shape(video.height, video.width, region))
-        frames = video.read(times, size=size, region=region)
-        took = time.perf_counter() - started
-        # Policies receive these arrays; read-only, so that none changes what others see or what the record hashes.
-        own_times = frames.times.copy()
-        for array in (frames.pixels, own_times, times):
-            array.flags.writeable = False
-        return Clip(
-            requested=times,
-            times=own_times,
-            size=size,
-            window=Interval(float(zoom.start), float(zoom.end)) if zoom else None,
-            fps=float(zoom.fps) if zoom else None,
-            region=region,
-            decoded=frames.decoded,
-            seconds=took,
-            pixels=frames.pixels,
+        if zoom is None:
+            return read_clip(video, times, self.budget)
+        window = Interval(float(zoom.start), float(zoom.end))
+        return read_clip(
+            video,
+            times,
+            self.budget,
+            window=window,
+            fps=float(zoom.fps),
+            region=zoom.region,
+            max_pixels=zoom.max_pixels,
         )
-
-
-def _checked(action: object) -> Action:
-    """Validate `action` and convert its numbers to floats: programming errors must not enter a record."""
-    match action:
-        case Zoom(start, end, fps, region):
-            if not (region is None or isinstance(region, Region)):
-                raise ActionTypeError(f"a zoom's region is a Region or None, got {region!r}")
-            place = (
-                None
-                if region is None
-                else Region(*map(_to_float, (region.left, region.top, region.right, region.bottom)))
-            )
-            return Zoom(_to_float(start), _to_float(end), _to_float(fps), place)
-        case Answer(text):
-            if not isinstance(text, str):
-                raise ActionTypeError(f"an answer is text, got {text!r}")
-            return Answer(replace_surrogates(text))
-        case Malformed():
-            return action
-    raise ActionTypeError(f"an action is a Zoom, an Answer or Malformed, got {type(action).__name__}")
-
-
-def _to_float(value: object) -> float:
-    if not isinstance(value, (int, float, np.integer, np.floating)):
-        raise ActionTypeError(f"a zoom is made of numbers, got {value!r}")
-    try:
-        return float(value)
-    except OverflowError:
-        # An integer beyond the range of floats becomes infinite, which is refused.
-        return math.inf if value > 0 else -math.inf
-
-
-def _shape(height: int, width: int, region: Region | None) -> tuple[int, int]:
-    """Size in pixels of a region of a frame."""
-    if region is None:
-        return height, width
-    top, bottom, left, right = crop_box(region, height, width)
-    return bottom - top, right - left

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vzgym.core.actions import Action, Answer, Malformed, Region, Zoom
+from vzgym.core.actions import Action, Answer, Malformed, Region, ToolCall, TurnRules, Zoom, Zooms
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, RecordError, VzgymError
 from vzgym.core.files import json_line, parse_json
@@ -31,9 +31,9 @@ from vzgym.video.base import Video
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["End", "EpisodeRecord", "Outcome", "Refusal", "TaskFacts", "Turn"]
+__all__ = ["End", "EpisodeRecord", "Outcome", "Refusal", "TaskFacts", "ToolDescription", "Turn"]
 
-RECORD_VERSION = 2
+RECORD_VERSION = 3
 """Version of the saved form of records, incremented with each change."""
 
 
@@ -41,9 +41,9 @@ class Outcome(StrEnum):
     """Outcome of a turn's action."""
 
     EXECUTED = "executed"
-    """A zoom was executed; the turn has a clip."""
+    """The zooms or the tool call of the turn were executed."""
     REFUSED = "refused"
-    """A zoom broke a rule, or no action could be read; the turn has a `Refusal` and a message."""
+    """A zoom or a tool call broke a rule, or no action could be read; the turn has a `Refusal` and a message."""
     ANSWERED = "answered"
     FAILED = "failed"
     """The video could not be read; the episode is truncated and unscored."""
@@ -59,6 +59,11 @@ class Refusal(StrEnum):
     TOO_MANY_FRAMES = "too_many_frames"
     REGION_NOT_ALLOWED = "region_not_allowed"
     REGION_INVALID = "region_invalid"
+    SIZE_NOT_ALLOWED = "size_not_allowed"
+    SIZE_OUT_OF_RANGE = "size_out_of_range"
+    TOO_MANY_ZOOMS = "too_many_zooms"
+    UNKNOWN_TOOL = "unknown_tool"
+    TOOL_ARGUMENTS = "tool_arguments"
     LAST_ROUND = "last_round"
     MALFORMED = "malformed"
 
@@ -85,7 +90,10 @@ class Turn:
         outcome: The outcome.
         refusal: The refusal code; None unless `outcome` is REFUSED.
         detail: Description of the refusal or failure; "" otherwise.
-        clip: The frames shown; None unless `outcome` is EXECUTED.
+        clips: The frames shown: one clip for each zoom of the turn, in order, or the clip that a tool returned; empty
+            unless `outcome` is EXECUTED.
+        reply: The text that a tool returned; "" otherwise.
+        costs: What a tool call cost beyond the frames shown, by name; see `vzgym.episode.ToolResult`.
     """
 
     action: Action
@@ -94,7 +102,60 @@ class Turn:
     outcome: Outcome
     refusal: Refusal | None = None
     detail: str = ""
-    clip: Clip | None = None
+    clips: tuple[Clip, ...] = ()
+    reply: str = ""
+    costs: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def zooms(self) -> tuple[Zoom, ...]:
+        """The zooms that the turn asked for; empty for other actions."""
+        match self.action:
+            case Zoom():
+                return (self.action,)
+            case Zooms(zooms):
+                return zooms
+        return ()
+
+    @property
+    def windows(self) -> list[Interval]:
+        """The intervals of the turn's executed zooms, in order."""
+        return [clip.window for clip in self.clips if clip.window is not None]
+
+    @property
+    def tool(self) -> str:
+        """The name of the tool that the turn called; "" for other actions."""
+        return self.action.name if isinstance(self.action, ToolCall) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolDescription:
+    """A tool as the agent sees it.
+
+    Attributes:
+        name: Its name for the agent.
+        description: What it does, for the agent.
+        parameters: JSON schema of its arguments.
+        spec: `{"name": registered name, **options}`, from which it can be rebuilt for a replay.
+    """
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    spec: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON form."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "parameters": dict(self.parameters),
+            "spec": dict(self.spec),
+        }
+
+    def as_function(self) -> dict[str, Any]:
+        """The form that chat templates and OpenAI-compatible endpoints take in `tools`."""
+        function = {"name": self.name, "description": self.description, "parameters": dict(self.parameters)}
+        return {"type": "function", "function": function}
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +255,7 @@ class EpisodeRecord:
         task: The task.
         budget: The budget.
         overview: The overview.
+        tools: The tools that the agent may call beside the zoom.
         turns: The turns, in order.
         messages: The dialogue as the wording rendered it.
         end: How it ended; None while it runs.
@@ -205,6 +267,7 @@ class EpisodeRecord:
     task: TaskFacts
     budget: Budget
     overview: Clip
+    tools: tuple[ToolDescription, ...] = ()
     turns: list[Turn] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     end: End | None = None
@@ -214,8 +277,8 @@ class EpisodeRecord:
 
     @property
     def clips(self) -> list[Clip]:
-        """Every clip shown so far: the overview, then the clips of the executed zooms."""
-        return [self.overview, *(turn.clip for turn in self.turns if turn.clip is not None)]
+        """Every clip shown so far: the overview, then those of the turns, in order."""
+        return [self.overview, *(clip for turn in self.turns for clip in turn.clips)]
 
     @property
     def windows(self) -> list[Interval]:
@@ -224,8 +287,18 @@ class EpisodeRecord:
 
     @property
     def zooms(self) -> int:
-        """Number of executed zooms."""
-        return sum(turn.outcome is Outcome.EXECUTED for turn in self.turns)
+        """Number of turns whose zooms were executed, as the budget's `max_zooms` counts them."""
+        return sum(turn.outcome is Outcome.EXECUTED and bool(turn.zooms) for turn in self.turns)
+
+    @property
+    def tool_calls(self) -> int:
+        """Number of executed tool calls."""
+        return sum(turn.outcome is Outcome.EXECUTED and bool(turn.tool) for turn in self.turns)
+
+    @property
+    def rules(self) -> TurnRules:
+        """What a turn's text may hold, for the parser of a text protocol."""
+        return TurnRules(self.budget.zooms_per_turn, tuple(tool.name for tool in self.tools))
 
     @property
     def frames(self) -> int:
@@ -303,6 +376,7 @@ class EpisodeRecord:
             "task": self.task.to_json(),
             "budget": self.budget.to_dict(),
             "overview": self.overview.to_json(),
+            "tools": [tool.to_json() for tool in self.tools],
             "turns": [_turn_to_json(turn) for turn in self.turns],
             "messages": [{"role": message.role, "text": message.text} for message in self.messages],
             "end": self.end,
@@ -342,6 +416,7 @@ class EpisodeRecord:
                 task=TaskFacts.from_json(data["task"]),
                 budget=Budget.from_mapping(data["budget"]),
                 overview=Clip.from_json(data["overview"]),
+                tools=tuple(ToolDescription(**tool) for tool in data["tools"]),
                 turns=[_turn_from_json(turn) for turn in data["turns"]],
                 messages=[Message.from_text(item["role"], item["text"]) for item in data["messages"]],
                 end=None if data["end"] is None else End(data["end"]),
@@ -383,45 +458,77 @@ def _unnumber(value: Any) -> Any:
     return float(value) if isinstance(value, str) else value
 
 
-def _turn_to_json(turn: Turn) -> dict[str, Any]:
-    action: dict[str, Any]
-    match turn.action:
-        case Zoom(start, end, fps, region):
-            action = {"zoom": [_number(start), _number(end), _number(fps)]}
-            if region is not None:
-                action["region"] = [_number(value) for value in region.to_list()]
+def _typed(value: Any, kind: type[Any]) -> Any:
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise TypeError(f"{value!r:.100} stands where a value of type {kind.__name__} should")
+    return value
+
+
+def _zoom_to_json(zoom: Zoom) -> dict[str, Any]:
+    said: dict[str, Any] = {"zoom": [_number(zoom.start), _number(zoom.end), _number(zoom.fps)]}
+    if zoom.region is not None:
+        said["region"] = [_number(value) for value in zoom.region.to_list()]
+    if zoom.max_pixels is not None:
+        said["max_pixels"] = zoom.max_pixels
+    return said
+
+
+def _zoom_from_json(said: Mapping[str, Any]) -> Zoom:
+    region = Region(*map(_unnumber, said["region"])) if "region" in said else None
+    start, end, fps = map(_unnumber, said["zoom"])
+    return Zoom(start, end, fps, region, _typed(said["max_pixels"], int) if "max_pixels" in said else None)
+
+
+def _action_to_json(action: Action) -> dict[str, Any]:
+    match action:
+        case Zoom():
+            return _zoom_to_json(action)
+        case Zooms(zooms):
+            return {"zooms": [_zoom_to_json(zoom) for zoom in zooms]}
+        case ToolCall(name, arguments):
+            return {"tool": name, "arguments": dict(arguments)}
         case Answer(text):
-            action = {"answer": text}
+            return {"answer": text}
         case Malformed(reason):
-            action = {"malformed": reason}
+            return {"malformed": reason}
+
+
+def _action_from_json(said: Mapping[str, Any]) -> Action:
+    if "zoom" in said:
+        return _zoom_from_json(said)
+    if "zooms" in said:
+        zooms = tuple(map(_zoom_from_json, said["zooms"]))
+        if len(zooms) < 2:
+            raise ValueError(f"several zooms are two or more, got {len(zooms)}")
+        return Zooms(zooms)
+    if "tool" in said:
+        return ToolCall(_typed(said["tool"], str), _typed(said["arguments"], dict))
+    return Answer(said["answer"]) if "answer" in said else Malformed(said["malformed"])
+
+
+def _turn_to_json(turn: Turn) -> dict[str, Any]:
     return {
-        "action": action,
+        "action": _action_to_json(turn.action),
         "text": turn.text,
         "well_formed": turn.well_formed,
         "outcome": turn.outcome,
         "refusal": turn.refusal,
         "detail": turn.detail,
-        "clip": None if turn.clip is None else turn.clip.to_json(),
+        "clips": [clip.to_json() for clip in turn.clips],
+        "reply": turn.reply,
+        "costs": dict(turn.costs),
     }
 
 
 def _turn_from_json(data: dict[str, Any]) -> Turn:
-    said = data["action"]
-    action: Action
-    if "zoom" in said:
-        region = Region(*map(_unnumber, said["region"])) if "region" in said else None
-        start, end, fps = map(_unnumber, said["zoom"])
-        action = Zoom(start, end, fps, region)
-    elif "answer" in said:
-        action = Answer(said["answer"])
-    else:
-        action = Malformed(said["malformed"])
     return Turn(
-        action=action,
+        action=_action_from_json(data["action"]),
         text=data["text"],
         well_formed=data["well_formed"],
         outcome=Outcome(data["outcome"]),
         refusal=None if data["refusal"] is None else Refusal(data["refusal"]),
         detail=data["detail"],
-        clip=None if data["clip"] is None else Clip.from_json(data["clip"]),
+        clips=tuple(map(Clip.from_json, data["clips"])),
+        reply=_typed(data["reply"], str),
+        costs=_typed(data["costs"], dict),
     )

@@ -21,6 +21,7 @@ from vzgym.core.errors import InvalidSetting
 from vzgym.core.files import MAX_DEPTH, json_fault
 from vzgym.episode.clip import Clip
 from vzgym.episode.reading import read_clip
+from vzgym.episode.record import ToolDescription
 from vzgym.tasks.task import Subtitle, VideoTask
 from vzgym.video.base import Video, check_times
 
@@ -28,10 +29,10 @@ __all__ = [
     "RESERVED_NAMES",
     "Tool",
     "ToolContext",
-    "ToolDescription",
     "ToolResult",
     "checked_result",
     "checked_tools",
+    "describe",
 ]
 
 RESERVED_NAMES = frozenset({"video_zoom", "answer", "think", "tool_call", "tool_response"})
@@ -48,9 +49,9 @@ class ToolResult:
         text: The reply to the agent; "" if the frames are the whole reply.
         clip: Frames with their times, shown after the text, usually from `ToolContext.look`; at most the budget's
             `clip_frames`.
-        costs: What the call cost beyond the frames shown, by name, each finite and >= 0. The cost ledger adds
-            `frames_decoded` (frames decoded for the call without those of `clip`), `frames_scored` (frames that a
-            scorer judged) and `passes` (calls of a model); other names are kept in the record.
+        costs: What the call cost beyond the frames shown, by name, each finite and >= 0: `candidates_decoded` (frames
+            decoded for a scorer), `frames_scored`, and other entries of the cost ledger that a scorer has. Further
+            names are kept in the record only.
     """
 
     text: str = ""
@@ -158,40 +159,9 @@ class Tool(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ToolDescription:
-    """A tool as the agent sees it, as stored in records.
-
-    Attributes:
-        name: See `Tool`.
-        description: See `Tool`.
-        parameters: See `Tool`.
-        spec: See `Tool`.
-    """
-
-    name: str
-    description: str
-    parameters: Mapping[str, Any]
-    spec: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, tool: Tool) -> ToolDescription:
-        """The description of a tool."""
-        return cls(tool.name, tool.description, dict(tool.parameters), dict(tool.spec))
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON form."""
-        return {
-            "name": self.name,
-            "description": self.description,
-            "parameters": dict(self.parameters),
-            "spec": dict(self.spec),
-        }
-
-    def as_function(self) -> dict[str, Any]:
-        """The form that chat templates and OpenAI-compatible endpoints take in `tools`."""
-        function = {"name": self.name, "description": self.description, "parameters": dict(self.parameters)}
-        return {"type": "function", "function": function}
+def describe(tool: Tool) -> ToolDescription:
+    """The description of a tool, as records store it."""
+    return ToolDescription(tool.name, tool.description, dict(tool.parameters), dict(tool.spec))
 
 
 def checked_tools(tools: Mapping[str, Tool] | Sequence[Tool]) -> dict[str, Tool]:

@@ -155,9 +155,7 @@ def _checked_zoom(zoom: Zoom) -> Zoom:
         raise ActionTypeError(f"a zoom's region is a Region or None, got {region!r}")
     if size is not None and (not isinstance(size, (int, np.integer)) or isinstance(size, bool)):
         raise ActionTypeError(f"a zoom's max_pixels is an integer or None, got {size!r}")
-    place = (
-        None if region is None else Region(*map(_to_float, (region.left, region.top, region.right, region.bottom)))
-    )
+    place = None if region is None else Region(*map(_to_float, (region.left, region.top, region.right, region.bottom)))
     most = None if size is None else min(max(int(size), -_MOST_PIXELS), _MOST_PIXELS)
     return Zoom(_to_float(zoom.start), _to_float(zoom.end), _to_float(zoom.fps), place, most)
 

@@ -6,17 +6,18 @@ text.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from vzgym.core.actions import Action, Answer, Malformed, Zoom
+from vzgym.core.actions import Action, Answer, Malformed, ToolCall, Zoom, Zooms
 from vzgym.episode.answers import lettered
 from vzgym.episode.clip import Clip
 from vzgym.episode.dialogue import Block, ImageBlock, Message, TextBlock
-from vzgym.episode.record import EpisodeRecord, Turn
+from vzgym.episode.record import EpisodeRecord, Outcome, Turn
 
-__all__ = ["PlainWording", "Wording", "number", "seconds", "show"]
+__all__ = ["PlainWording", "Wording", "number", "seconds", "separated", "show"]
 
 
 class Wording(Protocol):
@@ -58,6 +59,14 @@ def show(clip: Clip) -> list[Block]:
     return blocks
 
 
+def separated(parts: Sequence[Sequence[Block]]) -> list[Block]:
+    """Join the replies to the zooms of a turn, each on a new line; `Message.parts` splits them again."""
+    blocks: list[Block] = []
+    for place, part in enumerate(parts):
+        blocks += [*([TextBlock("\n", separates=True)] if place else []), *part]
+    return blocks
+
+
 class PlainWording:
     """Short text without markup: the wording of `gym.make("VideoZoom-v0")`, unless the action is text."""
 
@@ -73,16 +82,39 @@ class PlainWording:
         return [Message("user", (TextBlock(head), *show(record.overview), TextBlock("\n" + self.question(record))))]
 
     def question(self, record: EpisodeRecord) -> str:
-        """The question, its options by letter, and the remaining rounds."""
+        """The question, its options by letter, what the budget allows beyond the paper's, and the remaining rounds."""
         parts = [record.task.question]
         if record.task.options:
             parts.append(lettered(record.task.options))
+        parts += self.extras(record)
         parts.append(self.what_is_left(record))
         return "\n".join(parts)
+
+    def extras(self, record: EpisodeRecord) -> list[str]:
+        """Sentences about several zooms in a round, sizes and tools; none under the paper's budget."""
+        budget, found = record.budget, []
+        if not budget.max_zooms:
+            return found
+        if budget.zooms_per_turn > 1:
+            found.append(
+                f"A round may have up to {budget.zooms_per_turn} zooms, together of at most {budget.clip_frames} "
+                "frames; they are carried out all or none."
+            )
+        if budget.zoom_max_pixels:
+            found.append(
+                f"A zoom may choose the most pixels of its frames, {budget.min_pixels} to {budget.zoom_max_pixels}; "
+                f"otherwise {budget.max_pixels}."
+            )
+        if record.tools:
+            named = [f"{tool.name}: {tool.description}" for tool in record.tools]
+            found.append("Instead of zooming, a round may call a tool.\n" + "\n".join(named))
+        return found
 
     def what_is_left(self, record: EpisodeRecord) -> str:
         """The number of remaining rounds, or that this is the last."""
         left = record.rounds_left
+        if left == 1 and record.tools:
+            return "This is the last round: answer now, zooms and tool calls are no longer possible."
         if left == 1:
             return "This is the last round: answer now, zooming is no longer possible."
         return f"Rounds left: {left}."
@@ -90,9 +122,14 @@ class PlainWording:
     def said(self, action: Action) -> str:
         """See `Wording.said`."""
         match action:
-            case Zoom(start, end, fps, region):
+            case Zoom(start, end, fps, region, max_pixels):
                 where = "" if region is None else f" region {region.to_list()}"
-                return f"zoom [{number(start)}, {number(end)}] at {number(fps)} fps{where}"
+                size = "" if max_pixels is None else f" max_pixels {max_pixels}"
+                return f"zoom [{number(start)}, {number(end)}] at {number(fps)} fps{where}{size}"
+            case Zooms(zooms):
+                return "; ".join(map(self.said, zooms))
+            case ToolCall(name, arguments):
+                return f"call {name} {json.dumps(arguments)}"
             case Answer(text):
                 return text
             case Malformed():
@@ -104,16 +141,29 @@ class PlainWording:
         if isinstance(turn.action, Answer):
             return None
         closing = [] if record.end else [TextBlock("\n" + self.what_is_left(record))]
-        return Message("tool", (*self.result(turn), *closing))
+        return Message("tool", (*separated(self.results(turn)), *closing), answers=max(1, len(turn.zooms)))
 
-    def result(self, turn: Turn) -> list[Block]:
-        """The result of a zoom: its frames, or the reason for its refusal."""
-        clip = turn.clip
-        if clip is None or clip.window is None:
+    def results(self, turn: Turn) -> list[list[Block]]:
+        """The result of a turn, one part for each executed zoom, or a single one.
+
+        A zoom's frames, a tool's text and frames, or the reason for the refusal.
+        """
+        if turn.outcome is not Outcome.EXECUTED:
             code = f" ({turn.refusal})" if turn.refusal else ""
-            return [TextBlock(f"Not shown{code}: {turn.detail}")]
+            return [[TextBlock(f"{'No result' if turn.tool else 'Not shown'}{code}: {turn.detail}")]]
+        if turn.tool:
+            blocks: list[Block] = [TextBlock(turn.reply)] if turn.reply or not turn.clips else []
+            for clip in turn.clips:
+                blocks += [TextBlock(f"{chr(10) if turn.reply else ''}{len(clip)} frames:\n"), *show(clip)]
+            return [blocks]
+        return [self._shown(clip) for clip in turn.clips]
+
+    def _shown(self, clip: Clip) -> list[Block]:
+        """The frames of a zoom."""
+        assert clip.window is not None  # each clip of a zoom has its window
         where = "" if clip.region is None else f", region {clip.region.to_list()}"
         start, end = seconds(clip.window.start), seconds(clip.window.end)
         rate = "" if clip.fps is None else f" at {number(clip.fps)} fps"
-        head = f"Clip {start} to {end} s{rate}{where}, {len(clip)} frames:\n"
+        size = "" if clip.max_pixels is None else f", {clip.size[1]}x{clip.size[0]} pixels"
+        head = f"Clip {start} to {end} s{rate}{where}{size}, {len(clip)} frames:\n"
         return [TextBlock(head), *show(clip)]

@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vzgym.baselines.readers import FrameReader, ReaderSpec, make_reader
-from vzgym.core.actions import Region, Zoom
+from vzgym.core.actions import Action, Region, ToolCall, Zoom, Zooms
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, RecordError, VideoError
 from vzgym.episode.clip import Clip
 from vzgym.episode.episode import Episode
-from vzgym.episode.record import EpisodeRecord
+from vzgym.episode.record import EpisodeRecord, ToolDescription
+from vzgym.episode.tools import ToolContext, ToolResult
 from vzgym.episode.wording import Wording
 from vzgym.evaluation.pixels import clips_with_pixels
 from vzgym.policies.policy import AnyPolicy, make_policy
@@ -95,7 +96,7 @@ def _together(clips: Sequence[Clip]) -> NDArray[np.uint8]:
 
 
 class PolicyAnswerer:
-    """Answers with a policy, in the last round of an episode with only the selected zooms.
+    """Answers with a policy, in the last round of an episode with only the selected clips.
 
     The policy's text of each zoom is replaced by the bare call, since a thought may describe an omitted clip. Without
     clip 0 the overview is empty. The policy is seeded by the task and the selected clips, so that answers are
@@ -182,14 +183,56 @@ class _RecordedEpisode(Episode):
             pixels=np.empty((0, *record.overview.size, 3), dtype=np.uint8), _hashes=[], _thumbnails={},
         )  # fmt: skip
         self._to_show = [seen.get(0, nothing), *(seen[place] for place in zooms)]
+        actions = _actions_showing(record, set(zooms))
+        tools = [_RecordedTool(tool, self._to_show) for tool in record.tools]
         # With this many rounds, the remaining one is the last, in which only an answer is possible.
-        super().__init__(task, replace(record.budget, max_zooms=len(zooms)), wording)
-        actions = [turn.action for turn in record.turns if turn.clip is not None]
-        for place in zooms:
-            self.step(actions[place - 1])
+        super().__init__(task, replace(record.budget, max_zooms=len(actions)), wording, tools)
+        for action, reply in actions:
+            for tool in tools:
+                tool.reply = reply
+            self.step(action)
 
     def _look(self, times: NDArray[np.float64], zoom: Zoom | None = None) -> Clip:
         return self._to_show.pop(0)
+
+
+class _RecordedTool:
+    """A tool of a record, which returns the recorded replies.
+
+    Args:
+        tool: The tool.
+        to_show: The clips that are still to be shown, shared with the episode.
+
+    Attributes:
+        reply: The text to return.
+    """
+
+    def __init__(self, tool: ToolDescription, to_show: list[Clip]) -> None:
+        self.name, self.description = tool.name, tool.description
+        self.parameters, self.spec = tool.parameters, tool.spec
+        self.reply = ""
+        self._to_show = to_show
+
+    def run(self, call: ToolCall, context: ToolContext) -> ToolResult:
+        """Return the recorded text and the next clip."""
+        return ToolResult(self.reply, self._to_show.pop(0))
+
+
+def _actions_showing(record: EpisodeRecord, chosen: set[int]) -> list[tuple[Action, str]]:
+    """The actions that showed the chosen clips, without their other zooms, and the texts of tools.
+
+    Turns that showed none of them are left out, those of tools that returned only text included.
+    """
+    found: list[tuple[Action, str]] = []
+    place = 0
+    for turn in record.turns:
+        kept = [number for number in range(len(turn.clips)) if place + number + 1 in chosen]
+        place += len(turn.clips)
+        if kept and turn.tool:
+            found.append((turn.action, turn.reply))
+        elif kept:
+            found.append((Zooms(tuple(turn.zooms[number] for number in kept)), ""))
+    return found
 
 
 def make_answerer(

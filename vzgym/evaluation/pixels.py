@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from PIL import Image
@@ -54,7 +55,7 @@ def with_pixels(record: EpisodeRecord, backend: str = "pyav", *, trust_code: boo
     """Return the record with pixels; see `clips_with_pixels`."""
     overview, *zooms = clips_with_pixels(record, backend, trust_code=trust_code)
     rest = iter(zooms)
-    turns = [turn if turn.clip is None else replace(turn, clip=next(rest)) for turn in record.turns]
+    turns = [replace(turn, clips=tuple(islice(rest, len(turn.clips)))) for turn in record.turns]
     return replace(record, overview=overview, turns=turns)
 
 

@@ -127,10 +127,12 @@ def replay(
         new = episode.step(turn.action, text=turn.text, well_formed=turn.well_formed)
         if (new.outcome, new.refusal) != (turn.outcome, turn.refusal):
             differences.append(f"round {number}: {new.refusal or new.outcome}, was {turn.refusal or turn.outcome}")
-        elif new.clip is not None and turn.clip is not None:
-            differences += _clip(new.clip, turn.clip, f"round {number}: the clip")
-        elif (new.clip is None) != (turn.clip is None):
-            differences.append(f"round {number}: {'no clip, was one' if new.clip is None else 'a clip, was none'}")
+        elif len(new.clips) != len(turn.clips):
+            differences.append(f"round {number}: {_count(len(new.clips))}, was {_count(len(turn.clips))}")
+        else:
+            for place, (one, other) in enumerate(zip(new.clips, turn.clips, strict=True), start=1):
+                which = f"clip {place}" if len(turn.clips) > 1 else "the clip"
+                differences += _clip(one, other, f"round {number}: {which}")
         if mix and fresh.rewards is not None:
             fresh.rewards.append(mix.score(fresh).to_json())
     played.video.close()
@@ -202,6 +204,10 @@ def _clip(new: Clip, old: Clip, what: str) -> list[str]:
     if not np.allclose(new.times, old.times, rtol=0.0, atol=FRAME_SLACK):
         return [f"{what}'s times differ"]
     return []
+
+
+def _count(clips: int) -> str:
+    return "1 clip" if clips == 1 else f"{clips or 'no'} clips"
 
 
 def _words(grade: Grade | None) -> str:

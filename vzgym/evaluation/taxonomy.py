@@ -22,11 +22,11 @@ class TaxonomyClass(StrEnum):
     """Class of an episode. Each episode has exactly one; `classify` defines the order of the tests."""
 
     GROUNDED = "right_and_grounded"
-    """Right, the frames shown prove it, and no zoom was made after they did."""
+    """Right, the frames shown prove it, and no turn showed frames after they did."""
     LUCKY = "right_by_luck"
     """Right, but the frames shown do not prove it."""
     REDUNDANT = "redundant"
-    """Right, but a zoom was made after the shown frames had already proven the answer."""
+    """Right, but a turn showed frames after those before it had already proven the answer."""
     WRONG_SEGMENT = "wrong_segment"
     """Wrong, and some evidence was never viewed."""
     TOO_COARSE = "too_coarse"
@@ -61,7 +61,7 @@ def classify(record: EpisodeRecord) -> TaxonomyClass:
     3. An answer that cannot be parsed: `MALFORMED`.
     4. No right answer known: `UNKNOWN`. No evidence known: `RIGHT` or `WRONG`.
     5. Right: `LUCKY` unless the evidence was shown (`vzgym.episode.evidence_shown`); `REDUNDANT` if the clips before
-       the last zoom had shown it already; else `GROUNDED`.
+       the last turn with frames had shown it already; else `GROUNDED`.
     6. Wrong: `WRONG_ANSWER` if the evidence was shown; `TOO_COARSE` if each of its intervals was looked at (a zoom's
        window overlaps it, or a shown frame lies in it); else `WRONG_SEGMENT`.
 
@@ -93,13 +93,13 @@ def classify(record: EpisodeRecord) -> TaxonomyClass:
     if record.grade.is_correct:
         if not shown:
             return TaxonomyClass.LUCKY
-        redundant = record.zooms > 0 and evidence.shown(_before_last_zoom(record))
+        redundant = len(record.clips) > 1 and evidence.shown(_before_last_look(record))
         return TaxonomyClass.REDUNDANT if redundant else TaxonomyClass.GROUNDED
     if shown:
         return TaxonomyClass.WRONG_ANSWER
     return TaxonomyClass.TOO_COARSE if evidence.overlapped(seen) else TaxonomyClass.WRONG_SEGMENT
 
 
-def _before_last_zoom(record: EpisodeRecord) -> list[Clip]:
-    last = max(number for number, turn in enumerate(record.turns) if turn.clip is not None)
+def _before_last_look(record: EpisodeRecord) -> list[Clip]:
+    last = max(number for number, turn in enumerate(record.turns) if turn.clips)
     return clips_seen(record.upto(last))

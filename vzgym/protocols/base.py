@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
-from vzgym.core.actions import Action
+from vzgym.core.actions import Action, TurnRules
 from vzgym.core.registry import Registry
 from vzgym.episode.wording import PlainWording, Wording
 
-__all__ = ["PROTOCOLS", "Parsed", "TextProtocol", "make_wording"]
+__all__ = ["PAPER_RULES", "PROTOCOLS", "Parsed", "TextProtocol", "make_wording"]
+
+PAPER_RULES: Final = TurnRules()
+"""The paper's: one zoom in a turn, and no tools beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,13 @@ class Parsed:
 class TextProtocol(Wording, Protocol):
     """A wording that can also parse the agent's texts."""
 
-    def parse(self, text: str) -> Parsed:
-        """Parse one turn's text. Never raises on bad text, which yields `Malformed`."""
+    def parse(self, text: str, rules: TurnRules = PAPER_RULES) -> Parsed:
+        """Parse one turn's text. Never raises on bad text, which yields `Malformed`.
+
+        Args:
+            text: The text.
+            rules: What a turn of the episode may hold (`Episode.rules`); a single zoom and no tools by default.
+        """
         ...
 
 

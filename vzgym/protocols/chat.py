@@ -7,9 +7,9 @@ from typing import Any
 
 from PIL import Image
 
-from vzgym.episode.dialogue import ImageBlock, Message
+from vzgym.episode.dialogue import Block, ImageBlock, Message
 
-__all__ = ["as_chat"]
+__all__ = ["as_chat", "content_of"]
 
 
 def as_chat(messages: Sequence[Message], *, tool_role: str = "user") -> list[dict[str, Any]]:
@@ -25,14 +25,16 @@ def as_chat(messages: Sequence[Message], *, tool_role: str = "user") -> list[dic
         in native aspect, within the budget's pixels.
     """
     return [
-        {
-            "role": tool_role if message.role == "tool" else message.role,
-            "content": [
-                {"type": "image", "image": Image.fromarray(block.pixels)}
-                if isinstance(block, ImageBlock)
-                else {"type": "text", "text": block.text}
-                for block in message.blocks
-            ],
-        }
+        {"role": tool_role if message.role == "tool" else message.role, "content": content_of(message.blocks)}
         for message in messages
+    ]
+
+
+def content_of(blocks: Sequence[Block]) -> list[dict[str, Any]]:
+    """Convert blocks of a message to content blocks; see `as_chat`."""
+    return [
+        {"type": "image", "image": Image.fromarray(block.pixels)}
+        if isinstance(block, ImageBlock)
+        else {"type": "text", "text": block.text}
+        for block in blocks
     ]

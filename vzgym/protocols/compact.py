@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from vzgym.core.actions import Action, Zoom
+from vzgym.core.actions import Action, Zoom, Zooms
 from vzgym.episode.clip import Clip
 from vzgym.episode.dialogue import Block, ImageBlock, Message, TextBlock
-from vzgym.episode.record import EpisodeRecord
+from vzgym.episode.record import EpisodeRecord, Outcome
 from vzgym.protocols.tags import TagProtocol
 
 __all__ = ["CompactTags"]
@@ -18,7 +18,7 @@ class CompactTags(TagProtocol):
     """The agent's turns have the paper's form; the environment's messages are as short as possible.
 
     No system message, no tags around replies. Each frame is followed (not preceded) by its time, which small models
-    learn faster. Numbers of rounds and zooms are omitted; the last round is announced.
+    learn faster. Numbers of rounds and zooms, and descriptions of tools, are omitted; the last round is announced.
 
     Args:
         think: See `TagProtocol`.
@@ -51,7 +51,9 @@ class CompactTags(TagProtocol):
 
     def said(self, action: Action) -> str:
         """The canonical text of an action, without a thought; numbers without trailing zeros."""
-        if isinstance(action, Zoom) and action.region is None:
+        if isinstance(action, Zooms):
+            return "".join(map(self.said, action.zooms))
+        if isinstance(action, Zoom) and action.region is None and action.max_pixels is None:
             return (
                 f'<video_zoom>{{"segment": [{_short(action.start)}, {_short(action.end)}], '
                 f'"fps": {_short(action.fps)}}}</video_zoom>'
@@ -59,11 +61,14 @@ class CompactTags(TagProtocol):
         return super().said(action)
 
     def reply(self, record: EpisodeRecord) -> Message | None:
-        """The clip's frames, or the code of the refusal."""
+        """The frames of the turn's clips, a tool's text, or the code of the refusal."""
         if record.answer is not None:
             return None
         turn = record.turns[-1]
-        blocks: list[Block] = _frames(turn.clip) if turn.clip else [TextBlock(f"no: {turn.refusal or turn.outcome}")]
+        blocks: list[Block] = [TextBlock(turn.reply)] if turn.tool else []
+        blocks += [block for clip in turn.clips for block in _frames(clip)]
+        if turn.outcome is not Outcome.EXECUTED:
+            blocks = [TextBlock(f"no: {turn.refusal or turn.outcome}")]
         last = self._last(record)
         return Message("tool", (*blocks, TextBlock(last)) if last else tuple(blocks))
 

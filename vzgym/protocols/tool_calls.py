@@ -8,6 +8,9 @@ The text form needs no support from a chat template or server: the protocol writ
 system message, exactly as Qwen's templates do for `tools`, and the tags around replies. Inference, imitation and
 reinforcement learning thus use the tokens of Qwen's own tool calls. Servers that accept `tools` and return `tool_calls`
 add those parts themselves: use `structured=True`, `as_tool_chat` for requests and `turn_text` for replies.
+
+Where the episode allows several zooms in a turn, they are parallel calls of the function, and each has its own reply.
+Further tools of the episode are further functions.
 """
 
 from __future__ import annotations
@@ -16,32 +19,36 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from vzgym.core.actions import Action, Malformed, Zoom
+from vzgym.core.actions import Action, Malformed, ToolCall, TurnRules, Zoom, Zooms
 from vzgym.core.budget import Budget
 from vzgym.episode.dialogue import Message
-from vzgym.episode.record import EpisodeRecord
+from vzgym.episode.record import EpisodeRecord, ToolDescription
 from vzgym.episode.wording import PlainWording
-from vzgym.protocols.arguments import arguments_of, read_json, zoom_of
-from vzgym.protocols.chat import as_chat
+from vzgym.protocols.arguments import arguments_of, read_json, tool_call_of, zoom_of
+from vzgym.protocols.chat import as_chat, content_of
 from vzgym.protocols.tags import TagProtocol
 from vzgym.protocols.turns import read_turn, without_thought_tags
 
-__all__ = ["TOOL_NAME", "ToolCallProtocol", "as_tool_chat", "turn_text", "video_zoom_tool"]
+__all__ = ["TOOL_NAME", "ToolCallProtocol", "as_tool_chat", "tool_functions", "turn_text", "video_zoom_tool"]
 
 TOOL_NAME = "video_zoom"
 """The function's name, as of the paper's tag."""
+
+_SEE_FIRST = "Not carried out either: see the reply to the first call of this turn."
 
 
 def video_zoom_tool(budget: Budget) -> dict[str, Any]:
     """Describe the zoom for the `tools` of chat templates and OpenAI-compatible endpoints.
 
     Args:
-        budget: The limits; a region is described only if the budget is spatial.
+        budget: The limits; a region, a size and parallel calls are described only if the budget allows them.
 
     Returns:
         `{"type": "function", "function": {"name", "description", "parameters"}}`; the parameters are a JSON schema of
         `{"segment": [start, end], "fps": n}`.
     """
+    several = budget.zooms_per_turn > 1
+    limit = f"Frames a second; (end - start) * fps may be at most {budget.clip_frames}"
     properties: dict[str, Any] = {
         "segment": {
             "type": "array",
@@ -54,7 +61,7 @@ def video_zoom_tool(budget: Budget) -> dict[str, Any]:
             "type": "number",
             "minimum": budget.min_fps,
             "maximum": budget.max_fps,
-            "description": f"Frames a second; (end - start) * fps may be at most {budget.clip_frames}.",
+            "description": f"{limit}{', for all calls of a turn together' if several else ''}.",
         },
     }
     if budget.spatial:
@@ -66,11 +73,22 @@ def video_zoom_tool(budget: Budget) -> dict[str, Any]:
             "description": "[left, top, right, bottom] of the part of the picture to look at, in shares of its width "
             "and height from the top left; leave it out for the whole picture.",
         }
+    if budget.zoom_max_pixels:
+        properties["max_pixels"] = {
+            "type": "integer",
+            "minimum": budget.min_pixels,
+            "maximum": budget.zoom_max_pixels,
+            "description": f"The most pixels of a frame; leave it out for {budget.max_pixels}.",
+        }
+    parallel = (
+        f" Up to {budget.zooms_per_turn} calls in one turn; if one cannot be carried out, none is." if several else ""
+    )
     return {
         "type": "function",
         "function": {
             "name": TOOL_NAME,
-            "description": "Look at an interval of the video more closely: gives its frames, each after its time.",
+            "description": "Look at an interval of the video more closely: gives its frames, each after its time."
+            + parallel,
             "parameters": {
                 "type": "object",
                 "properties": properties,
@@ -81,12 +99,22 @@ def video_zoom_tool(budget: Budget) -> dict[str, Any]:
     }
 
 
+def tool_functions(budget: Budget, tools: Sequence[ToolDescription] = ()) -> list[dict[str, Any]]:
+    """Describe all functions that an agent may call: the zoom, then the tools; none if it may not zoom.
+
+    Args:
+        budget: The limits.
+        tools: The episode's tools.
+    """
+    return [video_zoom_tool(budget), *(tool.as_function() for tool in tools)] if budget.max_zooms else []
+
+
 class ToolCallProtocol(TagProtocol):
     """Zooms as native tool calls, answers in `<answer>` tags; strict and lenient as in `TagProtocol`.
 
     The answer keeps its tags, so that a turn without a call is either an answer or malformed. A call's JSON object has
-    exactly `name` and `arguments`. Lenient reading takes the first of several calls and accepts arguments given as
-    text.
+    exactly `name` and `arguments`. Lenient reading accepts arguments given as text. Of several calls, it takes the
+    first, or the zooms that the turn begins with, if the episode allows several zooms in a turn.
 
     Args:
         think: See `TagProtocol`.
@@ -114,14 +142,16 @@ class ToolCallProtocol(TagProtocol):
         """See `Wording.spec`."""
         return {**super().spec, "name": "tool_calls", "structured": self.structured}
 
-    def read_call(self, content: str) -> tuple[Action, bool]:
-        """The zoom in a call, and whether it has the exact form."""
+    def read_call(self, content: str, rules: TurnRules) -> tuple[Action, bool]:
+        """The zoom or tool call in a call, and whether it has the exact form."""
         call = read_json(content)
         if isinstance(call, Malformed):
             return call, False
         if not isinstance(call, dict) or "name" not in call or "arguments" not in call:
             return Malformed('a tool call must be a JSON object with "name" and "arguments".'), False
         if call["name"] != TOOL_NAME:
+            if rules.tools:
+                return tool_call_of(call, rules)
             return Malformed(f'there is no such tool: the only one is "{TOOL_NAME}".'), False
         arguments, tidy = call["arguments"], set(call) == {"name", "arguments"}
         if isinstance(arguments, str):
@@ -133,26 +163,39 @@ class ToolCallProtocol(TagProtocol):
 
     def said(self, action: Action) -> str:
         """The canonical text of an action, without a thought."""
-        return _call_text(arguments_of(action)) if isinstance(action, Zoom) else super().said(action)
+        match action:
+            case Zoom():
+                return _call_text(arguments_of(action))
+            case Zooms(zooms):
+                return "\n".join(map(self.said, zooms))
+            case ToolCall(name, arguments):
+                return _call_text(dict(arguments), name)
+        return super().said(action)
 
-    def form(self, region: str = "") -> str:
+    def form(self, more: str = "") -> str:
         """See `TagProtocol.form`."""
-        arguments = f'{{"segment": [start, end], "fps": n{region}}}'
+        arguments = f'{{"segment": [start, end], "fps": n{more}}}'
         return f'<tool_call>{{"name": "{TOOL_NAME}", "arguments": {arguments}}}</tool_call>'
 
-    def to_zoom(self, region: str) -> str:
+    def to_zoom(self, more: str) -> str:
         """See `TagProtocol.to_zoom`."""
         return f"call {TOOL_NAME}"
+
+    def to_call(self, record: EpisodeRecord) -> str:
+        """Nothing: the tools are described with the zoom."""
+        return ""
 
     def rules(self, record: EpisodeRecord) -> str:
         """The system message: the rules and, unless `structured`, the tool, as Qwen's chat templates describe it."""
         rules = super().rules(record)
         if self.structured or not record.budget.max_zooms:
             return rules
-        tool = json.dumps(video_zoom_tool(record.budget), ensure_ascii=False)
+        functions = tool_functions(record.budget, record.tools)
+        tools = "\n".join(json.dumps(function, ensure_ascii=False) for function in functions)
         return (
             f"{rules}\n\n# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
-            f"You are provided with function signatures within <tools></tools> XML tags:\n<tools>\n{tool}\n</tools>\n\n"
+            "You are provided with function signatures within <tools></tools> XML tags:\n"
+            f"<tools>\n{tools}\n</tools>\n\n"
             "For each function call, return a json object with function name and arguments within "
             "<tool_call></tool_call> XML tags:\n<tool_call>\n"
             '{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>'
@@ -163,28 +206,40 @@ class ToolCallProtocol(TagProtocol):
         return PlainWording.reply(self, record) if self.structured else super().reply(record)
 
 
-def as_tool_chat(messages: Sequence[Message]) -> list[dict[str, Any]]:
+def as_tool_chat(messages: Sequence[Message], tools: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Convert a dialogue of a structured `ToolCallProtocol` to chat messages with `tool_calls`.
 
     A turn with a tool call becomes text (its thought) and that call, with unchanged arguments. Its reply has the role
-    "tool" and the call's id. A turn without a call whose arguments are a JSON object stays text, and its reply has the
-    role "user": servers refuse truncated arguments, and replies to missing calls.
+    "tool" and the call's id. Each of several zooms of a turn is a call with its own reply; if the turn was refused, the
+    first reply gives the reason and the others refer to it. A turn without a call whose arguments are a JSON object
+    stays text, and its reply has the role "user": servers refuse truncated arguments, and replies to missing calls.
 
     Args:
         messages: An episode's dialogue.
+        tools: Names of the episode's tools beside the zoom; calls of other functions stay text.
 
     Returns:
         See `as_chat`; assistant messages may have `"tool_calls": [{"id", "type": "function", "function": {"name",
         "arguments": JSON text}}]`, and then `content` is a text block or "". Messages of role "tool" have
         `"tool_call_id"` and `"name"`. Some servers accept no images in them.
     """
-    chat = as_chat(messages)
-    for place in range(1, len(chat)):
-        if messages[place].role != "tool":
+    chat: list[dict[str, Any]] = []
+    for place, message in enumerate(messages):
+        (row,) = as_chat([message])
+        if message.role != "tool" or not chat:
+            chat.append(row)
             continue
-        call = _split(chat[place - 1], messages[place - 1].text, f"call{place:05d}")
-        if call:
-            chat[place].update(role="tool", tool_call_id=call["id"], name=TOOL_NAME)
+        calls = _calls(messages[place - 1].text, place, message.answers, {TOOL_NAME, *tools})
+        if not calls:
+            chat.append(row)
+            continue
+        chat[-1].update(content=_without_calls(messages[place - 1].text, len(calls)), tool_calls=calls)
+        parts = [content_of(part) for part in message.parts]
+        if len(parts) != len(calls):
+            parts = [row["content"], *([{"type": "text", "text": _SEE_FIRST}] for _ in calls[1:])]
+        for call, part in zip(calls, parts, strict=True):
+            name = call["function"]["name"]
+            chat.append({"role": "tool", "content": part, "tool_call_id": call["id"], "name": name})
     return chat
 
 
@@ -223,22 +278,33 @@ def _call_text(arguments: Any, name: str = TOOL_NAME) -> str:
     return f'<tool_call>\n{{"name": {json.dumps(name)}, "arguments": {json.dumps(arguments)}}}\n</tool_call>'
 
 
-def _split(message: dict[str, Any], text: str, name: str) -> dict[str, Any] | None:
-    """Move a turn's call into the message's `tool_calls` and return it; None if there is no readable call."""
-    reading = read_turn(text, ToolCallProtocol.tag)
-    read = read_json(reading.content) if reading.tag == ToolCallProtocol.tag and reading.closed else None
-    if not isinstance(read, dict) or read.get("name") != TOOL_NAME or "arguments" not in read:
-        return None
-    arguments = _strict_json(read["arguments"])
-    if arguments is None:
-        return None
-    # Nine letters and digits: the strictest servers accept no other id.
-    call = {"id": name, "type": "function", "function": {"name": TOOL_NAME, "arguments": arguments}}
-    start, end = reading.span
-    rest = (text[:start].rstrip() + text[end:]).strip()
-    message["content"] = [{"type": "text", "text": rest}] if rest else ""
-    message["tool_calls"] = [call]
-    return call
+def _calls(text: str, place: int, count: int, names: set[str]) -> list[dict[str, Any]]:
+    """The calls of a turn, as servers return them; none if one of them is not readable.
+
+    Args:
+        text: The turn's text.
+        place: Position of the reply in the dialogue, for the ids.
+        count: How many calls the turn made.
+        names: The functions.
+    """
+    calls: list[dict[str, Any]] = []
+    for number, part in enumerate(read_turn(text, ToolCallProtocol.tag, count).actions):
+        read = read_json(part.content) if part.tag == ToolCallProtocol.tag and part.closed else None
+        arguments = _strict_json(read["arguments"]) if isinstance(read, dict) and "arguments" in read else None
+        if not isinstance(read, dict) or arguments is None or read.get("name") not in names:
+            return []
+        # Nine letters and digits: the strictest servers accept no other id.
+        id = f"call{place:05d}" if number == 0 else f"c{number:03d}{place:05d}"
+        calls.append({"id": id, "type": "function", "function": {"name": read["name"], "arguments": arguments}})
+    return calls if len(calls) == count else []
+
+
+def _without_calls(text: str, count: int) -> list[dict[str, Any]] | str:
+    """The content of a turn without its first calls."""
+    for part in reversed(read_turn(text, ToolCallProtocol.tag, count).actions):
+        start, end = part.span
+        text = (text[:start].rstrip() + text[end:]).strip()
+    return [{"type": "text", "text": text}] if text else ""
 
 
 def _strict_json(arguments: object) -> str | None:

@@ -1,4 +1,4 @@
-"""Parsing of one turn's text into thoughts and an action.
+"""Parsing of one turn's text into thoughts and actions.
 
 Every text protocol, policy and trainer parses turns through `read_turn`, so that a text has the same meaning in
 evaluation, training data and reinforcement learning. The text is scanned once for tags; the rest is linear in their
@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-__all__ = ["MAX_TURN_LENGTH", "TruncatedText", "TurnReading", "read_turn", "without_thought_tags"]
+__all__ = ["MAX_TURN_LENGTH", "TaggedAction", "TruncatedText", "TurnReading", "read_turn", "without_thought_tags"]
 
 MAX_TURN_LENGTH = 1 << 19
 """Maximum length of a turn in characters. A longer turn is malformed."""
@@ -29,24 +29,35 @@ class TruncatedText(str):
 
 
 @dataclass(frozen=True, slots=True)
+class TaggedAction:
+    """An action of a turn's text.
+
+    Attributes:
+        tag: Its tag.
+        content: Text between its tags, without thoughts.
+        span: Range of the text from its opening tag to the end of its closing tag.
+        closed: Whether it has its closing tag.
+    """
+
+    tag: str
+    content: str
+    span: tuple[int, int]
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class TurnReading:
     """Result of parsing a turn's text.
 
     Attributes:
-        tag: The tag of the first action outside of thoughts; None if there is none.
-        content: Text between the action's tags, without thoughts.
-        span: Range of the text from the action's opening tag to the end of its closing tag.
-        closed: Whether the action has its closing tag.
+        actions: The first actions outside of thoughts, in order; only the first may lack its closing tag.
         open_thought: Whether the last thought has no closing tag.
         thought: Whether a thought precedes the action, in the strict form.
-        strict: Whether the text is an optional thought followed by one action and nothing else but white space, with
-            no further tag inside either.
+        strict: Whether the text is an optional thought followed by actions and nothing else but white space, with no
+            further tag inside them.
     """
 
-    tag: str | None = None
-    content: str = ""
-    span: tuple[int, int] = (0, 0)
-    closed: bool = False
+    actions: tuple[TaggedAction, ...] = ()
     open_thought: bool = False
     thought: bool = False
     strict: bool = False
@@ -61,38 +72,43 @@ class _Tag:
 
 
 @cache
-def _tags(zoom: str) -> re.Pattern[str]:
-    return re.compile(rf"<(/?)(think|{re.escape(zoom)}|answer)>")
+def _tags(calls: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"<(/?)(think|{'|'.join(map(re.escape, calls))}|answer)>")
 
 
-def read_turn(text: str, zoom: str) -> TurnReading:
-    """Find the action of a turn.
+def read_turn(text: str, calls: str | tuple[str, ...], most: int = 1) -> TurnReading:
+    """Find the actions of a turn.
 
     A thought extends from `<think>` to the last `</think>` before the next thought, so that a `</think>` that is merely
     mentioned does not end it. If the first tag of a thought is `</think>`, the chat template has opened it before the
     text. A thought that is never closed extends to the end of the text. Nothing in a thought is an action.
 
-    The action is the first complete one outside of thoughts. If there is none, it is the first one that is opened and
-    extends to the end of the text, since inference engines remove stop strings.
+    The actions are the complete ones outside of thoughts, none inside another. If there is none, the action is the
+    first one that is opened and extends to the end of the text, since inference engines remove stop strings.
 
     Args:
         text: The turn's text.
-        zoom: The tag of a zoom. The tag of an answer is `answer`, that of a thought `think`.
+        calls: The tags of zooms and tool calls. The tag of an answer is `answer`, that of a thought `think`.
+        most: How many actions to return, from the first.
     """
-    tags = [_Tag(found[2], bool(found[1]), found.start(), found.end()) for found in _tags(zoom).finditer(text)]
+    names = (calls,) if isinstance(calls, str) else calls
+    tags = [_Tag(found[2], bool(found[1]), found.start(), found.end()) for found in _tags(names).finditer(text)]
     thoughts, open_thought = _thoughts([tag for tag in tags if tag.name == "think"], len(text))
     visible = _outside([tag for tag in tags if tag.name != "think"], thoughts)
-    action = _action(visible, open_thought)
-    if action is None:
+    found = _actions(visible, open_thought, most)
+    if not found:
         return TurnReading(open_thought=open_thought)
-    opening, closing = action
-    stop = closing.start if closing else len(text)
     thought, strict = _form(text, tags)
     return TurnReading(
-        tag=opening.name,
-        content=_cut(text, opening.end, stop, thoughts),
-        span=(opening.start, closing.end if closing else len(text)),
-        closed=closing is not None,
+        actions=tuple(
+            TaggedAction(
+                tag=opening.name,
+                content=_cut(text, opening.end, closing.start if closing else len(text), thoughts),
+                span=(opening.start, closing.end if closing else len(text)),
+                closed=closing is not None,
+            )
+            for opening, closing in found
+        ),
         open_thought=open_thought,
         thought=thought,
         strict=strict,
@@ -135,19 +151,24 @@ def _outside(tags: list[_Tag], spans: list[tuple[int, int]]) -> list[_Tag]:
     return kept
 
 
-def _action(tags: list[_Tag], open_thought: bool) -> tuple[_Tag, _Tag | None] | None:
-    """The first opening tag that is closed later, with its closing tag; else the first opening tag."""
+def _actions(tags: list[_Tag], open_thought: bool, most: int) -> list[tuple[_Tag, _Tag | None]]:
+    """Opening tags that are closed later, with their closing tags; without any, the first opening tag."""
+    closings: list[_Tag | None] = []
     next_closing: dict[str, _Tag] = {}
-    best: tuple[_Tag, _Tag | None] | None = None
     for tag in reversed(tags):
         if tag.closing:
             next_closing[tag.name] = tag
-        elif tag.name in next_closing:
-            best = (tag, next_closing[tag.name])
-    if best is not None:
-        return best
+        closings.append(None if tag.closing else next_closing.get(tag.name))
+    found: list[tuple[_Tag, _Tag | None]] = []
+    end = 0
+    for tag, closing in zip(tags, reversed(closings), strict=True):
+        if len(found) < most and closing is not None and tag.start >= end:
+            found.append((tag, closing))
+            end = closing.end
+    if found:
+        return found
     first = next((tag for tag in tags if not tag.closing), None)
-    return None if first is None or open_thought else (first, None)
+    return [] if first is None or open_thought else [(first, None)]
 
 
 def _cut(text: str, start: int, stop: int, spans: list[tuple[int, int]]) -> str:
@@ -163,17 +184,23 @@ def _cut(text: str, start: int, stop: int, spans: list[tuple[int, int]]) -> str:
 
 
 def _form(text: str, tags: list[_Tag]) -> tuple[bool, bool]:
-    """Whether a thought precedes the action, and whether the text has the strict form."""
+    """Whether a thought precedes the actions, and whether the text has the strict form."""
     shape = [(tag.name, tag.closing) for tag in tags]
     thought = shape[:2] == [("think", False), ("think", True)]
     rest = tags[2:] if thought else tags
+    pairs = list(zip(rest[::2], rest[1::2], strict=False))
     if (
-        len(rest) != 2
-        or rest[0].name == "think"
-        or rest[0].closing
-        or not rest[1].closing
-        or rest[0].name != rest[1].name
+        not pairs
+        or len(rest) % 2
+        or any(
+            opening.name == "think" or opening.closing or not closing.closing or opening.name != closing.name
+            for opening, closing in pairs
+        )
     ):
         return thought, False
-    between = [text[: tags[0].start], text[tags[1].end : rest[0].start]] if thought else [text[: rest[0].start]]
-    return thought, not any(part.strip() for part in (*between, text[rest[1].end :]))
+    ends = [0, *([tags[0].start, tags[1].end] if thought else [])]
+    for opening, closing in pairs:
+        ends += [opening.start, closing.end]
+    ends.append(len(text))
+    # The text before a thought, between thought and action, between actions, and after the last one.
+    return thought, not any(text[start:end].strip() for start, end in zip(ends[::2], ends[1::2], strict=True))

@@ -9,7 +9,6 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from vzgym.core.actions import Zoom
 from vzgym.episode.costs import COSTS, END_COSTS, RUN_COSTS, EpisodeCosts, patch_rule
 from vzgym.episode.record import EpisodeRecord
 from vzgym.rewards.base import Need, RewardContext
@@ -66,11 +65,11 @@ class _Price(ABC):
 
 @dataclass(frozen=True)
 class CallCost(_Price):
-    """A price per requested zoom.
+    """A price per turn with zooms or a tool call.
 
-    Formula: -1 for a turn that requests a zoom, executed or refused (both cost a model pass), else 0. With `free`: only
-    for zooms beyond the first `free` of the episode. With `only_correct`: 0 before the end; at the end minus the number
-    of zooms if the answer is right, else 0.
+    Formula: -1 for a turn that requests zooms, however many, or calls a tool, executed or refused (each costs a model
+    pass), else 0. With `free`: only for turns beyond the first `free` of the episode. With `only_correct`: 0 before the
+    end; at the end minus the number of such turns if the answer is right, else 0.
     Range: {-1, 0} a turn; with `only_correct` [-max_rounds, 0].
     Source: the cost settings of the official VideoZoomer code.
     Known to break: without `only_correct` it teaches the policy not to zoom, since a wrong answer without a zoom is
@@ -84,15 +83,15 @@ class CallCost(_Price):
     name: ClassVar[str] = "call_cost"
 
     def units(self, record: EpisodeRecord) -> float:
-        """Number of requested zooms."""
-        return float(sum(isinstance(turn.action, Zoom) for turn in record.turns))
+        """Number of turns with requested zooms or a tool call."""
+        return float(sum(bool(turn.zooms or turn.tool) for turn in record.turns))
 
 
 @dataclass(frozen=True)
 class FrameCost(_Price):
     """A price per frame shown.
 
-    Formula: minus the number of frames that the turn's zoom showed; the overview is free, since it is always shown.
+    Formula: minus the number of frames that the turn showed; the overview is free, since it is always shown.
     With `free`: only for frames beyond the first `free` of the episode. With `only_correct`: 0 before the end; at the
     end minus the number of frames if the answer is right, else 0.
     Range: [-clip_frames, 0] a turn; with `only_correct` [-max_zooms * clip_frames, 0].
@@ -107,7 +106,7 @@ class FrameCost(_Price):
     name: ClassVar[str] = "frame_cost"
 
     def units(self, record: EpisodeRecord) -> float:
-        """Number of frames shown by zooms."""
+        """Number of frames shown by turns."""
         return float(sum(len(clip) for clip in record.clips[1:]))
 
 
@@ -115,7 +114,7 @@ class FrameCost(_Price):
 class TokenCost(_Price):
     """A price per visual token.
 
-    Formula: minus the visual tokens of the frames that the turn's zoom showed, by the patch rule of a model family
+    Formula: minus the visual tokens of the frames that the turn showed, by the patch rule of a model family
     (`vzgym.episode.costs`); the overview is free. With `free`: only for tokens beyond the first `free` of the episode.
     With `only_correct`: 0 before the end; at the end minus the number of tokens if the answer is right, else 0.
     Range: [-clip_frames * tokens per frame, 0] a turn; the minimum is -2048 with the paper's budget and Qwen2.5-VL.

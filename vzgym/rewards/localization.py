@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -75,7 +76,8 @@ class Repeat:
 
     Formula: for a turn whose zoom was executed, minus the share of its window's length that lies inside windows of
     earlier zooms; else 0. An earlier zoom counts if its region contains the region of this one and, with
-    `finer_is_new`, its frame rate was at least as high.
+    `finer_is_new`, its frame rate was at least as high. For a turn of several zooms, the mean of their shares, each
+    compared with the zooms before it.
     Range: [-1, 0] a turn.
     Source: LongVideo-R1, corrected by `finer_is_new`.
     Known to break: coarse-to-fine search needs overlaps, so keep `finer_is_new`; a window moved by a frame still counts
@@ -95,17 +97,24 @@ class Repeat:
 
     def score(self, record: EpisodeRecord, context: RewardContext) -> float | None:
         """See the class."""
-        clip = record.turns[-1].clip if record.turns else None
-        if clip is None or clip.window is None:
-            return 0.0
-        known = [
+        fresh = [clip for clip in record.turns[-1].clips if clip.window is not None] if record.turns else []
+        before = record.clips[: len(record.clips) - len(fresh)]
+        shares = []
+        for clip in fresh:
+            assert clip.window is not None
+            shares.append(coverage([clip.window], self._known(clip, before)))
+            before = [*before, clip]
+        return 0.0 - sum(shares) / len(shares) if shares else 0.0
+
+    def _known(self, clip: Clip, before: Sequence[Clip]) -> list[Interval]:
+        """The windows of earlier zooms that show what a clip shows."""
+        return [
             earlier.window
-            for earlier in record.clips[:-1]
+            for earlier in before
             if earlier.window is not None
             and _shows(earlier, clip)
             and (not self.finer_is_new or (earlier.fps or 0.0) >= (clip.fps or 0.0) * (1 - 1e-9))
         ]
-        return 0.0 - coverage([clip.window], known)
 
 
 def _shows(wide: Clip, narrow: Clip) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from vzgym.core.actions import Zoom
 from vzgym.episode.record import End, EpisodeRecord
 from vzgym.rewards.base import Need, RewardContext
 
@@ -76,4 +75,4 @@ class ToolLadder:
             return None
         if record.zooms:
             return 0.8 if record.grade.is_correct else 0.3
-        return 0.1 if any(isinstance(turn.action, Zoom) for turn in record.turns) else 0.0
+        return 0.1 if any(turn.zooms for turn in record.turns) else 0.0

@@ -94,8 +94,8 @@ class ScriptedRollout:
     def play(self, action: Zoom | Answer, text: str, *, well_formed: bool) -> Turn:
         """Play an action with its text."""
         turn = self.episode.step(action, text=text, well_formed=well_formed)
-        if turn.clip is not None:
-            self.memory.see_clip(turn.clip)
+        for clip in turn.clips:
+            self.memory.see_clip(clip)
         self.memory.zooms_left = self.episode.zooms_left
         return turn
 

@@ -14,11 +14,11 @@ from typing import Any
 from vzgym.agents.training.task_checks import blank_copy
 from vzgym.agents.vlm.chat import TOOL, chat_of, end_tokens
 from vzgym.agents.vlm.image_checks import ImagesDropped
-from vzgym.core.actions import Answer
+from vzgym.core.actions import Answer, TurnRules
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, VideoError, VzgymError
 from vzgym.episode import Episode, EpisodeRecord, Message
-from vzgym.protocols import TextProtocol, TruncatedText
+from vzgym.protocols import PAPER_RULES, TextProtocol, TruncatedText
 from vzgym.tasks import TaskSet, VideoTask
 
 __all__ = ["RolloutFault", "ToolEnvironment", "TurnParser", "finish_rollout", "install_turn_parser", "opening_row"]
@@ -40,10 +40,11 @@ class TurnParser:
     Args:
         processor: The model's; its tokenizer decodes turns.
         protocol: The text protocol.
+        rules: What a turn of the episodes may hold.
     """
 
-    def __init__(self, processor: Any, protocol: TextProtocol) -> None:
-        self._tokenizer, self._protocol = processor.tokenizer, protocol
+    def __init__(self, processor: Any, protocol: TextProtocol, rules: TurnRules = PAPER_RULES) -> None:
+        self._tokenizer, self._protocol, self._rules = processor.tokenizer, protocol, rules
         self._ends = frozenset(end_tokens(processor))
 
     def __call__(self, response: Sequence[int], schema: Any = None, **context: Any) -> dict[str, Any]:
@@ -62,26 +63,27 @@ class TurnParser:
         text = str(self._tokenizer.decode(ids[:end]))
         if end is None:
             return {"role": "assistant", "content": text, "truncated": True}
-        if isinstance(self._protocol.parse(text).action, Answer):
+        if isinstance(self._protocol.parse(text, self._rules).action, Answer):
             return {"role": "assistant", "content": text}
         call = {"type": "function", "function": {"name": TOOL, "arguments": {"turn": text}}}
         return {"role": "assistant", "content": "", "tool_calls": [call]}
 
 
-def install_turn_parser(processor: Any, protocol: TextProtocol) -> None:
+def install_turn_parser(processor: Any, protocol: TextProtocol, rules: TurnRules = PAPER_RULES) -> None:
     """Make TRL's loop parse turns with the protocol.
 
     Args:
         processor: From `open_checkpoint`; its tokenizer's `parse_response` is replaced. Saved folders keep the model's
             original response template.
         protocol: The text protocol.
+        rules: What a turn of the episodes may hold (`EpisodeRecord.rules`).
     """
     tokenizer = processor.tokenizer
     if not hasattr(tokenizer, "own_response_template"):
         tokenizer.own_response_template = getattr(tokenizer, "response_template", None)
     # TRL requires a template before it parses, and would otherwise set that of a known model.
     tokenizer.response_template = {"defaults": {"role": "assistant"}, "fields": {"content": {"content": "text"}}}
-    tokenizer.parse_response = TurnParser(processor, protocol)
+    tokenizer.parse_response = TurnParser(processor, protocol, rules)
 
 
 class ToolEnvironment:
@@ -216,7 +218,7 @@ def _last_text(completion: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _step(episode: Episode, text: str) -> None:
-    parsed = episode_protocol(episode).parse(text)
+    parsed = episode_protocol(episode).parse(text, episode.rules)
     episode.step(parsed.action, text=text, well_formed=parsed.well_formed)
 
 

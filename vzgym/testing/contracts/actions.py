@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from gymnasium import Space
 
-from vzgym.core.actions import Answer, Malformed, Zoom
+from vzgym.core.actions import Answer, Malformed, ToolCall, Zoom, Zooms
 from vzgym.core.errors import ActionTypeError
 from vzgym.envs.actions import ActionModule, DecodedAction
 from vzgym.episode.episode import Episode
@@ -60,8 +60,9 @@ def _samples(module: ActionModule) -> None:
                 f"decode({value!r:.60}) must return a DecodedAction, got {type(move).__name__}",
             )
             need(
-                isinstance(move.action, (Zoom, Answer, Malformed)),
-                f"decode({value!r:.60}) gave the action {move.action!r}: it must be a Zoom, an Answer or Malformed",
+                isinstance(move.action, (Zoom, Zooms, ToolCall, Answer, Malformed)),
+                f"decode({value!r:.60}) gave the action {move.action!r}: it must be a Zoom, Zooms, a ToolCall, an "
+                "Answer or Malformed",
             )
             episode.step(move.action, text=move.text, well_formed=move.well_formed)
 

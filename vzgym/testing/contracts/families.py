@@ -195,8 +195,8 @@ def _f_searches(family: Family[Any]) -> None:
                 turn.outcome is not Outcome.REFUSED,
                 f"the search's {step.action} is refused: {turn.detail} Make zooms with SearchState.zoom or .pieces",
             )
-            if turn.clip is not None:
-                memory.see_clip(turn.clip)
+            for clip in turn.clips:
+                memory.see_clip(clip)
             memory.zooms_left = episode.zooms_left
 
 

@@ -63,5 +63,4 @@ class OnTarget:
 
     def score(self, record: Any, context: Any) -> float:
         """The latest turn's value."""
-        clip = record.turns[-1].clip
-        return float(clip is not None and bool(intersect([clip.window], record.task.evidence)))
+        return float(bool(intersect(record.turns[-1].windows, record.task.evidence)))
