@@ -60,13 +60,14 @@ PAGES: dict[str, tuple[str, tuple[str, ...]]] = {
         ("agents", "agents.data.dataset", "agents.data.sharegpt", "agents.sb3", "agents.tiny"),
     ),
     "evaluation": (
-        "Evaluation: metrics, reports, failure taxonomy, comparison, replay.",
+        "Evaluation: metrics, reports, failure taxonomy, comparison, replay, viewer.",
         (
             "evaluation",
             "evaluation.taxonomy",
             "evaluation.rescoring",
             "evaluation.comparison",
             "evaluation.replay",
+            "evaluation.viewer",
         ),
     ),
     "experiments": ("Experiments: grids of learners, rewards, tasks, budgets and seeds.", ("evaluation.experiments",)),

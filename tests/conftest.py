@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -141,3 +142,48 @@ def _transformers_serve(model: Path | str, modules_cache: Path) -> Iterator[str]
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path | str], AbstractContextManager[str]]:
     """What `transformers serve FOLDER --trust-remote-code` runs, in a thread: `with serve(folder) as url`."""
     return lambda model: _transformers_serve(model, tmp_path_factory.mktemp("modules"))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A headless Chromium, of Playwright's type `Browser`; skips where Playwright or Chromium is not installed."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason='needs Playwright: pip install "vzgym[dev]"')
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next((found for name in names if (found := shutil.which(name))), None)
+    if program is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        # Chromium's sandbox does not work for root.
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
+    """Opens addresses: `open_page(url, width=400, color_scheme="dark")`. No page may log an error or load another's."""
+    contexts, faults = [], []
+
+    def opened(url: str, width: int = 1280, height: int = 900, **options: Any) -> Any:
+        context = chromium.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        context.set_default_timeout(10_000)
+        page = context.new_page()
+        origin = url.split("/")[:3]
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda told: faults.append(told.text) if told.type == "error" else None)
+        page.on(
+            "request",
+            lambda request: (
+                None
+                if request.url.startswith(("data:", "blob:")) or request.url.split("/")[:3] == origin
+                else faults.append(f"loads {request.url}")
+            ),
+        )
+        page.goto(url)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert faults == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +22,7 @@ from vzgym.evaluation.breakdown import break_down
 from vzgym.evaluation.metrics import METRICS, EpisodeMetrics
 from vzgym.evaluation.runs import RECORDS, read_records, record_files
 
-__all__ = ["COMPARED", "Comparison", "RunMetrics", "compare_runs", "read_runs"]
+__all__ = ["COMPARED", "Comparison", "RunMetrics", "compare_metrics", "compare_runs", "read_runs"]
 
 COMPARED: Final = ("correct", "frames", "zooms", "visual_tokens", "said_tokens", "evidence_seen", "evidence_iou")
 """Compared metrics, by the names of `EpisodeMetrics`."""
@@ -43,6 +43,23 @@ class RunMetrics:
     path: Path
     values: Mapping[str, Mapping[str, float]]
     tasks: Mapping[str, EpisodeMetrics]
+
+    @classmethod
+    def of(cls, name: str, path: Path, episodes: Iterable[EpisodeMetrics]) -> RunMetrics:
+        """The metrics of a run's episodes."""
+        tasks: dict[str, EpisodeMetrics] = {}
+        values: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in COMPARED}
+        for item in episodes:
+            tasks.setdefault(item.task_id, item)
+            for metric in COMPARED:
+                value = getattr(item, metric)
+                if value is not None:
+                    values[metric][item.task_id].append(float(value))
+        means = {
+            metric: {task: math.fsum(each) / len(each) for task, each in by_task.items()}
+            for metric, by_task in values.items()
+        }
+        return cls(name, path, means, tasks)
 
 
 @dataclass(frozen=True)
@@ -121,22 +138,10 @@ def read_runs(path: str | Path) -> list[RunMetrics]:
     found = []
     for file in record_files(path):
         place = file.parent if file.name == RECORDS else file
-        values: dict[str, dict[str, dict[str, list[float]]]] = {}
-        tasks: dict[str, dict[str, EpisodeMetrics]] = {}
+        episodes: dict[str, list[EpisodeMetrics]] = defaultdict(list)
         for record in read_records(file):
-            policy, measured = record.info.policy or file.parent.name, EpisodeMetrics.of(record)
-            tasks.setdefault(policy, {}).setdefault(measured.task_id, measured)
-            metrics = values.setdefault(policy, {name: defaultdict(list) for name in COMPARED})
-            for metric in COMPARED:
-                value = getattr(measured, metric)
-                if value is not None:
-                    metrics[metric][measured.task_id].append(float(value))
-        for policy, metrics in values.items():
-            means = {
-                metric: {task: math.fsum(each) / len(each) for task, each in by_task.items()}
-                for metric, by_task in metrics.items()
-            }
-            found.append(RunMetrics(policy, place, means, tasks[policy]))
+            episodes[record.info.policy or file.parent.name].append(EpisodeMetrics.of(record))
+        found += [RunMetrics.of(policy, place, items) for policy, items in episodes.items()]
     if not found:
         raise RecordError(f"{path}: there are no records in it")
     return found
@@ -156,7 +161,15 @@ def compare_runs(paths: Sequence[str | Path], by: Sequence[str] = ()) -> Compari
         InvalidSetting: If there are fewer than two runs, they share no task, or the grouping is not possible.
         RecordError: If one of them cannot be read.
     """
-    runs = _named_apart([run for path in paths for run in read_runs(path)])
+    return compare_metrics(_named_apart([run for path in paths for run in read_runs(path)]), by)
+
+
+def compare_metrics(runs: Sequence[RunMetrics], by: Sequence[str] = ()) -> Comparison:
+    """Compare runs whose metrics are known; see `compare_runs`.
+
+    Raises:
+        InvalidSetting: If there are fewer than two runs, they share no task, or the grouping is not possible.
+    """
     if len(runs) < 2:
         raise InvalidSetting(f"a comparison takes two runs or more, got {len(runs)}")
     first = runs[0]
