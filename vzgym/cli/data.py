@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from vzgym.cli.outputs import check_jsonl_output
-from vzgym.cli.progress import errors, say
+from vzgym.cli.progress import errors, progress_bar, say
 
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Convert trajectories and tasks from and to other formats: LLaMA-Factory's ShareGPT JSON, VideoZoomer's data.",
+    help="Convert trajectories and tasks from and to other formats: ShareGPT, chat messages, ATIF, VideoZoomer's data.",
     no_args_is_help=True,
 )
 
@@ -24,15 +24,61 @@ SkipOption = Annotated[
 
 @app.command("export")
 def export_command(
-    folder: Annotated[Path, typer.Argument(help="Folder that `vzgym collect` wrote.")],
-    out: Annotated[Path, typer.Option(help="Folder for trajectories.json, images/ and dataset_info.json.")],
-    name: Annotated[str, typer.Option(help="The dataset's name in dataset_info.json.")] = "vzgym",
+    path: Annotated[
+        Path, typer.Argument(help="A run's folder, a folder of runs, a file of records, or a folder of `vzgym collect`.")
+    ],
+    out: Annotated[Path, typer.Option(help="A new folder for the trajectories and their images.")],
+    format: Annotated[
+        str,
+        typer.Option(help="sharegpt (LLaMA-Factory), chat (OpenAI's chat messages as JSON lines), atif (Harbor)."),
+    ] = "sharegpt",
+    images: Annotated[
+        str, typer.Option(help="files, or urls: data URLs within the documents (chat and atif).")
+    ] = "files",
+    image_format: Annotated[str, typer.Option(help="png (lossless) or jpeg.")] = "png",
+    correct_only: Annotated[bool, typer.Option("--correct-only", help="Leave out episodes that are not right.")] = False,
+    skip_broken: SkipOption = False,
+    backend: Annotated[str, typer.Option(help="Decoder for video files.")] = "pyav",
+    trust_code: Annotated[
+        bool,
+        typer.Option(
+            "--trust-code", help="Allow imports of code named by records (module:Class); runs arbitrary code."
+        ),
+    ] = False,
+    name: Annotated[str, typer.Option(help="The dataset's name in dataset_info.json (sharegpt).")] = "vzgym",
 ) -> None:
-    """Write trajectories as ShareGPT JSON for LLaMA-Factory."""
-    from vzgym.agents.data.sharegpt import export_sharegpt
+    """Write trajectories for other tools: ShareGPT JSON, OpenAI's chat messages, or ATIF.
 
-    rows = export_sharegpt(folder, out, name=name)
-    say(f"{rows} trajectories in {out}: LLaMA-Factory takes it as dataset_dir, with dataset: {name}")
+    Frames of a run are read from its videos again.
+    """
+    from vzgym.agents.data.sharegpt import export_sharegpt
+    from vzgym.evaluation.trajectories import export_run
+
+    # A dataset's own rows are written as they are trained on: they may hold other images than the records.
+    if format == "sharegpt" and (path / "dataset_info.json").is_file() and not correct_only:
+        rows = export_sharegpt(path, out, name=name)
+        say(f"{rows} trajectories in {out}: LLaMA-Factory takes it as dataset_dir, with dataset: {name}")
+        return
+    with progress_bar() as bar:
+        task = bar.add_task(f"export {path}", total=None)
+        report = export_run(
+            path,
+            out,
+            format=format,
+            images=images,  # type: ignore[arg-type]  # checked there
+            image_format=image_format,
+            correct_only=correct_only,
+            skip_broken=skip_broken,
+            backend=backend,
+            trust_code=trust_code,
+            name=name,
+            on_episode=lambda record: bar.advance(task),
+        )
+    for reason in report.broken:
+        say(f"left out: {reason}", errors)
+    notes = [f"{report.left_out} left out since they are not right"] if correct_only else []
+    notes += [f"{len(report.broken)} left out with errors"] if report.broken else []
+    say("; ".join([f"{report.written} trajectories with {report.frames} images in {out}", *notes]))
 
 
 @app.command("import-sft")

@@ -9,14 +9,17 @@ from pathlib import Path
 from PIL import Image
 
 from vzgym.core.errors import RecordError
+from vzgym.core.registry import names_from_data
 from vzgym.envs.rendering import draw_episode
 from vzgym.episode.clip import Clip
+from vzgym.episode.dialogue import Message
 from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord, Outcome
-from vzgym.episode.wording import PlainWording
+from vzgym.episode.wording import PlainWording, Wording
 from vzgym.evaluation.replay import task_of
+from vzgym.protocols.base import make_wording
 
-__all__ = ["clips_with_pixels", "show_record", "with_pixels"]
+__all__ = ["clips_with_pixels", "messages_with_frames", "show_record", "with_pixels"]
 
 
 def clips_with_pixels(record: EpisodeRecord, backend: str = "pyav", *, trust_code: bool = False) -> list[Clip]:
@@ -34,21 +37,60 @@ def clips_with_pixels(record: EpisodeRecord, backend: str = "pyav", *, trust_cod
     """
     if all(clip.pixels is not None for clip in record.clips):
         return record.clips
-    task = task_of(record.task, backend, trust_code=trust_code)
     # Clips depend neither on wording nor on reward.
-    episode = Episode(task, record.budget, PlainWording())
-    for turn in record.turns:
-        if episode.ended or turn.outcome is Outcome.FAILED:
-            break
-        episode.step(turn.action, text=turn.text, well_formed=turn.well_formed)
-    task.video.close()
+    return _play_again(record, PlainWording(), backend, trust_code).clips
+
+
+def messages_with_frames(record: EpisodeRecord, backend: str = "pyav", *, trust_code: bool = False) -> list[Message]:
+    """Return the record's dialogue with its frames, from the record or from its video.
+
+    Args:
+        record: The record.
+        backend: Decoder for video files.
+        trust_code: Whether to allow importing code that the record names (`module:Class`).
+
+    Raises:
+        RecordError: If the record's task cannot be rebuilt, its video no longer shows the frames of the record, or its
+            messages are worded differently now.
+        VideoError: If the video cannot be opened.
+        UnknownName: If its wording is not registered.
+        UntrustedName: If it names code and `trust_code` is not set.
+    """
+    shown = sum(len(message.images) for message in record.messages)
+    if shown == record.frames and all(clip.pixels is not None for clip in record.clips):
+        return record.messages
+    where = f"the record of task {record.task.id!r}"
+    if not record.info.wording:
+        raise RecordError(f"{where} lacks its wording (info 'wording')")
+    with names_from_data(where, trust_code=trust_code):
+        wording = make_wording(record.info.wording)
+    again = _play_again(record, wording, backend, trust_code).messages
+    # The turn of a video error is not repeated; it showed no frames.
+    messages = [*again, *record.messages[len(again) :]]
+    for number, (new, old) in enumerate(zip(messages, record.messages, strict=False), start=1):
+        if (new.role, new.text) != (old.role, old.text):
+            raise RecordError(f"{where}: message {number} is worded differently by this version")
+    return messages
+
+
+def _play_again(record: EpisodeRecord, wording: Wording, backend: str, trust_code: bool) -> EpisodeRecord:
+    """Execute a record's actions again; returns a new record with the same frames."""
+    task = task_of(record.task, backend, trust_code=trust_code)
+    try:
+        episode = Episode(task, record.budget, wording)
+        for turn in record.turns:
+            if episode.ended or turn.outcome is Outcome.FAILED:
+                break
+            episode.step(turn.action, text=turn.text, well_formed=turn.well_formed)
+    finally:
+        task.video.close()
     again = episode.record.clips
     for number, (new, old) in enumerate(zip(again, record.clips, strict=False)):
         if new.hashes != old.hashes:
             raise RecordError(f"task {record.task.id!r}: clip {number} no longer has the frames of the record")
     if len(again) < len(record.clips):
         raise RecordError(f"task {record.task.id!r}: only {len(again)} clips could be replayed")
-    return again
+    return episode.record
 
 
 def with_pixels(record: EpisodeRecord, backend: str = "pyav", *, trust_code: bool = False) -> EpisodeRecord:

@@ -11,7 +11,7 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,7 @@ from vzgym.core.files import (
 )
 from vzgym.core.registry import names_from_data
 from vzgym.core.secrets import redact
-from vzgym.episode import EpisodeRecord
+from vzgym.episode import EpisodeRecord, Message
 from vzgym.policies.policy import AnyPolicy
 from vzgym.protocols import PROTOCOLS, TextProtocol
 from vzgym.protocols.chat import as_chat
@@ -45,6 +45,7 @@ __all__ = [
     "IMPORTED",
     "CollectStatistics",
     "collect",
+    "image_columns",
     "load_trajectories",
     "played_budget",
     "said_protocol",
@@ -173,19 +174,8 @@ def trajectory_row(trajectory: Trajectory, tool_role: str = "tool") -> dict[str,
         tool_role: See `as_chat`.
     """
     record = trajectory.record
-    images: list[dict[str, Any]] = []
-    messages = []
-    for message in as_chat(record.messages, tool_role=tool_role):
-        blocks = []
-        for block in message["content"]:
-            if block["type"] == "image":
-                images.append({"bytes": png(block["image"]), "path": None})
-                block = {"type": "image"}
-            blocks.append(block)
-        messages.append({"role": message["role"], "content": blocks})
     return {
-        "messages": messages,
-        "images": images,
+        **image_columns(record.messages, tool_role),
         "task_id": record.task.id,
         "category": record.task.category,
         "kind": trajectory.kind,
@@ -199,6 +189,26 @@ def trajectory_row(trajectory: Trajectory, tool_role: str = "tool") -> dict[str,
         "fps": [float(clip.fps or 0.0) for clip in record.clips[1:]],
         "answer": record.answer or "",
     }
+
+
+def image_columns(dialogue: Sequence[Message], tool_role: str = "tool") -> dict[str, Any]:
+    """The columns `messages`, with image placeholders, and `images`, as the bytes of PNG files, of a dialogue.
+
+    Args:
+        dialogue: Messages with pixels.
+        tool_role: See `as_chat`.
+    """
+    images: list[dict[str, Any]] = []
+    messages = []
+    for message in as_chat(dialogue, tool_role=tool_role):
+        blocks = []
+        for block in message["content"]:
+            if block["type"] == "image":
+                images.append({"bytes": png(block["image"]), "path": None})
+                block = {"type": "image"}
+            blocks.append(block)
+        messages.append({"role": message["role"], "content": blocks})
+    return {"messages": messages, "images": images}
 
 
 def collect(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -27,7 +27,7 @@ from vzgym.core.files import file_lock, json_line, write_json
 from vzgym.protocols import PROTOCOLS, Parsed, TextProtocol
 from vzgym.tasks.io.rows import find_file, read_rows, unused_columns, warn_of_unused
 
-__all__ = ["ImportReport", "export_sharegpt", "import_sharegpt"]
+__all__ = ["ImportReport", "export_sharegpt", "import_sharegpt", "whole_folder", "write_sharegpt"]
 
 PLACE: Final = "<image>"
 ROWS: Final = "trajectories.json"
@@ -77,19 +77,38 @@ def export_sharegpt(folder: str | Path, out: str | Path, *, name: str = "vzgym")
     datasets = import_datasets()
     rows = load_trajectories(folder, in_blocks=False)
     rows = rows.cast_column("images", datasets.List(datasets.Image(decode=False)))
-    with _whole_folder(Path(out)) as target:
-        with (target / ROWS).open("w", encoding="utf-8") as file:
-            file.write("[\n")
-            for number, row in enumerate(rows):
-                made = _exported(row, number, target, f"{folder}, row {number + 1}")
-                file.write(f"{',' if number else ''}{json_line(made)}\n")
-            file.write("]\n")
-        write_json(target / "dataset_info.json", {name: _ABOUT})
-    return len(rows)
+    with whole_folder(Path(out)) as target:
+        return write_sharegpt(((f"{folder}, row {number}", row) for number, row in enumerate(rows, 1)), target, name)
+
+
+def write_sharegpt(rows: Iterable[tuple[str, Mapping[str, Any]]], folder: Path, name: str) -> int:
+    """Write rows in LLaMA-Factory's format into an existing folder.
+
+    Args:
+        rows: Rows as `trajectory_row` makes them, each with its location for errors.
+        folder: The folder, for `trajectories.json`, `images/` and `dataset_info.json`.
+        name: The dataset's name in `dataset_info.json`.
+
+    Returns:
+        Number of rows written.
+
+    Raises:
+        RecordError: If a row cannot be written: a text contains "<image>", or images are missing.
+    """
+    number = 0
+    with (folder / ROWS).open("w", encoding="utf-8") as file:
+        file.write("[\n")
+        for where, row in rows:
+            made = _exported(row, number, folder, where)
+            file.write(f"{',' if number else ''}{json_line(made)}\n")
+            number += 1
+        file.write("]\n")
+    write_json(folder / "dataset_info.json", {name: _ABOUT})
+    return number
 
 
 @contextmanager
-def _whole_folder(out: Path) -> Iterator[Path]:
+def whole_folder(out: Path) -> Iterator[Path]:
     """A temporary folder, renamed to `out` when all is written.
 
     Raises:
@@ -206,7 +225,7 @@ def import_sharegpt(
     file = Path(path)
     folder = Path(images) if images is not None else file.parent
     report, reader = ImportReport(), PROTOCOLS.make(protocol)
-    with _whole_folder(Path(out)) as target:
+    with whole_folder(Path(out)) as target:
         rows = _imported(file, folder, root, reader, report, skip_broken)
         write_rows(target, rows, f"{file.resolve()} {file.stat().st_mtime_ns if file.exists() else 0}".encode())
         if not report.rows:
