@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vzgym.cli.progress import console, say
+from vzgym.cli.publication import CsvOption, FiguresOption, LatexOption, check_publication, publish
 from vzgym.core.statistics import Estimate
 from vzgym.evaluation.comparison import COMPARED, Comparison, Rows, compare_runs, metric_titles
 
@@ -32,12 +33,24 @@ def compare(
         typer.Option(help="Also compare within groups: category, duration, metadata.KEY; repeatable."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    latex: LatexOption = None,
+    csv: CsvOption = None,
+    figures: FiguresOption = None,
 ) -> None:
     """Compare runs on their shared tasks, with paired differences from the first run."""
+    check_publication(latex, csv, figures)
     found = compare_runs(runs, by or ())
     if as_json:
         print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
-        return
+    else:
+        _show(found)
+    if latex or csv or figures:
+        from vzgym.evaluation.publication import comparison_figures, comparison_table
+
+        publish(comparison_table(found), comparison_figures(found) if figures else {}, latex, csv, figures)
+
+
+def _show(found: Comparison) -> None:
     console.print(_table(found))
     for key, groups in found.groups.items():
         console.print()

@@ -25,7 +25,8 @@ SkipOption = Annotated[
 @app.command("export")
 def export_command(
     path: Annotated[
-        Path, typer.Argument(help="A run's folder, a folder of runs, a file of records, or a folder of `vzgym collect`.")
+        Path,
+        typer.Argument(help="A run's folder, a folder of runs, a file of records, or a folder of `vzgym collect`."),
     ],
     out: Annotated[Path, typer.Option(help="A new folder for the trajectories and their images.")],
     format: Annotated[
@@ -36,7 +37,9 @@ def export_command(
         str, typer.Option(help="files, or urls: data URLs within the documents (chat and atif).")
     ] = "files",
     image_format: Annotated[str, typer.Option(help="png (lossless) or jpeg.")] = "png",
-    correct_only: Annotated[bool, typer.Option("--correct-only", help="Leave out episodes that are not right.")] = False,
+    correct_only: Annotated[
+        bool, typer.Option("--correct-only", help="Leave out episodes that are not right.")
+    ] = False,
     skip_broken: SkipOption = False,
     backend: Annotated[str, typer.Option(help="Decoder for video files.")] = "pyav",
     trust_code: Annotated[

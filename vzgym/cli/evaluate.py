@@ -14,6 +14,7 @@ from vzgym.baselines import CONTROLS, Oracle
 from vzgym.cli.named_tasks import load_named_tasks, say_left_out
 from vzgym.cli.policies import named_policy, policy_label, run_label
 from vzgym.cli.progress import console, costs_in_words, errors, progress_bar, say
+from vzgym.cli.publication import CsvOption, FiguresOption, LatexOption, check_publication, publish
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.evaluation import EvaluationReport, evaluate
 from vzgym.evaluation.breakdown import check_by
@@ -203,10 +204,14 @@ def evaluate_command(
         typer.Option(help="Also show results by category, duration or metadata.KEY; repeatable."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    latex: LatexOption = None,
+    csv: CsvOption = None,
+    figures: FiguresOption = None,
 ) -> None:
     """Evaluate policies on tasks; print accuracy with intervals, and cost."""
     for key in by or ():
         check_by(key)
+    check_publication(latex, csv, figures)
     options = {"subtitles": subtitles, "skip_flawed": skip_flawed, "skip_missing": skip_missing}
     task_set = load_named_tasks(tasks, backend=backend, root=root, **{key: True for key in options if options[key]})
     say_left_out(task_set)
@@ -251,6 +256,10 @@ def evaluate_command(
                 say(f"{report.policy}: uses its training budget: {changes}")
         if out:
             say(f"Records: {out}. Play them again: vzgym replay {out}")
+    if latex or csv or figures:
+        from vzgym.evaluation.publication import evaluation_figures, evaluation_table
+
+        publish(evaluation_table(reports), evaluation_figures(reports) if figures else {}, latex, csv, figures)
 
 
 def _percent(report: EvaluationReport) -> str:

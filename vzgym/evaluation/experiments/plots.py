@@ -7,9 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from vzgym.core.errors import DependencyNotInstalled
 from vzgym.evaluation.experiments.results import Curve, Group, Results
-from vzgym.evaluation.taxonomy import TAXONOMY_CLASSES, TaxonomyClass
+from vzgym.evaluation.publication.plotting import (
+    TAXONOMY_COLORS,
+    error_bar,
+    import_pyplot,
+    palette_color,
+    plain_axes,
+    rows_figure,
+    save_pdf,
+    stack_shares,
+)
+from vzgym.evaluation.taxonomy import TAXONOMY_CLASSES
 
 __all__ = ["PICTURES", "draw_all"]
 
@@ -23,84 +32,50 @@ PICTURES: Final = {
 }
 """Captions by file name."""
 
-# Right: greens and blues, best first; wrong: warm colours; unknown: greys.
-_COLORS: Final = {
-    TaxonomyClass.GROUNDED: "#1b7837",
-    TaxonomyClass.REDUNDANT: "#7fbf7b",
-    TaxonomyClass.LUCKY: "#92c5de",
-    TaxonomyClass.WRONG_ANSWER: "#fee090",
-    TaxonomyClass.TOO_COARSE: "#fdae61",
-    TaxonomyClass.WRONG_SEGMENT: "#d73027",
-    TaxonomyClass.MALFORMED: "#762a83",
-    TaxonomyClass.OUT_OF_BUDGET: "#b2abd2",
-    TaxonomyClass.VIDEO_ERROR: "#bdbdbd",
-    TaxonomyClass.RIGHT: "#a6dba0",
-    TaxonomyClass.WRONG: "#f4a582",
-    TaxonomyClass.UNKNOWN: "#636363",
-}
 _MARKERS = "osD^vP*Xh<>"
 
 
 def draw_all(results: Results, folder: Path) -> list[Path]:
-    """Draw all plots with data.
+    """Draw all plots with data, each as PNG and as PDF.
+
+    Returns:
+        The PNG files.
 
     Raises:
         DependencyNotInstalled: If matplotlib is missing.
     """
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise DependencyNotInstalled('matplotlib is not installed, run `pip install "vzgym[plots]"`') from error
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
+    pyplot = import_pyplot()
     groups = [group for group in results.groups if group.done]
     made = []
     drawers = (_accuracy, _differences, _curves, _frames, _tokens, _taxonomy)
     for name, draw in zip(PICTURES, drawers, strict=True):
         path = folder / name
         path.unlink(missing_ok=True)
+        path.with_suffix(".pdf").unlink(missing_ok=True)
         figure = draw(results, groups) if groups else None
         if figure is not None:
             figure.savefig(path, dpi=130, bbox_inches="tight")
+            save_pdf(figure, path.with_suffix(".pdf"))
             pyplot.close(figure)
             made.append(path)
     return made
 
 
-def _color(place: int) -> Any:
-    """Ten saturated colours, then ten light ones."""
-    from matplotlib import colormaps
-
-    return colormaps["tab20"](2 * (place % 10) + (place // 10) % 2)
-
-
-def _plain(*axes: Any) -> None:
-    for axis in axes:
-        axis.grid(alpha=0.25)
-        axis.spines[["top", "right"]].set_visible(False)
-
-
-def _rows_figure(groups: Sequence[Group], more: float = 0.0) -> tuple[Any, Any]:
-    """A figure with one row per group, the first on top, and `more` inches for a legend below."""
-    from matplotlib import pyplot
-
-    figure, axis = pyplot.subplots(figsize=(8.5, 0.9 + more + 0.34 * len(groups)), layout="constrained")
-    axis.set_yticks(range(len(groups)), [group.label for group in groups], fontsize=9)
-    axis.set_ylim(len(groups) - 0.5, -0.5)
-    _plain(axis)
-    axis.grid(visible=False, axis="y")
-    return figure, axis
-
-
 def _accuracy(results: Results, groups: Sequence[Group]) -> Any:
-    figure, axis = _rows_figure(groups)
+    figure, axis = rows_figure([group.label for group in groups])
     for place, group in enumerate(groups):
         estimate = group.metric("correct")
         singles = [row.metric("correct").value for row in group.done]
         axis.plot(singles, [place] * len(singles), "o", color="0.6", markersize=4, zorder=2)
         axis.errorbar(
-            estimate.value, place, xerr=_bar(estimate), fmt="D", color=_color(0), markersize=5, capsize=3, zorder=3
+            estimate.value,
+            place,
+            xerr=error_bar(estimate),
+            fmt="D",
+            color=palette_color(0),
+            markersize=5,
+            capsize=3,
+            zorder=3,
         )
     axis.set_xlim(-0.02, 1.02)
     axis.set_xlabel("share of right answers on held-out tasks")
@@ -111,16 +86,16 @@ def _differences(results: Results, groups: Sequence[Group]) -> Any:
     pairs = [(group, other) for group in groups if (other := results.reference_of(group)) is not None and other.done]
     if not pairs:
         return None
-    figure, axis = _rows_figure([group for group, _ in pairs])
+    figure, axis = rows_figure([group.label for group, _ in pairs])
     axis.axvline(0.0, color="0.4", linewidth=1)
     for place, (group, other) in enumerate(pairs):
         singles = [100 * difference for difference in group.differences(other)]
         axis.plot(singles, [place] * len(singles), "o", color="0.6", markersize=4, zorder=2)
         estimate = group.against(other)
-        bar = _bar(estimate)
-        ends = None if bar is None else [[100 * end for end in side] for side in bar]
+        ends = error_bar(estimate)
+        ends = None if ends is None else [[100 * end for end in side] for side in ends]
         axis.errorbar(
-            100 * estimate.value, place, xerr=ends, fmt="D", color=_color(0), markersize=5, capsize=3, zorder=3
+            100 * estimate.value, place, xerr=ends, fmt="D", color=palette_color(0), markersize=5, capsize=3, zorder=3
         )
     names = ", ".join(results.grid.experiment.settings.reference.values())
     axis.set_xlabel(f"points of accuracy more than with {names}")
@@ -147,14 +122,14 @@ def _curves(results: Results, groups: Sequence[Group]) -> Any:
             lines = [_smooth(getattr(curve, name))[:length] for curve in curves]
             steps = curves[0].steps[:length]
             for line in lines if len(lines) > 1 else ():
-                axis.plot(steps, line, color=_color(place), alpha=0.18, linewidth=0.7)
+                axis.plot(steps, line, color=palette_color(place), alpha=0.18, linewidth=0.7)
             mean = [math.fsum(column) / len(column) for column in zip(*lines, strict=True)]
             style = "-" if place < 10 else "--"
-            axis.plot(steps, mean, style, color=_color(place), linewidth=2.0, label=label)
+            axis.plot(steps, mean, style, color=palette_color(place), linewidth=2.0, label=label)
     axes[0].set(xlabel="step", ylabel="share of right answers, during training", ylim=(0, 1.02))
     axes[1].set(xlabel="step", ylabel="zooms per question")
     axes[1].set_ylim(bottom=0)
-    _plain(*axes)
+    plain_axes(*axes)
     axes[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
     figure.tight_layout()
     return figure
@@ -189,43 +164,25 @@ def _against(results: Results, groups: Sequence[Group], cost: str, title: str) -
     axes = [name for name in results.grid.axes if name != "budget"] or ["learner"]
     for place, members in enumerate(families.values()):
         points = [(group.metric(cost), group.metric("correct")) for group in members]
-        color = _color(place)
+        color = palette_color(place)
         label = ", ".join(members[0].names[name] for name in axes if members[0].names[name])
         if len(points) > 1:
             ordered = sorted(points, key=lambda point: point[0].value)
             axis.plot([x.value for x, _ in ordered], [y.value for _, y in ordered], "-", color=color, alpha=0.5)
         for number, (x, y) in enumerate(points):
             axis.errorbar(
-                x.value, y.value, xerr=_bar(x), yerr=_bar(y), fmt=_MARKERS[place % len(_MARKERS)], color=color,
-                markersize=6, capsize=2, elinewidth=0.9, label=None if number else label,
+                x.value, y.value, xerr=error_bar(x), yerr=error_bar(y), fmt=_MARKERS[place % len(_MARKERS)],
+                color=color, markersize=6, capsize=2, elinewidth=0.9, label=None if number else label,
             )  # fmt: skip
     axis.set(xlabel=title, ylabel="share of right answers", ylim=(-0.02, 1.05))
-    _plain(axis)
+    plain_axes(axis)
     axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
     return figure
 
 
-def _bar(estimate: Any) -> list[list[float]] | None:
-    if math.isnan(estimate.low):
-        return None
-    # Rounding may move an interval's end slightly past its centre.
-    return [[max(0.0, estimate.value - estimate.low)], [max(0.0, estimate.high - estimate.value)]]
-
-
 def _taxonomy(results: Results, groups: Sequence[Group]) -> Any:
     used = [kind for kind in TAXONOMY_CLASSES if any(group.share(str(kind)) > 0 for group in groups)]
-    used.sort(key=list(_COLORS).index)
-    figure, axis = _rows_figure(groups, more=0.25 * math.ceil(len(used) / 4))
-    for place, group in enumerate(groups):
-        left = 0.0
-        for kind in used:
-            share = group.share(str(kind))
-            axis.barh(place, share, left=left, height=0.72, color=_COLORS[kind])
-            left += share
-    for kind in used:
-        axis.barh(0, 0, color=_COLORS[kind], label=str(kind).replace("_", " "))
-    axis.set_xlim(0, 1)
-    axis.grid(visible=False)
-    axis.set_xlabel("share of the episodes")
-    figure.legend(fontsize=8, ncols=4, loc="outside lower center", frameon=False)
-    return figure
+    used.sort(key=list(TAXONOMY_COLORS).index)
+    return stack_shares(
+        [group.label for group in groups], used, [[group.share(str(kind)) for kind in used] for group in groups]
+    )

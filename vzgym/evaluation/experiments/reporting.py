@@ -12,13 +12,15 @@ from vzgym.evaluation.experiments.grid import Grid
 from vzgym.evaluation.experiments.page import html_page, text_without_secrets
 from vzgym.evaluation.experiments.plots import draw_all
 from vzgym.evaluation.experiments.results import Results, cells_csv
-from vzgym.evaluation.experiments.tables import markdown_results
+from vzgym.evaluation.experiments.tables import experiment_table, markdown_results
 
 __all__ = ["write_results", "write_tables"]
 
 
 def write_tables(grid: Grid, root: Path, by: Sequence[str] = ()) -> Results:
-    """Write `cells.csv`, `pairs.csv`, `table.md` and the experiment's file into `root/NAME`; with `by`, `by.csv`.
+    """Write the experiment's file and its tables into `root/NAME`.
+
+    The tables: `table.md`, `table.tex`, `table.csv`, `cells.csv`, `pairs.csv` and, with `by`, `by.csv`.
 
     Fast enough to run after each cell.
 
@@ -39,6 +41,9 @@ def write_tables(grid: Grid, root: Path, by: Sequence[str] = ()) -> Results:
     if by:
         write_text(folder / "by.csv", breakdown_csv(results, by))
     write_text(folder / "table.md", markdown_results(results, by))
+    table = experiment_table(results)
+    write_text(folder / "table.tex", table.to_latex())
+    write_text(folder / "table.csv", table.to_csv())
     return results
 
 

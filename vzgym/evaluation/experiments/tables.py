@@ -8,9 +8,19 @@ from collections.abc import Sequence
 from vzgym.core.statistics import Estimate
 from vzgym.evaluation.experiments.breakdowns import breakdown_table, pair_table
 from vzgym.evaluation.experiments.results import Group, Results
+from vzgym.evaluation.publication.results import metric_column
+from vzgym.evaluation.publication.table import Cell, Column, DataTable
 from vzgym.evaluation.tables import term_cells
 
-__all__ = ["TERM_NOTE", "interval_note", "markdown_results", "table_rows", "term_rows", "with_interval"]
+__all__ = [
+    "TERM_NOTE",
+    "experiment_table",
+    "interval_note",
+    "markdown_results",
+    "table_rows",
+    "term_rows",
+    "with_interval",
+]
 
 _COLUMNS = (
     ("frames", "frames", ".1f", 1.0),
@@ -54,6 +64,33 @@ def table_rows(results: Results) -> tuple[list[str], list[list[str]]]:
         row += [_number(group.metric(name).value, form, scale) for name, _, form, scale in _COLUMNS]
         rows.append(row)
     return heads, rows
+
+
+def experiment_table(results: Results) -> DataTable:
+    """The main table with intervals of all numbers, for LaTeX and CSV."""
+    axes = results.grid.axes
+    metrics = ("frames", "zooms", "evidence_seen", "evidence_iou", "visual_tokens", "said_tokens")
+    referred = any(results.reference_of(group) for group in results.groups)
+    rows: list[list[Cell]] = []
+    for group in results.groups:
+        row: list[Cell] = [*(group.names[axis] or "-" for axis in axes), len(group.done), group.metric("correct")]
+        if referred:
+            other = results.reference_of(group)
+            row.append(None if other is None else group.against(other))
+        rows.append([*row, *(group.metric(metric) for metric in metrics)])
+    settings = results.grid.experiment.settings
+    return DataTable(
+        settings.title or settings.name,
+        [
+            *(Column(axis, axis, text=True) for axis in axes),
+            Column("seeds", "seeds"),
+            metric_column("correct"),
+            *([Column("difference", "difference", "+.1f", 100.0)] if referred else []),
+            *(metric_column(metric) for metric in metrics),
+        ],
+        rows,
+        interval_note(results),
+    )
 
 
 def _seeds(group: Group) -> str:

@@ -1,0 +1,16 @@
+"""Tables and figures for papers: LaTeX, CSV, PDF."""
+
+from vzgym.evaluation.publication.figures import comparison_figures, evaluation_figures, save_figures
+from vzgym.evaluation.publication.results import comparison_table, evaluation_table
+from vzgym.evaluation.publication.table import Column, DataTable, escape_latex
+
+__all__ = [
+    "Column",
+    "DataTable",
+    "comparison_figures",
+    "comparison_table",
+    "escape_latex",
+    "evaluation_figures",
+    "evaluation_table",
+    "save_figures",
+]
