@@ -166,7 +166,7 @@ def test_broken_records_are_named_or_skipped(run_folder: Path, tmp_path: Path) -
         assert report.written == 1
         assert words in report.broken[0]
     file.write_text(other)
-    with pytest.raises(RecordError, match="no episode to export; the first: .*version 1"):
+    with pytest.raises(RecordError, match=r"no episode to export; the first: .*version 1"):
         export_run(file, tmp_path / "out", skip_broken=True)
 
 

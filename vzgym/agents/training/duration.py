@@ -113,7 +113,7 @@ def calibrate(settings: SFTSettings | GRPOSettings) -> float:
             "steps" if grpo else "max_steps": measured + 1,
         }  # fmt: skip
         if grpo:
-            changes["save_rollouts"] = 0
+            changes |= {"save_rollouts": 0, "log_rollouts_steps": 0}
         trainer = _trainer(settings.replace(**changes), note)
         trainer.train()
     return (ends[-1] - ends[0]) / (len(ends) - 1)

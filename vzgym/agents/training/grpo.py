@@ -33,6 +33,7 @@ from vzgym.agents.training.common import (
 )
 from vzgym.agents.training.progress import ShowProgress, StepReport, print_step
 from vzgym.agents.training.rewards import Scorer
+from vzgym.agents.training.rollout_log import RolloutPictures
 from vzgym.agents.training.settings import GRPOSettings
 from vzgym.agents.training.task_checks import blank_copy, check_tasks
 from vzgym.agents.training.token_budget import measure_tokens
@@ -166,6 +167,11 @@ def make_trainer(
     factory: Any = lambda: ToolEnvironment(tasks, budget, start.protocol)  # noqa: E731
     log = LogFile(out / LOG, resumed)
     report = StepReport(progress, lambda: scorer.measures)
+    pictures = []
+    if settings.log_rollouts_steps:
+        pictures = [
+            RolloutPictures(settings.report_to, settings.log_rollouts_steps, lambda: scorer.latest, settings.out)
+        ]
     trainer = GRPOTrainer(
         model=start.model,
         reward_funcs=functions,
@@ -174,9 +180,10 @@ def make_trainer(
         processing_class=start.processor,
         peft_config=adapters(settings, start.model),
         environment_factory=factory,
-        callbacks=[report, log, PolicyFiles(start, log), *callbacks],
+        callbacks=[report, log, PolicyFiles(start, log), *pictures, *callbacks],
     )
-    report.attach(trainer)
+    for callback in (report, *pictures):
+        callback.attach(trainer)
     watch_images(start.model, image_token(start.processor))
     prepare_output(settings, trainer, resumed)
     return trainer, start

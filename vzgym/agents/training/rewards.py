@@ -55,6 +55,11 @@ class Scorer:
         self.measures: dict[str, float] = {}
 
     @property
+    def latest(self) -> Sequence[EpisodeRecord]:
+        """The records of the latest batch, with pixels."""
+        return self._batch
+
+    @property
     def weights(self) -> list[float]:
         """The terms' weights, in the order of `functions`."""
         return [_scale(term) for term in self.mix.terms.values()]

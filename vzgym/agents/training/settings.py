@@ -213,8 +213,20 @@ class GRPOSettings(TrainSettings, BudgetedSettings):
     save_rollouts: NonNegativeInt = 1
     """Steps between two saves of roll-outs as episode records (`out/rollouts.jsonl`); 0: never."""
 
+    log_rollouts_steps: NonNegativeInt = 0
+    """Steps between two sets of pictures of roll-outs for the tracker of `report_to`; 0: none."""
+
     vllm: bool = False
     """Generate with vLLM on the same devices."""
+
+    @model_validator(mode="after")
+    def _check_pictures(self) -> Self:
+        if self.log_rollouts_steps and self.report_to == "none":
+            raise problem(
+                "log_rollouts_steps sends pictures to a tracker: set report_to, such as tensorboard",
+                "log_rollouts_steps",
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_batch(self) -> Self:

@@ -35,7 +35,7 @@ EVALUATE: Final = "evaluate"
 DONE, FAILED, LOG, OUT, STAGE = "done.json", "failed.json", "log.txt", "out", "stage.json"
 
 # Settings that affect how a stage runs or what it stores, but not its results.
-_IRRELEVANT: Final = ("log_steps", "save_steps", "save_limit", "report_to", "tensorboard")
+_IRRELEVANT: Final = ("log_steps", "log_rollouts_steps", "save_steps", "save_limit", "report_to", "tensorboard")
 
 _PACKAGES: Final = (
     "numpy", "gymnasium", "torch", "transformers", "trl", "datasets", "stable-baselines3", "sb3-contrib",
