@@ -354,6 +354,11 @@ class EpisodeRecord:
         draw: Callable[..., Image.Image] = import_object("vzgym.evaluation.pixels:show_record")
         return draw(self, path, evidence=evidence, backend=backend, trust_code=trust_code)
 
+    def _repr_html_(self) -> str:
+        """The episode with its frames, for notebooks; see `vzgym.evaluation.notebook.record.record_html`."""
+        describe: Callable[[EpisodeRecord], str] = import_object("vzgym.evaluation.notebook.record:record_html")
+        return describe(self)
+
     def upto(self, count: int) -> EpisodeRecord:
         """The record after its first `count` turns, without messages.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from vzgym.core.errors import InvalidSetting, RecordError
+from vzgym.core.registry import import_object
 from vzgym.core.statistics import (
     Estimate,
     exact_mcnemar,
@@ -96,6 +97,12 @@ class Comparison:
     tasks: Sequence[str]
     rows: Rows
     groups: Mapping[str, Mapping[str, Rows]] = field(default_factory=dict)
+
+    def _repr_html_(self) -> str:
+        """The comparison as a table, for notebooks."""
+        # Imported here, since the notebook module imports comparisons.
+        text: str = import_object("vzgym.evaluation.notebook.results:comparison_html")(self)
+        return text
 
     def to_json(self) -> dict[str, Any]:
         """JSON form."""

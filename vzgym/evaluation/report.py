@@ -105,6 +105,12 @@ class EvaluationReport:
         text: str = import_object("vzgym.evaluation.tables:report_text")(self)
         return text
 
+    def _repr_html_(self) -> str:
+        """The report as tables, for notebooks."""
+        # Imported here, since the notebook module imports reports.
+        text: str = import_object("vzgym.evaluation.notebook.results:report_html")(self)
+        return text
+
     def to_dataframe(self) -> pandas.DataFrame:
         """One row per episode: its metrics, and its task's metadata as `metadata.KEY`.
 

@@ -120,5 +120,5 @@ def test_an_installed_tracker_keeps_metrics_and_pictures(
     values: dict[str, Any] = {"model": str(small_model), "out": str(tmp_path / "run"), "tasks": "needle-micro/train"}
     values |= {"steps": 2, "groups": 1, "group_size": 2, "turn_tokens": 8, "log_steps": 1}
     train_grpo(GRPOSettings(**values, report_to=name, log_rollouts_steps=1))
-    kept = [path for path in tmp_path.rglob("*.png") if "run" != path.parent.name]
+    kept = [path for path in tmp_path.rglob("*.png") if path.parent.name != "run"]
     assert len(kept) >= 4, sorted(map(str, tmp_path.rglob("*")))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from vzgym.core.files import read_json_lines
+from vzgym.core.registry import import_object
 from vzgym.core.statistics import Estimate, student
 from vzgym.evaluation.experiments.grid import Cell, Grid
 from vzgym.evaluation.experiments.stages import OUT
@@ -171,6 +172,12 @@ class Results:
         self.grid = grid
         self.root = root
         self.rows = [self._row(cell) for cell in grid.cells]
+
+    def _repr_html_(self) -> str:
+        """The current results as a table, for notebooks."""
+        # Imported here, since the notebook module imports results.
+        text: str = import_object("vzgym.evaluation.notebook.results:experiment_html")(self)
+        return text
 
     @cached_property
     def groups(self) -> list[Group]:

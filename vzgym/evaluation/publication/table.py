@@ -101,6 +101,10 @@ class DataTable:
             writer.writerow(cells)
         return text.getvalue()
 
+    def cells(self) -> list[list[str]]:
+        """The rows as plain text, formatted as in LaTeX."""
+        return [[_text(value, column) for value, column in zip(row, self.columns, strict=True)] for row in self.rows]
+
     def to_latex(self) -> str:
         r"""The table as a `tabular` with booktabs' rules, for `\input` within a `table`."""
         align = "".join("l" if column.text else "r" for column in self.columns)
@@ -148,26 +152,38 @@ def _latex_row(cells: Sequence[str]) -> str:
 
 
 def _latex_cell(value: Cell, column: Column) -> str:
+    if isinstance(value, str):
+        return escape_latex(value)
+    if isinstance(value, Estimate) and not math.isnan(value.value) and not math.isnan(value.low):
+        ends = f"[{_math(_number(value.low, column))}, {_math(_number(value.high, column))}]"
+        return rf"{_math(_number(value.value, column))} {{\footnotesize {ends}}}"
+    text = _text(value, column)
+    return "--" if text == "-" else _math(text)
+
+
+def _text(value: Cell, column: Column) -> str:
+    """A cell as plain text; "-" if unknown."""
     match value:
         case None:
-            return "--"
+            return "-"
         case str():
-            return escape_latex(value)
+            return value
         case Estimate(middle, low, high):
-            if math.isnan(middle):
-                return "--"
-            text = _math(middle, column)
-            if math.isnan(low):
+            text = _text(middle, column)
+            if math.isnan(middle) or math.isnan(low):
                 return text
-            return rf"{text} {{\footnotesize [{_math(low, column)}, {_math(high, column)}]}}"
+            return f"{text} [{_number(low, column)}, {_number(high, column)}]"
         case float() if math.isnan(value):
-            return "--"
+            return "-"
         case int():
             return str(value)
-    return _math(value, column)
+    return _number(value, column)
 
 
-def _math(value: float, column: Column) -> str:
-    text = format(value * column.scale, column.form)
+def _number(value: float, column: Column) -> str:
+    return format(value * column.scale, column.form)
+
+
+def _math(text: str) -> str:
     # A sign is a minus only in math mode.
     return f"${text}$" if text[0] in "+-" else text
