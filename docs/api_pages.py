@@ -68,6 +68,8 @@ PAGES: dict[str, tuple[str, tuple[str, ...]]] = {
             "evaluation.comparison",
             "evaluation.replay",
             "evaluation.viewer",
+            "evaluation.trajectories",
+            "evaluation.publication",
         ),
     ),
     "experiments": ("Experiments: grids of learners, rewards, tasks, budgets and seeds.", ("evaluation.experiments",)),
