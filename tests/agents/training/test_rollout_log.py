@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import logging
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -106,19 +110,23 @@ def test_pictures_need_a_tracker() -> None:
 
 
 @pytest.mark.parametrize("name", ["wandb", "trackio", "mlflow"])
-def test_an_installed_tracker_keeps_metrics_and_pictures(
-    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    """Offline, in local files; skipped where the tracker is not installed."""
-    pytest.importorskip(name)
-    for variable, value in {
-        "WANDB_MODE": "offline", "WANDB_DIR": tmp_path, "WANDB_SILENT": "true", "TRACKIO_DIR": tmp_path / "trackio",
-        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db", "HF_HUB_OFFLINE": "1",
-    }.items():  # fmt: skip
-        monkeypatch.setenv(variable, str(value))
-    monkeypatch.chdir(tmp_path)
-    values: dict[str, Any] = {"model": str(small_model), "out": str(tmp_path / "run"), "tasks": "needle-micro/train"}
-    values |= {"steps": 2, "groups": 1, "group_size": 2, "turn_tokens": 8, "log_steps": 1}
-    train_grpo(GRPOSettings(**values, report_to=name, log_rollouts_steps=1))
-    kept = [path for path in tmp_path.rglob("*.png") if path.parent.name != "run"]
-    assert len(kept) >= 4, sorted(map(str, tmp_path.rglob("*")))
+def test_an_installed_tracker_keeps_metrics_and_pictures(small_model: Path, tmp_path: Path, name: str) -> None:
+    """Offline, in local files; skipped where the tracker is not installed. Trackers read the environment on import."""
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not installed")
+    settings = {"model": str(small_model), "out": "run", "tasks": "needle-micro/train", "report_to": name}
+    settings |= {"steps": 2, "groups": 1, "group_size": 2, "turn_tokens": 8, "log_steps": 1, "log_rollouts_steps": 1}
+    code = (
+        "import json, sys\n"
+        "from vzgym.agents.training.grpo import train_grpo\n"
+        "from vzgym.agents.training.settings import GRPOSettings\n"
+        "train_grpo(GRPOSettings(**json.loads(sys.argv[1])))\n"
+    )
+    environment = {
+        **os.environ, "WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path), "WANDB_DATA_DIR": str(tmp_path / "data"),
+        "TRACKIO_DIR": str(tmp_path / "trackio"), "MLFLOW_TRACKING_URI": f"file://{tmp_path}/mlruns",
+        "MLFLOW_ALLOW_FILE_STORE": "true",
+    }  # fmt: skip
+    subprocess.run([sys.executable, "-c", code, json.dumps(settings)], cwd=tmp_path, env=environment, check=True)
+    pictures = [path for path in tmp_path.rglob("*.png") if "run" not in path.relative_to(tmp_path).parts[:1]]
+    assert len(pictures) >= 4

@@ -84,10 +84,9 @@ def _to_tensorboard(trainer: Any, pictures: _Pictures, step: int) -> None:
 def _to_wandb(trainer: Any, pictures: _Pictures, step: int) -> None:
     import wandb
 
-    rows = [[step, wandb.Image(picture), caption] for picture, caption in pictures]
-    table = wandb.Table(columns=["step", "roll-out", "outcome"], data=rows)
+    images = [wandb.Image(picture, caption=caption) for picture, caption in pictures]
     # wandb's own step counts its log calls; the trainer's integration plots over this value.
-    wandb.log({_NAME: table, "train/global_step": step})
+    wandb.log({_NAME: images, "train/global_step": step})
 
 
 def _to_trackio(trainer: Any, pictures: _Pictures, step: int) -> None:
