@@ -15,7 +15,7 @@ from vzgym.episode.clip import Clip
 from vzgym.episode.dialogue import Message
 from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord, Outcome
-from vzgym.episode.wording import PlainWording, Wording
+from vzgym.episode.wording import PlainWording
 from vzgym.evaluation.replay import task_of
 from vzgym.protocols.base import make_wording
 
@@ -37,8 +37,29 @@ def clips_with_pixels(record: EpisodeRecord, backend: str = "pyav", *, trust_cod
     """
     if all(clip.pixels is not None for clip in record.clips):
         return record.clips
+    task = task_of(record.task, backend, trust_code=trust_code)
     # Clips depend neither on wording nor on reward.
-    return _play_again(record, PlainWording(), backend, trust_code).clips
+    episode = Episode(task, record.budget, PlainWording())
+    for turn in record.turns:
+        if episode.ended or turn.outcome is Outcome.FAILED:
+            break
+        episode.step(turn.action, text=turn.text, well_formed=turn.well_formed)
+    task.video.close()
+    again = episode.record.clips
+    for number, (new, old) in enumerate(zip(again, record.clips, strict=False)):
+        if new.hashes != old.hashes:
+            raise RecordError(f"task {record.task.id!r}: clip {number} no longer has the frames of the record")
+    if len(again) < len(record.clips):
+        raise RecordError(f"task {record.task.id!r}: only {len(again)} clips could be replayed")
+    return again
+
+
+def with_pixels(record: EpisodeRecord, backend: str = "pyav", *, trust_code: bool = False) -> EpisodeRecord:
+    """Return the record with pixels; see `clips_with_pixels`."""
+    overview, *zooms = clips_with_pixels(record, backend, trust_code=trust_code)
+    rest = iter(zooms)
+    turns = [replace(turn, clips=tuple(islice(rest, len(turn.clips)))) for turn in record.turns]
+    return replace(record, overview=overview, turns=turns)
 
 
 def messages_with_frames(record: EpisodeRecord, backend: str = "pyav", *, trust_code: bool = False) -> list[Message]:
@@ -64,41 +85,16 @@ def messages_with_frames(record: EpisodeRecord, backend: str = "pyav", *, trust_
         raise RecordError(f"{where} lacks its wording (info 'wording')")
     with names_from_data(where, trust_code=trust_code):
         wording = make_wording(record.info.wording)
-    again = _play_again(record, wording, backend, trust_code).messages
-    # The turn of a video error is not repeated; it showed no frames.
-    messages = [*again, *record.messages[len(again) :]]
-    for number, (new, old) in enumerate(zip(messages, record.messages, strict=False), start=1):
-        if (new.role, new.text) != (old.role, old.text):
-            raise RecordError(f"{where}: message {number} is worded differently by this version")
+    full = with_pixels(record, backend, trust_code=trust_code)
+    # A wording is a pure function of the record, so the turns need not be executed again.
+    messages = list(wording.opening(full.upto(0)))
+    for number, turn in enumerate(full.turns, start=1):
+        reply = wording.reply(full.upto(number))
+        messages += [Message.from_text("assistant", turn.text), *([] if reply is None else [reply])]
+    said = [(message.role, message.text) for message in messages]
+    if said != [(message.role, message.text) for message in record.messages]:
+        raise RecordError(f"{where}: its dialogue is worded differently by this version")
     return messages
-
-
-def _play_again(record: EpisodeRecord, wording: Wording, backend: str, trust_code: bool) -> EpisodeRecord:
-    """Execute a record's actions again; returns a new record with the same frames."""
-    task = task_of(record.task, backend, trust_code=trust_code)
-    try:
-        episode = Episode(task, record.budget, wording)
-        for turn in record.turns:
-            if episode.ended or turn.outcome is Outcome.FAILED:
-                break
-            episode.step(turn.action, text=turn.text, well_formed=turn.well_formed)
-    finally:
-        task.video.close()
-    again = episode.record.clips
-    for number, (new, old) in enumerate(zip(again, record.clips, strict=False)):
-        if new.hashes != old.hashes:
-            raise RecordError(f"task {record.task.id!r}: clip {number} no longer has the frames of the record")
-    if len(again) < len(record.clips):
-        raise RecordError(f"task {record.task.id!r}: only {len(again)} clips could be replayed")
-    return episode.record
-
-
-def with_pixels(record: EpisodeRecord, backend: str = "pyav", *, trust_code: bool = False) -> EpisodeRecord:
-    """Return the record with pixels; see `clips_with_pixels`."""
-    overview, *zooms = clips_with_pixels(record, backend, trust_code=trust_code)
-    rest = iter(zooms)
-    turns = [replace(turn, clips=tuple(islice(rest, len(turn.clips)))) for turn in record.turns]
-    return replace(record, overview=overview, turns=turns)
 
 
 def show_record(

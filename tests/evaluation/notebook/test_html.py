@@ -116,7 +116,7 @@ def test_the_number_of_thumbnails_is_bounded_and_named() -> None:
     page = Page(live[0]._repr_html_())
     assert len(page.images) <= 40
     assert "of 16 frames" in page.text
-    assert len(page.text.split("Zoom ")) > 30
+    assert len(page.text.split("Turn ")) > 30
 
 
 def test_a_missing_video_is_said_in_place(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from typer.testing import Result
 
 import vzgym
 from vzgym.agents.data.sharegpt import import_sharegpt
-from vzgym.core.actions import Answer, Zoom
+from vzgym.core.actions import Answer, Zoom, Zooms
+from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, RecordError, UntrustedName, VideoError
 from vzgym.episode import Episode, EpisodeRecord
 from vzgym.evaluation import read_records
@@ -154,7 +155,7 @@ def test_broken_records_are_named_or_skipped(run_folder: Path, tmp_path: Path) -
     file = tmp_path / "records.jsonl"
     cases = {
         "of version 1": [whole[0], other],
-        "message 2 is worded differently": [whole[0], json.dumps(changed)],
+        "dialogue is worded differently": [whole[0], json.dumps(changed)],
         "the last line is incomplete": [whole[0], whole[1][:200]],
     }
     for words, lines in cases.items():
@@ -199,6 +200,21 @@ def test_options_are_checked(run_folder: Path, tmp_path: Path) -> None:
         export_run(run_folder, tmp_path / "full")
     with pytest.raises(RecordError, match=r"no records\.jsonl"):
         export_run(tmp_path / "full", tmp_path / "out")
+
+
+def test_each_zoom_of_a_turn_is_a_call_with_its_own_result() -> None:
+    task = load_tasks("needle-micro/test")[0]
+    budget = Budget(clip_frames=6, max_zooms=2, zooms_per_turn=2)
+    episode = Episode(task, budget, PROTOCOLS.make("tool_calls"))
+    episode.step(Zooms((Zoom(1.0, 2.0, 2.0), Zoom(4.0, 5.0, 3.0))))
+    step = Trajectory.model_validate(to_atif(episode.record, episode.messages, FrameURLs())).steps[-1]
+    calls = {call.tool_call_id: call.arguments["segment"] for call in step.tool_calls or []}
+    shown = {
+        result.source_call_id: sum(part.type == "image" for part in result.content)
+        for result in step.observation.results
+    }
+    assert list(calls.values()) == [[1.0, 2.0], [4.0, 5.0]]
+    assert shown == dict(zip(calls, [2, 3], strict=True))
 
 
 def test_an_episode_in_progress_and_a_video_error_are_documents_too() -> None:

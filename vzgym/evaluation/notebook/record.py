@@ -120,12 +120,11 @@ def _frames(record: EpisodeRecord) -> str:
     except VzgymError as error:
         return f'<p role="note">The frames cannot be shown: {plain_text(str(error), _TURN)}</p>'
     parts, left = [], _FRAMES
-    zooms = iter(range(1, len(clips)))
-    for place, clip in enumerate(clips):
+    titles = ["Overview", *(f"Turn {number}" for number, turn in enumerate(record.turns, 1) for _ in turn.clips)]
+    for place, (clip, title) in enumerate(zip(clips, titles, strict=True)):
         remaining = len(clips) - place
         shown = _thumbnails(clip, min(_PER_CLIP, max(1, left // remaining) if place else _PER_CLIP))
         left -= len(shown)
-        title = "Overview" if clip.window is None else f"Zoom {next(zooms)}"
         facts = ""
         if clip.window is not None:
             rate = "" if clip.fps is None else f" at {clip.fps:.4g} fps"
@@ -166,8 +165,9 @@ def _turns(record: EpisodeRecord) -> str:
 
 
 def _outcome(turn: Turn) -> str:
-    if turn.outcome is Outcome.EXECUTED and turn.clip is not None:
-        return f"{len(turn.clip)} frame{'' if len(turn.clip) == 1 else 's'} shown"
+    if turn.outcome is Outcome.EXECUTED and turn.clips:
+        count = sum(map(len, turn.clips))
+        return f"{count} frame{'' if count == 1 else 's'} shown"
     detail = f": {plain_text(turn.detail, _TURN)}" if turn.detail else ""
     return f"{plain_text(str(turn.outcome))}{detail}"
 

@@ -7,16 +7,16 @@ version 1.7; version 1.8 differs only in audio.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from vzgym.core.actions import Action, Zoom
+from vzgym.core.actions import ToolCall
 from vzgym.episode.costs import EpisodeCosts
-from vzgym.episode.dialogue import ImageBlock, Message
+from vzgym.episode.dialogue import Block, ImageBlock, Message
 from vzgym.episode.record import EpisodeRecord, Turn
 from vzgym.evaluation.trajectories.frames import StoreFrame
 from vzgym.protocols.arguments import arguments_of
-from vzgym.protocols.tool_calls import TOOL_NAME, video_zoom_tool
+from vzgym.protocols.tool_calls import TOOL_NAME, tool_functions
 from vzgym.rollout.task_rollouts import package_version
 
 __all__ = ["ATIF_VERSION", "to_atif"]
@@ -30,9 +30,9 @@ def to_atif(record: EpisodeRecord, messages: Sequence[Message], store: StoreFram
     """Convert an episode to an ATIF document.
 
     The messages before the first turn become system and user steps. Each turn becomes one agent step: its text, its
-    thought (`reasoning_content`) and its zoom (a call of the function `video_zoom`), with the environment's reply as
-    observation. The task with answer and evidence, the grade, the rewards and the run are in `extra`, the cost ledger
-    is in `final_metrics.extra`.
+    thought (`reasoning_content`) and its zooms (calls of the function `video_zoom`) or tool call, with the
+    environment's replies as observation. The task with answer and evidence, the grade, the rewards and the run are in
+    `extra`, the cost ledger is in `final_metrics.extra`.
 
     Args:
         record: The episode.
@@ -57,7 +57,7 @@ def to_atif(record: EpisodeRecord, messages: Sequence[Message], store: StoreFram
         "agent": {
             "name": run,
             "version": info.vzgym or package_version(),
-            "tool_definitions": [video_zoom_tool(record.budget)] if record.budget.max_zooms else [],
+            "tool_definitions": tool_functions(record.budget, record.tools) if record.budget.max_zooms else [],
             "extra": {"budget": record.budget.to_dict(), "wording": dict(info.wording)},
         },
         "steps": steps,
@@ -75,21 +75,20 @@ def to_atif(record: EpisodeRecord, messages: Sequence[Message], store: StoreFram
 def _opening_step(message: Message, store: StoreFrame) -> dict[str, Any]:
     return {
         "source": "system" if message.role == "system" else "user",
-        "message": _content(message, store),
+        "message": _content(message.blocks, store),
     }
 
 
 def _turn_step(turn: Turn, number: int, reply: Message | None, store: StoreFrame) -> dict[str, Any]:
     thought, text = _split_thought(turn.text)
-    calls = _calls(turn.action, number)
+    calls = _calls(turn, number)
     step: dict[str, Any] = {"source": "agent", "message": text}
     if thought is not None:
         step["reasoning_content"] = thought
     if calls:
         step["tool_calls"] = calls
     if reply is not None:
-        result: dict[str, Any] = {"source_call_id": calls[0]["tool_call_id"]} if calls else {}
-        step["observation"] = {"results": [{**result, "content": _content(reply, store)}]}
+        step["observation"] = {"results": _results(reply, calls, store)}
     step["extra"] = {
         "outcome": turn.outcome,
         "well_formed": turn.well_formed,
@@ -98,23 +97,38 @@ def _turn_step(turn: Turn, number: int, reply: Message | None, store: StoreFrame
     return step
 
 
-def _calls(action: Action, number: int) -> list[dict[str, Any]]:
-    if not isinstance(action, Zoom):
-        return []
+def _calls(turn: Turn, number: int) -> list[dict[str, Any]]:
+    """The turn's zooms, or its tool call."""
+    called: list[tuple[str, Mapping[str, Any]]] = [(TOOL_NAME, arguments_of(zoom)) for zoom in turn.zooms]
+    if isinstance(turn.action, ToolCall):
+        called.append((turn.action.name, turn.action.arguments))
     return [
         {
-            "tool_call_id": f"call_{number + 1}",
-            "function_name": TOOL_NAME,
-            "arguments": {key: _json_numbers(value) for key, value in arguments_of(action).items()},
+            "tool_call_id": f"call_{number + 1}_{place}",
+            "function_name": name,
+            "arguments": {key: _json_numbers(value) for key, value in arguments.items()},
         }
+        for place, (name, arguments) in enumerate(called, start=1)
     ]
+
+
+def _results(reply: Message, calls: Sequence[Mapping[str, Any]], store: StoreFrame) -> list[dict[str, Any]]:
+    """The reply, one part for each call; the whole reply at the first call if there is a single part."""
+    parts = reply.parts
+    if len(parts) != len(calls):
+        parts = [reply.blocks]
+    results = []
+    for place, part in enumerate(parts):
+        call = {"source_call_id": calls[place]["tool_call_id"]} if place < len(calls) else {}
+        results.append({**call, "content": _content(part, store)})
+    return results
 
 
 def _json_numbers(value: Any) -> Any:
     """Replace nan and infinities, which JSON has no form for, by their names."""
     if isinstance(value, list):
         return [_json_numbers(item) for item in value]
-    return value if math.isfinite(value) else repr(value)
+    return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _split_thought(text: str) -> tuple[str | None, str]:
@@ -130,17 +144,18 @@ def _split_thought(text: str) -> tuple[str | None, str]:
     return (None, text) if end < 0 else (body[:end], body[end + len(_CLOSE) :])
 
 
-def _content(message: Message, store: StoreFrame) -> str | list[dict[str, Any]]:
-    if not message.images:
-        return message.text
+def _content(blocks: Sequence[Block], store: StoreFrame) -> str | list[dict[str, Any]]:
+    """Text, or text and images in order."""
     parts: list[dict[str, Any]] = []
-    for block in message.blocks:
+    for block in blocks:
         if isinstance(block, ImageBlock):
             parts.append({"type": "image", "source": {"media_type": store.media_type, "path": store(block)}})
         elif parts and parts[-1]["type"] == "text":
             parts[-1]["text"] += block.text
         else:
             parts.append({"type": "text", "text": block.text})
+    if all(part["type"] == "text" for part in parts):
+        return "".join(part["text"] for part in parts)
     return parts
 
 
