@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from vzgym.cli.progress import console, errors, say
@@ -38,18 +38,18 @@ def list_benchmarks(
     if as_json:
         print(json.dumps([_facts(benchmark) for benchmark in found], indent=2, ensure_ascii=False))
         return
-    table = Table("name", "rows", "videos", "asked", "evidence", "subtitles", "download", "access", box=SIMPLE_HEAD)
+    columns = (Column(name, no_wrap=True) for name in "name rows videos asked evidence subtitles size".split())
+    table = Table(*columns, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for benchmark in found:
         totals = benchmark.totals
         table.add_row(
-            Text(benchmark.name, no_wrap=True),
+            benchmark.name,
             f"{totals.rows:,}" if totals.rows else "?",
             f"{totals.videos:,}" if totals.videos else "?",
             benchmark.answers,
             benchmark.evidence or "-",
             "yes" if benchmark.has_subtitles else "-",
             benchmark.source.size,
-            benchmark.source.access,
         )
     console.print(table)
     for benchmark in found:

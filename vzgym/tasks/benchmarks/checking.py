@@ -130,7 +130,7 @@ def check_benchmark(
     """
     place = find_place(benchmark, root, annotations, videos, subtitle_files)
     items = read_items(benchmark, place.annotations)
-    index = FileIndex(place.videos)
+    index = FileIndex(place.videos, identifying_folders=benchmark.identifying_folders)
     found = {name: index.find(name) for name in dict.fromkeys(item.video for item in items)}
     used = {path for path in found.values() if path is not None}
     report = BenchmarkCheck(benchmark.name, place)

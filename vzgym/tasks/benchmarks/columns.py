@@ -9,8 +9,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from vzgym.core.errors import TaskError
+from vzgym.core.interval import Interval
+from vzgym.core.text import comparable
 
-__all__ = ["json_number", "literal", "number_of", "options_of", "parse_clock", "split_stem", "text_of"]
+__all__ = [
+    "around",
+    "gold_by_text",
+    "json_number",
+    "literal",
+    "merged",
+    "number_of",
+    "options_of",
+    "pairs_of",
+    "parse_clock",
+    "split_stem",
+    "text_of",
+]
 
 _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d{1,2}(?:\.\d+)?)")
 _LONGEST_LITERAL = 1_000_000
@@ -79,6 +93,54 @@ def options_of(value: Any) -> tuple[str, ...]:
     if not isinstance(found, Sequence) or isinstance(found, str):
         raise TaskError(f"expected a list of options, got {value!r:.100}")
     return tuple(text_of(option) for option in found)
+
+
+def gold_by_text(options: Sequence[str], answer: str) -> int | None:
+    """Position of the option whose text is the answer, the first of several; None if there is none."""
+    if answer in options:
+        return list(options).index(answer)
+    plain = [comparable(option) for option in options]
+    asked = comparable(answer)
+    return plain.index(asked) if asked and asked in plain else None
+
+
+def pairs_of(value: Any) -> list[tuple[float, float]]:
+    """A cell with intervals: `[[start, end], ...]`, or one as a Python literal.
+
+    Raises:
+        TaskError: If it is anything else.
+    """
+    found = literal(value)
+    if not isinstance(found, Sequence) or isinstance(found, str):
+        raise TaskError(f"expected intervals [[start, end], ...], got {value!r:.100}")
+    if len(found) == 2 and not any(isinstance(part, Sequence) for part in found):
+        found = [found]
+    pairs = []
+    for part in found:
+        if not isinstance(part, Sequence) or isinstance(part, str) or len(part) != 2:
+            raise TaskError(f"expected an interval [start, end], got {part!r:.100}")
+        pairs.append((number_of(part[0]), number_of(part[1])))
+    return pairs
+
+
+def merged(pairs: Sequence[tuple[float, float]]) -> tuple[Interval, ...]:
+    """Intervals in order, with those that overlap or touch made one."""
+    found: list[list[float]] = []
+    for start, end in sorted(pairs):
+        if found and start <= found[-1][1]:
+            found[-1][1] = max(found[-1][1], end)
+        else:
+            found.append([start, end])
+    return tuple(Interval(start, end) for start, end in found)
+
+
+def around(moment: float, duration: float | None = None, half: float = 0.5) -> tuple[float, float]:
+    """An interval of a second around a moment, within a video of `duration` seconds."""
+    start, end = max(0.0, moment - half), moment + half
+    if duration is not None and end > duration:
+        end = max(duration, half)
+        start = min(start, end - half)
+    return start, end
 
 
 def parse_clock(text: str) -> float | None:

@@ -36,7 +36,7 @@ class Source:
 
     Args:
         hub: Ids of datasets on the Hugging Face hub that hold the set; the first is what `vzgym bench download` takes.
-        size: Download size, in words ("101 GB").
+        size: Download size, in words ("101 GB"); "?" if it is not known.
         access: "open", or "form" if the hub asks for an agreement, or "elsewhere" if the hub lacks the videos.
         licence: The licence or the terms of use, in words.
         files: Patterns of the files that `vzgym bench download` fetches; all if empty.
@@ -55,8 +55,8 @@ class Source:
 class Layout:
     """A known arrangement of a benchmark's files.
 
-    Patterns are those of `Path.glob`, with one of two first parts: `{root}` is the folder that the user gives, and
-    `{snapshot}` is that folder or any snapshot of the set in a Hugging Face cache below it.
+    Patterns are those of `Path.glob`, with one of three first parts: `{root}` is the folder that the user gives;
+    `{cache}` is a snapshot of the set in a Hugging Face cache at or below it; `{snapshot}` is either of the two.
 
     Args:
         name: What writes files in this way: "lmms-eval", "VLMEvalKit", "official".
@@ -113,6 +113,8 @@ class Benchmark:
             video); "" if each row is scored alone.
         metrics: What the source reports, by name, the main one first.
         prompts: Prompt styles by name ("official", "lmms-eval", "vlmevalkit").
+        identifying_folders: How many folders above a video's file belong to its name, since files in other folders have
+            the same name.
         last_frame: Whether the video's last frame must be shown, since the question refers to it.
         ignored_columns: Columns that are not read, such as large images.
         subtitle_rule: How the source shows subtitles, in words; "" if there are none.
@@ -141,6 +143,7 @@ class Benchmark:
     group_by: str = ""
     metrics: tuple[str, ...] = ("accuracy",)
     prompts: Mapping[str, PromptStyle] = field(default_factory=dict)
+    identifying_folders: int = 0
     last_frame: bool = False
     ignored_columns: tuple[str, ...] = ()
     subtitle_rule: str = ""

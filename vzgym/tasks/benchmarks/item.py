@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vzgym.core.interval import Interval
+from vzgym.tasks.benchmarks.columns import around, merged
 from vzgym.tasks.subtitles.subtitle import Subtitle
 from vzgym.tasks.task import VideoTask, gold_text, plain_options
 from vzgym.video.base import Video
@@ -25,8 +26,6 @@ FLAWS: dict[str, str] = {
     "unparsable_evidence": "the evidence cannot be parsed; it is taken as unknown",
     "reversed_evidence": "the evidence ends before it starts; it is taken as unknown",
     "point_evidence": "the evidence has no length; it is taken as one second around that moment",
-    "unsorted_evidence": "evidence intervals are not in order; they are sorted",
-    "overlapping_evidence": "evidence intervals overlap; they are merged",
     "corrupt_position": "a position lies outside the video; it is left out",
     "outside_evidence": "the evidence ends after the video; it is cut",
     "duplicate_id": "the id is that of an earlier row, too; a number is added",
@@ -81,6 +80,31 @@ class Item:
         """Add a flaw, once."""
         if name not in self.flaws:
             self.flaws.append(name)
+
+    def set_evidence(self, pairs: Sequence[tuple[float, float]], duration: float | None = None) -> None:
+        """Set the evidence from pairs of seconds, in any order; faulty ones are left out and flagged.
+
+        Args:
+            pairs: Start and end of each interval.
+            duration: Length of the video in seconds, to cut what ends later; None if unknown.
+        """
+        kept = []
+        for start, end in pairs:
+            if end < start:
+                self.flaw("reversed_evidence")
+                continue
+            if end == start:
+                self.flaw("point_evidence")
+                start, end = around(start, duration)
+            if start < 0 or (duration is not None and end > duration):
+                # Annotated lengths are often rounded down.
+                if start < 0 or end > duration + 1.0:
+                    self.flaw("outside_evidence")
+                start, end = max(0.0, start), min(end, duration if duration is not None else end)
+                if end <= start:
+                    continue
+            kept.append((start, end))
+        self.evidence = merged(kept) if kept else None
 
     def task(self, video: Video, source: str, subtitles: Sequence[Subtitle] = ()) -> VideoTask:
         """The task of this item. Flaws of options and question are found here.

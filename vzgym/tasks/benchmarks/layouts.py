@@ -6,6 +6,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from vzgym.core.errors import InvalidSetting, TaskError
@@ -72,7 +73,7 @@ def find_place(
     for what, path in (("root", folder), ("videos", videos), ("subtitle_files", subtitle_files)):
         if path is not None and not Path(path).is_dir():
             raise InvalidSetting(f"{what}: there is no folder {os.fspath(path)!r}")
-    given = _given_annotations(annotations)
+    given = _given_annotations(benchmark, annotations)
     found = [] if folder is None else [_look(layout, folder, benchmark) for layout in benchmark.layouts]
     usable = [place for place in found if place.annotations or given]
     best = next((place for place in usable if place.videos), usable[0] if usable else None)
@@ -97,20 +98,26 @@ def how_to_get(benchmark: Benchmark) -> str:
     """How to get the files, in one sentence."""
     if benchmark.source.access == "elsewhere" or not benchmark.source.hub:
         return benchmark.source.how or "See its page in the documentation."
-    return f"Download it with `vzgym bench download {benchmark.name} --root FOLDER` ({benchmark.source.size})."
+    size = "" if benchmark.source.size == "?" else f" ({benchmark.source.size})"
+    return f"Download it with `vzgym bench download {benchmark.name} --root FOLDER`{size}."
 
 
 def _given_annotations(
+    benchmark: Benchmark,
     annotations: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None,
 ) -> tuple[Path, ...]:
     if annotations is None:
         return ()
+    names = {pattern.rpartition("/")[2] for layout in benchmark.layouts for pattern in layout.annotations}
     listed = [annotations] if isinstance(annotations, (str, os.PathLike)) else list(annotations)
     files: list[Path] = []
     for path in map(Path, listed):
         if path.is_dir():
             inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in _ANNOTATION_SUFFIXES)
-            files += [file for file in inside if not file.name.startswith(".")]
+            inside = [file for file in inside if not file.name.startswith(".")]
+            # Of a folder with other files, too, those with a known name.
+            known = [file for file in inside if any(fnmatchcase(file.name, name) for name in names)]
+            files += known or inside
         elif path.is_file():
             files.append(path)
         else:
@@ -122,7 +129,8 @@ def _given_annotations(
 
 def _look(layout: Layout, root: Path, benchmark: Benchmark) -> Place:
     """The part of a layout that exists below a root."""
-    bases = {"{root}": [root], "{snapshot}": list(snapshots(root, benchmark.source.hub))}
+    cached = list(_snapshots(root, benchmark.source.hub))
+    bases = {"{root}": [root], "{cache}": cached, "{snapshot}": list(dict.fromkeys([root, *cached]))}
     annotations: list[Path] = []
     for pattern in layout.annotations:
         annotations = annotations or _matches(pattern, bases)
@@ -142,9 +150,10 @@ def _matches(pattern: str, bases: dict[str, list[Path]]) -> list[Path]:
     return []
 
 
-def snapshots(root: Path, hub: Sequence[str]) -> Iterator[Path]:
-    """The root itself, then the snapshots of hub datasets in a Hugging Face cache below it, newest first."""
-    yield root
+def _snapshots(root: Path, hub: Sequence[str]) -> Iterator[Path]:
+    """Snapshots of hub datasets in a Hugging Face cache at or below a root, newest first."""
+    if root.absolute().parent.name == "snapshots":
+        yield root
     found = []
     for name in hub:
         folder = f"datasets--{name.replace('/', '--')}"
@@ -163,10 +172,12 @@ class FileIndex:
     Args:
         folders: The folders.
         suffixes: Suffixes of the files of interest, in the order of preference. Small and capital letters are equal.
+        identifying_folders: How many folders above a file must be those of the name that is looked up.
     """
 
     folders: Sequence[Path]
     suffixes: Sequence[str] = VIDEO_SUFFIXES
+    identifying_folders: int = 0
     _by_name: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list), repr=False)
     _by_stem: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list), repr=False)
     _allowed: list[Path] = field(default_factory=list, repr=False)
@@ -199,6 +210,8 @@ class FileIndex:
         found = self._by_name.get(wanted.name) or self._by_stem.get(wanted.name) or []
         if not found and wanted.suffix.lower() in VIDEO_SUFFIXES + SUBTITLE_SUFFIXES:
             found = self._by_stem.get(wanted.stem, [])
+        if self.identifying_folders:
+            found = [path for path in found if _common_end(path, wanted) >= self.identifying_folders]
         if not found:
             return None
         path = min(found, key=lambda path: (-_common_end(path, wanted), self.suffixes.index(path.suffix.lower()), path))

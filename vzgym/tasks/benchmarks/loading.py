@@ -128,7 +128,7 @@ def load_benchmark(
     if subset:
         key, value = benchmark.subsets[subset]
         items = [item for item in items if str(item.metadata.get(key)) == value]
-    index = FileIndex(place.videos)
+    index = FileIndex(place.videos, identifying_folders=benchmark.identifying_folders)
     tasks: list[VideoTask] = []
     speech: list[tuple[str, float]] = []
     flaws: Counter[str] = Counter()

@@ -10,7 +10,7 @@ from vzgym.tasks.task import option_letter
 
 __all__ = ["DIRECT", "PromptStyle"]
 
-_SLOT = re.compile(r"\{(question|options|subtitles|frame_times|letters)\}")
+_SLOT = re.compile(r"\{(question|query|options|subtitles|frame_times|letters|duration)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,8 @@ class PromptStyle:
     """A prompt as text with slots. The video's frames come before it.
 
     Slots: `{question}`; `{options}`, one a line; `{subtitles}`, the lines spoken at the shown frames; `{frame_times}`,
-    the times of the shown frames in seconds; `{letters}`, the options' letters ("A, B, C or D").
+    the times of the shown frames in seconds; `{letters}`, the options' letters ("A, B, C or D"); `{query}`, what is
+    to be found, for questions whose answer is an interval; `{duration}`, the video's length in seconds.
 
     Args:
         text: The prompt of a question with options, or of every question if `open_text` is empty.
@@ -49,13 +50,22 @@ class PromptStyle:
         return self if found is None else found
 
     def render(
-        self, question: str, options: Sequence[str], *, cues: Sequence[str] = (), frame_times: Sequence[float] = ()
+        self,
+        question: str,
+        options: Sequence[str],
+        *,
+        query: str = "",
+        duration: float = 0.0,
+        cues: Sequence[str] = (),
+        frame_times: Sequence[float] = (),
     ) -> str:
         """The prompt of a question.
 
         Args:
             question: The question.
             options: Its options, without letters.
+            query: What is to be found; the question if empty.
+            duration: Length of the video in seconds.
             cues: Lines spoken at the shown frames.
             frame_times: Times of the shown frames in seconds.
         """
@@ -65,6 +75,8 @@ class PromptStyle:
         shown = self.subtitles.replace("{cues}", "\n".join(cues)) if cues and self.subtitles else self.no_subtitles
         values = {
             "question": question,
+            "query": query or question,
+            "duration": f"{duration:.1f}",
             "options": "\n".join(lines),
             "subtitles": shown,
             "frame_times": ", ".join(f"{time:.1f}" for time in frame_times),

@@ -86,15 +86,15 @@ VIDEOMME = register_benchmark(
         layouts=(
             Layout(
                 "lmms-eval",
-                ("{snapshot}/videomme/*.parquet",),
+                ("{cache}/videomme/*.parquet",),
                 ("{root}/videomme/data",),
                 ("{root}/videomme/subtitle",),
             ),
             Layout(
                 "VLMEvalKit",
-                ("{snapshot}/videomme/*.parquet", "{snapshot}/Video-MME.tsv"),
-                ("{snapshot}/video",),
-                ("{snapshot}/subtitle",),
+                ("{cache}/videomme/*.parquet", "{cache}/Video-MME.tsv"),
+                ("{cache}/video",),
+                ("{cache}/subtitle",),
             ),
             Layout(
                 "official",
