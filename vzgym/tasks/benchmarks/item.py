@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -89,6 +90,7 @@ class Item:
             duration: Length of the video in seconds, to cut what ends later; None if unknown.
         """
         kept = []
+        limit = math.inf if duration is None else duration
         for start, end in pairs:
             if end < start:
                 self.flaw("reversed_evidence")
@@ -96,14 +98,12 @@ class Item:
             if end == start:
                 self.flaw("point_evidence")
                 start, end = around(start, duration)
-            if start < 0 or (duration is not None and end > duration):
-                # Annotated lengths are often rounded down.
-                if start < 0 or end > duration + 1.0:
-                    self.flaw("outside_evidence")
-                start, end = max(0.0, start), min(end, duration if duration is not None else end)
-                if end <= start:
-                    continue
-            kept.append((start, end))
+            # Annotated lengths are often rounded down.
+            if start < 0 or end > limit + 1.0:
+                self.flaw("outside_evidence")
+            start, end = max(0.0, start), min(end, limit)
+            if end > start:
+                kept.append((start, end))
         self.evidence = merged(kept) if kept else None
 
     def task(self, video: Video, source: str, subtitles: Sequence[Subtitle] = ()) -> VideoTask:
