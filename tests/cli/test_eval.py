@@ -64,7 +64,9 @@ def test_json_and_nothing_else_goes_to_stdout(run: Run) -> None:
 
 def test_all_controls_are_played_if_none_is_named(run: Run) -> None:
     found = run("eval", "--episodes", 1, "--json")
-    assert [report["policy"] for report in json.loads(found.stdout)] == [control.name for control in CONTROLS]
+    played = [report["policy"] for report in json.loads(found.stdout)]
+    assert played[: len(CONTROLS)] == [control.name for control in CONTROLS]
+    assert [name.split()[0] for name in played[len(CONTROLS) :]] == ["aks", "bolt", "q-frame", "mdp3"]
 
 
 def test_a_file_of_tasks(run: Run, written: Path) -> None:
@@ -97,7 +99,7 @@ def test_the_budget_changes_the_tasks_own(run: Run, settings: list[str], wanted:
 @pytest.mark.parametrize(
     ("arguments", "error", "told"),
     [
-        (["--policy", "nobody"], UnknownName, "unknown policy 'nobody'; valid: blind,"),
+        (["--policy", "nobody"], UnknownName, "unknown policy 'nobody'; valid: aks,"),
         (["--policy", "no_such_module:Mine"], PluginError, "cannot import module 'no_such_module'"),
         (["--policy", "vzgym.baselines:Mine"], PluginError, "has no 'Mine'"),
         (["--tasks", "nothing"], UnknownName, "unknown task suite 'nothing'; valid: "),
@@ -180,8 +182,10 @@ def test_where_the_evidence_is_unknown_the_other_controls_are_played(run: Run, w
     found = run("eval", "--tasks", listing, "--json", *budget)
     assert found.exit_code == 0, found.output
     played = [report["policy"] for report in json.loads(found.stdout)]
-    assert played == [control.name for control in CONTROLS if control.name != "oracle"]
+    assert played == [*(control.name for control in CONTROLS if control.name != "oracle"), "mdp3 (histogram)"]
     assert "left out: oracle: task 'tiny/test/0': no expert without known evidence" in found.stderr
+    for name in ("aks", "bolt", "q-frame"):
+        assert f"left out: {name}:scorer=evidence:noise=0.5: task 'tiny/test/0': scorer 'evidence'" in found.stderr
     # Whoever asks for the oracle is told why there is none.
     assert isinstance(run("eval", "--policy", "oracle", "--tasks", listing).exception, TaskError)
 

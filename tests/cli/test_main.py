@@ -34,7 +34,7 @@ def called(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> object:
     [
         (
             ["eval", "--policy", "nobody"],
-            "UnknownName: unknown policy 'nobody'; valid: blind,",
+            "UnknownName: unknown policy 'nobody'; valid: aks,",
         ),
         (["replay", "gone"], "RecordError: gone: no such file of episode records"),
         # Brackets are no markup, and a long line is not broken.

@@ -55,7 +55,7 @@ class Baseline(ABC):
         InvalidSetting: If it is not a reader.
     """
 
-    name: ClassVar[str]
+    name: str
     observation: ClassVar[Any] = "default"
     action: ClassVar[Any] = "default"
 

@@ -20,7 +20,7 @@ __all__ = ["CONTROLS", "Blind", "Oracle", "OverviewOnly", "RandomZoom", "Sliding
 class Blind(Baseline):
     """Guesses one of the options without frames: chance."""
 
-    name: ClassVar[str] = "blind"
+    name: str = "blind"
     observation: ClassVar[Any] = "dialogue"
 
     def act(self, observation: Any, info: dict[str, Any]) -> Answer:
@@ -31,7 +31,7 @@ class Blind(Baseline):
 class OverviewOnly(Baseline):
     """Answers from the overview, without a zoom."""
 
-    name: ClassVar[str] = "overview"
+    name: str = "overview"
 
     def act(self, observation: Any, info: dict[str, Any]) -> Answer:
         """What the overview shows."""
@@ -49,7 +49,7 @@ class Uniform(Baseline):
         InvalidSetting: If `frames` is below 1.
     """
 
-    name: ClassVar[str] = "uniform"
+    name: str = "uniform"
 
     def __init__(self, frames: int | None = None, reader: ReaderSpec | None = None) -> None:
         super().__init__(reader)
@@ -70,7 +70,7 @@ class Uniform(Baseline):
 class RandomZoom(ZoomingBaseline):
     """Uses all zooms on random windows (`sample_zoom`), then answers from all frames."""
 
-    name: ClassVar[str] = "random"
+    name: str = "random"
 
     def plan(self, info: dict[str, Any]) -> list[Zoom]:
         """As many random zooms as the budget allows."""
@@ -80,7 +80,7 @@ class RandomZoom(ZoomingBaseline):
 class SlidingWindow(ZoomingBaseline):
     """Covers the whole video with equal windows, one per zoom, each with a full clip."""
 
-    name: ClassVar[str] = "sliding"
+    name: str = "sliding"
 
     def plan(self, info: dict[str, Any]) -> list[Zoom]:
         """`max_zooms` windows of equal length, each of `clip_frames` frames as far as the fps bounds allow.
@@ -107,7 +107,7 @@ class Oracle(ZoomingBaseline):
         TaskError: From `reveal`, if a task's evidence is unknown, or the budget cannot show it.
     """
 
-    name: ClassVar[str] = "oracle"
+    name: str = "oracle"
 
     _expert: tuple[Zoom, ...] | None = None
 

@@ -23,7 +23,7 @@ class Expert(Baseline):
     nor, in a family with a search (`Family.search`), where the event is.
     """
 
-    name: ClassVar[str] = "expert"
+    name: str = "expert"
 
     def __init__(self, reader: ReaderSpec | None = None) -> None:
         super().__init__(reader)

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -25,6 +25,12 @@ from vzgym.policies.policy import POLICIES
 from vzgym.rewards import make_reward
 from vzgym.tasks import BUDGETS, BudgetSpec, TaskSet
 from vzgym.tasks.budgets import budget_changes
+
+SELECTORS_BESIDE: Final[tuple[str, ...]] = (
+    *(f"{name}:scorer=evidence:noise=0.5" for name in ("aks", "bolt", "q-frame")),
+    "mdp3:scorer=histogram",
+)
+"""Selectors that are played beside the controls; the first three know the evidence up to noise."""
 
 __all__ = ["evaluate_command", "run_folder", "run_policies"]
 
@@ -51,7 +57,7 @@ def run_policies(
     budget: BudgetSpec = None,
     reward: str = "videozoomer",
     *,
-    oracle_may_fail: bool = False,
+    may_fail: Sequence[str] = (),
     samples: int = 1,
     answerer: str | None = None,
     workers: int = 1,
@@ -67,8 +73,8 @@ def run_policies(
         out: Folder for the runs; None keeps no records.
         budget: A mapping overrides fields of the tasks' budget; a `Budget`, or a name ("paper"), replaces it.
         reward: The reward whose ledger the records keep.
-        oracle_may_fail: Skip the oracle, with a message on stderr, if it cannot play: the evidence may be unknown, or
-            not visible within the budget.
+        may_fail: Policies that are skipped, with a message on stderr, if they cannot play: the evidence may be
+            unknown, or not visible within the budget.
         samples: Number of roll-outs per task.
         answerer: Answers again from selected clips; see `vzgym.evaluate`.
         workers: Number of worker processes.
@@ -113,7 +119,7 @@ def run_policies(
                     name=name,
                 )
             except TaskError as error:
-                if not (oracle_may_fail and policy == Oracle.name):
+                if policy not in may_fail:
                     raise
                 bar.remove_task(task)
                 say(f"left out: {policy}: {error}", errors)
@@ -156,7 +162,7 @@ def evaluate_command(
         list[str] | None,
         typer.Option(
             help="A registered name, module:Class, a trained model's folder, served:MODEL@URL, {name: ..., options}; "
-            "repeatable. Default: all controls."
+            "repeatable. Default: all controls, and four selectors."
         ),
     ] = None,
     tasks: Annotated[
@@ -215,7 +221,7 @@ def evaluate_command(
     options = {"subtitles": subtitles, "skip_flawed": skip_flawed, "skip_missing": skip_missing}
     task_set = load_named_tasks(tasks, backend=backend, root=root, **{key: True for key in options if options[key]})
     say_left_out(task_set)
-    names = policy or [control.name for control in CONTROLS]
+    names = policy or [*(control.name for control in CONTROLS), *SELECTORS_BESIDE]
     reports = run_policies(
         names,
         task_set,
@@ -224,7 +230,7 @@ def evaluate_command(
         out,
         _budget(budget or []),
         reward,
-        oracle_may_fail=not policy,
+        may_fail=() if policy else (Oracle.name, *SELECTORS_BESIDE),
         samples=samples,
         answerer=answerer,
         workers=workers,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vzgym.core.errors import InvalidSetting
 
-__all__ = ["Budget", "overview_times"]
+__all__ = ["Budget", "checked_overview", "overview_times"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,3 +182,23 @@ def overview_times(duration: float, budget: Budget) -> NDArray[np.float64]:
     if most == 1:
         return np.zeros(1, dtype=np.float64)
     return np.linspace(0.0, duration, most, dtype=np.float64)
+
+
+def checked_overview(times: NDArray[np.float64], budget: Budget) -> NDArray[np.float64]:
+    """A copy of the times of an overview, validated as far as possible without the video.
+
+    Args:
+        times: In seconds, shape `(n,)`.
+        budget: The budget, with `overview_frames`.
+
+    Raises:
+        InvalidSetting: If they are not ascending, or more than `overview_frames`.
+    """
+    found: NDArray[np.float64] = np.array(times, dtype=np.float64)
+    if found.ndim != 1 or not (np.diff(found) > 0).all():
+        raise InvalidSetting(
+            f"the times of an overview must be a list of ascending seconds, got {found.tolist()!r:.200}"
+        )
+    if len(found) > budget.overview_frames:
+        raise InvalidSetting(f"an overview of {len(found)} frames, but overview_frames is {budget.overview_frames}")
+    return found

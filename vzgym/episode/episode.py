@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vzgym.core.actions import Action, Answer, Malformed, ToolCall, TurnRules, Zoom, Zooms
-from vzgym.core.budget import Budget, overview_times
+from vzgym.core.budget import Budget, checked_overview, overview_times
 from vzgym.core.errors import EpisodeEnded, ToolArgumentError, VideoError
 from vzgym.core.interval import Interval
 from vzgym.core.text import replace_surrogates
@@ -39,12 +39,14 @@ class Episode:
         budget: The budget; the paper's by default.
         wording: The wording of the dialogue.
         tools: The tools that the agent may call beside the zoom, or the tools by name.
+        overview: Times of the overview's frames in place of the budget's (`overview_times`): float64, shape `(n,)`,
+            n <= `overview_frames`, in seconds, ascending.
 
     Raises:
         VideoError: If the video cannot be opened or its overview cannot be decoded.
         TaskError: If the task's evidence lies outside its video.
         RecordError: If the wording's `spec` is not JSON-serializable.
-        InvalidSetting: If a tool is invalid.
+        InvalidSetting: If a tool is invalid, or the overview's times are not ascending, or too many.
 
     Attributes:
         task: As given.
@@ -59,6 +61,8 @@ class Episode:
         budget: Budget | None = None,
         wording: Wording | None = None,
         tools: Mapping[str, Tool] | Sequence[Tool] = (),
+        *,
+        overview: NDArray[np.float64] | None = None,
     ) -> None:
         self.task = task
         self.tools = checked_tools(tools)
@@ -70,11 +74,14 @@ class Episode:
         built = built_for(task)
         info = RunInfo(
             wording=dict(self.wording.spec),
+            selected_overview=overview is not None,
             proof_weakened_by=() if built is None else weakened_by(built, self.budget),
         )
-        overview = self._look(overview_times(facts.duration, self.budget))
+        if overview is None:
+            overview = overview_times(facts.duration, self.budget)
+        shown = self._look(checked_overview(overview, self.budget))
         described = tuple(map(describe, self.tools.values()))
-        self.record = EpisodeRecord(task=facts, budget=self.budget, overview=overview, tools=described, info=info)
+        self.record = EpisodeRecord(task=facts, budget=self.budget, overview=shown, tools=described, info=info)
         self.record.messages.extend(self.wording.opening(self.record))
 
     @property

@@ -42,6 +42,7 @@ class RunInfo:
         model_seconds: Wall time of the policy.
         proof_weakened_by: Fields of the budget that show more of a procedural task than its suite was built for; see
             `vzgym.tasks.budgets.weakened_by`.
+        selected_overview: Whether the policy selected the times of the overview.
 
     Raises:
         RecordError: If a value is of the wrong type or not JSON-serializable; names the field.
@@ -68,6 +69,7 @@ class RunInfo:
     tool_seconds: float | None = None
     model_seconds: float | None = None
     proof_weakened_by: tuple[str, ...] = ()
+    selected_overview: bool = False
 
     def __post_init__(self) -> None:
         for names, types, words in _TYPES:
@@ -117,7 +119,7 @@ _TYPES: tuple[tuple[tuple[str, ...], tuple[type, ...], str], ...] = (
     (("first_answer",), (str, _NONE), "text or None"),
     (("seed", "index", "sample", "step", "rollout"), (int, _NONE), "a whole number or None"),
     (("progress", "wall_seconds", "tool_seconds", "model_seconds"), (int, float, _NONE), "a number or None"),
-    (("sees_frames",), (bool,), "True or False"),
+    (("sees_frames", "selected_overview"), (bool,), "True or False"),
     (("wording", "costs"), (Mapping,), "a mapping"),
     (("counterfactual",), (Mapping, _NONE), "a mapping or None"),
     (("reward",), (str, Mapping, _NONE), "a name, a mapping or None"),

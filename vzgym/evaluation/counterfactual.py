@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,8 +168,9 @@ class _ChosenClips(EpisodeStart):
 
     record: EpisodeRecord
     clips: Mapping[int, Clip]
+    selects_overview: ClassVar[bool] = False
 
-    def make_episode(self, budget: Budget, wording: Wording) -> Episode:
+    def make_episode(self, budget: Budget, wording: Wording, overview: NDArray[np.float64] | None = None) -> Episode:
         return _RecordedEpisode(self.task, self.record, self.clips, wording)
 
 

@@ -278,6 +278,6 @@ def _check_same(record: EpisodeRecord, task: VideoTask, index: int, folder: obje
 def _hit_rate(record: EpisodeRecord) -> float | None:
     """Analytic hit rate of the overview, if the budget allows no zooms."""
     placement = record.task.requirements.placement
-    if record.budget.max_zooms or placement is None:
+    if record.budget.max_zooms or record.info.selected_overview or placement is None:
         return None
     return placement.hit_rate(record.overview.times)

@@ -16,7 +16,7 @@ from vzgym.episode.dialogue import Message
 from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord, Outcome
 from vzgym.episode.wording import PlainWording
-from vzgym.evaluation.replay import task_of
+from vzgym.evaluation.replay import selected_overview, task_of
 from vzgym.protocols.base import make_wording
 
 __all__ = ["clips_with_pixels", "messages_with_frames", "show_record", "with_pixels"]
@@ -39,7 +39,7 @@ def clips_with_pixels(record: EpisodeRecord, backend: str = "pyav", *, trust_cod
         return record.clips
     task = task_of(record.task, backend, trust_code=trust_code)
     # Clips depend neither on wording nor on reward.
-    episode = Episode(task, record.budget, PlainWording())
+    episode = Episode(task, record.budget, PlainWording(), overview=selected_overview(record))
     for turn in record.turns:
         if episode.ended or turn.outcome is Outcome.FAILED:
             break

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vzgym.core.errors import RecordError, TaskError, UnknownName
+from vzgym.core.errors import InvalidSetting, RecordError, TaskError, UnknownName
 from vzgym.core.registry import names_from_data
 from vzgym.episode.answers import Grade, GradeStatus
 from vzgym.episode.clip import Clip
@@ -20,7 +21,7 @@ from vzgym.rewards.mix import RewardMix
 from vzgym.tasks import VideoTask, get_task
 from vzgym.video.base import FRAME_SLACK
 
-__all__ = ["Replay", "replay", "task_of"]
+__all__ = ["Replay", "replay", "selected_overview", "task_of"]
 
 _PROCEDURAL = "procedural:"
 
@@ -108,8 +109,8 @@ def replay(
         worded = make_wording(wording)
         mix = _saved_reward(saved) if given is None else given
     try:
-        episode = Episode(played, saved.budget, worded)
-    except TaskError as error:
+        episode = Episode(played, saved.budget, worded, overview=selected_overview(saved))
+    except (TaskError, InvalidSetting) as error:
         raise RecordError(f"the record cannot be played again: {error}") from error
     if mix is not None:
         mix = mix.with_context(progress=saved.info.progress, quiet=True)
@@ -156,6 +157,11 @@ def replay(
         if [_without(entry, late) for entry in fresh.rewards] != [_without(entry, late) for entry in ledger]:
             differences.append("the rewards differ")
     return Replay(fresh, differences)
+
+
+def selected_overview(record: EpisodeRecord) -> NDArray[np.float64] | None:
+    """The overview's times if the policy selected them; None if they follow from the budget."""
+    return record.overview.requested if record.info.selected_overview else None
 
 
 def _saved_reward(saved: EpisodeRecord) -> RewardMix | None:

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.registry import Registry
 from vzgym.core.secrets import redact
 from vzgym.episode.dialogue import Message
 
-__all__ = ["POLICIES", "AnyPolicy", "Policy", "TextPolicy", "make_policy"]
+__all__ = ["POLICIES", "AnyPolicy", "Policy", "SelectedOverview", "TextPolicy", "make_policy"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SelectedOverview:
+    """The frames of an episode's overview, selected by a policy.
+
+    Attributes:
+        times: float64, shape `(n,)`, in seconds, ascending; n is at most the budget's `overview_frames`.
+        costs: What the selection costs, as `costs` of a policy.
+    """
+
+    times: NDArray[np.float64]
+    costs: Mapping[str, float] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -29,7 +46,10 @@ class Policy(Protocol):
     - `costs`: after each `act`, a mapping of numbers: the costs of that action ("frames_scored", ...). They are summed
       into the record's `info.costs`; those of a scorer (`vzgym.episode.costs.SCORER_COSTS`) enter the cost ledger.
     - `reveal(task)`: called with the whole task, evidence and answer, before each episode. For oracles and experts: a
-      policy with this method is reported as privileged.
+      policy with this method is reported as privileged, unless its attribute `privileged` is False.
+    - `overview(task, seed) -> SelectedOverview`: called before each episode. Selects the frames of the overview; None
+      leaves them to the budget.
+    - `privileged`: whether it uses what an agent cannot know: the evidence or the answer.
     """
 
     def reset(self, seed: int) -> None:
@@ -49,7 +69,8 @@ class Policy(Protocol):
 class TextPolicy(Protocol):
     """A policy that generates text: it maps a batch of dialogues to one text each.
 
-    Optional, beside `name`, `identity`, `trained_budget` and `prepare(budget)` of a `Policy`:
+    Optional, beside `name`, `identity`, `trained_budget`, `prepare(budget)`, `overview(task, seed)` and `privileged` of
+    a `Policy`:
 
     - `protocol`: the text protocol that its texts follow (a name, mapping or object); "tags" by default.
     - `batch_size`: maximum number of dialogues in a batch; 8 by default.
@@ -87,6 +108,14 @@ for _name, _class in {
 }.items():
     POLICIES.register(_name, f"vzgym.baselines.controls:{_class}")
 POLICIES.register("expert", "vzgym.baselines.experts:Expert")
+# Frame selectors ("aks", "bolt:scorer=siglip", {"name": "aks", "play": "zoom"}); "selector" takes any, by an option.
+for _name in (
+    "selector", "top-k", "windows", "binary", "tree", "shots", "motion", "top-motion", "dpselect", "aks",
+    "aks-videomme", "aks-longvideobench", "bolt", "bolt-longvideobench", "q-frame", "mdp3", "gift", "focus",
+    "t-star", "videotree", "wfs-sb", "dig", "uniform-linspace", "uniform-centre", "uniform-arange",
+):  # fmt: skip
+    # Options may name a file, a server or code.
+    POLICIES.register(_name, f"vzgym.baselines.selectors.play:POLICY_OF.{_name}", from_data=False)
 # A language model from a checkpoint's folder: {"name": "vlm", "path": ...}.
 POLICIES.register("vlm", "vzgym.agents.vlm.policy:VLMPolicy", from_data=False)
 # A learner of Stable-Baselines3 from a run's folder: {"name": "sb3", "path": ...}.

@@ -8,7 +8,7 @@ from typing import Any
 
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
-from vzgym.policies.policy import AnyPolicy, TextPolicy
+from vzgym.policies.policy import AnyPolicy, SelectedOverview, TextPolicy
 from vzgym.tasks.task import VideoTask
 
 __all__ = ["PolicyTraits", "add_costs"]
@@ -29,7 +29,7 @@ class PolicyTraits:
         protocol: The text protocol of a `TextPolicy`; "tags" by default.
         batch_size: Number of episodes that it plays at once, >= 1; 1 for a `Policy`.
         trained_budget: The budget that it was trained with; None if unknown.
-        privileged: Whether it sees the evidence and the answer of each task (`reveal`).
+        privileged: Whether it uses the evidence or the answer of each task.
     """
 
     policy: AnyPolicy
@@ -68,7 +68,7 @@ class PolicyTraits:
             action={"name": "text", "protocol": protocol} if speaks else getattr(policy, "action", "default"),
             protocol=protocol,
             batch_size=batch_size,
-            privileged=hasattr(policy, "reveal"),
+            privileged=bool(getattr(policy, "privileged", hasattr(policy, "reveal"))),
             trained_budget=trained,
         )
 
@@ -87,10 +87,26 @@ class PolicyTraits:
         return prepared
 
     def reveal(self, tasks: Sequence[VideoTask]) -> None:
-        """Reveal the tasks of the next episodes to a privileged policy; a `Policy` gets one at a time."""
-        if self.privileged:
-            policy: Any = self.policy
-            policy.reveal(tasks if isinstance(self.policy, TextPolicy) else tasks[0])
+        """Reveal the tasks of the next episodes to a policy with `reveal`; a `Policy` gets one at a time."""
+        reveal = getattr(self.policy, "reveal", None)
+        if reveal is not None:
+            reveal(tasks if isinstance(self.policy, TextPolicy) else tasks[0])
+
+    def overview(self, task: VideoTask, seed: int) -> SelectedOverview | None:
+        """The overview that the policy selects for an episode; None if it is the budget's.
+
+        Raises:
+            InvalidSetting: If its `overview` returns anything else.
+        """
+        select = getattr(self.policy, "overview", None)
+        if select is None:
+            return None
+        selected = select(task, seed)
+        if selected is not None and not isinstance(selected, SelectedOverview):
+            raise InvalidSetting(
+                f"overview() of policy {self.name!r} must return a SelectedOverview or None, got {selected!r:.200}"
+            )
+        return selected
 
     def latest_costs(self, count: int) -> Sequence[Mapping[str, float]]:
         """Costs of each action of the latest `act` or `respond`; empty mappings for a policy without costs.

@@ -6,7 +6,10 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError, VideoError
@@ -43,15 +46,22 @@ class EpisodeStart:
     turns: Sequence[Turn] = ()
     hint: str = ""
     budget: Budget | None = None
+    selects_overview: ClassVar[bool] = True
+    """Whether a policy that selects its overview may do so."""
 
-    def make_episode(self, budget: Budget, wording: Wording) -> Episode:
+    def make_episode(self, budget: Budget, wording: Wording, overview: NDArray[np.float64] | None = None) -> Episode:
         """Create the episode that the policy continues.
+
+        Args:
+            budget: The roll-out's budget.
+            wording: The wording of the dialogue.
+            overview: Times of the overview that the policy selected, if it does.
 
         Raises:
             VideoError: If the task's video cannot be opened.
             TaskError: If the task's evidence lies outside its video.
         """
-        episode = Episode(self.task, self.budget or budget, wording)
+        episode = Episode(self.task, self.budget or budget, wording, overview=overview)
         for turn in self.turns:
             episode.step(turn.action, text=turn.text, well_formed=turn.well_formed)
         return episode
@@ -176,14 +186,30 @@ class Rollout:
             )
 
     def _start(self, env: VideoZoomEnv, start: EpisodeStart) -> _Running | None:
+        began = time.perf_counter()
         try:
-            episode = start.make_episode(self._budget, env.action.wording)
+            selected = self.traits.overview(start.task, start.seed) if start.selects_overview else None
+        except VideoError as error:
+            self._fail(start, error)
+            return None
+        took = time.perf_counter() - began
+        times = None if selected is None else selected.times
+        try:
+            episode = start.make_episode(self._budget, env.action.wording, times)
         except (VideoError, TaskError) as error:
-            self.failed[start.task.id] = str(error)
-            start.task.video.close()
+            self._fail(start, error)
             return None
         observation, info = env.reset(seed=start.seed, options={"episode": episode})
-        return _Running(start, env, observation, info, len(episode.messages))
+        running = _Running(start, env, observation, info, len(episode.messages))
+        if selected is not None:
+            # The caller adds the time of the whole start to that of the environment.
+            running.model_seconds, running.tool_seconds = took, -took
+            running.costs = dict(selected.costs)
+        return running
+
+    def _fail(self, start: EpisodeStart, error: Exception) -> None:
+        self.failed[start.task.id] = str(error)
+        start.task.video.close()
 
     def _reset(self, seeds: Sequence[int]) -> None:
         policy = self.traits.policy

@@ -160,6 +160,7 @@ ScorerSpec: TypeAlias = Scorer | str | Mapping[str, Any]
 SCORERS: Registry[Scorer] = Registry("scorer", "vzgym.scorers")
 SCORERS.register("frame-difference", "vzgym.scorers.pixels:FrameDifference")
 SCORERS.register("histogram", "vzgym.scorers.pixels:ColorHistogram")
+SCORERS.register("hsv-change", "vzgym.scorers.shots:HsvChange")
 SCORERS.register("hash", "vzgym.scorers.pixels:HashScorer")
 SCORERS.register("evidence", "vzgym.scorers.evidence:EvidenceScorer")
 

@@ -146,10 +146,13 @@ class Selector(Protocol):
         name: For tables.
         needs: What it reads of the candidates: any of "scores", "embeddings", "text".
 
-    Optional, both read by `SelectorPolicy`:
+    Optional, read by `VideoSelector`:
 
-    - `fps`: candidates per second of video; 1 by default.
+    - `fps`: candidates per second of video; 1 by default, None for all frames of the video.
     - `most`: maximum number of candidates, then spread evenly over the video; None by default: no limit.
+    - `scorer`: name of the scorer to use if none is given; "evidence" by default.
+    - `adaptive`: whether it scores candidates on demand (`Candidates.score_at`); False by default.
+    - `with_options`: whether the embedded text includes the question's options; False by default.
     """
 
     name: str
@@ -210,6 +213,8 @@ class SelectorBase(ABC):
     needs: frozenset[str] = frozenset({"scores"})
     fps: float | None = 1.0
     most: int | None = None
+    scorer: ClassVar[str] = "evidence"
+    with_options: ClassVar[bool] = False
     adaptive: ClassVar[bool] = False
     """Whether it scores candidates on demand, so that equal scores are not known beforehand."""
 

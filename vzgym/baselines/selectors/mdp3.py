@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -130,6 +131,7 @@ class MDP3(SelectorBase):
     needs = frozenset({"embeddings", "text"})
     fps = None
     most = 128
+    with_options: ClassVar[bool] = True
 
     def __init__(self, segment: int | None = None, relevance: float = 0.2, *, exact: bool = False) -> None:
         super().__init__(exact=exact)

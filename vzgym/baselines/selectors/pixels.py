@@ -11,7 +11,6 @@ from functools import partial
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vzgym.baselines.selectors.base import Candidates, Floats, Indices, SelectorBase, best, centred, check_number
 
@@ -22,59 +21,9 @@ __all__ = [
     "ShotBoundary",
     "apportion",
     "dpselect",
-    "hsv",
-    "hsv_change",
     "motion_indices",
     "shots",
 ]
-
-_SHIFT = 12
-"""Bits of OpenCV's fixed-point conversion to HSV."""
-
-
-def hsv(frames: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Frames in HSV, bit for bit as OpenCV's `COLOR_RGB2HSV` for uint8: H in 0 to 179, S and V in 0 to 255.
-
-    Args:
-        frames: uint8 RGB, shape `(..., 3)`.
-    """
-    red, green, blue = (frames[..., channel].astype(np.int64) for channel in range(3))
-    value = np.maximum(np.maximum(red, green), blue)
-    spread = value - np.minimum(np.minimum(red, green), blue)
-    levels = np.arange(256)
-    per_value = np.rint((255 << _SHIFT) / np.maximum(levels, 1)).astype(np.int64) * (levels > 0)
-    per_spread = np.rint((180 << _SHIFT) / (6.0 * np.maximum(levels, 1))).astype(np.int64) * (levels > 0)
-    half = 1 << (_SHIFT - 1)
-    saturation = (spread * per_value[value] + half) >> _SHIFT
-    sector = np.where(
-        value == red,
-        green - blue,
-        np.where(value == green, blue - red + 2 * spread, red - green + 4 * spread),
-    )
-    hue = (sector * per_spread[spread] + half) >> _SHIFT
-    return np.stack([hue + 180 * (hue < 0), saturation, value], axis=-1)
-
-
-def hsv_change(frames: NDArray[np.uint8], before: NDArray[np.uint8] | None = None) -> Floats:
-    """PySceneDetect's content value: the mean of the mean |dH|, |dS| and |dV| between successive frames.
-
-    Args:
-        frames: uint8 RGB, shape `(n, height, width, 3)`.
-        before: The frame before the first one, shape `(height, width, 3)`.
-
-    Returns:
-        Shape `(n,)`; 0 for the first frame if `before` is not given.
-    """
-    if not len(frames):
-        return np.empty(0)
-    first = frames[:1] if before is None else before[None]
-    changes = np.empty(len(frames))
-    last = hsv(first)[0]
-    for index, frame in enumerate(frames):
-        current = hsv(frame)
-        changes[index] = np.abs(current - last).mean()
-        last = current
-    return changes
 
 
 def apportion(weights: Floats, seats: int) -> Indices:
@@ -97,7 +46,7 @@ def shots(values: Floats, threshold: float = 27.0, least: int = 15, *, adaptive:
     `values[i] >= 15` and at least 3 times the mean of the two values on each side.
 
     Args:
-        values: Change from the frame before (`hsv_change`), shape `(n,)`.
+        values: Change from the frame before (the scorer "hsv-change"), shape `(n,)`.
         threshold: Threshold of the plain rule.
         least: Minimum number of frames of a shot.
         adaptive: Use the adaptive rule, which is robust to moving cameras.
@@ -136,7 +85,7 @@ class ShotBoundary(SelectorBase):
 
     name = "shots"
     fps = None
-    adaptive: ClassVar[bool] = False
+    scorer: ClassVar[str] = "hsv-change"
 
     def __init__(
         self,
@@ -198,6 +147,7 @@ class Motion(SelectorBase):
 
     name = "motion"
     fps = None
+    scorer: ClassVar[str] = "frame-difference"
 
     def __init__(self, power: float = 0.5, top: bool = False, *, exact: bool = False) -> None:
         super().__init__(exact=exact)

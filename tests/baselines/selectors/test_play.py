@@ -1,0 +1,298 @@
+"""Selectors as policies: one look, zooms, a language model that answers, costs, replay."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import vzgym
+from vzgym.baselines.selectors.bolt import BOLT
+from vzgym.baselines.selectors.play import SelectorPolicy, SelectorTextPolicy, plan_zooms
+from vzgym.baselines.selectors.video import VideoSelector
+from vzgym.core.budget import Budget
+from vzgym.core.errors import InvalidSetting, TaskError, UnknownName
+from vzgym.episode import Episode
+from vzgym.evaluation import read_records
+from vzgym.evaluation.replay import replay
+from vzgym.policies import POLICIES, PolicyTraits, SelectedOverview, make_policy
+from vzgym.tasks import load_tasks
+
+
+@pytest.fixture(scope="module")
+def tasks():
+    return load_tasks("needle-tiny/test[:6]")
+
+
+def played(policy, tasks, **more):
+    records: list = []
+    report = vzgym.evaluate(policy, tasks, on_episode=records.append, **more)
+    return report, records
+
+
+# One look -----------------------------------------------------------------------------------------------------------
+
+
+def test_one_look_shows_the_selected_frames_alone(tasks):
+    report, records = played({"name": "top-k", "fps": 4}, tasks)
+    for record, task in zip(records, tasks, strict=True):
+        chosen = VideoSelector("top-k", fps=4).select(task, 40).times
+        assert record.overview.requested.tolist() == chosen.tolist()
+        assert len(record.overview) == 40
+        assert len(record.turns) == 1
+        assert record.info.selected_overview
+        (evidence,) = record.task.evidence
+        assert ((chosen >= evidence.start) & (chosen < evidence.end)).any()
+    assert report.accuracy.value == 1.0
+    assert report.privileged
+    # Analytic hit rates are those of grids that do not know the task.
+    assert report.hit_rate is None
+
+
+def test_as_many_frames_as_a_zooming_policy_or_as_asked(tasks):
+    assert played("aks", tasks)[0].summary["frames"].value == tasks.budget.max_frames == 40
+    assert played("aks:frames=8", tasks)[0].summary["frames"].value == 8
+    assert played("aks:frames=500", tasks)[0].summary["frames"].value == 64
+
+
+def test_records_of_selected_frames_replay(tasks, tmp_path):
+    vzgym.evaluate("bolt:fps=4", tasks, out=tmp_path)
+    for record in read_records(tmp_path):
+        again = replay(record)
+        assert again.differences == []
+        assert again.record.overview.requested.tolist() == record.overview.requested.tolist()
+        assert record.show(tmp_path / "picture.png").size[0] > 10
+
+
+def test_frames_scored_are_charged(tasks):
+    report, records = played({"name": "aks", "fps": 4}, tasks)
+    assert report.totals["frames_scored"] == 6 * 256
+    assert all(record.info.costs["frames_scored"] == 256 for record in records)
+    assert report.summary["scorer_passes"].value == 0
+    few = played({"name": "tree", "fps": 4}, tasks)[0].summary["frames_scored"].value
+    assert 80 <= few < 90
+    nothing = played("uniform-centre", tasks)[0].summary
+    assert nothing["frames_scored"].value == nothing["candidates_decoded"].value == 0
+
+
+def test_noise_makes_a_scorer_worse(tasks):
+    many = load_tasks("needle-tiny/test[:30]")
+    seen = [
+        played({"name": "top-k", "fps": 4, "frames": 8, "scorer": {"name": "evidence", "noise": noise}}, many)[0]
+        .summary["evidence_seen"]
+        .value
+        for noise in (0.0, 0.5, 1.0)
+    ]
+    assert seen[0] == 1.0 > seen[1] > seen[2]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["top-k", "windows", "binary", "tree", "shots", "motion", "top-motion", "dpselect", "aks", "aks-videomme",
+     "aks-longvideobench", "bolt", "bolt-longvideobench", "q-frame", "mdp3", "gift", "focus", "t-star", "videotree",
+     "wfs-sb", "dig", "uniform-linspace", "uniform-centre", "uniform-arange"],
+)  # fmt: skip
+@pytest.mark.parametrize("play", ["look", "zoom"])
+def test_every_selector_plays(name, play):
+    tasks = load_tasks("tiny/test[:2]")
+    report, records = played({"name": name, "play": play, "fps": 2}, tasks)
+    assert report.summary["refused"].value == 0
+    for record in records:
+        assert record.end == "answered"
+        assert record.frames <= tasks.budget.max_frames
+        assert (record.zooms > 0) == (play == "zoom")
+    again = played({"name": name, "play": play, "fps": 2}, tasks)[1]
+    assert [[clip.requested.tolist() for clip in record.clips] for record in records] == [
+        [clip.requested.tolist() for clip in record.clips] for record in again
+    ]
+
+
+# Zooms --------------------------------------------------------------------------------------------------------------
+
+
+def test_zooms_reach_the_evidence(tasks):
+    report, records = played({"name": "top-k", "fps": 4, "play": "zoom", "frames": 8}, tasks)
+    assert report.accuracy.value == 1.0
+    for record in records:
+        assert record.zooms <= tasks.budget.max_zooms
+        assert not record.info.selected_overview
+        assert record.info.costs["frames_scored"] == 256
+
+
+@given(
+    chosen=st.sets(st.integers(0, 255), min_size=1, max_size=40),
+    rate=st.sampled_from([0.01, 0.5, 4.0, 30.0]),
+    zooms=st.integers(0, 5),
+    frames=st.integers(1, 16),
+)
+@settings(max_examples=200, deadline=None)
+def test_planned_zooms_are_always_valid(chosen, rate, zooms, frames):
+    budget = Budget(max_zooms=zooms, clip_frames=frames)
+    times, duration = np.array(sorted(chosen)) / rate, 256 / rate
+    plan = plan_zooms(times, 1 / rate, duration, budget)
+    assert len(plan) <= zooms
+    assert bool(plan) == bool(zooms)
+    for zoom in plan:
+        assert 0 <= zoom.start < zoom.end <= duration + 1e-6
+        assert budget.min_fps <= zoom.fps <= budget.max_fps
+        assert zoom.num_frames <= frames
+    assert [zoom.start for zoom in plan] == sorted(zoom.start for zoom in plan)
+
+
+def test_evenly_spaced_groups_are_shown_exactly():
+    times = np.array([3.0, 3.25, 3.5, 3.75, 20.0, 40.0, 40.25])
+    plan = plan_zooms(times, 0.25, 64.0, Budget(max_zooms=3))
+    assert np.concatenate([zoom.times() for zoom in plan]) == pytest.approx(times)
+    # Without gaps nothing is cut, unless the frames are too many.
+    whole = plan_zooms(np.arange(12.0), 1.0, 64.0, Budget(max_zooms=4))
+    assert [(zoom.start, zoom.end) for zoom in whole] == [(0.0, 12.0)]
+    parts = plan_zooms(np.arange(32.0), 1.0, 64.0, Budget(max_zooms=4))
+    assert [(zoom.start, zoom.end, zoom.num_frames) for zoom in parts] == [(0.0, 16.0, 16), (16.0, 32.0, 16)]
+    assert plan_zooms(np.array([64.0]), 1.0, 64.0, Budget(max_zooms=1))[0].end == 64.0
+
+
+# A language model answers -------------------------------------------------------------------------------------------
+
+
+class Reader:
+    """Says how many frames it sees, and answers A."""
+
+    name = "reader"
+    batch_size = 2
+    protocol = "tags"
+
+    def __init__(self):
+        self.frames: list[int] = []
+        self.costs: list[dict[str, float]] = []
+
+    def reset(self, seeds):
+        pass
+
+    def respond(self, dialogues):
+        self.frames += [sum(len(message.images) for message in messages) for messages in dialogues]
+        self.costs = [{"requests": 1} for _ in dialogues]
+        return ["<think>I look.</think><answer>A</answer>"] * len(dialogues)
+
+
+def test_a_language_model_answers_from_selected_frames(tasks):
+    reader = Reader()
+    policy = make_policy({"name": "aks", "fps": 4, "policy": reader})
+    assert isinstance(policy, SelectorTextPolicy)
+    assert policy.name == "aks (evidence) + reader"
+    report, records = played(policy, tasks)
+    assert reader.frames == [40] * 6
+    assert report.summary["passes"].value == 1
+    assert report.totals["requests"] == 6
+    assert report.totals["frames_scored"] == 6 * 256
+    assert all(record.answer == "A" for record in records)
+    with pytest.raises(InvalidSetting, match="must generate text"):
+        make_policy({"name": "aks", "policy": "blind"})
+    with pytest.raises(InvalidSetting, match="no option play"):
+        make_policy({"name": "aks", "policy": reader, "play": "zoom"})
+
+
+# Names --------------------------------------------------------------------------------------------------------------
+
+
+def test_names_options_and_short_forms():
+    policy = make_policy("bolt:scorer=hash,power=2.5,frames=8")
+    assert isinstance(policy, SelectorPolicy)
+    assert isinstance(policy.frames_of.selector, BOLT)
+    assert policy.frames_of.selector.power == 2.5
+    assert policy.name == "bolt:power=2.5 (hash)"
+    assert not PolicyTraits.of(policy).privileged
+    noisy = make_policy("aks:scorer=evidence:noise=0.5,play=zoom")
+    assert noisy.name == "aks zoom (evidence:noise=0.5)"
+    assert noisy.frames_of.scorer.noise == 0.5
+    assert PolicyTraits.of(noisy).privileged
+    mine = make_policy({"name": "selector", "selector": {"name": "aks", "depth": 3}, "scorer": "hash"})
+    assert mine.name == "aks:depth=3 (hash)"
+    assert set(POLICIES.names()) >= {"aks", "selector", "mdp3"}
+    one, other = make_policy("aks"), make_policy("aks:scorer=evidence:noise=0.5")
+    assert one.identity != other.identity
+
+
+@pytest.mark.parametrize(
+    ("spec", "error", "words"),
+    [
+        ("aks:depth=-1", InvalidSetting, "depth must be"),
+        ("aks:colour=red", InvalidSetting, "no option 'colour'; valid: depth, exact, threshold"),
+        ("aks:play=dance", InvalidSetting, "play must be 'look' or 'zoom'"),
+        ("aks:frames=0", InvalidSetting, "frames must be an integer >= 1"),
+        ("aks:fps=0", InvalidSetting, "fps must be"),
+        ("aks:scorer=clop", UnknownName, "unknown scorer 'clop'"),
+        ("mdp3:scorer=hash", InvalidSetting, "needs embeddings .* which scorer 'hash' does not have"),
+        ("uniform-centre:scorer=hash", InvalidSetting, "uses no scorer"),
+        ({"name": "selector"}, InvalidSetting, "needs the option selector"),
+        ({"name": "selector", "selector": "aks", "depth": 3}, InvalidSetting, "no option depth"),
+        ({"name": "selector", "selector": "ask"}, UnknownName, "unknown selector 'ask'"),
+    ],
+)
+def test_wrong_settings_are_named(spec, error, words):
+    with pytest.raises(error, match=words):
+        make_policy(spec)
+
+
+def test_embeddings_come_from_the_scorer_if_it_has_them():
+    assert VideoSelector("mdp3").embedder.name == "histogram"
+    assert VideoSelector("dig").scorer.name == "evidence"
+    assert VideoSelector("dig").embedder.name == "histogram"
+    both = VideoSelector("videotree", "histogram")
+    assert both.embedder is both.scorer
+    task = load_tasks("needle-tiny/test")[0]
+    # Embedded once, for both.
+    assert both.select(task, 4).costs["frames_scored"] == 64
+    assert VideoSelector("videotree", "hash").select(task, 4).costs["frames_scored"] == 128
+
+
+def test_unknown_evidence_ends_the_run(tasks):
+    from dataclasses import replace
+
+    task = replace(tasks[0], evidence=None)
+    with pytest.raises(TaskError, match="scorer 'evidence' needs a task with known evidence"):
+        vzgym.evaluate("aks", [task])
+
+
+# Selected overviews -------------------------------------------------------------------------------------------------
+
+
+def test_an_overview_s_times_are_checked(tasks):
+    budget = Budget(overview_frames=3, max_zooms=0)
+    for times in ([1.0, 1.0], [2.0, 1.0], [[1.0]], [float("nan"), 1.0]):
+        with pytest.raises(InvalidSetting, match="ascending seconds"):
+            Episode(tasks[0], budget, overview=np.array(times))
+    with pytest.raises(InvalidSetting, match="4 frames, but overview_frames is 3"):
+        Episode(tasks[0], budget, overview=np.arange(4.0))
+    with pytest.raises(InvalidSetting, match="times must lie in"):
+        Episode(tasks[0], budget, overview=np.array([1e6]))
+    given = np.array([1.0, 2.5])
+    assert Episode(tasks[0], budget, overview=given).record.overview.requested.tolist() == [1.0, 2.5]
+    assert given.flags.writeable
+
+
+def test_any_policy_may_select_its_overview(tasks):
+    class Middle:
+        """Looks at one frame, and answers A."""
+
+        def overview(self, task, seed):
+            return SelectedOverview(np.array([task.video.duration / 2]), {"frames_scored": 7})
+
+        def reset(self, seed):
+            pass
+
+        def act(self, observation, info):
+            assert observation["num_frames"] == 1
+            return vzgym.Answer("A")
+
+    report, records = played(Middle(), tasks)
+    assert report.totals["frames_scored"] == 6 * 7
+    assert not report.privileged
+    assert records[0].overview.requested.tolist() == [32.0]
+
+    class Wrong(Middle):
+        def overview(self, task, seed):
+            return [1.0]
+
+    with pytest.raises(InvalidSetting, match="must return a SelectedOverview or None"):
+        vzgym.evaluate(Wrong(), tasks)

@@ -1,0 +1,351 @@
+"""Policies that play with a selector: one look at the selected frames, or zooms to them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from vzgym.baselines.base import ZoomingBaseline
+from vzgym.baselines.readers import ReaderSpec
+from vzgym.baselines.selectors.base import Floats, SelectorSpec, check_number
+from vzgym.baselines.selectors.video import VideoSelector
+from vzgym.core.actions import Answer, Zoom, frames_asked
+from vzgym.core.budget import Budget
+from vzgym.core.errors import InvalidSetting
+from vzgym.core.secrets import redact
+from vzgym.episode.dialogue import Message
+from vzgym.policies.policy import AnyPolicy, SelectedOverview, TextPolicy, make_policy
+from vzgym.policies.traits import PolicyTraits
+from vzgym.scorers.base import OptionsByName, ScorerSpec
+from vzgym.scorers.cache import CacheSpec
+from vzgym.tasks.task import VideoTask
+
+__all__ = ["POLICY_OF", "NamedSelector", "SelectorPolicy", "SelectorTextPolicy", "make_selector_policy", "plan_zooms"]
+
+
+def plan_zooms(times: Floats, step: float, duration: float, budget: Budget) -> list[Zoom]:
+    """Zooms that show selected frames, as far as the budget allows.
+
+    The times are cut at their greatest gaps into at most `max_zooms` groups, groups of more than `clip_frames` first.
+    The zoom of a group lasts from its first time to one step after its last, at the rate that gives as many frames as
+    the group has (at most `clip_frames`). A group of evenly spaced times is shown exactly.
+
+    Args:
+        times: In seconds, shape `(k,)`, ascending.
+        step: Distance of two candidates in seconds.
+        duration: Length of the video in seconds.
+        budget: The limits.
+
+    Returns:
+        Zooms, ordered by time; none if the budget has none.
+    """
+    if not budget.max_zooms or not len(times):
+        return []
+    groups = [times]
+    while len(groups) < budget.max_zooms:
+        crowded = [group for group in groups if len(group) > budget.clip_frames]
+        cuts = [(index, *_greatest_gap(group)) for index, group in enumerate(groups) if len(group) > 1]
+        cuts = [cut for cut in cuts if not crowded or len(groups[cut[0]]) > budget.clip_frames]
+        # Neighbouring candidates belong together, unless they are too many for one zoom.
+        cuts = [cut for cut in cuts if crowded or cut[2] > 1.5 * step]
+        if not cuts:
+            break
+        index, place, _ = max(cuts, key=lambda cut: (cut[2], -cut[0]))
+        groups[index : index + 1] = [groups[index][:place], groups[index][place:]]
+    return [_zoom(group, step, duration, budget) for group in groups]
+
+
+def _greatest_gap(group: Floats) -> tuple[int, float]:
+    """Where a group has its greatest gap, and that gap; of equal ones, the nearest to the middle."""
+    gaps = np.diff(group)
+    widest = np.flatnonzero(gaps >= gaps.max() - 1e-9)
+    place = int(widest[np.abs(widest + 1 - len(group) / 2).argmin()])
+    return place + 1, float(gaps[place])
+
+
+def _zoom(group: Floats, step: float, duration: float, budget: Budget) -> Zoom:
+    count = min(len(group), budget.clip_frames)
+    start, end = float(group[0]), min(float(group[-1]) + step, duration)
+    if end <= start:
+        # The last frame of the video.
+        start = max(0.0, duration - step)
+    fps = min(max(count / (end - start), budget.min_fps), budget.max_fps)
+    if frames_asked(end - start, fps) > budget.clip_frames:
+        end = start + (budget.clip_frames - 0.5) / fps
+    return Zoom(start, max(end, math.nextafter(start, math.inf)), fps)
+
+
+class SelectorPolicy(ZoomingBaseline):
+    """Answers from selected frames, read by a frame reader.
+
+    `play="look"` shows all frames at once, in place of overview and zooms, as papers do. `play="zoom"` plays the
+    paper's protocol: after the overview the frames become zooms (`plan_zooms`).
+
+    Args:
+        selector: The selector, by object, name, `"module:Class"` or mapping.
+        scorer: Its scorer; see `VideoSelector`, also for the options not listed here.
+        play: "look" or "zoom".
+        frames: Number of frames. Default: as many as a zooming policy may see in all (`max_frames`), for "zoom" as many
+            as it may zoom to (`max_zooms * clip_frames`).
+        reader: Answers from pixels; see `Baseline`.
+        name: For tables; selector and scorer by default.
+
+    Raises:
+        InvalidSetting: If an option is out of range.
+        UnknownName: If a name is not registered.
+    """
+
+    name = "selector"
+
+    def __init__(
+        self,
+        selector: SelectorSpec,
+        scorer: ScorerSpec | None = None,
+        *,
+        play: str = "look",
+        frames: int | None = None,
+        fps: float | None = None,
+        most: int | None = None,
+        embedder: ScorerSpec | None = None,
+        max_pixels: int | None = None,
+        cache: CacheSpec = None,
+        reader: ReaderSpec | None = None,
+        name: str = "",
+    ) -> None:
+        super().__init__(reader)
+        if play not in ("look", "zoom"):
+            raise InvalidSetting(f"play must be 'look' or 'zoom', got {play!r}")
+        if frames is not None:
+            check_number("frames", frames, 1, whole=True)
+        self.frames_of = VideoSelector(
+            selector, scorer, embedder=embedder, fps=fps, most=most, max_pixels=max_pixels, cache=cache
+        )
+        self.play, self.frames = play, frames
+        self.privileged = self.frames_of.privileged
+        self.costs: dict[str, float] = {}
+        self.identity = _identity(
+            selector=selector, scorer=scorer, play=play, frames=frames, fps=fps, most=most, embedder=embedder,
+            max_pixels=max_pixels, reader=reader,
+        )  # fmt: skip
+        self.name = name or _label(selector, self.frames_of, scorer, play)
+        self._task: VideoTask | None = None
+        self._seed = 0
+
+    def prepare(self, budget: Budget) -> Budget:
+        """The budget of the run; for "look" with all frames in the overview and no zoom."""
+        self._count = self.frames or (
+            budget.max_frames if self.play == "look" else budget.max_zooms * budget.clip_frames
+        )
+        return super().prepare(_one_look(budget, self._count) if self.play == "look" else budget)
+
+    def overview(self, task: VideoTask, seed: int) -> SelectedOverview | None:
+        """The selected frames for "look"; None for "zoom"."""
+        if self.play == "zoom":
+            return None
+        selection = self.frames_of.select(task, max(1, self._count), seed)
+        return SelectedOverview(selection.times, selection.costs)
+
+    def reveal(self, task: VideoTask) -> None:
+        """Receive the task, for its video and question; the evidence is used by a privileged scorer only."""
+        self._task = task
+
+    def reset(self, seed: int) -> None:
+        """Start an episode."""
+        super().reset(seed)
+        self._seed = seed
+
+    def plan(self, info: dict[str, Any]) -> list[Zoom]:
+        """Zooms to the selected frames."""
+        if self.play == "look" or not self._count:
+            return []
+        if self._task is None:
+            raise InvalidSetting(f"{self.name} needs each task before the episode: call reveal(task)")
+        selection = self.frames_of.select(self._task, self._count, self._seed)
+        self.costs = dict(selection.costs)
+        return plan_zooms(selection.times, selection.candidates.step, info["duration"], self.budget)
+
+    def act(self, observation: Any, info: dict[str, Any]) -> Zoom | Answer:
+        """The next zoom while one is left; then the answer."""
+        self.costs = {}
+        return super().act(observation, info)
+
+
+class SelectorTextPolicy:
+    """A language model that answers from selected frames: one look, without zooms.
+
+    Args:
+        selector: As for `SelectorPolicy`.
+        policy: The policy that answers, which must generate text.
+        scorer: As for `SelectorPolicy`; so are the other options.
+
+    Raises:
+        InvalidSetting: If the policy does not generate text, or an option is out of range.
+        UnknownName: If a name is not registered.
+    """
+
+    def __init__(
+        self,
+        selector: SelectorSpec,
+        policy: AnyPolicy | str | Mapping[str, Any],
+        scorer: ScorerSpec | None = None,
+        *,
+        frames: int | None = None,
+        fps: float | None = None,
+        most: int | None = None,
+        embedder: ScorerSpec | None = None,
+        max_pixels: int | None = None,
+        cache: CacheSpec = None,
+        name: str = "",
+    ) -> None:
+        if frames is not None:
+            check_number("frames", frames, 1, whole=True)
+        self.frames_of = VideoSelector(
+            selector, scorer, embedder=embedder, fps=fps, most=most, max_pixels=max_pixels, cache=cache
+        )
+        self.inner: Any = make_policy(policy)
+        if not isinstance(self.inner, TextPolicy):
+            raise InvalidSetting(f"policy of a selector must generate text (reset(seeds), respond), got {self.inner!r}")
+        self.traits = PolicyTraits.of(self.inner)
+        self.frames = frames
+        self.privileged = self.frames_of.privileged or self.traits.privileged
+        self.protocol, self.batch_size = self.traits.protocol, self.traits.batch_size
+        self.identity = {
+            **_identity(selector=selector, scorer=scorer, frames=frames, fps=fps, most=most, embedder=embedder,
+                        max_pixels=max_pixels),
+            "policy": self.traits.identity or redact(policy if isinstance(policy, str | Mapping) else self.traits.name),
+        }  # fmt: skip
+        self.name = name or f"{_label(selector, self.frames_of, scorer, 'look')} + {self.traits.name}"
+        self._count = 1
+
+    @property
+    def costs(self) -> Sequence[Mapping[str, float]] | None:
+        """Costs of the latest texts of the policy, if it counts any."""
+        found: Sequence[Mapping[str, float]] | None = getattr(self.inner, "costs", None)
+        return found
+
+    def prepare(self, budget: Budget) -> Budget:
+        """The budget of the run with all frames in the overview and no zoom."""
+        self._count = self.frames or budget.max_frames
+        return self.traits.prepare(_one_look(budget, self._count))
+
+    def overview(self, task: VideoTask, seed: int) -> SelectedOverview:
+        """The selected frames."""
+        selection = self.frames_of.select(task, max(1, self._count), seed)
+        return SelectedOverview(selection.times, selection.costs)
+
+    def reset(self, seeds: Sequence[int]) -> None:
+        """Start a batch of episodes."""
+        self.inner.reset(seeds)
+
+    def respond(self, dialogues: Sequence[Sequence[Message]]) -> list[str]:
+        """The policy's texts."""
+        texts: list[str] = self.inner.respond(dialogues)
+        return texts
+
+
+def make_selector_policy(
+    selector: SelectorSpec, *, policy: AnyPolicy | str | Mapping[str, Any] | None = None, **options: Any
+) -> SelectorPolicy | SelectorTextPolicy:
+    """A policy that plays with a selector.
+
+    Args:
+        selector: The selector.
+        policy: Generates the answer's text; without it a frame reader answers.
+        options: Those of `SelectorPolicy` or `SelectorTextPolicy`.
+
+    Raises:
+        InvalidSetting: If there is no such option.
+    """
+    if policy is None:
+        return SelectorPolicy(selector, **options)
+    unknown = sorted({"play", "reader"} & set(options))
+    if unknown:
+        raise InvalidSetting(f"a selector with a policy has no option {', '.join(unknown)}")
+    return SelectorTextPolicy(selector, policy, **options)
+
+
+class NamedSelector(OptionsByName):
+    """Makes the policy of one selector: `aks`, `aks:scorer=siglip,play=zoom` or `{name: aks, ...}`.
+
+    Args:
+        selector: The selector's name; "" for an option `selector`.
+    """
+
+    def __init__(self, selector: str) -> None:
+        self.selector = selector
+
+    def __repr__(self) -> str:
+        return f"NamedSelector({self.selector!r})"
+
+    def __call__(self, **options: Any) -> SelectorPolicy | SelectorTextPolicy:
+        """Make the policy.
+
+        Args:
+            options: Those of the policy (`make_selector_policy`); all others are the selector's.
+        """
+        given = {name: options.pop(name) for name in _POLICY_OPTIONS & set(options)}
+        if not self.selector:
+            if "selector" not in options:
+                raise InvalidSetting("the policy 'selector' needs the option selector: a selector's name or mapping")
+            spec = options.pop("selector")
+            if options:
+                raise InvalidSetting(
+                    f"policy 'selector' has no option {', '.join(sorted(options))}: give the options of the selector "
+                    "in a mapping, selector: {name: ..., ...}"
+                )
+            return make_selector_policy(spec, **given)
+        return make_selector_policy({"name": self.selector, **options} if options else self.selector, **given)
+
+
+_POLICY_OPTIONS = frozenset("scorer play frames fps most embedder max_pixels cache reader policy".split())
+
+
+class _Makers:
+    """The maker of each selector's policy, as an attribute of the selector's name; `selector` takes any selector."""
+
+    def __getattr__(self, name: str) -> NamedSelector:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return _maker("" if name == "selector" else name)
+
+
+@cache
+def _maker(name: str) -> NamedSelector:
+    return NamedSelector(name)
+
+
+POLICY_OF = _Makers()
+
+
+def _one_look(budget: Budget, frames: int) -> Budget:
+    return replace(budget, overview_fps=math.inf, overview_frames=frames, max_zooms=0)
+
+
+def _identity(**options: Any) -> dict[str, Any]:
+    """The options that differ from their defaults, as JSON values."""
+    found = {name: value for name, value in options.items() if value is not None and value != "look"}
+    return {
+        name: value if isinstance(value, (str, int, float, Mapping)) else getattr(value, "name", repr(value))
+        for name, value in found.items()
+    }
+
+
+def _words(spec: object, found: object) -> str:
+    """A component in a table: its name and options."""
+    if isinstance(spec, Mapping):
+        options = [f"{key}={value}" for key, value in redact(dict(spec)).items() if key != "name"]
+        return f"{spec['name']}:{','.join(options)}" if options else str(spec["name"])
+    return spec if isinstance(spec, str) else str(getattr(found, "name", ""))
+
+
+def _label(selector: SelectorSpec, frames_of: VideoSelector, scorer: ScorerSpec | None, play: str) -> str:
+    label = _words(selector, frames_of.selector)
+    if play == "zoom":
+        label += " zoom"
+    used = frames_of.scorer or frames_of.embedder
+    return label if used is None else f"{label} ({_words(scorer, used)})"
