@@ -24,7 +24,9 @@ MADE: list[VzgymError] = [
     errors.EpisodeEnded("no"),
     errors.RecordError("no"),
     errors.FolderInUse("no"),
+    errors.ScorerError("no"),
     errors.SelectionError("no"),
+    errors.ToolArgumentError("no"),
     errors.WorkerError("no"),
     errors.EndpointError("busy", url="http://x/v1", model="m", status=503, tries=3, advice="Wait"),
 ]

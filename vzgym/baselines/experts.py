@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from vzgym.baselines.base import Baseline
 from vzgym.baselines.memory import ExpertMemory, hints_for
