@@ -69,6 +69,7 @@ class Scorer(Protocol):
 
     - `identity`: JSON values that, with the name, determine the scores: options, and a digest of the weights. Scores
       are kept on disk only for a scorer that has it.
+    - `frame_identity`: the part of it on which embeddings of frames depend; all of it by default.
     - `embed_frames(frames) -> (n, d)`, `embed_text(text) -> (d,)`: float32 embeddings of frames and of a text.
     - `score_embeddings(query, embeddings) -> (n,)`: scores from the embeddings of frames. A scorer with this method
       and `embed_frames` is embedded once per video; further queries need no vision pass.
@@ -163,6 +164,17 @@ SCORERS.register("histogram", "vzgym.scorers.pixels:ColorHistogram")
 SCORERS.register("hsv-change", "vzgym.scorers.shots:HsvChange")
 SCORERS.register("hash", "vzgym.scorers.pixels:HashScorer")
 SCORERS.register("evidence", "vzgym.scorers.evidence:EvidenceScorer")
+# Models: their folder is an option, and the hub may be asked.
+for _name, _class in {
+    "clip": "Clip",
+    "longclip": "LongClip",
+    "siglip": "Siglip",
+    "blip-itm": "BlipItm",
+    "blip-itc": "BlipItc",
+}.items():
+    SCORERS.register(_name, f"vzgym.scorers.encoders:{_class}", from_data=False)
+# An LMM on a server: "endpoint:model=MODEL,url=URL".
+SCORERS.register("endpoint", "vzgym.scorers.endpoint:EndpointScorer", from_data=False)
 
 
 def make_scorer(spec: ScorerSpec) -> Scorer:

@@ -84,6 +84,8 @@ def entry_key(
         ScorerError: If the scorer's identity is not JSON values.
     """
     identity = getattr(scorer, "identity", None)
+    if query is None:
+        identity = getattr(scorer, "frame_identity", identity)
     if identity is None or not isinstance(video, FileVideo):
         return None
     if (fault := json_fault(identity, MAX_DEPTH // 2)) is not None:

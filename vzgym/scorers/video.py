@@ -207,7 +207,7 @@ class _Candidates:
         key = None if store is None else entry_key(self.scorer, self.video, query, self.times, self.size)
         blocks: list[Block] = []
         cached = 0
-        own: dict[str, float] = {}
+        own: dict[str, float] | None = None if query is None else {}  # embedding has no costs of its own
         total = len(self.times)
         with nullcontext() if store is None or key is None else store.open(key) as entry:
             for first in range(0, total, BLOCK):
@@ -226,14 +226,14 @@ class _Candidates:
         if _uses_model(self.scorer):
             costs |= {"scorer_passes": total, **({"cached_passes": cached} if cached else {})}
         times = np.concatenate([block.times for block in blocks])
-        return _Done(times, np.concatenate([block.values for block in blocks]), {**costs, **own})
+        return _Done(times, np.concatenate([block.values for block in blocks]), {**costs, **(own or {})})
 
     def _block(
         self,
         first: int,
         count: int,
         values: Callable[[Frames], NDArray[Any]],
-        own: dict[str, float],
+        own: dict[str, float] | None,
         progress: Progress | None,
     ) -> Block:
         times, results = [], []
@@ -243,8 +243,9 @@ class _Candidates:
             times.append(frames.times[skip:])
             decoded += frames.decoded
             done += len(frames) - skip
-            for name, value in _own_costs(self.scorer).items():
-                own[name] = own.get(name, 0) + value
+            if own is not None:
+                for name, value in _own_costs(self.scorer).items():
+                    own[name] = own.get(name, 0) + value
             if progress is not None:
                 progress(first + done, len(self.times))
         return Block(np.concatenate(times), np.concatenate(results), decoded)
