@@ -60,6 +60,7 @@ class Reply:
         input_tokens: Number of input tokens, including images; None if unknown.
         output_tokens: Number of output tokens; None if unknown.
         retries: Number of retries of the request.
+        logprobs: Log-probabilities of the tokens as returned by the server, if the request asked for them; else None.
     """
 
     message: Mapping[str, Any]
@@ -67,6 +68,7 @@ class Reply:
     input_tokens: int | None
     output_tokens: int | None
     retries: int
+    logprobs: Mapping[str, Any] | None = None
 
 
 class Endpoint:
@@ -142,6 +144,35 @@ class Endpoint:
         with start_blocking_portal() as portal:
             return portal.call(self._ask_all, [self._body(request) for request in requests])
 
+    def check_images(self, content: Sequence[Mapping[str, Any]]) -> None:
+        """Check that images reach the model: they must increase the number of input tokens. Some servers drop images.
+
+        Args:
+            content: Blocks of a user message, with an image and a text. Two short requests are sent, with and without
+                the image.
+
+        Raises:
+            InvalidSetting: If the server drops images, or does not count tokens.
+            EndpointError: If a request finally fails.
+        """
+        texts = [block for block in content if block["type"] == "text"]
+        # Some vendors refuse a limit of fewer than 16 tokens.
+        requests = [
+            {"messages": [{"role": "user", "content": blocks}], "max_tokens": 16} for blocks in (content, texts)
+        ]
+        seen, unseen = (reply.input_tokens for reply in self.ask(requests))
+        where = f"{self.url} (model {self.model!r})"
+        if seen is None or unseen is None:
+            raise InvalidSetting(
+                f"{where} does not count tokens (`usage`), so it cannot be seen whether images reach the model; if "
+                "you know that they do, set check_images=false"
+            )
+        if seen <= unseen:
+            raise InvalidSetting(
+                f"{where} read {seen} tokens with an image and {unseen} without: it drops images, so the model would "
+                f"not see any frame. Serve a vision-language model"
+            )
+
     def _body(self, request: Mapping[str, Any]) -> dict[str, Any]:
         body = {self.token_limit if key == "max_tokens" else key: value for key, value in request.items()}
         cleaned: dict[str, Any] = _clean({key: value for key, value in body.items() if key not in self.drop})
@@ -205,7 +236,15 @@ class Endpoint:
         usage = completion.get("usage")
         read, written = (_count(usage, f"{name}_tokens") for name in ("prompt", "completion"))
         message = _clean(choice["message"])
-        return Reply(message, str(choice.get("finish_reason") or ""), read, written, raw.retries_taken)
+        tokens = choice.get("logprobs")
+        return Reply(
+            message,
+            str(choice.get("finish_reason") or ""),
+            read,
+            written,
+            raw.retries_taken,
+            tokens if isinstance(tokens, dict) else None,
+        )
 
     def _error(self, reason: str, status: int | None = None, *, advice: str = "", tried: bool = False) -> EndpointError:
         if not advice and status is not None:

@@ -117,7 +117,7 @@ class OptionsByName:
         options = {}
         for part in text.split(","):
             key, mark, value = part.partition("=")
-            if not mark or not key.strip():
+            if not mark or not key.strip().isidentifier():
                 raise InvalidSetting(f"options after a name are option=value, separated by commas; got {part!r}")
             options[key.strip()] = read_value(value, part)
         return options

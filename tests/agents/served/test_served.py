@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 from vzgym.agents.data.dataset import load_trajectories
 from vzgym.agents.data.teaching import HINT
-from vzgym.agents.served.images import ImageEncoder, encode_image
 from vzgym.agents.served.policy import ServedPolicy
 from vzgym.agents.vlm.policy import VLMPolicy
 from vzgym.cli.collect import collect_command
@@ -26,6 +25,7 @@ from vzgym.episode import Episode
 from vzgym.evaluation import evaluate, read_records
 from vzgym.policies.policy import POLICIES, TextPolicy
 from vzgym.tasks import load_tasks
+from vzgym.video.images import ImageEncoder, encode_image
 
 SECRET = "sk-a-secret-that-nobody-may-see"
 DEAD = "http://127.0.0.1:9/v1"

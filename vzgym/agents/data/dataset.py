@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from vzgym.agents.data.collector import Collector, Trajectory
-from vzgym.agents.data.rows import describe, import_datasets, png, row_features
+from vzgym.agents.data.rows import describe, import_datasets, row_features
 from vzgym.agents.data.settings import CollectSettings
 from vzgym.core.budget import Budget
 from vzgym.core.differences import first_difference
@@ -40,6 +40,7 @@ from vzgym.protocols import PROTOCOLS, TextProtocol
 from vzgym.protocols.chat import as_chat
 from vzgym.rollout.executor import Executor, InProcess, local_executor
 from vzgym.tasks.budgets import prepared_by_policy
+from vzgym.video.images import encode_image
 
 __all__ = [
     "IMPORTED",
@@ -204,7 +205,7 @@ def image_columns(dialogue: Sequence[Message], tool_role: str = "tool") -> dict[
         blocks = []
         for block in message["content"]:
             if block["type"] == "image":
-                images.append({"bytes": png(block["image"]), "path": None})
+                images.append({"bytes": encode_image(block["image"], "png"), "path": None})
                 block = {"type": "image"}
             blocks.append(block)
         messages.append({"role": message["role"], "content": blocks})

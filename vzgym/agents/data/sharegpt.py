@@ -19,13 +19,14 @@ from typing import Any, Final
 from PIL import Image, UnidentifiedImageError
 
 from vzgym.agents.data.dataset import IMPORTED, load_trajectories
-from vzgym.agents.data.rows import import_datasets, png, write_rows
+from vzgym.agents.data.rows import import_datasets, write_rows
 from vzgym.agents.data.teaching import names_previous_call
 from vzgym.core.actions import Answer, Malformed, Zoom
 from vzgym.core.errors import InvalidSetting, RecordError, TaskError
 from vzgym.core.files import file_lock, json_line, write_json
 from vzgym.protocols import PROTOCOLS, Parsed, TextProtocol
 from vzgym.tasks.io.rows import find_file, read_rows, unused_columns, warn_of_unused
+from vzgym.video.images import encode_image
 
 __all__ = ["ImportReport", "export_sharegpt", "import_sharegpt", "whole_folder", "write_sharegpt"]
 
@@ -154,7 +155,7 @@ def _png_of(image: Mapping[str, Any]) -> bytes:
     data: bytes = image["bytes"]
     if data.startswith(b"\x89PNG"):
         return data
-    return png(Image.open(io.BytesIO(data)).convert("RGB"))
+    return encode_image(Image.open(io.BytesIO(data)).convert("RGB"), "png")
 
 
 @dataclass

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from vzgym.agents.served.images import ImageEncoder
 from vzgym.core.budget import Budget
 from vzgym.core.endpoint import Endpoint, Reply
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.secrets import redact
 from vzgym.episode.dialogue import Message, TextBlock
 from vzgym.protocols import PROTOCOLS, TextProtocol, TruncatedText, as_chat, as_tool_chat, turn_text, video_zoom_tool
+from vzgym.video.images import ImageEncoder
 
 __all__ = ["ServedPolicy"]
 
@@ -232,22 +232,8 @@ class ServedPolicy:
         shown = next((message for messages in dialogues for message in messages if message.images), None)
         if not self._check or shown is None:
             return
-        question = TextBlock("What is this?")
-        asked = [Message("user", (shown.images[0], question)), Message("user", (question,))]
-        # Some vendors refuse a limit of fewer than 16 tokens.
-        requests = [{"messages": self.images.in_chat(as_chat([message])), "max_tokens": 16} for message in asked]
-        seen, unseen = (reply.input_tokens for reply in self.endpoint.ask(requests))
-        where = f"{self.endpoint.url} (model {self.endpoint.model!r})"
-        if seen is None or unseen is None:
-            raise InvalidSetting(
-                f"{where} does not count tokens (`usage`), so it cannot be seen whether images reach the model; if "
-                "you know that they do, set check_images=false"
-            )
-        if seen <= unseen:
-            raise InvalidSetting(
-                f"{where} read {seen} tokens with an image and {unseen} without: it drops images, so the model would "
-                f"not see any frame. Serve a vision-language model"
-            )
+        (asked,) = self.images.in_chat(as_chat([Message("user", (shown.images[0], TextBlock("What is this?")))]))
+        self.endpoint.check_images(asked["content"])
         self._check = False
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from PIL import Image
 
-from vzgym.agents.data.rows import png
 from vzgym.core.errors import InvalidSetting
 
 __all__ = ["ImageEncoder", "encode_image"]
@@ -79,7 +78,7 @@ class ImageEncoder:
         blocks: list[dict[str, Any]] = []
         for block in content:
             if block["type"] == "image":
-                blocks.append(self._block(block["image"]))
+                blocks.append(self.block(block["image"]))
             elif blocks and blocks[-1]["type"] == "text":
                 blocks[-1]["text"] += block["text"]
             else:
@@ -87,7 +86,8 @@ class ImageEncoder:
         # Strict servers refuse blank blocks.
         return [block for block in blocks if block["type"] != "text" or block["text"].strip()]
 
-    def _block(self, image: Image.Image) -> dict[str, Any]:
+    def block(self, image: Image.Image) -> dict[str, Any]:
+        """OpenAI's `image_url` block of an image."""
         if self.max_pixels and image.width * image.height > self.max_pixels:
             scale = math.sqrt(self.max_pixels / (image.width * image.height))
             size = max(1, math.floor(image.width * scale)), max(1, math.floor(image.height * scale))
@@ -105,10 +105,12 @@ def encode_image(image: Image.Image, format: str, quality: int = 90) -> bytes:
         format: "jpeg" (without chroma subsampling, since small coloured objects matter) or "png" (lossless).
         quality: JPEG quality.
     """
-    if format == "png":
-        return png(image)
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality, subsampling=0)
+    if format == "png":
+        # Level 1 needs a third of the default's time and 10 % more bytes.
+        image.save(buffer, "PNG", compress_level=1)
+    else:
+        image.save(buffer, "JPEG", quality=quality, subsampling=0)
     return buffer.getvalue()
 
 
