@@ -8,9 +8,9 @@ from typing import Protocol
 
 from PIL import Image
 
-from vzgym.agents.served.images import encode_image
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode.dialogue import ImageBlock
+from vzgym.video.images import encode_image
 
 __all__ = ["IMAGE_FORMATS", "FrameFiles", "FrameURLs", "StoreFrame"]
 
