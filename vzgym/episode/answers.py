@@ -7,17 +7,18 @@ that `Grade`. There is no substring matching: an answer is read as a whole, or i
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, Protocol
 
 from vzgym.core.text import comparable, normalize
 from vzgym.episode.denials import corrections, denied_letters, is_denied, is_retracted
 from vzgym.episode.markup import plain_text, read_core
 from vzgym.episode.quantities import Quantity, read_quantities, read_quantity, same_quantity
-from vzgym.tasks.task import VideoTask, answer_index, option_letter
+from vzgym.tasks.task import answer_index, option_letter
 
-__all__ = ["MAX_ANSWER_LENGTH", "Grade", "GradeStatus", "grade", "is_number", "read_choice", "read_number"]
+__all__ = ["MAX_ANSWER_LENGTH", "Grade", "GradeStatus", "Question", "grade", "is_number", "read_choice", "read_number"]
 
 
 class GradeStatus(StrEnum):
@@ -414,7 +415,18 @@ def is_number(answer: str) -> bool:
     return _gold_quantity(answer) is not None
 
 
-def grade(said: str | None, task: VideoTask) -> Grade:
+class Question(Protocol):
+    """What grading reads of a task: a `VideoTask`, or the `TaskFacts` of a record."""
+
+    @property
+    def options(self) -> Sequence[str]: ...
+    @property
+    def answer(self) -> str: ...
+    @property
+    def metadata(self) -> Mapping[str, Any]: ...
+
+
+def grade(said: str | None, task: Question) -> Grade:
     """Grade an answer.
 
     With options, the answer must name one of them (`read_choice`). Without options, a reference answer that is a
