@@ -1,4 +1,4 @@
-"""`vzgym bench`: list, check and download published benchmarks."""
+"""`vzgym bench`: list, check, download and score published benchmarks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 from rich.text import Text
 
+from vzgym.cli.bench_score import score_command
 from vzgym.cli.progress import console, errors, say
 from vzgym.core.errors import InvalidSetting
 from vzgym.tasks.benchmarks.checking import BenchmarkCheck, check_benchmark
@@ -22,7 +23,9 @@ from vzgym.tasks.benchmarks.registry import BENCHMARKS, get_benchmark
 
 __all__ = ["app"]
 
-app = typer.Typer(help="List, check and download published benchmarks.", no_args_is_help=True)
+app = typer.Typer(help="List, check, download and score published benchmarks.", no_args_is_help=True)
+
+app.command("score")(score_command)
 
 _SHOWN = 20
 

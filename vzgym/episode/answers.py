@@ -419,11 +419,16 @@ class Question(Protocol):
     """What grading reads of a task: a `VideoTask`, or the `TaskFacts` of a record."""
 
     @property
-    def options(self) -> Sequence[str]: ...
+    def options(self) -> Sequence[str]:
+        """The options' texts; empty for an open question."""
+
     @property
-    def answer(self) -> str: ...
+    def answer(self) -> str:
+        """The right answer; "" if unknown."""
+
     @property
-    def metadata(self) -> Mapping[str, Any]: ...
+    def metadata(self) -> Mapping[str, Any]:
+        """Facts of the task; `tolerance` is read."""
 
 
 def grade(said: str | None, task: Question) -> Grade:

@@ -24,11 +24,12 @@ class Convention:
     Args:
         name: Name within its benchmark.
         extractor: How an option letter is read (`vzgym.evaluation.benchmarks.extractors`).
-        unparsed: Replies from which nothing can be read: "wrong" counts them, "exclude" leaves them out of numerator and
-            denominator, "random" gives them a random option (by seed and task).
+        unparsed: Replies from which nothing can be read: "wrong" counts them, "exclude" leaves them out of numerator
+            and denominator, "random" gives them a random option (by seed and task).
         average: "micro", the mean over questions, or "macro KEY", the mean over the values of a metadata key of the
             means over their questions.
-        open_rule: How open answers are compared without a judge: "vzgym" (`vzgym.episode.answers.grade`) or "videommmu".
+        open_rule: How open answers are compared without a judge: "vzgym" (`vzgym.episode.answers.grade`) or
+            "videommmu".
         note: What differs from the source.
 
     Raises:
@@ -97,9 +98,7 @@ _PUBLISHED: Final[Mapping[str, Sequence[Convention]]] = {
     "longvideo_reason": (Convention("official", "longvideo-reason", note="strict; `vzgym` is the lenient form"),),
     "video_holmes": (Convention("official", "video-holmes"),),
     "videomme_v2": (Convention("official", "videomme-v2"),),
-    "egoschema": (
-        Convention("lmms-eval", "videomme", "random", note="a random option if nothing is read"),
-    ),
+    "egoschema": (Convention("lmms-eval", "videomme", "random", note="a random option if nothing is read"),),
 }
 
 
@@ -117,9 +116,7 @@ def conventions_of(benchmark: Benchmark) -> dict[str, Convention]:
         # "lmms-eval-2025" averages as "lmms-eval".
         names = (item.name, item.name.rpartition("-")[0], "official")
         average = next((benchmark.averages[name] for name in names if name in benchmark.averages), "micro")
-        found[item.name] = Convention(
-            item.name, item.extractor, item.unparsed, average, item.open_rule, item.note
-        )
+        found[item.name] = Convention(item.name, item.extractor, item.unparsed, average, item.open_rule, item.note)
     return found
 
 
