@@ -12,7 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 from rich.text import Text
 
-from vzgym.cli.bench_score import score_command
+from vzgym.cli.bench_score import export_command, score_command
 from vzgym.cli.progress import console, errors, say
 from vzgym.core.errors import InvalidSetting
 from vzgym.tasks.benchmarks.checking import BenchmarkCheck, check_benchmark
@@ -26,6 +26,7 @@ __all__ = ["app"]
 app = typer.Typer(help="List, check, download and score published benchmarks.", no_args_is_help=True)
 
 app.command("score")(score_command)
+app.command("export")(export_command)
 
 _SHOWN = 20
 

@@ -1,4 +1,4 @@
-"""`vzgym bench score`: score saved replies to a benchmark under one or several conventions."""
+"""`vzgym bench score` and `vzgym bench export`: score saved replies to a benchmark, and write result files."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from vzgym.core.files import replace_file
 from vzgym.core.statistics import Estimate
 from vzgym.episode.record import EpisodeRecord
 from vzgym.evaluation.benchmarks.conventions import conventions_of, get_convention
+from vzgym.evaluation.benchmarks.exports import FORMS, export_score, forms_of
 from vzgym.evaluation.benchmarks.grounding import clue_recovery_rate
 from vzgym.evaluation.benchmarks.groups import knowledge_gain
 from vzgym.evaluation.benchmarks.scoring import BenchmarkScore, Judge, benchmark_of, score_replies
 from vzgym.evaluation.runs import read_records
 
-__all__ = ["score_command"]
+__all__ = ["export_command", "score_command"]
 
 _PERCENT = 100.0
 # Metrics on a scale of their own; the others are shares.
@@ -100,6 +101,33 @@ def score_command(
             say(f"{name}: {score.convention.note}")
     if csv_file is not None:
         say(f"Scores: {csv_file}")
+
+
+def export_command(
+    run: Annotated[Path, typer.Argument(help="A run's folder, or a .jsonl file of records.")],
+    form: Annotated[
+        str, typer.Option("--format", help="Form of the files; --list prints those of the benchmark.")
+    ] = "",
+    out: Annotated[Path | None, typer.Option(help="The file to write.")] = None,
+    convention: Annotated[str, typer.Option(help="Convention by which option letters are read.")] = "vzgym",
+    list_forms: Annotated[bool, typer.Option("--list", help="List the forms for this run's benchmark.")] = False,
+) -> None:
+    """Write a run's replies in the form that a benchmark's scorer, leaderboard or toolkit reads."""
+    records = list(read_records(run))
+    benchmark = benchmark_of(records)
+    if list_forms:
+        table = Table("format", "for", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        for name in forms_of(benchmark.name):
+            table.add_row(Text(name), Text(f"{FORMS[name].about}. {FORMS[name].note}".strip()))
+        console.print(table)
+        return
+    if not form or out is None:
+        raise InvalidSetting(f"say --format and --out; formats: {', '.join(forms_of(benchmark.name))}")
+    score = score_replies(records, get_convention(benchmark, convention), benchmark=benchmark)
+    for path in export_score(score, form, out):
+        say(str(path))
+    if FORMS[form].note:
+        say(FORMS[form].note, errors)
 
 
 def _judge(run: Path, url: str, model: str) -> Judge:
