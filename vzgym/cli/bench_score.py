@@ -30,7 +30,7 @@ __all__ = ["export_command", "score_command"]
 
 _PERCENT = 100.0
 # Metrics on a scale of their own; the others are shares.
-_UNSCALED = ("group score", "incomplete groups", "delta knowledge")
+_UNSCALED = ("delta knowledge",)
 
 
 def score_command(

@@ -78,6 +78,13 @@ _ANSWER_IS = re.compile(
 )
 # "The correct option is ...", "Best choice: ...", "I choose option ...".
 _OPTION_IS = re.compile(rf"\b(?:option|choice)\b(?:\s+is\b)?\s*[:=]?\s*{_ADVERB}", re.IGNORECASE)
+# "It is B.", "I would say option (B)": nothing but the letter may follow.
+_IT_IS = re.compile(
+    r"(?:(?:so|thus|hence|therefore),?\s+)?(?:it(?:'s|\s+is|\s+was)|that(?:'s|\s+is)|this\s+is|"
+    r"i(?:'d|\s+would|'ll|\s+will)?\s+(?:say|choose|pick|select|go\s+with)|my\s+(?:guess|pick)\s+is)[\s:]+"
+    rf"{_ADVERB}(?:(?:option|choice)\s+)?[(\[]?\s*([A-Z])\s*[.)\]]*",
+    re.IGNORECASE,
+)
 # Maximum number of leads tried, from the last one; the text after each extends to the end.
 _MOST_LEADS = 8
 _BARE_LETTER = re.compile(r"[(\[]?\s*([A-Za-z])\s*[.):,;\]]?\s*[)\]]?\s*[.!]?")
@@ -149,6 +156,8 @@ class _Choices:
         """The option that a reply names; None if it names no single one."""
         text = self._without_echo(text)
         whole = self._exact(text)
+        if whole is None and (stated := _IT_IS.fullmatch(text)):
+            whole = self._position(stated[1])
         if whole is not None:
             return whole
         led = self._last_lead(text)
@@ -354,8 +363,8 @@ def read_choice(said: str, options: Sequence[str]) -> int | None:
     r"""Find the option that an answer names.
 
     Reads "B", "(B)", "[B]", "B.", "b", "\boxed{B}", "B. the red ball", "the red ball (B)", "The answer is B",
-    "Answer: (B) because ...", "Option B", "B is correct", and an option's text, alone or after "the answer is"; also a
-    sentence in another script that contains one option letter. Typography, LaTeX and Markdown are ignored.
+    "Answer: (B) because ...", "Option B", "It is B", "B is correct", and an option's text, alone or after "the answer
+    is"; also a sentence in another script that contains one option letter. Typography, LaTeX and Markdown are ignored.
 
     Does not read the article of "A man ..." as option A. Reads nothing from "A or B", from "not option B", from a
     letter that contradicts the text after it, from one that is denied later, or from a repeated list of the options. A

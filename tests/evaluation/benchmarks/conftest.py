@@ -30,6 +30,7 @@ def replied(make_task: Callable[..., VideoTask]) -> Replied:
         answer: str = "plums",
         evidence: Sequence[tuple[float, float]] | None = None,
         zooms: Sequence[tuple[float, float]] = (),
+        text: str | None = None,
         **metadata: Any,
     ) -> EpisodeRecord:
         task = make_task(
@@ -43,7 +44,7 @@ def replied(make_task: Callable[..., VideoTask]) -> Replied:
         episode = Episode(task, Budget(max_zooms=3))
         for start, end in zooms:
             episode.step(Zoom(start, end, 2.0))
-        episode.step(Answer(reply))
+        episode.step(Answer(reply), text=text)
         return episode.record
 
     return play

@@ -68,11 +68,11 @@ def test_lmms_eval_samples(replied: Replied, tmp_path: Path) -> None:
 
 
 def test_second_files_lie_beside_the_first(replied: Replied, tmp_path: Path) -> None:
-    record = replied("@a-1", "It is C.", source="longvideobench_test_v")
+    record = replied("@a-1", "Answer: C.", source="longvideobench_test_v", answer="")
     paths = export_score(score_replies([record], Convention("vzgym")), "longvideobench", tmp_path / "r.json")
     assert [path.name for path in paths] == ["r.json", "r-raw.json"]
     assert json.loads(paths[0].read_text(encoding="utf-8")) == {"@a-1": "C"}
-    assert json.loads(paths[1].read_text(encoding="utf-8")) == {"@a-1": "It is C."}
+    assert json.loads(paths[1].read_text(encoding="utf-8")) == {"@a-1": "Answer: C."}
 
 
 def test_nextgqa_takes_the_last_window(replied: Replied, tmp_path: Path) -> None:

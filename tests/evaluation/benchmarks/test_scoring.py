@@ -87,10 +87,10 @@ def test_several_roll_outs_of_a_question_are_one(replied: Replied) -> None:
 
 
 def test_raw_text_is_read_with_its_thoughts(replied: Replied) -> None:
-    record = replied("a", "C", source="videomme")
-    score = score_replies([record], Convention("raw", "videomme"), reply="raw")
-    assert score.replies[0].reply == record.turns[-1].text
-    assert "answer" in score.replies[0].reply
+    record = replied("a", "C", source="videomme", text="<think>Maybe A.</think><answer>C</answer>")
+    convention = Convention("raw", "videomme")
+    assert score_replies([record], convention, reply="raw").overall.value == 0
+    assert score_replies([record], convention).overall.value == 1
 
 
 def test_a_missing_gold_answer_is_unscored(replied: Replied) -> None:
@@ -105,8 +105,6 @@ def test_windows_are_the_grounding_of_choices(replied: Replied) -> None:
     record = replied(
         "a", "C", source="cgbench", evidence=[(4, 8)], zooms=[(0, 2), (6, 8)], sub_category="Entity Perception"
     )
-    if "cgbench" not in BENCHMARKS:
-        pytest.skip("the benchmark is not defined")
     union = score_replies([record], Convention("vzgym"))
     last = score_replies([record], Convention("vzgym"), windows="last")
     assert union.metrics["mIoU"] == pytest.approx(2 / 6)
@@ -145,6 +143,19 @@ def test_records_of_several_sources_are_refused(replied: Replied) -> None:
         benchmark_of([])
     with pytest.raises(UnknownName):
         benchmark_of([replied("a", "C", source="needle-tiny")])
+
+
+def test_groups_of_video_mme_v2(replied: Replied) -> None:
+    def group(name: str, kind: str, replies: str) -> list[EpisodeRecord]:
+        facts = {"group": name, "group_type": kind, "group_structure": "[1, [2, 3], 4]", "source": "videomme_v2"}
+        return [replied(f"{name}-{place}", letter, **facts) for place, letter in enumerate(replies, 1)]
+
+    # Three of four right: 56.25. A chain with the second wrong and the third right: 400 / 12. The last is incomplete.
+    records = [*group("001", "relevance", "CCAC"), *group("002", "logic", "CACC"), *group("003", "logic", "CC")]
+    score = score_replies(records, get_convention(get_benchmark("videomme_v2"), "official"))
+    assert score.overall.value == pytest.approx((56.25 + 400 / 12) / 200)
+    assert score.metrics["incomplete groups"] == 1
+    assert score.metrics["accuracy"] == pytest.approx(8 / 10)
 
 
 def test_unknown_values_are_named() -> None:

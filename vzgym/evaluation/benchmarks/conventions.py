@@ -14,7 +14,10 @@ from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.evaluation.benchmarks.extractors import EXTRACTORS
 from vzgym.tasks.benchmarks.definition import Benchmark
 
-__all__ = ["Convention", "conventions_of", "get_convention"]
+__all__ = ["GROUPS", "Convention", "conventions_of", "get_convention"]
+
+GROUPS: Final = "mean of groups"
+"""The average over Video-MME-v2's groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +29,8 @@ class Convention:
         extractor: How an option letter is read (`vzgym.evaluation.benchmarks.extractors`).
         unparsed: Replies from which nothing can be read: "wrong" counts them, "exclude" leaves them out of numerator
             and denominator, "random" gives them a random option (by seed and task).
-        average: "micro", the mean over questions, or "macro KEY", the mean over the values of a metadata key of the
-            means over their questions.
+        average: "micro", the mean over questions; "macro KEY", the mean over the values of a metadata key of the
+            means over their questions; or "mean of groups", of Video-MME-v2's scores of groups of questions.
         open_rule: How open answers are compared without a judge: "vzgym" (`vzgym.episode.answers.grade`) or
             "videommmu".
         note: What differs from the source.
@@ -47,18 +50,17 @@ class Convention:
     def __post_init__(self) -> None:
         if self.unparsed not in ("wrong", "exclude", "random"):
             raise InvalidSetting(f"unparsed must be 'wrong', 'exclude' or 'random', got {self.unparsed!r}")
-        if self.average != "micro" and not self.average.removeprefix("macro ").strip():
-            raise InvalidSetting(f"average must be 'micro' or 'macro KEY', got {self.average!r}")
-        if self.average != "micro" and not self.average.startswith("macro "):
-            raise InvalidSetting(f"average must be 'micro' or 'macro KEY', got {self.average!r}")
+        if self.average not in ("micro", GROUPS) and not self.average_key:
+            raise InvalidSetting(f"average must be 'micro', 'macro KEY' or {GROUPS!r}, got {self.average!r}")
         if self.open_rule not in ("vzgym", "videommmu"):
             raise InvalidSetting(f"open_rule must be 'vzgym' or 'videommmu', got {self.open_rule!r}")
         EXTRACTORS.get(self.extractor)
 
     @property
     def average_key(self) -> str:
-        """Metadata key of a macro average; "" for micro."""
-        return "" if self.average == "micro" else self.average.removeprefix("macro ").strip()
+        """Metadata key of a macro average; "" for the others."""
+        kind, _, key = self.average.partition(" ")
+        return key.strip() if kind == "macro" else ""
 
 
 # Extractor, unparsed, open rule, note; the averages are those of the benchmark's definition.

@@ -15,7 +15,7 @@ from vzgym.core.errors import InvalidSetting, RecordError
 from vzgym.core.statistics import Estimate, mean, proportion
 from vzgym.episode.answers import GradeStatus, grade
 from vzgym.episode.record import EpisodeRecord
-from vzgym.evaluation.benchmarks.conventions import Convention
+from vzgym.evaluation.benchmarks.conventions import GROUPS, Convention
 from vzgym.evaluation.benchmarks.extractors import EXTRACTORS, Choices
 from vzgym.evaluation.benchmarks.grounding import (
     Grounding,
@@ -138,27 +138,30 @@ class BenchmarkScore:
                 found["acc@IoU"] = acc_at_iou(right, [_grounding(item) for item in grounded])
                 both = [ok and _grounding(item).iop >= 0.5 for ok, item in zip(right, grounded, strict=True)]
                 found["Acc@GQA"] = sum(both) / len(both)
-        if "group_score" in self.benchmark.metrics:
-            found |= self._group_scores()
+        if self.convention.average == GROUPS:
+            _, incomplete = self._group_scores(self.counted)
+            accuracy = self._micro(self.counted).value
+            found |= {"accuracy": accuracy, "incomplete groups": float(incomplete)}
         return found
 
-    def _group_scores(self) -> dict[str, float]:
-        """Video-MME-v2's mean of group scores, in [0, 100]; incomplete groups are counted apart."""
+    def _group_scores(self, items: Sequence[ScoredReply]) -> tuple[list[float], int]:
+        """Video-MME-v2's scores of complete groups, in [0, 100], and the number of incomplete groups."""
         groups: dict[str, list[ScoredReply]] = defaultdict(list)
-        for item in self.replies:
+        for item in items:
             groups[str(item.record.task.metadata.get(self.benchmark.group_by, ""))].append(item)
         scores = []
         for members in groups.values():
-            if len(members) != _GROUP_SIZE or any(item.score is None for item in members):
-                continue
-            members.sort(key=lambda item: str(item.record.task.metadata.get("question_id", item.record.task.id)))
-            facts = members[-1].record.task.metadata
-            right = [item.score == 1.0 for item in members]
-            scores.append(group_score(str(facts["group_type"]), str(facts["group_structure"]), right))
-        mean_score = math.fsum(scores) / len(scores) if scores else math.nan
-        return {"group score": mean_score, "incomplete groups": float(len(groups) - len(scores))}
+            if len(members) == _GROUP_SIZE:
+                members.sort(key=lambda item: item.record.task.id)
+                facts = members[-1].record.task.metadata
+                right = [item.score == 1.0 for item in members]
+                scores.append(group_score(str(facts["group_type"]), str(facts["group_structure"]), right))
+        return scores, len(groups) - len(scores)
 
     def _average(self, items: Sequence[ScoredReply]) -> Estimate:
+        if self.convention.average == GROUPS:
+            scores, _ = self._group_scores(items)
+            return mean([score / 100 for score in scores])
         key = self.convention.average_key
         if not key:
             return self._micro(items)
@@ -323,11 +326,12 @@ class _Scorer:
 
     def _choice(self, record: EpisodeRecord, reply: str) -> ScoredReply:
         task = record.task
-        index = answer_index(task.options, task.answer) if task.answer else None
-        if index is None:
-            return ScoredReply(record, reply, (), None, parsed=False)
         choices = Choices(task.options)
         letters = self.extract(reply, choices)
+        index = answer_index(task.options, task.answer) if task.answer else None
+        if index is None:
+            # A split without public answers: the letters are exported.
+            return ScoredReply(record, reply, letters, None, parsed=bool(letters))
         taken, excluded = letters, False
         if not letters:
             if self.convention.unparsed == "exclude":
