@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from vzgym.baselines.readers import FrameReader, ReaderSpec, make_reader
-from vzgym.core.actions import Answer, Zoom, frames_asked
+from vzgym.core.actions import Answer, Zoom, Zooms, frames_asked
 from vzgym.core.budget import Budget
 from vzgym.tasks.task import option_letter
 
@@ -74,7 +75,7 @@ class Baseline(ABC):
         self.rng = np.random.default_rng(seed)
 
     @abstractmethod
-    def act(self, observation: Any, info: dict[str, Any]) -> Zoom | Answer:
+    def act(self, observation: Any, info: dict[str, Any]) -> Zoom | Zooms | Answer:
         """One round's action."""
 
     def answer(self, observation: Any, info: dict[str, Any]) -> Answer:
@@ -94,21 +95,21 @@ class Baseline(ABC):
 class ZoomingBaseline(Baseline):
     """Executes a plan of zooms, then answers from all frames."""
 
-    _plan: list[Zoom] | None = None
+    _plan: list[Zoom | Zooms] | None = None
 
     @abstractmethod
-    def plan(self, info: dict[str, Any]) -> list[Zoom]:
-        """The zooms of an episode, planned before the first one; those beyond the budget are ignored."""
+    def plan(self, info: dict[str, Any]) -> Sequence[Zoom | Zooms]:
+        """The zooms of each turn, planned before the first one; turns beyond the budget are ignored."""
 
     def reset(self, seed: int) -> None:
         """Start an episode."""
         super().reset(seed)
         self._plan = None
 
-    def act(self, observation: Any, info: dict[str, Any]) -> Zoom | Answer:
-        """The plan's next zoom while one is left and allowed; then the answer."""
+    def act(self, observation: Any, info: dict[str, Any]) -> Zoom | Zooms | Answer:
+        """The plan's next turn while one is left and allowed; then the answer."""
         if self._plan is None:
-            self._plan = self.plan(info)
+            self._plan = list(self.plan(info))
         if self._plan and observation["budget_left"][0] > 0:
             return self._plan.pop(0)
         return self.answer(observation, info)

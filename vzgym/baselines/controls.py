@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from vzgym.baselines.base import Baseline, ZoomingBaseline, sample_zoom
 from vzgym.baselines.readers import ReaderSpec
-from vzgym.core.actions import Answer, Zoom
-from vzgym.core.budget import Budget
+from vzgym.core.actions import Answer, Zoom, Zooms
+from vzgym.core.budget import Budget, group_zooms
 from vzgym.core.errors import InvalidSetting
 from vzgym.tasks.procedural.family import expert_zooms
 from vzgym.tasks.task import VideoTask
@@ -100,6 +100,8 @@ class SlidingWindow(ZoomingBaseline):
 class Oracle(ZoomingBaseline):
     """Knows where the evidence is, makes the cheapest zooms that show it, and reads the answer from the pixels.
 
+    Where the budget allows several zooms in a turn, it makes as many of them in one turn as fit.
+
     Privileged: a ceiling for policies that must find the place themselves, and a check that the frames do hold the
     answer. It does not know the answer.
 
@@ -115,15 +117,15 @@ class Oracle(ZoomingBaseline):
         """Receive the task; only its expert's zooms are used."""
         self._expert = expert_zooms(task, self.budget)
 
-    def plan(self, info: dict[str, Any]) -> list[Zoom]:
-        """The expert's zooms.
+    def plan(self, info: dict[str, Any]) -> list[Zoom | Zooms]:
+        """The expert's zooms, in as few turns as possible.
 
         Raises:
             InvalidSetting: If the task was not revealed.
         """
         if self._expert is None:
             raise InvalidSetting("the oracle needs each task before the episode: call reveal(task)")
-        return list(self._expert)
+        return group_zooms(self._expert, self.budget)
 
 
 CONTROLS: tuple[type[Baseline], ...] = (Blind, RandomZoom, OverviewOnly, Uniform, SlidingWindow, Oracle)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vzgym.core.actions import Zoom, Zooms
 from vzgym.core.errors import InvalidSetting
 
-__all__ = ["Budget", "checked_overview", "overview_times"]
+__all__ = ["Budget", "checked_overview", "group_zooms", "overview_times"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,3 +203,26 @@ def checked_overview(times: NDArray[np.float64], budget: Budget) -> NDArray[np.f
     if len(found) > budget.overview_frames:
         raise InvalidSetting(f"an overview of {len(found)} frames, but overview_frames is {budget.overview_frames}")
     return found
+
+
+def group_zooms(zooms: Sequence[Zoom], budget: Budget) -> list[Zoom | Zooms]:
+    """Distribute zooms over as few turns as possible, in their order.
+
+    Each turn takes the following zooms up to `zooms_per_turn`, as long as they have at most `clip_frames` frames.
+
+    Args:
+        zooms: The zooms, each valid by itself.
+        budget: The limits.
+
+    Returns:
+        One action for each turn: a `Zoom`, or `Zooms` of two or more.
+    """
+    turns: list[list[Zoom]] = []
+    for zoom in zooms:
+        last = turns[-1] if turns else []
+        frames = sum(other.num_frames for other in last) + zoom.num_frames
+        if last and len(last) < budget.zooms_per_turn and frames <= budget.clip_frames:
+            last.append(zoom)
+        else:
+            turns.append([zoom])
+    return [turn[0] if len(turn) == 1 else Zooms(tuple(turn)) for turn in turns]

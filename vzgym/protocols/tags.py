@@ -41,7 +41,7 @@ class TagProtocol(PlainWording):
     from a `TruncatedText`, or from a text of more than `MAX_TURN_LENGTH` characters.
 
     If the episode allows several zooms in a turn, a zoom and those that follow it before any other action are `Zooms`;
-    a strict turn holds at most as many as are allowed, and nothing else. If one of them cannot be read, the turn is
+    a strict turn holds nothing else. The episode refuses too many. If one of them cannot be read, the turn is
     malformed. If the episode has tools, `<tool_call>` is an action too; a strict call names one of the tools.
 
     Args:
@@ -85,7 +85,7 @@ class TagProtocol(PlainWording):
         if len(text) > MAX_TURN_LENGTH:
             return Parsed(Malformed(f"the turn has {len(text)} characters; at most {MAX_TURN_LENGTH} are read."), False)
         # Beyond the allowed number: further actions break the strict form, and the reply can say how many there were.
-        most = 2 if rules.zooms_per_turn == 1 else max(rules.zooms_per_turn + 1, _MOST_READ)
+        most = 2 if rules.zooms_per_turn == 1 else max(rules.zooms_per_turn, _MOST_READ) + 1
         reading = read_turn(replace_surrogates(text), self._calls(rules), most)
         if not reading.actions:
             fault = "the thought is not closed by </think>" if reading.open_thought else "no complete action found"
@@ -114,7 +114,7 @@ class TagProtocol(PlainWording):
                 break
             zooms.append(action)
             all_exact &= exact
-        exact = all_exact and len(zooms) == len(reading.actions) and len(zooms) <= rules.zooms_per_turn
+        exact = all_exact and len(zooms) == len(reading.actions) <= max(rules.zooms_per_turn, _MOST_READ)
         return (zooms[0] if len(zooms) == 1 else Zooms(tuple(zooms))), exact
 
     def _read(self, part: TaggedAction, rules: TurnRules) -> tuple[Action, bool]:

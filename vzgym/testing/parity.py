@@ -7,22 +7,25 @@ add one, implement `Interface`: play a script and return the record.
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import gymnasium
 import numpy as np
 
 from vzgym.agents.data.phrases import compose
-from vzgym.core.actions import Answer, Zoom
+from vzgym.core.actions import Answer, Region, Zoom, Zooms
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
 from vzgym.envs.video_zoom import VideoZoomEnv
 from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord
+from vzgym.protocols.arguments import arguments_of
 from vzgym.protocols.base import PROTOCOLS
+from vzgym.protocols.tool_calls import TOOL_NAME, turn_text
 from vzgym.rewards.making import make_reward
 from vzgym.tasks import VideoTask
 from vzgym.testing import scenes
@@ -39,19 +42,22 @@ class Script:
         name: For the report.
         task: The task.
         budget: The episode's budget.
-        actions: Zooms into equal parts of the video, and an answer by letter: actions that every interface supports.
-        windows: Number of equal parts, the grid of interfaces that have one.
-        fps: Frame rate of the zooms.
+        actions: Zooms, and an answer by letter.
+        windows: Number of equal parts of the video, the grid of interfaces that have one.
+        fps: Frame rate of the zooms on the grid.
         reward: The reward.
+        on_grid: Whether each action is a single zoom into an equal part of the video, or an answer: actions that every
+            interface supports. Interfaces with a grid leave out the others.
     """
 
     name: str
     task: VideoTask
     budget: Budget
-    actions: Sequence[Zoom | Answer]
+    actions: Sequence[Zoom | Zooms | Answer]
     windows: int
     fps: float
     reward: Mapping[str, float]
+    on_grid: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,7 @@ class Interface(Protocol):
     Attributes:
         name: For the report.
         needs: Packages that it requires.
+        has_grid: Whether it has single zooms on a grid only.
     """
 
     @property
@@ -100,6 +107,11 @@ class Interface(Protocol):
 
     @property
     def needs(self) -> tuple[str, ...]:
+        """See the class."""
+        ...
+
+    @property
+    def has_grid(self) -> bool:
         """See the class."""
         ...
 
@@ -113,6 +125,7 @@ class EngineInterface:
 
     name = "engine"
     needs: tuple[str, ...] = ()
+    has_grid = False
 
     def play(self, script: Script) -> EpisodeRecord:
         """See `Interface.play`."""
@@ -124,6 +137,7 @@ class GymnasiumInterface:
 
     name = "gymnasium"
     needs: tuple[str, ...] = ()
+    has_grid = False
 
     def play(self, script: Script) -> EpisodeRecord:
         """See `Interface.play`."""
@@ -132,8 +146,10 @@ class GymnasiumInterface:
             env.reset(seed=0)
             for action in script.actions:
                 match action:
-                    case Zoom(start, end, fps):
+                    case Zoom(start, end, fps, None, None):
                         env.step((0, np.array([start, end, fps])))
+                    case Zoom() | Zooms():
+                        env.step(action)
                     case Answer(text):
                         env.step((1, text))
             zoom_env = env.unwrapped
@@ -149,6 +165,7 @@ class TextInterface:
     """
 
     needs: tuple[str, ...] = ()
+    has_grid = False
 
     def __init__(self, protocol: str = "tags") -> None:
         self.protocol = protocol
@@ -167,11 +184,43 @@ class TextInterface:
         with closing(env):
             env.reset(seed=0)
             for action in script.actions:
-                env.step(compose(spoken, action, "Look, then say."))
+                env.step(compose(spoken, action, "Look, then say.", env.episode.rules))
             return env.record
 
 
-def grid_index(script: Script, action: Zoom | Answer) -> int:
+class NativeCallsInterface:
+    """`VideoZoomEnv` with the messages of a server that returns native tool calls, parallel ones for several zooms."""
+
+    name = "native tool calls"
+    needs: tuple[str, ...] = ()
+    has_grid = False
+
+    def play(self, script: Script) -> EpisodeRecord:
+        """See `Interface.play`."""
+        env = VideoZoomEnv(
+            [script.task],
+            observation="dialogue",
+            action={"name": "text", "protocol": {"name": "tool_calls", "structured": True}},
+            reward=dict(script.reward),
+            budget=script.budget,
+        )
+        with closing(env):
+            env.reset(seed=0)
+            for action in script.actions:
+                env.step(turn_text({"reasoning_content": "Look, then say.", **_message(action)}))
+            return env.record
+
+
+def _message(action: Zoom | Zooms | Answer) -> dict[str, Any]:
+    """An action as the message of an OpenAI-compatible server."""
+    if isinstance(action, Answer):
+        return {"content": f"<answer>{action.text}</answer>"}
+    zooms = action.zooms if isinstance(action, Zooms) else (action,)
+    functions = [{"name": TOOL_NAME, "arguments": json.dumps(arguments_of(zoom))} for zoom in zooms]
+    return {"content": None, "tool_calls": [{"type": "function", "function": function} for function in functions]}
+
+
+def grid_index(script: Script, action: Zoom | Zooms | Answer) -> int:
     """The discrete action's value for an action of the script.
 
     Raises:
@@ -193,6 +242,7 @@ class SB3Interface:
 
     name = "stable-baselines3"
     needs = ("stable_baselines3",)
+    has_grid = True
 
     def play(self, script: Script) -> EpisodeRecord:
         """See `Interface.play`."""
@@ -220,6 +270,7 @@ class PettingZooInterface:
 
     name = "pettingzoo"
     needs = ("pettingzoo",)
+    has_grid = True
 
     def play(self, script: Script) -> EpisodeRecord:
         """See `Interface.play`."""
@@ -237,6 +288,7 @@ class AECInterface:
 
     name = "pettingzoo, turn by turn"
     needs = ("pettingzoo",)
+    has_grid = True
 
     def play(self, script: Script) -> EpisodeRecord:
         """See `Interface.play`."""
@@ -262,7 +314,7 @@ def _team_settings(script: Script) -> dict[str, Any]:
     }
 
 
-def _team_actions(script: Script, action: Zoom | Answer, messages: int) -> dict[str, int]:
+def _team_actions(script: Script, action: Zoom | Zooms | Answer, messages: int) -> dict[str, int]:
     """Each agent's action in a round: the scout zooms, or the solver answers."""
     from vzgym.envs.pettingzoo_team import SCOUT, SOLVER
 
@@ -277,6 +329,7 @@ class TRLInterface:
 
     name = "trl"
     needs = ("torch", "transformers", "trl")
+    has_grid = False
 
     def play(self, script: Script) -> EpisodeRecord:
         """See `Interface.play`."""
@@ -286,13 +339,14 @@ class TRLInterface:
         protocol = PROTOCOLS.make("tags")
         tasks = TaskList([script.task], budget=script.budget)
         environment = ToolEnvironment(tasks, script.budget, protocol)
-        opening = opening_row(Episode(script.task, script.budget, protocol).messages)
-        environment.reset(opening, task=0)
+        start = Episode(script.task, script.budget, protocol)
+        rules = start.rules
+        environment.reset(opening_row(start.messages), task=0)
         completion: list[dict[str, Any]] = []
         for action in script.actions:
-            said = compose(protocol, action, "Look, then say.")
+            said = compose(protocol, action, "Look, then say.", rules)
             completion.append({"role": "assistant", "content": said})
-            if isinstance(action, Zoom):
+            if not isinstance(action, Answer):
                 completion.append({"role": "tool", "content": environment.video_zoom(said)})
         return finish_rollout(environment, completion)
 
@@ -302,6 +356,8 @@ INTERFACES: tuple[Interface, ...] = (
     GymnasiumInterface(),
     TextInterface("tags"),
     TextInterface("compact_tags"),
+    TextInterface("tool_calls"),
+    NativeCallsInterface(),
     SB3Interface(),
     PettingZooInterface(),
     AECInterface(),
@@ -311,7 +367,7 @@ INTERFACES: tuple[Interface, ...] = (
 
 
 def scripts() -> list[Script]:
-    """Scripts on tiny tasks: right and wrong answers, refused zooms, a zoom in the last round."""
+    """Scripts on tiny tasks: right and wrong answers, zooms of all kinds, refused ones, one in the last round."""
     budget = scenes.BUDGETS[0]
     reward = {"accuracy": 1.0, "format": 0.1, "conditional_tool": 0.5, "recall": 0.5, "frame_cost": 0.01}
     made = []
@@ -323,7 +379,7 @@ def scripts() -> list[Script]:
         wrong = "B" if letter == "A" else "A"
         # 4 s at 4 fps are 16 frames, more than a clip of this budget holds.
         dense = Zoom(3 * step, 4 * step, 4.0)
-        plans: dict[str, tuple[float, list[Zoom | Answer]]] = {
+        plans: dict[str, tuple[float, list[Zoom | Zooms | Answer]]] = {
             "two zooms, right": (2.0, [part[2], part[9], Answer(letter)]),
             "one zoom, wrong": (2.0, [part[15], Answer(wrong)]),
             "no zoom, right": (2.0, [Answer(letter)]),
@@ -334,7 +390,31 @@ def scripts() -> list[Script]:
             Script(f"{task.category}: {name}", task, budget, actions, windows, fps, reward)
             for name, (fps, actions) in plans.items()
         ]
+        made += _rich_scripts(task, part, letter, reward)
     return made
+
+
+def _rich_scripts(task: VideoTask, part: Sequence[Zoom], letter: str, reward: Mapping[str, float]) -> list[Script]:
+    """Scripts beyond the grid: several zooms in a turn, regions, sizes."""
+    budget = replace(scenes.BUDGETS[0], max_pixels=2048, zooms_per_turn=2, zoom_max_pixels=4096, spatial=True)
+    short = [replace(zoom, end=zoom.start + 1.5) for zoom in part]
+    corner = Region(0.0, 0.0, 0.5, 0.5)
+    plans: dict[str, list[Zoom | Zooms | Answer]] = {
+        "two zooms in a turn": [Zooms((short[1], short[6])), Answer(letter)],
+        "two zooms in a turn, then one": [Zooms((short[6], short[1])), part[6], Answer(letter)],
+        "two zooms that are too many frames": [Zooms((part[1], part[6])), Answer(letter)],
+        "one of two zooms is reversed": [Zooms((short[1], replace(short[6], end=0.0))), short[1], Answer(letter)],
+        "three zooms where two are allowed": [Zooms((short[1], short[6], short[7])), Answer(letter)],
+        "a larger picture": [replace(short[3], max_pixels=4096), Answer(letter)],
+        "a larger picture of a region": [replace(short[3], max_pixels=4096, region=corner), Answer(letter)],
+        "a smaller and a usual picture": [Zooms((replace(short[3], max_pixels=1024), short[4])), Answer(letter)],
+        "a picture that is too large": [replace(short[3], max_pixels=4097), Answer(letter)],
+        "two zooms in the last round": [short[0], Zooms((short[1], short[2])), short[3], Zooms((short[1], short[2]))],
+    }
+    return [
+        Script(f"{task.category}: {name}", task, budget, actions, len(part), 2.0, reward, on_grid=False)
+        for name, actions in plans.items()
+    ]
 
 
 def check_parity(
@@ -355,7 +435,8 @@ def check_parity(
         if missing:
             results.append(RuleResult(rule, "left out", f"{', '.join(missing)} not installed"))
             continue
-        faults = [fault for script in chosen if (fault := _compare(interface, script, wanted[script.name]))]
+        plays = [script for script in chosen if script.on_grid or not interface.has_grid]
+        faults = [fault for script in plays if (fault := _compare(interface, script, wanted[script.name]))]
         results.append(RuleResult(rule, "broken" if faults else "kept", "; ".join(faults[:3])))
     return ConformanceReport(f"{len(chosen)} scripts", "interfaces", tuple(results))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vzgym.core.actions import Action, Answer, Malformed, Zoom
+from vzgym.core.actions import Action, Answer, Malformed, Zoom, Zooms
 from vzgym.core.budget import Budget
 from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord
@@ -42,8 +42,9 @@ BUDGETS: tuple[Budget, ...] = (
     replace(_TINY, overview_frames=3, max_zooms=1, clip_frames=12),
     replace(_TINY, overview_frames=0),
     replace(_TINY, max_zooms=0),
+    replace(_TINY, zooms_per_turn=3, zoom_max_pixels=2 * _TINY.max_pixels),
 )
-"""The suite's budget and edge cases: few frames, no overview, no zooms."""
+"""The suite's budget and edge cases: few frames, no overview, no zooms, several zooms of any size in a turn."""
 
 
 @cache
@@ -62,12 +63,14 @@ def variants() -> tuple[VideoTask, ...]:
 
 
 def script(task: VideoTask, budget: Budget) -> list[Action]:
-    """A refused zoom, text without an action, an executed zoom, and then the right answer."""
+    """A refused zoom, text without an action, an executed zoom (or several in a turn), and then the right answer."""
     duration = task.video.duration
     actions: list[Action] = [Zoom(duration + 1, duration + 2, 1.0), Malformed("no action was found.")]
     actions = actions[: max(0, budget.max_rounds - 2)]
     if budget.max_zooms:
-        actions.append(Zoom(0.0, 1.0, budget.min_fps + 1.0))
+        zoom = Zoom(0.0, 1.0, budget.min_fps + 1.0)
+        smaller = replace(zoom, start=2.0, end=3.0, max_pixels=budget.min_pixels)
+        actions.append(Zooms((zoom, smaller)) if budget.zooms_per_turn > 1 else zoom)
     return [*actions, Answer(task.answer)]
 
 
@@ -102,6 +105,7 @@ def records() -> tuple[EpisodeRecord, ...]:
             play(task, [*look, Answer(wrong)]),
             play(task, [Answer(task.answer)]),
             play(task, script(task, _TINY)),
+            play(task, script(task, BUDGETS[-1]), BUDGETS[-1]),
             play(task, [Zoom(0.0, 1.0, 4.0), Zoom(0.0, 1.0, 4.0), Answer(wrong)]),
             play(task, [Malformed("no action was found.")] * _TINY.max_rounds),
             play(replace(task, evidence=None), [*look, Answer(task.answer)]),

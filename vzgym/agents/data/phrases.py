@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from vzgym.core.actions import Answer, Zoom
+from vzgym.core.actions import Action, TurnRules
 from vzgym.core.errors import InvalidSetting, UnknownName
-from vzgym.protocols.base import TextProtocol
+from vzgym.protocols.base import PAPER_RULES, TextProtocol
 
 __all__ = ["PHRASES", "choose_phrase", "compose"]
 
@@ -82,6 +82,19 @@ PHRASES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
             "The previous zooms were not enough to answer: they missed the moment that matters.",
         ),
         "misread": ("The answer is in these frames: I should look at them again.",),
+        "subtitles": (
+            "What is said may tell where to look: I search the subtitles.",
+            "Before I zoom I search the subtitles for what is asked.",
+        ),
+        "find_frames": (
+            "I do not know where it is: I search for frames that fit the question.",
+            "A search for frames is cheaper than zooming at random.",
+        ),
+        "found": (
+            "The search names {at} s. I look at {from} to {to} s at {fps} fps.",
+            "It may be around {at} s: I zoom into {from} to {to} s.",
+        ),
+        "call": ("I call {tool}.",),
         "zoom": ("I look at {from} to {to} s at {fps} fps.",),
         "answer": ("My answer is {answer}.",),
     },
@@ -105,6 +118,10 @@ PHRASES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "after_too_coarse": ("wrong",),
         "missed": ("wrong",),
         "misread": ("wrong",),
+        "subtitles": ("subtitles",),
+        "find_frames": ("find",),
+        "found": ("{at}",),
+        "call": ("{tool}",),
         "zoom": ("{from}",),
         "answer": ("seen",),
     },
@@ -139,8 +156,14 @@ def choose_phrase(
     return choice.format(**{key: _written(value) for key, value in facts.items()})
 
 
-def compose(protocol: TextProtocol, action: Zoom | Answer, thought: str) -> str:
+def compose(protocol: TextProtocol, action: Action, thought: str, rules: TurnRules = PAPER_RULES) -> str:
     """Compose a turn in the protocol's form: the thought, if the protocol has one, then the action.
+
+    Args:
+        protocol: The text protocol.
+        action: The action.
+        thought: The thought.
+        rules: What a turn of the episode may hold (`Episode.rules`).
 
     Raises:
         InvalidSetting: If the protocol does not read its own form back as the same action.
@@ -148,7 +171,7 @@ def compose(protocol: TextProtocol, action: Zoom | Answer, thought: str) -> str:
     text = protocol.said(action)
     if getattr(protocol, "think", "none") != "none":
         text = f"<think>{thought}</think>{getattr(protocol, 'after_thought', '')}{text}"
-    parsed = protocol.parse(text)
+    parsed = protocol.parse(text, rules)
     if type(parsed.action) is not type(action) or not parsed.well_formed:
         raise InvalidSetting(
             f"text protocol {dict(protocol.spec)} does not read its own form back: {text!r} gave {parsed}; scripted "

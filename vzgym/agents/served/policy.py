@@ -204,7 +204,7 @@ class ServedPolicy:
     def _chat(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
         chat = as_tool_chat(messages) if self._structured else as_chat(messages, tool_role=self.tool_role)
         if self.tool_role == "user":
-            chat = [part for message in chat for part in _apart(message)]
+            chat = _apart(chat)
         return [_without_blanks(message) for message in self.images.in_chat(chat)]
 
     def _request(self, chat: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -245,12 +245,24 @@ def _without_blanks(message: dict[str, Any]) -> dict[str, Any]:
     return {**message, "content": None if message.get("tool_calls") else _BLANK}
 
 
-def _apart(message: dict[str, Any]) -> list[dict[str, Any]]:
-    """A tool's reply whose images follow in a user message: many servers accept no images in tool messages."""
-    content = message["content"]
-    if message["role"] != "tool" or all(block["type"] == "text" for block in content):
-        return [message]
-    return [{**message, "content": "The frames follow."}, {"role": "user", "content": content}]
+def _apart(chat: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Move the images of tools' replies into a user message: many servers accept no images in tool messages.
+
+    The user message follows all replies to the calls of a turn, which servers expect one after the other.
+    """
+    made: list[dict[str, Any]] = []
+    frames: list[dict[str, Any]] = []
+    for message in chat:
+        if message["role"] != "tool" and frames:
+            made.append({"role": "user", "content": frames})
+            frames = []
+        content = message["content"]
+        if message["role"] == "tool" and any(block["type"] != "text" for block in content):
+            message = {**message, "content": "The frames follow."}
+            # The texts of two replies must not run together.
+            frames = [*frames, {"type": "text", "text": "\n"}, *content] if frames else content
+        made.append(message)
+    return [*made, {"role": "user", "content": frames}] if frames else made
 
 
 def _text(message: Mapping[str, Any]) -> str:

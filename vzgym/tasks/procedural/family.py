@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vzgym.core.actions import Region, Zoom
-from vzgym.core.budget import Budget
+from vzgym.core.budget import Budget, group_zooms
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.core.interval import Interval
 from vzgym.tasks.evidence import EvidenceRequirements
@@ -295,6 +295,8 @@ def expert_zooms(task: VideoTask, budget: Budget) -> tuple[Zoom, ...]:
 def zooms_over(task: VideoTask, budget: Budget) -> tuple[Zoom, ...]:
     """Zooms that cover a task's evidence at the required rate, with as few frames and zooms as possible.
 
+    `vzgym.core.budget.group_zooms` distributes them over turns.
+
     Raises:
         TaskError: If the evidence is unknown, or the budget cannot show it.
     """
@@ -310,7 +312,7 @@ def zooms_over(task: VideoTask, budget: Budget) -> tuple[Zoom, ...]:
         parts = max(1, math.ceil(span.duration / longest - 1e-6))
         starts = [span.start + i * longest for i in range(parts)]
         zooms += [Zoom(a, b, fps) for a, b in zip(starts, [*starts[1:], span.end], strict=True)]
-    if len(zooms) > budget.max_zooms:
+    if len(group_zooms(zooms, budget)) > budget.max_zooms:
         raise TaskError(
             f"task {task.id!r}: the evidence needs {len(zooms)} zooms of {budget.clip_frames} frames at {fps} fps, "
             f"but the budget has {budget.max_zooms}"

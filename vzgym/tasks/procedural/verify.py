@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vzgym.core.actions import Zoom
-from vzgym.core.budget import Budget, overview_times
+from vzgym.core.budget import Budget, group_zooms, overview_times
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.core.interval import Interval, coverage
 from vzgym.tasks.io.writing import file_name, write_task
@@ -242,7 +242,7 @@ def _check_expert(task: VideoTask, budget: Budget, report: FamilyReport) -> tupl
     if needed is None or placement is None:
         report.failures.append(f"{task.id}: requirements.min_fps and requirements.placement must be given")
         return zooms
-    valid = len(zooms) <= budget.max_zooms and all(_is_valid(zoom, task, budget) for zoom in zooms)
+    valid = len(group_zooms(zooms, budget)) <= budget.max_zooms and all(_is_valid(zoom, task, budget) for zoom in zooms)
     if not valid:
         report.failures.append(f"{task.id}: the expert's zooms {zooms} are not valid in {budget}")
         return ()
