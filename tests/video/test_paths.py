@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 import shutil
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 
 from vzgym.core.errors import VideoError
+from vzgym.tasks import load_tasks
 from vzgym.video.check import check
 from vzgym.video.file import FileVideo
 from vzgym.video.paths import local_path
@@ -100,6 +103,117 @@ def test_a_playlist_does_not_read_its_neighbours(kind, suffix, make_file, tmp_pa
     if suffix == ".mp4":
         with pytest.raises(VideoError, match="playlist"):
             _ = FileVideo(path, backend="decord").duration
+
+
+def members(kind, folder, make_file):
+    """Two files in a folder, and the name of a playlist of them."""
+    (folder / "parts").mkdir(parents=True)
+    suffix = ".ts" if kind == "hls" else ".mp4"
+    source = make_file("mpeg-ts" if kind == "hls" else "b-frames").path
+    names = [f"parts/{number}{suffix}" for number in (1, 2)]
+    for name in names:
+        shutil.copy(source, folder / name)
+    lists = {
+        "ffconcat": "ffconcat version 1.0\n# two parts\n" + "".join(f"file '{n}'\nduration 4.0\n" for n in names),
+        "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:4\n"
+        + "#EXT-X-DISCONTINUITY\n".join(f"#EXTINF:4.0,\n{name}\n" for name in names)
+        + "#EXT-X-ENDLIST\n",
+    }
+    path = folder / "list.txt"
+    path.write_text(lists[kind])
+    return path
+
+
+@pytest.mark.parametrize("kind", ["ffconcat", "hls"])
+def test_an_allowed_playlist_reads_its_files_exactly(kind, make_file, codes, tmp_path):
+    path = members(kind, tmp_path, make_file)
+    video = FileVideo(path, allow_playlists=True)
+    assert video.duration == pytest.approx(8.0, abs=0.1)
+    times = (np.arange(240) + 0.5) / 30
+    order = np.random.default_rng(0).permutation(240)
+    assert codes(video.read(times[order]).pixels) == (order % 120).tolist()
+    for number in order[:40]:
+        assert codes(video.read(times[[number]]).pixels) == [number % 120]
+    dense = video.read(np.arange(3.5, 4.5, 1 / 30))
+    np.testing.assert_allclose(dense.times, np.arange(3.5, 4.5, 1 / 30), atol=0.02)
+    assert codes(dense.pixels) == [*range(105, 120), *range(15)]
+    assert len(FileVideo(path, allow_playlists=True, sparse_reads="key_frames").read(times[::60]).pixels) == 4
+    assert pickle.loads(pickle.dumps(video)) == video
+    if kind == "ffconcat":
+        other = FileVideo(path, allow_playlists=True, backend="decord")
+        assert codes(other.read(times[::40]).pixels) == [0, 40, 80] * 2
+
+
+def test_the_files_of_a_playlist_have_one_size(make_file, encode, tmp_path):
+    path = members("ffconcat", tmp_path, make_file)
+    encode(tmp_path / "parts" / "2.mp4", [n / 30 for n in range(9)], size=(48, 80))
+    with pytest.raises(VideoError, match=r"of several sizes: 160x96 and 80x48 \(parts/2.mp4\)"):
+        _ = FileVideo(path, allow_playlists=True).duration
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("ffconcat version 1.0\nfile ../secret.mp4\n", "outside of"),
+        ("ffconcat version 1.0\nfile {outside}\n", "outside of"),
+        ("ffconcat version 1.0\nfile link.mp4\n", "outside of"),
+        ("ffconcat version 1.0\nfile none.mp4\n", "missing file"),
+        ("ffconcat version 1.0\nfile other.ffconcat\n", "another playlist"),
+        ("ffconcat version 1.0\nfile http://a/b.mp4\n", "line 2 is not accepted"),
+        ("ffconcat version 1.0\nfile 'a'\\''b.mp4'\n", "line 2 is not accepted"),
+        ("ffconcat version 1.0\noption protocol_whitelist file,http\n", "line 2 is not accepted"),
+        ('#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI="key"\na.ts\n#EXT-X-ENDLIST\n', "line 2 is not accepted"),
+        ("#EXTM3U\n#EXTINF:4,\nconcat:a.ts\n#EXT-X-ENDLIST\n", "line 3 is not accepted"),
+        ("#EXTM3U\n#EXTINF:4,\na.ts\n", "without an end"),
+        ("#EXTM3U\n#EXT-X-ENDLIST\n", "names no file"),
+        ("<MPD></MPD>", "only ffconcat and HLS"),
+    ],
+)
+def test_an_allowed_playlist_is_confined(text, reason, make_file, tmp_path):
+    outside = tmp_path / "secret.mp4"
+    shutil.copy(make_file("b-frames").path, outside)
+    folder = tmp_path / "lists"
+    folder.mkdir()
+    (folder / "link.mp4").symlink_to(outside)
+    (folder / "other.ffconcat").write_text("ffconcat version 1.0\nfile link.mp4\n")
+    path = folder / "list.ffconcat"
+    path.write_text(text.format(outside=outside))
+    with pytest.raises(VideoError, match=reason):
+        _ = FileVideo(path, allow_playlists=True).duration
+
+
+def test_root_widens_and_limits_what_a_playlist_may_name(make_file, tmp_path):
+    path = members("ffconcat", tmp_path / "a", make_file)
+    path.write_text(path.read_text().replace("parts/", "../a/parts/"))
+    assert FileVideo(path, allow_playlists=True).duration == pytest.approx(8.0, abs=0.1)
+    (tmp_path / "b").mkdir()
+    with pytest.raises(VideoError, match="outside of"):
+        _ = FileVideo(path, allow_playlists=True, root=tmp_path / "b").duration
+    moved = tmp_path / "b" / "list.txt"
+    moved.write_text(path.read_text())
+    with pytest.raises(VideoError, match="outside of"):
+        _ = FileVideo(moved, allow_playlists=True).duration
+    assert FileVideo(moved, allow_playlists=True, root=tmp_path).duration == pytest.approx(8.0, abs=0.1)
+
+
+def test_tasks_allow_playlists_within_root(make_file, tmp_path):
+    path = members("ffconcat", tmp_path, make_file)
+    file = tmp_path / "tasks.jsonl"
+    file.write_text(json.dumps({"id": "1", "video": path.name, "question": "What?", "answer": "x"}) + "\n")
+    with pytest.raises(VideoError, match="is a playlist"):
+        _ = load_tasks(file)[0].video.duration
+    assert load_tasks(file, allow_playlists=True, root=tmp_path)[0].video.duration == pytest.approx(8.0, abs=0.1)
+    path.write_text("ffconcat version 1.0\nfile ../secret.mp4\n")
+    with pytest.raises(VideoError, match="outside of"):
+        _ = load_tasks(file, allow_playlists=True, root=tmp_path)[0].video.duration
+
+
+def test_a_changed_part_is_read_again(make_file, codes, tmp_path):
+    path = members("ffconcat", tmp_path, make_file)
+    video = FileVideo(path, allow_playlists=True)
+    assert codes(video.read(np.array([1.0])).pixels) == [30]
+    shutil.copy(make_file("one-key-frame").path, tmp_path / "parts" / "1.mp4")
+    assert codes(video.read(np.array([2.0])).pixels) == [60]
 
 
 def test_an_image_pattern_reads_no_images(tmp_path):

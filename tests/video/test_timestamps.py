@@ -106,19 +106,33 @@ def test_a_copy_without_reordered_frames_is_sound(make_file, codes, tmp_path):
     assert sweep(FileVideo(path), codes) == list(range(120))
 
 
-def test_wrong_times_further_on_are_met_when_they_are_read(make_file, codes, tmp_path):
-    """The first frames are in order: only decoding further shows that the later ones are not."""
-    source, path = make_file("b-frames").path, tmp_path / "late.mp4"
-    with av.open(str(source)) as old, av.open(str(path), "w") as new:
+def with_wrong_times(source, target, start, stop):
+    """A copy in which packets from `start` to `stop` are displayed in decoding order."""
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
         stream = old.streams.video[0]
         copy = new.add_stream_from_template(stream)
         packets = [packet for packet in old.demux(stream) if packet.size]
-        keys = [number for number, packet in enumerate(packets) if packet.is_keyframe]
+        lead = packets[start].pts - packets[start].dts
         for number, packet in enumerate(packets):
-            if number >= keys[1]:
-                packet.pts = packet.dts + (packets[keys[1]].pts - packets[keys[1]].dts)
+            if start <= number < stop:
+                packet.pts = packet.dts + lead
             packet.stream = copy
             new.mux(packet)
+    return target
+
+
+def groups_of(path):
+    """Numbers of the key frames' packets, and the number of packets."""
+    with av.open(str(path)) as container:
+        keys = [packet.is_keyframe for packet in container.demux(video=0) if packet.size]
+    return [number for number, is_key in enumerate(keys) if is_key], len(keys)
+
+
+def test_wrong_times_further_on_are_refused_when_they_are_read(make_file, codes, tmp_path):
+    """The first frames are in order: only decoding further shows that the later ones are not."""
+    source = make_file("b-frames").path
+    keys, count = groups_of(source)
+    path = with_wrong_times(source, tmp_path / "late.mp4", keys[1], count)
     video = FileVideo(path)
     times = (np.arange(120) + 0.5) / 30
     right, refused = 0, []
@@ -133,8 +147,42 @@ def test_wrong_times_further_on_are_met_when_they_are_read(make_file, codes, tmp
     assert len(refused) > 20
     assert all("time stamps" in reason or "cannot be decoded" in reason for reason in refused)
     assert right >= keys[1]
-    assert not check(path).ok
-    assert not check(path, full=True).ok
+
+
+@pytest.mark.parametrize("part", ["one group", "the end", "within a group", "a short group"])
+def test_check_finds_wrong_times_anywhere(part, encode, tmp_path):
+    """Beyond the first 64 packets, and between the 16 positions at which frames are decoded."""
+    options = {"preset": "veryfast", "g": "12" if part == "a short group" else "50", "bf": "3", "b_adapt": "0"}
+    source = encode(tmp_path / "source.mp4", [n / 30 for n in range(1000)], size=(48, 80), options=options)
+    keys, count = groups_of(source)
+    first = keys[len(keys) // 2]
+    start, stop = {
+        "one group": (first, first + 50),
+        "the end": (keys[-1], count),
+        "within a group": (first + 13, first + 40),
+        "a short group": (first, first + 12),
+    }[part]
+    path = with_wrong_times(source, tmp_path / "wrong.mp4", start, stop)
+    assert check(source).issues == check(source, full=True).issues == ()
+    for full in (False, True):
+        report = check(path, full=full)
+        assert not report.ok
+        assert any("time stamps, which are wrong" in issue.what for issue in report.issues)
+        assert min(issue.time for issue in report.issues) == pytest.approx(start / 30, abs=1.0)
+        assert report.frames_checked < 600 or full
+    with pytest.raises(VideoError, match="time stamps"):
+        remux(path, tmp_path / "out.mp4")
+
+
+def test_many_doubtful_packets_are_named_not_decoded(encode, monkeypatch, tmp_path):
+    from vzgym.video import check as check_module
+
+    options = {"preset": "veryfast", "g": "50", "bf": "3"}
+    source = encode(tmp_path / "source.mp4", [n / 30 for n in range(300)], size=(48, 80), options=options)
+    path = with_wrong_times(source, tmp_path / "wrong.mp4", *groups_of(source)[0][2:4])
+    monkeypatch.setattr(check_module, "_MOST_DECODED", 10)
+    report = check(path)
+    assert any("known only once they are decoded; check --full does so" in issue.what for issue in report.issues)
 
 
 JOINED = {

@@ -125,12 +125,12 @@ def main() -> None:
     _print_own_warnings()
     try:
         app()
-    except VzgymError as error:
-        _fail(type(error).__name__, str(error))
     except Exception as error:
         path = _path_of(error)
         if is_disk_full(error):
             _fail("DiskFull", f"{_disk_full_words(error, path)}. Free some space and run the same command again")
+        if isinstance(error, VzgymError):
+            _fail(type(error).__name__, str(error))
         if path is None:
             raise
         _fail(type(error).__name__, f"cannot write or read {path}: {getattr(error, 'strerror', None) or error}")

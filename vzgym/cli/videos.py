@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ from rich.text import Text
 
 from vzgym.cli.progress import console, errors, say
 from vzgym.core.errors import InvalidSetting, VzgymError
+from vzgym.core.files import is_disk_full
 from vzgym.rollout.executor import local_executor, stateless
 from vzgym.video.check import VideoIssue, VideoReport, check
 from vzgym.video.remux import remux
@@ -67,8 +69,10 @@ def check_command(
                 target.parent.mkdir(parents=True, exist_ok=True)
                 copies[str(path)] = str(remux(path, target, timeout=timeout, stream=stream))
             except (VzgymError, OSError) as error:
+                if is_disk_full(error):
+                    raise
                 issues = (VideoIssue("error", str(error)), *report.issues)
-                report = VideoReport(report.path, report.info, issues, report.frames_checked)
+                report = replace(report, issues=issues)
         reports.append(report)
     if as_json:
         typer.echo(json.dumps([{**r.to_dict(), "remuxed_to": copies.get(r.path)} for r in reports], indent=1))
@@ -123,6 +127,8 @@ def _build(path: Path, **settings: Any) -> Path | str:
     try:
         return build_store(path, **settings)
     except VzgymError as error:
+        if is_disk_full(error):
+            raise
         return str(error)
 
 
@@ -173,3 +179,5 @@ def _print(reports: list[VideoReport], copies: dict[str, str]) -> None:
             say(f"{report.path}: {issue.level}: {issue.what}{where}")
         if report.path in copies:
             say(f"{report.path}: remuxed to {copies[report.path]}")
+    if any(report.info is not None and not report.full for report in reports):
+        say("Of each file, the time stamps and frames at 16 positions were checked; --full decodes every frame.")

@@ -65,6 +65,7 @@ def load_tasks(
     *,
     backend: str = "pyav",
     root: str | os.PathLike[str] | None = None,
+    allow_playlists: bool = False,
 ) -> TaskSet:
     """The tasks for a spec.
 
@@ -78,6 +79,8 @@ def load_tasks(
         backend: Which decoder reads the videos of a ".jsonl" file or a benchmark.
         root: The folder with a benchmark's files. For a ".jsonl" file the only folder whose videos it may name, links
             followed; any if not given.
+        allow_playlists: Whether the videos of a ".jsonl" file may be playlists (see `FileVideo`), which name other
+            files: those in their own folder or, if given, in `root`.
 
     Raises:
         UnknownName: If there is no such suite, split, benchmark or subset; the message lists those that are.
@@ -88,13 +91,14 @@ def load_tasks(
     if isinstance(spec, str):
         base, part = split_slice(spec)
         if part:
-            return slice_of(load_tasks(base, split, backend=backend, root=root), part)
+            whole = load_tasks(base, split, backend=backend, root=root, allow_playlists=allow_playlists)
+            return slice_of(whole, part)
     if isinstance(spec, VideoTask):
         return TaskList([spec], name=spec.id)
     if isinstance(spec, Suite):
         return spec(split)
     if isinstance(spec, os.PathLike) or (isinstance(spec, str) and spec.endswith(".jsonl")):
-        return load_jsonl(spec, backend=backend, root=root)
+        return load_jsonl(spec, backend=backend, root=root, allow_playlists=allow_playlists)
     if isinstance(spec, Mapping):
         return _benchmark(spec.get("name"), {"backend": backend, "root": root, **spec})
     if isinstance(spec, str):

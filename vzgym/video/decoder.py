@@ -35,10 +35,14 @@ class ReadOptions:
         stream: Index of the video stream in the file, as `ffprobe` counts; None: the one that FFmpeg chooses (the
             default stream, of several the largest, of equals the first).
         deinterlace: Whether interlaced frames are shown as one field, interpolated to full height.
+        playlists: Whether the file may be a playlist, which names other files.
+        root: The only folder whose files a playlist may name; its own folder if None.
     """
 
     stream: int | None = None
     deinterlace: bool = False
+    playlists: bool = False
+    root: str | None = None
 
 
 AS_STORED = ReadOptions()

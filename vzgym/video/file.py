@@ -18,6 +18,7 @@ from vzgym.video.base import Frames, check_times
 from vzgym.video.decoder import Decoder, DecoderFactory, ReadOptions, RenderSpec, StreamInfo
 from vzgym.video.grid import grid_step, snap, spacing
 from vzgym.video.paths import local_path
+from vzgym.video.playlists import playlist_files
 from vzgym.video.sharing import Clip, Source, shared_videos
 
 if TYPE_CHECKING:
@@ -77,6 +78,9 @@ class FileVideo:
             among several the largest, among equals the first); see `info.stream`.
         deinterlace: Whether to show only the first field of interlaced frames, interpolated to full height. PyAV only.
             `info.interlaced` says whether the first frame is interlaced.
+        allow_playlists: Whether `path` may be a playlist (ffconcat, or HLS with an end), whose files are shown one
+            after another, each for its measured duration. It may name files in its own folder or, if given, in `root`.
+        root: The only folder whose files a playlist may name, links followed.
 
     Raises:
         UnknownName: If the back-end is unknown.
@@ -94,6 +98,8 @@ class FileVideo:
         store: str | os.PathLike[str] | None = None,
         stream: int | None = None,
         deinterlace: bool = False,
+        allow_playlists: bool = False,
+        root: str | os.PathLike[str] | None = None,
     ) -> None:
         factory = _factory(backend)
         if grid_fps is not None and not (math.isfinite(grid_fps) and grid_fps > 0):
@@ -110,8 +116,10 @@ class FileVideo:
             raise InvalidSetting(f"stream must be the index of a stream (an integer >= 0), got {stream!r}")
         if deinterlace and backend in ("decord", "torchcodec"):
             raise InvalidSetting(f"video back-end {backend!r} cannot deinterlace; deinterlace=True needs 'pyav'")
-        if store is not None and (stream is not None or deinterlace):
-            raise InvalidSetting("a store holds the stream that FFmpeg chooses, as it is: no stream=, no deinterlace=")
+        if store is not None and (stream is not None or deinterlace or allow_playlists):
+            raise InvalidSetting(
+                "a store holds the stream that FFmpeg chooses, as it is: no stream=, no deinterlace=, no playlists"
+            )
         self.path = local_path(path)
         self.backend = backend
         self.grid_fps = grid_fps
@@ -120,21 +128,31 @@ class FileVideo:
         self.store = None if store is None else os.fspath(store)
         self.stream = stream
         self.deinterlace = deinterlace
+        self.allow_playlists = allow_playlists
+        self.root = None if root is None else os.fspath(root)
         self._store: FrameStore | None = None
         self._store_of: Hashable = None  # the file's identity when its store was looked for
         self._user = _User()
         isolated = factory.isolated if isolate is None else isolate
         name = f"{backend}, isolated" if isolated and not factory.isolated else backend
 
-        options = ReadOptions(stream, deinterlace)
+        options = ReadOptions(stream, deinterlace, allow_playlists, self.root)
         file = self.path  # not `self`: a reference cycle would keep this object registered until garbage collection
 
-        def open_one(threads: int, timeout: float) -> Decoder:
+        def open_file(file: str, threads: int, timeout: float) -> Decoder:
             if not isolated:
                 return factory(file, threads=threads, timeout=timeout, options=options)
             from vzgym.video.isolated import IsolatedDecoder
 
             return IsolatedDecoder(file, factory, name=backend, threads=threads, timeout=timeout, options=options)
+
+        def open_one(threads: int, timeout: float) -> Decoder:
+            files = playlist_files(file, options.root, backend) if options.playlists else ()
+            if not files:
+                return open_file(file, threads, timeout)
+            from vzgym.video.playlist_decoder import PlaylistDecoder
+
+            return PlaylistDecoder(file, files, lambda part: open_file(part, threads, timeout), backend)
 
         self._source = Source(self.path, name, options, open_one)
 
@@ -147,6 +165,8 @@ class FileVideo:
             "store": self.store,
             "stream": self.stream,
             "deinterlace": self.deinterlace,
+            "allow_playlists": self.allow_playlists,
+            "root": self.root,
         }
 
     def __reduce__(self) -> tuple[object, ...]:

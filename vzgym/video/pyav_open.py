@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from vzgym.core.errors import VideoError
 from vzgym.video.decoder import AS_STORED, ReadOptions, StreamInfo
 from vzgym.video.paths import check_regular, identify
+from vzgym.video.playlists import is_playlist
 from vzgym.video.scale import UNSPECIFIED, Geometry
 from vzgym.video.timestamps import (
     StoredStamps,
@@ -62,7 +63,6 @@ HIDES_FRAMES = frozenset("vp8 libvpx mpeg4 msmpeg4v1 msmpeg4 msmpeg4v2 h263 h263
 _INDIRECT = frozenset(
     "concat dash hls imf sdp rtsp sap webm_dash_manifest image2 lavfi avisynth vapoursynth tty rawvideo".split()
 )
-_PLAYLISTS = (b"ffconcat", b"#EXTM3U", b"<MPD", b"[playlist]")
 # Formats whose clock may restart or jump within a file.
 BROADCAST = ("mpegts", "mpeg")
 
@@ -157,10 +157,13 @@ def open_container(path: str, timeout: float, *, fill_in: bool = True) -> InputC
         raise VideoError(f"could not be opened within {timeout:g} s", path=path, backend=NAME) from error
     except (av.FFmpegError, ValueError) as error:
         with Path(path).open("rb") as file:
-            head = file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip()
+            head = file.read(512)
         said = error.strerror if isinstance(error, av.FFmpegError) else str(error)
-        if any(head.startswith(mark) or (head.startswith(b"<?xml") and mark in head) for mark in _PLAYLISTS):
-            reason = "is a playlist, which names other files: give the files themselves, or join them into one file"
+        if is_playlist(head):
+            reason = (
+                "is a playlist, which names other files: give the files themselves, join them into one file, or allow "
+                "playlists (FileVideo(..., allow_playlists=True))"
+            )
         elif head[4:8] == b"ftyp":
             reason = f"an mp4 without its index: unfinished, truncated or damaged ({said})"
         else:

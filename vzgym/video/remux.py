@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from vzgym.core.errors import InvalidSetting, VideoError
 from vzgym.video.paths import local_path
 from vzgym.video.pyav_open import BROADCAST, NAME, frame_units, open_container, pick_stream, stored_stamps
-from vzgym.video.timestamps import LONGEST_GAP, StoredStamps, display_stamps, fits_mp4
+from vzgym.video.timestamps import LONGEST_GAP, StoredStamps, display_stamps, doubtful_packets, fits_mp4
 
 __all__ = ["remux"]
 
@@ -107,7 +107,8 @@ def _plausible(stored: StoredStamps, stream: VideoStream, gap: Fraction | None) 
         return False
     steps = [later - earlier for earlier, later in itertools.pairwise(sorted(pts))]
     back = [earlier - later for earlier, later in itertools.pairwise(pts) if later < earlier]
-    if stream.codec_context.has_b_frames and not back:
+    reorders = bool(stream.codec_context.has_b_frames)
+    if (reorders and not back) or doubtful_packets(pts, stored.keys, frame_units(stream), reorders=reorders):
         return False
     # Reordering moves a frame by a few frames at most; a second clock sets back all that follow.
     one_clock = max(back, default=0) <= 16 * max(steps, default=0) and not _restarts(stored)

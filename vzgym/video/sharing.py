@@ -19,7 +19,7 @@ from vzgym.core.errors import VideoError
 from vzgym.video.base import FRAME_SLACK, Frames, crop_box
 from vzgym.video.cache import CacheStats, FrameCache
 from vzgym.video.decoder import Deadline, DecodedFrame, Decoder, ReadOptions, Rendered, RenderSpec, StreamInfo
-from vzgym.video.paths import identify
+from vzgym.video.playlists import identity_of
 from vzgym.video.pool import ReaderPool
 from vzgym.video.settings import VideoLimits, limits
 
@@ -54,7 +54,7 @@ class Source:
         Raises:
             VideoError: If the file does not exist.
         """
-        return *identify(self.path, self.backend), self.backend, self.options
+        return identity_of(self.path, self.options, self.backend), self.backend, self.options
 
 
 @dataclass(frozen=True, slots=True)

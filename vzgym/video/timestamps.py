@@ -9,9 +9,11 @@ the times into that order.
 
 from __future__ import annotations
 
+import bisect
 import functools
 import io
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -30,6 +32,7 @@ __all__ = [
     "check_clock",
     "contradicts_decoder",
     "display_stamps",
+    "doubtful_packets",
     "fits_mp4",
     "read_stored",
     "remedy",
@@ -42,6 +45,10 @@ REMUX = "remux it to mp4 (vzgym videos check --remux FOLDER)"
 LONGEST_GAP = 10.0
 # No codec reorders frames over a longer distance.
 DEEPEST_REORDER = 16
+# Ascending display times over so many packets mean that no frame is reordered there.
+_LONG_RUN = DEEPEST_REORDER + 2
+# A group of pictures with fewer packets has no room for reordered frames.
+_SHORTEST_GROUP = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +58,12 @@ class StoredStamps:
     Attributes:
         pts: Display time of each packet's frame.
         dts: Decoding time of each packet.
+        keys: Numbers of the key frames' packets.
     """
 
     pts: tuple[int | None, ...]
     dts: tuple[int | None, ...]
+    keys: tuple[int, ...] = ()
 
     @property
     def decoding_times_only(self) -> bool:
@@ -89,8 +98,9 @@ def read_stored(container: InputContainer, stream: VideoStream) -> StoredStamps:
     Raises:
         av.FFmpegError: If the file cannot be read.
     """
-    stamps = [(packet.pts, packet.dts) for packet in container.demux(stream) if packet.size]
-    return StoredStamps(tuple(pts for pts, _ in stamps), tuple(dts for _, dts in stamps))
+    packets = [(packet.pts, packet.dts, packet.is_keyframe) for packet in container.demux(stream) if packet.size]
+    keys = tuple(number for number, packet in enumerate(packets) if packet[2])
+    return StoredStamps(tuple(packet[0] for packet in packets), tuple(packet[1] for packet in packets), keys)
 
 
 def check_clock(stored: StoredStamps, stream: VideoStream, step: int, path: str, backend: str, *, gaps: bool) -> None:
@@ -143,6 +153,53 @@ def contradicts_decoder(container: InputContainer, stream: VideoStream, packets:
         read.append(packet)
     codec = stream.codec_context
     return _has_descent([frame.pts for packet in [*read, None] for frame in codec.decode(packet)])
+
+
+def doubtful_packets(
+    stamps: Sequence[int | None], keys: Sequence[int], step: int, *, reorders: bool = False
+) -> list[range]:
+    """Packets whose display times may be wrong, judged without decoding.
+
+    In a stream with reordered frames, a long run of packets with ascending display times either has none or stores
+    decoding times. A step back by more frames than a codec can reorder is a new clock. Only the decoder's output tells.
+
+    Args:
+        stamps: Display time of each packet, in decoding order.
+        keys: Numbers of the key frames' packets, ascending.
+        step: Length of one frame, in units.
+        reorders: Whether the decoder reorders frames, according to the header.
+
+    Returns:
+        Ranges of packet numbers, ascending and disjoint. Each begins with the second last key frame before the packets
+        in doubt, or with the first packet.
+    """
+    count = len(stamps)
+    known = [stamp if stamp is not None else -math.inf for stamp in stamps]
+    back = [place for place in range(1, count) if known[place] < known[place - 1]]
+    if not back and not reorders:
+        return []
+    found: list[tuple[int, int]] = []
+    runs = itertools.pairwise([0, *back, count])
+    found.extend((start, stop) for start, stop in runs if stop - start >= _LONG_RUN)
+    edges = sorted({*keys, count})
+    for start, stop in itertools.pairwise(edges):
+        place = bisect.bisect_right(back, start)
+        if stop - start >= _SHORTEST_GROUP and (place == len(back) or back[place] >= stop):
+            found.append((start, stop))
+    reach = -math.inf
+    for place, stamp in enumerate(known):
+        if stamp != -math.inf and stamp < reach - DEEPEST_REORDER * step and step > 0:
+            found.append((place - 1, place + 1))
+        reach = max(reach, stamp)
+    parts: list[range] = []
+    for start, stop in sorted(found):
+        before = bisect.bisect_right(keys, start)
+        start = keys[before - 2] if before > 1 else 0
+        if parts and start <= parts[-1].stop:
+            parts[-1] = range(parts[-1].start, max(stop, parts[-1].stop))
+        else:
+            parts.append(range(start, stop))
+    return parts
 
 
 def _has_descent(stamps: Sequence[int | None]) -> bool:

@@ -13,9 +13,10 @@ from transformers import LogitsProcessor, LogitsProcessorList
 
 from vzgym.agents.training.grpo import make_trainer
 from vzgym.agents.training.settings import GRPOSettings
-from vzgym.agents.vlm.chat import turn_end
+from vzgym.agents.vlm.chat import chat_of, encode, turn_end
 from vzgym.agents.vlm.image_checks import image_token
-from vzgym.episode import EpisodeRecord, Outcome
+from vzgym.episode import Episode, EpisodeRecord, Outcome
+from vzgym.tasks import load_tasks
 from vzgym.testing.models import ModelSize, build_checkpoint
 
 BUDGET = {"overview_fps": 0.5, "overview_frames": 2, "clip_frames": 2, "max_zooms": 2, "max_pixels": 1024,
@@ -28,11 +29,12 @@ TURNS = {
     "refused": '<video_zoom>{"segment": [2, 0], "fps": 1}</video_zoom>',
     "malformed": "I look.",
     "answer": "<answer>A</answer>",
-    "truncated": "",
+    "truncated": "<answer>A</answer>",
 }
 KINDS = ("executed", "refused", "malformed", "answer")
 MIXTURES = [mixture for size in range(1, 5) for mixture in combinations(KINDS, size)]
 MIXTURES += [("truncated",), ("truncated", "executed"), ("truncated", "refused", "answer")]
+TRUNCATED = [step for step, mixture in enumerate(MIXTURES) if "truncated" in mixture]
 
 
 def script(mixture: tuple[str, ...]) -> list[list[str]]:
@@ -51,6 +53,7 @@ class Follow(LogitsProcessor):  # type: ignore[misc]
             number = next((i for i in range(ROLLOUTS) if f"r{i};" in prompt), row)
             kind = kinds[number][prompt.count(f"r{number};")]
             ids = tokenizer.encode(f"r{number};{TURNS[kind]}", add_special_tokens=False)
+            # A turn that is cut off repeats its last token up to the limit.
             self.turns.append(ids if kind == "truncated" else [*ids, end])
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
@@ -123,3 +126,28 @@ def test_every_frame_that_was_shown_is_learned_from(run: dict[str, Any], step: i
     ids = torch.cat([outputs["prompt_ids"], outputs["completion_ids"]], dim=1)
     merged = start.processor.image_processor.merge_size**2
     assert int((ids == image_token(start.processor)).sum()) == int(outputs["image_grid_thw"].prod(-1).sum()) // merged
+
+
+@pytest.mark.parametrize("step", TRUNCATED, ids=["+".join(MIXTURES[step]) for step in TRUNCATED])
+def test_a_turn_that_was_cut_off_is_followed_by_the_next_round(run: dict[str, Any], step: int) -> None:
+    """The model is given the same tokens as in evaluation, end tokens included, and learns from its own only."""
+    outputs, start = run["outputs"][step], run["start"]
+    tasks = load_tasks("needle-tiny/train")
+    records = [record for record in run["records"] if record.info.step == step]
+    assert len(records) == ROLLOUTS
+    for row, record in enumerate(records):
+        kinds = script(MIXTURES[step])[row]
+        assert len(record.turns) == len(kinds) if kinds[-1] == "answer" else BUDGET["max_zooms"] + 1
+        task = next(task for task in tasks if task.id == record.task.id)
+        episode = Episode(task, record.budget, start.protocol)
+        for turn in record.turns:
+            episode.step(turn.action, text=turn.text)
+        chat = chat_of(episode.messages[: 2 * len(record.turns)])
+        expected = encode(start.processor, chat, reply=False)["input_ids"].tolist()
+        parts = [outputs[f"{part}_ids"][row][outputs[f"{part}_mask"][row].bool()] for part in ("prompt", "completion")]
+        given = torch.cat(parts).tolist()
+        end = turn_end(start.processor)
+        assert given == expected[: len(given)]
+        assert given.count(end) == expected.count(end)
+        learned = outputs["completion_ids"][row][outputs["tool_mask"][row].bool()].tolist()
+        assert learned.count(end) == sum(kind != "truncated" for kind in kinds)

@@ -12,6 +12,7 @@ from trl.chat_template_utils import parse_response, supports_tool_calling
 
 from vzgym.agents.training.rewards import Scorer
 from vzgym.agents.training.tool_environment import (
+    ReplyToTruncated,
     RolloutFault,
     ToolEnvironment,
     TurnParser,
@@ -95,7 +96,8 @@ def test_trl_takes_each_complete_turn_without_an_answer_for_a_call(small_model, 
     else:
         assert parsed == {"role": "assistant", "content": text}
     cut = parse_response(tokenizer, tokenizer.encode(text), prefix=prefix, tools=[])
-    assert cut == {"role": "assistant", "content": text, "truncated": True}
+    (call,) = cut["tool_calls"]
+    assert call["function"]["arguments"] == {"turn": text, "truncated": True}
 
 
 PIECES = ["<think>", "</think>", "<answer>", "</answer>", "{zoom}", "<{tag}>", "</{tag}>", "red", "A", "{{", " "]
@@ -134,8 +136,6 @@ def test_training_reads_each_turn_as_evaluation_does(small_model, tasks, name, d
             break
         parsed = protocol.parse(TruncatedText(text) if cut else text)
         played.step(parsed.action, text=text, well_formed=parsed.well_formed)
-        if cut:
-            break
     while not played.ended:
         played.step(protocol.parse("").action, text="", well_formed=False)
     assert [replace(turn, clip=None) for turn in trained.turns] == [
@@ -260,6 +260,24 @@ def test_a_zoom_for_which_no_round_is_left_is_told_to_the_episode(tasks):
     completion[-1] = {"role": "assistant", "content": "", "tool_calls": [call]}
     record = finish_rollout(made, completion)
     assert record.turns[-1].refusal == "last_round"
+
+
+def test_a_turn_that_was_cut_off_uses_up_its_round(tasks):
+    right = f"<think>seen</think><answer>{tasks[0].answer}</answer>"
+    made = environment(tasks)
+    blocks = made.video_zoom(right, truncated=True)
+    assert isinstance(blocks, ReplyToTruncated)
+    assert blocks == [{"type": "text", "text": "no: malformed"}]
+    call = {"type": "function", "function": {"name": "video_zoom", "arguments": {"turn": right, "truncated": True}}}
+    completion = [
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "name": "video_zoom", "content": blocks},
+        {"role": "assistant", "content": right},
+    ]
+    record = finish_rollout(made, completion)
+    assert [turn.outcome for turn in record.turns] == [Outcome.REFUSED, Outcome.ANSWERED]
+    assert record.grade is not None
+    assert record.grade.score == 1.0
 
 
 def test_rules_that_differ_from_the_rows_are_refused(tasks):

@@ -108,7 +108,8 @@ def make_trainer(
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     from datasets import Dataset
     from trl.trainer.grpo_config import GRPOConfig
-    from trl.trainer.grpo_trainer import GRPOTrainer
+
+    from vzgym.agents.training.episode_trainer import EpisodeTrainer
 
     check_paths(settings)
     check_trainer(settings, GRPOConfig)
@@ -172,7 +173,7 @@ def make_trainer(
         pictures = [
             RolloutPictures(settings.report_to, settings.log_rollouts_steps, lambda: scorer.latest, settings.out)
         ]
-    trainer = GRPOTrainer(
+    trainer = EpisodeTrainer(
         model=start.model,
         reward_funcs=functions,
         args=config,

@@ -17,7 +17,7 @@ from vzgym.core.actions import Malformed, Zoom
 from vzgym.core.budget import Budget, overview_times
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode import Episode
-from vzgym.protocols import TextProtocol
+from vzgym.protocols import TextProtocol, TruncatedText
 from vzgym.tasks import VideoTask
 
 __all__ = ["TokenNeed", "measure_tokens"]
@@ -147,7 +147,7 @@ def _measure(processor: Any, protocol: TextProtocol, task: VideoTask, budget: Bu
     if budget.max_zooms:
         fps = min(budget.max_fps, max(budget.min_fps, budget.clip_frames / duration))
         full = Zoom(0.0, min(duration, budget.clip_frames / fps), fps)
-        for action in (full, Malformed("unreadable.")):
+        for action in (full, Malformed("unreadable."), protocol.parse(TruncatedText("x"), PAPER_RULES).action):
             episode = Episode(task, budget, protocol)
             episode.step(action, text="x")
             both = len(encode(processor, chat_of(episode.messages))["input_ids"])

@@ -21,7 +21,15 @@ from vzgym.episode import Episode, EpisodeRecord, Message
 from vzgym.protocols import PAPER_RULES, TextProtocol, TruncatedText
 from vzgym.tasks import TaskSet, VideoTask
 
-__all__ = ["RolloutFault", "ToolEnvironment", "TurnParser", "finish_rollout", "install_turn_parser", "opening_row"]
+__all__ = [
+    "ReplyToTruncated",
+    "RolloutFault",
+    "ToolEnvironment",
+    "TurnParser",
+    "finish_rollout",
+    "install_turn_parser",
+    "opening_row",
+]
 
 _log = logging.getLogger("vzgym.agents")
 
@@ -33,9 +41,9 @@ class RolloutFault(VzgymError, RuntimeError):
 class TurnParser:
     """Parses generated turns for TRL's loop; replaces the tokenizer's `parse_response`.
 
-    A turn in which the protocol reads an answer ends the roll-out. Every other complete turn, malformed and empty ones
-    included, is a call of the tool with the whole turn as its argument, so that it uses up a round as in evaluation. A
-    turn without an end token was cut off by the token limit: the roll-out ends, and the message is marked `truncated`.
+    A turn in which the protocol reads an answer ends the roll-out. Every other turn, malformed and empty ones included,
+    is a call of the tool with the whole turn as its argument, so that it uses up a round as in evaluation. A turn
+    without an end token was cut off by the token limit: the call is marked `truncated`, and no action is read from it.
 
     Args:
         processor: The model's; its tokenizer decodes turns.
@@ -61,11 +69,12 @@ class TurnParser:
         ids = [int(token) for token in response]
         end = next((place for place, token in enumerate(ids) if token in self._ends), None)
         text = str(self._tokenizer.decode(ids[:end]))
+        arguments: dict[str, Any] = {"turn": text}
         if end is None:
-            return {"role": "assistant", "content": text, "truncated": True}
-        if isinstance(self._protocol.parse(text, self._rules).action, Answer):
+            arguments["truncated"] = True
+        elif isinstance(self._protocol.parse(text, self._rules).action, Answer):
             return {"role": "assistant", "content": text}
-        call = {"type": "function", "function": {"name": TOOL, "arguments": {"turn": text}}}
+        call = {"type": "function", "function": {"name": TOOL, "arguments": arguments}}
         return {"role": "assistant", "content": "", "tool_calls": [call]}
 
 
@@ -84,6 +93,10 @@ def install_turn_parser(processor: Any, protocol: TextProtocol, rules: TurnRules
     # TRL requires a template before it parses, and would otherwise set that of a known model.
     tokenizer.response_template = {"defaults": {"role": "assistant"}, "fields": {"content": {"content": "text"}}}
     tokenizer.parse_response = TurnParser(processor, protocol, rules)
+
+
+class ReplyToTruncated(list[dict[str, Any]]):
+    """Content blocks of the reply to a turn that was cut off by the token limit, and so has no end token."""
 
 
 class ToolEnvironment:
@@ -144,11 +157,12 @@ class ToolEnvironment:
             episode.fail()
             return episode
 
-    def video_zoom(self, turn: str) -> list[dict[str, Any]]:
+    def video_zoom(self, turn: str, truncated: bool = False) -> list[dict[str, Any]]:
         """Zoom into an interval of the video.
 
         Args:
             turn: The whole turn, with the zoom in the protocol's form.
+            truncated: Whether the turn was cut off by the token limit.
 
         Returns:
             Content blocks: the clip's frames, each with its time; or the reason of a refusal.
@@ -157,11 +171,11 @@ class ToolEnvironment:
         self._calls += 1
         if episode.ended:
             return [{"type": "text", "text": "The episode has ended."}]
-        _step(episode, turn)
+        _step(episode, TruncatedText(turn) if truncated else turn)
         if not chat_of(episode.messages[-1:]) or episode.messages[-1].role != "tool":
             raise RolloutFault(f"a turn with an answer was parsed as a call of the tool: {turn!r}")
         blocks: list[dict[str, Any]] = chat_of(episode.messages[-1:])[0]["content"]
-        return blocks
+        return ReplyToTruncated(blocks) if truncated else blocks
 
 
 def opening_row(messages: Sequence[Message]) -> list[dict[str, Any]]:
@@ -173,8 +187,8 @@ def opening_row(messages: Sequence[Message]) -> list[dict[str, Any]]:
 def finish_rollout(environment: ToolEnvironment, completion: Sequence[Mapping[str, Any]]) -> EpisodeRecord:
     """Bring the episode to the roll-out's end, and return its record.
 
-    The model's last turn is given to the episode. A roll-out ends with its first answer, with a turn that the token
-    limit cut off, or when no round is left for a further call. Rounds left without an answer hold empty turns.
+    The model's last turn is given to the episode. A roll-out ends with its first answer, or when no round is left for a
+    further call. Rounds left without an answer (the trainer's limit on a completion was reached) hold empty turns.
 
     Args:
         environment: The roll-out's environment.
@@ -212,9 +226,9 @@ def _last_text(completion: Sequence[Mapping[str, Any]]) -> str:
     for call in last.get("tool_calls") or ():
         # A zoom that the loop did not execute, because no round was left.
         if call["function"]["name"] == TOOL:
-            return str(call["function"]["arguments"]["turn"])
-    text = str(last["content"])
-    return TruncatedText(text) if last.get("truncated") else text
+            arguments = call["function"]["arguments"]
+            return TruncatedText(arguments["turn"]) if arguments.get("truncated") else str(arguments["turn"])
+    return str(last["content"])
 
 
 def _step(episode: Episode, text: str) -> None:

@@ -9,7 +9,7 @@ end, text]`, the path of a subtitle file, or an object of a `path` and settings 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,11 @@ _KEYS = (*_REQUIRED, "options", "answer", "evidence", "requirements", "category"
 
 
 def load_jsonl(
-    path: str | os.PathLike[str], *, backend: str = "pyav", root: str | os.PathLike[str] | None = None
+    path: str | os.PathLike[str],
+    *,
+    backend: str = "pyav",
+    root: str | os.PathLike[str] | None = None,
+    allow_playlists: bool = False,
 ) -> TaskList:
     """Read tasks from a file.
 
@@ -47,6 +51,8 @@ def load_jsonl(
         backend: Which decoder reads the videos ("pyav", "decord").
         root: The only folder whose videos may be named, links followed. Rows may name any file if not given: set it
             for task files from others.
+        allow_playlists: Whether a video may be a playlist (see `FileVideo`), which names other files: those in its own
+            folder or, if given, in `root`.
 
     Returns:
         The tasks; the set is named after the file. Its budget is the one that all rows' metadata name, else the
@@ -62,11 +68,14 @@ def load_jsonl(
 
     file = Path(path)
     BACKENDS.get(backend)
+    settings: dict[str, Any] = {"backend": backend}
+    if allow_playlists:
+        settings |= {"allow_playlists": True, "root": root}
     tasks: list[VideoTask] = []
     lines_by_id: dict[str, int] = {}
     for number, row in read_json_lines(file, TaskError):
         try:
-            task = _parse(row, file.parent, backend, root)
+            task = _parse(row, file.parent, root, settings)
         except (TaskError, InvalidSetting, OverflowError) as error:
             raise TaskError(f"{file}, line {number}: {error}") from error
         if task.id in lines_by_id:
@@ -123,7 +132,7 @@ def task_row(task: VideoTask, video: Path, folder: Path) -> dict[str, Any]:
     }
 
 
-def _parse(row: Any, folder: Path, backend: str, root: str | os.PathLike[str] | None) -> VideoTask:
+def _parse(row: Any, folder: Path, root: str | os.PathLike[str] | None, video_settings: Mapping[str, Any]) -> VideoTask:
     from vzgym.video.file import FileVideo
 
     if not isinstance(row, dict):
@@ -148,7 +157,7 @@ def _parse(row: Any, folder: Path, backend: str, root: str | os.PathLike[str] | 
     video = find_file(row["video"], folder, root)
     return VideoTask(
         id=row["id"],
-        video=FileVideo(video, backend=backend),
+        video=FileVideo(video, **video_settings),
         question=row["question"],
         options=tuple(options),
         answer=row.get("answer", ""),
