@@ -30,6 +30,7 @@ from vzgym.evaluation import TaxonomyClass as Class
 from vzgym.evaluation.tables import markdown_costs
 from vzgym.evaluation.taxonomy_tables import markdown_taxonomy
 from vzgym.tasks import VideoTask, expert_zooms, load_tasks
+from vzgym.tasks.evidence import EvidenceRequirements
 from vzgym.video.base import Frames, Video
 
 POLICIES = ("blind", "random", "overview", "sliding", "oracle")
@@ -159,6 +160,7 @@ def draw_examples(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tasks = load_tasks("short/test")
     torn = [replace(task, video=Torn(task.video, 40.0)) for task in (tasks[0], tasks[3])]
+    unmarked = [replace(tasks[index], evidence=None, requirements=EvidenceRequirements()) for index in range(30)]
     sources: dict[Class, tuple[Any, Any]] = {
         Class.GROUNDED: ("oracle", tasks),
         Class.LUCKY: ("random", tasks),
@@ -169,6 +171,8 @@ def draw_examples(folder: Path) -> None:
         Class.MALFORMED: (Chatterbox(), tasks),
         Class.OUT_OF_BUDGET: (Restless(), tasks),
         Class.VIDEO_ERROR: ("sliding", torn),
+        Class.RIGHT: ("random", unmarked),
+        Class.WRONG: ("random", unmarked),
     }
     for kind, (policy, played) in sources.items():
         found: list[EpisodeRecord] = []

@@ -68,3 +68,15 @@ def test_a_mistake_in_the_file_is_named(run: Callable, trial: Path) -> None:
     result = run("ablate", trial, "--dry-run")
     assert isinstance(result.exception, InvalidSetting)
     assert "trial.yaml:3" in str(result.exception)
+
+
+def test_an_unknown_key_to_break_down_by_is_refused_before_anything_runs(
+    run: Callable, trial: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    result = run("ablate", trial, "--out", out, "--by", "metadata.length")
+    assert isinstance(result.exception, InvalidSetting)
+    assert "no task has 'length' in its metadata; there are: " in str(result.exception)
+    assert "difficulty" in str(result.exception)
+    assert not out.exists()
+    assert run("ablate", trial, "--out", out, "--by", "metadata.difficulty", "--dry-run").exit_code == 0

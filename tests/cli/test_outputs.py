@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vzgym.cli.outputs import check_jsonl_output
+from vzgym.cli.outputs import check_jsonl_output, evaluation_command
 from vzgym.core.errors import InvalidSetting
 
 
@@ -34,3 +34,24 @@ def test_nor_what_is_no_jsonl_file(tmp_path: Path) -> None:
         check_jsonl_output(tmp_path, [])
     with pytest.raises(InvalidSetting, match=r"--out must end in \.jsonl, got tasks\.json"):
         check_jsonl_output(Path("tasks.json"), [])
+
+
+@pytest.mark.parametrize(
+    ("tasks", "shown"),
+    [
+        ("needle-tiny", "needle-tiny/test"),
+        ("needle-tiny/train[:100]", "needle-tiny/test"),
+        ("my_module:suite/train", "my_module:suite/test"),
+        ("a/b/mine.jsonl", "a/b/mine.jsonl"),
+        ("a/b/mine.jsonl[5:20]", "a/b/mine.jsonl"),
+        ("a/b/train.jsonl[:20]", "a/b/test.jsonl"),
+        ("a/train/mine.jsonl", "a/train/mine.jsonl"),
+    ],
+)
+def test_the_next_command_names_the_tasks(
+    tasks: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "test.jsonl").touch()
+    assert evaluation_command(["runs/x"], tasks).endswith(f" --tasks {shown}")

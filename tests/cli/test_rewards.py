@@ -121,6 +121,21 @@ def test_score_with_groups_and_an_answerer(run: Run, saved: Path) -> None:
     assert scored["terms"]["sufficiency"]["value"]["value"] == pytest.approx(2 / 3)
 
 
+def test_a_reward_may_be_given_as_a_mapping(run: Run, saved: Path, tmp_path: Path) -> None:
+    file = tmp_path / "reward.yaml"
+    file.write_text("accuracy: 1\nformat: {weight: 0.5}\n")
+    found = [run("rewards", "score", saved, "--json", "--reward", given)
+             for given in (file, "{accuracy: 1, format: {weight: 0.5}}")]  # fmt: skip
+    assert found[0].exit_code == 0
+    assert found[0].output == found[1].output
+    wrong = run("rewards", "score", saved, "--reward", "{accuracy: 1, iuo: 2}").exception
+    assert isinstance(wrong, UnknownName)
+    assert "unknown reward module 'iuo'" in str(wrong)
+    unfinished = run("rewards", "score", saved, "--reward", "{accuracy: 1").exception
+    assert isinstance(unfinished, InvalidSetting)
+    assert "a reward given as a mapping" in str(unfinished)
+
+
 def test_mistakes_are_named(run: Run, saved: Path, tmp_path: Path) -> None:
     file = tmp_path / "reward.yaml"
     file.write_text("accuracy: 1\niuo: 0.5\n")

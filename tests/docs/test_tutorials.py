@@ -25,6 +25,7 @@ from vzgym.cli import app
 from vzgym.evaluation import read_records
 from vzgym.evaluation.experiments import running
 from vzgym.rollout.executor import InProcess
+from vzgym.tasks import BUDGETS
 from vzgym.tasks.procedural.render.encode import encode_video
 from vzgym.video import ArrayVideo
 
@@ -160,7 +161,7 @@ def test_own_videos(qwen: Path, serve: Any, monkeypatch: pytest.MonkeyPatch) -> 
     with serve(TEACHER) as url:
         done = tutorial.run(small, url)
     starts = {" ".join(line.split()[:2]) for line in done}
-    assert {"videos check", "collect --tasks", "collect --policy", "train sft", "train grpo"} <= starts
+    assert {"videos check", "collect --preset", "train sft", "train grpo"} <= starts
     # What the page promises.
     assert set(load_trajectories("runs/told", in_blocks=False)["kind"]) == {"told"}
     taught = load_trajectories("runs/taught", in_blocks=False)
@@ -171,7 +172,11 @@ def test_own_videos(qwen: Path, serve: Any, monkeypatch: pytest.MonkeyPatch) -> 
         assert Path("runs", stage, "model.safetensors").is_file()
     for stage in ("before", "after-sft", "after-grpo"):
         folders = [path for path in Path("runs", stage).iterdir() if "blind" not in path.name]
-        assert [record.task.id for record in read_records(folders[0])] == ["shed-1"]
+        (record,) = read_records(folders[0])
+        assert record.task.id == "shed-1"
+        # One budget throughout.
+        assert record.budget == BUDGETS.make("single-gpu")
+    assert all(record.budget == BUDGETS.make("single-gpu") for record in read_records("runs/grpo/rollouts.jsonl"))
 
 
 def test_reward_ablation(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -466,7 +466,7 @@ def test_a_report_is_a_data_frame_of_its_episodes(monkeypatch: pytest.MonkeyPatc
     assert frame["correct"].mean() == whole.accuracy.value
     assert set(frame["metadata.family"]) == {"needle", "count", "control"}
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(DependencyNotInstalled, match="pip install pandas"):
+    with pytest.raises(DependencyNotInstalled, match=r'pip install "vzgym\[pandas\]"'):
         whole.to_dataframe()
 
 

@@ -67,12 +67,17 @@ class BudgetedSettings(SeededSettings):
     """Tasks to play: a suite, with or without its split (`needle-micro/train`), or a .jsonl file."""
 
     budget: BudgetSetting | None = None
-    """Fields that override those of the task set's budget, or the name of a budget (`paper`) that replaces it."""
+    """Fields that override those of the task set's budget, or the name of a budget (`paper`, `single-gpu`) that
+    replaces it. null: the budget that the model was trained with (GRPO), else the task set's own."""
 
-    def budget_for(self, tasks: TaskSet) -> Budget:
+    def budget_for(self, tasks: TaskSet, trained: Budget | None = None) -> Budget:
         """The budget that tasks are played with; see `resolve_budget`.
+
+        Args:
+            tasks: The tasks.
+            trained: The budget that the model was trained with; used if the settings give none.
 
         Raises:
             InvalidSetting: If the overrides do not fit the tasks' budget.
         """
-        return resolve_budget(self.budget, tasks)
+        return resolve_budget(trained if self.budget is None else self.budget, tasks)

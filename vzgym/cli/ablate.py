@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vzgym.cli.progress import console, errors, say
+from vzgym.tasks import load_tasks
 
 if TYPE_CHECKING:
     from vzgym.evaluation.experiments import Event, Grid, Results, Stage
@@ -38,12 +39,15 @@ def ablate(
     report: Annotated[bool, typer.Option("--report", help="Only rewrite tables, plots and page.")] = False,
 ) -> None:
     """Run an experiment: a grid of rewards, learners, tasks, budgets and seeds. An interrupted one continues."""
-    from vzgym.evaluation.breakdown import check_by
+    from vzgym.evaluation.breakdown import check_by, check_keys
     from vzgym.evaluation.experiments import load_experiment, make_grid, run_grid, write_results
 
     for key in by or ():
         check_by(key)
     grid = make_grid(load_experiment(file))
+    settings = grid.experiment.settings
+    for tasks in settings.tasks.values():
+        check_keys(by or (), load_tasks(tasks.evaluate), settings.evaluate.episodes)
     if dry_run:
         _show_grid(grid, out)
         return

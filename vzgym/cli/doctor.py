@@ -24,7 +24,7 @@ _PACKAGES = {
     "numpy": "", "gymnasium": "", "av": "", "decord": "", "pillow": "", "rich": "", "typer": "", "pyyaml": "",
     "torchcodec": "", "torch": "llm", "transformers": "llm", "trl": "llm", "datasets": "llm", "accelerate": "llm",
     "peft": "llm", "stable-baselines3": "sb3", "sb3-contrib": "sb3", "pettingzoo": "multiagent",
-    "matplotlib": "plots", "moviepy": "video", "openai": "served",
+    "matplotlib": "plots", "pandas": "pandas", "moviepy": "video", "openai": "served",
     "scipy": "selectors", "pywavelets": "selectors",
 }  # fmt: skip
 

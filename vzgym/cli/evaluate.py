@@ -192,7 +192,10 @@ def evaluate_command(
         typer.Option(help="field=value overrides the tasks' own budget, repeatable; a name (paper) replaces it."),
     ] = None,
     reward: Annotated[
-        str, typer.Option(help="The reward whose ledger the records keep: a preset, a module or a .yaml file.")
+        str,
+        typer.Option(
+            help="The reward of the records' ledger: a preset, a module, a .yaml file, or {accuracy: 1, ...}."
+        ),
     ] = "videozoomer",
     samples: Annotated[int, typer.Option(help="Roll-outs per task, each with a different seed.", min=1)] = 1,
     answerer: Annotated[

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vzgym.core.errors import InvalidSetting
-from vzgym.tasks.task_slice import split_slice
+from vzgym.tasks.task_slice import is_task_file, other_split
 
 __all__ = ["check_jsonl_output", "evaluation_command", "sibling"]
 
@@ -27,20 +27,11 @@ def evaluation_command(policies: Iterable[str], tasks: str, *others: str) -> str
         tasks: The training tasks; "" if unknown.
         others: Policies to compare with on suites; on files, controls that need no evidence are used.
     """
-    name = split_slice(tasks)[0] if tasks else "TASKS"
+    name = other_split(tasks, "test") if tasks else "TASKS"
     if is_task_file(name):
-        file = Path(name)
-        other = file.with_name(file.name.replace("train", "test"))
-        name, others = str(other if other.is_file() else file), ("overview", "uniform")
-    elif tasks:
-        name = f"{name.partition('/')[0]}/test"
+        others = ("overview", "uniform")
     flags = " ".join(f"--policy {shlex.quote(policy)}" for policy in (*policies, *others))
     return f"vzgym eval {flags} --tasks {shlex.quote(name)}"
-
-
-def is_task_file(tasks: str) -> bool:
-    """Whether tasks are given as a file, not as a suite."""
-    return Path(tasks).suffix in (".jsonl", ".csv", ".parquet", ".json")
 
 
 def check_jsonl_output(out: Path, inputs: Iterable[Path]) -> None:

@@ -71,7 +71,7 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A module or a
 @app.command()
 def score(
     run: Annotated[Path, typer.Argument(help="A run's folder, a folder of runs, or a .jsonl file of records.")],
-    reward: Annotated[str, typer.Option(help="A preset, a module, or a .yaml file.")],
+    reward: Annotated[str, typer.Option(help="A preset, a module, a .yaml file, or {accuracy: 1, ...}.")],
     answerer: Annotated[
         str | None,
         typer.Option(help="Answerer for terms that need one: reader, or a policy (name or module:Class)."),

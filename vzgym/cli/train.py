@@ -147,7 +147,7 @@ def grpo(
     model: ModelOption = None,
     tasks: Annotated[str | None, typer.Option(help="Tasks to train on: a suite, or a .jsonl file.")] = None,
     reward: Annotated[
-        str | None, typer.Option(help="A reward preset, module or YAML file; for terms: --set reward={...}.")
+        str | None, typer.Option(help="A reward: a preset, a module, a .yaml file, or {accuracy: 1, ...}.")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
     out: OutOption = None,

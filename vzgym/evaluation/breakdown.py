@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from vzgym.core.errors import InvalidSetting
 from vzgym.evaluation.metrics import EpisodeMetrics
+from vzgym.tasks import TaskSet
 
-__all__ = ["break_down", "check_by"]
+__all__ = ["break_down", "check_by", "check_keys"]
 
 _EDGES: Final = (15.0, 60.0, 180.0, 600.0, 1800.0, 3600.0)
 _DURATIONS: Final = ("< 15 s", "15 s to 1 min", "1 to 3 min", "3 to 10 min", "10 to 30 min", "30 to 60 min", ">= 1 h")
@@ -27,6 +28,36 @@ def check_by(by: str) -> None:
     """
     if by not in ("category", "duration") and not (by.startswith(_METADATA) and by != _METADATA):
         raise InvalidSetting(f"results are broken down by category, duration or metadata.KEY, got {by!r}")
+
+
+def check_keys(by: Sequence[str], tasks: TaskSet, episodes: int | None = None) -> None:
+    """Check before a run that some task has each key; see `break_down`.
+
+    Args:
+        by: Grouping keys.
+        tasks: The tasks that will be played.
+        episodes: Number of tasks played, from the first; all if None.
+
+    Raises:
+        InvalidSetting: If a key is none of these, or no task has it; the message lists the available keys.
+    """
+    for key in by:
+        check_by(key)
+    wanted = {key.removeprefix(_METADATA) for key in by if key.startswith(_METADATA)}
+    known: set[str] = set()
+    for index in range(min(len(tasks), episodes or len(tasks)) if wanted else 0):
+        found = set(tasks[index].metadata)
+        wanted -= found
+        known |= found
+        if not wanted:
+            return
+    for key in sorted(wanted):
+        raise _no_such_key(key, known)
+
+
+def _no_such_key(key: str, known: Iterable[str]) -> InvalidSetting:
+    keys = ", ".join(sorted(known)) or "no keys"
+    return InvalidSetting(f"no task has {key!r} in its metadata; there are: {keys}")
 
 
 def break_down(episodes: Sequence[EpisodeMetrics], by: str) -> dict[str, list[EpisodeMetrics]]:
@@ -49,8 +80,7 @@ def break_down(episodes: Sequence[EpisodeMetrics], by: str) -> dict[str, list[Ep
         return {_DURATIONS[place]: places[place] for place in sorted(places)}
     key = by.removeprefix(_METADATA)
     if by != "category" and not any(key in item.metadata for item in episodes):
-        known = sorted({name for item in episodes for name in item.metadata})
-        raise InvalidSetting(f"no task has {key!r} in its metadata; there are: {', '.join(known) or 'no keys'}")
+        raise _no_such_key(key, {name for item in episodes for name in item.metadata})
     values: dict[str, object] = {}
     for item in episodes:
         value = item.category if by == "category" else item.metadata.get(key)

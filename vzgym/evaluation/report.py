@@ -120,7 +120,7 @@ class EvaluationReport:
         try:
             import pandas
         except ImportError as error:
-            raise DependencyNotInstalled("to_dataframe() needs pandas: pip install pandas") from error
+            raise DependencyNotInstalled('to_dataframe() needs pandas: pip install "vzgym[pandas]"') from error
         names = [part.name for part in fields(EpisodeMetrics) if part.name not in ("metadata", "terms")]
         rows = []
         for item in self.episodes:

@@ -34,7 +34,8 @@ def make_reward(spec: RewardSpec) -> RewardMix:
 
     Args:
         spec: A preset's name ("videozoomer"); a module's name or `"module:Class"` (weight 1); the path of a YAML file
-            (ends in .yaml or .yml) with any of the following as data; a mapping from names to weights, or to mappings
+            (ends in .yaml or .yml) with any of the following as data; a mapping, as YAML text ("{accuracy: 1}") or an
+            object, from names to weights, or to mappings
             of `TERM_KEYS` (`module` is the module's name if it differs from the term's) and module options; a module
             object, or a sequence of modules (objects or names), `(module, weight)` pairs and `Term`s; a mix; or any of
             this data as part of a YAML file.
@@ -79,13 +80,18 @@ def _item(item: RewardModule | tuple[RewardModule | str, float] | Term | object)
 
 
 def _from_data(document: Document) -> RewardMix:
-    from vzgym.core.settings import read_file
+    from vzgym.core.settings import Document, read_file
 
     spec = document.data
     if isinstance(spec, os.PathLike) or (isinstance(spec, str) and is_yaml_path(spec)):
         with document.at():
             document = read_file(spec)
         spec = document.data
+    if isinstance(spec, str) and spec.lstrip().startswith("{"):
+        from vzgym.core.settings import read_value
+
+        spec = read_value(spec, "a reward given as a mapping")
+        document = Document(spec)
     if isinstance(spec, str):
         if spec in PRESETS:
             spec = PRESETS[spec]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import fields
-from functools import cache
+from functools import cache, partial
 from typing import Protocol, TypeAlias
 
 from vzgym.core.budget import Budget
@@ -34,6 +34,8 @@ BUDGETS: Registry[Budget] = Registry("budget", "vzgym.budgets")
 """Budgets by name: factories without arguments."""
 
 BUDGETS.register("paper", Budget)
+# Half the paper's overview and half its zooms: fewer tokens, for the preset of that name.
+BUDGETS.register("single-gpu", partial(Budget, overview_frames=32, max_zooms=2))
 
 
 class WeakerProof(UserWarning):

@@ -21,6 +21,8 @@ from vzgym.core.errors import FolderInUse, InvalidSetting, UnknownName
 from vzgym.core.files import folder_lock
 from vzgym.envs import VideoZoomEnv
 from vzgym.evaluation import evaluate
+from vzgym.tasks import load_tasks
+from vzgym.tasks.io.writing import write_tasks
 
 FAST = {"envs": 2, "eval_every": 0, "tensorboard": False, "frame_size": (8, 8)}
 OPTIONS = {
@@ -278,3 +280,20 @@ def test_the_first_line_that_users_write() -> None:
     assert action.shape == ()
     assert action in env.action_space
     env.step(action)
+
+
+@pytest.mark.parametrize("part", ["", "[:2]"])
+def test_tasks_of_a_file_are_validated_on_the_file_beside_it(
+    part: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "a" / "b"
+    listing = write_tasks([load_tasks("needle-tiny/train")[index] for index in range(3)], folder)
+    train = listing.rename(folder / "train.jsonl")
+    run = train_sb3(settings(tmp_path / "run", tasks=f"{train}{part}", eval_every=16, eval_episodes=5))
+    assert "has no validation file beside it" in caplog.text
+    assert [line["accuracy"] for line in curve_lines(run / "curve.jsonl")]
+    caplog.clear()
+    lines = train.read_text().splitlines(keepends=True)
+    (folder / "validation.jsonl").write_text(lines[0])
+    train_sb3(settings(tmp_path / "next", tasks=f"{train}{part}", eval_every=16, eval_episodes=5))
+    assert "no validation file" not in caplog.text

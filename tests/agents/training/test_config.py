@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -22,6 +23,7 @@ from vzgym.agents.training.config import (
 )
 from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.core.settings import ListOf, Settings, problem
+from vzgym.tasks import load_tasks
 
 ALL = (CollectSettings, PretrainSettings, SFTSettings, GRPOSettings, SB3Settings)
 
@@ -259,3 +261,16 @@ def test_a_part_of_a_setting_without_parts_is_refused(tmp_path: Path) -> None:
     file = write(tmp_path, "weights: plain\n")
     with pytest.raises(InvalidSetting, match=r"--set weights\.a: weights is 'plain' \(.*run\.yaml:1\), not a mapping"):
         load_settings(ToySettings, file=file, overrides={"weights.a": 1})
+
+
+@pytest.mark.filterwarnings("ignore::vzgym.tasks.budgets.WeakerProof")
+def test_one_budget_goes_through_a_preset() -> None:
+    tasks = load_tasks("needle-tiny/train")
+    for preset in ("single-gpu", "paper", "multi-gpu", "tiny"):
+        collecting = load_settings(CollectSettings, preset)
+        training = load_settings(GRPOSettings, preset)
+        assert collecting.budget_for(tasks) == training.budget_for(tasks)
+    own = replace(tasks.budget, max_zooms=1)
+    assert GRPOSettings().budget_for(tasks, own) == own
+    assert GRPOSettings(budget={"max_zooms": 2}).budget_for(tasks, own) == replace(tasks.budget, max_zooms=2)
+    assert GRPOSettings().budget_for(tasks) == tasks.budget

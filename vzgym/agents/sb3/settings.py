@@ -25,7 +25,7 @@ class SB3Settings(RunSettings, BudgetedSettings):
     """Learning algorithm. All act through `discrete`; only `maskable_ppo` uses the mask of possible actions."""
 
     tasks: str = "needle-tiny"
-    """A suite, with or without a split; its train split is the default."""
+    """A suite, with or without a split (its train split is the default), or a .jsonl file."""
 
     steps: PositiveInt = 20_480
     """Steps of the environments in total."""
@@ -64,7 +64,8 @@ class SB3Settings(RunSettings, BudgetedSettings):
     """Steps between two checkpoints."""
 
     eval_every: NonNegativeInt = 4096
-    """Steps between two evaluations on the validation split; 0: none."""
+    """Steps between two evaluations on the validation split; 0: none. For `train.jsonl` that is `validation.jsonl`, if it
+    exists, else the file itself."""
 
     eval_episodes: PositiveInt = 100
     """Tasks of an evaluation."""

@@ -46,7 +46,7 @@ from vzgym.rewards.statistics import (
 )
 from vzgym.rollout.task_rollouts import TaskRollouts
 from vzgym.tasks import load_tasks
-from vzgym.tasks.task_slice import split_slice
+from vzgym.tasks.task_slice import is_task_file, other_split, split_slice
 
 __all__ = ["curve_lines", "make_vector_env", "train_sb3"]
 
@@ -78,7 +78,8 @@ def train_sb3(
 ) -> Path:
     """Train a model, or resume from its newest checkpoint.
 
-    Every `eval_every` steps the policy is evaluated on validation tasks. Writes into `settings.out`: `sb3.json`,
+    Every `eval_every` steps the policy is evaluated on the validation split of the suite; for a task file, on the file
+    with "validation" in place of "train" in its name, else on the file itself. Writes into `settings.out`: `sb3.json`,
     `model.zip`, `checkpoints/`, `curve.jsonl` (one line for each evaluation: steps, wall and CPU seconds of training,
     accuracy with its interval, zooms, and statistics of the reward's terms in the episodes trained on since the line
     before), `tensorboard/`.
@@ -114,6 +115,9 @@ def _train(
         _check_same(settings, folder, resume)
     # First, since it may raise: nothing must be written for a run that cannot start.
     env = make_vector_env(settings)
+    own = split_slice(settings.tasks)[0]
+    if settings.eval_every and is_task_file(own) and other_split(own, "validation") == own:
+        _log.warning("%s has no validation file beside it: accuracy while training is that on its own tasks", own)
     settings.save(folder)
     budget = settings.budget_for(load_tasks(settings.tasks, split="train"))
     write_json(folder / METADATA, {"budget": budget.to_dict()})
@@ -287,7 +291,7 @@ class _RunCallback(BaseCallback):
         """Evaluate the deterministic policy on the first validation tasks."""
         self.measured = model.num_timesteps
         took = self.clock.stop()
-        tasks = load_tasks(split_slice(self.settings.tasks)[0].partition("/")[0], split="validation")
+        tasks = load_tasks(other_split(self.settings.tasks, "validation"))
         policy = SB3Policy(model=model, settings=self.settings)
         rollouts = TaskRollouts(policy, tasks, budget=self.settings.budget_for(tasks))
         correct, zooms = [], []

@@ -47,6 +47,7 @@ from vzgym.episode import Episode
 from vzgym.rewards import make_reward
 from vzgym.rewards.statistics import logged_statistics, silent_terms
 from vzgym.tasks import load_tasks
+from vzgym.tasks.budgets import budget_changes
 
 __all__ = ["check_groups", "make_trainer", "split_rollouts", "train_grpo"]
 
@@ -122,7 +123,10 @@ def make_trainer(
     start = open_checkpoint(settings.model, settings.protocol, **settings.model_options)
     _check_loop(settings, start)
     tasks = load_tasks(settings.tasks)
-    budget = settings.budget_for(tasks)
+    budget = settings.budget_for(tasks, start.budget)
+    if start.budget is not None and start.budget != budget:
+        changes = budget_changes(budget, start.budget, "trained with")
+        _log.warning("%s was trained with another budget than this run's: %s", settings.model, changes)
     start = replace(start, budget=budget)
     # A video that cannot be opened would end the run at the step that uses it.
     found = check_tasks(tasks, min(settings.num_tasks or len(tasks), len(tasks)))

@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from vzgym.agents.metadata import saved_budget
 from vzgym.agents.training.common import check_tracker, check_trainer
 from vzgym.agents.training.duration import RunLength, device_flops, training_flops
 from vzgym.agents.training.memory import GIB, Memory, ModelFacts, Sharding, device_memory, model_facts
@@ -162,7 +163,7 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
     if not settings.tasks:
         raise InvalidSetting('GRPOSettings.tasks must be given, such as "needle-micro/train"')
     tasks = load_tasks(settings.tasks)
-    budget = settings.budget_for(tasks)
+    budget = settings.budget_for(tasks, saved_budget(settings.model))
     processor = open_processor(settings.model)
     protocol = resolve_protocol(settings.model, settings.protocol)
     found = check_tasks(tasks, min(settings.num_tasks or len(tasks), len(tasks)))

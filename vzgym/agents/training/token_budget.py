@@ -147,7 +147,7 @@ def _measure(processor: Any, protocol: TextProtocol, task: VideoTask, budget: Bu
     if budget.max_zooms:
         fps = min(budget.max_fps, max(budget.min_fps, budget.clip_frames / duration))
         full = Zoom(0.0, min(duration, budget.clip_frames / fps), fps)
-        for action in (full, Malformed("unreadable."), protocol.parse(TruncatedText("x"), PAPER_RULES).action):
+        for action in (full, Malformed("unreadable."), protocol.parse(TruncatedText("x")).action):
             episode = Episode(task, budget, protocol)
             episode.step(action, text="x")
             both = len(encode(processor, chat_of(episode.messages))["input_ids"])

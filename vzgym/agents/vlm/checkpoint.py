@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from vzgym.agents.metadata import read_metadata, saved_budget
 from vzgym.core.actions import Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
-from vzgym.core.files import write_json
+from vzgym.core.files import read_json, write_json
 from vzgym.core.registry import names_from_data
 from vzgym.episode import Episode
 from vzgym.policies.fingerprint import METADATA
@@ -227,13 +226,31 @@ def open_model(path: str, options: Mapping[str, Any]) -> Any:
         options: For the model's `from_pretrained`.
 
     Raises:
-        InvalidSetting: If there is no model, or it has no vision.
+        InvalidSetting: If there is no model, or it has no vision, or adapters name no base model or are their own.
     """
+    adapters: list[str] = []
+    base = path
+    while (file := Path(base) / "adapter_config.json").is_file():
+        adapters.append(base)
+        base = read_json(file, InvalidSetting).get("base_model_name_or_path")
+        if not isinstance(base, str) or not base:
+            raise InvalidSetting(f"{file} names no base model (base_model_name_or_path)")
+        if Path(base).resolve() in {Path(folder).resolve() for folder in adapters}:
+            chain = " -> ".join([*adapters, base])
+            raise InvalidSetting(
+                f"the adapters in {path} are their own base model ({chain}): set base_model_name_or_path in "
+                f"{file} to the model that they were trained on"
+            )
+    model = _open_weights(base, options)
+    for folder in reversed(adapters):
+        model = _merged(model, folder)
+    return model
+
+
+def _open_weights(path: str, options: Mapping[str, Any]) -> Any:
+    """Load a model that has all its weights."""
     from transformers import AutoModelForImageTextToText
 
-    adapter = Path(path) / "adapter_config.json"
-    if adapter.is_file():
-        return _merged(path, json.loads(adapter.read_text())["base_model_name_or_path"], options)
     if _is_tiny(vision_config(path)):
         from vzgym.agents.tiny.modeling import TinyVLM
 
@@ -241,10 +258,11 @@ def open_model(path: str, options: Mapping[str, Any]) -> Any:
     return AutoModelForImageTextToText.from_pretrained(path, **options)
 
 
-def _merged(path: str, base: str, options: Mapping[str, Any]) -> Any:
+def _merged(base: Any, path: str) -> Any:
+    """A model with the adapters in a folder merged into its weights."""
     from peft import PeftModel
 
-    model = PeftModel.from_pretrained(open_model(base, options), path).merge_and_unload()
+    model = PeftModel.from_pretrained(base, path).merge_and_unload()
     # A full model: all of it can be trained, and new adapters name this folder as their base.
     model.requires_grad_(True)
     model.name_or_path = model.config.name_or_path = path
