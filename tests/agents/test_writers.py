@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import av
 import pytest
 
 from vzgym.cli import main
@@ -93,7 +94,7 @@ def make_inputs(trajectories: Path, tmp_path_factory: pytest.TempPathFactory) ->
     evaluate("random", "tiny", episodes=2, out=root / "run")
     video = load_tasks("tiny/test")[0].video
     encode_video(video, root / "video.mp4")
-    with av_open(root / "video.mp4") as old, av_open(root / "video.ts", "w") as new:
+    with av.open(str(root / "video.mp4")) as old, av.open(str(root / "video.ts"), "w") as new:
         stream = old.streams.video[0]
         copy = new.add_stream_from_template(stream)
         for packet in old.demux(stream):
@@ -107,13 +108,11 @@ def make_inputs(trajectories: Path, tmp_path_factory: pytest.TempPathFactory) ->
         "title: A trial\ntasks: needle-micro\nseeds: 1\nevaluate: {episodes: 2}\n"
         "learners: {expert: {kind: policy, policy: expert}}\n"
     )
-    return lambda target: shutil.copytree(root, target, dirs_exist_ok=True)
 
+    def copy(target: Path) -> None:
+        shutil.copytree(root, target, dirs_exist_ok=True)
 
-def av_open(path: Path, mode: str = "r"):
-    import av
-
-    return av.open(str(path), mode)
+    return copy
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)

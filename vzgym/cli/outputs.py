@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vzgym.core.errors import InvalidSetting
-from vzgym.tasks.task_slice import is_task_file, other_split
+from vzgym.tasks.task_set import other_split
+from vzgym.tasks.task_slice import is_task_file
 
 __all__ = ["check_jsonl_output", "evaluation_command", "sibling"]
 

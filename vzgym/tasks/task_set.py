@@ -15,9 +15,9 @@ from vzgym.tasks.io.jsonl import load_jsonl
 from vzgym.tasks.suite import SPLITS, SUITES, ProceduralTasks, Suite
 from vzgym.tasks.task import VideoTask
 from vzgym.tasks.task_list import TaskList
-from vzgym.tasks.task_slice import slice_of, split_slice
+from vzgym.tasks.task_slice import is_task_file, slice_of, split_slice
 
-__all__ = ["TaskList", "TaskSet", "TaskSpec", "get_task", "load_tasks"]
+__all__ = ["TaskList", "TaskSet", "TaskSpec", "get_task", "load_tasks", "other_split"]
 
 
 @runtime_checkable
@@ -123,6 +123,26 @@ def load_tasks(
         f"tasks must be the name of a suite or a benchmark, a .jsonl file, a task, a sequence of tasks or a task set, "
         f"got {type(spec).__name__}"
     )
+
+
+def other_split(spec: str, split: str) -> str:
+    """The text that names another split of the same tasks.
+
+    For a suite, its split ("needle/train[:100]" and "test": "needle/test"). For a file, the one beside it that has the
+    split's name in place of "train" in its own ("a/train.jsonl": "a/test.jsonl"); the file itself if there is none. A
+    benchmark has no splits.
+
+    Args:
+        spec: A suite with or without its split, a benchmark, or the path of a file of tasks; each may end in a slice.
+        split: Name of a split.
+    """
+    name, _ = split_slice(spec)
+    if is_task_file(name):
+        file = Path(name)
+        other = file.with_name(file.name.replace("train", split))
+        return str(other) if os.path.isfile(other) else name  # noqa: PTH113 - Path.is_file raises for long names
+    suite = name.partition("/")[0]
+    return name if suite not in SUITES and ":" not in suite and _is_benchmark(suite) else f"{suite}/{split}"
 
 
 def _is_benchmark(name: str) -> bool:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Protocol
 
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
 from vzgym.tasks.task import VideoTask
 
-__all__ = ["TaskSlice", "is_task_file", "other_split", "slice_of", "split_slice"]
+__all__ = ["TaskSlice", "is_task_file", "slice_of", "split_slice"]
 
 _SLICE = re.compile(r"(?P<tasks>.+)\[(?P<start>\d{0,9}):(?P<stop>\d{0,9})\]")
 
@@ -31,24 +29,6 @@ class _Tasks(Protocol):
     def __getitem__(self, index: int, /) -> VideoTask: ...
 
     def representatives(self, indices: range, /) -> Sequence[int]: ...
-
-
-def other_split(spec: str, split: str) -> str:
-    """The text that names another split of the same tasks.
-
-    For a suite, its split ("needle/train[:100]" and "test": "needle/test"). For a file, the one beside it that has the
-    split's name in place of "train" in its own ("a/train.jsonl": "a/test.jsonl"); the file itself if there is none.
-
-    Args:
-        spec: A suite with or without its split, or the path of a file of tasks; either may end in a slice.
-        split: Name of a split.
-    """
-    name, _ = split_slice(spec)
-    if is_task_file(name):
-        file = Path(name)
-        other = file.with_name(file.name.replace("train", split))
-        return str(other) if os.path.isfile(other) else name  # noqa: PTH113 - Path.is_file raises for long names
-    return f"{name.partition('/')[0]}/{split}"
 
 
 def is_task_file(spec: str) -> bool:

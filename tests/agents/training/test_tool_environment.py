@@ -138,8 +138,8 @@ def test_training_reads_each_turn_as_evaluation_does(small_model, tasks, name, d
         played.step(parsed.action, text=text, well_formed=parsed.well_formed)
     while not played.ended:
         played.step(protocol.parse("").action, text="", well_formed=False)
-    assert [replace(turn, clip=None) for turn in trained.turns] == [
-        replace(turn, clip=None) for turn in played.record.turns
+    assert [replace(turn, clips=()) for turn in trained.turns] == [
+        replace(turn, clips=()) for turn in played.record.turns
     ]
     assert [clip.hashes for clip in trained.clips] == [clip.hashes for clip in played.record.clips]
     assert (trained.end, trained.grade) == (played.record.end, played.record.grade)

@@ -64,8 +64,8 @@ class SB3Settings(RunSettings, BudgetedSettings):
     """Steps between two checkpoints."""
 
     eval_every: NonNegativeInt = 4096
-    """Steps between two evaluations on the validation split; 0: none. For `train.jsonl` that is `validation.jsonl`, if it
-    exists, else the file itself."""
+    """Steps between two evaluations on the validation split; 0: none. For `train.jsonl` that is `validation.jsonl`, if
+    there is one, else the file itself."""
 
     eval_episodes: PositiveInt = 100
     """Tasks of an evaluation."""

@@ -46,7 +46,8 @@ from vzgym.rewards.statistics import (
 )
 from vzgym.rollout.task_rollouts import TaskRollouts
 from vzgym.tasks import load_tasks
-from vzgym.tasks.task_slice import is_task_file, other_split, split_slice
+from vzgym.tasks.task_set import other_split
+from vzgym.tasks.task_slice import is_task_file, split_slice
 
 __all__ = ["curve_lines", "make_vector_env", "train_sb3"]
 
