@@ -26,6 +26,7 @@ FIELDS = [
     "spatial",
     "zooms_per_turn",
     "zoom_max_pixels",
+    "overview_last",
 ]
 
 
@@ -59,6 +60,7 @@ def test_the_defaults_are_the_papers() -> None:
         ("min_pixels", 0, "an integer >= 1"),
         ("max_pixels", 25_087, "an integer >= min_pixels (25088)"),
         ("spatial", 1, "True or False"),
+        ("overview_last", 1, "True or False"),
     ],
 )
 def test_a_bad_value_is_named(name: str, value: object, rule: str) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from vzgym.core import Answer, Malformed, Zoom
 from vzgym.protocols import MAX_TURN_LENGTH, PROTOCOLS, TextProtocol, TruncatedText, read_turn, turn_text, turns
 
-NAMES = sorted(PROTOCOLS.names())
+NAMES = sorted({*PROTOCOLS.names()} - {"direct"})  # which reads answers only
 ZOOM = Zoom(1.0, 2.0, 3.0)
 
 

@@ -62,6 +62,7 @@ def run_policies(
     answerer: str | None = None,
     workers: int = 1,
     names: Sequence[str] = (),
+    prompt: str = "",
 ) -> list[EvaluationReport]:
     """Evaluate policies in sequence, each in its own folder in `out`, with a progress bar on stderr.
 
@@ -79,6 +80,8 @@ def run_policies(
         answerer: Answers again from selected clips; see `vzgym.evaluate`.
         workers: Number of worker processes.
         names: Names of the runs, one for each policy. Default: the policies' names.
+        prompt: Prompt style of models that are given by folder or server (`DirectProtocol`). Default: each policy's own
+            protocol.
 
     Raises:
         InvalidSetting: If the numbers of names and policies differ, or two runs have the same folder.
@@ -92,7 +95,8 @@ def run_policies(
     for index, folder in enumerate(folders):
         if folder is not None and folder in folders[:index]:
             raise InvalidSetting(f"two runs would have the folder {folder}: give distinct names with --name")
-    specs = [named_policy(policy) for policy in policies]
+    asked = {"protocol": {"name": "direct", "style": prompt}} if prompt else {}
+    specs = [named_policy(policy, **asked) for policy in policies]
     for spec in specs:
         POLICIES.get(spec if isinstance(spec, str) else spec["name"])
     make_reward(reward)
@@ -202,6 +206,13 @@ def evaluate_command(
         str | None,
         typer.Option(help="Answers again from selected clips to find useful zooms: reader or policy."),
     ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            help="Prompt style of models by folder or server that answer at once: direct, or one of the benchmark's "
+            "(vzgym bench show NAME); use it with --budget max_zooms=0. Default: agent, the policy's own protocol."
+        ),
+    ] = None,
     backend: Annotated[str, typer.Option(help="Decoder for video files.")] = "pyav",
     workers: Annotated[int, typer.Option(help="Number of worker processes, each with its own policy.", min=1)] = 1,
     name: Annotated[
@@ -238,6 +249,7 @@ def evaluate_command(
         answerer=answerer,
         workers=workers,
         names=name or (),
+        prompt="" if prompt in (None, "agent") else str(prompt),
     )
     if as_json:
         print(json.dumps([report.to_json(by or ()) for report in reports], indent=2, ensure_ascii=False))

@@ -55,4 +55,5 @@ def say_left_out(tasks: TaskSet) -> None:
         return
     flawed = f", {found.flawed} with flaws" if found.flawed else ""
     left_out = "".join(f"; left out: {count} ({reason})" for reason, count in found.skipped.items())
-    say(f"{found.name}: {found.place.layout} layout, {found.rows} rows{flawed}{left_out}", errors)
+    silent = f"; {found.without_subtitles} tasks without subtitles" if found.without_subtitles else ""
+    say(f"{found.name}: {found.place.layout} layout, {found.rows} rows{flawed}{left_out}{silent}", errors)

@@ -34,6 +34,8 @@ class Budget:
         zooms_per_turn: Maximum number of zooms in one turn, >= 1.
         zoom_max_pixels: Greatest `max_pixels` that a zoom may choose for its frames, at least `min_pixels`; 0: a zoom
             may not choose.
+        overview_last: Whether the overview always shows the video's last frame, also if it is sampled at
+            `overview_fps`.
 
     Raises:
         InvalidSetting: If a value is of the wrong type or out of range; the message names it.
@@ -50,6 +52,7 @@ class Budget:
     spatial: bool = False
     zooms_per_turn: int = 1
     zoom_max_pixels: int = 0
+    overview_last: bool = False
 
     def __post_init__(self) -> None:
         def need(ok: bool, name: str, rule: str) -> None:
@@ -72,6 +75,7 @@ class Budget:
             f"an integer >= min_pixels ({self.min_pixels})",
         )
         need(isinstance(self.spatial, bool), "spatial", "True or False")
+        need(isinstance(self.overview_last, bool), "overview_last", "True or False")
         need(_is_count(self.zooms_per_turn, 1), "zooms_per_turn", "an integer >= 1")
         need(
             self.zoom_max_pixels == 0 or _is_count(self.zoom_max_pixels, self.min_pixels),
@@ -160,7 +164,8 @@ def overview_times(duration: float, budget: Budget) -> NDArray[np.float64]:
 
     If `duration * overview_fps` is at most `overview_frames`, the times are `i / overview_fps` over `[0, duration)`. A
     longer video gets `overview_frames` times spread evenly over `[0, duration]`, including both ends (spacing `duration
-    / (overview_frames - 1)`); the last time shows the video's last frame.
+    / (overview_frames - 1)`); the last time shows the video's last frame. With `overview_last` the shorter video's
+    last frame is shown too: beside the others, or in place of the last of `overview_frames`.
 
     Args:
         duration: Length of the video in seconds, finite and > 0.
@@ -179,9 +184,10 @@ def overview_times(duration: float, budget: Budget) -> NDArray[np.float64]:
         return np.empty(0, dtype=np.float64)
     natural = duration * budget.overview_fps
     if math.isfinite(natural) and math.ceil(natural - 1e-6) <= most:
-        return np.arange(max(1, math.ceil(natural - 1e-6)), dtype=np.float64) / budget.overview_fps
+        times = np.arange(max(1, math.ceil(natural - 1e-6)), dtype=np.float64) / budget.overview_fps
+        return np.append(times[: most - 1], duration) if budget.overview_last else times
     if most == 1:
-        return np.zeros(1, dtype=np.float64)
+        return np.full(1, duration if budget.overview_last else 0.0)
     return np.linspace(0.0, duration, most, dtype=np.float64)
 
 

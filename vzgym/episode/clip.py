@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from vzgym.core.actions import Region
 from vzgym.core.errors import RecordError
 from vzgym.core.interval import Interval
+from vzgym.tasks.subtitles.subtitle import Subtitle, overlapping
 from vzgym.video.base import frame_hash
 from vzgym.video.synthetic import letterbox
 
@@ -32,6 +34,7 @@ class Clip:
         decoded: Number of frames decoded for the clip (0 if all came from a cache).
         seconds: Wall time of reading the frames.
         pixels: uint8, shape `(n, height, width, 3)`, read-only; None in a record that was loaded from a file.
+        speech: The subtitles shown beside the frames, each with the index of its frame.
     """
 
     requested: NDArray[np.float64]
@@ -44,6 +47,7 @@ class Clip:
     decoded: int = 0
     seconds: float = 0.0
     pixels: NDArray[np.uint8] | None = None
+    speech: tuple[tuple[int, Subtitle], ...] = ()
     _hashes: list[str] = field(default_factory=list, repr=False)
     _thumbnails: dict[tuple[int, int], NDArray[np.uint8]] = field(default_factory=dict, repr=False)
 
@@ -90,8 +94,20 @@ class Clip:
             self.decoded,
             self.seconds,
             None,
+            self.speech,
             list(self.hashes),
         )
+
+    def with_speech(self, subtitles: Sequence[Subtitle]) -> Clip:
+        """The clip with the subtitles on screen at its frames: each once, beside the first frame that shows it."""
+        speech: list[tuple[int, Subtitle]] = []
+        shown: set[Subtitle] = set()
+        for index, time in enumerate(self.times.tolist()):
+            for line in overlapping(subtitles, time, time):
+                if line not in shown:
+                    shown.add(line)
+                    speech.append((index, line))
+        return replace(self, speech=tuple(speech)) if speech else self
 
     def to_json(self) -> dict[str, Any]:
         """JSON form: times, size and hashes; no pixels."""
@@ -106,6 +122,11 @@ class Clip:
             "hashes": list(self.hashes),
             "decoded": self.decoded,
             "seconds": round(self.seconds, 6),
+            **(
+                {"speech": [[index, line.start, line.end, line.text] for index, line in self.speech]}
+                if self.speech
+                else {}
+            ),
         }
 
     @classmethod
@@ -131,5 +152,12 @@ class Clip:
             max_pixels=None if data["max_pixels"] is None else int(data["max_pixels"]),
             decoded=int(data["decoded"]),
             seconds=float(data["seconds"]),
+            speech=tuple(
+                (int(index), Subtitle(start, end, text)) for index, start, end, text in data.get("speech", ())
+            ),
             _hashes=list(data["hashes"]),
         )
+
+
+def _line_to_json(index: int, line: Subtitle) -> list[Any]:
+    return [index, line.start, line.end, line.text]

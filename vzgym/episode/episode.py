@@ -201,7 +201,7 @@ class Episode:
             said,
             well_formed,
             Outcome.EXECUTED,
-            clips=() if result.clip is None else (result.clip,),
+            clips=() if result.clip is None else (self._with_speech(result.clip),),
             reply=replace_surrogates(result.text),
             costs=dict(result.costs),
         )
@@ -223,9 +223,9 @@ class Episode:
     def _look(self, times: NDArray[np.float64], zoom: Zoom | None = None) -> Clip:
         video = self.task.video
         if zoom is None:
-            return read_clip(video, times, self.budget)
+            return self._with_speech(read_clip(video, times, self.budget))
         window = Interval(float(zoom.start), float(zoom.end))
-        return read_clip(
+        clip = read_clip(
             video,
             times,
             self.budget,
@@ -234,3 +234,7 @@ class Episode:
             region=zoom.region,
             max_pixels=zoom.max_pixels,
         )
+        return self._with_speech(clip)
+
+    def _with_speech(self, clip: Clip) -> Clip:
+        return clip.with_speech(self.task.subtitles) if self.task.show_subtitles else clip

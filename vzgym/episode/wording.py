@@ -17,7 +17,7 @@ from vzgym.episode.clip import Clip
 from vzgym.episode.dialogue import Block, ImageBlock, Message, TextBlock
 from vzgym.episode.record import EpisodeRecord, Outcome, Turn
 
-__all__ = ["PlainWording", "Wording", "number", "seconds", "separated", "show"]
+__all__ = ["PlainWording", "Wording", "number", "seconds", "separated", "show", "speech_of"]
 
 
 class Wording(Protocol):
@@ -52,11 +52,19 @@ def number(value: float) -> str:
 
 
 def show(clip: Clip) -> list[Block]:
-    """A clip's frames, each after its number and time: `<frame0_time12.00s>` (VideoZoomer, section 3.1)."""
+    """A clip's frames, each after its number and time: `<frame0_time12.00s>` (VideoZoomer, section 3.1).
+
+    Subtitles follow the frame beside which they are shown: `<subtitle>Good morning</subtitle>`.
+    """
     blocks: list[Block] = []
     for index, time in enumerate(clip.times):
-        blocks += [TextBlock(f"<frame{index}_time{time:.2f}s>"), ImageBlock(clip, index)]
+        blocks += [TextBlock(f"<frame{index}_time{time:.2f}s>"), ImageBlock(clip, index), *speech_of(clip, index)]
     return blocks
+
+
+def speech_of(clip: Clip, index: int) -> list[Block]:
+    """The subtitles beside a frame."""
+    return [TextBlock(f"<subtitle>{line.text}</subtitle>") for place, line in clip.speech if place == index]
 
 
 def separated(parts: Sequence[Sequence[Block]]) -> list[Block]:

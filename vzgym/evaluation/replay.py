@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -106,6 +106,8 @@ def replay(
         raise RecordError(f"the record of task {saved.task.id!r} lacks its wording (info 'wording')")
     with names_from_data(f"the record of task {saved.task.id!r}", trust_code=trust_code, hint=_TRUST):
         played = task_of(saved.task, backend, trust_code=trust_code) if task is None else task
+        if task is None:
+            played = _with_speech(played, saved)
         worded = make_wording(wording)
         mix = _saved_reward(saved) if given is None else given
     try:
@@ -162,6 +164,15 @@ def replay(
 def selected_overview(record: EpisodeRecord) -> NDArray[np.float64] | None:
     """The overview's times if the policy selected them; None if they follow from the budget."""
     return record.overview.requested if record.info.selected_overview else None
+
+
+def _with_speech(task: VideoTask, saved: EpisodeRecord) -> VideoTask:
+    """The task with the subtitles that a record shows: the record keeps no others."""
+    lines = {line for clip in saved.clips for _, line in clip.speech}
+    if not lines:
+        return task
+    ordered = sorted(lines, key=lambda line: (line.start, line.end, line.text))
+    return replace(task, subtitles=tuple(ordered), show_subtitles=True)
 
 
 def _saved_reward(saved: EpisodeRecord) -> RewardMix | None:

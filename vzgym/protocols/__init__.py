@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from vzgym.protocols.base import PAPER_RULES, PROTOCOLS, Parsed, TextProtocol, make_wording
     from vzgym.protocols.chat import as_chat
     from vzgym.protocols.compact import CompactTags
+    from vzgym.protocols.direct import DirectProtocol
     from vzgym.protocols.tags import TagProtocol
     from vzgym.protocols.tool_calls import (
         ToolCallProtocol,
@@ -23,6 +24,7 @@ else:
         "base: PAPER_RULES PROTOCOLS Parsed TextProtocol make_wording",
         "chat: as_chat",
         "compact: CompactTags",
+        "direct: DirectProtocol",
         "tags: TagProtocol",
         "tool_calls: ToolCallProtocol as_tool_chat tool_functions turn_text video_zoom_tool",
         "turns: MAX_TURN_LENGTH TruncatedText TurnReading read_turn",
@@ -33,6 +35,7 @@ __all__ = [
     "PAPER_RULES",
     "PROTOCOLS",
     "CompactTags",
+    "DirectProtocol",
     "Parsed",
     "TagProtocol",
     "TextProtocol",

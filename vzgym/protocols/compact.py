@@ -9,6 +9,7 @@ from vzgym.core.actions import Action, Zoom, Zooms
 from vzgym.episode.clip import Clip
 from vzgym.episode.dialogue import Block, ImageBlock, Message, TextBlock
 from vzgym.episode.record import EpisodeRecord, Outcome
+from vzgym.episode.wording import speech_of
 from vzgym.protocols.tags import TagProtocol
 
 __all__ = ["CompactTags"]
@@ -85,5 +86,5 @@ def _frames(clip: Clip) -> list[Block]:
     """Each frame, then its time in seconds."""
     blocks: list[Block] = []
     for index, time in enumerate(clip.times):
-        blocks += [ImageBlock(clip, index), TextBlock(_short(float(time)))]
+        blocks += [ImageBlock(clip, index), TextBlock(_short(float(time))), *speech_of(clip, index)]
     return blocks

@@ -125,7 +125,11 @@ def weakened_by(built: Budget, played: Budget) -> tuple[str, ...]:
     """
     names = []
     if played.overview_frames:
-        names += [name for name in ("overview_fps", "overview_frames") if getattr(played, name) != getattr(built, name)]
+        names += [
+            name
+            for name in ("overview_fps", "overview_frames", "overview_last")
+            if getattr(played, name) != getattr(built, name)
+        ]
     return (*names, *(name for name in ("max_pixels", "min_pixels") if getattr(played, name) > getattr(built, name)))
 
 

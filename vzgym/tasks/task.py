@@ -192,6 +192,7 @@ class VideoTask:
         category: Kind of question, for tables ("needle").
         subtitles: Speech, if any: `Subtitle`s, or `(start, end, text)`.
         source: Where the task comes from (suite, data set).
+        show_subtitles: Whether the dialogue shows, beside each frame, the subtitles on screen at its time.
         metadata: Further facts, JSON values only; `tolerance`, a number >= 0, is the relative tolerance with which
             numeric answers are graded. Procedural tasks: `family`, `seed`, `cue`, `difficulty`, `grid` (overview times
             the task was built for).
@@ -214,6 +215,7 @@ class VideoTask:
     subtitles: tuple[Subtitle, ...] = ()
     source: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    show_subtitles: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", tuple(self.options))

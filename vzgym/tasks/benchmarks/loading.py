@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError, UnknownName
 from vzgym.tasks.benchmarks.definition import Benchmark, Row
 from vzgym.tasks.benchmarks.item import Item
-from vzgym.tasks.benchmarks.layouts import FileIndex, Place, find_place
+from vzgym.tasks.benchmarks.layouts import SUBTITLE_SUFFIXES, FileIndex, Place, find_place
 from vzgym.tasks.io.rows import read_rows
+from vzgym.tasks.subtitles.cues import MalformedSubtitles
+from vzgym.tasks.subtitles.reading import read_subtitles
+from vzgym.tasks.subtitles.subtitle import Subtitle
 from vzgym.tasks.task import VideoTask
 from vzgym.video.base import Video
 
 __all__ = ["BenchmarkTasks", "load_benchmark", "read_items"]
+
+_Speech: TypeAlias = tuple[Path | None, float, float | None]
+"""A subtitle file, the time of its clock at which the video starts, and the video's length; see `_read_speech`."""
 
 _MOST_NAMED = 10
 """Most faults that one message names."""
@@ -32,6 +41,7 @@ class BenchmarkTasks:
         budget: The paper's; with the last frame, if the benchmark needs it.
         place: The files.
         subtitles: Whether lines of speech are shown.
+        without_subtitles: Number of tasks whose video has no subtitle file; 0 if subtitles are not shown.
         flaws: Number of rows by flaw, of all rows read.
         flawed: Number of rows with flaws, of all rows read.
         rows: Number of rows read, those left out included.
@@ -46,7 +56,7 @@ class BenchmarkTasks:
         tasks: Sequence[VideoTask],
         *,
         subset: str = "",
-        subtitles: Sequence[tuple[str, float]] | None = None,
+        subtitles: Sequence[_Speech] | None = None,
         rows: int,
         flaws: Counter[str],
         flawed: int,
@@ -59,15 +69,20 @@ class BenchmarkTasks:
         self.subtitles = subtitles is not None
         self.rows, self.flaws, self.flawed, self.skipped = rows, flaws, flawed, skipped
         self.missing = tuple(missing)
-        self.budget = Budget()
+        self.budget = Budget(overview_last=benchmark.last_frame)
         self._tasks = tuple(tasks)
         self._speech = None if subtitles is None else tuple(subtitles)
+        self.without_subtitles = sum(path is None for path, _, _ in self._speech or ())
 
     def __len__(self) -> int:
         return len(self._tasks)
 
     def __getitem__(self, index: int) -> VideoTask:
-        return self._tasks[index]
+        task = self._tasks[index]
+        if self._speech is None:
+            return task
+        lines = _read_speech(*self._speech[index])
+        return replace(task, subtitles=lines, show_subtitles=True) if lines else task
 
     def __iter__(self) -> Iterator[VideoTask]:
         return (self[index] for index in range(len(self)))
@@ -90,6 +105,24 @@ class BenchmarkTasks:
         state = {key: value for key, value in vars(self).items() if key != "benchmark"}
         known = self.benchmark.name in BENCHMARKS and BENCHMARKS.get(self.benchmark.name) is self.benchmark
         return _rebuild, (self.benchmark.name if known else self.benchmark, state)
+
+
+@lru_cache(maxsize=8)
+def _read_speech(path: Path | None, start: float, duration: float | None) -> tuple[Subtitle, ...]:
+    """The lines of a subtitle file; none where there is no file. Malformed blocks are left out with a warning.
+
+    Args:
+        path: The file.
+        start: Time of the file's clock at which the video starts, in seconds.
+        duration: Length of the video in seconds, if the annotations state it. Lines that start later are left out:
+            files of cut videos have them.
+    """
+    if path is None:
+        return ()
+    with warnings.catch_warnings():
+        if duration is not None:
+            warnings.simplefilter("ignore", MalformedSubtitles)
+        return read_subtitles(path, offset=-start, duration=duration, strict=False)
 
 
 def _rebuild(benchmark: Benchmark | str, state: dict[str, Any]) -> BenchmarkTasks:
@@ -130,7 +163,8 @@ def load_benchmark(
         items = [item for item in items if str(item.metadata.get(key)) == value]
     index = FileIndex(place.videos, identifying_folders=benchmark.identifying_folders)
     tasks: list[VideoTask] = []
-    speech: list[tuple[str, float]] = []
+    speech: list[_Speech] = []
+    speech_files = FileIndex(place.subtitles, SUBTITLE_SUFFIXES)
     flaws: Counter[str] = Counter()
     flawed, skipped, missing = 0, Counter[str](), dict[str, None]()
     faults: list[str] = []
@@ -156,7 +190,10 @@ def load_benchmark(
         if found is None:
             missing[item.video] = None
         tasks.append(task)
-        speech.append((item.subtitles, item.subtitles_start))
+        file = speech_files.find(item.subtitles) if subtitles and item.subtitles else None
+        length = item.metadata.get("duration")
+        known = isinstance(length, (int, float)) and length > 0
+        speech.append((file, item.subtitles_start, float(length) if known else None))
     if faults:
         raise TaskError(f"{benchmark.name}: {_listed(faults)}")
     if not tasks:

@@ -34,7 +34,8 @@ _SUBTITLE_SETTINGS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "duration": ((int, float), "a number"),
     "strict": (bool, "true or false"),
 }
-_KEYS = (*_REQUIRED, "options", "answer", "evidence", "requirements", "category", "subtitles", "source", "metadata")
+_KEYS = (*_REQUIRED, "options", "answer", "evidence", "requirements", "category", "subtitles", "source", "metadata",
+    "show_subtitles")  # fmt: skip
 
 
 def load_jsonl(
@@ -129,6 +130,7 @@ def task_row(task: VideoTask, video: Path, folder: Path) -> dict[str, Any]:
         "subtitles": [[line.start, line.end, line.text] for line in task.subtitles],
         "source": task.source,
         "metadata": dict(task.metadata),
+        **({"show_subtitles": True} if task.show_subtitles else {}),
     }
 
 
@@ -154,6 +156,9 @@ def _parse(row: Any, folder: Path, root: str | os.PathLike[str] | None, video_se
     metadata = row.get("metadata", {})
     if not isinstance(metadata, dict):
         raise TaskError(f"'metadata' must be an object, got {metadata!r}")
+    shown = row.get("show_subtitles", False)
+    if not isinstance(shown, bool):
+        raise TaskError(f"'show_subtitles' must be true or false, got {shown!r}")
     video = find_file(row["video"], folder, root)
     return VideoTask(
         id=row["id"],
@@ -167,6 +172,7 @@ def _parse(row: Any, folder: Path, root: str | os.PathLike[str] | None, video_se
         subtitles=_subtitles(row.get("subtitles", []), folder, root),
         source=row.get("source", ""),
         metadata=metadata,
+        show_subtitles=shown,
     )
 
 

@@ -93,3 +93,6 @@ class TaskRow(Settings):
 
     metadata: dict[str, Any] = Field(default_factory=dict)
     """Further facts."""
+
+    show_subtitles: bool = False
+    """Whether the dialogue shows, beside each frame, the subtitles on screen at its time."""
