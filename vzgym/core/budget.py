@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vzgym.core.actions import Zoom, Zooms
 from vzgym.core.errors import InvalidSetting
 
-__all__ = ["Budget", "checked_overview", "group_zooms", "overview_times"]
+__all__ = ["Budget", "checked_overview", "group_zooms", "overview_times", "with_last_time"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +159,12 @@ def _is_count(value: object, least: int) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) >= least
 
 
+def with_last_time(times: NDArray[np.float64], duration: float, budget: Budget) -> NDArray[np.float64]:
+    """Times of the overview and the video's end, which takes the place of the last one where there is no room."""
+    earlier = np.asarray(times, dtype=np.float64)
+    return np.append(earlier[earlier < duration][: max(0, budget.overview_frames - 1)], duration)
+
+
 def overview_times(duration: float, budget: Budget) -> NDArray[np.float64]:
     """The times of the overview frames.
 
@@ -185,7 +191,7 @@ def overview_times(duration: float, budget: Budget) -> NDArray[np.float64]:
     natural = duration * budget.overview_fps
     if math.isfinite(natural) and math.ceil(natural - 1e-6) <= most:
         times = np.arange(max(1, math.ceil(natural - 1e-6)), dtype=np.float64) / budget.overview_fps
-        return np.append(times[: most - 1], duration) if budget.overview_last else times
+        return with_last_time(times, duration, budget) if budget.overview_last else times
     if most == 1:
         return np.full(1, duration if budget.overview_last else 0.0)
     return np.linspace(0.0, duration, most, dtype=np.float64)

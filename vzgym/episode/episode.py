@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vzgym.core.actions import Action, Answer, Malformed, ToolCall, TurnRules, Zoom, Zooms
-from vzgym.core.budget import Budget, checked_overview, overview_times
+from vzgym.core.budget import Budget, checked_overview, overview_times, with_last_time
 from vzgym.core.errors import EpisodeEnded, ToolArgumentError, VideoError
 from vzgym.core.interval import Interval
 from vzgym.core.text import replace_surrogates
@@ -79,6 +79,8 @@ class Episode:
         )
         if overview is None:
             overview = overview_times(facts.duration, self.budget)
+        elif self.budget.overview_last:
+            overview = with_last_time(overview, facts.duration, self.budget)
         shown = self._look(checked_overview(overview, self.budget))
         described = tuple(map(describe, self.tools.values()))
         self.record = EpisodeRecord(task=facts, budget=self.budget, overview=shown, tools=described, info=info)

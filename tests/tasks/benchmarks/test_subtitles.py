@@ -89,6 +89,8 @@ def test_videommmu_always_shows_the_last_frame(folder: Folder) -> None:
     assert tasks.budget == replace(Budget(), overview_last=True)
     episode = Episode(tasks[0], replace(tasks.budget, overview_fps=1.0, **SMALL))
     assert episode.record.overview.times.tolist() == [0.0, 1.0, 1.75]
+    chosen = Episode(tasks[0], replace(tasks.budget, overview_frames=2, **SMALL), overview=np.array([0.25, 0.75]))
+    assert chosen.record.overview.times.tolist() == [0.25, 1.75]
 
 
 def test_the_last_frame_replaces_another_where_there_is_no_room() -> None:
