@@ -121,6 +121,12 @@ POLICIES.register("vlm", "vzgym.agents.vlm.policy:VLMPolicy", from_data=False)
 # A learner of Stable-Baselines3 from a run's folder: {"name": "sb3", "path": ...}.
 POLICIES.register("sb3", "vzgym.agents.sb3.policy:SB3Policy", from_data=False)
 # A model on a server: "served:MODEL@URL", or {"name": "served", "model": ..., "url": ..., ...}.
+for _name, _path in {
+    "videoagent": "videoagent:VideoAgent",
+    "videotree-agent": "videotree:VideoTreeAgent",
+    "t-star-agent": "tstar:TStarAgent",
+}.items():
+    POLICIES.register(_name, f"vzgym.agents.served.{_path}", from_data=False)
 POLICIES.register("served", "vzgym.agents.served.policy:ServedPolicy", from_data=False)
 
 

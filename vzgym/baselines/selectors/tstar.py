@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -118,14 +118,6 @@ class TStarSearch:
             return np.empty(0, dtype=np.int64)
         return np.sort(self._rng.choice(len(weights), size=count, replace=False, p=weights / weights.sum()))
 
-    def run(self, look: Callable[[list[int]], Sequence[float] | Floats], grid: int, done: Callable[[], bool]) -> None:
-        """Look at grids of frames until it is done or the budget is used."""
-        while self.budget > 0 and not done():
-            frames = self.next_frames(grid)
-            if not frames:
-                return
-            self.update(frames, look(frames))
-
 
 class TStar(SelectorBase):
     """T*'s search with a scorer in place of the object detector: a score is the confidence that the target is there.
@@ -163,12 +155,9 @@ class TStar(SelectorBase):
     def choose(self, candidates: Candidates, k: int, rng: np.random.Generator) -> Indices:
         """See `SelectorBase.choose`."""
         search = TStarSearch(len(candidates), self.budget, rng)
-        found = [False]
-
-        def look(frames: list[int]) -> Floats:
+        found = False
+        while not found and search.budget > 0 and (frames := search.next_frames(self.grid)):
             scores = candidates.score_at(frames)
-            found[0] = bool((scores > self.confidence).any())
-            return scores
-
-        search.run(look, self.grid, lambda: found[0])
+            search.update(frames, scores)
+            found = bool((scores > self.confidence).any())
         return search.result(k, draw=self.final == "draw")
