@@ -12,7 +12,14 @@ from vzgym.core.budget import Budget
 from vzgym.evaluation import EpisodeMetrics, EvaluationReport
 from vzgym.evaluation.breakdown import break_down
 from vzgym.evaluation.metrics import cost_quantiles
-from vzgym.evaluation.tables import markdown_table, rich_breakdown, rich_costs, rich_table
+from vzgym.evaluation.tables import (
+    markdown_costs,
+    markdown_table,
+    rich_breakdown,
+    rich_costs,
+    rich_scorer_costs,
+    rich_table,
+)
 
 
 def report(
@@ -119,6 +126,25 @@ def test_costs_have_median_and_tail() -> None:
     assert cost_quantiles([]) == {}
 
 
+def test_frames_scored_are_shown_if_a_policy_scored_any() -> None:
+    plain, scoring = report("plain", n=3), report("scoring", n=3)
+    assert rich_scorer_costs([plain]) is None
+    assert "scored" not in printed(plain)[0]
+    assert "frames scored" not in markdown_costs([plain])
+    scoring.episodes[:] = [
+        replace(item, frames_scored=60 * (place + 1), candidates_decoded=70, scorer_passes=0, cached_passes=0)
+        for place, item in enumerate(scoring.episodes)
+    ]
+    out = io.StringIO()
+    Console(file=out, width=80).print(table := rich_scorer_costs([plain, scoring]))
+    assert table is not None
+    assert [column.header for column in table.columns] == ["policy", "decoded", "scored"]
+    assert "120 / 120 / 168" in out.getvalue()
+    assert scoring.summary["frames_scored"].low < 120 < scoring.summary["frames_scored"].high
+    assert "| 70.0 | 120.0 |" in markdown_costs([scoring])
+    assert "scored" in printed(scoring)[0]
+
+
 def test_durations_are_grouped_at_fixed_bounds_and_numbers_in_order() -> None:
     seconds = [3600.0, 14.9, 15.0, 59.0, 700.0]
     mine = report(n=5)
@@ -130,3 +156,12 @@ def test_durations_are_grouped_at_fixed_bounds_and_numbers_in_order() -> None:
         "< 15 s": 1, "15 s to 1 min": 2, "10 to 30 min": 1, ">= 1 h": 1,
     }  # fmt: skip
     assert list(break_down(items, "metadata.level")) == ["2", "9", "10", "(none)"]
+
+
+def test_frames_scored_fit_into_80_columns() -> None:
+    full = report("aks (histogram)", privileged=True, n=1000)
+    full.episodes[:] = [replace(item, frames_scored=3600) for item in full.episodes]
+    lines = printed(full)
+    assert max(map(len, lines)) <= 80
+    assert "3600.0" in next(line for line in lines if "1000" in line)
+    assert not any("…" in line for line in lines)

@@ -38,7 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "push": ("push:push", "Publish a trained model on the Hugging Face hub, with a card."),
     "rewards": ("rewards:app", "List and show reward modules, score a saved run."),
     "envs": ("envs:list_envs", "List the environment ids of gymnasium.make."),
-    "tasks": ("tasks:app", "List, show, write and verify tasks."),
+    "tasks": ("tasks:app", "List, show, write, verify and score tasks."),
     "bench": ("bench:app", "List, check and download published benchmarks."),
     "videos": ("videos:app", "Check video files, remux them, build frame stores."),
 }

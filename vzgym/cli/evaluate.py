@@ -19,7 +19,7 @@ from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.evaluation import EvaluationReport, evaluate
 from vzgym.evaluation.breakdown import check_by
 from vzgym.evaluation.runs import count_records
-from vzgym.evaluation.tables import rich_breakdown, rich_costs, rich_table, rich_terms
+from vzgym.evaluation.tables import rich_breakdown, rich_costs, rich_scorer_costs, rich_table, rich_terms
 from vzgym.evaluation.taxonomy_tables import rich_taxonomy
 from vzgym.policies.policy import POLICIES
 from vzgym.rewards import make_reward
@@ -264,6 +264,10 @@ def evaluate_command(
         console.print(rich_terms(reports))
         console.print()
         console.print(rich_costs(reports))
+        scorer_costs = rich_scorer_costs(reports)
+        if scorer_costs is not None:
+            console.print()
+            console.print(scorer_costs)
         if answerer:
             shares = ", ".join(f"{report.policy} {_percent(report)}" for report in reports)
             say(f"Zooms on which the answer depends, by the answers of {answerer} without and from each: {shares}")

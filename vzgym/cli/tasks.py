@@ -1,4 +1,4 @@
-"""`vzgym tasks`: list, show, write and verify tasks."""
+"""`vzgym tasks`: list, show, write, verify and score tasks."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from vzgym.cli.progress import console, errors, progress_bar, say
+from vzgym.cli.scoring import score_command
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, PluginError, TaskError, UnknownName
 from vzgym.core.files import folder_lock
@@ -33,7 +34,8 @@ from vzgym.tasks.suite import SPLITS, Suite
 
 __all__ = ["app", "write_task_files"]
 
-app = typer.Typer(help="List, show, write and verify tasks.", no_args_is_help=True)
+app = typer.Typer(help="List, show, write, verify and score tasks.", no_args_is_help=True)
+app.command("score")(score_command)
 
 SplitOption = Annotated[str, typer.Option(help=f"Split: {', '.join(SPLITS)}.")]
 

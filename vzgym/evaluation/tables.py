@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from typing import Any, Final
@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vzgym.core.statistics import Estimate
+from vzgym.episode.costs import SCORER_COSTS
 from vzgym.evaluation.breakdown import break_down
 from vzgym.evaluation.metrics import cost_quantiles
 from vzgym.evaluation.report import EvaluationReport
@@ -26,6 +27,7 @@ __all__ = [
     "report_text",
     "rich_breakdown",
     "rich_costs",
+    "rich_scorer_costs",
     "rich_table",
     "rich_terms",
     "term_cells",
@@ -62,11 +64,17 @@ def _hit_rate(report: EvaluationReport, summary: dict[str, Estimate]) -> str:
     return "-" if report.hit_rate is None else f"{100 * report.hit_rate:.1f}"
 
 
+def _scored(report: EvaluationReport, summary: dict[str, Estimate]) -> str:
+    value = summary["frames_scored"].value
+    return format(value, ".1f") if value > 0 else "-"
+
+
 _COLUMNS = (
     _Column("policy", "* knows the evidence", lambda r, s: r.policy + (" *" if r.privileged else "")),
     _Column("n", "episodes", lambda r, s: str(len(r.episodes))),
     _Column("accuracy % [95 %]", "right answers with the 95 % interval", _accuracy),
     _Column("frames", "frames shown per episode, including the overview", _mean("frames", ".1f")),
+    _Column("scored", "frames that a scorer scored to choose them", _scored),
     _Column("zooms", "executed zooms", _mean("zooms", ".2f")),
     _Column("lost", "rounds lost to refused zooms and unparsable text", _mean("refused", ".2f")),
     _Column("seen %", "evidence intervals with a shown frame", _mean("evidence_seen", ".1f", 100)),
@@ -117,17 +125,37 @@ _BREAKDOWN: Final = ("n", "accuracy % [95 %]", "frames", "zooms", "seen %")
 
 def rich_costs(reports: Sequence[EvaluationReport]) -> Table:
     """One row per report: mean, median and 90th percentile of the costs per episode, for 80 columns."""
+    table = _quantile_table("Cost", reports, _QUANTILES)
+    assert table is not None  # every report has visual tokens
+    return table
+
+
+def rich_scorer_costs(reports: Sequence[EvaluationReport]) -> Table | None:
+    """As `rich_costs`, for what scorers cost; None if no policy used one."""
+    used = {
+        name: title
+        for name, title in _SCORER_QUANTILES.items()
+        if any(report.summary[name].value > 0 for report in reports)
+    }
+    return _quantile_table("Scorer", reports, used) if used else None
+
+
+def _quantile_table(
+    title: str, reports: Sequence[EvaluationReport], columns: Mapping[str, tuple[str, str]]
+) -> Table | None:
     known = [cost_quantiles(report.episodes) for report in reports]
-    used = [name for name in _QUANTILES if any(name in quantiles for quantiles in known)]
-    table = _new_table(title="Cost: mean / median / p90")
+    used = [name for name in columns if any(name in quantiles for quantiles in known)]
+    if not used:
+        return None
+    table = _new_table(title=f"{title}: mean / median / p90")
     table.add_column("policy", overflow="fold")
     for name in used:
-        table.add_column(_QUANTILES[name][0], justify="right", no_wrap=True)
+        table.add_column(columns[name][0], justify="right", no_wrap=True)
     for report, quantiles in zip(reports, known, strict=True):
         summary = report.summary
         cells = []
         for name in used:
-            form = _QUANTILES[name][1]
+            form = columns[name][1]
             values = [summary[name].value, *quantiles[name].values()] if name in quantiles else []
             cells.append(" / ".join(format(value, form) for value in values) or "-")
         table.add_row(Text(report.policy), *cells)
@@ -140,6 +168,12 @@ _QUANTILES: Final = {
     "output_tokens": ("output tokens", ".0f"),
     "price": ("price", ".3g"),
 }
+_SCORER_QUANTILES: Final = {
+    "candidates_decoded": ("decoded", ".0f"),
+    "frames_scored": ("scored", ".0f"),
+    "scorer_passes": ("passes", ".0f"),
+    "cached_passes": ("cached", ".0f"),
+}
 
 
 def report_text(report: EvaluationReport) -> str:
@@ -147,8 +181,10 @@ def report_text(report: EvaluationReport) -> str:
     text = StringIO()
     console = Console(file=text, width=80, color_system=None)
     title = f"{report.policy} on {report.tasks}, seed {report.seed}"
-    for table in (rich_table([report], title), rich_taxonomy([report]), rich_costs([report])):
-        console.print(table, "\n")
+    tables = (rich_table([report], title), rich_taxonomy([report]), rich_costs([report]), rich_scorer_costs([report]))
+    for table in tables:
+        if table is not None:
+            console.print(table, "\n")
     if report.trained_budget not in (None, report.budget):
         console.print("The budget differs from the training budget.")
     if report.failed:
@@ -222,6 +258,11 @@ _COSTS: Final = {
     "passes": ("passes", ".2f"),
     "frames": ("frames shown", ".1f"),
     "decoded": ("decoded", ".1f"),
+    "candidates_decoded": ("candidates decoded", ".1f"),
+    "frames_scored": ("frames scored", ".1f"),
+    "scorer_passes": ("scorer passes", ".1f"),
+    "text_passes": ("text passes", ".2f"),
+    "cached_passes": ("cached passes", ".1f"),
     "decode_seconds": ("decode ms", ".1f"),
     "tool_seconds": ("tool ms", ".1f"),
     "model_seconds": ("model ms", ".1f"),
@@ -229,15 +270,20 @@ _COSTS: Final = {
 
 
 def markdown_costs(reports: Sequence[EvaluationReport]) -> str:
-    """Markdown table with one row per report: mean costs per episode."""
+    """Markdown table with one row per report: mean costs per episode; those of scorers if a policy used one."""
+    columns = {
+        name: column
+        for name, column in _COSTS.items()
+        if name not in SCORER_COSTS or any(report.summary[name].value > 0 for report in reports)
+    }
     lines = [
-        "| policy | " + " | ".join(title for title, _ in _COSTS.values()) + " |",
-        "|---|" + "---:|" * len(_COSTS),
+        "| policy | " + " | ".join(title for title, _ in columns.values()) + " |",
+        "|---|" + "---:|" * len(columns),
     ]
     for report in reports:
         summary = report.summary
         cells = []
-        for name, (_, form) in _COSTS.items():
+        for name, (_, form) in columns.items():
             value = summary[name].value
             cells.append("-" if math.isnan(value) else format(value * (1000 if name.endswith("seconds") else 1), form))
         lines.append(f"| {report.policy} | " + " | ".join(cells) + " |")

@@ -78,6 +78,7 @@ class Scorer(Protocol):
       `(n, 0, 0, 3)` and times are those asked for. True by default.
     - `lookback`: number of preceding candidates on which a frame's score depends; 0 by default. The scorer is given
       them before the frames of a batch.
+    - `embedding_size`: length of an embedding, if it is known without loading a model; for estimates.
     - `batch_size`: largest number of frames of a call; 64 by default.
     - `privileged`: whether it uses the query's evidence; False by default. A policy that uses it is privileged, too.
     - `costs`: after each call of `score` or `score_embeddings`, a mapping of numbers: further costs of the call

@@ -32,14 +32,24 @@ from vzgym.scorers.base import Query, Scorer
 from vzgym.video.base import Video
 from vzgym.video.file import FileVideo
 
-__all__ = ["CACHE_VARIABLE", "DEFAULT_LIMIT", "Block", "CacheSpec", "Entry", "ScoreCache", "entry_key", "make_cache"]
+__all__ = [
+    "CACHE_VARIABLE",
+    "DEFAULT_LIMIT",
+    "Block",
+    "CacheSpec",
+    "Entry",
+    "ScoreCache",
+    "entry_key",
+    "entry_name",
+    "make_cache",
+]
 
 _log = logging.getLogger("vzgym.scorers")
 
 CACHE_VARIABLE: Final = "VZGYM_CACHE"
 """Environment variable of the folder of caches."""
 
-DEFAULT_LIMIT: Final = 8 << 30
+DEFAULT_LIMIT: Final = 8_000_000_000
 """Default limit of a cache of scores, in bytes."""
 
 _VERSION: Final = 1
@@ -117,10 +127,6 @@ class Entry:
         self._cache, self._folder, self._key = cache, folder, key
         self._full = False
         self._room_made = False
-
-    def count(self) -> int:
-        """Number of stored blocks."""
-        return len(list(self._folder.glob("*.npz")))
 
     def get(self, first: int, count: int) -> Block | None:
         """The block of `count` candidates from index `first` on; None if it is missing or damaged."""
@@ -204,16 +210,16 @@ class ScoreCache:
     @contextmanager
     def open(self, key: Mapping[str, Any]) -> Iterator[Entry]:
         """Open the entry of a key. A process that wants the same entry waits until the block is left."""
-        name = _name(key)
+        name = entry_name(key)
         # Locks lie beside the entries, so that eviction removes no lock that a process waits for.
         with file_lock(self.folder / "locks" / name, wait=True):
             entry = Entry(self, self.folder / name, key)
             entry.touch()
             yield entry
 
-    def peek(self, key: Mapping[str, Any]) -> int:
+    def count(self, key: Mapping[str, Any]) -> int:
         """Number of stored blocks of a key, without a lock."""
-        return Entry(self, self.folder / _name(key), key).count()
+        return len(list((self.folder / entry_name(key)).glob("*.npz")))
 
     @property
     def nbytes(self) -> int:
@@ -267,7 +273,8 @@ def make_cache(spec: CacheSpec) -> ScoreCache | None:
     return ScoreCache(spec)
 
 
-def _name(key: Mapping[str, Any]) -> str:
+def entry_name(key: Mapping[str, Any]) -> str:
+    """Name of the folder of an entry."""
     return hashlib.blake2b(json_line(key).encode(), digest_size=16).hexdigest()
 
 

@@ -68,6 +68,11 @@ class _DualEncoder(TransformersScorer, EmbeddingScorer):
         """See `TransformersScorer`."""
         return {**super().frame_identity, "unit": self._unit}
 
+    @property
+    def embedding_size(self) -> int:
+        """Length of an embedding."""
+        return int(getattr(self.config, "projection_dim", None) or self.config.vision_config.hidden_size)
+
     def score_embeddings(self, query: Query, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
         """Scores of embedded frames: float64, shape `(n,)`."""
         scores = super().score_embeddings(query, embeddings)
@@ -156,6 +161,11 @@ class _Blip(TransformersScorer):
 
     default_model: ClassVar[str] = "Salesforce/blip-itm-large-coco"
     _kinds: ClassVar[tuple[str, ...]] = ("blip",)
+
+    @property
+    def embedding_size(self) -> int:
+        """Length of an embedding."""
+        return int(self.config.image_text_hidden_size)
 
     def _class(self) -> Any:
         return import_package("transformers").BlipForImageTextRetrieval

@@ -83,6 +83,7 @@ class ColorHistogram(EmbeddingScorer):
 
     name: ClassVar[str] = "histogram"
     uses_model: ClassVar[bool] = False
+    embedding_size: ClassVar[int] = len(COLORS)
 
     def __init__(self, with_options: bool = False) -> None:
         self.with_options = with_options

@@ -14,11 +14,20 @@ from numpy.typing import NDArray
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, ScorerError
 from vzgym.scorers.base import Query, Scorer, can_embed, check_embeddings, check_scores, embeds
-from vzgym.scorers.cache import Block, CacheSpec, entry_key, make_cache
+from vzgym.scorers.cache import Block, CacheSpec, entry_key, entry_name, make_cache
 from vzgym.tasks.task import VideoTask
 from vzgym.video.base import Frames, Video
 
-__all__ = ["BLOCK", "Progress", "VideoEmbeddings", "VideoScores", "candidate_times", "embed_video", "score_video"]
+__all__ = [
+    "BLOCK",
+    "Progress",
+    "VideoEmbeddings",
+    "VideoScores",
+    "candidate_times",
+    "embed_video",
+    "missing_candidates",
+    "score_video",
+]
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the number of candidates done and their total."""
@@ -159,6 +168,34 @@ def embed_video(
         lambda frames: check_embeddings(scorer, subject.embed_frames(frames), frames.times), None, cache, progress
     )
     return VideoEmbeddings(done.times, done.values, done.costs)
+
+
+def missing_candidates(
+    scorer: Scorer,
+    video: Video,
+    query: Query | VideoTask | str,
+    times: NDArray[np.float64] | None = None,
+    *,
+    max_pixels: int | None = None,
+    cache: CacheSpec = None,
+) -> tuple[str, int] | None:
+    """How many candidates a cache lacks. Arguments as in `score_video`; no frame is decoded or scored.
+
+    Returns:
+        The name of the cache's entry, and the number of candidates that `score_video` would decode and score. None if
+        their values cannot be kept: the scorer has no identity, or the video is not a file.
+
+    Raises:
+        VideoError: If the video cannot be opened.
+    """
+    candidates = _Candidates(scorer, video, times, max_pixels)
+    query = _as_query(query)
+    key = entry_key(scorer, video, None if embeds(scorer) else query, candidates.times, candidates.size)
+    if key is None:
+        return None
+    store = make_cache(cache)
+    stored = 0 if store is None else store.count(key)
+    return entry_name(key), max(0, len(candidates.times) - stored * BLOCK)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
