@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 from vzgym.agents.data.scripted import TRAJECTORY_KINDS, ScriptedRollout, TrajectoryStyle
 from vzgym.core import Budget, Interval, Zoom
 from vzgym.core.errors import TaskError
-from vzgym.protocols import TagProtocol
-from vzgym.tasks import EvidenceRequirements, VideoTask
+from vzgym.episode import evidence_shown
+from vzgym.protocols import PROTOCOLS, TagProtocol
+from vzgym.tasks import EvidenceRequirements, VideoTask, load_tasks
 from vzgym.video.synthetic import ArrayVideo
 
 BUDGET = Budget(overview_fps=0.2, overview_frames=8, clip_frames=16, max_zooms=2)
@@ -49,9 +51,30 @@ def test_where_there_is_nothing_to_find_it_answers_at_once() -> None:
     ("evidence", "words"),
     [
         (None, "evidence is unknown"),
-        ([(1.0, 2.0), (5.0, 6.0), (9.0, 10.0)], "3 evidence intervals, but 2 zooms"),
+        ([(1.0, 2.0), (5.0, 6.0), (9.0, 10.0)], "3 evidence intervals, but 2 turns with zooms"),
     ],
 )
 def test_what_cannot_be_told_is_named(evidence: Any, words: str) -> None:
     with pytest.raises(TaskError, match=words):
         played(evidence)
+
+
+@pytest.mark.parametrize("protocol", ["tags", "compact_tags", "tool_calls"])
+@pytest.mark.parametrize("kind", ["oracle", "told"])
+def test_several_places_are_looked_at_in_one_turn_where_the_budget_allows_it(protocol: str, kind: str) -> None:
+    tasks = load_tasks("order-tiny/train")
+    style = TrajectoryStyle(PROTOCOLS.make(protocol), "sentences")
+    for zooms in (1, 2):
+        rollout = ScriptedRollout(tasks[0], replace(tasks.budget, zooms_per_turn=zooms), style, seed=0)
+        script = TRAJECTORY_KINDS[kind].script
+        assert script is not None
+        script(rollout)
+        record = rollout.episode.record
+        assert [len(turn.zooms) for turn in record.turns] == ([1, 1, 0] if zooms == 1 else [2, 0])
+        assert all(turn.well_formed for turn in record.turns)
+        assert record.grade is not None
+        assert record.grade.is_correct
+        assert evidence_shown(record)
+    first, second = record.turns[0].zooms
+    assert f"{first.start:g} to" in record.turns[0].text.partition("</think>")[0]
+    assert first.end < second.start

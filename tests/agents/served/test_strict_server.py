@@ -28,9 +28,10 @@ NATIVE = {"name": "tool_calls", "structured": True}
 Say = Callable[[int], dict[str, Any]]
 
 
-def fault_of(request: dict[str, Any]) -> str:
-    """What a strict vendor refuses in a request; "" if nothing."""
+def fault_of(request: dict[str, Any], images_in_tools: bool = False) -> str:
+    """What a strict vendor refuses in a request; "" if nothing. Few vendors accept images in tools' replies."""
     known: set[str] = set()
+    unanswered: set[str] = set()
     before = ""
     for number, message in enumerate(request["messages"]):
         role, content, calls = message["role"], message.get("content"), message.get("tool_calls") or []
@@ -49,14 +50,20 @@ def fault_of(request: dict[str, Any]) -> str:
         for block in blocks:
             if block["type"] == "text" and not block["text"].strip():
                 return f"{where}blank text"
-            if block["type"] == "image_url" and role != "user":
+            if block["type"] == "image_url" and role not in ("user", "tool" if images_in_tools else ""):
                 return f"{where}an image in a message that is not the user's"
         if role == "tool" and message.get("tool_call_id") not in known:
             return f"{where}an answer to a call that was never made: {message.get('tool_call_id')!r}"
+        if role == "tool" and message["tool_call_id"] not in unanswered:
+            return f"{where}a second answer to the call {message['tool_call_id']!r}"
+        if role != "tool" and unanswered:
+            return f"{where}comes before the answers to the calls {sorted(unanswered)}"
+        unanswered.discard(message.get("tool_call_id", ""))
         for call in calls:
             if len(call["id"]) != 9 or not call["id"].isalnum() or call["id"] in known:
                 return f"{where}bad id {call['id']!r}"
             known.add(call["id"])
+            unanswered.add(call["id"])
             try:
                 arguments = json.loads(call["function"]["arguments"], parse_constant=_refuse)
             except ValueError:
@@ -64,6 +71,8 @@ def fault_of(request: dict[str, Any]) -> str:
             if not isinstance(arguments, dict):
                 return f"{where}arguments are no object"
         before = role
+    if unanswered:
+        return f"no answers to the calls {sorted(unanswered)}"
     return "" if before in ("user", "tool") else "the last message is the assistant's"
 
 
@@ -78,6 +87,7 @@ class StrictServer:
         say: The message for a turn, by the number of turns so far in the dialogue.
         finish: The reason why replies end.
         refused: Parameters that it does not know.
+        images_in_tools: Whether tools' replies may have images.
         faults: What was wrong with requests.
         seen: The requests.
     """
@@ -86,6 +96,7 @@ class StrictServer:
         self.say: Say = lambda turn: {"content": "<answer>A</answer>"}
         self.finish = "stop"
         self.refused: tuple[str, ...] = ()
+        self.images_in_tools = False
         self.faults: list[str] = []
         self.seen: list[dict[str, Any]] = []
         server = self
@@ -108,7 +119,7 @@ class StrictServer:
     def _take(self, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         self.seen.append(request)
         unknown = [name for name in self.refused if name in request]
-        fault = f"unsupported parameter {unknown[0]}" if unknown else fault_of(request)
+        fault = f"unsupported parameter {unknown[0]}" if unknown else fault_of(request, self.images_in_tools)
         if fault:
             self.faults.append(fault)
             return 400, {"error": {"message": fault}}
@@ -187,6 +198,44 @@ def test_every_turn_can_be_sent_back(server: StrictServer, tasks: TaskSet, turn:
     assert server.faults == []
     assert played[0].answer is not None
     assert len(played[0].turns) in (1, 2)
+
+
+LATER = ZOOM.replace("[4, 6]", "[8, 10]")
+SEVERAL_CALLS: dict[str, tuple[dict[str, Any], str, int]] = {
+    "two good calls": (called(("video_zoom", ZOOM), ("video_zoom", LATER)), "", 2),
+    "the same call twice": (called(("video_zoom", ZOOM), ("video_zoom", ZOOM)), "", 2),
+    "a call, then text": (called(("video_zoom", ZOOM), content="Both."), "", 1),
+    "three calls": (called(*[("video_zoom", ZOOM)] * 3), "too_many_zooms", 3),
+    "many calls": (called(*[("video_zoom", ZOOM)] * 20), "too_many_zooms", 20),
+    "one is reversed": (called(("video_zoom", ZOOM), ("video_zoom", ZOOM.replace("4, 6", "6, 4"))), "reversed", 2),
+    "one is cut off": (called(("video_zoom", ZOOM), ("video_zoom", '{"segment": [4')), "malformed", 1),
+    "one has NaN": (called(("video_zoom", ZOOM), ("video_zoom", '{"segment": [4, NaN], "fps": 1}')), "not_finite", 0),
+    "one is of another function": (called(("video_zoom", ZOOM), ("search", "{}")), "malformed", 1),
+    "the first is of another function": (called(("search", "{}"), ("video_zoom", ZOOM)), "malformed", 0),
+}
+
+
+@pytest.mark.parametrize("role", ["user", "tool"])
+@pytest.mark.parametrize(("turn", "refusal", "structured"), SEVERAL_CALLS.values(), ids=SEVERAL_CALLS)
+def test_parallel_calls_are_zooms_of_one_turn_each_with_its_reply(
+    server: StrictServer, tasks: TaskSet, turn: dict[str, Any], refusal: str, structured: int, role: str
+) -> None:
+    server.images_in_tools = role == "tool"
+    server.say = lambda number: turn if number == 0 else {"content": "<think>a</think><answer>A</answer>"}
+    played: list[EpisodeRecord] = []
+    policy = ServedPolicy("m", server.url, protocol=NATIVE, retries=0, check_images=False, tool_role=role)
+    evaluate(policy, tasks, budget={"zooms_per_turn": 2}, episodes=1, on_episode=played.append)
+    assert server.faults == []
+    first = played[0].turns[0]
+    assert str(first.refusal or "") == refusal
+    messages = server.seen[-1]["messages"]
+    replies = [message for message in messages if message["role"] == "tool"]
+    assert len(replies) == structured == sum(len(message.get("tool_calls") or ()) for message in messages)
+    shown = sum(block["type"] == "image_url" for message in messages for block in message["content"] or ()
+                if isinstance(block, dict))  # fmt: skip
+    assert shown == played[0].frames
+    description = server.seen[0]["tools"][0]["function"]["description"]
+    assert "Up to 2 calls in one turn; if one cannot be carried out, none is." in description
 
 
 def test_a_turn_cut_by_the_length_limit_can_be_sent_back(server: StrictServer, tasks: TaskSet) -> None:

@@ -11,11 +11,14 @@ from vzgym.agents.data.settings import CollectSettings
 from vzgym.agents.training.plan import plan_sft
 from vzgym.agents.training.settings import LoraSettings, SFTSettings
 from vzgym.agents.training.sft import TrajectoryCollator, train_sft, trajectory_chat
-from vzgym.agents.vlm.chat import turn_spans
+from vzgym.agents.vlm.chat import chat_of, encode, turn_spans
 from vzgym.agents.vlm.checkpoint import open_checkpoint, saved_protocol
 from vzgym.agents.vlm.image_checks import image_token
 from vzgym.core.errors import InvalidSetting
+from vzgym.episode import Episode, EpisodeRecord
 from vzgym.policies.fingerprint import METADATA
+from vzgym.protocols import Parsed
+from vzgym.tasks import load_tasks
 
 
 def settings(model, data, out, **more):
@@ -117,6 +120,41 @@ def test_what_must_be_given_is_asked_for(small_model, trajectories, tmp_path, mi
     given = {"model": str(small_model), "data": str(trajectories), "out": str(tmp_path / "x"), missing: ""}
     with pytest.raises(InvalidSetting, match=f"{name} must be given"):
         train_sft(SFTSettings(**given))
+
+
+def test_several_zooms_of_a_turn_are_encoded_as_they_were_played(small_model, tmp_path):
+    start = open_checkpoint(small_model)
+    out = tmp_path / "several"
+    chosen = CollectSettings(
+        tasks="order-tiny/train",
+        episodes=3,
+        mix="oracle=1",
+        protocol="compact_tags",
+        thoughts="short",
+        budget={"zooms_per_turn": 2},
+    )
+    statistics = collect(chosen, out)
+    assert statistics.rows == 3
+    rows = load_trajectories(out)
+    records = [EpisodeRecord.from_line(line) for line in (out / "records.jsonl").read_text().splitlines()]
+    tasks = load_tasks("order-tiny/train")
+    collator = TrajectoryCollator(start.processor, 4096)
+    for row, record in zip(rows, records, strict=True):
+        assert [len(turn.zooms) for turn in record.turns] == [2, 0]
+        assert (row["zooms"], row["turns"], len(row["fps"]), row["frames"]) == (1, 2, 2, record.frames)
+        # The engine's own dialogue of the same turns.
+        episode = Episode(tasks[row["index"]], record.budget, start.protocol)
+        for turn in record.turns:
+            parsed = start.protocol.parse(turn.text, episode.rules)
+            assert parsed == Parsed(turn.action, True)
+            episode.step(parsed.action, text=turn.text, well_formed=parsed.well_formed)
+        acting = encode(start.processor, chat_of(episode.messages), reply=False)["input_ids"].tolist()
+        assert encode(start.processor, trajectory_chat(row), reply=False)["input_ids"].tolist() == acting
+        assert acting.count(image_token(start.processor)) >= record.frames
+        batch = collator([row])
+        learned = batch["labels"][0] != -100
+        said = "".join(turn.text + start.processor.tokenizer.eos_token for turn in record.turns)
+        assert start.processor.tokenizer.decode(batch["input_ids"][0][learned]) == said
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from vzgym.agents.training.tool_environment import (
 from vzgym.agents.vlm.chat import assistant_header, chat_of, encode
 from vzgym.agents.vlm.checkpoint import open_checkpoint
 from vzgym.agents.vlm.image_checks import ImagesDropped
-from vzgym.core.actions import Zoom
+from vzgym.core.actions import TurnRules, Zoom
 from vzgym.core.errors import InvalidSetting, VideoError
 from vzgym.envs import VideoZoomEnv
 from vzgym.episode import End, Episode, EpisodeRecord, Outcome
@@ -47,10 +47,10 @@ def opened(path):
     return open_checkpoint(path)
 
 
-def environment(tasks, task=0, protocol=None):
-    protocol = protocol or CompactTags()
-    made = ToolEnvironment(tasks, tasks.budget, protocol)
-    row = opening_row(Episode(tasks[task], tasks.budget, protocol).messages)
+def environment(tasks, task=0, protocol=None, budget=None):
+    protocol, budget = protocol or CompactTags(), budget or tasks.budget
+    made = ToolEnvironment(tasks, budget, protocol)
+    row = opening_row(Episode(tasks[task], budget, protocol).messages)
     made.reset(prompt=row, task=task)
     return made
 
@@ -100,25 +100,31 @@ def test_trl_takes_each_complete_turn_without_an_answer_for_a_call(small_model, 
     assert call["function"]["arguments"] == {"turn": text, "truncated": True}
 
 
-PIECES = ["<think>", "</think>", "<answer>", "</answer>", "{zoom}", "<{tag}>", "</{tag}>", "red", "A", "{{", " "]
+PIECES = [
+    *("<think>", "</think>", "<answer>", "</answer>", "{zoom}", "{late}", "<{tag}>", "</{tag}>", "red", "A", "{{", " "),
+]
 
 
+@pytest.mark.parametrize("zooms", [1, 3])
 @pytest.mark.parametrize("name", sorted({*PROTOCOLS.names()} - {"direct"}))
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_training_reads_each_turn_as_evaluation_does(small_model, tasks, name, data):
+def test_training_reads_each_turn_as_evaluation_does(small_model, tasks, name, zooms, data):
     protocol = PROTOCOLS.make(name)
     assert isinstance(protocol, TagProtocol)
+    budget = replace(tasks.budget, zooms_per_turn=zooms)
+    rules = TurnRules(zooms)
     processor = opened(small_model).processor
-    parser, tokenizer = TurnParser(processor, protocol), processor.tokenizer
-    pieces = [piece.format(tag=protocol.tag, zoom=protocol.said(Zoom(0.0, 6.0, 1.0))) for piece in PIECES]
+    parser, tokenizer = TurnParser(processor, protocol, rules), processor.tokenizer
+    looks = {"zoom": protocol.said(Zoom(0.0, 2.0, 1.0)), "late": protocol.said(Zoom(6.0, 10.0, 1.0))}
+    pieces = [piece.format(tag=protocol.tag, **looks) for piece in PIECES]
     drawn = st.tuples(st.lists(st.sampled_from(pieces), max_size=7).map("".join), st.booleans())
     turns = [
         (tokenizer.decode(tokenizer.encode(text)), cut and number > 0)
         for number, (text, cut) in enumerate(data.draw(st.lists(drawn, min_size=1, max_size=4)))
     ]
     # As TRL's loop plays: a call gets a reply, anything else ends the roll-out.
-    made, completion = environment(tasks, protocol=protocol), []
+    made, completion = environment(tasks, protocol=protocol, budget=budget), []
     for text, cut in turns:
         message = parser(tokenizer.encode(text) + ([] if cut else [tokenizer.eos_token_id]))
         completion.append(message)
@@ -130,14 +136,14 @@ def test_training_reads_each_turn_as_evaluation_does(small_model, tasks, name, d
         )
     trained = finish_rollout(made, completion)
     # As evaluation plays the same turns.
-    played = Episode(tasks[0], tasks.budget, protocol)
+    played = Episode(tasks[0], budget, protocol)
     for text, cut in turns:
         if played.ended:
             break
-        parsed = protocol.parse(TruncatedText(text) if cut else text)
+        parsed = protocol.parse(TruncatedText(text) if cut else text, played.rules)
         played.step(parsed.action, text=text, well_formed=parsed.well_formed)
     while not played.ended:
-        played.step(protocol.parse("").action, text="", well_formed=False)
+        played.step(protocol.parse("", rules).action, text="", well_formed=False)
     assert [replace(turn, clips=()) for turn in trained.turns] == [
         replace(turn, clips=()) for turn in played.record.turns
     ]

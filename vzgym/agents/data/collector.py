@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from vzgym.agents.data.phrases import choose_phrase, compose
+from vzgym.agents.data.phrases import choose_phrase, compose, windows_of
 from vzgym.agents.data.scripted import TRAJECTORY_KINDS, ScriptedRollout, TrajectoryStyle, resume_with_expert
 from vzgym.agents.data.settings import CollectSettings
 from vzgym.agents.data.teaching import HINT, is_reflection, kept_turns
-from vzgym.core.actions import Answer, Zoom
+from vzgym.core.actions import Answer, Zoom, Zooms
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError, VideoError
 from vzgym.core.secrets import redact
@@ -309,14 +309,19 @@ class _Worded:
     def decode(self, value: Any, episode: Episode) -> DecodedAction:
         move = self._inner.decode(value, episode)
         action = move.action
-        if move.text is not None or not isinstance(action, (Zoom, Answer)):
+        if move.text is not None:
             return move
-        if isinstance(action, Zoom):
-            facts: dict[str, Any] = {"from": action.start, "to": action.end, "fps": action.fps}
-        else:
-            facts = {"answer": action.text}
-        reason = "zoom" if isinstance(action, Zoom) else "answer"
+        facts: dict[str, Any]
+        match action:
+            case Zoom():
+                reason, facts = "zoom", {"from": action.start, "to": action.end, "fps": action.fps}
+            case Zooms(zooms):
+                reason, facts = "zooms", {"from": zooms[0].start, "windows": windows_of(action)}
+            case Answer():
+                reason, facts = "answer", {"answer": action.text}
+            case _:
+                return move
         thought = choose_phrase(self._style.book, reason, facts, self._rng, self._style.wordings)
-        text = compose(self._style.protocol, action, thought)
+        text = compose(self._style.protocol, action, thought, episode.rules)
         # Text rounds numbers: play the rounded action, so that the text alone reproduces the episode.
-        return DecodedAction(self._style.protocol.parse(text).action, text, True)
+        return DecodedAction(self._style.protocol.parse(text, episode.rules).action, text, True)

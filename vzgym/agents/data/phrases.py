@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from vzgym.core.actions import Action, TurnRules
+from vzgym.core.actions import Action, TurnRules, Zooms
 from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.protocols.base import PAPER_RULES, TextProtocol
 
-__all__ = ["PHRASES", "choose_phrase", "compose"]
+__all__ = ["PHRASES", "choose_phrase", "compose", "windows_of"]
 
 PHRASES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
     # Whole sentences in several wordings, for pre-trained language models.
@@ -59,6 +59,10 @@ PHRASES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
             "What is asked happens between {from} and {to} s in the {scene} scene. I look there at {fps} fps.",
             "I look at {from} to {to} s at {fps} fps.",
         ),
+        "oracle_several": (
+            "What is asked happens in several places. I look at {windows} in one turn.",
+            "I look at {windows} together.",
+        ),
         "wrong_scene": (
             "I look at {from} to {to} s first.",
             "The {scene} scene might be at {from} s.",
@@ -96,6 +100,7 @@ PHRASES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         ),
         "call": ("I call {tool}.",),
         "zoom": ("I look at {from} to {to} s at {fps} fps.",),
+        "zooms": ("I look at {windows}.",),
         "answer": ("My answer is {answer}.",),
     },
     # One fixed phrase of few tokens for each reason, for tiny models. A zoom's phrase states where the scene begins;
@@ -112,6 +117,7 @@ PHRASES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "stop": ("seen",),
         "told": ("seen",),
         "oracle": ("{scene}{start}", "{from}"),
+        "oracle_several": ("{from}",),
         "wrong_scene": ("{scene}{from}", "{from}"),
         "too_coarse": ("{scene}{start}", "{from}"),
         "after_wrong_scene": ("wrong",),
@@ -123,6 +129,7 @@ PHRASES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "found": ("{at}",),
         "call": ("{tool}",),
         "zoom": ("{from}",),
+        "zooms": ("{from}",),
         "answer": ("seen",),
     },
 }
@@ -178,6 +185,11 @@ def compose(protocol: TextProtocol, action: Action, thought: str, rules: TurnRul
             "experts cannot use it"
         )
     return text
+
+
+def windows_of(action: Zooms) -> str:
+    """The intervals of several zooms, for the phrase of a turn: "4 to 6 s and 10 to 12.5 s"."""
+    return " and ".join(f"{_written(zoom.start)} to {_written(zoom.end)} s" for zoom in action.zooms)
 
 
 def _written(value: Any) -> str:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from vzgym.agents.data.phrases import choose_phrase, compose
+from vzgym.agents.data.phrases import choose_phrase, compose, windows_of
 from vzgym.baselines.memory import ROUND_FPS, ExpertMemory, hints_for
-from vzgym.core.actions import Answer, Zoom
-from vzgym.core.budget import Budget
+from vzgym.core.actions import Action, Answer, Zoom
+from vzgym.core.budget import Budget, group_zooms
 from vzgym.core.errors import TaskError
 from vzgym.episode.answers import lettered
 from vzgym.episode.episode import Episode
@@ -89,9 +89,9 @@ class ScriptedRollout:
             action = Answer(option_letter(self.memory.options.index(action.text)))
         own = self.thought(step, "instead") if before and isinstance(action, Zoom) else self.thought(step)
         thought = f"{before} {own}" if before else own
-        return self.play(action, compose(self.style.protocol, action, thought), well_formed=True)
+        return self.play(action, compose(self.style.protocol, action, thought, self.episode.rules), well_formed=True)
 
-    def play(self, action: Zoom | Answer, text: str, *, well_formed: bool) -> Turn:
+    def play(self, action: Action, text: str, *, well_formed: bool) -> Turn:
         """Play an action with its text."""
         turn = self.episode.step(action, text=text, well_formed=well_formed)
         for clip in turn.clips:
@@ -119,10 +119,23 @@ def _exemplar(rollout: ScriptedRollout) -> None:
 
 
 def _oracle(rollout: ScriptedRollout) -> None:
-    for zoom in expert_zooms(rollout.task, rollout.episode.budget):
-        facts = {**rollout.memory.facts(), "from": zoom.start, "to": zoom.end, "fps": zoom.fps}
-        rollout.do(Step(zoom, "oracle", facts))
+    _look(rollout, expert_zooms(rollout.task, rollout.episode.budget))
     rollout.do(rollout.memory.answer())
+
+
+def _look(rollout: ScriptedRollout, zooms: Sequence[Zoom]) -> None:
+    """Make zooms in as few turns as the budget allows."""
+    for action in group_zooms(zooms, rollout.episode.budget):
+        facts = rollout.memory.facts()
+        if isinstance(action, Zoom):
+            facts |= {"from": action.start, "to": action.end, "fps": action.fps}
+            rollout.do(Step(action, "oracle", facts))
+            continue
+        facts |= {"from": action.zooms[0].start, "windows": windows_of(action)}
+        style, rng = rollout.style, rollout.memory.rng
+        thought = choose_phrase(style.book, "oracle_several", facts, rng, style.wordings)
+        text = compose(style.protocol, action, thought, rollout.episode.rules)
+        rollout.play(action, text, well_formed=True)
 
 
 def _reflection(rollout: ScriptedRollout) -> None:
@@ -167,10 +180,7 @@ def _direct(rollout: ScriptedRollout) -> None:
 
 
 def _told(rollout: ScriptedRollout) -> None:
-    for zoom in _over_evidence(rollout.task, rollout.episode.budget):
-        rollout.do(
-            Step(zoom, "oracle", {**rollout.memory.facts(), "from": zoom.start, "to": zoom.end, "fps": zoom.fps})
-        )
+    _look(rollout, _over_evidence(rollout.task, rollout.episode.budget))
     _direct(rollout)
 
 
@@ -184,15 +194,15 @@ def _over_evidence(task: VideoTask, budget: Budget) -> Sequence[Zoom]:
         raise TaskError(f"task {task.id!r}: its evidence is unknown, so a script cannot know where to look")
     if task.requirements.min_fps is not None:
         return expert_zooms(task, budget)
-    if len(task.evidence) > budget.max_zooms:
-        raise TaskError(f"task {task.id!r}: {len(task.evidence)} evidence intervals, but {budget.max_zooms} zooms")
-    zooms = []
+    zooms: list[Zoom] = []
     for span in task.evidence:
         most = min(budget.max_fps, min(8, budget.clip_frames) / span.duration)
         rates = [rate for rate in ROUND_FPS if budget.min_fps <= rate <= most]
         if not rates:
             raise TaskError(f"task {task.id!r}: a clip of the budget cannot show its evidence of {span.duration:g} s")
         zooms.append(Zoom(span.start, span.end, rates[-1]))
+    if len(group_zooms(zooms, budget)) > budget.max_zooms:
+        raise TaskError(f"task {task.id!r}: {len(zooms)} evidence intervals, but {budget.max_zooms} turns with zooms")
     return zooms
 
 
@@ -260,7 +270,6 @@ def resume_with_expert(
         return None
     rollout = ScriptedRollout(task, wrong.budget, style, seed)
     for turn in kept:
-        assert isinstance(turn.action, Zoom)  # only zooms are executed
         rollout.play(turn.action, turn.text, well_formed=turn.well_formed)
     following = rollout.memory.next() if not rollout.episode.ended else None
     if following is None:

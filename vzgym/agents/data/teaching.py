@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from vzgym.core.actions import Zoom
 from vzgym.episode.record import EpisodeRecord, Outcome, Turn
 
 __all__ = ["HINT", "is_reflection", "kept_turns", "names_previous_call"]
@@ -44,7 +43,7 @@ def is_reflection(record: EpisodeRecord, kept: int) -> bool:
         return False
     turn = record.turns[kept]
     before = [earlier.action for earlier in record.turns[:kept]]
-    new = turn.outcome is Outcome.EXECUTED and isinstance(turn.action, Zoom) and turn.action not in before
+    new = turn.outcome is Outcome.EXECUTED and bool(turn.zooms) and turn.action not in before
     return new and names_previous_call(turn.text)
 
 
