@@ -132,3 +132,18 @@ def test_a_reading_says_where_the_action_stands() -> None:
     (action,) = reading.actions
     assert (action.tag, action.content, action.closed, reading.strict) == ("answer", "B", True, False)
     assert text[slice(*action.span)] == "<answer>B<think>y</think></answer>"
+
+
+def test_without_calls_only_answers_are_actions() -> None:
+    assert read_turn("<>x</> <answer>B</answer>", ()).actions[0].content == "B"
+    assert read_turn("<>x</>", ()).actions == ()
+
+
+def test_the_actions_of_a_turn_stand_in_order_and_not_inside_one_another() -> None:
+    text = "<a>1</a><think><a>no</a></think> <b>2<a>3</a></b><a>4</a><answer>B"
+    reading = read_turn(text, ("a", "b"), most=9)
+    assert [(action.tag, action.content) for action in reading.actions] == [("a", "1"), ("b", "2<a>3</a>"), ("a", "4")]
+    assert not reading.strict
+    assert [action.content for action in read_turn(text, ("a", "b"), most=2).actions] == ["1", "2<a>3</a>"]
+    assert read_turn("<think>x</think> <a>1</a>\n<a>2</a> ", "a", most=9).strict
+    assert not read_turn("<a>1</a> and <a>2</a>", "a", most=9).strict

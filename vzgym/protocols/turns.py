@@ -73,7 +73,7 @@ class _Tag:
 
 @cache
 def _tags(calls: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile(rf"<(/?)(think|{'|'.join(map(re.escape, calls))}|answer)>")
+    return re.compile(rf"<(/?)({'|'.join(map(re.escape, ('think', *calls, 'answer')))})>")
 
 
 def read_turn(text: str, calls: str | tuple[str, ...], most: int = 1) -> TurnReading:
