@@ -12,7 +12,7 @@ from vzgym.core.errors import InvalidSetting, RecordError
 from vzgym.evaluation.comparison import COMPARED, RunMetrics, compare_metrics, metric_titles
 from vzgym.evaluation.metrics import EpisodeMetrics, summarise
 from vzgym.evaluation.viewer.curves import learning_curves
-from vzgym.evaluation.viewer.following import FollowedLines, Line, Problem, find_record_files, read_line
+from vzgym.evaluation.viewer.following import FollowedLines, Line, find_record_files, read_line
 from vzgym.evaluation.viewer.frames import FrameSheets
 from vzgym.evaluation.viewer.payload import CLASSES, COLUMNS, detail, row, untrusted
 
@@ -74,8 +74,8 @@ class ViewData:
     def _reset(self) -> None:
         self._files: dict[Path, FollowedLines] = {}
         self._runs: dict[tuple[Path, str], RunData] = {}
-        self._problems: list[Problem] = []
-        self._unread = 0
+        # Line numbers by file and message: a file of another version has one problem, not one for each line.
+        self._problems: dict[tuple[Path, str], list[int]] = {}
 
     @property
     def runs(self) -> list[RunData]:
@@ -115,16 +115,14 @@ class ViewData:
                 on_episode()
             rest = None if self.live else followed.rest()
         except OSError as error:
-            self._report(Problem(str(file), f"cannot be read: {error.strerror or error}"))
+            self._report(file, f"cannot be read: {error.strerror or error}")
             return True
         if rest is not None:
             try:
                 read_line(*rest)
             except RecordError as error:
-                self._report(
-                    Problem(rest[0].where, f"the last line is incomplete and left out; the writing process was "
-                            f"stopped or is still running ({_without_place(error, rest[0])})")
-                )  # fmt: skip
+                reason = _without_place(error, rest[0])
+                self._report(file, f"the last line is incomplete and left out: {reason}", rest[0].number)
             else:
                 self._add(place, *rest)
         return not followed.restarted
@@ -136,7 +134,7 @@ class ViewData:
                 metrics = EpisodeMetrics.of(record)
                 added = row(record, metrics)
         except RecordError as error:
-            self._report(Problem(line.where, _without_place(error, line)))
+            self._report(line.path, _without_place(error, line), line.number)
             return
         policy = record.info.policy or place.stem
         run = self._runs.setdefault((place, policy), RunData(place, policy))
@@ -144,12 +142,11 @@ class ViewData:
         run.lines.append(line)
         run.metrics.append(metrics)
 
-    def _report(self, problem: Problem) -> None:
-        if problem in self._problems:
-            return
-        self._unread += 1
-        if len(self._problems) < _MOST_PROBLEMS:
-            self._problems.append(problem)
+    def _report(self, path: Path, message: str, line: int | None = None) -> None:
+        """Note what cannot be read."""
+        lines = self._problems.setdefault((path, message), [])
+        if line is not None:
+            lines.append(line)
 
     def index(self, have: Sequence[int] = ()) -> dict[str, Any]:
         """All that the list of episodes shows.
@@ -179,8 +176,11 @@ class ViewData:
                 ],
                 "comparison": self._comparison(runs, names),
                 "curves": self._curves(),
-                "problems": [[problem.where, problem.message] for problem in self._problems],
-                "unread": self._unread,
+                "problems": [
+                    [f"{path}{_line_numbers(lines)}", message]
+                    for (path, message), lines in list(self._problems.items())[:_MOST_PROBLEMS]
+                ],
+                "unread": sum(max(1, len(lines)) for lines in self._problems.values()),
             }
 
     def _comparison(self, runs: Sequence[RunData], names: Sequence[str]) -> dict[str, Any] | None:
@@ -205,7 +205,7 @@ class ViewData:
             try:
                 series = learning_curves(folder)
             except RecordError as error:
-                self._report(Problem(str(folder), str(error)))
+                self._report(folder, str(error))
                 continue
             if series:
                 found.append({"place": str(folder), "series": series})
@@ -242,6 +242,16 @@ def _names(runs: Sequence[RunData]) -> list[str]:
     """A name for each run: its policy, with the folder where two have the same."""
     policies = [run.policy for run in runs]
     return [run.policy if policies.count(run.policy) == 1 else f"{run.policy} ({run.place})" for run in runs]
+
+
+def _line_numbers(lines: Sequence[int]) -> str:
+    """The lines of a problem: ", line 3", or ", lines 1, 2 and 7 more"."""
+    if len(lines) < 2:
+        return f", line {lines[0]}" if lines else ""
+    if lines[-1] - lines[0] == len(lines) - 1:
+        return f", lines {lines[0]} to {lines[-1]}"
+    shown = ", ".join(map(str, lines[:5]))
+    return f", lines {shown}{f' and {len(lines) - 5} more' if len(lines) > 5 else ''}"
 
 
 def _without_place(error: RecordError, line: Line) -> str:

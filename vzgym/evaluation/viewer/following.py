@@ -14,24 +14,11 @@ from vzgym.core.files import parse_json
 from vzgym.episode.record import EpisodeRecord
 from vzgym.evaluation.runs import RECORDS
 
-__all__ = ["FollowedLines", "Line", "Problem", "find_record_files", "read_line"]
+__all__ = ["FollowedLines", "Line", "find_record_files", "read_line"]
 
 _ROLLOUTS, _REJECTED = "rollouts.jsonl", "rejected.jsonl"
 _PARTS: Final = ("parts/*.records.jsonl", "parts/*.rejected.jsonl")
 _LONGEST_LINE: Final = 64 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that could not be read.
-
-    Attributes:
-        where: The file, with the line number if it has one.
-        message: The reason.
-    """
-
-    where: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)

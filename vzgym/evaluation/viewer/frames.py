@@ -21,7 +21,7 @@ from vzgym.episode.record import EpisodeRecord
 from vzgym.evaluation.replay import task_of
 from vzgym.video.base import Video, frame_hash
 
-__all__ = ["FrameSheets", "Sheet", "all_clips"]
+__all__ = ["FrameSheets", "Sheet"]
 
 _QUALITY: Final = 85
 _LARGEST_SIDE: Final = 16_000
@@ -43,11 +43,6 @@ class Sheet:
     name: str
     columns: int
     rows: int
-
-
-def all_clips(record: EpisodeRecord) -> list[Clip]:
-    """Every clip of a record, in order: the overview first."""
-    return record.clips
 
 
 class FrameSheets:
@@ -72,7 +67,7 @@ class FrameSheets:
             For each clip, the sheet; or, as a text, the reason why its frames cannot be shown; None if it has no
             frames.
         """
-        clips = all_clips(record)
+        clips = record.clips
         with self._lock:
             known = [self._planned(clip) for clip in clips]
             missing = [

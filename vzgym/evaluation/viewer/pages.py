@@ -114,6 +114,7 @@ def _page(title: str, policy: str, head: str, body: str, mode: str) -> str:
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
+<link rel="icon" href="data:,">
 <title>{escape(title)}</title>
 {head}</head>
 <body>

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from vzgym.core.actions import Answer, Malformed, Zoom
+from vzgym.core.actions import Answer, Malformed, ToolCall, Zoom, Zooms
 from vzgym.core.errors import RecordError, VzgymError
 from vzgym.core.secrets import redact
 from vzgym.episode.answers import Grade, GradeStatus
 from vzgym.episode.clip import Clip
-from vzgym.episode.costs import EpisodeCosts
+from vzgym.episode.costs import SCORER_COSTS, EpisodeCosts
 from vzgym.episode.record import End, EpisodeRecord, Outcome, Turn
 from vzgym.evaluation.metrics import POLICY_COSTS, EpisodeMetrics
 from vzgym.evaluation.taxonomy import TaxonomyClass
-from vzgym.evaluation.viewer.frames import Sheet, all_clips
+from vzgym.evaluation.viewer.frames import Sheet
 from vzgym.tasks.task import answer_index, option_letter
 
 __all__ = ["CLASSES", "COLUMNS", "detail", "row", "untrusted"]
@@ -86,7 +85,7 @@ def detail(record: EpisodeRecord, metrics: EpisodeMetrics, sheets: Sequence[Shee
         sheets: The frames of each clip, from `FrameSheets.of`; empty if no frames are shown.
     """
     task, grade = record.task, record.grade
-    clips = all_clips(record)
+    clips = record.clips
     places = {id(clip): number for number, clip in enumerate(clips)}
     rewards = record.rewards or []
     return {
@@ -107,7 +106,7 @@ def detail(record: EpisodeRecord, metrics: EpisodeMetrics, sheets: Sequence[Shee
         "budget": record.budget.to_dict(),
         "clips": [_clip(clip, sheets[number] if sheets else "") for number, clip in enumerate(clips)],
         "turns": [
-            _turn(turn, [places[id(clip)] for clip in _turn_clips(turn)], rewards[n] if n < len(rewards) else None)
+            _turn(turn, [places[id(clip)] for clip in turn.clips], rewards[n] if n < len(rewards) else None)
             for n, turn in enumerate(record.turns)
         ],
         "messages": [{"role": message.role, "text": message.text} for message in record.messages],
@@ -126,10 +125,6 @@ def detail(record: EpisodeRecord, metrics: EpisodeMetrics, sheets: Sequence[Shee
         },
         "info": redact(record.info.to_json()),
     }
-
-
-def _turn_clips(turn: Turn) -> list[Clip]:
-    return [] if turn.clip is None else [turn.clip]
 
 
 def _clip(clip: Clip, sheet: Sheet | str | None) -> dict[str, Any]:
@@ -151,57 +146,45 @@ def _clip(clip: Clip, sheet: Sheet | str | None) -> dict[str, Any]:
 
 
 def _turn(turn: Turn, clips: list[int], reward: Any) -> dict[str, Any]:
-    action: Any = turn.action
-    name, arguments = type(action).__name__, _arguments(action)
-    match action:
-        case Zoom():
-            title = "Zoom"
+    arguments: Mapping[str, Any]
+    match turn.action:
+        case Zoom() | Zooms():
+            zooms = turn.zooms
+            title = "Zoom" if len(zooms) == 1 else f"{len(zooms)} zooms"
+            named = [
+                {
+                    "region": None if zoom.region is None else [_json_number(side) for side in zoom.region.to_list()],
+                    "max_pixels": zoom.max_pixels,
+                }
+                for zoom in zooms
+            ]
+            arguments = {"zooms": named} if any(value for item in named for value in item.values()) else {}
+        case ToolCall(name, given):
+            title, arguments = f"Tool {name}", dict(given)
         case Answer(text):
             title, arguments = "Answer", {"text": text}
         case Malformed(reason):
             title, arguments = "No action", {"reason": reason}
-        case _:
-            title = str(arguments.pop("name", name))
-    windows = [_window(zoom) for zoom in getattr(action, "zooms", [action] if isinstance(action, Zoom) else [])]
     return {
-        "kind": name.lower(),
+        "kind": type(turn.action).__name__.lower(),
         "title": title,
         "arguments": arguments,
-        "windows": windows,
+        "windows": [[_json_number(value) for value in (zoom.start, zoom.end, zoom.fps)] for zoom in turn.zooms],
         "text": turn.text,
         "well_formed": turn.well_formed,
         "outcome": turn.outcome,
         "refusal": turn.refusal,
         "detail": turn.detail,
         "clips": clips,
+        "costs": dict(turn.costs),
         "reward": reward,
         "bad": turn.outcome in (Outcome.REFUSED, Outcome.FAILED),
     }
 
 
-def _arguments(action: Any) -> dict[str, Any]:
-    return {
-        part.name: _plain(getattr(action, part.name))
-        for part in dataclasses.fields(action)
-        if getattr(action, part.name) is not None
-    }
-
-
-def _plain(value: Any) -> Any:
-    """JSON form of any value of an action; numbers that JSON lacks as texts."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _arguments(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return repr(value)
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
-
-
-def _window(zoom: Any) -> dict[str, Any]:
-    return {"start": _plain(zoom.start), "end": _plain(zoom.end), "fps": _plain(zoom.fps)}
+def _json_number(value: float) -> float | str:
+    """A number of a zoom, which may be any; as text if JSON has no form for it."""
+    return value if math.isfinite(value) else repr(float(value))
 
 
 def _why(record: EpisodeRecord, grade: Grade | None) -> str:
@@ -230,7 +213,10 @@ def _costs(record: EpisodeRecord) -> list[list[Any]]:
     ledger: dict[str, Any] = {**EpisodeCosts.of(record).to_json()}
     ledger |= {name: record.info.costs[name] for name in POLICY_COSTS if name in record.info.costs}
     ledger |= {name: value for name, value in record.info.costs.items() if name not in ledger}
-    return [[name, value] for name, value in ledger.items() if value is not None]
+    # Most policies use no scorer.
+    return [
+        [name, value] for name, value in ledger.items() if value is not None and (value or name not in SCORER_COSTS)
+    ]
 
 
 def _number(value: float | None) -> float | None:

@@ -8,12 +8,15 @@
   const form = (name) => (value) => (SHARES.includes(name) ? (100 * value).toFixed(1) : vzgym.number(value)).replace("-", "\u2212");
   const signed = (name) => (value) => vzgym.signed(form(name)(value));
 
+  const capital = (text) => text[0].toUpperCase() + text.slice(1);
+
   // A difference is marked if its interval leaves out 0.
   const difference = (item, name) => {
     const { difference: found, p } = item;
     const clear = vzgym.isNumber(found.low) && (found.low > 0 || found.high < 0);
-    return [h("span", { class: clear ? "clear" : "", text: vzgym.interval(found, signed(name)) }),
-      vzgym.isNumber(p) ? h("span.small.muted", { text: ` p ${p < 0.001 ? "< 0.001" : p.toFixed(3)}` }) : null];
+    const [value, ends] = vzgym.interval(found, signed(name)).split(/ (?=\[)/);
+    return [h("span", { class: clear ? "clear" : "" }, h("span", { text: value }), " ", ends && h("span", { text: ends })),
+      vzgym.isNumber(p) ? h("span.small.muted", { text: ` p\u00a0${p < 0.001 ? "<\u00a00.001" : p.toFixed(3)}` }) : null];
   };
 
   vzgym.comparison = (state) => {
@@ -26,10 +29,10 @@
       h("h2", { id: "compare-title", text: "Paired differences" }),
       h("p.small.muted", {}, `On ${vzgym.plural(found.tasks, "shared task")}; differences from `, h("b", { text: first.name }), ", with 95 % interval. Bold: the interval leaves out 0. p: McNemar\u2019s exact test."),
       h("div.wide", { tabindex: "0", role: "region", "aria-labelledby": "compare-title" }, h("table.paired", {},
-        h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "Run" }), metrics.map(([name, title]) => h("th.r", { scope: "col", text: title + (SHARES.includes(name) ? " %" : "") })))),
-        h("tbody", {}, found.runs.map((run, number) => h("tr", {}, h("th", { scope: "row" }, h("bdi", { text: run.name })), metrics.map(([name]) => h("td.r", {},
-          h("div", { text: vzgym.interval({ value: run.metrics[name].value.value }, form(name)) }),
-          number ? h("div.small", {}, difference(run.metrics[name], name)) : h("div.small.muted", { text: "reference" }))))))))); 
+        h("thead", {}, h("tr", {}, h("td", {}), found.runs.map((run, number) => h("th.r", { scope: "col" }, h("bdi", { text: run.name }), number ? null : h("span.muted", { text: " (reference)" }))))),
+        h("tbody", {}, metrics.map(([name, title]) => h("tr", {}, h("th", { scope: "row", text: capital(title) + (SHARES.includes(name) ? ", %" : "") }),
+          found.runs.map((run, number) => h("td.r", {}, h("div", { text: vzgym.interval({ value: run.metrics[name].value.value }, form(name)) }),
+            number ? h("div.small", {}, difference(run.metrics[name], name)) : null))))))));
   };
 
   const signature = (rows) => rows.map((row) => `${vzgym.result(row)}`).join();

@@ -13,7 +13,7 @@
   const axisTicks = (low, high, parts) => {
     const step = niceStep(high - low || 1, parts);
     const found = [];
-    for (let value = Math.ceil(low / step - 1e-9) * step; value <= high + 1e-9 * step; value += step) found.push(value);
+    for (let count = Math.ceil(low / step - 1e-9); count <= high / step + 1e-9; count += 1) found.push(Number((count * step).toPrecision(12)) || 0);
     return found;
   };
 
@@ -26,6 +26,8 @@
     if (share) [low, high] = [0, Math.max(1, high)];
     else if (low >= 0 && low < 0.5 * high) low = 0;
     if (high - low < 1e-9) { low -= 0.5; high += 0.5; }
+    const tick = niceStep(high - low, 3);
+    [low, high] = [Math.floor(low / tick + 1e-9) * tick, Math.ceil(high / tick - 1e-9) * tick];
     const [from, to] = [xs[0], Math.max(xs.at(-1), xs[0] + 1)];
     const x = (value) => LEFT + ((value - from) / (to - from)) * (WIDE - LEFT - RIGHT);
     const y = (value) => TALL - BOTTOM - ((value - low) / (high - low)) * (TALL - BOTTOM - TOP);

@@ -8,11 +8,13 @@
   const scalar = (value) => value === null || ["string", "number", "boolean"].includes(typeof value);
 
   // Text of the dialogue, word for word. Thoughts and lists of frame times fold; their text stays in the page.
+  // Only the agent thinks; other messages may mention the tags.
   const PARTS = /(<think>[\s\S]*?(?:<\/think>|$))|((?:<frame\d+_time[\d.]+s>\s*){4,})/g;
-  const dialogue = (text) => {
+  const dialogue = (text, agent) => {
     const parts = [];
     let end = 0;
     for (const found of text.matchAll(PARTS)) {
+      if (found[1] && !agent) continue;
       if (found.index > end) parts.push(vzgym.said(text.slice(end, found.index)));
       end = found.index + found[0].length;
       if (found[1]) {
@@ -27,7 +29,7 @@
   };
 
   const ROLES = { system: "System", user: "User", assistant: "Agent", tool: "Environment" };
-  const message = ({ role, text }) => h("div.said-by", { class: `by-${ROLES[role] ? role : "tool"}` }, h("div.role", { text: ROLES[role] || role }), dialogue(text));
+  const message = ({ role, text }) => h("div.said-by", { class: `by-${ROLES[role] ? role : "tool"}` }, h("div.role", { text: ROLES[role] || role }), dialogue(text, role === "assistant"));
 
   // The messages before the first turn, then those of each turn.
   const byTurn = (messages) => {
@@ -40,25 +42,27 @@
   };
 
   const argumentsOf = (turn) => {
-    const windows = turn.windows.map(({ start, end, fps }) => `${vzgym.number(start)} to ${vzgym.number(end)} s at ${vzgym.number(fps)} fps`);
+    const windows = turn.windows.map(([start, end, fps]) => `${vzgym.number(start)} to ${vzgym.number(end)} s at ${vzgym.number(fps)} fps`);
     if (windows.length) return windows.join("; ");
     if (turn.kind === "answer") return turn.arguments.text;
     if (turn.kind === "malformed") return turn.arguments.reason;
     return Object.entries(turn.arguments).map(([name, value]) => `${name}: ${scalar(value) ? value : JSON.stringify(value)}`).join(", ");
   };
 
+  const described = (list) => list.map((item) => Object.entries(item).filter(([, value]) => value !== null).map(([name, value]) => `${name} ${scalar(value) ? value : JSON.stringify(value)}`).join(", ")).join("; ");
+
   const total = (reward) => (reward && vzgym.isNumber(reward.total) ? `reward ${vzgym.signed(vzgym.number(reward.total, 3))}` : reward ? "unscored" : null);
 
   const turnCard = (episode, items, turn, number, messages, current) => {
     const outcome = h("span.pill", { class: turn.bad ? "bad" : turn.outcome === "executed" ? "good" : "", text: turn.refusal ? `${turn.outcome}: ${turn.refusal}` : turn.outcome });
     const shown = messages.length ? messages : [{ role: "assistant", text: turn.text }];
-    const extra = Object.entries(turn.arguments).filter(([name]) => !["start", "end", "fps", "text", "reason", "zooms"].includes(name));
     return h("section.card.turn", { id: `turn-${number + 1}`, tabindex: "-1", "aria-labelledby": `turn-title-${number + 1}`, class: current ? "current" : "", style: { "--turn": `var(--turn-${(number % 6) + 1})` } },
       h("div.row.turn-head", {}, h("h3.grow", { id: `turn-title-${number + 1}` }, h("span.turn-number", { text: number + 1 }), h("span.sr", { text: "Turn: " }), `${turn.title} `, h("span.arguments", { dir: "auto", text: clipped(argumentsOf(turn)) })),
         turn.well_formed ? null : h("span.pill.warn", { text: "not well-formed" }), outcome, total(turn.reward) ? h("span.pill.num", { text: total(turn.reward) }) : null),
       turn.clips.map((clip) => vzgym.filmStrip(episode, items, clip)),
       turn.detail ? h("p.message.bad.small", { dir: "auto", text: turn.detail }) : null,
-      extra.length && turn.windows.length ? h("p.small.muted.mono", { text: extra.map(([name, value]) => `${name} ${JSON.stringify(value)}`).join(", ") }) : null,
+      turn.windows.length && Object.keys(turn.arguments).length ? h("p.small.muted.mono", { dir: "auto", text: described(turn.arguments.zooms) }) : null,
+      Object.keys(turn.costs).length ? h("p.small.muted.num", { text: `Cost: ${described([turn.costs])}` }) : null,
       h("div.messages", {}, shown.map(message)));
   };
   const clipped = (text) => (text.length > 200 ? `${text.slice(0, 200)}\u2026` : text);
@@ -127,16 +131,18 @@
   const others = (state, episode, row, loaded) => {
     if (!loaded.length) return null;
     const all = [{ row, episode }, ...loaded].sort((a, b) => a.row.run - b.row.run || a.row.number - b.row.number);
+    const nameOf = (one) => `${state.runs.length > 1 ? state.runs[one.run].name : "Roll-out"}${many(one) ? ` ${vzgym.number(one.sample ?? one.number)}` : ""}`;
+    const many = (one) => all.filter((other) => other.row.run === one.run).length > 1;
     const fields = [["Result", (one) => vzgym.result(one.row)], ["Class", (one) => state.classes.get(one.row.class)?.[0] || one.row.class], ["Answer", (one) => one.row.answer ?? "\u2013"], ["Zooms", (one) => vzgym.number(one.row.zooms)], ["Frames", (one) => vzgym.number(one.row.frames)], ["Reward", (one) => vzgym.number(one.row.reward, 3)], ["Visual tokens", (one) => vzgym.number(one.row.tokens, 0)]];
-    return h("section.card", { "aria-labelledby": "others-title" }, h("h2", { id: "others-title", text: "The same task by every run" }),
-      h("div.wide", { tabindex: "0", role: "region", "aria-labelledby": "others-title" }, h("table.paired", {}, h("thead", {}, h("tr", {}, h("th", { text: "" }), all.map((one) => h("th", { scope: "col" }, one.row === row ? h("b", { text: `${one.name || state.runs[one.row.run].name} (shown)` }) : h("a", { href: vzgym.episodeAddress(one.row), text: state.runs[one.row.run].name }))))),
+    return h("section.card", { "aria-labelledby": "others-title" }, h("h2", { id: "others-title", text: state.runs.length > 1 ? "The same task in every run" : "Roll-outs of this task" }),
+      h("div.wide", { tabindex: "0", role: "region", "aria-labelledby": "others-title" }, h("table.paired", {}, h("thead", {}, h("tr", {}, h("td", {}), all.map((one) => h("th", { scope: "col" }, one.row === row ? h("span", { "aria-current": "true", text: nameOf(one.row) }) : h("a", { href: vzgym.episodeAddress(one.row), text: nameOf(one.row) }))))),
         h("tbody", {}, fields.map(([title, value]) => {
           const values = all.map((one) => String(value(one)));
           const differs = new Set(values).size > 1;
           return h("tr", { class: differs ? "differs" : "" }, h("th", { scope: "row" }, title, differs ? h("span.sr", { text: " (differs)" }) : null), values.map((text) => h("td", {}, h("bdi", { text: clipped(text) }))));
         })))),
-      all.map((one) => (one.episode.problem ? null : h("div.other", {}, h("div.row", {}, vzgym.verdict(one.row), h("b.grow", { text: state.runs[one.row.run].name })),
-        vzgym.timeline(one.episode, vzgym.frameItems(one.episode), (turn) => vzgym.episodeAddress(one.row, turn + 1), { compact: true, name: state.runs[one.row.run].name })))));
+      loaded.map((one) => (one.episode.problem ? null : h("div.other", {}, h("div.row", {}, vzgym.verdict(one.row), h("a.grow", { href: vzgym.episodeAddress(one.row), text: nameOf(one.row) })),
+        vzgym.timeline(one.episode, vzgym.frameItems(one.episode), (turn) => vzgym.episodeAddress(one.row, turn + 1), { compact: true, name: nameOf(one.row) })))));
   };
 
   vzgym.episodePage = (state, row, episode, turn, loaded) => {
@@ -152,7 +158,7 @@
     const long = episode.task.question.length > 600;
     return [head,
       h("section.card.question", { "aria-label": "Question" },
-        h("div.row.small.muted", {}, vzgym.verdict(row), h("bdi.mono", { text: row.task }), state.runs.length > 1 ? h("span", { text: state.runs[row.run].name }) : null, row.step === null ? null : h("span", { text: `step ${row.step}` }), row.rejected ? h("span.pill.warn", { text: `rejected: ${row.rejected}` }) : row.kind ? h("span.pill", { text: row.kind }) : null),
+        h("div.row.small.muted", {}, vzgym.verdict(row), h("bdi.mono", { text: row.task }), state.runs.length > 1 ? h("span", { text: state.runs[row.run].name }) : null, row.step === null ? null : h("span", { text: `step ${row.step}` }), row.rejected ? h("span.pill.warn.free", { text: `rejected: ${row.rejected}` }) : row.kind ? h("span.pill.free", { dir: "auto", text: row.kind }) : null),
         h("h1", { dir: "auto", class: long ? "long" : "", text: episode.task.question || "(no question)" }), options(episode)),
       h("section.card", { "aria-label": "Time line" }, vzgym.timeline(episode, items, (number) => vzgym.episodeAddress(row, number + 1))),
       others(state, episode, row, loaded),

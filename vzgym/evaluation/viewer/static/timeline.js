@@ -28,8 +28,8 @@
     .filter((clip) => clip.window).map((clip) => clip.window);
 
   const refusedWindows = (turn, duration) => (turn.clips.length ? [] : turn.windows)
-    .filter(({ start, end }) => vzgym.isNumber(start) && vzgym.isNumber(end) && start < duration && end > 0 && start < end)
-    .map(({ start, end }) => [Math.max(0, start), Math.min(duration, end)]);
+    .filter(([start, end]) => vzgym.isNumber(start) && vzgym.isNumber(end) && start < duration && end > 0 && start < end)
+    .map(([start, end]) => [Math.max(0, start), Math.min(duration, end)]);
 
   // The thumbnails of the overview: as many as have room, at their times.
   const thumbnails = (episode, items, duration) => {

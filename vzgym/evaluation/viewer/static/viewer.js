@@ -122,8 +122,7 @@
     }
     if (!state.order.includes(row)) state.order = state.rows;
     const asked = location.hash;
-    const same = state.runs.length > 1 || state.rows.filter((other) => other.task === row.task).length > 1
-      ? state.rows.filter((other) => other.task === row.task && other !== row).slice(0, 7) : [];
+    const same = state.rows.filter((other) => other.task === row.task && other.step === row.step && other !== row).slice(0, 7);
     const [episode, ...more] = await Promise.all([row, ...same].map(load));
     if (location.hash !== asked) return;
     const loaded = same.map((other, place) => ({ row: other, episode: more[place] }));
