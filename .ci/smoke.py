@@ -64,6 +64,11 @@ def main() -> None:
     assert "eval" in command("--help")
     assert "random" in command("eval", "--policy", "random", "--tasks", "tiny", "--episodes", "3")
     assert "pyav" in command("doctor").lower()
+    with tempfile.TemporaryDirectory() as run:
+        vzgym.evaluate("oracle", "needle-tiny/test", episodes=2, out=run)
+        command("view", run, "--no-open")
+        assert (Path(run) / "view" / "static" / "viewer.js").stat().st_size > 0
+        assert (Path(run) / "view" / "data" / "0" / "1.js").is_file()
     command("tasks", "write", "--tasks", "1", "--out", "written")
     print(f"{wheel.name} works")
 

@@ -28,7 +28,16 @@ def test_a_dataset_and_its_statistics_come_out(tmp_path: Path) -> None:
     result = run("--out", str(out), *MICRO, "--mix", "exemplar=1,guess=1")
     assert result.exit_code == 0, result.output
     assert len(load_trajectories(out)) == 10
-    for words in ("exemplar", "guess", "10 trajectories in", "turns", "zooms", "Zooms by fps: 1:", "Next: vzgym train"):
+    for words in (
+        "exemplar",
+        "guess",
+        "10 trajectories in",
+        "turns",
+        "zooms",
+        "Zooms by fps: 1:",
+        "Next: vzgym view",
+        "Then: vzgym train",
+    ):
         assert words in result.output
 
 
@@ -49,7 +58,7 @@ def test_the_next_command_takes_the_protocol_of_the_data(tmp_path: Path, preset:
         "--out", str(out), "--preset", preset, *MICRO, "--protocol", "tool_calls", "--set", "mix={exemplar: 1}"
     )
     assert result.exit_code == 0, result.output
-    assert f"Next: vzgym train sft --preset {preset} --model MODEL --data {out}" in result.output
+    assert f"Then: vzgym train sft --preset {preset} --model MODEL --data {out}" in result.output
     for stage in (SFTSettings, GRPOSettings):
         assert load_settings(stage, preset).protocol is None
 

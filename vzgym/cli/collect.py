@@ -79,7 +79,8 @@ def collect_command(
         f"\nZooms by fps: {_counts(statistics.to_json()['fps'])}. Trajectories by turns: "
         f"{_counts(statistics.to_json()['turns'])}."
         f"{costs}"
-        f"\nNext: vzgym train sft{f' --preset {preset}' if preset else ''} --model MODEL "
+        f"\nNext: vzgym view {shlex.quote(str(out))}"
+        f"\nThen: vzgym train sft{f' --preset {preset}' if preset else ''} --model MODEL "
         f"--data {shlex.quote(str(out))} --out {sibling(out, 'sft')}"
         "\n(MODEL: a folder made by vzgym train pretrain, or a vision-language model's name)"
     )

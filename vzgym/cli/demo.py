@@ -57,7 +57,7 @@ def demo(
         "\nThe overview suffices for the control questions; needle and count require a zoom into the evidence."
         f"\nAn episode as a picture ({record.info.policy} on {record.task.id}): {out / 'episode.png'}"
         f"\nEvery episode as a record: {out / 'runs'}"
-        f"\nPlay them again: vzgym replay {out / 'runs'}"
+        f"\nSee them all: vzgym view {out / 'runs'}"
     )
     if not quick:
         _learn(out / "learning", held_out, seed)

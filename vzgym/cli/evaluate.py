@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -280,7 +281,7 @@ def evaluate_command(
             if changes:
                 say(f"{report.policy}: uses its training budget: {changes}")
         if out:
-            say(f"Records: {out}. Play them again: vzgym replay {out}")
+            say(f"Records: {out}\nNext: vzgym view {shlex.quote(str(out))}")
     if latex or csv or figures:
         from vzgym.evaluation.publication import evaluation_figures, evaluation_table
 

@@ -179,7 +179,10 @@ def grpo(
     with _step_bar("grpo") as show:
         folder = train_grpo(settings, progress=show)
     say(f"Trained model: {folder}")
-    _next(evaluation_command([_played(settings.model), str(folder)], settings.tasks, "expert"))
+    _next(
+        f"vzgym view {shlex.quote(str(folder))}",
+        evaluation_command([_played(settings.model), str(folder)], settings.tasks, "expert"),
+    )
 
 
 def _played(model: str) -> str:
