@@ -223,7 +223,9 @@ def _metric(name: str, value: float | None) -> str:
 
 
 def _breakdown(scores: Mapping[str, BenchmarkScore], key: str) -> Table:
-    table = Table(Text(key), "n", *(Text(name) for name in scores), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for header in (key, "n", *scores):
+        table.add_column(Text(header))
     groups = {name: score.groups(key) for name, score in scores.items()}
     for value in dict.fromkeys(value for found in groups.values() for value in found):
         cells = [found.get(value) for found in groups.values()]
