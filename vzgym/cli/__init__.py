@@ -39,7 +39,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rewards": ("rewards:app", "List and show reward modules, score a saved run."),
     "envs": ("envs:list_envs", "List the environment ids of gymnasium.make."),
     "tasks": ("tasks:app", "List, show, write, verify and score tasks."),
-    "bench": ("bench:app", "List, check and download published benchmarks."),
+    "bench": ("bench:app", "List, check, download and score published benchmarks."),
+    "paper": ("paper:paper_command", "Reproduce the tables of a paper, or say what they need and cost."),
     "videos": ("videos:app", "Check video files, remux them, build frame stores."),
 }
 """Commands: location ("module:function" or "module:app" in `vzgym.cli`) and summary in `vzgym --help`."""

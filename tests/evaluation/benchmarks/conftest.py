@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
+from tests.tasks.benchmarks.conftest import clip, folder
 from vzgym.core.actions import Answer, Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.interval import Interval
 from vzgym.episode import Episode
 from vzgym.episode.record import EpisodeRecord
 from vzgym.tasks import VideoTask
+
+__all__ = ["clip", "folder", "replied"]
 
 Replied = Callable[..., EpisodeRecord]
 

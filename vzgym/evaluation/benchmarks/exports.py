@@ -171,7 +171,7 @@ def _spans(score: BenchmarkScore) -> dict[str, str]:
         facts = _facts(item, "query", "gold_spans")
         gold = facts["gold_spans"]
         name = f"{Path(item.record.task.video).name}>>>{facts['query']}>>>{gold[0] if len(gold) == 1 else gold}"
-        found = [list(span) for span in read_spans(item.reply, duration=item.record.task.duration)]
+        found = [list(span) for span in read_spans(item.reply)]
         lines.append(json.dumps({name: {"timestamps": found, "answers": item.reply}}, ensure_ascii=False))
     return {"": "".join(f"{line}\n" for line in lines)}
 

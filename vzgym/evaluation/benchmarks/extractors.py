@@ -31,7 +31,7 @@ from vzgym.core.registry import Registry
 from vzgym.episode.answers import read_choice
 from vzgym.tasks.task import option_letter
 
-__all__ = ["EXTRACTORS", "Choices", "Extractor"]
+__all__ = ["EXTRACTORS", "NEED_TAGS", "Choices", "Extractor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,9 @@ class Choices:
 Extractor: TypeAlias = Callable[[str, Choices], tuple[str, ...]]
 
 EXTRACTORS: Registry[tuple[str, ...]] = Registry("answer extractor", "vzgym.extractors")
+
+NEED_TAGS: Final = frozenset({"video-holmes"})
+"""Extractors that read nothing but `<answer>` tags. An answer whose tags the protocol removed gets them back."""
 
 # Lead phrases that the extractor of Video-MME removes wherever they occur. A missing comma joins two pairs of them, so
 # that neither member of a pair is ever removed.

@@ -16,7 +16,7 @@ from vzgym.core.statistics import Estimate, mean, proportion
 from vzgym.episode.answers import GradeStatus, grade
 from vzgym.episode.record import EpisodeRecord
 from vzgym.evaluation.benchmarks.conventions import GROUPS, Convention
-from vzgym.evaluation.benchmarks.extractors import EXTRACTORS, Choices
+from vzgym.evaluation.benchmarks.extractors import EXTRACTORS, NEED_TAGS, Choices
 from vzgym.evaluation.benchmarks.grounding import (
     Grounding,
     GroundingSummary,
@@ -319,7 +319,9 @@ class _Scorer:
         gold = _gold(record)
         if not gold:
             return ScoredReply(record, reply, (), None, parsed=False)
-        spans = read_spans(reply, duration=record.task.duration)
+        # Only CG-Bench's scorer takes values up to 1 for fractions of the video.
+        fractions = record.task.duration if self.benchmark.name.startswith("cgbench") else None
+        spans = read_spans(reply, duration=fractions)
         rule = "last" if self.windows == "last" else "best"
         result = ground(spans, gold, rule=rule)
         return ScoredReply(record, reply, (), result.iou, parsed=result.parsed, grounding=result)
@@ -327,7 +329,8 @@ class _Scorer:
     def _choice(self, record: EpisodeRecord, reply: str) -> ScoredReply:
         task = record.task
         choices = Choices(task.options)
-        letters = self.extract(reply, choices)
+        tagged = self.kind == "answer" and self.convention.extractor in NEED_TAGS
+        letters = self.extract(f"<answer>{reply}</answer>" if tagged else reply, choices)
         index = answer_index(task.options, task.answer) if task.answer else None
         if index is None:
             # A split without public answers: the letters are exported.
