@@ -103,11 +103,12 @@ class _Surroundings:
         from vzgym.policies import POLICIES
         from vzgym.protocols import PROTOCOLS
         from vzgym.rewards import REWARDS
+        from vzgym.scorers import SCORERS
         from vzgym.tasks import FAMILIES, SUITES
 
         self.folder = Path.cwd()
         self.temporary = tempfile.TemporaryDirectory()
-        registries: list[Any] = [ACTIONS, FAMILIES, OBSERVATIONS, POLICIES, PROTOCOLS, REWARDS, SUITES]
+        registries: list[Any] = [ACTIONS, FAMILIES, OBSERVATIONS, POLICIES, PROTOCOLS, REWARDS, SCORERS, SUITES]
         for registry in registries:
             registry.names()  # the built-in components are registered on first use
         self.registered = [(registry, dict(registry._factories)) for registry in registries]

@@ -16,6 +16,7 @@ from vzgym.core.errors import DependencyNotInstalled, InvalidSetting, ScorerErro
 from vzgym.core.registry import names_from_data
 from vzgym.scorers import Frames, Query, Scorer, embed_video, make_scorer, score_video
 from vzgym.scorers.models import TextTooLong
+from vzgym.testing import check_scorer
 from vzgym.video import FileVideo
 
 _spec = importlib.util.spec_from_file_location("tiny_models", Path(__file__).with_name("tiny_models.py"))
@@ -91,6 +92,11 @@ def test_scores_equal_a_plain_computation(name: str, similarity: str, folders: d
     assert len({round(float(score), 6) for score in scores}) > 1
     # The text counts.
     assert not np.allclose(scorer.score(Query("the blue shape on the right"), FRAMES), scores, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["clip", "longclip", "siglip", "blip-itm", "blip-itc"])
+def test_the_contract_is_kept(name: str, folders: dict[str, Path]) -> None:
+    check_scorer(lambda: make(folders, name), name).require()
 
 
 @pytest.mark.parametrize("name", ["clip", "siglip", "blip-itm"])

@@ -26,6 +26,7 @@ OURS = {
     "observation": ("default", "compact", "dialogue", "flat"),
     "action": ("default", "text", "continuous", "discrete"),
     "reward": tuple(KINDS["reward"][0].names()),
+    "scorer": ("frame-difference", "histogram", "hash", "evidence", "hsv-change"),
     # Every family runs through `vzgym tasks verify` in the families' own tests.
     "family": ("needle", "control"),
     "video": ("pyav",),
@@ -125,6 +126,7 @@ def test_a_mixin_has_a_test_for_each_rule() -> None:
 def test_what_a_class_is_meant_to_be_is_told_by_its_methods() -> None:
     assert kind_of(VideoZoomEnvLikePolicy) == "policy"
     assert kind_of(KINDS["reward"][0].get("accuracy")) == "reward"
+    assert kind_of(KINDS["scorer"][0].get("hash")) == "scorer"
     assert kind_of(KINDS["observation"][0].get("flat")) == "observation"
     assert kind_of(KINDS["action"][0].get("continuous")) == "action"
     assert kind_of(KINDS["family"][0].get("needle")) == "family"

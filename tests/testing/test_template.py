@@ -18,6 +18,7 @@ PARTS = {
     "observation": "template_colors",
     "action": "template_eighths",
     "reward": "template_on_target",
+    "scorer": "template_sharpness",
     "family": "template_corner",
     "video": "template_pyav",
 }

@@ -311,5 +311,9 @@ def _uses_model(scorer: Scorer) -> bool:
 
 def _own_costs(scorer: Scorer) -> Mapping[str, float]:
     """Further costs of the latest call."""
-    found: Mapping[str, float] = getattr(scorer, "costs", {})
+    found: Any = getattr(scorer, "costs", {})
+    if not isinstance(found, Mapping) or not all(
+        isinstance(value, (int, float)) and not isinstance(value, bool) for value in found.values()
+    ):
+        raise ScorerError(f"costs of scorer {scorer.name!r} must be numbers by name, got {found!r:.200}")
     return found

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vzgym.testing.contracts.observations import check_observation
     from vzgym.testing.contracts.policies import check_policy
     from vzgym.testing.contracts.rewards import check_reward
+    from vzgym.testing.contracts.scorers import check_scorer
     from vzgym.testing.contracts.teams import check_team
     from vzgym.testing.mixins import (
         ActionContract,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         ObservationContract,
         PolicyContract,
         RewardContract,
+        ScorerContract,
     )
     from vzgym.testing.parity import INTERFACES, Interface, Script, Trace, check_parity, scripts
     from vzgym.testing.plugins import GROUPS, Plugin, installed_plugins
@@ -38,9 +40,11 @@ else:
         "contracts.actions: check_action",
         "contracts.observations: check_observation",
         "contracts.rewards: check_reward",
+        "contracts.scorers: check_scorer",
         "contracts.policies: check_policy",
         "contracts.teams: check_team",
-        "mixins: ActionContract EnvironmentContract FamilyContract ObservationContract PolicyContract RewardContract",
+        "mixins: ActionContract EnvironmentContract FamilyContract ObservationContract PolicyContract RewardContract "
+        "ScorerContract",
         "parity: INTERFACES Interface Script Trace check_parity scripts",
         "plugins: GROUPS Plugin installed_plugins",
         "report: ContractViolation RuleResult ConformanceReport",
@@ -61,6 +65,7 @@ __all__ = [
     "PolicyContract",
     "RewardContract",
     "RuleResult",
+    "ScorerContract",
     "Script",
     "Trace",
     "check",
@@ -72,6 +77,7 @@ __all__ = [
     "check_parity",
     "check_policy",
     "check_reward",
+    "check_scorer",
     "check_team",
     "installed_plugins",
     "kind_of",

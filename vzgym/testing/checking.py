@@ -14,6 +14,7 @@ from vzgym.envs.observations import OBSERVATIONS
 from vzgym.envs.video_zoom import VideoZoomEnv
 from vzgym.policies.policy import POLICIES
 from vzgym.rewards.base import REWARDS
+from vzgym.scorers.base import SCORERS
 from vzgym.tasks import FAMILIES, Family
 from vzgym.testing.contracts.actions import check_action
 from vzgym.testing.contracts.backends import check_backend
@@ -22,6 +23,7 @@ from vzgym.testing.contracts.families import check_family
 from vzgym.testing.contracts.observations import check_observation
 from vzgym.testing.contracts.policies import check_policy
 from vzgym.testing.contracts.rewards import check_reward
+from vzgym.testing.contracts.scorers import check_scorer
 from vzgym.testing.report import ConformanceReport
 from vzgym.video.file import BACKENDS
 
@@ -32,6 +34,7 @@ KINDS: Final[Mapping[str, tuple[Registry[Any], Callable[..., ConformanceReport]]
     "observation": (OBSERVATIONS, check_observation),
     "action": (ACTIONS, check_action),
     "reward": (REWARDS, check_reward),
+    "scorer": (SCORERS, check_scorer),
     "family": (FAMILIES, check_family),
     "video": (BACKENDS, check_backend),
 }
@@ -44,7 +47,7 @@ def kind_of(part: Any) -> str:
     Raises:
         InvalidSetting: If its methods match no kind, or it is text.
     """
-    target = part if isinstance(part, type) else type(part)
+    target: Any = part if isinstance(part, type) else type(part)
 
     def has(*names: str) -> bool:
         return all(inspect.getattr_static(target, name, None) is not None for name in names)
@@ -58,7 +61,7 @@ def kind_of(part: Any) -> str:
     if has("observe"):
         return "observation"
     if has("score"):
-        return "reward"
+        return "scorer" if "frames" in inspect.signature(target.score).parameters else "reward"
     if has("respond") or has("act"):
         return "policy"
     if has("build"):

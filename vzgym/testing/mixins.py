@@ -17,6 +17,7 @@ from vzgym.testing.contracts.families import FAMILY_RULES
 from vzgym.testing.contracts.observations import OBSERVATION_RULES
 from vzgym.testing.contracts.policies import POLICY_RULES
 from vzgym.testing.contracts.rewards import REWARD_RULES
+from vzgym.testing.contracts.scorers import SCORER_RULES
 from vzgym.testing.report import Rule, apply_rules
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "ObservationContract",
     "PolicyContract",
     "RewardContract",
+    "ScorerContract",
 ]
 
 
@@ -83,6 +85,13 @@ class RewardContract(_Contract):
 
     kind = "reward module"
     rules = REWARD_RULES
+
+
+class ScorerContract(_Contract):
+    """`make` returns a scorer."""
+
+    kind = "scorer"
+    rules = SCORER_RULES
 
 
 class FamilyContract(_Contract):

@@ -16,6 +16,7 @@ GROUPS: Final[dict[str, str]] = {
     "vzgym.observations": "observation",
     "vzgym.actions": "action",
     "vzgym.rewards": "reward",
+    "vzgym.scorers": "scorer",
     "vzgym.families": "family",
     "vzgym.videos": "video",
     "vzgym.tasks": "",

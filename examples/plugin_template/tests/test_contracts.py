@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vzgym_plugin_template.corner import Corner
-from vzgym_plugin_template.modules import Eighths, MeanColors, OnTarget
+from vzgym_plugin_template.modules import Eighths, MeanColors, OnTarget, Sharpness
 from vzgym_plugin_template.policy import Guess
 
 import vzgym
@@ -15,6 +15,7 @@ from vzgym.testing import (
     ObservationContract,
     PolicyContract,
     RewardContract,
+    ScorerContract,
     check_backend,
 )
 
@@ -37,6 +38,11 @@ class TestEighths(ActionContract):
 class TestOnTarget(RewardContract):
     def make(self) -> OnTarget:
         return OnTarget()
+
+
+class TestSharpness(ScorerContract):
+    def make(self) -> Sharpness:
+        return Sharpness()
 
 
 class TestCorner(FamilyContract):

@@ -1,4 +1,4 @@
-"""An observation, an action and a reward module."""
+"""An observation, an action and a reward module, and a scorer."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from vzgym.core.errors import ActionTypeError
 from vzgym.core.interval import intersect
 from vzgym.envs import DecodedAction
 from vzgym.episode import Episode, PlainWording
+from vzgym.scorers import Frames, Query
 
 
 class MeanColors:
@@ -64,3 +65,17 @@ class OnTarget:
     def score(self, record: Any, context: Any) -> float:
         """The latest turn's value."""
         return float(bool(intersect(record.turns[-1].windows, record.task.evidence)))
+
+
+class Sharpness:
+    """Scores frames by the mean difference of neighbouring pixels, whatever the query."""
+
+    name: ClassVar[str] = "template_sharpness"
+    uses_model: ClassVar[bool] = False
+    identity: ClassVar[dict[str, int]] = {"version": 1}
+
+    def score(self, query: Query, frames: Frames) -> NDArray[np.float64]:
+        """One number per frame."""
+        steps = np.diff(frames.pixels.astype(np.float64), axis=2)
+        scores: NDArray[np.float64] = np.abs(steps).mean(axis=(1, 2, 3))
+        return scores
