@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from vzgym.baselines import CONTROLS, Oracle
+from vzgym.cli.frame_curve import conditions, curve_name, curve_table, frame_budget, parse_frames
 from vzgym.cli.named_tasks import load_named_tasks, say_left_out
 from vzgym.cli.policies import named_policy, policy_label, run_label
 from vzgym.cli.progress import console, costs_in_words, errors, progress_bar, say
@@ -25,6 +26,7 @@ from vzgym.evaluation.taxonomy_tables import rich_taxonomy
 from vzgym.policies.policy import POLICIES
 from vzgym.rewards import make_reward
 from vzgym.tasks import BUDGETS, BudgetSpec, TaskSet
+from vzgym.tasks.benchmarks.registry import named_benchmark
 from vzgym.tasks.budgets import budget_changes
 
 SELECTORS_BESIDE: Final[tuple[str, ...]] = (
@@ -196,6 +198,14 @@ def evaluate_command(
         list[str] | None,
         typer.Option(help="field=value overrides the tasks' own budget, repeatable; a name (paper) replaces it."),
     ] = None,
+    frames: Annotated[
+        str,
+        typer.Option(
+            help="Number of evenly spaced overview frames; several (32,64,128) give accuracy against frames, each "
+            "policy paired with the first."
+        ),
+    ] = "",
+    no_zoom: Annotated[bool, typer.Option("--no-zoom", help="Forbid zooms: answers from the overview alone.")] = False,
     reward: Annotated[
         str,
         typer.Option(
@@ -237,21 +247,34 @@ def evaluate_command(
     task_set = load_named_tasks(tasks, backend=backend, root=root, **{key: True for key in options if options[key]})
     say_left_out(task_set)
     names = policy or [*(control.name for control in CONTROLS), *SELECTORS_BESIDE]
-    reports = run_policies(
-        names,
-        task_set,
-        episodes,
-        seed,
-        out,
-        _budget(budget or []),
-        reward,
-        may_fail=() if policy else (Oracle.name, *SELECTORS_BESIDE),
-        samples=samples,
-        answerer=answerer,
-        workers=workers,
-        names=name or (),
-        prompt="" if prompt in (None, "agent") else str(prompt),
-    )
+    counts = parse_frames(frames)
+    budgets = {count: frame_budget(_budget(budget or []), count, no_zoom) for count in counts or [None]}
+    curve: dict[str, dict[int, EvaluationReport]] = {}
+    reports: list[EvaluationReport] = []
+    for count, spec in budgets.items():
+        labels = list(name or ())
+        if count is not None and len(counts) > 1:
+            bases = labels or [policy_label(text) for text in names]
+            labels = [curve_name(base, count) for base in bases]
+        found = run_policies(
+            names,
+            task_set,
+            episodes,
+            seed,
+            out,
+            spec,
+            reward,
+            may_fail=() if policy else (Oracle.name, *SELECTORS_BESIDE),
+            samples=samples,
+            answerer=answerer,
+            workers=workers,
+            names=labels,
+            prompt="" if prompt in (None, "agent") else str(prompt),
+        )
+        reports += found
+        if count is not None:
+            for report in found:
+                curve.setdefault(report.policy.removesuffix(curve_name("", count)), {})[count] = report
     if as_json:
         print(json.dumps([report.to_json(by or ()) for report in reports], indent=2, ensure_ascii=False))
     else:
@@ -265,6 +288,16 @@ def evaluate_command(
         console.print(rich_terms(reports))
         console.print()
         console.print(rich_costs(reports))
+        if len(counts) > 1:
+            console.print()
+            console.print(curve_table(curve))
+        if task_set.name and named_benchmark(task_set.name.partition("[")[0]) is not None:
+            shown = {
+                conditions(report.budget, subtitles="shown" if subtitles else "none", prompt=prompt or "agent"): None
+                for report in reports
+            }
+            for line in shown:
+                say(line)
         scorer_costs = rich_scorer_costs(reports)
         if scorer_costs is not None:
             console.print()
@@ -283,9 +316,12 @@ def evaluate_command(
         if out:
             say(f"Records: {out}\nNext: vzgym view {shlex.quote(str(out))}")
     if latex or csv or figures:
-        from vzgym.evaluation.publication import evaluation_figures, evaluation_table
+        from vzgym.evaluation.publication import curve_figure, evaluation_figures, evaluation_table
 
-        publish(evaluation_table(reports), evaluation_figures(reports) if figures else {}, latex, csv, figures)
+        pictures = evaluation_figures(reports) if figures else {}
+        if figures and len(counts) > 1:
+            pictures["curve"] = curve_figure(curve)
+        publish(evaluation_table(reports), pictures, latex, csv, figures)
 
 
 def _percent(report: EvaluationReport) -> str:

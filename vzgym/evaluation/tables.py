@@ -237,7 +237,7 @@ def rich_terms(reports: Sequence[EvaluationReport]) -> Table:
 
 def term_cells(term: TermStatistics) -> list[str]:
     """Firing rate in %, mean, share of the variance in %, as text; "-" if unknown."""
-    forms = ((term.firing_rate, 100, ".1f"), (term.mean, 1, ".3f"), (term.variance_share, 100, ".1f"))
+    forms = ((term.firing_rate, 100, "z.1f"), (term.mean, 1, "z.3f"), (term.variance_share, 100, "z.1f"))
     return ["-" if math.isnan(value) else format(value * scale, form) for value, scale, form in forms]
 
 

@@ -1,6 +1,6 @@
 """Tables and figures for papers: LaTeX, CSV, PDF."""
 
-from vzgym.evaluation.publication.figures import comparison_figures, evaluation_figures, save_figures
+from vzgym.evaluation.publication.figures import comparison_figures, curve_figure, evaluation_figures, save_figures
 from vzgym.evaluation.publication.results import comparison_table, evaluation_table
 from vzgym.evaluation.publication.table import Column, DataTable, escape_latex
 
@@ -9,6 +9,7 @@ __all__ = [
     "DataTable",
     "comparison_figures",
     "comparison_table",
+    "curve_figure",
     "escape_latex",
     "evaluation_figures",
     "evaluation_table",

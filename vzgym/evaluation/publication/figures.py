@@ -22,7 +22,7 @@ from vzgym.evaluation.publication.plotting import (
 from vzgym.evaluation.report import EvaluationReport
 from vzgym.evaluation.taxonomy import TAXONOMY_CLASSES
 
-__all__ = ["comparison_figures", "evaluation_figures", "save_figures"]
+__all__ = ["comparison_figures", "curve_figure", "evaluation_figures", "save_figures"]
 
 
 def save_figures(figures: Mapping[str, Any], folder: str | Path) -> list[Path]:
@@ -92,6 +92,42 @@ def evaluation_figures(reports: Sequence[EvaluationReport]) -> dict[str, Any]:
     shares = [[count[kind] / max(1, sum(count.values())) for kind in used] for count in counts]
     figures["taxonomy"] = stack_shares(labels, used, shares)
     return figures
+
+
+def curve_figure(curve: Mapping[str, Mapping[int, EvaluationReport]]) -> Any:
+    """Accuracy against the frames shown, with 95 % intervals: a line for each policy.
+
+    Args:
+        curve: Reports by policy and number of overview frames.
+
+    Raises:
+        DependencyNotInstalled: If matplotlib is missing.
+    """
+    pyplot = import_pyplot()
+    figure, axis = pyplot.subplots(figsize=(6.4, 4.2))
+    for place, (policy, reports) in enumerate(curve.items()):
+        found = sorted(
+            ((report.summary["frames"].value, report.summary["correct"]) for report in reports.values()),
+            key=lambda point: point[0],
+        )
+        points = [(frames, right) for frames, right in found if not math.isnan(right.value)]
+        axis.errorbar(
+            [frames for frames, _ in points],
+            [100 * right.value for _, right in points],
+            yerr=[
+                [100 * (right.value - right.low) for _, right in points],
+                [100 * (right.high - right.value) for _, right in points],
+            ],
+            fmt="o-", color=palette_color(place), capsize=3, elinewidth=0.9, label=escape_mathtext(policy),
+        )  # fmt: skip
+    axis.set_xscale("log", base=2)
+    axis.set(xlabel="frames shown per question", ylabel="right answers (%)")
+    axis.xaxis.set_major_formatter(pyplot.FuncFormatter(lambda value, _: f"{value:g}"))
+    plain_axes(axis)
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend(frameon=False, fontsize=9)
+    figure.tight_layout()
+    return figure
 
 
 def comparison_figures(found: Comparison) -> dict[str, Any]:
