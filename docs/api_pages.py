@@ -47,6 +47,7 @@ PAGES: dict[str, tuple[str, tuple[str, ...]]] = {
         "Text protocols: from a model's text to an action, and from a dialogue to chat messages.",
         ("protocols",),
     ),
+    "tools": ("Tools that an agent may call beside the zoom.", ("tools", "episode.tools")),
     "rewards": ("Reward modules and their composition.", ("rewards",)),
     "envs": (
         "The Gymnasium and PettingZoo environments, with their observation and action modules.",

@@ -30,9 +30,8 @@ def _facts(record: EpisodeRecord) -> dict[str, Any]:
     data: dict[str, Any] = json.loads(record.to_line())
     for clock in ("wall_seconds", "tool_seconds", "model_seconds"):
         del data["info"][clock]
-    for clip in [data["overview"], *(turn["clip"] for turn in data["turns"])]:
-        if clip is not None:
-            clip.pop("seconds")
+    for clip in [data["overview"], *(clip for turn in data["turns"] for clip in turn["clips"])]:
+        clip.pop("seconds")
     return data
 
 

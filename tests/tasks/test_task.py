@@ -169,9 +169,10 @@ def test_triples_and_files_are_subtitles(tmp_path: Path) -> None:
 
 def test_subtitles_of_another_video_are_refused() -> None:
     duration = VIDEO.duration
-    VideoTask("t", VIDEO, "Which?", subtitles=[(1, duration + 9, "a"), (duration, duration + 1, "b")]).check_subtitles()
-    task = VideoTask("t", VIDEO, "Which?", subtitles=[(1, 2, "a"), (duration + 1, duration + 2, "b")])
-    with pytest.raises(TaskError, match="task 't': 1 of 2 subtitles start after the end of the video"):
+    lines = [(1, 2, "a"), (3, duration + 9, "b"), (duration + 1, duration + 2, "c")]
+    VideoTask("t", VIDEO, "Which?", subtitles=lines).check_subtitles()
+    task = VideoTask("t", VIDEO, "Which?", subtitles=[*lines, (duration + 3, duration + 4, "d")])
+    with pytest.raises(TaskError, match="task 't': 2 of 4 subtitles start after the end of the video"):
         task.check_subtitles()
 
 

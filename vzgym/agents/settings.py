@@ -11,10 +11,13 @@ from typing import Annotated, Any, TypeAlias, get_type_hints
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, WithJsonSchema, create_model
 
 from vzgym.core.budget import Budget
-from vzgym.core.settings import FilePath, Settings, checked
+from vzgym.core.settings import FilePath, ListOf, Settings, checked
 from vzgym.tasks import BUDGETS, TaskSet, resolve_budget
+from vzgym.tasks.subtitles.subtitle import SubtitleMode
+from vzgym.tools.base import TOOLS
+from vzgym.tools.extras import Extras
 
-__all__ = ["BudgetSetting", "BudgetedSettings", "Named", "RunSettings", "SeededSettings"]
+__all__ = ["BudgetSetting", "BudgetedSettings", "ExtrasSettings", "Named", "RunSettings", "SeededSettings"]
 
 
 # All fields of `Budget`, each optional.
@@ -81,3 +84,23 @@ class BudgetedSettings(SeededSettings):
             InvalidSetting: If the overrides do not fit the tasks' budget.
         """
         return resolve_budget(trained if self.budget is None else self.budget, tasks)
+
+
+class ExtrasSettings(Settings):
+    """Settings of a run whose agent may have tools and subtitles."""
+
+    tools: ListOf[Annotated[Named, checked(TOOLS.check)]] = ()
+    """Tools that the agent may call beside the zoom: registered names, `module:Class`, or mappings with options."""
+
+    subtitles: SubtitleMode | None = None
+    """Where the dialogue shows the tasks' subtitles: `none`, `overview`, `clips` or `all`. Default: as each task says
+    (`show_subtitles`), usually `none`."""
+
+    def extras(self) -> Extras:
+        """The tools and the mode.
+
+        Raises:
+            InvalidSetting: If a tool is invalid.
+            DependencyNotInstalled: If a tool needs a missing package.
+        """
+        return Extras.make(self.tools, self.subtitles)

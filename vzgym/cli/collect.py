@@ -11,9 +11,17 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from vzgym.cli.outputs import sibling
-from vzgym.cli.policies import named_policy
+from vzgym.cli.policies import named_policy, named_tools
 from vzgym.cli.progress import console, costs_in_words, errors, progress_bar, say
-from vzgym.cli.settings import ConfigOption, PresetOption, SeedOption, SetOption, read_settings
+from vzgym.cli.settings import (
+    ConfigOption,
+    PresetOption,
+    SeedOption,
+    SetOption,
+    SubtitlesOption,
+    ToolOption,
+    read_settings,
+)
 from vzgym.core.errors import InvalidSetting
 
 __all__ = ["collect_command"]
@@ -26,7 +34,8 @@ def collect_command(
     mix: Annotated[
         str | None,
         typer.Option(
-            help="paper, no-reflection, weak, told, no-tool, policy, policy-reflection, teacher; or kind=share,..."
+            help="paper, no-reflection, weak, told, subtitles, find_frames, no-tool, policy, policy-reflection, "
+            "teacher; or kind=share,..."
         ),
     ] = None,
     policy: Annotated[
@@ -41,6 +50,8 @@ def collect_command(
         typer.Option(help="Policy that continues wrong roll-outs of kind 'taught'. Default: the policy itself."),
     ] = None,
     samples: Annotated[int | None, typer.Option(help="Roll-outs of the policy per task.")] = None,
+    tool: ToolOption = None,
+    subtitles: SubtitlesOption = None,
     protocol: Annotated[str | None, typer.Option(help="Text protocol: tags, tool_calls, compact_tags.")] = None,
     thoughts: Annotated[str | None, typer.Option(help="Phrase set of the experts: sentences, short.")] = None,
     seed: SeedOption = None,
@@ -55,7 +66,7 @@ def collect_command(
 
     flags: dict[str, Any] = {
         "tasks": tasks, "episodes": episodes, "mix": mix, "samples": samples, "protocol": protocol,
-        "thoughts": thoughts, "seed": seed,
+        "thoughts": thoughts, "seed": seed, "tools": named_tools(tool) or None, "subtitles": subtitles,
         # Sampled, since greedy decoding gives the same roll-out every time.
         "policy": named_policy(policy, temperature=1.0) if policy else None,
         "teacher": named_policy(teacher) if teacher else None,

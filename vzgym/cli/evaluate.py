@@ -13,10 +13,11 @@ import typer
 
 from vzgym.baselines import CONTROLS, Oracle
 from vzgym.cli.frame_curve import conditions, curve_name, curve_table, frame_budget, parse_frames
-from vzgym.cli.named_tasks import load_named_tasks, say_left_out
-from vzgym.cli.policies import named_policy, policy_label, run_label
+from vzgym.cli.named_tasks import asks_for_subtitles, load_named_tasks, say_left_out
+from vzgym.cli.policies import named_policy, named_tools, policy_label, run_label
 from vzgym.cli.progress import console, costs_in_words, errors, progress_bar, say
 from vzgym.cli.publication import CsvOption, FiguresOption, LatexOption, check_publication, publish
+from vzgym.cli.settings import SubtitlesOption, ToolOption
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.evaluation import EvaluationReport, evaluate
 from vzgym.evaluation.breakdown import check_by
@@ -28,6 +29,8 @@ from vzgym.rewards import make_reward
 from vzgym.tasks import BUDGETS, BudgetSpec, TaskSet
 from vzgym.tasks.benchmarks.registry import named_benchmark
 from vzgym.tasks.budgets import budget_changes
+from vzgym.tools.base import ToolSpec
+from vzgym.tools.extras import Extras
 
 SELECTORS_BESIDE: Final[tuple[str, ...]] = (
     *(f"{name}:scorer=evidence:noise=0.5" for name in ("aks", "bolt", "q-frame")),
@@ -66,6 +69,8 @@ def run_policies(
     workers: int = 1,
     names: Sequence[str] = (),
     prompt: str = "",
+    tools: Sequence[ToolSpec] = (),
+    subtitles: str | None = None,
 ) -> list[EvaluationReport]:
     """Evaluate policies in sequence, each in its own folder in `out`, with a progress bar on stderr.
 
@@ -85,6 +90,8 @@ def run_policies(
         names: Names of the runs, one for each policy. Default: the policies' names.
         prompt: Prompt style of models that are given by folder or server (`DirectProtocol`). Default: each policy's own
             protocol.
+        tools: Tools that the policies may call.
+        subtitles: Where the dialogue shows subtitles; see `vzgym.evaluate`.
 
     Raises:
         InvalidSetting: If the numbers of names and policies differ, or two runs have the same folder.
@@ -124,6 +131,8 @@ def run_policies(
                     answerer=answerer,
                     workers=workers,
                     name=name,
+                    tools=tools,
+                    subtitles=subtitles,
                 )
             except TaskError as error:
                 if policy not in may_fail:
@@ -183,9 +192,6 @@ def evaluate_command(
         Path | None,
         typer.Option(help="Folder with a benchmark's files; of a .jsonl file: the only folder of its videos."),
     ] = None,
-    subtitles: Annotated[
-        bool, typer.Option("--subtitles", help="Show a benchmark's subtitles: with each frame, the lines at its time.")
-    ] = False,
     skip_flawed: Annotated[
         bool, typer.Option("--skip-flawed", help="Leave out a benchmark's rows with flaws (vzgym bench check).")
     ] = False,
@@ -212,6 +218,8 @@ def evaluate_command(
             help="The reward of the records' ledger: a preset, a module, a .yaml file, or {accuracy: 1, ...}."
         ),
     ] = "videozoomer",
+    tool: ToolOption = None,
+    subtitles: SubtitlesOption = None,
     samples: Annotated[int, typer.Option(help="Roll-outs per task, each with a different seed.", min=1)] = 1,
     answerer: Annotated[
         str | None,
@@ -243,8 +251,18 @@ def evaluate_command(
     for key in by or ():
         check_by(key)
     check_publication(latex, csv, figures)
-    options = {"subtitles": subtitles, "skip_flawed": skip_flawed, "skip_missing": skip_missing}
-    task_set = load_named_tasks(tasks, backend=backend, root=root, **{key: True for key in options if options[key]})
+    extras = Extras.make(named_tools(tool), subtitles)
+    options = {"skip_flawed": skip_flawed, "skip_missing": skip_missing}
+    task_set = load_named_tasks(
+        tasks,
+        backend=backend,
+        root=root,
+        speech=extras.uses_subtitles,
+        **{key: True for key in options if options[key]},
+    )
+    if subtitles is None and extras.uses_subtitles and not asks_for_subtitles(tasks):
+        # A benchmark's subtitles are loaded for the tool, not to be shown.
+        subtitles = "none"
     say_left_out(task_set)
     names = policy or [*(control.name for control in CONTROLS), *SELECTORS_BESIDE]
     counts = parse_frames(frames)
@@ -270,6 +288,8 @@ def evaluate_command(
             workers=workers,
             names=labels,
             prompt="" if prompt in (None, "agent") else str(prompt),
+            tools=extras.specs,
+            subtitles=subtitles,
         )
         reports += found
         if count is not None:

@@ -13,17 +13,20 @@ from vzgym.tasks.benchmarks.loading import BenchmarkTasks
 from vzgym.tasks.benchmarks.registry import named_benchmark
 from vzgym.tasks.task_slice import TaskSlice, split_slice
 
-__all__ = ["load_named_tasks", "say_left_out"]
+__all__ = ["asks_for_subtitles", "load_named_tasks", "say_left_out"]
 
 
-def load_named_tasks(text: str, *, backend: str = "pyav", root: Path | None = None, **options: Any) -> TaskSet:
+def load_named_tasks(
+    text: str, *, backend: str = "pyav", root: Path | None = None, speech: bool = False, **options: Any
+) -> TaskSet:
     """Load tasks given on the command line.
 
     Args:
         text: A suite, a benchmark or a file, as `load_tasks` takes them; or a mapping `{name: BENCHMARK, options}`.
         backend: Decoder for video files.
         root: Folder with a benchmark's files, or to which the videos of a file are confined.
-        options: Further options of a benchmark (`subtitles`, `skip_flawed`, `skip_missing`).
+        speech: Whether the run uses subtitles, which a benchmark loads only then.
+        options: Further options of a benchmark (`skip_flawed`, `skip_missing`).
 
     Raises:
         InvalidSetting: If options are given for other tasks than a benchmark's.
@@ -38,14 +41,28 @@ def load_named_tasks(text: str, *, backend: str = "pyav", root: Path | None = No
         spec = read_value(text, "--tasks given as a mapping")
         if not isinstance(spec, Mapping):
             raise InvalidSetting(f"--tasks given as a mapping needs a name, got {spec!r}")
+        options = {**options, "subtitles": True} if speech else options
         given = {**options, **({"root": str(root)} if root is not None else {}), "backend": backend}
         return load_tasks({**given, **spec})
-    if options:
-        if named_benchmark(split_slice(text)[0]) is None:
-            names = ", ".join(f"--{name.replace('_', '-')}" for name in options)
-            raise InvalidSetting(f"{names}: for benchmarks only (vzgym bench list), not for {text!r}")
+    benchmark = named_benchmark(split_slice(text)[0])
+    if options and benchmark is None:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in options)
+        raise InvalidSetting(f"{names}: for benchmarks only (vzgym bench list), not for {text!r}")
+    if benchmark is not None and (options or speech):
+        options = {**options, "subtitles": True} if speech else options
         return load_tasks({"name": text, **options, "backend": backend, "root": root})
     return load_tasks(text, split="test", backend=backend, root=root)
+
+
+def asks_for_subtitles(text: str) -> bool:
+    """Whether tasks given on the command line ask for a benchmark's subtitles, by an alias or an option."""
+    if text.lstrip().startswith("{"):
+        from vzgym.core.settings import read_value
+
+        spec = read_value(text, "--tasks given as a mapping")
+        return isinstance(spec, Mapping) and bool(spec.get("subtitles"))
+    found = named_benchmark(split_slice(text)[0])
+    return found is not None and bool(found[1].get("subtitles"))
 
 
 def say_left_out(tasks: TaskSet) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.secrets import redact
 
-__all__ = ["named_policy", "policy_label", "run_label"]
+__all__ = ["named_policy", "named_tools", "policy_label", "run_label"]
 
 
 def named_policy(text: str, **options: Any) -> str | Mapping[str, Any]:
@@ -43,6 +43,26 @@ def named_policy(text: str, **options: Any) -> str | Mapping[str, Any]:
     if text.startswith("served:"):
         return {"name": text, **options}
     return text
+
+
+def named_tools(texts: Sequence[str] | None) -> list[str | Mapping[str, Any]]:
+    """Parse tools given on the command line.
+
+    Args:
+        texts: Registered names, also with options (`find_frames:scorer=clip`); `module:Class`; mappings.
+
+    Raises:
+        InvalidSetting: If a text is a mapping without a name, or invalid YAML.
+    """
+    from vzgym.core.settings import read_value
+
+    tools: list[str | Mapping[str, Any]] = []
+    for text in texts or ():
+        spec = read_value(text, "--tool given as a mapping") if text.lstrip().startswith("{") else text
+        if not isinstance(spec, str) and (not isinstance(spec, dict) or "name" not in spec):
+            raise InvalidSetting(f"--tool given as a mapping needs a name, got {spec!r}")
+        tools.append(spec)
+    return tools
 
 
 def run_label(text: str) -> str:

@@ -11,7 +11,17 @@ import typer
 if TYPE_CHECKING:
     from vzgym.core.settings import Settings
 
-__all__ = ["ConfigOption", "OutOption", "PresetOption", "ResumeOption", "SeedOption", "SetOption", "read_settings"]
+__all__ = [
+    "ConfigOption",
+    "OutOption",
+    "PresetOption",
+    "ResumeOption",
+    "SeedOption",
+    "SetOption",
+    "SubtitlesOption",
+    "ToolOption",
+    "read_settings",
+]
 
 S = TypeVar("S", bound="Settings")
 
@@ -21,6 +31,16 @@ ConfigOption = Annotated[Path | None, typer.Option(help="A YAML file of settings
 PresetOption = Annotated[str | None, typer.Option(help="Settings by name: tiny, paper, single-gpu, multi-gpu.")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="name=value (YAML), any setting; repeatable. Highest priority.")
+]
+ToolOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A tool that may be called beside the zoom: subtitles, find_frames:scorer=NAME, frame, module:Class, "
+        "{name: ..., options}; repeatable."
+    ),
+]
+SubtitlesOption = Annotated[
+    str | None, typer.Option(help="Where the dialogue shows the tasks' subtitles: none, overview, clips, all.")
 ]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Resume from the latest checkpoint in --out.")]
 

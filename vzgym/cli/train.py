@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vzgym.cli.outputs import evaluation_command, sibling
+from vzgym.cli.policies import named_tools
 from vzgym.cli.progress import progress_bar, say
 from vzgym.cli.settings import (
     ConfigOption,
@@ -21,6 +22,8 @@ from vzgym.cli.settings import (
     ResumeOption,
     SeedOption,
     SetOption,
+    SubtitlesOption,
+    ToolOption,
     read_settings,
 )
 from vzgym.cli.train_plan import CalibrateOption, DevicesOption, DryOption, LaunchOption, MemoryOption, show_plan
@@ -150,6 +153,8 @@ def grpo(
         str | None, typer.Option(help="A reward: a preset, a module, a .yaml file, or {accuracy: 1, ...}.")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
+    tool: ToolOption = None,
+    subtitles: SubtitlesOption = None,
     out: OutOption = None,
     seed: SeedOption = None,
     config: ConfigOption = None,
@@ -168,6 +173,7 @@ def grpo(
 
     flags = {
         "model": model, "tasks": tasks, "reward": reward, "steps": steps, "out": out, "seed": seed, "resume": resume,
+        "tools": named_tools(tool) or None, "subtitles": subtitles,
     }  # fmt: skip
     settings = read_settings(GRPOSettings, preset, config, set_, flags)
     if dry_run:

@@ -25,6 +25,8 @@ from vzgym.tasks.suite import ProceduralTasks
 from vzgym.tasks.task import VideoTask
 from vzgym.tasks.task_set import is_task_number
 from vzgym.tasks.task_slice import TaskSlice
+from vzgym.tools.base import ToolSpec
+from vzgym.tools.extras import Extras
 
 __all__ = ["ModuleSpec", "ResetNeeded", "VideoZoomEnv"]
 
@@ -81,7 +83,8 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
 
     ## Information
 
-    `info` always has `task_id`, `question`, `options`, `duration`; after a step `outcome`, `refusal`, `reward_terms`
+    `info` always has `task_id`, `question`, `options`, `duration`, and with tools their descriptions
+    in `tools`; after a step `outcome`, `refusal`, `reward_terms`
     (each module's raw `value`, `weight`, `status`) and `reward_status`; at the end `end`, `grade` and `correct`. With
     `action="discrete"` it has `action_mask`, bool, one entry for each action. With `messages=True` it has `messages`:
     chat messages with `PIL` images in native aspect. It never contains the evidence or the right answer.
@@ -142,6 +145,9 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         observation: Observation module: name, mapping or object.
         action: Action module: name, mapping or object.
         reward: Reward: preset, weights, objects or a `RewardMix`.
+        tools: Tools that the agent may call beside the zoom (`vzgym.tools`): names, mappings or objects.
+        subtitles: Where the dialogue shows the tasks' subtitles: "none", "overview", "clips" or "all"; see `Episode`.
+            Default: as each task says (`VideoTask.show_subtitles`).
         budget: A mapping overrides fields of the tasks' budget; a `Budget`, or a name ("paper"), replaces it.
         render_mode: "rgb_array" or None.
         messages: Whether `info["messages"]` is filled.
@@ -171,6 +177,8 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         observation: ModuleSpec | ObservationModule = "default",
         action: ModuleSpec | ActionModule = "default",
         reward: RewardSpec = "videozoomer",
+        tools: ToolSpec | Sequence[ToolSpec] | None = None,
+        subtitles: str | None = None,
         budget: BudgetSpec = None,
         render_mode: str | None = None,
         messages: bool = False,
@@ -187,6 +195,7 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         self.action: ActionModule = ACTIONS.make(action)
         _check_module(self.action, ActionModule, "action")
         self.reward = make_reward(reward)
+        self.extras = Extras.make(tools, subtitles)
         self.render_mode = render_mode
         self.with_messages = messages
         self.observation_space = self.observation.space(self.budget)
@@ -237,7 +246,7 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         options = options or {}
         _check_reset_options(options)
         episode = options.get("episode")
-        self._episode = episode or Episode(self._choose(options), self.budget, self.action.wording)
+        self._episode = episode or self.extras.episode(self._choose(options), self.budget, self.action.wording)
         self._sample_zooms_in(self.record.task.duration)
         self.record.rewards = [reward.to_json() for reward in self.reward.score_all(self.record)]
         self.record.set_info(interface="gymnasium", seed=seed)
@@ -351,6 +360,8 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
             "options": facts.options,
             "duration": facts.duration,
         }
+        if self.record.tools:
+            info["tools"] = [tool.as_function() for tool in self.record.tools]
         if hasattr(self.action, "mask"):
             info["action_mask"] = self.action_masks()
         if self.with_messages:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from vzgym.core.actions import Region
 from vzgym.core.errors import RecordError
 from vzgym.core.interval import Interval
-from vzgym.tasks.subtitles.subtitle import Subtitle, overlapping
+from vzgym.tasks.subtitles.subtitle import Subtitle
 from vzgym.video.base import frame_hash
 from vzgym.video.synthetic import letterbox
 
@@ -34,7 +33,8 @@ class Clip:
         decoded: Number of frames decoded for the clip (0 if all came from a cache).
         seconds: Wall time of reading the frames.
         pixels: uint8, shape `(n, height, width, 3)`, read-only; None in a record that was loaded from a file.
-        speech: The subtitles shown beside the frames, each with the index of its frame.
+        speech: The subtitles shown with the frames, each with the index of the frame before which it stands (their
+            number: after the last).
     """
 
     requested: NDArray[np.float64]
@@ -97,17 +97,6 @@ class Clip:
             self.speech,
             list(self.hashes),
         )
-
-    def with_speech(self, subtitles: Sequence[Subtitle]) -> Clip:
-        """The clip with the subtitles on screen at its frames: each once, beside the first frame that shows it."""
-        speech: list[tuple[int, Subtitle]] = []
-        shown: set[Subtitle] = set()
-        for index, time in enumerate(self.times.tolist()):
-            for line in overlapping(subtitles, time, time):
-                if line not in shown:
-                    shown.add(line)
-                    speech.append((index, line))
-        return replace(self, speech=tuple(speech)) if speech else self
 
     def to_json(self) -> dict[str, Any]:
         """JSON form: times, size and hashes; no pixels."""

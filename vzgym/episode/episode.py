@@ -22,10 +22,12 @@ from vzgym.episode.dialogue import Message
 from vzgym.episode.reading import read_clip
 from vzgym.episode.record import End, EpisodeRecord, Outcome, Refusal, TaskFacts, Turn
 from vzgym.episode.run_info import RunInfo
+from vzgym.episode.subtitles import check_mode, with_speech
 from vzgym.episode.tools import Tool, ToolContext, checked_result, checked_tools, describe
 from vzgym.episode.validation import checked_action, validate_zooms, within
 from vzgym.episode.wording import PlainWording, Wording
 from vzgym.tasks.budgets import built_for, weakened_by
+from vzgym.tasks.subtitles.subtitle import SubtitleMode
 from vzgym.tasks.task import VideoTask
 
 __all__ = ["Episode"]
@@ -39,12 +41,15 @@ class Episode:
         budget: The budget; the paper's by default.
         wording: The wording of the dialogue.
         tools: The tools that the agent may call beside the zoom, or the tools by name.
+        subtitles: Where the dialogue shows the task's subtitles: "none", "overview" (those spoken at its frames),
+            "clips" (those within the interval of a zoom, or spoken at a tool's frames), or "all" (both). None: "all" if
+            the task shows its subtitles (`VideoTask.show_subtitles`), else "none".
         overview: Times of the overview's frames in place of the budget's (`overview_times`): float64, shape `(n,)`,
             n <= `overview_frames`, in seconds, ascending.
 
     Raises:
         VideoError: If the video cannot be opened or its overview cannot be decoded.
-        TaskError: If the task's evidence lies outside its video.
+        TaskError: If the task's evidence lies outside its video, or, where they are used, its subtitles do.
         RecordError: If the wording's `spec` is not JSON-serializable.
         InvalidSetting: If a tool is invalid, or the overview's times are not ascending, or too many.
 
@@ -61,6 +66,7 @@ class Episode:
         budget: Budget | None = None,
         wording: Wording | None = None,
         tools: Mapping[str, Tool] | Sequence[Tool] = (),
+        subtitles: SubtitleMode | None = None,
         *,
         overview: NDArray[np.float64] | None = None,
     ) -> None:
@@ -68,11 +74,16 @@ class Episode:
         self.tools = checked_tools(tools)
         self.budget = budget or Budget()
         self.wording: Wording = wording or PlainWording()
-        facts = TaskFacts.of(task)
+        own: SubtitleMode = "all" if task.show_subtitles else "none"
+        self._mode = own if subtitles is None else check_mode(subtitles)
+        facts = TaskFacts.of(task, subtitles=bool(self.tools))
         # Such evidence belongs to another video, and every measurement based on it would be wrong.
         task.check_evidence()
+        if self._mode != "none" or self.tools:
+            task.check_subtitles()
         built = built_for(task)
         info = RunInfo(
+            subtitles=self._mode,
             wording=dict(self.wording.spec),
             selected_overview=overview is not None,
             proof_weakened_by=() if built is None else weakened_by(built, self.budget),
@@ -191,7 +202,8 @@ class Episode:
             names = ", ".join(self.tools)
             reason = f"the tools are: {names}" if names else "there are no tools beside the zoom"
             return refused(Refusal.UNKNOWN_TOOL, f"there is no tool {call.name!r:.100}; {reason}.")
-        context = ToolContext.of(self.task, self.record.task.duration, self.budget)
+        told = self.task.evidence if getattr(tool, "privileged", False) else None
+        context = ToolContext.of(self.task, self.record.task.duration, self.budget, told)
         try:
             result = checked_result(tool.run(call, context), call.name, self.budget)
         except ToolArgumentError as error:
@@ -225,7 +237,7 @@ class Episode:
     def _look(self, times: NDArray[np.float64], zoom: Zoom | None = None) -> Clip:
         video = self.task.video
         if zoom is None:
-            return self._with_speech(read_clip(video, times, self.budget))
+            return self._with_speech(read_clip(video, times, self.budget), overview=True)
         window = Interval(float(zoom.start), float(zoom.end))
         clip = read_clip(
             video,
@@ -238,5 +250,5 @@ class Episode:
         )
         return self._with_speech(clip)
 
-    def _with_speech(self, clip: Clip) -> Clip:
-        return clip.with_speech(self.task.subtitles) if self.task.show_subtitles else clip
+    def _with_speech(self, clip: Clip, *, overview: bool = False) -> Clip:
+        return with_speech(clip, self.task.subtitles, self._mode, overview=overview)

@@ -25,6 +25,7 @@ from vzgym.episode.clip import Clip
 from vzgym.episode.dialogue import Message
 from vzgym.episode.run_info import RunInfo
 from vzgym.tasks.evidence import EvidenceRequirements
+from vzgym.tasks.subtitles.subtitle import Subtitle
 from vzgym.tasks.task import VideoTask
 from vzgym.video.base import Video
 
@@ -160,7 +161,10 @@ class ToolDescription:
 
 @dataclass(frozen=True, slots=True)
 class TaskFacts:
-    """A task as stored in a record: everything except the frames. Times in seconds, sizes in pixels."""
+    """A task as stored in a record: everything except the frames. Times in seconds, sizes in pixels.
+
+    Its subtitles are stored only if the episode has tools, which may read them; clips hold those that are shown.
+    """
 
     id: str
     question: str
@@ -175,10 +179,16 @@ class TaskFacts:
     height: int
     width: int
     requirements: EvidenceRequirements = field(default_factory=EvidenceRequirements)
+    subtitles: tuple[Subtitle, ...] = ()
 
     @classmethod
-    def of(cls, task: VideoTask) -> TaskFacts:
-        """The facts of a task. Opens its video: may raise `VideoError`."""
+    def of(cls, task: VideoTask, *, subtitles: bool = False) -> TaskFacts:
+        """The facts of a task. Opens its video: may raise `VideoError`.
+
+        Args:
+            task: The task.
+            subtitles: Whether to include its subtitles, which may be long.
+        """
         video = task.video
         return cls(
             task.id,
@@ -194,6 +204,7 @@ class TaskFacts:
             video.height,
             video.width,
             task.requirements,
+            task.subtitles if subtitles else (),
         )
 
     def with_video(self, video: Video) -> VideoTask:
@@ -211,6 +222,7 @@ class TaskFacts:
             evidence=self.evidence,
             requirements=self.requirements,
             category=self.category,
+            subtitles=self.subtitles,
             source=self.source,
             metadata=self.metadata,
         )
@@ -231,6 +243,7 @@ class TaskFacts:
             "height": self.height,
             "width": self.width,
             "requirements": self.requirements.to_dict(),
+            "subtitles": [[line.start, line.end, line.text] for line in self.subtitles],
         }
 
     @classmethod
@@ -243,6 +256,7 @@ class TaskFacts:
                 "options": tuple(data["options"]),
                 "evidence": None if evidence is None else tuple(Interval(*item) for item in evidence),
                 "requirements": EvidenceRequirements.from_dict(data["requirements"]),
+                "subtitles": tuple(Subtitle(*line) for line in data["subtitles"]),
             }
         )
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from vzgym.core.errors import RecordError
 from vzgym.core.files import MAX_DEPTH, json_fault
+from vzgym.tasks.subtitles.subtitle import SUBTITLE_MODES, SubtitleMode
 
 __all__ = ["RunInfo"]
 
@@ -22,6 +23,7 @@ class RunInfo:
         interface: Interface through which the episode was played: "gymnasium", "pettingzoo", "trl", "collect"; "" for
             `Episode` itself.
         wording: Specification of the wording of the dialogue, `{"name": ..., **options}`.
+        subtitles: Where the dialogue shows subtitles: "none", "overview", "clips" or "all".
         policy: The policy's name.
         seed: The run's seed; without a run, the seed of the environment's reset.
         index: Index of the episode in its run, from 0.
@@ -50,6 +52,7 @@ class RunInfo:
 
     interface: str = ""
     wording: Mapping[str, Any] = field(default_factory=dict)
+    subtitles: SubtitleMode = "none"
     policy: str = ""
     seed: int | None = None
     index: int | None = None
@@ -85,6 +88,10 @@ class RunInfo:
                     and (fault := json_fault(value, MAX_DEPTH // 2)) is not None
                 ):
                     raise RecordError(f"run information {name!r} holds {fault}, which JSON has no form for")
+        if self.subtitles not in SUBTITLE_MODES:
+            raise RecordError(
+                f"run information 'subtitles' must be one of {', '.join(SUBTITLE_MODES)}, got {self.subtitles!r:.200}"
+            )
         object.__setattr__(self, "proof_weakened_by", tuple(self.proof_weakened_by))
 
     def to_json(self) -> dict[str, Any]:

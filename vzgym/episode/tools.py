@@ -19,10 +19,12 @@ from vzgym.core.actions import Region, ToolCall
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.files import MAX_DEPTH, json_fault
+from vzgym.core.interval import Interval
 from vzgym.episode.clip import Clip
 from vzgym.episode.reading import read_clip
 from vzgym.episode.record import ToolDescription
-from vzgym.tasks.task import Subtitle, VideoTask
+from vzgym.tasks.subtitles.subtitle import Subtitle
+from vzgym.tasks.task import VideoTask
 from vzgym.video.base import Video, check_times
 
 __all__ = [
@@ -61,7 +63,7 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """What a tool may know about the episode: neither the right answer nor the evidence.
+    """What a tool may know about the episode: not the right answer, and not the evidence unless it is privileged.
 
     Attributes:
         video: The video.
@@ -70,6 +72,8 @@ class ToolContext:
         options: Its options.
         subtitles: The task's subtitles, in order of time; empty if it has none.
         budget: The episode's limits.
+        task_id: Id of the task.
+        evidence: The task's evidence, for a privileged tool only; None otherwise, or if it is unknown.
     """
 
     video: Video
@@ -78,11 +82,16 @@ class ToolContext:
     options: tuple[str, ...]
     subtitles: tuple[Subtitle, ...]
     budget: Budget
+    task_id: str = ""
+    evidence: tuple[Interval, ...] | None = None
 
     @classmethod
-    def of(cls, task: VideoTask, duration: float, budget: Budget) -> ToolContext:
+    def of(
+        cls, task: VideoTask, duration: float, budget: Budget, evidence: tuple[Interval, ...] | None = None
+    ) -> ToolContext:
         """The context of a task's episode."""
-        return cls(task.video, duration, task.question, task.options, task.subtitles, budget)
+        lines = tuple(sorted(task.subtitles, key=lambda line: (line.start, line.end)))
+        return cls(task.video, duration, task.question, task.options, lines, budget, task.id, evidence)
 
     def look(
         self,
@@ -122,6 +131,10 @@ class Tool(Protocol):
         description: What it does, in one or two sentences for the agent.
         parameters: JSON schema of the arguments: an object with named properties.
         spec: `{"name": registered name, **options}`, from which the tool can be rebuilt for a replay. JSON values.
+
+    Optional: `privileged`, True if it needs the evidence (`ToolContext.evidence`); a run with such a tool is reported
+    as privileged. `longest(context) -> ToolResult`, a result as long as the tool's results can be, by which GRPO limits
+    the tokens of roll-outs.
     """
 
     @property

@@ -16,8 +16,10 @@ from vzgym.episode.answers import lettered
 from vzgym.episode.clip import Clip
 from vzgym.episode.dialogue import Block, ImageBlock, Message, TextBlock
 from vzgym.episode.record import EpisodeRecord, Outcome, Turn
+from vzgym.episode.subtitles import interleave
+from vzgym.tasks.subtitles.subtitle import Subtitle
 
-__all__ = ["PlainWording", "Wording", "number", "seconds", "separated", "show", "speech_of"]
+__all__ = ["PlainWording", "Wording", "number", "seconds", "separated", "show", "spoken"]
 
 
 class Wording(Protocol):
@@ -51,20 +53,19 @@ def number(value: float) -> str:
     return f"{value:.10g}"
 
 
+def spoken(line: Subtitle) -> str:
+    """A subtitle with its times, as one line."""
+    return f"[{seconds(line.start)}-{seconds(line.end)} s] {' '.join(line.text.split())}"
+
+
 def show(clip: Clip) -> list[Block]:
     """A clip's frames, each after its number and time: `<frame0_time12.00s>` (VideoZoomer, section 3.1).
 
-    Subtitles follow the frame beside which they are shown: `<subtitle>Good morning</subtitle>`.
+    Subtitles stand between them, each on a line of its own: `[3.90-5.50 s] Good morning`.
     """
-    blocks: list[Block] = []
-    for index, time in enumerate(clip.times):
-        blocks += [TextBlock(f"<frame{index}_time{time:.2f}s>"), ImageBlock(clip, index), *speech_of(clip, index)]
-    return blocks
-
-
-def speech_of(clip: Clip, index: int) -> list[Block]:
-    """The subtitles beside a frame."""
-    return [TextBlock(f"<subtitle>{line.text}</subtitle>") for place, line in clip.speech if place == index]
+    return interleave(
+        clip, lambda index: [TextBlock(f"<frame{index}_time{clip.times[index]:.2f}s>"), ImageBlock(clip, index)], spoken
+    )
 
 
 def separated(parts: Sequence[Sequence[Block]]) -> list[Block]:
@@ -87,7 +88,8 @@ class PlainWording:
         """One user message: length, overview, question, options."""
         count = len(record.overview)
         head = f"The video is {seconds(record.task.duration)} s long. Overview, {count} frames:\n"
-        return [Message("user", (TextBlock(head), *show(record.overview), TextBlock("\n" + self.question(record))))]
+        frames = show(record.overview)
+        return [Message("user", (TextBlock(head), *frames, TextBlock("\n" + self.question(record))))]
 
     def question(self, record: EpisodeRecord) -> str:
         """The question, its options by letter, what the budget allows beyond the paper's, and the remaining rounds."""
@@ -100,7 +102,8 @@ class PlainWording:
 
     def extras(self, record: EpisodeRecord) -> list[str]:
         """Sentences about several zooms in a round, sizes and tools; none under the paper's budget."""
-        budget, found = record.budget, []
+        budget = record.budget
+        found: list[str] = []
         if not budget.max_zooms:
             return found
         if budget.zooms_per_turn > 1:
@@ -162,7 +165,8 @@ class PlainWording:
         if turn.tool:
             blocks: list[Block] = [TextBlock(turn.reply)] if turn.reply or not turn.clips else []
             for clip in turn.clips:
-                blocks += [TextBlock(f"{chr(10) if turn.reply else ''}{len(clip)} frames:\n"), *show(clip)]
+                blocks += [TextBlock(f"{chr(10) if turn.reply else ''}{len(clip)} frames:\n")]
+                blocks += show(clip)
             return [blocks]
         return [self._shown(clip) for clip in turn.clips]
 

@@ -29,6 +29,7 @@ from vzgym.policies.traits import PolicyTraits
 from vzgym.rewards.counterfactual import Credit, credit
 from vzgym.rollout.rollout import EpisodeStart, Rollout
 from vzgym.tasks.task import VideoTask
+from vzgym.tools.extras import Extras
 from vzgym.video.base import Frames
 from vzgym.video.synthetic import letterbox
 
@@ -170,7 +171,9 @@ class _ChosenClips(EpisodeStart):
     clips: Mapping[int, Clip]
     selects_overview: ClassVar[bool] = False
 
-    def make_episode(self, budget: Budget, wording: Wording, overview: NDArray[np.float64] | None = None) -> Episode:
+    def make_episode(
+        self, budget: Budget, wording: Wording, extras: Extras, overview: NDArray[np.float64] | None = None
+    ) -> Episode:
         return _RecordedEpisode(self.task, self.record, self.clips, wording)
 
 
@@ -187,7 +190,7 @@ class _RecordedEpisode(Episode):
         actions = _actions_showing(record, set(zooms))
         tools = [_RecordedTool(tool, self._to_show) for tool in record.tools]
         # With this many rounds, the remaining one is the last, in which only an answer is possible.
-        super().__init__(task, replace(record.budget, max_zooms=len(actions)), wording, tools)
+        super().__init__(task, replace(record.budget, max_zooms=len(actions)), wording, tools, "none")
         for action, reply in actions:
             for tool in tools:
                 tool.reply = reply

@@ -31,6 +31,7 @@ from vzgym.rollout.task_rollouts import TaskRollouts, json_values, package_versi
 from vzgym.tasks import BudgetSpec, TaskSet, TaskSpec, VideoTask, load_tasks
 from vzgym.tasks.budgets import budget_changes, weakened_by
 from vzgym.tasks.video_files import check_video_files
+from vzgym.tools.base import ToolSpec
 
 __all__ = ["UntrainedBudget", "ZoomNotNeeded", "evaluate"]
 
@@ -53,6 +54,8 @@ def evaluate(
     seed: int = 0,
     budget: BudgetSpec = None,
     reward: RewardSpec = "videozoomer",
+    tools: ToolSpec | Sequence[ToolSpec] | None = None,
+    subtitles: str | None = None,
     out: str | Path | None = None,
     on_episode: Callable[[EpisodeRecord], None] | None = None,
     samples: int = 1,
@@ -72,6 +75,10 @@ def evaluate(
         budget: A mapping overrides fields of the tasks' budget; a `Budget`, or a name ("paper"), replaces it. Default:
             the policy's training budget if its folder records one, else that of the tasks.
         reward: The reward whose ledger the records keep.
+        tools: Tools that the agent may call beside the zoom: one or several, each a name, `"module:Class"`, a mapping
+            or an object.
+        subtitles: Where the dialogue shows the tasks' subtitles: "none", "overview", "clips" or "all"; see
+            `vzgym.episode.Episode`. Default: as each task says.
         out: A folder for `records.jsonl`, `run.json` and `report.json`. An interrupted run resumes there.
         on_episode: Called after each episode with its record (with pixels, unless there are several workers), e.g. for
             progress bars and pictures.
@@ -105,6 +112,8 @@ def evaluate(
         task_set,
         budget=budget,
         reward=reward,
+        tools=tools,
+        subtitles=subtitles,
         seed=seed,
         samples=samples,
         executor=workers if isinstance(workers, Executor) else local_executor(workers),
@@ -166,7 +175,7 @@ def evaluate(
         tasks=task_set.name,
         seed=rollouts.seed,
         budget=rollouts.budget,
-        privileged=rollouts.traits.privileged,
+        privileged=rollouts.traits.privileged or rollouts.extras.privileged,
         episodes=[measured[index] for index in sorted(measured)],
         hit_rate=float(np.mean([hits[index] for index in sorted(hits)])) if hits else None,
         failed=rollouts.failed,
@@ -202,6 +211,7 @@ def _run_settings(
         "budget": rollouts.budget.to_dict(),
         **({"trained_budget": trained.to_dict()} if (trained := rollouts.traits.trained_budget) else {}),
         "reward": rollouts.reward_spec or modules,
+        **rollouts.extras.to_json(),
         **({"samples": rollouts.samples} if rollouts.samples > 1 else {}),
         **({"answerer": json_values(answerer)} if answerer is not None else {}),
         "vzgym": package_version(),

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 from PIL import Image
 
+from vzgym.core.budget import Budget
 from vzgym.core.errors import RecordError
 from vzgym.core.registry import names_from_data
 from vzgym.envs.rendering import draw_episode
 from vzgym.episode.clip import Clip
 from vzgym.episode.dialogue import Message
-from vzgym.episode.episode import Episode
-from vzgym.episode.record import EpisodeRecord, Outcome
-from vzgym.episode.wording import PlainWording
-from vzgym.evaluation.replay import selected_overview, task_of
+from vzgym.episode.reading import read_clip
+from vzgym.episode.record import EpisodeRecord
+from vzgym.evaluation.replay import task_of
 from vzgym.protocols.base import make_wording
+from vzgym.video.base import Video
 
 __all__ = ["clips_with_pixels", "messages_with_frames", "show_record", "with_pixels"]
 
@@ -38,20 +40,26 @@ def clips_with_pixels(record: EpisodeRecord, backend: str = "pyav", *, trust_cod
     if all(clip.pixels is not None for clip in record.clips):
         return record.clips
     task = task_of(record.task, backend, trust_code=trust_code)
-    # Clips depend neither on wording nor on reward.
-    episode = Episode(task, record.budget, PlainWording(), overview=selected_overview(record))
-    for turn in record.turns:
-        if episode.ended or turn.outcome is Outcome.FAILED:
-            break
-        episode.step(turn.action, text=turn.text, well_formed=turn.well_formed)
-    task.video.close()
-    again = episode.record.clips
-    for number, (new, old) in enumerate(zip(again, record.clips, strict=False)):
+    with closing(task.video):
+        again = [_read(task.video, clip, record.budget) for clip in record.clips]
+    for number, (new, old) in enumerate(zip(again, record.clips, strict=True)):
         if new.hashes != old.hashes:
             raise RecordError(f"task {record.task.id!r}: clip {number} no longer has the frames of the record")
-    if len(again) < len(record.clips):
-        raise RecordError(f"task {record.task.id!r}: only {len(again)} clips could be replayed")
     return again
+
+
+def _read(video: Video, clip: Clip, budget: Budget) -> Clip:
+    """Read the frames of a recorded clip again."""
+    found = read_clip(
+        video,
+        clip.requested.copy(),
+        budget,
+        window=clip.window,
+        fps=clip.fps,
+        region=clip.region,
+        max_pixels=clip.max_pixels,
+    )
+    return replace(found, speech=clip.speech)
 
 
 def with_pixels(record: EpisodeRecord, backend: str = "pyav", *, trust_code: bool = False) -> EpisodeRecord:

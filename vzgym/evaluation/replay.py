@@ -19,6 +19,7 @@ from vzgym.protocols.base import make_wording
 from vzgym.rewards.making import RewardSpec, is_yaml_path, make_reward
 from vzgym.rewards.mix import RewardMix
 from vzgym.tasks import VideoTask, get_task
+from vzgym.tools.base import TOOLS
 from vzgym.video.base import FRAME_SLACK
 
 __all__ = ["Replay", "replay", "selected_overview", "task_of"]
@@ -82,9 +83,10 @@ def replay(
 ) -> Replay:
     """Execute a record's actions again and compare the results with the record.
 
-    Compared are the task and its video, frame times and pixels, outcomes, dialogue, end, grade and rewards. An episode
-    that ended in a video error is compared up to the turn of the error: the video may have recovered. Reward terms that
-    need more than the record (its group, an answerer, its wall times) are left out of the comparison.
+    Tools are called again. Compared are the task and its video, frame times and pixels, outcomes, dialogue, end, grade
+    and rewards. An episode that ended in a video error is compared up to the turn of the error: the video may have
+    recovered. Reward terms that need more than the record (its group, an answerer, its wall times) are left out of the
+    comparison.
 
     Args:
         saved: The record.
@@ -97,7 +99,7 @@ def replay(
     Raises:
         RecordError: If the record lacks data for a replay, or its task cannot be rebuilt.
         VideoError: If its video cannot be opened.
-        UnknownName: If its wording or reward is not registered.
+        UnknownName: If its wording, a tool or the reward is not registered.
         UntrustedName: If it names code, or a reward that calls a server, and `trust_code` is not set.
     """
     given = None if reward is None else make_reward(reward)
@@ -109,9 +111,10 @@ def replay(
         if task is None:
             played = _with_speech(played, saved)
         worded = make_wording(wording)
+        tools = [TOOLS.make(tool.spec) for tool in saved.tools]
         mix = _saved_reward(saved) if given is None else given
     try:
-        episode = Episode(played, saved.budget, worded, overview=selected_overview(saved))
+        episode = Episode(played, saved.budget, worded, tools, saved.info.subtitles, overview=selected_overview(saved))
     except (TaskError, InvalidSetting) as error:
         raise RecordError(f"the record cannot be played again: {error}") from error
     if mix is not None:
@@ -167,12 +170,14 @@ def selected_overview(record: EpisodeRecord) -> NDArray[np.float64] | None:
 
 
 def _with_speech(task: VideoTask, saved: EpisodeRecord) -> VideoTask:
-    """The task with the subtitles that a record shows: the record keeps no others."""
+    """The task with the subtitles that a record shows: without tools it keeps no others."""
+    if task.subtitles:
+        return task
     lines = {line for clip in saved.clips for _, line in clip.speech}
     if not lines:
         return task
     ordered = sorted(lines, key=lambda line: (line.start, line.end, line.text))
-    return replace(task, subtitles=tuple(ordered), show_subtitles=True)
+    return replace(task, subtitles=tuple(ordered))
 
 
 def _saved_reward(saved: EpisodeRecord) -> RewardMix | None:
@@ -205,7 +210,9 @@ def _without(entry: Mapping[str, Any], late: set[str]) -> dict[str, Any]:
 
 def _facts(new: TaskFacts, old: TaskFacts) -> list[str]:
     """Differences between the rebuilt and the saved task."""
-    names = ("id", "question", "options", "answer", "evidence", "requirements", "duration", "height", "width")
+    names = (
+        "id", "question", "options", "answer", "evidence", "requirements", "subtitles", "duration", "height", "width",
+    )  # fmt: skip
     return [
         f"the task's {name} is {getattr(new, name)!r}, was {getattr(old, name)!r}"
         for name in names

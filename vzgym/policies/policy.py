@@ -45,6 +45,8 @@ class Policy(Protocol):
       with, possibly unchanged.
     - `costs`: after each `act`, a mapping of numbers: the costs of that action ("frames_scored", ...). They are summed
       into the record's `info.costs`; those of a scorer (`vzgym.episode.costs.SCORER_COSTS`) enter the cost ledger.
+    - `use_tools(tools)`: called after `prepare` with the descriptions of the run's tools
+      (`vzgym.episode.ToolDescription`), an empty list if there are none.
     - `reveal(task)`: called with the whole task, evidence and answer, before each episode. For oracles and experts: a
       policy with this method is reported as privileged, unless its attribute `privileged` is False.
     - `overview(task, seed) -> SelectedOverview`: called before each episode. Selects the frames of the overview; None
@@ -69,8 +71,8 @@ class Policy(Protocol):
 class TextPolicy(Protocol):
     """A policy that generates text: it maps a batch of dialogues to one text each.
 
-    Optional, beside `name`, `identity`, `trained_budget`, `prepare(budget)`, `overview(task, seed)` and `privileged` of
-    a `Policy`:
+    Optional, beside `name`, `identity`, `trained_budget`, `prepare(budget)`, `use_tools(tools)`, `overview(task, seed)`
+    and `privileged` of a `Policy`:
 
     - `protocol`: the text protocol that its texts follow (a name, mapping or object); "tags" by default.
     - `batch_size`: maximum number of dialogues in a batch; 8 by default.

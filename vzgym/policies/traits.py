@@ -8,6 +8,7 @@ from typing import Any
 
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
+from vzgym.episode.tools import Tool, describe
 from vzgym.policies.policy import AnyPolicy, SelectedOverview, TextPolicy
 from vzgym.tasks.task import VideoTask
 
@@ -85,6 +86,12 @@ class PolicyTraits:
         if not isinstance(prepared, Budget):
             raise InvalidSetting(f"prepare() of policy {self.name!r} must return a Budget, got {prepared!r}")
         return prepared
+
+    def describe_tools(self, tools: Sequence[Tool]) -> None:
+        """Tell the policy which tools it may call, if it asks for them (`use_tools`)."""
+        use = getattr(self.policy, "use_tools", None)
+        if use is not None:
+            use([describe(tool) for tool in tools])
 
     def reveal(self, tasks: Sequence[VideoTask]) -> None:
         """Reveal the tasks of the next episodes to a policy with `reveal`; a `Policy` gets one at a time."""

@@ -9,7 +9,7 @@ from vzgym.core.actions import Action, Zoom, Zooms
 from vzgym.episode.clip import Clip
 from vzgym.episode.dialogue import Block, ImageBlock, Message, TextBlock
 from vzgym.episode.record import EpisodeRecord, Outcome
-from vzgym.episode.wording import speech_of
+from vzgym.episode.subtitles import interleave
 from vzgym.protocols.tags import TagProtocol
 
 __all__ = ["CompactTags"]
@@ -83,8 +83,9 @@ def _short(value: float) -> str:
 
 
 def _frames(clip: Clip) -> list[Block]:
-    """Each frame, then its time in seconds."""
-    blocks: list[Block] = []
-    for index, time in enumerate(clip.times):
-        blocks += [ImageBlock(clip, index), TextBlock(_short(float(time))), *speech_of(clip, index)]
-    return blocks
+    """Each frame, then its time in seconds; subtitles between them."""
+    return interleave(
+        clip,
+        lambda index: [ImageBlock(clip, index), TextBlock(_short(float(clip.times[index])))],
+        lambda line: f"{_short(line.start)}-{_short(line.end)} {' '.join(line.text.split())}",
+    )

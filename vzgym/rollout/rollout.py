@@ -25,6 +25,7 @@ from vzgym.policies.traits import PolicyTraits, add_costs
 from vzgym.rewards.making import RewardSpec
 from vzgym.tasks import TaskSpec, VideoTask, load_tasks
 from vzgym.tasks.budgets import prepared_by_policy
+from vzgym.tools.extras import Extras
 
 __all__ = ["EpisodeStart", "PlayedEpisode", "Rollout"]
 
@@ -49,19 +50,22 @@ class EpisodeStart:
     selects_overview: ClassVar[bool] = True
     """Whether a policy that selects its overview may do so."""
 
-    def make_episode(self, budget: Budget, wording: Wording, overview: NDArray[np.float64] | None = None) -> Episode:
+    def make_episode(
+        self, budget: Budget, wording: Wording, extras: Extras, overview: NDArray[np.float64] | None = None
+    ) -> Episode:
         """Create the episode that the policy continues.
 
         Args:
             budget: The roll-out's budget.
             wording: The wording of the dialogue.
+            extras: Tools, and subtitles in the dialogue.
             overview: Times of the overview that the policy selected, if it does.
 
         Raises:
             VideoError: If the task's video cannot be opened.
             TaskError: If the task's evidence lies outside its video.
         """
-        episode = Episode(self.task, self.budget or budget, wording, overview=overview)
+        episode = extras.episode(self.task, self.budget or budget, wording, overview=overview)
         for turn in self.turns:
             episode.step(turn.action, text=turn.text, well_formed=turn.well_formed)
         return episode
@@ -94,6 +98,7 @@ class Rollout:
         reward: The reward whose ledger is stored in the records; None for no rewards.
         observation: An observation module in place of the policy's own.
         action: An action module in place of the policy's own.
+        extras: Tools, and subtitles in the dialogue.
 
     Attributes:
         traits: The policy's traits.
@@ -114,12 +119,14 @@ class Rollout:
         reward: RewardSpec | None = None,
         observation: ModuleSpec | ObservationModule | None = None,
         action: ModuleSpec | ActionModule | None = None,
+        extras: Extras | None = None,
     ) -> None:
         self.traits = PolicyTraits.of(policy)
         self.failed: dict[str, str] = {}
         self._tasks = load_tasks(tasks)
         self._budget = budget
         self._reward = reward
+        self._extras = extras or Extras()
         self._observation = observation or self.traits.observation
         self._action = action or self.traits.action
         self._envs = [self._make_env()]
@@ -182,6 +189,8 @@ class Rollout:
                 observation=self._observation,
                 action=self._action,
                 reward="accuracy" if self._reward is None else self._reward,
+                tools=self._extras.tools,
+                subtitles=self._extras.subtitles,
                 budget=self._budget,
             )
 
@@ -195,7 +204,7 @@ class Rollout:
         took = time.perf_counter() - began
         times = None if selected is None else selected.times
         try:
-            episode = start.make_episode(self._budget, env.action.wording, times)
+            episode = start.make_episode(self._budget, env.action.wording, self._extras, times)
         except (VideoError, TaskError) as error:
             self._fail(start, error)
             return None

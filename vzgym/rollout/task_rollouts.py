@@ -23,6 +23,8 @@ from vzgym.rollout.executor import Executor, InProcess
 from vzgym.rollout.rollout import EpisodeStart, PlayedEpisode, Rollout
 from vzgym.tasks import BudgetSpec, TaskSet
 from vzgym.tasks.budgets import prepared_by_policy, resolve_budget
+from vzgym.tools.base import ToolSpec
+from vzgym.tools.extras import Extras
 
 __all__ = ["TaskRollouts", "json_values", "package_version"]
 
@@ -42,6 +44,8 @@ class TaskRollouts:
         budget: The budget; see `resolve_budget`. None: the budget that the policy was trained with, if it is known,
             else that of the tasks.
         reward: The reward whose ledger is stored in the records.
+        tools: Tools that the agent may call; see `vzgym.tools.make_tools`.
+        subtitles: Where the dialogue shows subtitles; see `Episode`.
         seed: Seed of the policy, >= 0.
         samples: Number of roll-outs of each task, >= 1.
         name: Names the policy in the records; its own name if not given.
@@ -54,6 +58,7 @@ class TaskRollouts:
         run_budget: The budget of the run.
         budget: The budget with which the policy plays: `run_budget`, or the result of its `prepare`.
         mix: The reward.
+        extras: Tools and subtitles.
         seed: As given.
         samples: As given.
         failed: Tasks that could not be played, with the reason: their video cannot be opened or does not contain their
@@ -71,6 +76,8 @@ class TaskRollouts:
         *,
         budget: BudgetSpec = None,
         reward: RewardSpec = "videozoomer",
+        tools: ToolSpec | Sequence[ToolSpec] | None = None,
+        subtitles: str | None = None,
         seed: int = 0,
         samples: int = 1,
         executor: Executor | None = None,
@@ -86,6 +93,8 @@ class TaskRollouts:
         self.tasks = tasks
         self.run_budget = resolve_budget(self.traits.trained_budget if budget is None else budget, tasks)
         self.budget: Budget = self.traits.prepare(self.run_budget)
+        self.extras = Extras.make(tools, subtitles)
+        self.traits.describe_tools(self.extras.tools)
         self.seed = int(seed)
         self.samples = int(samples)
         self.mix = make_reward(reward)
@@ -94,7 +103,7 @@ class TaskRollouts:
         self._executor = executor or InProcess()
         # Some rewards are known only after the episode.
         live = self.mix.with_context(quiet=True) if self.mix.later else self.mix
-        self._rollout = Rollout(self.policy, tasks, self.budget, reward=live)
+        self._rollout = Rollout(self.policy, tasks, self.budget, reward=live, extras=self.extras)
         self._make_worker: Callable[[], Callable[[Sequence[int]], _BatchResult]] | None = None
         if not isinstance(self._executor, InProcess):
             if not isinstance(policy, (str, Mapping)) or self.reward_spec is None:
@@ -102,8 +111,9 @@ class TaskRollouts:
                     "several workers each make their own policy and reward: give both by name, mapping or "
                     f"'module:Class', not policy={redact(policy)!r}, reward={reward!r}"
                 )
+            extras = {"tools": self.extras.specs, "subtitles": self.extras.subtitles}
             self._make_worker = partial(
-                _make_worker, policy, tasks, self.run_budget, self.reward_spec, self.seed, self.samples, name
+                _make_worker, policy, tasks, self.run_budget, self.reward_spec, extras, self.seed, self.samples, name
             )
 
     @cached_property
@@ -197,13 +207,16 @@ def _make_worker(
     tasks: TaskSet,
     budget: Budget,
     reward: RewardSpec,
+    extras: Mapping[str, Any],
     seed: int,
     samples: int,
     name: str,
 ) -> Callable[[Sequence[int]], _BatchResult]:
     # The parent process has already warned about the budget.
     with prepared_by_policy():
-        rollouts = TaskRollouts(policy, tasks, budget=budget, reward=reward, seed=seed, samples=samples, name=name)
+        rollouts = TaskRollouts(
+            policy, tasks, budget=budget, reward=reward, seed=seed, samples=samples, name=name, **extras
+        )
     return rollouts.play_to_lines
 
 

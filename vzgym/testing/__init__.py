@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vzgym.testing.contracts.rewards import check_reward
     from vzgym.testing.contracts.scorers import check_scorer
     from vzgym.testing.contracts.teams import check_team
+    from vzgym.testing.contracts.tools import check_tool
     from vzgym.testing.mixins import (
         ActionContract,
         EnvironmentContract,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         PolicyContract,
         RewardContract,
         ScorerContract,
+        ToolContract,
     )
     from vzgym.testing.parity import INTERFACES, Interface, Script, Trace, check_parity, scripts
     from vzgym.testing.plugins import GROUPS, Plugin, installed_plugins
@@ -44,7 +46,8 @@ else:
         "contracts.policies: check_policy",
         "contracts.teams: check_team",
         "mixins: ActionContract EnvironmentContract FamilyContract ObservationContract PolicyContract RewardContract "
-        "ScorerContract",
+        "ScorerContract ToolContract",
+        "contracts.tools: check_tool",
         "parity: INTERFACES Interface Script Trace check_parity scripts",
         "plugins: GROUPS Plugin installed_plugins",
         "report: ContractViolation RuleResult ConformanceReport",
@@ -67,6 +70,7 @@ __all__ = [
     "RuleResult",
     "ScorerContract",
     "Script",
+    "ToolContract",
     "Trace",
     "check",
     "check_action",
@@ -79,6 +83,7 @@ __all__ = [
     "check_reward",
     "check_scorer",
     "check_team",
+    "check_tool",
     "installed_plugins",
     "kind_of",
     "scripts",

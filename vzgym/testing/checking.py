@@ -24,7 +24,9 @@ from vzgym.testing.contracts.observations import check_observation
 from vzgym.testing.contracts.policies import check_policy
 from vzgym.testing.contracts.rewards import check_reward
 from vzgym.testing.contracts.scorers import check_scorer
+from vzgym.testing.contracts.tools import check_tool
 from vzgym.testing.report import ConformanceReport
+from vzgym.tools.base import TOOLS
 from vzgym.video.file import BACKENDS
 
 __all__ = ["KINDS", "check", "kind_of"]
@@ -35,6 +37,7 @@ KINDS: Final[Mapping[str, tuple[Registry[Any], Callable[..., ConformanceReport]]
     "action": (ACTIONS, check_action),
     "reward": (REWARDS, check_reward),
     "scorer": (SCORERS, check_scorer),
+    "tool": (TOOLS, check_tool),
     "family": (FAMILIES, check_family),
     "video": (BACKENDS, check_backend),
 }
@@ -56,6 +59,8 @@ def kind_of(part: Any) -> str:
         return "family"
     if has("read_frames") or has("isolated", "snaps"):
         return "video"
+    if has("run", "parameters", "spec"):
+        return "tool"
     if has("decode"):
         return "action"
     if has("observe"):
@@ -69,7 +74,7 @@ def kind_of(part: Any) -> str:
     kinds = ", ".join(KINDS)
     raise InvalidSetting(
         f"{getattr(part, '__name__', part)!r} has no method that identifies its kind (act or respond, observe, decode, "
-        f"score, build, pictures): give its kind, one of {kinds}"
+        f"score, run, build, pictures): give its kind, one of {kinds}"
     )
 
 

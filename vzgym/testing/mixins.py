@@ -18,6 +18,7 @@ from vzgym.testing.contracts.observations import OBSERVATION_RULES
 from vzgym.testing.contracts.policies import POLICY_RULES
 from vzgym.testing.contracts.rewards import REWARD_RULES
 from vzgym.testing.contracts.scorers import SCORER_RULES
+from vzgym.testing.contracts.tools import TOOL_RULES
 from vzgym.testing.report import Rule, apply_rules
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "PolicyContract",
     "RewardContract",
     "ScorerContract",
+    "ToolContract",
 ]
 
 
@@ -92,6 +94,13 @@ class ScorerContract(_Contract):
 
     kind = "scorer"
     rules = SCORER_RULES
+
+
+class ToolContract(_Contract):
+    """`make` returns a tool."""
+
+    kind = "tool"
+    rules = TOOL_RULES
 
 
 class FamilyContract(_Contract):

@@ -17,6 +17,7 @@ GROUPS: Final[dict[str, str]] = {
     "vzgym.actions": "action",
     "vzgym.rewards": "reward",
     "vzgym.scorers": "scorer",
+    "vzgym.tools": "tool",
     "vzgym.families": "family",
     "vzgym.videos": "video",
     "vzgym.tasks": "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from vzgym_plugin_template.corner import Corner
 from vzgym_plugin_template.modules import Eighths, MeanColors, OnTarget, Sharpness
 from vzgym_plugin_template.policy import Guess
+from vzgym_plugin_template.tool import Brightness
 
 import vzgym
 from vzgym.tasks import Suite
@@ -16,6 +17,7 @@ from vzgym.testing import (
     PolicyContract,
     RewardContract,
     ScorerContract,
+    ToolContract,
     check_backend,
 )
 
@@ -43,6 +45,11 @@ class TestOnTarget(RewardContract):
 class TestSharpness(ScorerContract):
     def make(self) -> Sharpness:
         return Sharpness()
+
+
+class TestBrightness(ToolContract):
+    def make(self) -> Brightness:
+        return Brightness()
 
 
 class TestCorner(FamilyContract):

@@ -31,14 +31,16 @@ def test_lines_stand_beside_the_first_frame_that_shows_them(folder: Folder) -> N
     budget = Budget(overview_fps=2.0, **SMALL)
     episode = Episode(task, budget, TagProtocol())
     assert [(index, line.text) for index, line in episode.record.overview.speech] == [(0, "hello"), (2, "world")]
-    assert (
-        "<frame0_time0.00s><subtitle>hello</subtitle><frame1_time0.50s><frame2_time1.00s>" in episode.messages[1].text
-    )
+    opening = episode.messages[1].text
+    assert "\n[0.00-" in opening
+    assert "s] hello\n<frame0_time0.00s><frame1_time0.50s>\n[1.00-" in opening
+    assert "s] world\n<frame2_time1.00s>" in opening
     turn = episode.step(vzgym.Zoom(1.0, 2.0, 2.0))
     assert [(index, line.text) for index, line in turn.clips[0].speech] == [(0, "world")]
-    assert "<subtitle>world</subtitle>" in episode.messages[-1].text
-    assert "<subtitle>hello</subtitle>" in Episode(task, budget, CompactTags()).messages[0].text
-    assert "<subtitle>hello</subtitle>" in Episode(task, budget, PlainWording()).messages[0].text
+    assert "s] world\n" in episode.messages[-1].text
+    assert " hello\n" in Episode(task, budget, CompactTags()).messages[0].text
+    assert "s] hello\n" in Episode(task, budget, PlainWording()).messages[0].text
+    assert "hello" not in Episode(task, budget, subtitles="clips").messages[0].text
     prompt = Episode(task, replace(budget, max_zooms=0), DirectProtocol("official")).messages[0].text
     assert prompt.startswith("\nThis video's subtitles are listed below:\nhello\nworld\nSelect the best answer")
     # A video without subtitles, and the set without them.

@@ -19,7 +19,7 @@ from vzgym.agents.data.phrases import choose_phrase, compose, windows_of
 from vzgym.agents.data.scripted import TRAJECTORY_KINDS, ScriptedRollout, TrajectoryStyle, resume_with_expert
 from vzgym.agents.data.settings import CollectSettings
 from vzgym.agents.data.teaching import HINT, is_reflection, kept_turns
-from vzgym.core.actions import Answer, Zoom, Zooms
+from vzgym.core.actions import Answer, ToolCall, Zoom, Zooms
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError, VideoError
 from vzgym.core.secrets import redact
@@ -70,6 +70,7 @@ class Collector:
         tasks: The task set.
         budget: The budget.
         protocol: The text protocol.
+        extras: Tools, and subtitles in the dialogue.
         failed: Tasks that could not be played, with the reason: their video cannot be opened or does not contain their
             evidence.
 
@@ -96,6 +97,9 @@ class Collector:
             raise InvalidSetting(f"the mixture asks for {', '.join(played)}, which need a policy: --policy NAME")
         self._policy = PolicyTraits.of(make_policy(spec)) if policy is not None or played else None
         self.budget: Budget = self._policy.prepare(budget) if self._policy else budget
+        self.extras = settings.extras()
+        if self._policy:
+            self._policy.describe_tools(self.extras.tools)
         protocol = settings.protocol or (self._policy.protocol if self._policy else "tags")
         self.protocol: TextProtocol = PROTOCOLS.make(protocol)
         self.style = TrajectoryStyle(self.protocol, settings.thoughts, settings.wordings or None)
@@ -127,6 +131,7 @@ class Collector:
             )
         if traits is not self._policy:
             traits.prepare(self.budget)
+            traits.describe_tools(self.extras.tools)
         return traits
 
     def kind_of(self, index: int) -> str:
@@ -157,7 +162,7 @@ class Collector:
         assert script is not None
         task = self.tasks[index]
         try:
-            rollout = ScriptedRollout(task, self.budget, self.style, self._seed(index, 1))
+            rollout = ScriptedRollout(task, self.budget, self.style, self._seed(index, 1), self.extras)
         except (VideoError, TaskError) as error:
             self.failed[task.id] = str(error)
             return
@@ -194,7 +199,7 @@ class Collector:
                 yield self._filter(index, sample, "policy", record)
                 continue
             task = self.tasks[index]
-            better = resume_with_expert(record, task, self.style, self._seed(index, 2 + sample))
+            better = resume_with_expert(record, task, self.style, self._seed(index, 2 + sample), extras=self.extras)
             task.video.close()
             if better is None:
                 yield self._filter(index, sample, "policy", record)
@@ -280,7 +285,7 @@ class Collector:
     ) -> list[PlayedEpisode | None]:
         """Play a policy's roll-outs in the text protocol of the trajectories."""
         text = {"name": "text", "protocol": self.protocol}
-        rollout = Rollout(traits.policy, self.tasks, self.budget, action=action or text)
+        rollout = Rollout(traits.policy, self.tasks, self.budget, action=action or text, extras=self.extras)
         played = rollout.play(starts)
         self.failed.update(rollout.failed)
         return played
@@ -317,6 +322,8 @@ class _Worded:
                 reason, facts = "zoom", {"from": action.start, "to": action.end, "fps": action.fps}
             case Zooms(zooms):
                 reason, facts = "zooms", {"from": zooms[0].start, "windows": windows_of(action)}
+            case ToolCall():
+                reason, facts = "call", {"tool": action.name}
             case Answer():
                 reason, facts = "answer", {"answer": action.text}
             case _:

@@ -6,22 +6,24 @@ played and which filters it cannot pass by design.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from vzgym.agents.data.phrases import choose_phrase, compose, windows_of
 from vzgym.baselines.memory import ROUND_FPS, ExpertMemory, hints_for
-from vzgym.core.actions import Action, Answer, Zoom
+from vzgym.core.actions import Action, Answer, ToolCall, Zoom
 from vzgym.core.budget import Budget, group_zooms
 from vzgym.core.errors import TaskError
 from vzgym.episode.answers import lettered
-from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord, Outcome, Turn
 from vzgym.protocols.base import TextProtocol
 from vzgym.tasks import expert_zooms
+from vzgym.tasks.procedural.family import family_of_task
 from vzgym.tasks.procedural.search import Step
 from vzgym.tasks.task import VideoTask, option_letter
+from vzgym.tools.extras import Extras
 
 __all__ = ["TRAJECTORY_KINDS", "ScriptedRollout", "TrajectoryKind", "TrajectoryStyle", "resume_with_expert"]
 
@@ -49,6 +51,7 @@ class ScriptedRollout:
         budget: The budget.
         style: How the turns are written.
         seed: Seeds the order of searches, guesses, mistakes and wordings.
+        extras: Tools, and subtitles in the dialogue.
 
     Attributes:
         task: As given.
@@ -62,10 +65,12 @@ class ScriptedRollout:
         TaskError: If the task's evidence lies outside its video.
     """
 
-    def __init__(self, task: VideoTask, budget: Budget, style: TrajectoryStyle, seed: int) -> None:
+    def __init__(
+        self, task: VideoTask, budget: Budget, style: TrajectoryStyle, seed: int, extras: Extras | None = None
+    ) -> None:
         self.task = task
         self.style = style
-        self.episode = Episode(task, budget, style.protocol)
+        self.episode = (extras or Extras()).episode(task, budget, style.protocol)
         facts = self.episode.record.task
         self.memory = ExpertMemory(
             facts.question, facts.options, facts.duration, budget, hints_for(task, budget), seed=seed
@@ -90,6 +95,13 @@ class ScriptedRollout:
         own = self.thought(step, "instead") if before and isinstance(action, Zoom) else self.thought(step)
         thought = f"{before} {own}" if before else own
         return self.play(action, compose(self.style.protocol, action, thought, self.episode.rules), well_formed=True)
+
+    def call(self, tool: str, arguments: Mapping[str, Any], reason: str) -> Turn:
+        """Call a tool, with the thought of a reason."""
+        action = ToolCall(tool, arguments)
+        thought = choose_phrase(self.style.book, reason, self.memory.facts(), self.memory.rng, self.style.wordings)
+        text = compose(self.style.protocol, action, thought, self.episode.rules)
+        return self.play(action, text, well_formed=True)
 
     def play(self, action: Action, text: str, *, well_formed: bool) -> Turn:
         """Play an action with its text."""
@@ -184,6 +196,47 @@ def _told(rollout: ScriptedRollout) -> None:
     _direct(rollout)
 
 
+def _subtitles(rollout: ScriptedRollout) -> None:
+    _search_with(rollout, "subtitles", {"query": rollout.memory.question}, _LINE)
+
+
+def _find_frames(rollout: ScriptedRollout) -> None:
+    _search_with(rollout, "find_frames", {"text": rollout.memory.question}, _FOUND)
+
+
+_LINE = re.compile(r"^\[(?P<start>[\d.]+)-(?P<end>[\d.]+) s\]", re.MULTILINE)
+_FOUND = re.compile(r"^(?P<start>[\d.]+) s \(score", re.MULTILINE)
+
+
+def _search_with(rollout: ScriptedRollout, tool: str, arguments: Mapping[str, Any], times: re.Pattern[str]) -> None:
+    """Call a tool, zoom into the first place that its reply names, then search as an exemplar does.
+
+    Where no expert can read the video, the script is told the evidence and the answer.
+    """
+    if rollout.memory.zooms_left:
+        found = times.search(rollout.call(tool, arguments, tool).reply)
+        if found is not None and rollout.memory.zooms_left:
+            start = float(found["start"])
+            _zoom_around(rollout, start, float(found.groupdict().get("end") or start))
+    if family_of_task(rollout.task) is None:
+        _direct(rollout)
+    else:
+        rollout.search()
+
+
+def _zoom_around(rollout: ScriptedRollout, start: float, end: float) -> None:
+    """Zoom around an interval, with room for the event to begin before it or last beyond it, as far as a clip does."""
+    memory = rollout.memory
+    seconds = memory.hints.seconds or 1.0
+    fps = memory.rate(memory.hints.fps, end - start + 2 * seconds, 1)
+    reach = memory.budget.clip_frames / fps
+    first = max(start - seconds, (start + end - reach) / 2)
+    zoom = memory.zoom(first, min(first + reach, end + seconds), fps)
+    if zoom is not None:
+        facts = {**memory.facts(), "at": (start + end) / 2, "from": zoom.start, "to": zoom.end, "fps": zoom.fps}
+        rollout.do(Step(zoom, "found", facts))
+
+
 def _over_evidence(task: VideoTask, budget: Budget) -> Sequence[Zoom]:
     """A zoom over each interval of a task's evidence, with about eight frames if the task specifies no rate.
 
@@ -215,12 +268,14 @@ class TrajectoryKind:
         about: A one-line description.
         skips: The filters that it cannot pass by design.
         reflects: Whether it corrects a mistake, in words.
+        tool: The tool that it calls; "" for none.
     """
 
     script: Callable[[ScriptedRollout], None] | None
     about: str
     skips: frozenset[str] = frozenset()
     reflects: bool = False
+    tool: str = ""
 
 
 _BAD = frozenset({"correct", "evidence"})
@@ -238,6 +293,14 @@ TRAJECTORY_KINDS: Final[Mapping[str, TrajectoryKind]] = {
     "told": TrajectoryKind(
         _told, "knows position and answer: zooms there, then answers; for videos that no expert can read"
     ),
+    "subtitles": TrajectoryKind(
+        _subtitles,
+        "searches the subtitles for the question, zooms to what it finds, then answers",
+        tool="subtitles",
+    ),
+    "find_frames": TrajectoryKind(
+        _find_frames, "searches for frames that fit the question, zooms there, then answers", tool="find_frames"
+    ),
     "direct": TrajectoryKind(
         _direct, "the right answer at once, as told: for models without zoom", frozenset({"evidence"})
     ),
@@ -249,9 +312,16 @@ TRAJECTORY_KINDS: Final[Mapping[str, TrajectoryKind]] = {
 
 
 def resume_with_expert(
-    wrong: EpisodeRecord, task: VideoTask, style: TrajectoryStyle, seed: int, turns: Sequence[Turn] | None = None
+    wrong: EpisodeRecord,
+    task: VideoTask,
+    style: TrajectoryStyle,
+    seed: int,
+    turns: Sequence[Turn] | None = None,
+    extras: Extras | None = None,
 ) -> EpisodeRecord | None:
-    """Continue a wrong roll-out: repeat its executed zooms, explain why they were not enough, then let the expert play.
+    """Continue a wrong roll-out.
+
+    Its executed zooms and tool calls are repeated, a thought says why they were not enough, then the expert plays.
 
     Its final answer and its failed turns are dropped.
 
@@ -260,7 +330,8 @@ def resume_with_expert(
         task: Its task.
         style: Style of the expert's turns; the roll-out's own turns keep their text.
         seed: Seeds the expert.
-        turns: The turns to keep; all executed, well-formed zooms of `wrong` if None.
+        turns: The turns to keep; all executed, well-formed zooms and tool calls of `wrong` if None.
+        extras: Tools, and subtitles in the dialogue.
 
     Returns:
         The new record; None if nothing of the roll-out can be kept.
@@ -268,7 +339,7 @@ def resume_with_expert(
     kept = turns if turns is not None else [t for t in wrong.turns if t.outcome is Outcome.EXECUTED and t.well_formed]
     if not kept:
         return None
-    rollout = ScriptedRollout(task, wrong.budget, style, seed)
+    rollout = ScriptedRollout(task, wrong.budget, style, seed, extras)
     for turn in kept:
         rollout.play(turn.action, turn.text, well_formed=turn.well_formed)
     following = rollout.memory.next() if not rollout.episode.ended else None

@@ -9,7 +9,7 @@ from pydantic import NonNegativeInt, PositiveInt, model_validator
 
 from vzgym.agents.data.phrases import PHRASES
 from vzgym.agents.data.scripted import TRAJECTORY_KINDS
-from vzgym.agents.settings import BudgetedSettings, Named
+from vzgym.agents.settings import BudgetedSettings, ExtrasSettings, Named
 from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.core.settings import ListOf, checked, problem
 
@@ -26,6 +26,9 @@ MIXES: Final[Mapping[str, Mapping[str, float]]] = {
     "told": {"told": 1.0},
     # For the control that cannot zoom: use a budget with max_zooms=0.
     "no-tool": {"direct": 1.0},
+    # Experts that call tools.
+    "subtitles": {"subtitles": 1.0},
+    "find_frames": {"find_frames": 1.0},
     # Rejection sampling alone; and with wrong roll-outs continued by the expert.
     "policy": {"policy": 1.0},
     "policy-reflection": {"policy": 0.6, "continued": 0.4},
@@ -49,7 +52,7 @@ def _check_phrases(name: str) -> None:
         raise UnknownName("phrase book", name, PHRASES)
 
 
-class CollectSettings(BudgetedSettings):
+class CollectSettings(BudgetedSettings, ExtrasSettings):
     """Settings of `vzgym collect`: which trajectories to collect for the cold start."""
 
     tasks: str = "needle-tiny/train"
@@ -98,6 +101,11 @@ class CollectSettings(BudgetedSettings):
         played = [kind for kind in self.shares if TRAJECTORY_KINDS[kind].script is None]
         if played and not self.policy:
             raise problem(f"mix asks for {', '.join(played)}, which need a policy: --policy NAME", "mix")
+        offered = {tool if isinstance(tool, str) else tool.get("name") for tool in self.tools}
+        for kind in self.shares:
+            needed = TRAJECTORY_KINDS[kind].tool
+            if needed and not any(str(name).partition(":")[0] == needed for name in offered):
+                raise problem(f"mix asks for {kind}, which calls the tool {needed}: --tool {needed}", "tools")
         if self.teacher and "taught" not in self.shares:
             raise problem("teacher continues trajectories of the kind 'taught': --mix teacher", "teacher")
         return self

@@ -13,7 +13,9 @@ from vzgym.core.endpoint import Endpoint, Reply
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.secrets import redact
 from vzgym.episode.dialogue import Message, TextBlock
-from vzgym.protocols import PROTOCOLS, TextProtocol, TruncatedText, as_chat, as_tool_chat, turn_text, video_zoom_tool
+from vzgym.episode.record import ToolDescription
+from vzgym.protocols import PROTOCOLS, TextProtocol, TruncatedText, as_chat, as_tool_chat, turn_text
+from vzgym.protocols.tool_calls import tool_functions
 from vzgym.video.images import ImageEncoder
 
 __all__ = ["ServedPolicy"]
@@ -136,7 +138,8 @@ class ServedPolicy:
         self.costs = []
         self._check = check_images
         self._structured = bool(getattr(self.protocol, "structured", False))
-        self._tools: list[dict[str, Any]] | None = None
+        self._budget: Budget | None = None
+        self._tools: tuple[ToolDescription, ...] = ()
         self._noise = np.random.default_rng(0)
 
     def __repr__(self) -> str:
@@ -175,8 +178,12 @@ class ServedPolicy:
 
     def prepare(self, budget: Budget) -> Budget:
         """See `Policy`: the budget's limits are part of the tool's description."""
-        self._tools = [video_zoom_tool(budget)] if self._structured and budget.max_zooms else []
+        self._budget, self._tools = budget, ()
         return budget
+
+    def use_tools(self, tools: Sequence[ToolDescription]) -> None:
+        """See `Policy`: they are declared beside the zoom."""
+        self._tools = tuple(tools)
 
     def reset(self, seeds: Sequence[int]) -> None:
         """Start a batch of episodes, whose seeds are combined into one random stream for its requests."""
@@ -189,8 +196,8 @@ class ServedPolicy:
             EndpointError: If a request finally fails.
             InvalidSetting: If the server ignores images, or `prepare` was not called although tools are offered.
         """
-        if self._structured and self._tools is None:
-            raise InvalidSetting("a policy that offers tools needs the budget first: prepare(budget)")
+        if self._structured and self._budget is None:
+            raise InvalidSetting("a policy that offers functions needs the budget first: prepare(budget)")
         self._check_image_input(dialogues)
         chats = [self._chat(messages) for messages in dialogues]
         replies = self.endpoint.ask([self._request(chat) for chat in chats])
@@ -202,7 +209,8 @@ class ServedPolicy:
         ]
 
     def _chat(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
-        chat = as_tool_chat(messages) if self._structured else as_chat(messages, tool_role=self.tool_role)
+        names = [tool.name for tool in self._tools]
+        chat = as_tool_chat(messages, names) if self._structured else as_chat(messages, tool_role=self.tool_role)
         if self.tool_role == "user":
             chat = _apart(chat)
         return [_without_blanks(message) for message in self.images.in_chat(chat)]
@@ -213,8 +221,8 @@ class ServedPolicy:
             request["max_tokens"] = self.turn_tokens
         if self.temperature:
             request |= {"top_p": self.top_p, "seed": int(self._noise.integers(1 << 31))}
-        if self._tools:
-            request["tools"] = self._tools
+        if self._structured and self._budget is not None and self._budget.max_zooms:
+            request["tools"] = tool_functions(self._budget, self._tools)
         return {**request, "extra_body": self.extra} if self.extra else request
 
     def _cost(self, reply: Reply, chat: Sequence[Mapping[str, Any]]) -> dict[str, float]:

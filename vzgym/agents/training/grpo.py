@@ -43,7 +43,6 @@ from vzgym.agents.vlm.checkpoint import Checkpoint, open_checkpoint
 from vzgym.agents.vlm.image_checks import image_token, watch_images
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.files import read_json, read_json_lines, write_json
-from vzgym.episode import Episode
 from vzgym.rewards import make_reward
 from vzgym.rewards.statistics import logged_statistics, silent_terms
 from vzgym.tasks import load_tasks
@@ -127,10 +126,11 @@ def make_trainer(
     if start.budget is not None and start.budget != budget:
         changes = budget_changes(budget, start.budget, "trained with")
         _log.warning("%s was trained with another budget than this run's: %s", settings.model, changes)
+    extras = settings.extras()
     start = replace(start, budget=budget)
     # A video that cannot be opened would end the run at the step that uses it.
     found = check_tasks(tasks, min(settings.num_tasks or len(tasks), len(tasks)))
-    need = measure_tokens(start.processor, start.protocol, found.representatives, budget, settings.turn_tokens)
+    need = measure_tokens(start.processor, start.protocol, found.representatives, budget, settings.turn_tokens, extras)
     limit = need.check(settings, int(start.model.config.get_text_config().max_position_embeddings))
     if settings.freeze_vision:
         freeze_vision(start.model)
@@ -139,7 +139,8 @@ def make_trainer(
     info = {"policy": settings.model, "reward": reward, "vzgym": version("vzgym"), "seed": settings.seed}
     scorer = Scorer(mix, info, out / ROLLOUTS, settings.save_rollouts)
     check_groups(settings, len(found.playable))
-    row = opening_row(Episode(blank_copy(found.representatives[0]), budget, start.protocol).messages)
+    blank = extras.episode(blank_copy(found.representatives[0]), budget, start.protocol)
+    row = opening_row(blank.messages)
     rows = Dataset.from_dict({"prompt": [row] * len(found.playable), "task": found.playable})
     batch, passes = split_rollouts(settings, int(os.environ.get("WORLD_SIZE", "1")))
     config = GRPOConfig(
@@ -167,9 +168,9 @@ def make_trainer(
             **settings.trainer,
         }
     )
-    install_turn_parser(start.processor, start.protocol)
+    install_turn_parser(start.processor, start.protocol, blank.rules)
     functions: list[Any] = [*scorer.functions]
-    factory: Any = lambda: ToolEnvironment(tasks, budget, start.protocol)  # noqa: E731
+    factory: Any = lambda: ToolEnvironment(tasks, budget, start.protocol, extras)  # noqa: E731
     log = LogFile(out / LOG, resumed)
     report = StepReport(progress, lambda: scorer.measures)
     pictures = []

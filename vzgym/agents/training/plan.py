@@ -168,7 +168,7 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
     protocol = resolve_protocol(settings.model, settings.protocol)
     found = check_tasks(tasks, min(settings.num_tasks or len(tasks), len(tasks)))
     check_groups(settings, len(found.playable))
-    need = measure_tokens(processor, protocol, found.representatives, budget, settings.turn_tokens)
+    need = measure_tokens(processor, protocol, found.representatives, budget, settings.turn_tokens, settings.extras())
     limit = need.check(settings, plan.facts.positions)
     frames, each = need.overview
     longest = need.prompt + limit

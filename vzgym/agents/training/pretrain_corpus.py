@@ -37,7 +37,7 @@ def dialogue_texts(tasks: TaskSet, protocol: TextProtocol) -> Iterator[str]:
     for index in range(min(_EPISODES, len(tasks))):
         task = tasks[index]
         for number, kind in enumerate(TRAJECTORY_KINDS.values()):
-            if kind.script is not None:
+            if kind.script is not None and not kind.tool:
                 rollout = ScriptedRollout(task, tasks.budget, style, seed=number)
                 kind.script(rollout)
                 yield from _texts(rollout.episode.messages)

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from vzgym.agents.settings import BudgetedSettings, Named, RunSettings
+from vzgym.agents.settings import BudgetedSettings, ExtrasSettings, Named, RunSettings
 from vzgym.agents.tiny.size import TinySize
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.settings import FilePath, ListOf, Settings, problem
@@ -154,7 +154,7 @@ class SFTSettings(TrainSettings):
     not truncated: a truncated trajectory loses frames."""
 
 
-class GRPOSettings(TrainSettings, BudgetedSettings):
+class GRPOSettings(TrainSettings, BudgetedSettings, ExtrasSettings):
     """Reinforcement learning by GRPO: groups of roll-outs of the same task are compared with each other."""
 
     num_tasks: NonNegativeInt = 0

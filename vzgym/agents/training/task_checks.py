@@ -33,7 +33,7 @@ class TaskCheck:
 
     Attributes:
         playable: Indices of the tasks whose videos can be opened and hold their evidence.
-        representatives: One task for each video length and size among them, the one with the longest question.
+        representatives: One task for each video length and size among them, the one with the longest texts.
         failed: Why the other tasks were skipped, by id.
     """
 
@@ -110,4 +110,4 @@ def _blank(indices: NDArray[np.int64], height: int, width: int) -> NDArray[np.ui
 
 
 def _words(task: VideoTask) -> int:
-    return len(task.question) + sum(map(len, task.options))
+    return len(task.question) + sum(map(len, task.options)) + sum(len(line.text) for line in task.subtitles)

@@ -6,19 +6,20 @@ Only the largest tasks are measured, on blank frames with the model's own proces
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vzgym.agents.training.settings import GRPOSettings
 from vzgym.agents.training.task_checks import blank_copy
 from vzgym.agents.vlm.chat import chat_of, encode
 from vzgym.agents.vlm.image_checks import frame_tokens
-from vzgym.core.actions import Malformed, Zoom
+from vzgym.core.actions import Malformed, ToolCall, Zoom
 from vzgym.core.budget import Budget, overview_times
 from vzgym.core.errors import InvalidSetting
-from vzgym.episode import Episode
+from vzgym.episode.tools import Tool, ToolContext, ToolResult
 from vzgym.protocols import TextProtocol, TruncatedText
 from vzgym.tasks import VideoTask
+from vzgym.tools.extras import Extras
 
 __all__ = ["TokenNeed", "measure_tokens"]
 
@@ -89,7 +90,12 @@ class TokenNeed:
 
 
 def measure_tokens(
-    processor: Any, protocol: TextProtocol, tasks: Sequence[VideoTask], budget: Budget, turn_tokens: int
+    processor: Any,
+    protocol: TextProtocol,
+    tasks: Sequence[VideoTask],
+    budget: Budget,
+    turn_tokens: int,
+    extras: Extras | None = None,
 ) -> TokenNeed:
     """Measure the tokens of the longest opening and of the longest reply.
 
@@ -101,7 +107,9 @@ def measure_tokens(
         tasks: At least one task; one for each video length and size is enough (`TaskCheck.representatives`).
         budget: The episode's budget.
         turn_tokens: Most tokens of one of the model's turns.
+        extras: Tools, and subtitles in the dialogue.
     """
+    extras = extras or Extras()
     by_shape: dict[tuple[int, int], int] = {}
 
     def visual(task: VideoTask) -> int:
@@ -121,9 +129,10 @@ def measure_tokens(
         # If a frame takes few tokens, the text beside it matters more.
         overview,
         lambda task: len(task.question) + sum(map(len, task.options)),
+        lambda task: sum(len(line.text) for line in task.subtitles),
     ]
     largest = {task.id: task for task in (max(tasks, key=ranking) for ranking in rankings)}
-    measured = {name: _measure(processor, protocol, blank_copy(task), budget) for name, task in largest.items()}
+    measured = {name: _measure(processor, protocol, blank_copy(task), budget, extras) for name, task in largest.items()}
     first, reply = (max(measured, key=lambda name: measured[name][place]) for place in (0, 1))
     return TokenNeed(
         prompt=measured[first][0],
@@ -138,9 +147,11 @@ def measure_tokens(
     )
 
 
-def _measure(processor: Any, protocol: TextProtocol, task: VideoTask, budget: Budget) -> tuple[int, int]:
+def _measure(
+    processor: Any, protocol: TextProtocol, task: VideoTask, budget: Budget, extras: Extras
+) -> tuple[int, int]:
     """Tokens of a task's opening, and of its longest reply."""
-    episode = Episode(task, budget, protocol)
+    episode = extras.episode(task, budget, protocol)
     opening = len(encode(processor, chat_of(episode.messages))["input_ids"])
     duration = episode.record.task.duration
     replies = [0]
@@ -148,8 +159,40 @@ def _measure(processor: Any, protocol: TextProtocol, task: VideoTask, budget: Bu
         fps = min(budget.max_fps, max(budget.min_fps, budget.clip_frames / duration))
         full = Zoom(0.0, min(duration, budget.clip_frames / fps), fps)
         for action in (full, Malformed("unreadable."), protocol.parse(TruncatedText("x")).action):
-            episode = Episode(task, budget, protocol)
+            episode = extras.episode(task, budget, protocol)
             episode.step(action, text="x")
             both = len(encode(processor, chat_of(episode.messages))["input_ids"])
             replies.append(both - opening)
+        for tool in extras.tools:
+            episode = replace(extras, tools=(_LongReply(tool),)).episode(task, budget, protocol)
+            before = len(encode(processor, chat_of(episode.messages))["input_ids"])
+            episode.step(ToolCall(tool.name, {}), text="x")
+            replies.append(len(encode(processor, chat_of(episode.messages))["input_ids"]) - before)
     return opening, max(replies)
+
+
+class _LongReply:
+    """A tool in whose place its longest reply is given.
+
+    Args:
+        tool: The tool.
+
+    Raises:
+        InvalidSetting: If it does not say how long its replies are.
+    """
+
+    def __init__(self, tool: Tool) -> None:
+        longest: Callable[[ToolContext], ToolResult] | None = getattr(tool, "longest", None)
+        if longest is None:
+            raise InvalidSetting(
+                f"the tool {tool.name!r} does not say how long its replies can be, which GRPO must know: give it a "
+                "method longest(context) that returns a ToolResult as long as the longest"
+            )
+        self.name, self.description, self.parameters, self.spec = (
+            tool.name, tool.description, tool.parameters, tool.spec,
+        )  # fmt: skip
+        self._longest = longest
+
+    def run(self, call: ToolCall, context: ToolContext) -> ToolResult:
+        """The longest reply."""
+        return self._longest(context)

@@ -20,6 +20,7 @@ from vzgym.core.errors import InvalidSetting, VideoError, VzgymError
 from vzgym.episode import Episode, EpisodeRecord, Message
 from vzgym.protocols import PAPER_RULES, TextProtocol, TruncatedText
 from vzgym.tasks import TaskSet, VideoTask
+from vzgym.tools.extras import Extras
 
 __all__ = [
     "ReplyToTruncated",
@@ -106,10 +107,12 @@ class ToolEnvironment:
         tasks: The tasks; a row of the trainer's data says which one (`task`, its index).
         budget: The episodes' budget.
         protocol: The text protocol.
+        extras: Tools that the agent may call beside the zoom, and subtitles in the dialogue.
     """
 
-    def __init__(self, tasks: TaskSet, budget: Budget, protocol: TextProtocol) -> None:
+    def __init__(self, tasks: TaskSet, budget: Budget, protocol: TextProtocol, extras: Extras | None = None) -> None:
         self._tasks, self._budget, self._protocol = tasks, budget, protocol
+        self._extras = extras or Extras()
         self._episode: Episode | None = None
         self._calls = 0
         self._finished = False
@@ -145,7 +148,7 @@ class ToolEnvironment:
         so that nothing is learned from it.
         """
         try:
-            return Episode(task, self._budget, self._protocol)
+            return self._extras.episode(task, self._budget, self._protocol)
         except VideoError as error:
             _log.warning(
                 "a roll-out of task %r is unscored, since its overview cannot be read: %s; "
@@ -153,19 +156,19 @@ class ToolEnvironment:
                 task.id,
                 error,
             )
-            episode = Episode(blank_copy(task), self._budget, self._protocol)
+            episode = self._extras.episode(blank_copy(task), self._budget, self._protocol)
             episode.fail()
             return episode
 
     def video_zoom(self, turn: str, truncated: bool = False) -> list[dict[str, Any]]:
-        """Zoom into an interval of the video.
+        """Zoom into an interval of the video, or call a tool of the episode.
 
         Args:
-            turn: The whole turn, with the zoom in the protocol's form.
+            turn: The whole turn, with the zoom or the call in the protocol's form.
             truncated: Whether the turn was cut off by the token limit.
 
         Returns:
-            Content blocks: the clip's frames, each with its time; or the reason of a refusal.
+            Content blocks: the clip's frames, each with its time; a tool's reply; or the reason of a refusal.
         """
         episode = _episode(self)
         self._calls += 1

@@ -152,6 +152,8 @@ class _Builder:
             "answerer": how.answerer,
             "reward": self._reward(),
             "policy": policy,
+            **({"tools": how.extras().specs} if how.tools else {}),
+            **({"subtitles": how.subtitles} if how.subtitles else {}),
         }
         subject = f"{self.names['learner']} {self.names['reward']}".strip()
         name = f"{subject} on {', '.join(name for name in (self.names['tasks'], self.names['budget']) if name)}"

@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from vzgym.agents.settings import BudgetSetting, Named
+from vzgym.agents.settings import BudgetSetting, ExtrasSettings, Named
 from vzgym.agents.training.config import STAGES, preset_names
 from vzgym.core.settings import Document, FilePath, ListOf, Settings, problem
 
@@ -186,7 +186,7 @@ class TasksSettings(Settings):
     """Tasks to train on. A stage's own `tasks` replaces it."""
 
 
-class EvaluateSettings(Settings):
+class EvaluateSettings(ExtrasSettings):
     """Settings of the evaluation of each cell."""
 
     episodes: PositiveInt = 200

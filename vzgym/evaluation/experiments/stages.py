@@ -287,6 +287,8 @@ def _evaluate(stage: Stage, out: Path, parents: Mapping[str, Path]) -> dict[str,
         out=out,
         samples=settings["samples"],
         answerer=settings["answerer"] or None,
+        tools=settings.get("tools"),
+        subtitles=settings.get("subtitles"),
     )
     return {"report": report.to_json()}
 

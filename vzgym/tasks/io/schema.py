@@ -95,4 +95,4 @@ class TaskRow(Settings):
     """Further facts."""
 
     show_subtitles: bool = False
-    """Whether the dialogue shows, beside each frame, the subtitles on screen at its time."""
+    """Whether the dialogue shows the subtitles, unless a run says otherwise."""

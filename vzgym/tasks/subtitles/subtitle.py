@@ -5,12 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from vzgym.core.errors import TaskError
 
-__all__ = ["Subtitle", "overlapping"]
+__all__ = ["SUBTITLE_MODES", "Subtitle", "SubtitleMode", "overlapping"]
+
+SubtitleMode: TypeAlias = Literal["none", "overview", "clips", "all"]
+"""Where dialogues show subtitles: nowhere, in the overview, in the clips of zooms and tools, or in both."""
+
+SUBTITLE_MODES: Final[tuple[str, ...]] = get_args(SubtitleMode)
+"""The values of `SubtitleMode`."""
 
 
 @dataclass(frozen=True, slots=True)

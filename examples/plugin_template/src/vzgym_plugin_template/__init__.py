@@ -1,1 +1,1 @@
-"""Components for vzgym: a policy, an observation, an action, a reward, tasks, a task family and a video back-end."""
+"""Components for vzgym: a policy, observation, action, reward, tool, tasks, a task family and a video back-end."""
