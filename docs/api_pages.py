@@ -43,6 +43,10 @@ PAGES: dict[str, tuple[str, tuple[str, ...]]] = {
         "The engine: an episode, its dialogue, its record, and the grading of answers.",
         ("episode", "episode.answers", "episode.costs", "episode.evidence"),
     ),
+    "scorers": (
+        "Scorers: how well frames fit a question, and the scoring of videos.",
+        ("scorers", "scorers.encoders", "scorers.models", "scorers.endpoint"),
+    ),
     "protocols": (
         "Text protocols: from a model's text to an action, and from a dialogue to chat messages.",
         ("protocols",),
