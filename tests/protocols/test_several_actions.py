@@ -19,7 +19,7 @@ from vzgym.protocols.tool_calls import tool_functions
 NAMES = ("tags", "compact_tags", "tool_calls")
 THREE = TurnRules(3)
 FIND = TurnRules(1, ("find",))
-FIRST, SECOND = Zoom(4.0, 5.0, 4.0), Zoom(6.5, 7.0, 2.0)
+FIRST, SECOND = Zoom(4.0, 5.0, 3.0), Zoom(6.5, 7.0, 2.0)
 
 _numbers = st.integers(0, 100_000).map(lambda count: count / 100)
 _shares = st.tuples(st.integers(0, 9), st.integers(1, 9)).map(lambda pair: (pair[0] / 20, (pair[0] + pair[1]) / 20))
@@ -90,7 +90,7 @@ def test_zooms_end_at_another_action(name: str) -> None:
     for text, action in cases.items():
         parsed = protocol.parse(text, THREE)
         assert parsed.action == action, text
-        assert parsed.well_formed == (text == f"<think>{one}</think>{two}" and False), text
+        assert not parsed.well_formed, text
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -159,7 +159,7 @@ def test_the_rules_state_what_the_budget_allows(name: str, start: Callable[..., 
     assert "You may zoom up to 3 times in one turn" in rich
     assert "frames for all zooms of a turn together" in rich
     assert "turns with zooms. If one zoom of a turn cannot be carried out, none is." in rich
-    assert f"max_pixels gives the most pixels of a frame, from {1} to 9000" in rich.replace("25088", "1")
+    assert "max_pixels gives the most pixels of a frame, from 1 to 9000; leave it out for 100352." in rich
     assert not any(word in plain for word in ("max_pixels", "up to", "together"))
 
 
@@ -214,7 +214,7 @@ def test_each_parallel_call_has_its_reply(start: Callable[..., Episode]) -> None
     first, second = (message["content"] for message in chat[3:5])
     assert first[0]["text"].startswith("Clip 4.00 to 5.00 s")
     assert second[0]["text"].startswith("Clip 6.50 to 7.00 s")
-    assert sum(block["type"] == "image" for block in first) == 4
+    assert sum(block["type"] == "image" for block in first) == 3
     assert chat[6]["name"] == "find"
     assert "too_many_zooms" in chat[8]["content"][0]["text"]
     assert chat[9]["content"][0]["text"] == chat[10]["content"][0]["text"] != chat[8]["content"][0]["text"]

@@ -78,7 +78,7 @@ def test_image_tokens_are_image_features_on_every_turn(start, tasks):
         episode.step(action)
     assert seen == sorted(set(seen))
     size = tasks[0].video.height, tasks[0].video.width
-    assert seen[0] == len(episode.record.overview) * frame_tokens(start.processor, BUDGET, *size)
+    assert seen[0] == len(episode.record.overview) * frame_tokens(start.processor, BUDGET.fit(*size))
 
 
 def test_a_padded_batch_is_what_its_rows_are_alone(start, tasks):

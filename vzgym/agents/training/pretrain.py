@@ -87,7 +87,7 @@ def pretrain(settings: PretrainSettings, on_progress: Callable[[Progress], None]
     tokenizer = train_tokenizer([*scenes.texts, *dialogue_texts(tasks, protocol)], vocabulary(), longest)
     size = settings.size
     _check_frame_size(scenes, size, tasks.name)
-    processor = make_processor(tokenizer, size.patch, tasks.budget.max_pixels)
+    processor = make_processor(tokenizer, size.patch, tasks.budget.largest_pixels)
     model = build_model(tokenizer, size, settings.seed)
     _normalize_features(model, processor, scenes)
     # After all checks, so that a refused run leaves its folder unchanged.

@@ -13,7 +13,7 @@ from vzgym.agents.training.settings import GRPOSettings
 from vzgym.agents.training.task_checks import blank_copy
 from vzgym.agents.vlm.chat import chat_of, encode
 from vzgym.agents.vlm.image_checks import frame_tokens
-from vzgym.core.actions import Malformed, ToolCall, Zoom
+from vzgym.core.actions import Malformed, ToolCall, Zoom, Zooms
 from vzgym.core.budget import Budget, overview_times
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode.tools import Tool, ToolContext, ToolResult
@@ -112,19 +112,20 @@ def measure_tokens(
     extras = extras or Extras()
     by_shape: dict[tuple[int, int], int] = {}
 
-    def visual(task: VideoTask) -> int:
+    def visual(task: VideoTask, max_pixels: int | None = None) -> int:
         # By shape, not area: frames of equal area can have different numbers of patches.
-        height, width = task.video.height, task.video.width
-        shape = budget.fit(height, width)
+        shape = budget.fit(task.video.height, task.video.width, max_pixels)
         if shape not in by_shape:
-            by_shape[shape] = frame_tokens(processor, budget, height, width)
+            by_shape[shape] = frame_tokens(processor, shape)
         return by_shape[shape]
 
     def overview(task: VideoTask) -> int:
         return len(overview_times(task.video.duration, budget))
 
     rankings: list[Callable[[VideoTask], float]] = [
-        lambda task: visual(task) * min(budget.clip_frames, task.video.duration * budget.max_fps),
+        lambda task: (
+            visual(task, budget.largest_pixels) * min(budget.clip_frames, task.video.duration * budget.max_fps)
+        ),
         lambda task: visual(task) * overview(task),
         # If a frame takes few tokens, the text beside it matters more.
         overview,
@@ -141,7 +142,7 @@ def measure_tokens(
         zooms=budget.max_zooms,
         turn=turn_tokens,
         overview=(overview(largest[first]), visual(largest[first])),
-        frame=visual(largest[reply]),
+        frame=visual(largest[reply], budget.largest_pixels),
         prompt_task=first,
         reply_task=reply,
     )
@@ -157,7 +158,7 @@ def _measure(
     replies = [0]
     if budget.max_zooms:
         fps = min(budget.max_fps, max(budget.min_fps, budget.clip_frames / duration))
-        full = Zoom(0.0, min(duration, budget.clip_frames / fps), fps)
+        full = _fullest(duration, fps, budget)
         for action in (full, Malformed("unreadable."), protocol.parse(TruncatedText("x")).action):
             episode = extras.episode(task, budget, protocol)
             episode.step(action, text="x")
@@ -196,3 +197,12 @@ class _LongReply:
     def run(self, call: ToolCall, context: ToolContext) -> ToolResult:
         """The longest reply."""
         return self._longest(context)
+
+
+def _fullest(duration: float, fps: float, budget: Budget) -> Zoom | Zooms:
+    """The zooms with the longest reply: a full turn of as many zooms as allowed, at the greatest size."""
+    size = budget.zoom_max_pixels if budget.zoom_max_pixels > budget.max_pixels else None
+    count = min(budget.zooms_per_turn, budget.clip_frames)
+    single = Zoom(0.0, min(duration, 1 / fps), fps, max_pixels=size)
+    rest = Zoom(0.0, min(duration, (budget.clip_frames - count + 1) / fps), fps, max_pixels=size)
+    return rest if count == 1 else Zooms((*(single for _ in range(count - 1)), rest))

@@ -16,7 +16,6 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, VzgymError
 
 __all__ = ["ImagesDropped", "count_features", "frame_tokens", "image_placeholder", "image_token", "watch_images"]
@@ -74,9 +73,8 @@ def image_placeholder(processor: Any) -> str:
     return mark
 
 
-def frame_tokens(processor: Any, budget: Budget, height: int, width: int) -> int:
-    """Visual tokens of one frame of a video of `height` x `width` pixels under a budget."""
-    shown = budget.fit(height, width)
+def frame_tokens(processor: Any, shown: tuple[int, int]) -> int:
+    """Visual tokens of one frame that is shown at `(height, width)` pixels."""
     # Two images, since some processors split a single one into crops.
     return _count(processor, _chat(2, shown))[image_token(processor)] // 2
 

@@ -45,7 +45,8 @@ class VLMPolicy:
         protocol: The text protocol; if not given, the one that the folder names.
         device: "cpu", "cuda", "cuda:1"; a GPU if there is one.
         dtype: Of the weights ("bfloat16", "float32"); as saved if not given.
-        max_pixels: Largest number of pixels of a frame, if lower than the budget's. The episode then uses it.
+        max_pixels: Largest number of pixels of a frame, if lower than the budget's. The episode then uses it, for the
+            frames of zooms that choose their size, too.
         name: For tables; the folder's name if not given.
         options: For the model's `from_pretrained` (`attn_implementation`, `device_map`, ...).
 
@@ -129,9 +130,12 @@ class VLMPolicy:
         }
 
     def prepare(self, budget: Budget) -> Budget:
-        """The budget to play with: frames of at most `max_pixels`, if that is set."""
-        most = min(self.max_pixels or budget.max_pixels, budget.max_pixels)
-        return replace(budget, max_pixels=most, min_pixels=min(budget.min_pixels, most))
+        """The budget to play with: frames of at most `max_pixels`, if that is set; those of zooms, too."""
+        if not self.max_pixels:
+            return budget
+        most = min(self.max_pixels, budget.max_pixels)
+        zoom_most = min(self.max_pixels, budget.zoom_max_pixels)
+        return replace(budget, max_pixels=most, min_pixels=min(budget.min_pixels, most), zoom_max_pixels=zoom_most)
 
     def reset(self, seeds: Sequence[int]) -> None:
         """Start a batch of episodes. The batch has one random stream, seeded with all its seeds."""
