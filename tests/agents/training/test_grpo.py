@@ -15,7 +15,7 @@ from vzgym.agents.training.tool_environment import finish_rollout
 from vzgym.agents.vlm.chat import chat_of, encode
 from vzgym.agents.vlm.checkpoint import open_checkpoint
 from vzgym.agents.vlm.image_checks import ImagesDropped, image_token
-from vzgym.core.actions import Zoom
+from vzgym.core.actions import Zoom, Zooms
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode import Episode, EpisodeRecord
@@ -207,6 +207,22 @@ def test_what_is_measured_is_the_largest_task_wherever_it_stands(mixed_tasks, tm
         need.check(settings("model", tmp_path, completion_tokens=30), 10_000)
     with pytest.raises(InvalidSetting, match=r"longest prompt is that of task 'long', the longest .* of 'large'"):
         need.check(settings("model", tmp_path), need.prompt)
+
+
+def test_turns_of_several_zooms_at_the_greatest_size_are_measured(mixed_tasks):
+    processor, protocol, tasks = build_processor("qwen2_5_vl"), TagProtocol(), load_tasks(mixed_tasks)
+    paper = Budget.from_mapping({**MIXED, "max_pixels": 4096})
+    budget = replace(paper, zooms_per_turn=2, zoom_max_pixels=4 * paper.max_pixels)
+    need = measure_tokens(processor, protocol, list(tasks), budget, 10)
+    assert need.frame > measure_tokens(processor, protocol, list(tasks), paper, 10).frame
+    zoom = Zoom(0.0, 0.5, 2.0, max_pixels=budget.zoom_max_pixels)
+    for task in tasks:
+        episode = Episode(task, budget, protocol)
+        opening = len(encode(processor, chat_of(episode.messages))["input_ids"])
+        turn = episode.step(Zooms((zoom, replace(zoom, end=0.5 * (budget.clip_frames - 1)))), text="x")
+        assert sum(map(len, turn.clips)) == budget.clip_frames
+        both = len(encode(processor, chat_of(episode.messages))["input_ids"])
+        assert both - opening <= need.reply
 
 
 def test_a_task_whose_video_cannot_be_opened_is_left_out_and_named(willing, mixed_tasks, tmp_path, caplog):
