@@ -55,8 +55,8 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
     ## Action Space
 
     `action="default"`: `OneOf((Box float64 (3,), UnicodeText))`. `(0, [start, end, fps])` zooms into `[start, end)`
-    seconds at `fps`; `(1, "B")` answers. `vzgym.Zoom(start, end, fps)` and `vzgym.Answer("B")` are accepted too. The
-    space is the same for every video; its samples are zooms into the video of the current episode.
+    seconds at `fps`; `(1, "B")` answers. `vzgym.Zoom(start, end, fps)` and `vzgym.Answer("B")` are accepted too, and
+    `vzgym.Zooms((zoom, zoom))` where the budget allows several zooms in a turn (`zooms_per_turn`). The space is the same for every video; its samples are zooms into the video of the current episode.
 
     `action="text"`: `UnicodeText`, a language model's raw text in the paper's tags. `action="discrete"`: one flat
     `Discrete` (windows x frame rates, then options) with a mask of the valid actions. `action="continuous"`: a `Box` of
@@ -64,7 +64,8 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
 
     A zoom asks for `n = ceil((end - start) * fps - 1e-6)` frames at `start + i / fps`. It is refused if it is not
     finite, reversed, outside the video, of more than `clip_frames` frames, outside the fps bounds, or made in the last
-    round. A refused zoom uses up the round, and the dialogue gives the reason.
+    round. A refused zoom uses up the round, and the dialogue gives the reason. The zooms of a turn share `clip_frames`
+    and are executed or refused together.
 
     ## Observation Space
 
