@@ -169,7 +169,7 @@ class SelectorPolicy(ZoomingBaseline):
         self.costs = dict(selection.costs)
         return plan_zooms(selection.times, selection.candidates.step, info["duration"], self.budget)
 
-    def act(self, observation: Any, info: dict[str, Any]) -> Zoom | Answer:
+    def act(self, observation: Any, info: dict[str, Any]) -> Zoom | Zooms | Answer:
         """The next zoom while one is left; then the answer."""
         self.costs = {}
         return super().act(observation, info)
