@@ -55,8 +55,10 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
     ## Action Space
 
     `action="default"`: `OneOf((Box float64 (3,), UnicodeText))`. `(0, [start, end, fps])` zooms into `[start, end)`
-    seconds at `fps`; `(1, "B")` answers. `vzgym.Zoom(start, end, fps)` and `vzgym.Answer("B")` are accepted too, and
-    `vzgym.Zooms((zoom, zoom))` where the budget allows several zooms in a turn (`zooms_per_turn`). The space is the same for every video; its samples are zooms into the video of the current episode.
+    seconds at `fps`; `(1, "B")` answers. `vzgym.Zoom(start, end, fps)` and `vzgym.Answer("B")` are accepted too,
+    `vzgym.Zooms((zoom, zoom))` where the budget allows several zooms in a turn (`zooms_per_turn`), and
+    `vzgym.ToolCall(name, arguments)`. The space is the same for every video; its samples are zooms into the video of
+    the current episode.
 
     `action="text"`: `UnicodeText`, a language model's raw text in the paper's tags. `action="discrete"`: one flat
     `Discrete` (windows x frame rates, then options) with a mask of the valid actions. `action="continuous"`: a `Box` of

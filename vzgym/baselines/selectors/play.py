@@ -14,7 +14,7 @@ from vzgym.baselines.base import ZoomingBaseline
 from vzgym.baselines.readers import ReaderSpec
 from vzgym.baselines.selectors.base import Floats, SelectorSpec, check_number
 from vzgym.baselines.selectors.video import VideoSelector
-from vzgym.core.actions import Answer, Zoom, frames_asked
+from vzgym.core.actions import Answer, Zoom, Zooms, frames_asked
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.secrets import redact
