@@ -1,0 +1,191 @@
+"""Accuracy against all frames touched (shown and scored): selectors at five noise levels of the scorer, and zooming.
+
+    python benchmarks/frame_selectors.py [--tasks needle-tiny] [--episodes 200] [--frames 8] [--model FOLDER]
+
+Each selector chooses `--frames` frames among candidates (`--fps` a second), scored by the evidence scorer with noise
+0, 0.2, 0.3, 0.5 and 1; a frame reader answers from them at once. Beside them: blind, random zooms, the overview,
+uniform frames, the expert, and a trained model if its folder is given. A stopped run is resumed. Writes a table and
+`selectors.png` to the output folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vzgym.evaluation import EvaluationReport, evaluate
+from vzgym.scorers.evidence import EvidenceScorer
+
+NOISES = (0.0, 0.2, 0.3, 0.5, 1.0)
+SELECTORS = ("top-k", "aks", "bolt", "q-frame", "wfs-sb", "focus", "t-star", "tree")
+GRIDS = (0.5, 1.0, 4.0)
+"""Further candidates a second, for top-k."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One evaluation.
+
+    Attributes:
+        name: What is evaluated.
+        group: "selector", "zoom" (a selector through the zoom protocol), "grid" (top-k with other candidates),
+            "uniform", "policy" or "model".
+        noise: Of the scorer; None without one.
+        accuracy: With its 95 % interval, `low` to `high`.
+        low: See there.
+        high: See there.
+        shown: Frames shown, mean.
+        scored: Frames scored, mean.
+    """
+
+    name: str
+    group: str
+    noise: float | None
+    accuracy: float
+    low: float
+    high: float
+    shown: float
+    scored: float
+
+    @property
+    def touched(self) -> float:
+        """Frames shown and scored."""
+        return self.shown + self.scored
+
+    @classmethod
+    def of(cls, name: str, group: str, noise: float | None, report: EvaluationReport) -> Cell:
+        """The cell of a report."""
+        accuracy, summary = report.accuracy, report.summary
+        shown, scored = summary["frames"].value, summary["frames_scored"].value
+        return cls(name, group, noise, accuracy.value, accuracy.low, accuracy.high, shown, scored)
+
+
+def plan(frames: int, fps: float, model: str) -> list[tuple[str, str, float | None, Any]]:
+    """All evaluations: name, group, noise and policy."""
+    found: list[tuple[str, str, float | None, Any]] = [
+        ("blind", "policy", None, "blind"),
+        ("overview", "policy", None, "overview"),
+        ("random", "policy", None, "random"),
+        ("expert", "policy", None, "expert"),
+    ]
+    counts = (8, 16, 24, 40, 72, 136, 264)
+    found += [(f"uniform {count}", "uniform", None, {"name": "uniform", "frames": count}) for count in counts]
+    if model:
+        found.append(("model", "model", None, {"name": "vlm", "path": model}))
+    for noise in NOISES:
+        scorer = {"name": "evidence", "noise": noise}
+        options = {"scorer": scorer, "frames": frames, "fps": fps}
+        found += [(name, "selector", noise, {"name": name, **options}) for name in SELECTORS]
+        found.append(("aks zoom", "zoom", noise, {"name": "aks", "play": "zoom", **options}))
+        found += [(f"top-k {grid:g} fps", "grid", noise, {"name": "top-k", **options, "fps": grid}) for grid in GRIDS]
+    return found
+
+
+def main() -> int:
+    """Run everything; print the table and the time."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", default="needle-tiny")
+    parser.add_argument("--episodes", type=int, default=200)
+    parser.add_argument("--frames", type=int, default=8, help="frames that a selector shows")
+    parser.add_argument("--fps", type=float, default=2.0, help="candidates per second")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--model", default="", help="folder of a trained model to evaluate, too")
+    parser.add_argument("--out", type=Path, default=Path("runs/selectors"))
+    arguments = parser.parse_args()
+    started = time.perf_counter()
+    cells: list[Cell] = []
+    for name, group, noise, policy in plan(arguments.frames, arguments.fps, arguments.model):
+        label = name if noise is None else f"{name} noise {noise:g}"
+        folder = arguments.out / f"{arguments.tasks}-{arguments.episodes}" / label.replace(" ", "-")
+        report = evaluate(
+            policy, arguments.tasks, episodes=arguments.episodes, seed=arguments.seed, out=folder, name=label
+        )
+        cells.append(Cell.of(name, group, noise, report))
+        print(f"{label}: {100 * report.accuracy.value:.1f} %", file=sys.stderr, flush=True)
+    text = json.dumps([asdict(cell) for cell in cells], indent=1)
+    (arguments.out / f"{arguments.tasks}.json").write_text(text, encoding="utf-8")
+    print(table(cells))
+    title = f"{arguments.tasks}, {arguments.episodes} episodes, {arguments.frames} selected frames"
+    draw(cells, arguments.out / f"{arguments.tasks}.png", title)
+    print(f"\n{title}, {arguments.fps:g} candidates a second, seed {arguments.seed}; accuracy in %, 95 % interval.")
+    print(f"{time.perf_counter() - started:.0f} s.")
+    return 0
+
+
+def table(cells: list[Cell]) -> str:
+    """Two tables: policies without a scorer, and selectors by noise."""
+    lines = ["| policy | frames shown | accuracy |", "|---|---:|---:|"]
+    lines += [f"| {cell.name} | {cell.shown:.0f} | {_percent(cell)} |" for cell in cells if cell.noise is None]
+    heads = [f"noise {noise:g} (AUC {EvidenceScorer(noise).auc:.2f})" for noise in NOISES]
+    lines += ["", "| selector | frames scored | " + " | ".join(heads) + " |", "|---|---:|" + "---:|" * len(heads)]
+    for name in dict.fromkeys(cell.name for cell in cells if cell.noise is not None):
+        row = [cell for cell in cells if cell.name == name]
+        scored = sum(cell.scored for cell in row) / len(row)
+        lines.append(f"| {name} | {scored:.0f} | " + " | ".join(map(_percent, row)) + " |")
+    return "\n".join(lines)
+
+
+def _percent(cell: Cell) -> str:
+    return f"{100 * cell.accuracy:.1f} [{100 * cell.low:.0f}, {100 * cell.high:.0f}]"
+
+
+def draw(cells: list[Cell], path: Path, title: str) -> None:
+    """Draw accuracy against all frames touched, and against the scorer's quality."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(13, 5.4), sharey=True)
+    colors = pyplot.get_cmap("viridis_r")
+    markers = dict(zip((*SELECTORS, "aks zoom"), "osD^vP*Xh", strict=True))
+    uniform = [cell for cell in cells if cell.group == "uniform"]
+    left.errorbar(
+        [cell.touched for cell in uniform], [100 * cell.accuracy for cell in uniform], yerr=_errors(uniform),
+        color="0.4", marker=".", label="uniform", capsize=2, zorder=1,
+    )  # fmt: skip
+    for cell in cells:
+        if cell.group in ("policy", "model"):
+            left.errorbar([cell.touched], [100 * cell.accuracy], yerr=_errors([cell]), color="k", marker="s", capsize=2)
+            left.annotate(cell.name, (cell.touched, 100 * cell.accuracy), (6, -12), textcoords="offset points")
+        elif cell.name in markers:
+            color = colors(0.1 + 0.9 * (cell.noise or 0.0))
+            left.plot([cell.touched], [100 * cell.accuracy], marker=markers[cell.name], color=color, ls="", ms=7)
+    for name, marker in markers.items():
+        left.plot([], [], marker=marker, color="0.3", ls="", label=name)
+    left.set(xscale="log", xlabel="frames touched: shown and scored", ylabel="accuracy, %", ylim=(0, 104))
+    left.legend(fontsize=8, loc="lower right", ncols=2)
+    bar = figure.colorbar(pyplot.cm.ScalarMappable(cmap=colors), ax=left, ticks=[0.1 + 0.9 * n for n in NOISES])
+    bar.set_ticklabels([f"{noise:g}" for noise in NOISES])
+    bar.set_label("noise of the scorer")
+    for name, marker in markers.items():
+        row = [cell for cell in cells if cell.name == name]
+        values = [EvidenceScorer(cell.noise or 0.0).auc for cell in row]
+        right.plot(values, [100 * cell.accuracy for cell in row], marker=marker, label=name, ms=5)
+    for cell in cells:
+        if cell.name in ("expert", "uniform 8", "uniform 40", "uniform 136", "model"):
+            right.axhline(100 * cell.accuracy, color="0.5", lw=0.8, ls="--")
+            words = f"{cell.name}, {cell.shown:.0f} frames" if cell.group != "uniform" else cell.name
+            right.annotate(words, (0.47, 100 * cell.accuracy + 0.8), fontsize=8, color="0.3")
+    right.set(xlabel="AUC of the scorer: a frame of the evidence scores higher than another", xlim=(0.46, 1.02))
+    right.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0.0, 0.9))
+    figure.suptitle(title)
+    figure.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+def _errors(cells: list[Cell]) -> list[list[float]]:
+    return [
+        [100 * (cell.accuracy - cell.low) for cell in cells],
+        [100 * (cell.high - cell.accuracy) for cell in cells],
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
