@@ -1,10 +1,10 @@
 """Accuracy against all frames touched (shown and scored): selectors at five noise levels of the scorer, and zooming.
 
-    python benchmarks/frame_selectors.py [--tasks needle-tiny] [--episodes 200] [--frames 8] [--model FOLDER]
+    python benchmarks/frame_selectors.py [--tasks needle-tiny] [--episodes 200] [--frames 8] [--model POLICY]
 
 Each selector chooses `--frames` frames among candidates (`--fps` a second), scored by the evidence scorer with noise
 0, 0.2, 0.3, 0.5 and 1; a frame reader answers from them at once. Beside them: blind, random zooms, the overview,
-uniform frames, the expert, and a trained model if its folder is given. A stopped run is resumed. Writes a table and
+uniform frames, the expert, and a trained model if one is given. A stopped run is resumed. Writes a table and
 `selectors.png` to the output folder.
 """
 
@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vzgym.cli.policies import named_policy
 from vzgym.evaluation import EvaluationReport, evaluate
 from vzgym.scorers.evidence import EvidenceScorer
 
@@ -76,7 +77,7 @@ def plan(frames: int, fps: float, model: str) -> list[tuple[str, str, float | No
     counts = (8, 16, 24, 40, 72, 136, 264)
     found += [(f"uniform {count}", "uniform", None, {"name": "uniform", "frames": count}) for count in counts]
     if model:
-        found.append(("model", "model", None, {"name": "vlm", "path": model}))
+        found.append(("model", "model", None, named_policy(model)))
     for noise in NOISES:
         scorer = {"name": "evidence", "noise": noise}
         options = {"scorer": scorer, "frames": frames, "fps": fps}
@@ -94,7 +95,7 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=8, help="frames that a selector shows")
     parser.add_argument("--fps", type=float, default=2.0, help="candidates per second")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--model", default="", help="folder of a trained model to evaluate, too")
+    parser.add_argument("--model", default="", help="a trained model to evaluate, too, as for vzgym eval")
     parser.add_argument("--out", type=Path, default=Path("runs/selectors"))
     arguments = parser.parse_args()
     started = time.perf_counter()

@@ -59,7 +59,10 @@ PAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "policies": ("The policy protocols and their registry.", ("policies",)),
     "rollout": ("The roll-out loop and the executor.", ("rollout", "rollout.rollout", "rollout.executor")),
-    "baselines": ("Policies that do not learn, and the frame readers that they answer with.", ("baselines",)),
+    "baselines": (
+        "Policies that do not learn, the frame readers that they answer with, and frame selectors.",
+        ("baselines", "baselines.selectors"),
+    ),
     "agents": (
         "Policies that generate text or learn, their data and their training.",
         ("agents", "agents.data.dataset", "agents.data.sharegpt", "agents.sb3", "agents.tiny"),

@@ -23,6 +23,7 @@ from vzgym.testing.parity import INTERFACES, EngineInterface, GymnasiumInterface
 
 OURS = {
     "policy": ("blind", "overview", "uniform", "random", "sliding", "oracle"),
+    "selector": ("top-k", "aks", "q-frame", "mdp3", "tree", "uniform-linspace"),
     "observation": ("default", "compact", "dialogue", "flat"),
     "action": ("default", "text", "continuous", "discrete"),
     "reward": tuple(KINDS["reward"][0].names()),
@@ -127,6 +128,7 @@ def test_what_a_class_is_meant_to_be_is_told_by_its_methods() -> None:
     assert kind_of(VideoZoomEnvLikePolicy) == "policy"
     assert kind_of(KINDS["reward"][0].get("accuracy")) == "reward"
     assert kind_of(KINDS["scorer"][0].get("hash")) == "scorer"
+    assert kind_of(KINDS["selector"][0].get("aks")) == "selector"
     assert kind_of(KINDS["observation"][0].get("flat")) == "observation"
     assert kind_of(KINDS["action"][0].get("continuous")) == "action"
     assert kind_of(KINDS["family"][0].get("needle")) == "family"

@@ -15,6 +15,7 @@ import pytest
 TEMPLATE = Path(__file__).parents[2] / "examples" / "plugin_template"
 PARTS = {
     "policy": "template_guess",
+    "selector": "template_apart",
     "observation": "template_colors",
     "action": "template_eighths",
     "reward": "template_on_target",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vzgym.testing.contracts.policies import check_policy
     from vzgym.testing.contracts.rewards import check_reward
     from vzgym.testing.contracts.scorers import check_scorer
+    from vzgym.testing.contracts.selectors import check_selector
     from vzgym.testing.contracts.teams import check_team
     from vzgym.testing.contracts.tools import check_tool
     from vzgym.testing.mixins import (
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         PolicyContract,
         RewardContract,
         ScorerContract,
+        SelectorContract,
         ToolContract,
     )
     from vzgym.testing.parity import INTERFACES, Interface, Script, Trace, check_parity, scripts
@@ -43,10 +45,11 @@ else:
         "contracts.observations: check_observation",
         "contracts.rewards: check_reward",
         "contracts.scorers: check_scorer",
+        "contracts.selectors: check_selector",
         "contracts.policies: check_policy",
         "contracts.teams: check_team",
         "mixins: ActionContract EnvironmentContract FamilyContract ObservationContract PolicyContract RewardContract "
-        "ScorerContract ToolContract",
+        "ScorerContract SelectorContract ToolContract",
         "contracts.tools: check_tool",
         "parity: INTERFACES Interface Script Trace check_parity scripts",
         "plugins: GROUPS Plugin installed_plugins",
@@ -70,6 +73,7 @@ __all__ = [
     "RuleResult",
     "ScorerContract",
     "Script",
+    "SelectorContract",
     "ToolContract",
     "Trace",
     "check",
@@ -82,6 +86,7 @@ __all__ = [
     "check_policy",
     "check_reward",
     "check_scorer",
+    "check_selector",
     "check_team",
     "check_tool",
     "installed_plugins",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
+from vzgym.baselines.selectors.base import SELECTORS
 from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.core.registry import Registry, import_object
 from vzgym.envs.actions import ACTIONS
@@ -24,6 +25,7 @@ from vzgym.testing.contracts.observations import check_observation
 from vzgym.testing.contracts.policies import check_policy
 from vzgym.testing.contracts.rewards import check_reward
 from vzgym.testing.contracts.scorers import check_scorer
+from vzgym.testing.contracts.selectors import check_selector
 from vzgym.testing.contracts.tools import check_tool
 from vzgym.testing.report import ConformanceReport
 from vzgym.tools.base import TOOLS
@@ -33,6 +35,7 @@ __all__ = ["KINDS", "check", "kind_of"]
 
 KINDS: Final[Mapping[str, tuple[Registry[Any], Callable[..., ConformanceReport]]]] = {
     "policy": (POLICIES, check_policy),
+    "selector": (SELECTORS, check_selector),
     "observation": (OBSERVATIONS, check_observation),
     "action": (ACTIONS, check_action),
     "reward": (REWARDS, check_reward),
@@ -65,6 +68,8 @@ def kind_of(part: Any) -> str:
         return "action"
     if has("observe"):
         return "observation"
+    if has("select"):
+        return "selector"
     if has("score"):
         return "scorer" if "frames" in inspect.signature(target.score).parameters else "reward"
     if has("respond") or has("act"):
@@ -73,8 +78,8 @@ def kind_of(part: Any) -> str:
         return "family"
     kinds = ", ".join(KINDS)
     raise InvalidSetting(
-        f"{getattr(part, '__name__', part)!r} has no method that identifies its kind (act or respond, observe, decode, "
-        f"score, run, build, pictures): give its kind, one of {kinds}"
+        f"{getattr(part, '__name__', part)!r} has no method that identifies its kind (act or respond, select, observe, "
+        f"decode, score, run, build, pictures): give its kind, one of {kinds}"
     )
 
 

@@ -18,6 +18,7 @@ from vzgym.testing.contracts.observations import OBSERVATION_RULES
 from vzgym.testing.contracts.policies import POLICY_RULES
 from vzgym.testing.contracts.rewards import REWARD_RULES
 from vzgym.testing.contracts.scorers import SCORER_RULES
+from vzgym.testing.contracts.selectors import SELECTOR_RULES
 from vzgym.testing.contracts.tools import TOOL_RULES
 from vzgym.testing.report import Rule, apply_rules
 
@@ -29,6 +30,7 @@ __all__ = [
     "PolicyContract",
     "RewardContract",
     "ScorerContract",
+    "SelectorContract",
     "ToolContract",
 ]
 
@@ -108,6 +110,13 @@ class FamilyContract(_Contract):
 
     kind = "task family"
     rules = FAMILY_RULES
+
+
+class SelectorContract(_Contract):
+    """`make` returns a frame selector."""
+
+    kind = "selector"
+    rules = SELECTOR_RULES
 
 
 class EnvironmentContract(_Contract):

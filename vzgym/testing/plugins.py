@@ -13,6 +13,7 @@ __all__ = ["GROUPS", "Plugin", "installed_plugins"]
 
 GROUPS: Final[dict[str, str]] = {
     "vzgym.policies": "policy",
+    "vzgym.selectors": "selector",
     "vzgym.observations": "observation",
     "vzgym.actions": "action",
     "vzgym.rewards": "reward",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from vzgym_plugin_template.corner import Corner
 from vzgym_plugin_template.modules import Eighths, MeanColors, OnTarget, Sharpness
 from vzgym_plugin_template.policy import Guess
+from vzgym_plugin_template.selector import Apart
 from vzgym_plugin_template.tool import Brightness
 
 import vzgym
@@ -17,6 +18,7 @@ from vzgym.testing import (
     PolicyContract,
     RewardContract,
     ScorerContract,
+    SelectorContract,
     ToolContract,
     check_backend,
 )
@@ -50,6 +52,11 @@ class TestSharpness(ScorerContract):
 class TestBrightness(ToolContract):
     def make(self) -> Brightness:
         return Brightness()
+
+
+class TestApart(SelectorContract):
+    def make(self) -> Apart:
+        return Apart(seconds=3.0)
 
 
 class TestCorner(FamilyContract):
