@@ -38,7 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "push": ("push:push", "Publish a trained model on the Hugging Face hub, with a card."),
     "rewards": ("rewards:app", "List and show reward modules, score a saved run."),
     "envs": ("envs:list_envs", "List the environment ids of gymnasium.make."),
-    "tasks": ("tasks:app", "List, show, write, verify and score tasks."),
+    "tasks": ("tasks:app", "List, show, write, verify, score and import tasks."),
     "bench": ("bench:app", "List, check, download and score published benchmarks."),
     "paper": ("paper:paper_command", "Reproduce the tables of a paper, or say what they need and cost."),
     "videos": ("videos:app", "Check video files, remux them, build frame stores."),

@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -18,6 +18,7 @@ from vzgym.cli.policies import named_policy, named_tools, policy_label, run_labe
 from vzgym.cli.progress import console, costs_in_words, errors, progress_bar, say
 from vzgym.cli.publication import CsvOption, FiguresOption, LatexOption, check_publication, publish
 from vzgym.cli.settings import SubtitlesOption, ToolOption
+from vzgym.cli.tasks_import import column_map
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.evaluation import EvaluationReport, evaluate
 from vzgym.evaluation.breakdown import check_by
@@ -184,14 +185,20 @@ def evaluate_command(
     tasks: Annotated[
         str,
         typer.Option(
-            help="A suite (needle, needle/validation[:50]), a benchmark (videomme, videomme/long), a .jsonl file, or "
-            "{name: videomme, root: DIR, options}."
+            help="A suite (needle, needle/validation[:50]), a benchmark (videomme, videomme/long), a .jsonl file, a "
+            "table (.csv, .tsv, .parquet), or {name: videomme, root: DIR, options}."
         ),
     ] = "tiny",
     root: Annotated[
         Path | None,
         typer.Option(help="Folder with a benchmark's files; of a .jsonl file: the only folder of its videos."),
     ] = None,
+    columns: Annotated[
+        str, typer.Option(help="Columns of a table that are not recognized: answer=label,start=from.")
+    ] = "",
+    times: Annotated[
+        Literal["seconds", "clock"], typer.Option(help="Form of a table's times: clock for MM:SS and HH:MM:SS.")
+    ] = "seconds",
     skip_flawed: Annotated[
         bool, typer.Option("--skip-flawed", help="Leave out a benchmark's rows with flaws (vzgym bench check).")
     ] = False,
@@ -252,13 +259,18 @@ def evaluate_command(
         check_by(key)
     check_publication(latex, csv, figures)
     extras = Extras.make(named_tools(tool), subtitles)
-    options = {"skip_flawed": skip_flawed, "skip_missing": skip_missing}
+    switches = {"skip_flawed": skip_flawed, "skip_missing": skip_missing}
+    options: dict[str, Any] = {key: True for key, value in switches.items() if value}
+    if columns:
+        options["columns"] = column_map(columns)
+    if times != "seconds":
+        options["times"] = times
     task_set = load_named_tasks(
         tasks,
         backend=backend,
         root=root,
         speech=extras.uses_subtitles,
-        **{key: True for key in options if options[key]},
+        **options,
     )
     if subtitles is None and extras.uses_subtitles and not asks_for_subtitles(tasks):
         # A benchmark's subtitles are loaded for the tool, not to be shown.

@@ -11,9 +11,12 @@ from vzgym.core.errors import InvalidSetting
 from vzgym.tasks import TaskSet, load_tasks
 from vzgym.tasks.benchmarks.loading import BenchmarkTasks
 from vzgym.tasks.benchmarks.registry import named_benchmark
+from vzgym.tasks.io.tables import TABLE_SUFFIXES
 from vzgym.tasks.task_slice import TaskSlice, split_slice
 
 __all__ = ["asks_for_subtitles", "load_named_tasks", "say_left_out"]
+
+_TABLE_OPTIONS = ("columns", "times")
 
 
 def load_named_tasks(
@@ -26,10 +29,10 @@ def load_named_tasks(
         backend: Decoder for video files.
         root: Folder with a benchmark's files, or to which the videos of a file are confined.
         speech: Whether the run uses subtitles, which a benchmark loads only then.
-        options: Further options of a benchmark (`skip_flawed`, `skip_missing`).
+        options: Further options of a benchmark (`skip_flawed`, `skip_missing`) or of a table (`columns`, `times`).
 
     Raises:
-        InvalidSetting: If options are given for other tasks than a benchmark's.
+        InvalidSetting: If options are given for other tasks.
     """
     from vzgym.video.file import BACKENDS
 
@@ -44,12 +47,15 @@ def load_named_tasks(
         options = {**options, "subtitles": True} if speech else options
         given = {**options, **({"root": str(root)} if root is not None else {}), "backend": backend}
         return load_tasks({**given, **spec})
-    benchmark = named_benchmark(split_slice(text)[0])
-    if options and benchmark is None:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in options)
-        raise InvalidSetting(f"{names}: for benchmarks only (vzgym bench list), not for {text!r}")
-    if benchmark is not None and (options or speech):
-        options = {**options, "subtitles": True} if speech else options
+    of_table = split_slice(text)[0].lower().endswith(TABLE_SUFFIXES)
+    of_benchmark = not of_table and named_benchmark(split_slice(text)[0]) is not None
+    wrong = [name for name in options if not (of_table if name in _TABLE_OPTIONS else of_benchmark)]
+    if wrong:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
+        kind = "tables" if wrong[0] in _TABLE_OPTIONS else "benchmarks (vzgym bench list)"
+        raise InvalidSetting(f"{names}: for {kind} only, not for {text!r}")
+    if options or (speech and of_benchmark):
+        options = {**options, "subtitles": True} if speech and of_benchmark else options
         return load_tasks({"name": text, **options, "backend": backend, "root": root})
     return load_tasks(text, split="test", backend=backend, root=root)
 

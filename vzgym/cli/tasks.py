@@ -1,4 +1,4 @@
-"""`vzgym tasks`: list, show, write, verify and score tasks."""
+"""`vzgym tasks`: list, show, write, verify, score and import tasks."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from rich.text import Text
 
 from vzgym.cli.progress import console, errors, progress_bar, say
 from vzgym.cli.scoring import score_command
+from vzgym.cli.tasks_import import import_command
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, PluginError, TaskError, UnknownName
 from vzgym.core.files import folder_lock
@@ -34,8 +35,9 @@ from vzgym.tasks.suite import SPLITS, Suite
 
 __all__ = ["app", "write_task_files"]
 
-app = typer.Typer(help="List, show, write, verify and score tasks.", no_args_is_help=True)
+app = typer.Typer(help="List, show, write, verify, score and import tasks.", no_args_is_help=True)
 app.command("score")(score_command)
+app.command("import")(import_command)
 
 SplitOption = Annotated[str, typer.Option(help=f"Split: {', '.join(SPLITS)}.")]
 

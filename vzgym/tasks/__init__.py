@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from vzgym.tasks.budgets import BUDGETS, BudgetSpec, resolve_budget
     from vzgym.tasks.evidence import EvidenceRequirements, Placement
     from vzgym.tasks.io.jsonl import load_jsonl, write_jsonl
+    from vzgym.tasks.io.tables import load_table
     from vzgym.tasks.procedural.families import FAMILIES
     from vzgym.tasks.procedural.family import Draft, Family, expert_zooms, make_family
     from vzgym.tasks.procedural.placement import hit_rate
@@ -23,6 +24,7 @@ else:
         "budgets: BUDGETS BudgetSpec resolve_budget",
         "evidence: EvidenceRequirements Placement",
         "io.jsonl: load_jsonl write_jsonl",
+        "io.tables: load_table",
         "procedural.families: FAMILIES",
         "procedural.family: Draft Family expert_zooms make_family",
         "procedural.placement: hit_rate",
@@ -54,6 +56,7 @@ __all__ = [
     "get_task",
     "hit_rate",
     "load_jsonl",
+    "load_table",
     "load_tasks",
     "make_family",
     "option_letter",

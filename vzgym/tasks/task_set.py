@@ -12,6 +12,7 @@ from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError, UnknownName
 from vzgym.core.registry import names_from_data
 from vzgym.tasks.io.jsonl import load_jsonl
+from vzgym.tasks.io.tables import TABLE_SUFFIXES, load_table
 from vzgym.tasks.suite import SPLITS, SUITES, ProceduralTasks, Suite
 from vzgym.tasks.task import VideoTask
 from vzgym.tasks.task_list import TaskList
@@ -72,9 +73,10 @@ def load_tasks(
     Args:
         spec: A suite's name ("needle"), or one with its split ("needle/test"); a benchmark's name ("videomme"), with
             a subset ("videomme/long"), or as a mapping with its options (`{"name": "videomme", "root": ...,
-            "subtitles": True}`, see `Benchmark`); a path that ends in ".jsonl"; a `module:suite`; a `Suite`; a task; a
-            sequence of tasks; or a finished task set. A text may end in a slice ("needle/test[:100]",
-            "mine.jsonl[20:40]").
+            "subtitles": True}`, see `Benchmark`); a path that ends in ".jsonl", or a table in ".csv", ".tsv" or
+            ".parquet", also as a mapping (`{"name": "mine.csv", "columns": {"answer": "label"}}`, see `load_table`); a
+            `module:suite`; a `Suite`; a task; a sequence of tasks; or a finished task set. A text may end in a slice
+            ("needle/test[:100]", "mine.jsonl[20:40]").
         split: Which split of a suite ("train", "validation", "test") where the name says none.
         backend: Which decoder reads the videos of a ".jsonl" file or a benchmark.
         root: The folder with a benchmark's files. For a ".jsonl" file the only folder whose videos it may name, links
@@ -85,7 +87,7 @@ def load_tasks(
     Raises:
         UnknownName: If there is no such suite, split, benchmark or subset; the message lists those that are.
         TaskError: If a file cannot be read as tasks, a benchmark's files are not found, or a sequence is empty.
-        InvalidSetting: If a text names a folder, or a file that does not end in ".jsonl"; if a slice names tasks that
+        InvalidSetting: If a text names a folder, or a file of another kind; if a slice names tasks that
             the set does not have; or `spec` is of another type.
     """
     if isinstance(spec, str):
@@ -97,6 +99,8 @@ def load_tasks(
         return TaskList([spec], name=spec.id)
     if isinstance(spec, Suite):
         return spec(split)
+    if isinstance(spec, (str, os.PathLike)) and os.fspath(spec).lower().endswith(TABLE_SUFFIXES):
+        return load_table(spec, backend=backend, root=root)
     if isinstance(spec, os.PathLike) or (isinstance(spec, str) and spec.endswith(".jsonl")):
         return load_jsonl(spec, backend=backend, root=root, allow_playlists=allow_playlists)
     if isinstance(spec, Mapping):
@@ -163,6 +167,13 @@ def _benchmark(name: object, options: Mapping[str, Any]) -> TaskSet:
     if not isinstance(name, str):
         raise InvalidSetting(f"tasks given as a mapping need the name of a benchmark, got {name!r}")
     base, part = split_slice(name)
+    if base.lower().endswith(TABLE_SUFFIXES):
+        given = {key: value for key, value in options.items() if key not in ("name", "path")}
+        unknown = sorted(set(given) - {"columns", "videos", "times", "backend", "root"})
+        if unknown:
+            raise InvalidSetting(f"a table of tasks has no option {', '.join(unknown)}; valid: columns, times, videos")
+        table = load_table(base, **given)
+        return slice_of(table, part) if part else table
     found = (base, {}) if ":" in base else named_benchmark(base)
     if found is None:
         raise UnknownName("benchmark", base, BENCHMARKS.names())
@@ -171,11 +182,11 @@ def _benchmark(name: object, options: Mapping[str, Any]) -> TaskSet:
 
 
 def _no_task_file(path: Path) -> str:
-    """What is wrong with a path that does not end in ".jsonl", and what would be right."""
-    ends = "task files end in .jsonl"
+    """What is wrong with a path that is no task file, and what would be right."""
+    ends = f"task files end in {', '.join(('.jsonl', *TABLE_SUFFIXES))}"
     if not path.is_dir():
         return f"tasks {str(path)!r} is a file of another name: rename it, {ends}"
-    files = sorted(path.glob("*.jsonl"))
+    files = sorted(file for file in path.glob("*") if file.suffix.lower() in (".jsonl", *TABLE_SUFFIXES))
     named = f": {' or '.join(map(str, files))}" if files else f", but there is none in {path}"
     return f"tasks {str(path)!r} is a folder: name the file{named} ({ends})"
 

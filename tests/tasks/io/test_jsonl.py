@@ -192,7 +192,7 @@ def test_a_folder_and_a_file_of_another_name_are_told_from_suites(tmp_path: Path
     file = folder_with(folder, ROW)
     with pytest.raises(InvalidSetting) as caught:
         load_tasks(str(folder))
-    assert f"name the file: {file} (task files end in .jsonl)" in str(caught.value)
+    assert f"name the file: {file} (task files end in .jsonl, .csv, .tsv, .parquet)" in str(caught.value)
     other = file.rename(folder / "tasks.json")
     with pytest.raises(InvalidSetting, match=r"tasks\.json' is a file of another name: .* end in \.jsonl"):
         load_tasks(str(other))

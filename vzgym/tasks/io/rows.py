@@ -72,7 +72,8 @@ def read_rows(path: str | Path, ignored: Collection[str] = ()) -> Iterator[tuple
 
     Args:
         path: A `.json` file that holds a list of objects, a `.jsonl` file of objects, a `.csv` or `.tsv` file whose
-            first line names the columns (all values are texts), or a `.parquet` file. Text is UTF-8; a byte order mark
+            first line names the columns (all values are texts; separated by commas, or by semicolons if the first line
+            has more of them), or a `.parquet` file. Text is UTF-8; a byte order mark
             is ignored.
         ignored: Columns of a parquet file that are not read.
 
@@ -86,7 +87,7 @@ def read_rows(path: str | Path, ignored: Collection[str] = ()) -> Iterator[tuple
     readers: dict[str, Callable[[Path], Iterator[tuple[str, Any]]]] = {
         ".json": _json,
         ".jsonl": _json_lines,
-        ".csv": partial(_table, delimiter=","),
+        ".csv": partial(_table, delimiter=""),
         ".tsv": partial(_table, delimiter="\t"),
         ".parquet": partial(_parquet, ignored=ignored),
     }
@@ -122,7 +123,11 @@ def _table(file: Path, delimiter: str) -> Iterator[tuple[str, Any]]:
     try:
         # Without `newline=""` a line break within a quoted cell would be changed.
         with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.reader(lines, delimiter=delimiter, strict=True)
+            head = lines.readline()
+            lines.seek(0)
+            # Spreadsheets whose decimal sign is a comma separate cells by semicolons.
+            between = delimiter or (";" if head.count(";") > head.count(",") else ",")
+            reader = csv.reader(lines, delimiter=between, strict=True)
             header = next(reader, [])
             names = [name.strip() for name in header]
             repeated = sorted({name for name in names if names.count(name) > 1})
@@ -137,10 +142,11 @@ def _table(file: Path, delimiter: str) -> Iterator[tuple[str, Any]]:
                 if len(cells) > len(names) and any(cell.strip() for cell in cells[len(names) :]):
                     raise TaskError(f"{where}: {len(cells)} cells, but the first line names {len(names)} columns")
                 yield where, dict(zip(names, [*cells, *[""] * (len(names) - len(cells))], strict=False))
-    except (OSError, UnicodeDecodeError) as error:
-        raise TaskError(
-            f"cannot read {file}: {getattr(error, 'strerror', None) or f'not UTF-8 text: {error}'}"
-        ) from error
+    except OSError as error:
+        raise TaskError(f"cannot read {file}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        reason = f"{error.reason} at byte {error.start}"
+        raise TaskError(f"{file}: not UTF-8 text: {reason}; save it as 'CSV UTF-8'") from error
     except csv.Error as error:
         raise TaskError(f"{file}, line {reader.line_num}: no table: {error}") from error
 
