@@ -105,10 +105,21 @@ class _Surroundings:
         from vzgym.rewards import REWARDS
         from vzgym.scorers import SCORERS
         from vzgym.tasks import FAMILIES, SUITES
+        from vzgym.tasks.benchmarks import BENCHMARKS
 
         self.folder = Path.cwd()
         self.temporary = tempfile.TemporaryDirectory()
-        registries: list[Any] = [ACTIONS, FAMILIES, OBSERVATIONS, POLICIES, PROTOCOLS, REWARDS, SCORERS, SUITES]
+        registries: list[Any] = [
+            ACTIONS,
+            BENCHMARKS,
+            FAMILIES,
+            OBSERVATIONS,
+            POLICIES,
+            PROTOCOLS,
+            REWARDS,
+            SCORERS,
+            SUITES,
+        ]
         for registry in registries:
             registry.names()  # the built-in components are registered on first use
         self.registered = [(registry, dict(registry._factories)) for registry in registries]

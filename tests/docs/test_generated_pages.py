@@ -30,6 +30,7 @@ def load_script(name: str) -> ModuleType:
 
 SCRIPT = load_script("api_pages")
 COMMANDS = load_script("command_pages")
+BENCHMARKS = load_script("benchmark_pages")
 PAGES = SCRIPT.pages()
 
 
@@ -43,6 +44,19 @@ def test_an_api_page_is_up_to_date(name: str) -> None:
 def test_a_command_page_is_up_to_date(name: str) -> None:
     """If this fails: python docs/command_pages.py."""
     assert (COMMANDS.FOLDER / name).read_text(encoding="utf-8") == COMMANDS.pages()[name]
+
+
+@pytest.mark.parametrize("name", sorted(BENCHMARKS.pages()))
+def test_a_benchmark_page_is_up_to_date(name: str) -> None:
+    """If this fails: python docs/benchmark_pages.py."""
+    assert (BENCHMARKS.FOLDER / name).read_text(encoding="utf-8") == BENCHMARKS.pages()[name]
+
+
+def test_benchmark_pages_are_in_the_navigation() -> None:
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    written = {f"benchmarks/{path.name}" for path in (BENCHMARKS.FOLDER / "benchmarks").glob("*.md")}
+    assert written == {name for name in BENCHMARKS.pages() if "/" in name}
+    assert all(f"reference/{name}\n" in text for name in BENCHMARKS.pages())
 
 
 def test_no_api_page_is_left_over() -> None:

@@ -48,7 +48,7 @@ def load_named_tasks(
         given = {**options, **({"root": str(root)} if root is not None else {}), "backend": backend}
         return load_tasks({**given, **spec})
     of_table = split_slice(text)[0].lower().endswith(TABLE_SUFFIXES)
-    of_benchmark = not of_table and named_benchmark(split_slice(text)[0]) is not None
+    of_benchmark = _named_benchmark(text) is not None
     wrong = [name for name in options if not (of_table if name in _TABLE_OPTIONS else of_benchmark)]
     if wrong:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
@@ -60,6 +60,12 @@ def load_named_tasks(
     return load_tasks(text, split="test", backend=backend, root=root)
 
 
+def _named_benchmark(text: str) -> tuple[str, dict[str, Any]] | None:
+    """The benchmark and the options that a text names; None if it names something else, such as a file."""
+    name = split_slice(text)[0]
+    return None if name.lower().endswith((".jsonl", *TABLE_SUFFIXES)) else named_benchmark(name)
+
+
 def asks_for_subtitles(text: str) -> bool:
     """Whether tasks given on the command line ask for a benchmark's subtitles, by an alias or an option."""
     if text.lstrip().startswith("{"):
@@ -67,7 +73,7 @@ def asks_for_subtitles(text: str) -> bool:
 
         spec = read_value(text, "--tasks given as a mapping")
         return isinstance(spec, Mapping) and bool(spec.get("subtitles"))
-    found = named_benchmark(split_slice(text)[0])
+    found = _named_benchmark(text)
     return found is not None and bool(found[1].get("subtitles"))
 
 

@@ -360,7 +360,7 @@ def mlvu_copy(folder: Folder) -> None:
 
 
 def _mlvu_test(folder: Folder) -> None:
-    rows = [
+    rows: list[Row] = [
         {
             "video": f"test_surveil_{number}.mp4",
             "duration": 200,

@@ -192,8 +192,8 @@ def load_benchmark(
         tasks.append(task)
         file = speech_files.find(item.subtitles) if subtitles and item.subtitles else None
         length = item.metadata.get("duration")
-        known = isinstance(length, (int, float)) and length > 0
-        speech.append((file, item.subtitles_start, float(length) if known else None))
+        seconds = float(length) if isinstance(length, (int, float)) and length > 0 else None
+        speech.append((file, item.subtitles_start, seconds))
     if faults:
         raise TaskError(f"{benchmark.name}: {_listed(faults)}")
     if not tasks:

@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 
 from vzgym.core.errors import InvalidSetting, SubtitleError, TaskError, UnknownName
 from vzgym.core.files import json_fault
+from vzgym.core.interval import Interval
 from vzgym.tasks.benchmarks.columns import literal, number_of, options_of, pairs_of, parse_clock, text_of
 from vzgym.tasks.io.rows import find_file, read_rows
 from vzgym.tasks.subtitles.reading import read_subtitles
@@ -245,8 +246,7 @@ class _Reader:
 
     def _options(self, row: Mapping[str, Any]) -> tuple[str, ...]:
         if "options" in self.used:
-            value = row.get(self.used["options"])
-            return options_of(json.loads(value) if _is_json_list(value) else value)
+            return options_of(_list(row.get(self.used["options"])))
         cells = [text_of(row.get(name)).strip() for name in self.letters]
         while cells and not cells[-1]:
             cells.pop()
@@ -276,12 +276,12 @@ class _Reader:
             return gold_text(options, int(index))
         return self._text(row, "answer")
 
-    def _evidence(self, row: Mapping[str, Any]) -> list[tuple[float, float]] | None:
+    def _evidence(self, row: Mapping[str, Any]) -> tuple[Interval, ...] | None:
         if "evidence" in self.used:
             value = row.get(self.used["evidence"])
             if value is None or value == "":
                 return None
-            found = json.loads(value) if _is_json_list(value) else literal(value)
+            found = _list(value)
             return _checked([] if len(found) == 0 else pairs_of(found))
         if "start" not in self.used:
             return None
@@ -308,22 +308,21 @@ class _Reader:
             raise TaskError(f"{name}: {text!r} is no number of seconds{hint}") from error
 
 
-def _checked(pairs: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def _checked(pairs: Sequence[tuple[float, float]]) -> tuple[Interval, ...]:
     for start, end in pairs:
         if not 0 <= start < end:
             raise TaskError(f"the evidence [{start:g}, {end:g}] must start at 0 or later, and end after its start")
-    return pairs
+    return tuple(Interval(start, end) for start, end in pairs)
 
 
-def _is_json_list(value: Any) -> bool:
-    """Whether a cell is a list as JSON has it, not as a Python literal with other quotes."""
-    if not (isinstance(value, str) and value.lstrip().startswith("[")):
-        return False
-    try:
-        json.loads(value)
-    except (ValueError, RecursionError):
-        return False
-    return True
+def _list(value: Any) -> Any:
+    """A cell that may be a list written as JSON or as a Python literal."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return literal(value)
+    return value
 
 
 def _is_kept(value: Any) -> bool:
