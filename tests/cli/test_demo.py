@@ -51,7 +51,7 @@ def test_it_prints_a_table_and_where_things_are(shown: tuple[Path, Result]) -> N
     oracle = next(line for line in table if line.startswith("oracle"))
     assert "100.0 [43.9, 100.0]" in oracle
     assert "pyav and decord read the same frames" in found.stdout
-    assert f"vzgym replay {folder / 'runs'}" in found.stdout
+    assert f"vzgym view {folder / 'runs'}" in found.stdout
     assert str(folder / "episode.png") in found.stdout
 
 

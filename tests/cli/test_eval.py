@@ -146,7 +146,7 @@ def test_out_keeps_records_and_goes_on(run: Run, tmp_path: Path) -> None:
     arguments = ["eval", "--policy", "random", "--policy", "vzgym.baselines:Blind", "--tasks", "needle-tiny"]
     first = run(*arguments, "--episodes", 2, "--out", tmp_path / "out")
     assert first.exit_code == 0, first.output
-    assert f"vzgym replay {tmp_path / 'out'}" in first.stdout
+    assert f"vzgym view {tmp_path / 'out'}" in first.stdout
     folders = [
         tmp_path / "out" / name for name in ("random-needle-tiny-test", "vzgym.baselines.Blind-needle-tiny-test")
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,18 +40,21 @@ def test_the_page_of_several_runs_is_beside_them(run: Run, saved: Path) -> None:
     found = run("view", saved / "oracle", saved / "random", "--no-frames")
     assert found.stdout == f"Page: {saved / 'view' / 'index.html'}\n"
     assert not (saved / "view" / "frames").exists()
+    # A pattern finds the page beside the runs.
+    everything = sorted(saved.iterdir())
+    assert len(everything) == 3
+    assert run("view", *everything, "--no-frames").stdout == found.stdout
+    assert "oracle" in run("compare", *everything).stdout
 
 
 def test_only_a_desktop_opens_the_page(run: Run, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(view.webbrowser, "open", opened.append)
-    monkeypatch.setattr(view.sys, "platform", "linux")
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     view.open_page("file:///nowhere")
     assert opened == []
-    monkeypatch.setenv("DISPLAY", ":0")
-    monkeypatch.setattr(view.sys.stdout, "isatty", lambda: True, raising=False)
     file = tmp_path / "page.html"
     monkeypatch.setattr(view, "open_page", opened.append)
     assert run("view", saved / "oracle", "--single-file", file, "--no-frames").exit_code == 0

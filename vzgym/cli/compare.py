@@ -17,6 +17,7 @@ from vzgym.cli.progress import console, say
 from vzgym.cli.publication import CsvOption, FiguresOption, LatexOption, check_publication, publish
 from vzgym.core.statistics import Estimate
 from vzgym.evaluation.comparison import COMPARED, Comparison, Rows, compare_runs, metric_titles
+from vzgym.evaluation.runs import without_views
 
 __all__ = ["compare"]
 
@@ -39,7 +40,7 @@ def compare(
 ) -> None:
     """Compare runs on their shared tasks, with paired differences from the first run."""
     check_publication(latex, csv, figures)
-    found = compare_runs(runs, by or ())
+    found = compare_runs(without_views(runs), by or ())
     if as_json:
         print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
     else:

@@ -49,8 +49,10 @@ def view(
     ] = False,
 ) -> None:
     """Show runs on a page: episodes with frames, dialogue, rewards and costs; several runs side by side."""
+    from vzgym.evaluation.runs import without_views
     from vzgym.evaluation.viewer import write_single_file, write_view
 
+    runs = without_views(runs)
     if serve:
         if out is not None or single_file is not None:
             raise InvalidSetting("--serve writes no page: leave out --out and --single-file")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ from vzgym.core.errors import InvalidSetting, RecordError
 from vzgym.core.files import JsonLinesWriter, folder_lock, is_file, read_json, read_json_lines, write_json
 from vzgym.episode.record import EpisodeRecord
 
-__all__ = ["RECORDS", "RunFolder", "count_records", "read_records", "record_files"]
+__all__ = ["RECORDS", "VIEW", "RunFolder", "count_records", "read_records", "record_files", "without_views"]
 
 RECORDS, SETTINGS, REPORT = "records.jsonl", "run.json", "report.json"
+VIEW = "view.json"
+"""Marks the folder of a page that `vzgym view` wrote."""
 
 
 def read_records(path: str | Path) -> Iterator[EpisodeRecord]:
@@ -46,6 +48,11 @@ def record_files(path: str | Path) -> list[Path]:
     if not found:
         raise RecordError(f"{place}: no {RECORDS} in this folder")
     return found
+
+
+def without_views(paths: Sequence[Path]) -> list[Path]:
+    """Leave out the folders of pages, which a pattern such as `runs/*` finds beside the runs, unless all are pages."""
+    return [path for path in paths if not (path / VIEW).is_file()] or list(paths)
 
 
 def _numbered(path: str | Path) -> Iterator[tuple[int, EpisodeRecord]]:

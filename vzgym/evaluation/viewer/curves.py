@@ -8,7 +8,7 @@ from typing import Any, Final
 from vzgym.core.errors import RecordError
 from vzgym.core.files import read_json_lines
 
-__all__ = ["learning_curves"]
+__all__ = ["learning_curves", "log_state"]
 
 _LOGS: Final = (("log.jsonl", "step"), ("curve.jsonl", "steps"))
 """Logs of TRL's and of Stable-Baselines3's trainers, and the key of their steps."""
@@ -42,6 +42,12 @@ def learning_curves(folder: Path) -> list[dict[str, Any]]:
             lines = [line for _, line in read_json_lines(file, torn="skip")]
             return [found for series in _SERIES if (found := _curve(lines, key, *series)) is not None]
     return []
+
+
+def log_state(folder: Path) -> list[tuple[int, int]]:
+    """Sizes and times of a run's logs, which change with its curves."""
+    files = [folder / name for name, _ in _LOGS]
+    return [(status.st_size, status.st_mtime_ns) for file in files if file.is_file() for status in [file.stat()]]
 
 
 def _curve(lines: list[Any], step: str, name: str, title: str, keys: tuple[str, ...]) -> dict[str, Any] | None:

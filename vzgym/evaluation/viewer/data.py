@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 from vzgym.core.errors import InvalidSetting, RecordError
 from vzgym.evaluation.comparison import COMPARED, RunMetrics, compare_metrics, metric_titles
 from vzgym.evaluation.metrics import EpisodeMetrics, summarise
-from vzgym.evaluation.viewer.curves import learning_curves
+from vzgym.evaluation.viewer.curves import learning_curves, log_state
 from vzgym.evaluation.viewer.following import FollowedLines, Line, find_record_files, read_line
 from vzgym.evaluation.viewer.frames import FrameSheets
 from vzgym.evaluation.viewer.payload import CLASSES, COLUMNS, detail, row, untrusted
@@ -81,6 +82,21 @@ class ViewData:
     def runs(self) -> list[RunData]:
         """The runs, in the order in which they were found."""
         return list(self._runs.values())
+
+    @property
+    def state(self) -> str:
+        """Changes with everything that `index` returns."""
+        with self.lock:
+            facts = (
+                self.generation,
+                [len(run.rows) for run in self.runs],
+                sum(map(len, self._problems.values())) + len(self._problems),
+                [log_state(folder) for folder in self._folders()],
+            )
+        return hashlib.blake2b(repr(facts).encode(), digest_size=8).hexdigest()
+
+    def _folders(self) -> list[Path]:
+        return list(dict.fromkeys([*self.paths, *(run.place for run in self.runs)]))
 
     def poll(self, on_episode: Callable[[], None] = lambda: None) -> None:
         """Read what is new.
@@ -159,6 +175,7 @@ class ViewData:
             names = _names(runs)
             return {
                 "generation": self.generation,
+                "state": self.state,
                 "live": self.live,
                 "columns": list(COLUMNS),
                 "classes": [[kind, *words] for kind, words in CLASSES.items()],
@@ -199,9 +216,8 @@ class ViewData:
 
     def _curves(self) -> list[dict[str, Any]]:
         """The learning curves of each folder that has a training log."""
-        found = []
-        folders = [path for path in self.paths if path.is_dir()]
-        for folder in dict.fromkeys([*folders, *(run.place for run in self.runs if run.place.is_dir())]):
+        found: list[dict[str, Any]] = []
+        for folder in self._folders():
             try:
                 series = learning_curves(folder)
             except RecordError as error:

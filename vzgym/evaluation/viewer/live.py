@@ -82,8 +82,10 @@ class LiveView:
         return Response.error(HTTPStatus.NOT_FOUND, f"there is no {path:.200}")
 
     def _new(self, request: Request) -> Response:
-        """What was added since the page asked last: `?generation=0&have=12,30`."""
+        """What was added since the page asked last: `?state=...&generation=0&have=12,30`."""
         self.data.poll()
+        if request.query.get("state") == self.data.state:
+            return Response.json({"same": True})
         same = request.query.get("generation") == str(self.data.generation)
         counts = request.query.get("have", "")
         have = [int(count) for count in counts.split(",") if count.isdecimal() and len(count) < 10] if same else []

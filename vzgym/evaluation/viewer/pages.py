@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from vzgym.core.files import json_line
+from vzgym.core.text import replace_surrogates
 
 __all__ = ["ASSETS", "SCRIPTS", "STYLES", "asset", "data_script", "folder_page", "single_page"]
 
@@ -129,4 +130,4 @@ page is missing, or scripts are switched off.</p></main>
 
 def page_title(paths: list[Path]) -> str:
     """The title of the page of some runs."""
-    return " | ".join(path.name or str(path) for path in paths)
+    return replace_surrogates(" | ".join(path.name or str(path) for path in paths))

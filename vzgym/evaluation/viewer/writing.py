@@ -9,13 +9,12 @@ from pathlib import Path
 
 from vzgym.core.errors import InvalidSetting, RecordError
 from vzgym.core.files import write_bytes, write_json, write_text
+from vzgym.evaluation.runs import VIEW
 from vzgym.evaluation.viewer.data import ViewData
 from vzgym.evaluation.viewer.frames import FrameSheets
 from vzgym.evaluation.viewer.pages import ASSETS, asset, data_script, folder_page, page_title, single_page
 
 __all__ = ["default_folder", "write_single_file", "write_view"]
-
-_MARK = "view.json"
 
 
 def default_folder(paths: Sequence[Path]) -> Path:
@@ -34,7 +33,7 @@ def check_folder(out: Path) -> None:
     """
     if out.exists() and not out.is_dir():
         raise InvalidSetting(f"--out {out} is not a folder")
-    if out.is_dir() and any(out.iterdir()) and not (out / _MARK).is_file():
+    if out.is_dir() and any(out.iterdir()) and not (out / VIEW).is_file():
         raise InvalidSetting(f"--out {out} holds other files; choose a new folder")
 
 
@@ -71,7 +70,7 @@ def write_view(
     data = ViewData(places)
     data.poll()
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / _MARK, {"runs": [str(place) for place in places]})
+    write_json(folder / VIEW, {"runs": [str(place) for place in places]})
     _write_assets(folder)
     shutil.rmtree(folder / "data", ignore_errors=True)
     sheets = FrameSheets(folder / "frames", backend, trust_code=trust_code) if frames else None

@@ -49,12 +49,19 @@ var vzgym = {};
   const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
   vzgym.isNumber = isNumber;
 
+  // Making a formatter is slow.
+  const formats = new Map();
+  const format = (digits) => {
+    if (!formats.has(digits)) formats.set(digits, new Intl.NumberFormat("en", { maximumFractionDigits: digits }));
+    return formats.get(digits);
+  };
+
   // A number in at most `digits` decimals, without trailing zeros.
   vzgym.number = (value, digits = 2) => {
     if (!isNumber(value)) return value === null || value === undefined ? "\u2013" : String(value);
     const size = Math.abs(value);
     if (size && size < 10 ** -digits) return value.toPrecision(2);
-    return value.toLocaleString("en", { maximumFractionDigits: digits }).replace("-", "\u2212");
+    return format(digits).format(value).replace("-", "\u2212");
   };
   vzgym.percent = (value, digits = 1) => (isNumber(value) ? `${(100 * value).toFixed(digits)} %` : "\u2013");
   vzgym.signed = (text) => (text.startsWith("\u2212") || text === "\u2013" ? text : `+${text}`);
@@ -81,7 +88,7 @@ var vzgym = {};
   };
   vzgym.themed = [];
   vzgym.themeButton = () => {
-    const button = vzgym.h("button.theme", { type: "button", onclick: () => {
+    const button = vzgym.h("button.theme.noprint", { type: "button", onclick: () => {
       const next = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
       try { localStorage.setItem("vzgym-theme", next); } catch { /* no storage: until the page is left */ }
       document.documentElement.dataset.theme = next;

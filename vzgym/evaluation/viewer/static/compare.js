@@ -19,6 +19,26 @@
       vzgym.isNumber(p) ? h("span.small.muted", { text: ` p\u00a0${p < 0.001 ? "<\u00a00.001" : p.toFixed(3)}` }) : null];
   };
 
+  // The runs' accuracies with their intervals, on one axis.
+  const accuracies = (found) => {
+    const runs = found.runs.filter((run) => vzgym.isNumber(run.metrics.correct.value.value));
+    if (!runs.length) return null;
+    const [wide, left, right, line] = [420, 120, 18, 30];
+    const x = (share) => left + share * (wide - left - right);
+    const name = (text) => (text.length > 18 ? `${text.slice(0, 17)}\u2026` : text);
+    const tall = runs.length * line + 22;
+    return h("figure.accuracies", {}, h("figcaption", { text: "Accuracy with 95 % interval" }), vzgym.svg("svg", { viewBox: `0 0 ${wide} ${tall}`, role: "img",
+      "aria-label": runs.map((run) => `${run.name}: ${vzgym.interval(run.metrics.correct.value, form("correct"))} %`).join("; ") },
+    [0, 0.25, 0.5, 0.75, 1].map((share) => [vzgym.svg("line", { class: "grid", x1: x(share), x2: x(share), y1: 0, y2: tall - 18 }),
+      vzgym.svg("text", { class: "tick", x: x(share), y: tall - 3, "text-anchor": "middle", text: `${100 * share} %` })]),
+    runs.map((run, number) => {
+      const { value, low, high } = run.metrics.correct.value;
+      const y = number * line + line / 2;
+      return [vzgym.svg("text", { x: left - 12, y: y + 4, "text-anchor": "end", text: name(run.name) }),
+        vzgym.isNumber(low) ? vzgym.svg("line", { class: "range", x1: x(low), x2: x(high), y1: y, y2: y }) : null, vzgym.svg("circle", { class: "dot", cx: x(value), cy: y, r: 5.5 })];
+    })));
+  };
+
   vzgym.comparison = (state) => {
     const found = state.comparison;
     if (!found) return null;
@@ -28,11 +48,11 @@
     return h("section.card", { "aria-labelledby": "compare-title" },
       h("h2", { id: "compare-title", text: "Paired differences" }),
       h("p.small.muted", {}, `On ${vzgym.plural(found.tasks, "shared task")}; differences from `, h("b", { text: first.name }), ", with 95 % interval. Bold: the interval leaves out 0. p: McNemar\u2019s exact test."),
-      h("div.wide", { tabindex: "0", role: "region", "aria-labelledby": "compare-title" }, h("table.paired", {},
+      h("div.beside", {}, h("div.wide", { tabindex: "0", role: "region", "aria-labelledby": "compare-title" }, h("table.paired", {},
         h("thead", {}, h("tr", {}, h("td", {}), found.runs.map((run, number) => h("th.r", { scope: "col" }, h("bdi", { text: run.name }), number ? null : h("span.muted", { text: " (reference)" }))))),
         h("tbody", {}, metrics.map(([name, title]) => h("tr", {}, h("th", { scope: "row", text: capital(title) + (SHARES.includes(name) ? ", %" : "") }),
           found.runs.map((run, number) => h("td.r", {}, h("div", { text: vzgym.interval({ value: run.metrics[name].value.value }, form(name)) }),
-            number ? h("div.small", {}, difference(run.metrics[name], name)) : null))))))));
+            number ? h("div.small", {}, difference(run.metrics[name], name)) : null))))))), accuracies(found)));
   };
 
   const signature = (rows) => rows.map((row) => `${vzgym.result(row)}`).join();

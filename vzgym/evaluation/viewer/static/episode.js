@@ -141,6 +141,7 @@
           const differs = new Set(values).size > 1;
           return h("tr", { class: differs ? "differs" : "" }, h("th", { scope: "row" }, title, differs ? h("span.sr", { text: " (differs)" }) : null), values.map((text) => h("td", {}, h("bdi", { text: clipped(text) }))));
         })))),
+      state.rows.filter((other) => other.task === row.task).length > all.length ? h("p.small.noprint", {}, h("a", { href: `#/episodes?${new URLSearchParams({ task: row.task })}`, text: "Every roll-out of this task" })) : null,
       loaded.map((one) => (one.episode.problem ? null : h("div.other", {}, h("div.row", {}, vzgym.verdict(one.row), h("a.grow", { href: vzgym.episodeAddress(one.row), text: nameOf(one.row) })),
         vzgym.timeline(one.episode, vzgym.frameItems(one.episode), (turn) => vzgym.episodeAddress(one.row, turn + 1), { compact: true, name: nameOf(one.row) })))));
   };
@@ -165,7 +166,8 @@
       h("div.columns", {},
         h("div.turns", {},
           h("section.card.turn.start", { id: "turn-0", tabindex: "-1" }, h("div.row.turn-head", {}, h("h3.grow", {}, "Overview ", h("span.arguments", { text: vzgym.plural(overview.times.length, "frame") }))),
-            vzgym.filmStrip(episode, items, 0), h("div.messages", {}, groups[0].map(message))),
+            // The time line shows a long overview, too.
+            overview.times.length > 24 ? h("details", {}, h("summary", { text: `All ${overview.times.length} frames` }), vzgym.filmStrip(episode, items, 0)) : vzgym.filmStrip(episode, items, 0), h("div.messages", {}, groups[0].map(message))),
           episode.turns.map((one, number) => turnCard(episode, items, one, number, groups[number + 1] || [], turn === number + 1))),
         h("div.side", {}, sideCards(state, episode)))];
   };

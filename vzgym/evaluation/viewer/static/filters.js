@@ -77,6 +77,12 @@
       categories.length > 1 ? select("Category", "category", query, change, named(categories)) : null,
       kinds.length > 1 ? select("Kind", "kind", query, change, named(kinds)) : null,
       RANGES.filter(([, column]) => some(column)).map(([name, , title]) => range(title, name, query, change)));
+    const sorts = [["zooms", "fewest zooms"], ["-zooms", "most zooms"], ["frames", "fewest frames"], ["-frames", "most frames"], ["-reward", "highest reward"], ["reward", "lowest reward"], ["tokens", "fewest tokens"], ["-tokens", "most tokens"], ["-step", "latest step"]]
+      .filter(([name]) => some(name.replace("-", "")));
+    const sort = query.get("sort") || "";
+    if (sort && !sorts.some(([name]) => name === sort)) sorts.push([sort, `${sort.replace("-", "")}${sort.startsWith("-") ? ", descending" : ""}`]);
+    more.append(h("label.field", {}, "Order", h("select", { name: "sort", onchange: (event) => change("sort", event.target.value) },
+      h("option", { value: "", text: "of the run" }), sorts.map(([value, text]) => h("option", { value, text, selected: value === sort })))));
     const active = [...query.keys()].filter((name) => test[name] && name !== "q").length;
     const details = h("details.more", { open: active > 0 || window.innerWidth >= 900 }, h("summary", { text: "Filters" }), more);
     const search = h("input", { type: "search", name: "q", id: "search", placeholder: "Search task, question, answer", "aria-label": "Search task, question, answer",

@@ -53,7 +53,7 @@
   };
 
   const COLUMNS = [["correct", "", ""], ["question", "Question", ""], ["category", "Category", "c3"], ["class", "Class", ""], ["step", "Step", "r"], ["zooms", "Zooms", "r c2"], ["frames", "Frames", "r c2"],
-    ["reward", "Reward", "r c2"], ["tokens", "Tokens", "r c3"], ["seconds", "Seconds", "r c3"]];
+    ["reward", "Reward", "r c2"], ["tokens", "Tokens", "r c3"], ["price", "Price", "r c3"], ["seconds", "Seconds", "r c3"]];
 
   const table = (state, rows, query, change) => {
     const used = COLUMNS.filter(([column]) => rows.some((row) => row[column] !== null && row[column] !== "") || column === "correct");
@@ -74,7 +74,7 @@
             h("span.narrow.num", { text: `${vzgym.plural(row.zooms, "zoom")}, ${vzgym.plural(row.frames, "frame")}${row.reward === null ? "" : `, reward ${vzgym.number(row.reward)}`}` })));
       }
       if (column === "category") return h("td", { class: style }, h("bdi", { text: row.category || "" }));
-      return h("td.num", { class: `${style} col-${column}`, text: vzgym.number(row[column], column === "reward" || column === "seconds" ? 2 : 0) });
+      return h("td.num", { class: `${style} col-${column}`, text: vzgym.number(row[column], ["reward", "seconds"].includes(column) ? 2 : column === "price" ? 4 : 0) });
     }));
     return h("table.episodes", {}, h("caption.sr", { text: "Episodes" }), h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows.map(line)));
   };

@@ -30,7 +30,7 @@
       });
     });
     state.rows = state.runs.flatMap((run) => run.rows);
-    Object.assign(state, { comparison: index.comparison, curves: index.curves, problems: index.problems, unread: index.unread });
+    Object.assign(state, { comparison: index.comparison, curves: index.curves, problems: index.problems, unread: index.unread, state: index.state });
   };
 
   vzgym.receive = (name, value) => {
@@ -173,13 +173,13 @@
   const ask = async () => {
     const pill = document.getElementById("live");
     try {
-      const answer = await fetch(`data/new.json?generation=${state.generation}&have=${state.runs.map((run) => run.rows.length).join(",")}`, { cache: "no-store" });
+      const answer = await fetch(`data/new.json?generation=${state.generation}&have=${state.runs.map((run) => run.rows.length).join(",")}&state=${state.state}`, { cache: "no-store" });
       if (!answer.ok) throw new Error(answer.statusText);
-      const [before, runs] = [state.rows.length, state.runs.length];
-      const told = JSON.stringify([state.curves, state.problems]);
-      addRows(await answer.json());
+      const index = await answer.json();
       if (pill) { pill.textContent = "live"; pill.className = "pill good live"; }
-      if (state.rows.length !== before || told !== JSON.stringify([state.curves, state.problems])) {
+      if (!index.same) {
+        const runs = state.runs.length;
+        addRows(index);
         if (state.runs.length !== runs) { header(); if (slots) show(); } else slots?.refresh();
       }
     } catch {
@@ -196,7 +196,10 @@
     show();
     window.addEventListener("hashchange", show);
     document.addEventListener("keydown", onKey);
-    window.addEventListener("beforeprint", () => { for (const part of document.querySelectorAll("details")) part.open = true; });
+    window.addEventListener("beforeprint", () => { 
+      for (const part of document.querySelectorAll(".turns details, details.message")) part.open = true;
+      for (const image of document.images) image.loading = "eager";
+    });
     if (state.live) setTimeout(ask, 1500);
   };
   const block = document.getElementById("data-index");
