@@ -46,8 +46,9 @@
       const chosen = [];
       let free = -Infinity;
       clip.times.forEach((time, index) => {
-        const left = Math.min(Math.max(0, (time / duration) * room - wide / 2), room - wide);
-        if (left >= free) { chosen.push([index, left]); free = left + wide + 2; }
+        const centred = Math.min(Math.max(0, (time / duration) * room - wide / 2), room - wide);
+        const left = Math.max(centred, free);
+        if (left - centred <= wide / 3 && left <= room - wide) { chosen.push([index, left]); free = left + wide + 2; }
       });
       vzgym.replace(strip, chosen.map(([index, left]) => {
         const frame = vzgym.frameButton(items, index, { tabindex: "-1" });
