@@ -243,8 +243,12 @@ def test_what_has_no_identity_is_not_kept(cache: ScoreCache, long_file: Path) ->
 def test_a_cache_is_cleared(cache: ScoreCache, long_file: Path) -> None:
     score_video(Counting(), FileVideo(long_file), "a", cache=cache)
     assert cache.nbytes > 600 * 8
+    other = cache.folder / "mine"
+    other.mkdir()
+    (other / "entry.json").write_text("{}")
     cache.clear()
     assert cache.nbytes == 0
+    assert (other / "entry.json").exists()
 
 
 def test_the_default_folder_is_set_by_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

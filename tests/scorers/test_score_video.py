@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from vzgym.core.errors import InvalidSetting, ScorerError, VideoError
 from vzgym.core.interval import Interval
 from vzgym.scorers import Frames, Query, candidate_times, embed_video, make_scorer, score_video
-from vzgym.video import ArrayVideo
+from vzgym.video import ArrayVideo, ProceduralVideo
 
 QUERY = Query("the red one", (), "t", (Interval(3, 5),))
 
@@ -156,3 +157,20 @@ def test_equal_scores_and_a_single_candidate_are_fine() -> None:
     result = score_video(make_scorer("hash"), video, "anything")
     assert result.scores.shape == (1,)
     assert len(set(score_video(make_scorer("frame-difference"), video, "x", np.zeros(3)).scores)) == 1
+
+
+def test_memory_does_not_grow_with_the_video() -> None:
+    def draw(indices: NDArray[np.int64], height: int, width: int) -> NDArray[np.uint8]:
+        return np.repeat(indices.astype(np.uint8), height * width * 3).reshape(-1, height, width, 3)
+
+    peaks = []
+    for minutes in (5, 60):
+        video = ProceduralVideo("procedural:long", draw, 60 * minutes, 1.0, 60, 80)
+        score_video(Mean(), video, QUERY, np.arange(8.0))
+        tracemalloc.start()
+        result = score_video(Mean(), video, QUERY)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert len(result.scores) == 60 * minutes
+    # 4 MB and 52 MB of frames.
+    assert peaks[1] < peaks[0] + 1_000_000

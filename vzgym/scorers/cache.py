@@ -15,6 +15,7 @@ import hashlib
 import io
 import logging
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -54,6 +55,7 @@ DEFAULT_LIMIT: Final = 8_000_000_000
 
 _VERSION: Final = 1
 _HEADER: Final = "entry.json"
+_NAME: Final = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -255,7 +257,7 @@ class ScoreCache:
         for folder in self.folder.iterdir():
             # Another process may delete it meanwhile.
             with suppress(FileNotFoundError, NotADirectoryError):
-                if folder.name != "locks":
+                if _NAME.fullmatch(folder.name):  # nothing else is ever deleted
                     used = (folder / _HEADER).stat().st_mtime
                     yield used, sum(file.stat().st_size for file in folder.iterdir()), folder
 
