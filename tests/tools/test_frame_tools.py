@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import vzgym.video
 from vzgym.core.errors import InvalidSetting, ScorerError, TaskError
 from vzgym.scorers import SCORERS, Frames, Query
+from vzgym.tasks import load_tasks
 from vzgym.tools import FindFrames, ShowFrame, ToolArgumentError, ToolCall, ToolContext
 
 
@@ -58,6 +61,17 @@ def test_costs_are_those_of_the_scorer(context: ToolContext) -> None:
     assert result.costs["candidates_decoded"] >= 20
     few = brightest(fps=2.0, candidates=5).run(ToolCall("find_frames", {"text": "bright"}), context)
     assert few.costs["frames_scored"] == 5
+
+
+def test_a_second_search_takes_the_embeddings_from_disk(context: ToolContext, written: Path, tmp_path: Path) -> None:
+    task = load_tasks(written)[0]
+    known = ToolContext.of(task, task.video.duration, context.budget)
+    tool = FindFrames("histogram", cache=tmp_path)
+    first = tool.run(ToolCall("find_frames", {"text": "red"}), known)
+    vzgym.video.clear()
+    assert tool.run(ToolCall("find_frames", {"text": "red"}), known) == first
+    assert len(list(tmp_path.glob("*/entry.json"))) == 1
+    assert "cache" not in tool.options
 
 
 def test_only_a_privileged_scorer_knows_the_evidence(context: ToolContext, told: ToolContext) -> None:

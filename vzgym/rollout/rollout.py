@@ -259,9 +259,8 @@ class Rollout:
             record.rewards = None
         # A language model takes its frames from the messages; any other policy from its observations.
         shows_frames = getattr(episode.env.observation, "shows_frames", True)
-        # Tools have added theirs already.
         record.set_info(
-            costs=add_costs(record.info.costs, episode.costs),
+            costs=episode.costs,
             sees_frames=shows_frames or isinstance(self.traits.policy, TextPolicy),
         )
         return PlayedEpisode(record, wall, episode.tool_seconds, episode.model_seconds)

@@ -13,6 +13,7 @@ from vzgym.core.interval import Interval
 from vzgym.episode.tools import ToolContext, ToolResult
 from vzgym.episode.wording import number
 from vzgym.scorers.base import Query, ScorerSpec, make_scorer
+from vzgym.scorers.cache import CacheSpec, make_cache
 from vzgym.scorers.video import candidate_times, score_video
 from vzgym.tools.base import Arguments, TypedTool, check_count, check_positive, interval_of
 
@@ -46,6 +47,8 @@ class FindFrames(TypedTool[FindFramesArguments]):
         results: Maximum number of times to return.
         gap: Least distance in seconds between two of them, > 0.
         max_pixels: Maximum pixels of a candidate; larger frames are downscaled, keeping their aspect ratio.
+        cache: Folder in which scores and embeddings of video files are kept, True for the default one; see
+            `vzgym.scorers.score_video`. Records do not name it, since results do not depend on it.
 
     Raises:
         InvalidSetting: If an option is out of range, or the scorer cannot be named in a record.
@@ -65,6 +68,7 @@ class FindFrames(TypedTool[FindFramesArguments]):
         results: int = 5,
         gap: float = 2.0,
         max_pixels: int = 50_176,
+        cache: CacheSpec = None,
     ) -> None:
         check_positive(self.name, fps=fps, gap=gap)
         check_count(self.name, candidates=candidates, results=results, max_pixels=max_pixels)
@@ -75,6 +79,7 @@ class FindFrames(TypedTool[FindFramesArguments]):
             )
         self.scorer = make_scorer(scorer)
         self.fps, self.candidates, self.results, self.gap, self.max_pixels = fps, candidates, results, gap, max_pixels
+        self._cache = make_cache(cache)
         self._scorer_spec = dict(scorer) if isinstance(scorer, Mapping) else scorer
 
     @property
@@ -104,7 +109,7 @@ class FindFrames(TypedTool[FindFramesArguments]):
         length = span.end - span.start
         times = span.start + candidate_times(length, self.fps, self.candidates)
         query = Query(arguments.text, task_id=context.task_id, evidence=context.evidence)
-        scored = score_video(self.scorer, context.video, query, times, max_pixels=self.max_pixels)
+        scored = score_video(self.scorer, context.video, query, times, max_pixels=self.max_pixels, cache=self._cache)
         best: list[int] = []
         # Stable: of equal scores, the earlier frame comes first.
         for place in np.argsort(-scored.scores, kind="stable"):
