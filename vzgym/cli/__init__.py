@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval": ("evaluate:evaluate_command", "Evaluate policies on tasks: accuracy with intervals, and cost."),
     "ablate": ("ablate:ablate", "Run an experiment: a grid of rewards, learners, tasks and seeds."),
     "compare": ("compare:compare", "Compare runs on the tasks that they share."),
+    "play": ("play:play_command", "Play episodes yourself, in the browser or the terminal."),
     "view": ("view:view", "Show runs on a page: episodes with frames, dialogue and rewards."),
     "replay": ("replay:replay_command", "Play saved records again and print what differs."),
     "doctor": ("doctor:doctor", "Print what is installed, which decoders work, and the machine."),

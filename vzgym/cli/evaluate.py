@@ -39,7 +39,7 @@ SELECTORS_BESIDE: Final[tuple[str, ...]] = (
 )
 """Selectors that are played beside the controls; the first three know the evidence up to noise."""
 
-__all__ = ["evaluate_command", "run_folder", "run_policies"]
+__all__ = ["budget_from_pairs", "evaluate_command", "run_folder", "run_policies"]
 
 
 def run_folder(out: Path, policy: str, tasks: TaskSet, name: str = "") -> Path:
@@ -148,7 +148,7 @@ def run_policies(
     return reports
 
 
-def _budget(pairs: list[str]) -> BudgetSpec:
+def budget_from_pairs(pairs: list[str]) -> BudgetSpec:
     """Parse `["max_zooms=2"]` into a mapping; return a budget name unchanged."""
     if len(pairs) == 1 and pairs[0] in BUDGETS:
         return pairs[0]
@@ -278,7 +278,7 @@ def evaluate_command(
     say_left_out(task_set)
     names = policy or [*(control.name for control in CONTROLS), *SELECTORS_BESIDE]
     counts = parse_frames(frames)
-    budgets = {count: frame_budget(_budget(budget or []), count, no_zoom) for count in counts or [None]}
+    budgets = {count: frame_budget(budget_from_pairs(budget or []), count, no_zoom) for count in counts or [None]}
     curve: dict[str, dict[int, EvaluationReport]] = {}
     reports: list[EvaluationReport] = []
     for count, spec in budgets.items():
