@@ -94,7 +94,7 @@
       end.input.value = String(to);
       show();
     };
-    const form = h("form.controls", { "aria-label": "Zoom", onsubmit: (event) => {
+    const form = h("form.controls", { "aria-label": "Zoom", novalidate: true, onsubmit: (event) => {
       event.preventDefault();
       if (button.disabled) return;
       send("act", { episode: state.number, turn: state.episode.turns.length, action: { zoom: [draft.start, draft.end, draft.fps], region: draft.region || null } });
@@ -168,7 +168,7 @@
           h("b", { text: letter, "aria-hidden": "true" }), vzgym.said(option));
       }))
       : h("label.field", {}, "Your answer", h("textarea", { rows: 3, maxlength: 10000, oninput: (event) => choose(event.target.value), text: draft.answer || "" }));
-    return h("form.answer", { onsubmit: (event) => {
+    return h("form.answer", { novalidate: true, onsubmit: (event) => {
       event.preventDefault();
       if (!draft.answer || !draft.answer.trim()) return;
       send("act", { episode: state.number, turn: state.episode.turns.length, action: { answer: draft.answer } });
@@ -202,6 +202,13 @@
     }));
   };
 
+  // An option with its letter, whether it is given by its letter or by its text.
+  const option = (text) => {
+    const { options } = state.episode;
+    const place = text.length === 1 && letters.indexOf(text) in options ? letters.indexOf(text) : options.indexOf(text);
+    return place >= 0 && place < 26 ? [h("b", { text: letters[place] }), ", ", vzgym.said(options[place])] : h("b", {}, vzgym.said(text));
+  };
+
   const result = () => {
     const { result: found, number, total } = state;
     const next = h("button.primary", { type: "button", id: "next", text: number < total ? "Next question" : "Finish", onclick: () => send("next", { episode: number }) });
@@ -210,8 +217,8 @@
     const words = found.correct === null ? `Not scored (${found.status})` : found.correct ? "Right" : "Not right";
     return h("div.result", { role: "status" },
       h("p", {}, h("span.verdict", { class: kind, text: words })),
-      found.answer === null ? h("p", { text: "No answer was given." }) : h("p", {}, "You answered ", h("b", {}, vzgym.said(found.answer)), "."),
-      found.gold ? h("p", {}, "The answer is ", h("b", {}, vzgym.said(found.gold)), ".") : null,
+      found.answer === null ? h("p", { text: "No answer was given." }) : h("p", {}, "You answered ", option(found.answer), "."),
+      found.gold ? h("p", {}, "The answer is ", option(found.gold), ".") : null,
       h("p.small", { text: found.evidence.length ? `Evidence, green on the time line: ${found.evidence.map(([a, b]) => `${a.toFixed(2)} to ${b.toFixed(2)} s`).join(", ")}.` : "No evidence to find, or it is unknown." }),
       next);
   };

@@ -161,22 +161,18 @@
     const hidePeek = () => { peek.hidden = true; cursor.hidden = true; };
     strip.addEventListener("pointerleave", hidePeek);
 
-    // As many thumbnails as have room, at their times.
+    // Thumbnails side by side, as many as have room; each shows the overview's frame nearest to its middle.
     const fill = () => {
       const room = strip.clientWidth;
       if (!room || !overview.times.length) return;
       const [height, width] = overview.size;
       const tall = room < 600 ? 44 : 64;
-      const wide = clamp((tall * width) / height, 20, 130);
-      strip.style.height = `${(wide * height) / width}px`;
-      const chosen = [];
-      let free = -Infinity;
-      overview.times.forEach((time, index) => {
-        const left = clamp((time / duration) * room - wide / 2, 0, room - wide);
-        if (left >= free) { chosen.push([index, left]); free = left + wide + 1; }
-      });
-      vzgym.replace(thumbs, chosen.map(([index, left]) => h("img", {
-        src: frameUrl(0, index), alt: "", draggable: "false", style: { left: `${left}px`, width: `${wide}px` },
+      const count = Math.max(1, Math.round(room / clamp((tall * width) / height, 24, 130)));
+      const wide = room / count;
+      strip.style.height = `${clamp((wide * height) / width, 30, 84)}px`;
+      vzgym.replace(thumbs, Array.from({ length: count }, (_, place) => h("img", {
+        src: frameUrl(0, nearest(((place + 0.5) * duration) / count)), alt: "", draggable: "false",
+        style: { left: `${place * wide}px`, width: `${wide}px` },
       })));
     };
     new ResizeObserver(fill).observe(strip);
