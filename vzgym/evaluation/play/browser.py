@@ -14,7 +14,6 @@ from typing import Any, Final, Literal, Self, TypeAlias
 
 from PIL import Image
 
-from vzgym.agents.data.rows import png
 from vzgym.core.actions import Answer, Region, Zoom
 from vzgym.core.errors import RecordError
 from vzgym.episode.clip import Clip
@@ -23,6 +22,7 @@ from vzgym.evaluation.play.session import PlayStopped
 from vzgym.evaluation.play.view import PlayerView
 from vzgym.evaluation.viewer.pages import asset
 from vzgym.evaluation.viewer.server import LoopbackServer, Request, Response
+from vzgym.video.images import encode_image
 
 __all__ = ["BrowserPlayer"]
 
@@ -170,7 +170,7 @@ class BrowserPlayer:
         if view is not None and places[0] == number and 0 <= places[1] < len(view.clips):
             pixels = view.clips[places[1]].pixels
             if pixels is not None and 0 <= places[2] < len(pixels):
-                return Response(png(Image.fromarray(pixels[places[2]])), "image/png", keep=True)
+                return Response(encode_image(Image.fromarray(pixels[places[2]]), "png"), "image/png", keep=True)
         return Response.error(HTTPStatus.NOT_FOUND, "there is no such frame in the current episode")
 
     def _take(self, what: str, data: Any) -> Response:
