@@ -101,7 +101,7 @@ class TerminalPlayer:
     def _ask(self, prompt: str) -> str:
         try:
             line = self._read(prompt).strip()
-        except (EOFError, KeyboardInterrupt) as error:
+        except (EOFError, KeyboardInterrupt, OSError) as error:  # OSError: the terminal was closed
             raise PlayStopped from error
         if line.lower() in ("quit", "q", "exit"):
             raise PlayStopped
@@ -183,11 +183,12 @@ class TerminalPlayer:
 
 
 def most_fps(length: float, budget: Budget) -> float:
-    """The frame rate, to two decimals, that gives as many frames of an interval as a zoom may have."""
+    """The frame rate, to three digits, that gives as many frames of an interval as a zoom may have."""
     if length <= 0:
         return budget.max_fps
-    wanted = math.floor(100 * budget.clip_frames / length) / 100
-    return max(budget.min_fps, min(budget.max_fps, wanted))
+    wanted = budget.clip_frames / length
+    unit = 10.0 ** (2 - math.floor(math.log10(wanted)))
+    return max(budget.min_fps, min(budget.max_fps, math.floor(wanted * unit) / unit))
 
 
 def _window(clip: Clip) -> str:

@@ -40,7 +40,9 @@
   const mostFps = (start, end) => {
     const { clip_frames: most, min_fps: low, max_fps: high } = state.episode.budget;
     if (!(end > start)) return high;
-    return Math.max(low, Math.min(high, Math.floor((100 * most) / (end - start)) / 100));
+    const wanted = most / (end - start);
+    const unit = 10 ** (2 - Math.floor(Math.log10(wanted)));
+    return Math.max(low, Math.min(high, Math.floor(wanted * unit) / unit));
   };
   const fault = ({ start, end, fps }) => {
     const { duration, budget } = state.episode;
