@@ -78,6 +78,7 @@ PAGES: dict[str, tuple[str, tuple[str, ...]]] = {
             "evaluation.viewer",
             "evaluation.trajectories",
             "evaluation.publication",
+            "evaluation.play",
         ),
     ),
     "experiments": ("Experiments: grids of learners, rewards, tasks, budgets and seeds.", ("evaluation.experiments",)),

@@ -189,7 +189,8 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise InvalidSetting(
                 f"render_mode must be 'rgb_array' or None, got {render_mode!r}; to see an episode in a window, wrap "
-                "the environment: gymnasium.wrappers.HumanRendering(gym.make(..., render_mode='rgb_array'))"
+                "the environment: gymnasium.wrappers.HumanRendering(gym.make(..., render_mode='rgb_array')); to play "
+                "episodes yourself: vzgym play"
             )
         self.tasks: TaskSet = load_tasks(tasks)
         self.budget = resolve_budget(budget, self.tasks)

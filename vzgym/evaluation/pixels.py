@@ -64,7 +64,9 @@ def _read(video: Video, clip: Clip, budget: Budget) -> Clip:
 
 def with_pixels(record: EpisodeRecord, backend: str = "pyav", *, trust_code: bool = False) -> EpisodeRecord:
     """Return the record with pixels; see `clips_with_pixels`."""
-    overview, *zooms = clips_with_pixels(record, backend, trust_code=trust_code)
+    again = clips_with_pixels(record, backend, trust_code=trust_code)
+    # Everything but the pixels is that of the record.
+    overview, *zooms = (replace(old, pixels=new.pixels) for old, new in zip(record.clips, again, strict=True))
     rest = iter(zooms)
     turns = [replace(turn, clips=tuple(islice(rest, len(turn.clips)))) for turn in record.turns]
     return replace(record, overview=overview, turns=turns)

@@ -81,7 +81,8 @@ def contact_sheet(
     if not frames:
         return []
     wide = max(1, min(frame_columns, columns))
-    size = fit(*frames[0].shape[:2], wide, 200)
+    height, width, _ = frames[0].shape
+    size = fit(height, width, wide, 200)
     across = max(1, (columns + 1) // (wide + 1))
     lines: list[str] = []
     for first in range(0, len(frames), across):

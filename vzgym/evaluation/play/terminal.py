@@ -168,15 +168,18 @@ class TerminalPlayer:
         self._write(f"\n{title}, {len(clip)} frames")
         assert clip.pixels is not None  # an episode in progress has its pixels
         captions = [f"{index} {time:.2f}s" for index, time in enumerate(clip.times)]
-        for line in contact_sheet(
+        for row in contact_sheet(
             list(clip.pixels), captions, self._width(), _FRAME_COLUMNS, true_color=self._true_color
         ):
-            self._write_picture(line)
+            self._write_picture(row)
+        for index, line in clip.speech:
+            self._write(f"  {index} {clip.times[index]:.2f}s: {line.text}")
 
     def _enlarge(self, clip: Clip, frame: int) -> None:
         assert clip.pixels is not None  # an episode in progress has its pixels
         pixels = clip.pixels[frame]
-        size = fit(*pixels.shape[:2], self._width(), 60)
+        height, width, _ = pixels.shape
+        size = fit(height, width, self._width(), 60)
         for line in draw(pixels, size, true_color=self._true_color):
             self._write_picture(line)
         self._write(f"{clip.times[frame]:.2f} s")

@@ -9,6 +9,9 @@
     return found;
   };
 
+  // The subtitles beside a frame.
+  const speechOf = (clip, index) => clip.speech.filter(([place]) => place === index).map(([, text]) => text);
+
   // Tabs with the frames of each clip. `around(start, end)` selects an interval, or is null if no zoom is possible.
   vzgym.makeClips = (episode, { frameUrl, selected, select, around }) => {
     const names = titles(episode);
@@ -40,7 +43,7 @@
       ? h("ul.frames", { class: selected ? "large" : "", style: { "--ratio": `${clip.size[1]} / ${clip.size[0]}` } }, clip.times.map((time, index) => h("li", {},
         h("button.frame", { type: "button", "aria-label": `${names[selected]}, frame ${index + 1} of ${clip.times.length}, ${vzgym.seconds(time)}: enlarge`, onclick: () => open(first + index) },
           h("img", { src: frameUrl(selected, index), alt: "", draggable: "false", class: tiny ? "tiny" : "" }),
-          h("span.time.num", { text: vzgym.seconds(time) })))))
+          h("span.time.num", { text: vzgym.seconds(time) })), speechOf(clip, index).map((text) => h("p.small.speech", {}, vzgym.said(text))))))
       : h("p.note", { text: "No frames: this budget has no overview." });
     const panel = h("div.panel", { role: "tabpanel", id: `clip-${selected}`, "aria-labelledby": `tab-${selected}`, tabindex: "0" }, frames);
 
@@ -60,6 +63,7 @@
           h("img", { src: frameUrl(item.place, item.index), alt: words, class: Math.max(...size) < 160 ? "tiny" : "",
             style: { width: `${Math.round(size[1] * scale)}px`, height: `${Math.round(size[0] * scale)}px` } }),
           h("p.small.num", { text: words, "aria-live": "polite" }),
+          speechOf(episode.clips[item.place], item.index).map((text) => h("p.speech", {}, vzgym.said(text))),
           h("div.row", {},
             h("button", { type: "button", text: "\u2190", "aria-label": "Previous frame", onclick: step(-1) }),
             h("button", { type: "button", text: "\u2192", "aria-label": "Next frame", onclick: step(1) }),
