@@ -42,8 +42,8 @@ def list_benchmarks(
     if as_json:
         print(json.dumps([_facts(benchmark) for benchmark in found], indent=2, ensure_ascii=False))
         return
-    columns = (Column(name, no_wrap=True) for name in "name rows videos asked evidence subtitles size".split())
-    table = Table(*columns, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    columns = (Column(name, no_wrap=True) for name in "name rows videos asked evidence subtitles".split())
+    table = Table(*columns, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for benchmark in found:
         totals = benchmark.totals
         table.add_row(
@@ -53,7 +53,6 @@ def list_benchmarks(
             benchmark.answers,
             benchmark.evidence or "-",
             "yes" if benchmark.has_subtitles else "-",
-            benchmark.source.size,
         )
     console.print(table)
     for benchmark in found:
@@ -66,7 +65,7 @@ def list_benchmarks(
                     filter(None, (f"also {', '.join(names)}" if names else "", f"parts {parts}" if parts else ""))
                 )
             )
-    say("\nOne of them: vzgym bench show NAME")
+    say("\nLicence, size, layouts, known flaws: vzgym bench show NAME")
 
 
 @app.command()
