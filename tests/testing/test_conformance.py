@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from vzgym.core.actions import Answer, Zoom, Zooms
+from vzgym.core.actions import Answer, ToolCall, Zoom, Zooms
 from vzgym.core.errors import InvalidSetting, PluginError, UnknownName
 from vzgym.envs import VideoZoomEnv
 from vzgym.testing import (
@@ -70,9 +70,16 @@ def test_the_scripts_hold_every_kind_of_turn() -> None:
     assert {str(turn.outcome) for record in records for turn in record.turns} == {"executed", "refused", "answered"}
     assert {str(record.end) for record in records} == {"answered", "out_of_rounds"}
     assert {record.task.category for record in records} == {"needle", "count", "control"}
-    assert {type(turn.action) for record in records for turn in record.turns} == {Zoom, Zooms, Answer}
+    assert {type(turn.action) for record in records for turn in record.turns} == {Zoom, Zooms, ToolCall, Answer}
     refusals = {str(turn.refusal) for record in records for turn in record.turns if turn.refusal}
-    assert refusals == {"too_many_frames", "too_many_zooms", "reversed", "size_out_of_range", "last_round"}
+    assert refusals == {
+        "too_many_frames",
+        "too_many_zooms",
+        "reversed",
+        "size_out_of_range",
+        "tool_arguments",
+        "last_round",
+    }
 
 
 def test_an_interface_that_drops_a_frame_is_caught() -> None:

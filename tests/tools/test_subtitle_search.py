@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from vzgym.core.errors import DependencyNotInstalled
+from vzgym.core.errors import DependencyNotInstalled, InvalidSetting
 from vzgym.tools import SubtitleSearch, ToolArgumentError, ToolCall, ToolContext
 from vzgym.tools.subtitles import _scores
 
@@ -27,6 +27,14 @@ def test_a_search_returns_the_lines_that_fit_best_with_their_times(context: Tool
         "3 lines with these words, the best 1:\n[0.50-2.00 s] First, rinse the rice."
     )
     assert ask(context, query="oven") == "No line holds any of these words."
+
+
+def test_words_are_compared_by_their_stems(context: ToolContext) -> None:
+    assert "First, rinse the rice." in ask(context, query="What is rinsed?")
+    assert ask(context, SubtitleSearch(language=None), query="rinsed") == "No line holds any of these words."
+    assert "Rice needs" in ask(context, SubtitleSearch(language="german"), query="RICE")
+    with pytest.raises(InvalidSetting, match=r"language of tool 'subtitles' must be None or one of .*english"):
+        SubtitleSearch(language="klingon")
 
 
 def test_scores_are_those_of_the_formula() -> None:

@@ -10,26 +10,26 @@ import importlib.util
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import gymnasium
 import numpy as np
 
 from vzgym.agents.data.phrases import compose
-from vzgym.core.actions import Answer, Region, Zoom, Zooms
+from vzgym.core.actions import Answer, Region, ToolCall, Zoom, Zooms
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
 from vzgym.envs.video_zoom import VideoZoomEnv
-from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord
 from vzgym.protocols.arguments import arguments_of
 from vzgym.protocols.base import PROTOCOLS
 from vzgym.protocols.tool_calls import TOOL_NAME, turn_text
 from vzgym.rewards.making import make_reward
-from vzgym.tasks import VideoTask
+from vzgym.tasks import Subtitle, VideoTask
 from vzgym.testing import scenes
 from vzgym.testing.report import ConformanceReport, RuleResult
+from vzgym.tools.extras import Extras
 
 __all__ = ["INTERFACES", "Interface", "Script", "Trace", "check_parity", "scripts"]
 
@@ -42,22 +42,24 @@ class Script:
         name: For the report.
         task: The task.
         budget: The episode's budget.
-        actions: Zooms, and an answer by letter.
+        actions: Zooms, tool calls, and an answer by letter.
         windows: Number of equal parts of the video, the grid of interfaces that have one.
         fps: Frame rate of the zooms on the grid.
         reward: The reward.
         on_grid: Whether each action is a single zoom into an equal part of the video, or an answer: actions that every
             interface supports. Interfaces with a grid leave out the others.
+        extras: Tools, and subtitles in the dialogue.
     """
 
     name: str
     task: VideoTask
     budget: Budget
-    actions: Sequence[Zoom | Zooms | Answer]
+    actions: Sequence[Zoom | Zooms | ToolCall | Answer]
     windows: int
     fps: float
     reward: Mapping[str, float]
     on_grid: bool = True
+    extras: Extras = field(default_factory=Extras)
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,13 @@ class Trace:
 
     Attributes:
         clips: Times and frame hashes of each clip, the overview first.
-        turns: Each turn's outcome and refusal code.
+        turns: Each turn's outcome and refusal code, and the text of a tool.
         rewards: Each turn's raw value of each reward term.
         end: How the episode ended, and how it was graded.
     """
 
     clips: tuple[tuple[tuple[float, ...], tuple[str, ...]], ...]
-    turns: tuple[tuple[str, str], ...]
+    turns: tuple[tuple[str, str, str], ...]
     rewards: tuple[tuple[tuple[str, float | None], ...], ...]
     end: tuple[str, str]
 
@@ -85,7 +87,7 @@ class Trace:
         )
         return cls(
             tuple((tuple(clip.times.tolist()), clip.hashes) for clip in record.clips),
-            tuple((str(turn.outcome), str(turn.refusal or "")) for turn in record.turns),
+            tuple((str(turn.outcome), str(turn.refusal or ""), turn.reply) for turn in record.turns),
             rewards,
             (str(record.end), str(record.grade.status) if record.grade else ""),
         )
@@ -129,7 +131,10 @@ class EngineInterface:
 
     def play(self, script: Script) -> EpisodeRecord:
         """See `Interface.play`."""
-        return scenes.play(script.task, list(script.actions), script.budget).record
+        episode = script.extras.episode(script.task, script.budget)
+        for action in script.actions:
+            episode.step(action)
+        return episode.record
 
 
 class GymnasiumInterface:
@@ -141,14 +146,15 @@ class GymnasiumInterface:
 
     def play(self, script: Script) -> EpisodeRecord:
         """See `Interface.play`."""
-        made = gymnasium.make("VideoZoomTiny-v0", tasks=[script.task], budget=script.budget, reward=dict(script.reward))
+        settings: dict[str, Any] = {"tasks": [script.task], "budget": script.budget, "reward": dict(script.reward)}
+        made = gymnasium.make("VideoZoomTiny-v0", **settings, **_extras(script))
         with closing(made) as env:
             env.reset(seed=0)
             for action in script.actions:
                 match action:
                     case Zoom(start, end, fps, None, None):
                         env.step((0, np.array([start, end, fps])))
-                    case Zoom() | Zooms():
+                    case Zoom() | Zooms() | ToolCall():
                         env.step(action)
                     case Answer(text):
                         env.step((1, text))
@@ -180,6 +186,7 @@ class TextInterface:
             action={"name": "text", "protocol": self.protocol},
             reward=dict(script.reward),
             budget=script.budget,
+            **_extras(script),
         )
         with closing(env):
             env.reset(seed=0)
@@ -203,6 +210,7 @@ class NativeCallsInterface:
             action={"name": "text", "protocol": {"name": "tool_calls", "structured": True}},
             reward=dict(script.reward),
             budget=script.budget,
+            **_extras(script),
         )
         with closing(env):
             env.reset(seed=0)
@@ -211,16 +219,25 @@ class NativeCallsInterface:
             return env.record
 
 
-def _message(action: Zoom | Zooms | Answer) -> dict[str, Any]:
+def _extras(script: Script) -> dict[str, Any]:
+    """The environment's arguments for the script's tools and subtitles."""
+    return {"tools": script.extras.tools, "subtitles": script.extras.subtitles}
+
+
+def _message(action: Zoom | Zooms | ToolCall | Answer) -> dict[str, Any]:
     """An action as the message of an OpenAI-compatible server."""
-    if isinstance(action, Answer):
-        return {"content": f"<answer>{action.text}</answer>"}
-    zooms = action.zooms if isinstance(action, Zooms) else (action,)
-    functions = [{"name": TOOL_NAME, "arguments": json.dumps(arguments_of(zoom))} for zoom in zooms]
+    match action:
+        case Answer(text):
+            return {"content": f"<answer>{text}</answer>"}
+        case ToolCall(name, arguments):
+            functions = [{"name": name, "arguments": json.dumps(dict(arguments))}]
+        case Zoom() | Zooms():
+            zooms = action.zooms if isinstance(action, Zooms) else (action,)
+            functions = [{"name": TOOL_NAME, "arguments": json.dumps(arguments_of(zoom))} for zoom in zooms]
     return {"content": None, "tool_calls": [{"type": "function", "function": function} for function in functions]}
 
 
-def grid_index(script: Script, action: Zoom | Zooms | Answer) -> int:
+def grid_index(script: Script, action: Zoom | Zooms | ToolCall | Answer) -> int:
     """The discrete action's value for an action of the script.
 
     Raises:
@@ -314,7 +331,7 @@ def _team_settings(script: Script) -> dict[str, Any]:
     }
 
 
-def _team_actions(script: Script, action: Zoom | Zooms | Answer, messages: int) -> dict[str, int]:
+def _team_actions(script: Script, action: Zoom | Zooms | ToolCall | Answer, messages: int) -> dict[str, int]:
     """Each agent's action in a round: the scout zooms, or the solver answers."""
     from vzgym.envs.pettingzoo_team import SCOUT, SOLVER
 
@@ -338,8 +355,8 @@ class TRLInterface:
 
         protocol = PROTOCOLS.make("tags")
         tasks = TaskList([script.task], budget=script.budget)
-        environment = ToolEnvironment(tasks, script.budget, protocol)
-        start = Episode(script.task, script.budget, protocol)
+        environment = ToolEnvironment(tasks, script.budget, protocol, script.extras)
+        start = script.extras.episode(script.task, script.budget, protocol)
         rules = start.rules
         environment.reset(opening_row(start.messages), task=0)
         completion: list[dict[str, Any]] = []
@@ -391,7 +408,29 @@ def scripts() -> list[Script]:
             for name, (fps, actions) in plans.items()
         ]
         made += _rich_scripts(task, part, letter, reward)
+        made += _tool_scripts(task, part, letter, reward)
     return made
+
+
+def _tool_scripts(task: VideoTask, part: Sequence[Zoom], letter: str, reward: Mapping[str, float]) -> list[Script]:
+    """Scripts with tools, and with subtitles in the dialogue."""
+    extras = Extras.make(["frame", {"name": "find_frames", "scorer": "histogram"}], "all")
+    lines = tuple(Subtitle(4.0 * place, 4.0 * place + 3.0, f"Line {place}.") for place in range(4))
+    told = replace(task, subtitles=lines)
+    frame, find = ToolCall("frame", {"time": 5.0}), ToolCall("find_frames", {"text": "a red light", "end": 20.0})
+    plans: dict[str, list[Zoom | Zooms | ToolCall | Answer]] = {
+        "a search, a frame, right": [find, frame, Answer(letter)],
+        "a frame and a zoom": [frame, part[1], Answer(letter)],
+        "wrong arguments": [ToolCall("frame", {"when": 5.0}), ToolCall("frame", {"time": -1.0}), Answer(letter)],
+        "a call in the last round": [frame, frame, frame, frame],
+    }
+    return [
+        Script(
+            f"{task.category}: {name}", told, scenes.BUDGETS[0], actions, len(part), 2.0, reward,
+            on_grid=False, extras=extras,
+        )
+        for name, actions in plans.items()
+    ]  # fmt: skip
 
 
 def _rich_scripts(task: VideoTask, part: Sequence[Zoom], letter: str, reward: Mapping[str, float]) -> list[Script]:

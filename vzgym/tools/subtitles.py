@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
 from pydantic import Field
 
-from vzgym.core.errors import DependencyNotInstalled, ToolArgumentError
+from vzgym.core.errors import DependencyNotInstalled, InvalidSetting, ToolArgumentError
 from vzgym.episode.tools import ToolContext, ToolResult
 from vzgym.episode.wording import number, spoken
 from vzgym.tasks.subtitles.subtitle import Subtitle, overlapping
@@ -39,7 +39,7 @@ class SubtitleArguments(Arguments):
 class SubtitleSearch(TypedTool[SubtitleArguments]):
     """Searches the subtitles for words (BM25), or reads those of an interval.
 
-    Words are compared without case and accents' encoding (NFKC), whole, without stemming; in Chinese and Japanese each
+    Words are compared by their stems (Snowball), without case, in Unicode's form NFKC; in Chinese and Japanese each
     character is a word.
 
     Formula: BM25 in Lucene's form, `sum over words of log(1 + (N - n + 0.5) / (n + 0.5)) * f / (f + k1 * (1 - b + b *
@@ -51,10 +51,12 @@ class SubtitleSearch(TypedTool[SubtitleArguments]):
     Args:
         results: Maximum number of lines that a search returns.
         lines: Maximum number of lines of an interval; the reply says where to read on.
+        language: The language whose endings are removed from words ("english", "german", ...); None: words are
+            compared whole.
 
     Raises:
-        InvalidSetting: If a number is not an integer >= 1.
-        DependencyNotInstalled: If bm25s is not installed.
+        InvalidSetting: If a number is not an integer >= 1, or there are no stems for the language.
+        DependencyNotInstalled: If bm25s or snowballstemmer is not installed.
     """
 
     name = "subtitles"
@@ -64,17 +66,28 @@ class SubtitleSearch(TypedTool[SubtitleArguments]):
     )
     arguments: ClassVar[type[Arguments]] = SubtitleArguments
 
-    def __init__(self, results: int = 5, lines: int = 40) -> None:
+    def __init__(self, results: int = 5, lines: int = 40, language: str | None = "english") -> None:
         check_count(self.name, results=results, lines=lines)
-        if find_spec("bm25s") is None:
-            raise DependencyNotInstalled('bm25s is not installed, run `pip install "vzgym[tools]"`')
+        for package in ("bm25s", "snowballstemmer"):
+            if find_spec(package) is None:
+                raise DependencyNotInstalled(f'{package} is not installed, run `pip install "vzgym[tools]"`')
+        if language is not None:
+            import snowballstemmer
+
+            known = snowballstemmer.algorithms()
+            if language not in known:
+                raise InvalidSetting(
+                    f"language of tool {self.name!r} must be None or one of {', '.join(sorted(known))}, "
+                    f"got {language!r}"
+                )
+        self.language = language
         self.results = results
         self.lines = lines
 
     @property
     def options(self) -> Mapping[str, Any]:
         """See `TypedTool.options`."""
-        return {"results": self.results, "lines": self.lines}
+        return {"results": self.results, "lines": self.lines, "language": self.language}
 
     def execute(self, arguments: SubtitleArguments, context: ToolContext) -> ToolResult:
         """See `Tool.run`."""
@@ -103,10 +116,10 @@ class SubtitleSearch(TypedTool[SubtitleArguments]):
         return "\n".join([head, *map(spoken, shown)])
 
     def _search(self, query: str, found: Sequence[Subtitle]) -> str:
-        words = _words(query)
+        words = _words(query, self.language)
         if not words:
             raise ToolArgumentError(f"'query' holds no word to search for, got {query!r:.60}.")
-        scores = _scores(tuple(line.text for line in found), tuple(words))
+        scores = _scores(tuple(line.text for line in found), tuple(words), self.language)
         order = sorted((place for place in range(len(found)) if scores[place] > 0), key=lambda place: -scores[place])
         if not order:
             return "No line holds any of these words."
@@ -116,16 +129,29 @@ class SubtitleSearch(TypedTool[SubtitleArguments]):
         return "\n".join([f"{head} with these words{more}:", *map(spoken, best)])
 
 
-def _words(text: str) -> list[str]:
-    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+def _words(text: str, language: str | None) -> list[str]:
+    words = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    return words if language is None else [_stem(word, language) for word in words]
+
+
+@lru_cache(maxsize=1 << 16)
+def _stem(word: str, language: str) -> str:
+    return str(_stemmer(language).stemWord(word))
+
+
+@cache
+def _stemmer(language: str) -> Any:
+    import snowballstemmer
+
+    return snowballstemmer.stemmer(language)
 
 
 @lru_cache(maxsize=32)
-def _index(texts: tuple[str, ...]) -> Any:
+def _index(texts: tuple[str, ...], language: str | None) -> Any:
     """The BM25 index of lines; None if no line holds a word."""
     import bm25s
 
-    corpus = [_words(text) for text in texts]
+    corpus = [_words(text, language) for text in texts]
     if not any(corpus):
         return None
     index = bm25s.BM25(method="lucene", k1=1.5, b=0.75)
@@ -133,9 +159,9 @@ def _index(texts: tuple[str, ...]) -> Any:
     return index
 
 
-def _scores(texts: tuple[str, ...], words: tuple[str, ...]) -> list[float]:
+def _scores(texts: tuple[str, ...], words: tuple[str, ...], language: str | None = None) -> list[float]:
     """Each line's score; 0 for one without any of the words."""
-    index = _index(texts)
+    index = _index(texts, language)
     known = [] if index is None else [word for word in words if word in index.vocab_dict]
     if not known:
         return [0.0] * len(texts)

@@ -238,6 +238,38 @@ def test_parallel_calls_are_zooms_of_one_turn_each_with_its_reply(
     assert "Up to 2 calls in one turn; if one cannot be carried out, none is." in description
 
 
+FRAME = '{"time": 2.5}'
+TOOL_CALLS: dict[str, tuple[dict[str, Any], str, int]] = {
+    "a tool": (called(("frame", FRAME)), "", 1),
+    "wrong arguments": (called(("frame", '{"when": 2.5}')), "tool_arguments", 1),
+    "no arguments": (called(("frame", "{}")), "tool_arguments", 1),
+    "another function": (called(("search_web", "{}")), "unknown_tool", 0),
+    "the zoom": (called(("video_zoom", ZOOM)), "", 1),
+    "a tool, then a zoom": (called(("frame", FRAME), ("video_zoom", ZOOM)), "", 1),
+}
+
+
+@pytest.mark.parametrize("role", ["user", "tool"])
+@pytest.mark.parametrize(("turn", "refusal", "structured"), TOOL_CALLS.values(), ids=TOOL_CALLS)
+def test_tools_are_functions_of_the_server(
+    server: StrictServer, tasks: TaskSet, turn: dict[str, Any], refusal: str, structured: int, role: str
+) -> None:
+    server.images_in_tools = role == "tool"
+    server.say = lambda number: turn if number == 0 else {"content": "<think>a</think><answer>A</answer>"}
+    played: list[EpisodeRecord] = []
+    policy = ServedPolicy("m", server.url, protocol=NATIVE, retries=0, check_images=False, tool_role=role)
+    evaluate(policy, tasks, episodes=1, on_episode=played.append, tools=["frame"])
+    assert server.faults == []
+    assert [function["function"]["name"] for function in server.seen[0]["tools"]] == ["video_zoom", "frame"]
+    assert server.seen[0]["tools"][1]["function"]["parameters"]["required"] == ["time"]
+    assert str(played[0].turns[0].refusal or "") == refusal
+    messages = server.seen[-1]["messages"]
+    assert sum(message["role"] == "tool" for message in messages) == structured
+    # Without tools, a later run of the same policy declares the zoom alone.
+    evaluate(policy, tasks, episodes=1)
+    assert [function["function"]["name"] for function in server.seen[-1]["tools"]] == ["video_zoom"]
+
+
 def test_a_turn_cut_by_the_length_limit_can_be_sent_back(server: StrictServer, tasks: TaskSet) -> None:
     server.finish = "length"
     server.say = lambda number: called(("video_zoom", '{"segm'))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from trl.chat_template_utils import parse_response, supports_tool_calling
 
 from vzgym.agents.training.rewards import Scorer
+from vzgym.agents.training.token_budget import measure_tokens
 from vzgym.agents.training.tool_environment import (
     ReplyToTruncated,
     RolloutFault,
@@ -23,7 +24,7 @@ from vzgym.agents.training.tool_environment import (
 from vzgym.agents.vlm.chat import assistant_header, chat_of, encode
 from vzgym.agents.vlm.checkpoint import open_checkpoint
 from vzgym.agents.vlm.image_checks import ImagesDropped
-from vzgym.core.actions import TurnRules, Zoom
+from vzgym.core.actions import ToolCall, TurnRules, Zoom
 from vzgym.core.errors import InvalidSetting, VideoError
 from vzgym.envs import VideoZoomEnv
 from vzgym.episode import End, Episode, EpisodeRecord, Outcome
@@ -31,6 +32,8 @@ from vzgym.evaluation.replay import replay
 from vzgym.protocols import PROTOCOLS, CompactTags, TagProtocol, TruncatedText
 from vzgym.rewards import make_reward
 from vzgym.tasks import TaskList, load_tasks
+from vzgym.tools import ShowFrame
+from vzgym.tools.extras import Extras
 from vzgym.video import ArrayVideo
 
 ZOOM = '<think>red0</think><video_zoom>{"segment": [0, 6], "fps": 1}</video_zoom>'
@@ -340,3 +343,52 @@ def test_a_video_that_breaks_inside_costs_the_rollout_and_not_the_run(tasks, tmp
     assert finish_rollout(lost, completions[1]).end is End.VIDEO_ERROR
     saved = [EpisodeRecord.from_line(line) for line in (tmp_path / "rollouts.jsonl").read_text().splitlines()]
     assert [len(record.turns) for record in saved] == [2, turns][: 1 + turns]
+
+
+def test_tools_are_called_in_the_loop_as_in_evaluation(small_model, tasks):
+    extras = Extras.make(["frame", {"name": "find_frames", "scorer": "histogram"}])
+    for name in ("tags", "compact_tags", "tool_calls"):
+        protocol = PROTOCOLS.make(name)
+        made = ToolEnvironment(tasks, tasks.budget, protocol, extras)
+        start = extras.episode(tasks[0], tasks.budget, protocol)
+        made.reset(prompt=opening_row(start.messages), task=0)
+        processor = opened(small_model).processor
+        parser, tokenizer = TurnParser(processor, protocol, start.rules), processor.tokenizer
+        calls = [
+            protocol.said(ToolCall("frame", {"time": 3})),
+            protocol.said(ToolCall("frame", {"time": 300})),
+            "<answer>red</answer>",
+        ]
+        completion, played = [], extras.episode(tasks[0], tasks.budget, protocol)
+        for text in calls:
+            said = tokenizer.decode(tokenizer.encode(f"<think>x</think>{text}"))
+            message = parser([*tokenizer.encode(said), tokenizer.eos_token_id])
+            completion.append(message)
+            parsed = protocol.parse(said, played.rules)
+            played.step(parsed.action, text=said, well_formed=parsed.well_formed)
+            for call in message.get("tool_calls", ()):
+                assert call["function"]["arguments"]["turn"] == said
+                completion.append({"role": "tool", "content": made.video_zoom(**call["function"]["arguments"])})
+        record = finish_rollout(made, completion)
+        assert [turn.action for turn in record.turns] == [turn.action for turn in played.record.turns]
+        assert [message.text for message in record.messages] == [message.text for message in played.record.messages]
+        assert [str(turn.outcome) for turn in record.turns] == ["executed", "refused", "answered"]
+
+
+def test_the_longest_reply_of_a_tool_is_measured(small_model, tasks):
+    def need(*tools):
+        start = opened(small_model)
+        representatives = [tasks[0]]
+        extras = Extras.make(list(tools)) if tools else None
+        return measure_tokens(start.processor, CompactTags(), representatives, tasks.budget, 40, extras)
+
+    class Silent(ShowFrame):
+        name = "silent"
+        longest = None
+
+    plain, framed = need(), need("frame")
+    assert framed.prompt == plain.prompt  # this protocol describes no tools
+    long = need({"name": "find_frames", "scorer": "histogram", "results": 200})
+    assert long.reply > plain.reply
+    with pytest.raises(InvalidSetting, match=r"the tool 'silent' does not say how long .* longest\(context\)"):
+        need(Silent())
