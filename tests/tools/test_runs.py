@@ -46,20 +46,21 @@ class Caller:
 
 def test_an_environment_has_tools(task: VideoTask) -> None:
     env = gymnasium.make("VideoZoom-v0", tasks=[task], tools=["subtitles", "frame"], subtitles="overview")
+    zoom_env: Any = env.unwrapped
     _, info = env.reset(seed=0)
     assert [tool["function"]["name"] for tool in info["tools"]] == ["subtitles", "frame"]
     assert info["tools"][1]["function"]["parameters"]["required"] == ["time"]
     observation, _, terminated, _, info = env.step(ToolCall("frame", {"time": 2.0}))
     assert (info["outcome"], terminated) == ("executed", False)
-    assert int(observation["num_frames"]) == len(env.unwrapped.record.overview) + 1
+    assert int(observation["num_frames"]) == len(zoom_env.record.overview) + 1
     *_, info = env.step(ToolCall("frame", {"when": 2.0}))
     assert (info["outcome"], info["refusal"]) == ("refused", "tool_arguments")
-    assert "'time' is missing" in env.unwrapped.record.messages[-1].text
+    assert "'time' is missing" in zoom_env.record.messages[-1].text
     *_, info = env.step(ToolCall("sound", {}))
     assert info["refusal"] == "unknown_tool"
     *_, terminated, _, info = env.step(Answer("rice"))
     assert info["correct"]
-    assert env.unwrapped.record.info.subtitles == "overview"
+    assert zoom_env.record.info.subtitles == "overview"
     plain = gymnasium.make("VideoZoom-v0", tasks=[task])
     assert "tools" not in plain.reset(seed=0)[1]
     with pytest.raises(UnknownName, match="unknown tool 'sound'"):
@@ -166,7 +167,9 @@ def test_a_script_searches_the_subtitles_of_own_videos(task: VideoTask) -> None:
     from vzgym.tools.extras import Extras
 
     rollout = ScriptedRollout(task, vzgym.Budget(), TrajectoryStyle(TagProtocol()), 0, Extras.make("subtitles"))
-    TRAJECTORY_KINDS["subtitles"].script(rollout)
+    script = TRAJECTORY_KINDS["subtitles"].script
+    assert script is not None
+    script(rollout)
     record = rollout.episode.record
     kinds = [type(turn.action) for turn in record.turns]
     assert kinds == [ToolCall, Zoom, Answer]
