@@ -278,7 +278,8 @@ def evaluate_command(
     say_left_out(task_set)
     names = policy or [*(control.name for control in CONTROLS), *SELECTORS_BESIDE]
     counts = parse_frames(frames)
-    budgets = {count: frame_budget(budget_from_pairs(budget or []), count, no_zoom) for count in counts or [None]}
+    runs: list[int | None] = [*counts] or [None]
+    budgets = {count: frame_budget(budget_from_pairs(budget or []), count, no_zoom) for count in runs}
     curve: dict[str, dict[int, EvaluationReport]] = {}
     reports: list[EvaluationReport] = []
     for count, spec in budgets.items():

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -51,7 +52,7 @@ def frame_budget(budget: BudgetSpec, frames: int | None, no_zoom: bool) -> Budge
     Raises:
         InvalidSetting: If `budget` sets the same fields.
     """
-    fields: dict[str, float | int] = {}
+    fields: dict[str, Any] = {}
     if frames is not None:
         fields |= {"overview_frames": frames, "overview_fps": math.inf}
     if no_zoom:
