@@ -326,7 +326,7 @@ def evaluate_command(
             console.print(curve_table(curve))
         if task_set.name and named_benchmark(task_set.name.partition("[")[0]) is not None:
             shown = {
-                conditions(report.budget, subtitles="shown" if subtitles else "none", prompt=prompt or "agent"): None
+                conditions(report.budget, subtitles=subtitles or ("as loaded" if asks_for_subtitles(tasks) else "none"), prompt=prompt or "agent"): None
                 for report in reports
             }
             for line in shown:
