@@ -117,7 +117,10 @@ def load_tasks(
             from vzgym.tasks.benchmarks import BENCHMARKS
 
             raise UnknownName(SUITES.kind, name, SUITES.names(), f"Benchmarks: {', '.join(BENCHMARKS.names())}.")
-        tasks: TaskSet = SUITES.get(name)(split=named_split or split)
+        made: Any = SUITES.get(name)
+        if ":" in name and _is_definition(made):
+            return _benchmark(spec, {"backend": backend, "root": root})
+        tasks: TaskSet = made(split=named_split or split)
         return tasks
     if isinstance(spec, TaskSet):
         return spec
@@ -147,6 +150,12 @@ def other_split(spec: str, split: str) -> str:
         return str(other) if os.path.isfile(other) else name  # noqa: PTH113 - Path.is_file raises for long names
     suite = name.partition("/")[0]
     return name if suite not in SUITES and ":" not in suite and _is_benchmark(suite) else f"{suite}/{split}"
+
+
+def _is_definition(found: object) -> bool:
+    from vzgym.tasks.benchmarks.definition import Benchmark
+
+    return isinstance(found, Benchmark)
 
 
 def _is_benchmark(name: str) -> bool:

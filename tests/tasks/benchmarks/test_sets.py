@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import vzgym
 from tests.tasks.benchmarks.miniatures import MINIATURES, Folder, Miniature, load_set, mlvu_copy
 from vzgym.episode.answers import grade
-from vzgym.tasks.benchmarks import BENCHMARKS, FLAWS, BenchmarkTasks, get_benchmark
+from vzgym.tasks.benchmarks import (
+    BENCHMARKS,
+    FLAWS,
+    Benchmark,
+    BenchmarkTasks,
+    Item,
+    Layout,
+    Source,
+    Totals,
+    get_benchmark,
+    register_benchmark,
+)
 from vzgym.tasks.benchmarks.checking import check_benchmark
 from vzgym.tasks.benchmarks.registry import benchmark_aliases
 
@@ -177,6 +190,43 @@ def test_definitions_are_consistent(name: str) -> None:
                 asked = each.render("Which?", ("Apples.", "Pears."))
                 assert asked.count("Apples.") == 1
                 assert "A. A." not in asked
+
+
+def test_the_copy_of_mlvu_has_sizes_of_its_own() -> None:
+    totals = get_benchmark("mlvu_dev").totals
+    copy = totals.nearest(2174)
+    assert (copy.rows, totals.nearest(2175).rows, totals.nearest(3).rows) == (2174, 2175, 2175)
+    assert sum(copy.groups["task_type"].values()) == 2174
+
+
+def test_a_benchmark_of_another_package(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("kitchens_package")
+
+    def convert(row: dict[str, str]) -> Item:
+        return Item(row["id"], row["clip"], row["question"], ("p", "q"), "AB".index(row["key"]))
+
+    kitchens = Benchmark(
+        "kitchens",
+        "Kitchens",
+        "Questions.",
+        Source((), "?", "none"),
+        Totals(1),
+        (Layout("official", ("{root}/rows.jsonl",), ("{root}/clips",)),),
+        convert,
+    )
+    vars(module).update(KITCHENS=kitchens)
+    monkeypatch.setitem(sys.modules, "kitchens_package", module)
+    folder.json_lines("rows.jsonl", [{"id": "1", "clip": "a", "question": "?", "key": "B"}])
+    folder.videos(["a.mp4"], "clips")
+    for spec in ("kitchens_package:KITCHENS", {"name": "kitchens_package:KITCHENS"}):
+        named = spec if isinstance(spec, str) else {**spec, "root": folder.root}
+        (task,) = load_set(named, root=folder.root) if isinstance(spec, str) else load_set(named)
+        assert (task.letter, task.source) == ("B", "kitchens")
+    register_benchmark(kitchens)
+    try:
+        assert load_set("kitchens", root=folder.root)[0].letter == "B"
+    finally:
+        del BENCHMARKS._factories["kitchens"]
 
 
 def test_no_alias_hides_a_name() -> None:

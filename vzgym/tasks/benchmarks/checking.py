@@ -135,7 +135,7 @@ def check_benchmark(
     used = {path for path in found.values() if path is not None}
     report = BenchmarkCheck(benchmark.name, place)
     report.videos = len(found)
-    report.expected_videos = benchmark.totals.videos or None
+    report.expected_videos = benchmark.totals.nearest(len(items)).videos or None
     report.missing = [name for name, path in found.items() if path is None]
     report.extra = [path for path in index.files if path not in used]
     report.empty = sorted(path for path in used if not path.stat().st_size)
@@ -158,7 +158,7 @@ def check_benchmark(
 
 
 def _groups(benchmark: Benchmark, items: Sequence[Item], there: set[str]) -> list[GroupCount]:
-    totals = benchmark.totals
+    totals = benchmark.totals.nearest(len(items))
     playable = [item.video in there for item in items]
     counts = [GroupCount("", "all", len(items), totals.rows or None, sum(playable))]
     keys = dict.fromkeys((*totals.groups, *benchmark.groups))

@@ -79,11 +79,17 @@ class Totals:
         rows: Number of questions; 0 if unknown.
         videos: Number of videos; 0 if unknown.
         groups: Number of questions of each value of a metadata key.
+        copies: Sizes of published copies that differ.
     """
 
     rows: int
     videos: int = 0
     groups: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    copies: tuple[Totals, ...] = ()
+
+    def nearest(self, rows: int) -> Totals:
+        """The sizes of the copy that has as many rows; these if none has."""
+        return next((copy for copy in self.copies if copy.rows == rows), self)
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def find_place(
             f"{benchmark.name} needs the folder with its files: root (--root), or annotations, videos and "
             f"subtitle_files. {how_to_get(benchmark)}"
         )
-    folder = None if root is None else Path(root)
+    folder = None if root is None else Path(root).expanduser()
     for what, path in (("root", folder), ("videos", videos), ("subtitle_files", subtitle_files)):
         if path is not None and not Path(path).is_dir():
             raise InvalidSetting(f"{what}: there is no folder {os.fspath(path)!r}")

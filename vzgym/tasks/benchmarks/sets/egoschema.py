@@ -48,7 +48,6 @@ EGOSCHEMA_SUBSET = register_benchmark(
             ),
         ),
         convert=_convert,
-        aliases={"egoschema": {}, "EgoSchema": {}},
         options="5",
         chance=20.0,
         prompts={

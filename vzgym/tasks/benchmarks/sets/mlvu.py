@@ -152,7 +152,12 @@ MLVU_DEV = register_benchmark(
         title="MLVU, dev, multiple choice",
         about="Seven multiple-choice tasks on videos of three minutes to nine hours.",
         source=_DEV_SOURCE,
-        totals=Totals(2175, 1122, {"task_type": _CHOICE_TASKS}),
+        totals=Totals(
+            2175,
+            1122,
+            {"task_type": _CHOICE_TASKS},
+            (Totals(2174, 0, {"task_type": {**_CHOICE_TASKS, "topic_reasoning": 263}}),),
+        ),
         layouts=_dev_layouts("[1-7]_*.json"),
         convert=_convert_choice,
         read=_numbered,
