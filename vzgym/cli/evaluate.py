@@ -325,10 +325,9 @@ def evaluate_command(
             console.print()
             console.print(curve_table(curve))
         if task_set.name and named_benchmark(task_set.name.partition("[")[0]) is not None:
-            shown = {
-                conditions(report.budget, subtitles=subtitles or ("as loaded" if asks_for_subtitles(tasks) else "none"), prompt=prompt or "agent"): None
-                for report in reports
-            }
+            lines = subtitles or ("as loaded" if asks_for_subtitles(tasks) else "none")
+            budgets_played = dict.fromkeys(report.budget for report in reports)
+            shown = [conditions(played, subtitles=lines, prompt=prompt or "agent") for played in budgets_played]
             for line in shown:
                 say(line)
         scorer_costs = rich_scorer_costs(reports)
