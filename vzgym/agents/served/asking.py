@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vzgym.agents.served.images import ImageEncoder
 from vzgym.agents.served.policy import ServedPolicy
 from vzgym.baselines.selectors.base import check_number
 from vzgym.core.actions import Answer
@@ -22,6 +21,7 @@ from vzgym.episode.answers import lettered
 from vzgym.policies.traits import add_costs
 from vzgym.protocols import PROTOCOLS, TextProtocol
 from vzgym.tasks.task import VideoTask, option_letter
+from vzgym.video.images import ImageEncoder
 
 __all__ = ["AskingAgent", "Part", "json_in", "numbered"]
 
