@@ -24,6 +24,8 @@ from vzgym.scorers.evidence import EvidenceScorer
 
 NOISES = (0.0, 0.2, 0.3, 0.5, 1.0)
 SELECTORS = ("top-k", "aks", "bolt", "q-frame", "wfs-sb", "focus", "t-star", "tree")
+WITHOUT_EVIDENCE = ("motion", "dpselect", "mdp3")
+"""Selectors that look at pixels alone, with their default scorers and embeddings."""
 GRIDS = (0.5, 1.0, 4.0)
 """Further candidates a second, for top-k."""
 
@@ -35,7 +37,7 @@ class Cell:
     Attributes:
         name: What is evaluated.
         group: "selector", "zoom" (a selector through the zoom protocol), "grid" (top-k with other candidates),
-            "uniform", "policy" or "model".
+            "uniform", "pixels" (a selector that knows no evidence), "policy" or "model".
         noise: Of the scorer; None without one.
         accuracy: With its 95 % interval, `low` to `high`.
         low: See there.
@@ -76,6 +78,7 @@ def plan(frames: int, fps: float, model: str) -> list[tuple[str, str, float | No
     ]
     counts = (8, 16, 24, 40, 72, 136, 264)
     found += [(f"uniform {count}", "uniform", None, {"name": "uniform", "frames": count}) for count in counts]
+    found += [(name, "pixels", None, {"name": name, "frames": frames, "fps": fps}) for name in WITHOUT_EVIDENCE]
     if model:
         found.append(("model", "model", None, named_policy(model)))
     for noise in NOISES:
@@ -120,8 +123,12 @@ def main() -> int:
 
 def table(cells: list[Cell]) -> str:
     """Two tables: policies without a scorer, and selectors by noise."""
-    lines = ["| policy | frames shown | accuracy |", "|---|---:|---:|"]
-    lines += [f"| {cell.name} | {cell.shown:.0f} | {_percent(cell)} |" for cell in cells if cell.noise is None]
+    lines = ["| policy | frames shown | frames scored | accuracy |", "|---|---:|---:|---:|"]
+    lines += [
+        f"| {cell.name} | {cell.shown:.0f} | {cell.scored:.0f} | {_percent(cell)} |"
+        for cell in cells
+        if cell.noise is None
+    ]
     heads = [f"noise {noise:g} (AUC {EvidenceScorer(noise).auc:.2f})" for noise in NOISES]
     lines += ["", "| selector | frames scored | " + " | ".join(heads) + " |", "|---|---:|" + "---:|" * len(heads)]
     for name in dict.fromkeys(cell.name for cell in cells if cell.noise is not None):
@@ -151,7 +158,7 @@ def draw(cells: list[Cell], path: Path, title: str) -> None:
         color="0.4", marker=".", label="uniform", capsize=2, zorder=1,
     )  # fmt: skip
     for cell in cells:
-        if cell.group in ("policy", "model"):
+        if cell.group in ("policy", "model", "pixels"):
             left.errorbar([cell.touched], [100 * cell.accuracy], yerr=_errors([cell]), color="k", marker="s", capsize=2)
             left.annotate(cell.name, (cell.touched, 100 * cell.accuracy), (6, -12), textcoords="offset points")
         elif cell.name in markers:

@@ -11,6 +11,7 @@ import vzgym
 from vzgym.baselines.selectors.bolt import BOLT
 from vzgym.baselines.selectors.play import SelectorPolicy, SelectorTextPolicy, plan_zooms
 from vzgym.baselines.selectors.video import VideoSelector
+from vzgym.cli.tasks import write_task_files
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError, UnknownName
 from vzgym.episode import Episode
@@ -106,6 +107,17 @@ def test_every_selector_plays(name, play):
     assert [[clip.requested.tolist() for clip in record.clips] for record in records] == [
         [clip.requested.tolist() for clip in record.clips] for record in again
     ]
+
+
+def test_selectors_read_files_and_keep_their_scores(tasks, tmp_path):
+    listing = write_task_files([tasks[0]], tmp_path / "videos", 1, "write")
+    for name in ("aks", "shots", "mdp3", "tree"):
+        spec = {"name": name, "frames": 6, "scorer": "histogram", "cache": str(tmp_path / "scores"), "fps": 2}
+        first, again = (played(spec, listing)[1][0] for _ in range(2))
+        assert len(first.overview) == 6
+        assert first.info.costs == again.info.costs
+        assert first.overview.hashes == again.overview.hashes
+        assert first.info.costs["frames_scored"] == (12 if name == "tree" else 128)
 
 
 # Zooms --------------------------------------------------------------------------------------------------------------
