@@ -12,6 +12,7 @@ from vzgym.baselines.selectors.bolt import BOLT
 from vzgym.baselines.selectors.play import SelectorPolicy, SelectorTextPolicy, plan_zooms
 from vzgym.baselines.selectors.video import VideoSelector
 from vzgym.cli.tasks import write_task_files
+from vzgym.core.actions import Zooms
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError, UnknownName
 from vzgym.episode import Episode
@@ -137,31 +138,50 @@ def test_zooms_reach_the_evidence(tasks):
     rate=st.sampled_from([0.01, 0.5, 4.0, 30.0]),
     zooms=st.integers(0, 5),
     frames=st.integers(1, 16),
+    per_turn=st.integers(1, 5),
 )
 @settings(max_examples=200, deadline=None)
-def test_planned_zooms_are_always_valid(chosen, rate, zooms, frames):
-    budget = Budget(max_zooms=zooms, clip_frames=frames)
+def test_planned_zooms_are_always_valid(chosen, rate, zooms, frames, per_turn):
+    budget = Budget(max_zooms=zooms, clip_frames=frames, zooms_per_turn=per_turn)
     times, duration = np.array(sorted(chosen)) / rate, 256 / rate
-    plan = plan_zooms(times, 1 / rate, duration, budget)
-    assert len(plan) <= zooms
-    assert bool(plan) == bool(zooms)
+    turns = plan_zooms(times, 1 / rate, duration, budget)
+    assert len(turns) <= zooms
+    assert bool(turns) == bool(zooms)
+    plan = single_zooms(turns)
     for zoom in plan:
         assert 0 <= zoom.start < zoom.end <= duration + 1e-6
         assert budget.min_fps <= zoom.fps <= budget.max_fps
-        assert zoom.num_frames <= frames
+    for turn in turns:
+        assert len(single_zooms([turn])) <= per_turn
+        assert sum(zoom.num_frames for zoom in single_zooms([turn])) <= frames
     assert [zoom.start for zoom in plan] == sorted(zoom.start for zoom in plan)
+
+
+def single_zooms(turns):
+    return [zoom for turn in turns for zoom in (turn.zooms if isinstance(turn, Zooms) else (turn,))]
 
 
 def test_evenly_spaced_groups_are_shown_exactly():
     times = np.array([3.0, 3.25, 3.5, 3.75, 20.0, 40.0, 40.25])
-    plan = plan_zooms(times, 0.25, 64.0, Budget(max_zooms=3))
+    plan = single_zooms(plan_zooms(times, 0.25, 64.0, Budget(max_zooms=3)))
     assert np.concatenate([zoom.times() for zoom in plan]) == pytest.approx(times)
     # Without gaps nothing is cut, unless the frames are too many.
-    whole = plan_zooms(np.arange(12.0), 1.0, 64.0, Budget(max_zooms=4))
+    whole = single_zooms(plan_zooms(np.arange(12.0), 1.0, 64.0, Budget(max_zooms=4)))
     assert [(zoom.start, zoom.end) for zoom in whole] == [(0.0, 12.0)]
-    parts = plan_zooms(np.arange(32.0), 1.0, 64.0, Budget(max_zooms=4))
+    parts = single_zooms(plan_zooms(np.arange(32.0), 1.0, 64.0, Budget(max_zooms=4)))
     assert [(zoom.start, zoom.end, zoom.num_frames) for zoom in parts] == [(0.0, 16.0, 16), (16.0, 32.0, 16)]
-    assert plan_zooms(np.array([64.0]), 1.0, 64.0, Budget(max_zooms=1))[0].end == 64.0
+    assert single_zooms(plan_zooms(np.array([64.0]), 1.0, 64.0, Budget(max_zooms=1)))[0].end == 64.0
+
+
+def test_several_zooms_in_a_turn_show_more_places():
+    times = np.array([1.0, 20.0, 40.0, 60.0])
+    few = plan_zooms(times, 0.25, 64.0, Budget(max_zooms=2, clip_frames=8))
+    assert len(few) == 2
+    turns = plan_zooms(times, 0.25, 64.0, Budget(max_zooms=2, clip_frames=8, zooms_per_turn=2))
+    assert [zoom.start for zoom in single_zooms(turns)] == [1.0, 20.0, 40.0, 60.0]
+    assert [len(turn.zooms) for turn in turns] == [2, 2]
+    # Frames of a turn are shared.
+    assert len(plan_zooms(times, 0.25, 64.0, Budget(max_zooms=2, clip_frames=1, zooms_per_turn=4))) == 2
 
 
 # A language model answers -------------------------------------------------------------------------------------------

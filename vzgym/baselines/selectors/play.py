@@ -15,7 +15,7 @@ from vzgym.baselines.readers import ReaderSpec
 from vzgym.baselines.selectors.base import Floats, SelectorSpec, check_number
 from vzgym.baselines.selectors.video import VideoSelector
 from vzgym.core.actions import Answer, Zoom, Zooms, frames_asked
-from vzgym.core.budget import Budget
+from vzgym.core.budget import Budget, group_zooms
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.secrets import redact
 from vzgym.episode.dialogue import Message
@@ -28,12 +28,13 @@ from vzgym.tasks.task import VideoTask
 __all__ = ["POLICY_OF", "NamedSelector", "SelectorPolicy", "SelectorTextPolicy", "make_selector_policy", "plan_zooms"]
 
 
-def plan_zooms(times: Floats, step: float, duration: float, budget: Budget) -> list[Zoom]:
-    """Zooms that show selected frames, as far as the budget allows.
+def plan_zooms(times: Floats, step: float, duration: float, budget: Budget) -> list[Zoom | Zooms]:
+    """Turns of zooms that show selected frames, as far as the budget allows.
 
-    The times are cut at their greatest gaps into at most `max_zooms` groups, groups of more than `clip_frames` first.
-    The zoom of a group lasts from its first time to one step after its last, at the rate that gives as many frames as
-    the group has (at most `clip_frames`). A group of evenly spaced times is shown exactly.
+    The times are cut at their greatest gaps into groups, groups of more than `clip_frames` first, and into no more
+    than fit into `max_zooms` turns of at most `zooms_per_turn` zooms and `clip_frames` frames. The zoom of a group
+    lasts from its first time to one step after its last, at the rate that gives as many frames as the group has (at
+    most `clip_frames`). A group of evenly spaced times is shown exactly.
 
     Args:
         times: In seconds, shape `(k,)`, ascending.
@@ -42,22 +43,34 @@ def plan_zooms(times: Floats, step: float, duration: float, budget: Budget) -> l
         budget: The limits.
 
     Returns:
-        Zooms, ordered by time; none if the budget has none.
+        Turns, ordered by time; none if the budget has no zoom.
     """
     if not budget.max_zooms or not len(times):
         return []
+    most = budget.max_zooms * budget.zooms_per_turn
+    while True:
+        groups = _groups(times, step, budget.clip_frames, most)
+        turns = group_zooms([_zoom(group, step, duration, budget) for group in groups], budget)
+        if len(turns) <= budget.max_zooms:
+            return turns
+        # As many groups as turns always fit.
+        most = len(groups) - 1
+
+
+def _groups(times: Floats, step: float, clip_frames: int, most: int) -> list[Floats]:
+    """Cut the times into at most `most` groups."""
     groups = [times]
-    while len(groups) < budget.max_zooms:
-        crowded = [group for group in groups if len(group) > budget.clip_frames]
+    while len(groups) < most:
+        crowded = [group for group in groups if len(group) > clip_frames]
         cuts = [(index, *_greatest_gap(group)) for index, group in enumerate(groups) if len(group) > 1]
-        cuts = [cut for cut in cuts if not crowded or len(groups[cut[0]]) > budget.clip_frames]
+        cuts = [cut for cut in cuts if not crowded or len(groups[cut[0]]) > clip_frames]
         # Neighbouring candidates belong together, unless they are too many for one zoom.
         cuts = [cut for cut in cuts if crowded or cut[2] > 1.5 * step]
         if not cuts:
             break
         index, place, _ = max(cuts, key=lambda cut: (cut[2], -cut[0]))
         groups[index : index + 1] = [groups[index][:place], groups[index][place:]]
-    return [_zoom(group, step, duration, budget) for group in groups]
+    return groups
 
 
 def _greatest_gap(group: Floats) -> tuple[int, float]:
@@ -159,7 +172,7 @@ class SelectorPolicy(ZoomingBaseline):
         super().reset(seed)
         self._seed = seed
 
-    def plan(self, info: dict[str, Any]) -> list[Zoom]:
+    def plan(self, info: dict[str, Any]) -> list[Zoom | Zooms]:
         """Zooms to the selected frames."""
         if self.play == "look" or not self._count:
             return []
