@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vzgym.core.secrets import redact, redact_url
+from vzgym.core.secrets import redact, redact_body, redact_url
 
 SECRET = "s3cr3t"
 
@@ -62,3 +62,29 @@ def test_redaction_is_idempotent(value: Any) -> None:
 @given(st.text(alphabet="abc:@/?#", max_size=12), st.text(alphabet="abc:", max_size=6))
 def test_no_part_of_a_password_is_left(host: str, user: str) -> None:
     assert SECRET not in redact_url(f"https://{user}{SECRET}@{host}")
+
+
+SECRETS = ["sk-proj-a8Xk29fLq0Zr", "hf_QxYzAbCdEfGhIjKlMn", "0123456789abcdef0123", "Bearer abc1def2", "a" * 40, "p@ssw0rd!"]
+OPTIONS = ["auto", "low", "json_object", "outlines", "en-US", "v1.5", "Qwen/Qwen2.5-VL", "guided decoding", "1280", ""]
+
+
+@pytest.mark.parametrize("field", ["extra", "extra_body"])
+@pytest.mark.parametrize("secret", SECRETS)
+def test_texts_of_body_fields_that_may_be_keys_are_hidden(field: str, secret: str) -> None:
+    given = {"name": "served", field: {"anything": secret, "more": [{"deep": [secret]}], "top_k": 20, "stop": None}}
+    shown = redact(given)
+    assert secret not in json.dumps(shown)
+    assert shown[field]["top_k"] == 20
+    assert redact(shown) == shown
+    assert redact_body(given[field]) == shown[field]
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_options_among_body_fields_stay(option: str) -> None:
+    assert redact({"extra": {"mode": option}}) == {"extra": {"mode": option}}
+
+
+@pytest.mark.parametrize("name", ["key", "api_key", "access-token", "client_secret", "password", "auth", "credentials"])
+def test_body_fields_named_as_secrets_are_hidden(name: str) -> None:
+    assert redact({"extra": {name: "open sesame"}}) == {"extra": {name: "***"}}
+    assert redact({"extra": {name: 7}}) == {"extra": {name: 7}}

@@ -6,13 +6,20 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["HIDDEN", "redact", "redact_url"]
+__all__ = ["HIDDEN", "redact", "redact_body", "redact_url"]
 
 HIDDEN: Final = "***"
 """Replacement of a value that may be a secret."""
 
 _HEADERS = re.compile(r"headers$", re.IGNORECASE)
 _QUERIES = re.compile(r"^(extra_|default_)?quer(y|ies)$|^(extra_|default_)?params$", re.IGNORECASE)
+
+_BODIES = re.compile(r"^extra(_body)?$", re.IGNORECASE)
+_SECRET_NAMES = re.compile(r"((^|[_-])key|token|secret|passw(or)?d|passphrase|auth(orization)?|credentials?)$", re.IGNORECASE)
+# Words and numbers, such as "auto", "low", "outlines", "json_object", "en-US", "v1.5".
+_WORD = r"(?:[A-Z]?[a-z]+|[A-Z]+)"
+_OPTION = re.compile(rf"{_WORD}?(?:[ _.:/+-]?(?:\d{{1,4}}(?![A-Za-z])|(?<![A-Za-z0-9]){_WORD}))*")
+_LONGEST_OPTION = 32
 
 # A scheme, then everything that could belong to the URL: as long as possible, so that no part of a secret is left.
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<rest>[^\s\"'<>]*)")
@@ -23,7 +30,7 @@ def redact(value: Any) -> Any:
 
     Replaced are, by kind and whatever their names: all values of HTTP headers (any mapping under a key that ends in
     `headers`) and of query parameters (`extra_query`), and in all texts the user information and the query and fragment
-    of URLs.
+    of URLs. Of a request's further fields (`extra`, `extra_body`), see `redact_body`.
 
     Args:
         value: Mappings, lists, tuples, texts and other values, nested. It is not changed.
@@ -37,10 +44,33 @@ def redact(value: Any) -> Any:
         return {
             redact_url(key) if isinstance(key, str) else key: _hide(inner)
             if isinstance(key, str) and (_HEADERS.search(key) or _QUERIES.search(key))
+            else redact_body(inner)
+            if isinstance(key, str) and _BODIES.search(key)
             else redact(inner)
             for key, inner in value.items()
         }
     return [redact(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+def redact_body(value: Any, name: str = "") -> Any:
+    """Redact possible secrets in fields of a request's body.
+
+    Replaced is every text that is not plainly an option: short, and made of words and numbers ("auto", "json_object"),
+    since a key is random letters and digits. A text whose field is named as a secret (`api_key`) is replaced, too.
+
+    Args:
+        value: As `redact` takes it.
+        name: Name of the field that holds it.
+    """
+    if isinstance(value, str):
+        is_option = len(value) <= _LONGEST_OPTION and _OPTION.fullmatch(value) is not None
+        return HIDDEN if value and (not is_option or _SECRET_NAMES.search(name)) else value
+    if isinstance(value, Mapping):
+        hidden = redact(value)
+        return {
+            key: hidden[key] if hidden[key] != inner else redact_body(inner, str(key)) for key, inner in value.items()
+        }
+    return [redact_body(inner, name) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def redact_url(text: str) -> str:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from vzgym.core.endpoint import Endpoint, Reply
 from vzgym.core.errors import EndpointError, InvalidSetting
-from vzgym.core.secrets import redact
+from vzgym.core.secrets import redact_body
 from vzgym.scorers.base import OptionsByName, Query
 from vzgym.video.base import Frames
 from vzgym.video.images import ImageEncoder
@@ -156,7 +156,7 @@ class EndpointScorer(OptionsByName):
             "with_options": self.with_options,
             "top_logprobs": self.top_logprobs,
             "images": self.images.to_json(),
-            "extra": redact(self.extra),
+            "extra": redact_body(self.extra),
             "drop": list(self.endpoint.drop),
         }
 

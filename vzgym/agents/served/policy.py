@@ -11,7 +11,7 @@ import numpy as np
 from vzgym.core.budget import Budget
 from vzgym.core.endpoint import Endpoint, Reply
 from vzgym.core.errors import InvalidSetting
-from vzgym.core.secrets import redact
+from vzgym.core.secrets import redact, redact_body
 from vzgym.episode.dialogue import Message, TextBlock
 from vzgym.episode.record import ToolDescription
 from vzgym.protocols import PROTOCOLS, TextProtocol, TruncatedText, as_chat, as_tool_chat, turn_text
@@ -172,7 +172,7 @@ class ServedPolicy:
             "turn_tokens": self.turn_tokens,
             "tool_role": self.tool_role,
             "images": self.images.to_json(),
-            "extra": redact(self.extra),
+            "extra": redact_body(self.extra),
             "drop": list(self.endpoint.drop),
         }
 
