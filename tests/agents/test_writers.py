@@ -85,7 +85,7 @@ def files(tmp_path: Path, small_model: Path, trajectories: Path, make_inputs: Ca
 def make_inputs(trajectories: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], None]:
     """Copies inputs that are made once."""
     from vzgym.agents.data.sharegpt import export_sharegpt
-    from vzgym.evaluation.evaluate import evaluate
+    from vzgym.evaluation import evaluate
     from vzgym.tasks import load_tasks
     from vzgym.tasks.procedural.render.encode import encode_video
 

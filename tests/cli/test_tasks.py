@@ -13,7 +13,7 @@ import vzgym
 from vzgym.core.errors import UnknownName
 from vzgym.core.interval import Interval
 from vzgym.envs.registration import ENV_IDS
-from vzgym.evaluation.evaluate import ZoomNotNeeded
+from vzgym.evaluation.policy_evaluation import ZoomNotNeeded
 from vzgym.tasks import TaskList, VideoTask, load_tasks, write_jsonl
 from vzgym.tasks.io.writing import write_tasks
 

@@ -12,7 +12,7 @@ import vzgym
 from vzgym.baselines import Blind
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
-from vzgym.evaluation.evaluate import UntrainedBudget
+from vzgym.evaluation.policy_evaluation import UntrainedBudget
 from vzgym.tasks import load_tasks
 from vzgym.tasks.budgets import WeakerProof, resolve_budget
 

@@ -84,7 +84,7 @@ def _load(name: str, place: str) -> Any:
     if isinstance(found, typer.Typer):
         loaded: Any = get_group(found)
     else:
-        single = typer.Typer(add_completion=False)
+        single = typer.Typer(add_completion=False, rich_markup_mode=None)
         single.command(name)(found)
         loaded = get_command(single)
     loaded.name = name
@@ -102,6 +102,8 @@ app = typer.Typer(
     cls=_LazyGroup,
     help="The gym for agentic video reinforcement learning.",
     no_args_is_help=True,
+    # Plain help: importing the formatter for Markdown takes longer than all of typer.
+    rich_markup_mode=None,
     add_completion=False,
     pretty_exceptions_enable=False,
 )

@@ -23,7 +23,9 @@ from vzgym.tasks.benchmarks.registry import BENCHMARKS, get_benchmark
 
 __all__ = ["app"]
 
-app = typer.Typer(help="List, check, download and score published benchmarks.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, check, download and score published benchmarks.", no_args_is_help=True, rich_markup_mode=None
+)
 
 app.command("score")(score_command)
 app.command("export")(export_command)

@@ -15,6 +15,7 @@ __all__ = ["app"]
 app = typer.Typer(
     help="Convert trajectories and tasks from and to other formats: ShareGPT, chat messages, ATIF, VideoZoomer's data.",
     no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 SkipOption = Annotated[

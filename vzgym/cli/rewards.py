@@ -25,7 +25,11 @@ from vzgym.rewards.describe import FACTS, describe
 
 __all__ = ["app"]
 
-app = typer.Typer(help="List reward modules, show one, score a saved run under another reward.", no_args_is_help=True)
+app = typer.Typer(
+    help="List reward modules, show one, score a saved run under another reward.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 @app.command("list")

@@ -39,6 +39,7 @@ __all__ = ["app"]
 app = typer.Typer(
     help="Train a vision-language model: pretrain (tiny models only), sft (the cold start), grpo; or a network by sb3.",
     no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 app.command("sb3")(sb3)

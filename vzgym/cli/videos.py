@@ -24,7 +24,9 @@ from vzgym.video.store import FrameStore, build_store
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Check video files, remux them, build frame stores.", no_args_is_help=True)
+app = typer.Typer(
+    help="Check video files, remux them, build frame stores.", no_args_is_help=True, rich_markup_mode=None
+)
 
 _SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .flv .ts .m2ts .mts .mpg .mpeg .vob .wmv .asf .ogv .3gp .mxf .gif .apng".split()

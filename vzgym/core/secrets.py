@@ -15,7 +15,9 @@ _HEADERS = re.compile(r"headers$", re.IGNORECASE)
 _QUERIES = re.compile(r"^(extra_|default_)?quer(y|ies)$|^(extra_|default_)?params$", re.IGNORECASE)
 
 _BODIES = re.compile(r"^extra(_body)?$", re.IGNORECASE)
-_SECRET_NAMES = re.compile(r"((^|[_-])key|token|secret|passw(or)?d|passphrase|auth(orization)?|credentials?)$", re.IGNORECASE)
+_SECRET_NAMES = re.compile(
+    r"((^|[_-])key|token|secret|passw(or)?d|passphrase|auth(orization)?|credentials?)$", re.IGNORECASE
+)
 # Words and numbers, such as "auto", "low", "outlines", "json_object", "en-US", "v1.5".
 _WORD = r"(?:[A-Z]?[a-z]+|[A-Z]+)"
 _OPTION = re.compile(rf"{_WORD}?(?:[ _.:/+-]?(?:\d{{1,4}}(?![A-Za-z])|(?<![A-Za-z0-9]){_WORD}))*")

@@ -1,12 +1,27 @@
 """Layer 8: evaluation of policies, metrics, tables and replays."""
 
+from typing import TYPE_CHECKING
+
+from vzgym.core.lazy import lazy_exports
 from vzgym.core.statistics import Estimate, mean, proportion
-from vzgym.evaluation.counterfactual import Credit, PolicyAnswerer, ReaderAnswerer, credit, make_answerer
-from vzgym.evaluation.evaluate import evaluate
-from vzgym.evaluation.metrics import EpisodeMetrics, summarise
-from vzgym.evaluation.report import EvaluationReport
-from vzgym.evaluation.runs import RunFolder, read_records
-from vzgym.evaluation.taxonomy import TAXONOMY_CLASSES, TaxonomyClass, classify
+
+if TYPE_CHECKING:
+    from vzgym.evaluation.counterfactual import Credit, PolicyAnswerer, ReaderAnswerer, credit, make_answerer
+    from vzgym.evaluation.metrics import EpisodeMetrics, summarise
+    from vzgym.evaluation.policy_evaluation import evaluate
+    from vzgym.evaluation.report import EvaluationReport
+    from vzgym.evaluation.runs import RunFolder, read_records
+    from vzgym.evaluation.taxonomy import TAXONOMY_CLASSES, TaxonomyClass, classify
+else:
+    __getattr__, __dir__ = lazy_exports(
+        __name__,
+        "counterfactual: Credit PolicyAnswerer ReaderAnswerer credit make_answerer",
+        "metrics: EpisodeMetrics summarise",
+        "policy_evaluation: evaluate",
+        "report: EvaluationReport",
+        "runs: RunFolder read_records",
+        "taxonomy: TAXONOMY_CLASSES TaxonomyClass classify",
+    )
 
 __all__ = [
     "TAXONOMY_CLASSES",

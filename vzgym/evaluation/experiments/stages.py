@@ -271,7 +271,7 @@ def _sb3(stage: Stage, out: Path, parents: Mapping[str, Path]) -> dict[str, Any]
 
 def _evaluate(stage: Stage, out: Path, parents: Mapping[str, Path]) -> dict[str, Any]:
     from vzgym.core.budget import Budget
-    from vzgym.evaluation.evaluate import evaluate
+    from vzgym.evaluation import evaluate
 
     settings = stage.settings
     policy = settings["policy"]
