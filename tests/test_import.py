@@ -74,6 +74,15 @@ def test_an_environment_loads_no_decoder() -> None:
     assert packages_after(made) & (OPTIONAL | DECODERS) == set()
 
 
+def test_help_of_a_command_loads_no_engine() -> None:
+    loaded = modules_after(
+        "import sys; sys.argv = ['vzgym', 'eval', '--help']\nfrom vzgym.cli import main\n"
+        "try: main()\nexcept SystemExit: pass"
+    )
+    assert "vzgym.cli.evaluate" in loaded
+    assert not {name for name in loaded if name.startswith(("vzgym.evaluation", "vzgym.episode", "vzgym.tasks.proc"))}
+
+
 def test_help_loads_no_command() -> None:
     loaded = modules_after(
         "import sys; sys.argv = ['vzgym', '--help']\nfrom vzgym.cli import main\ntry: main()\nexcept SystemExit: pass"

@@ -27,7 +27,7 @@ from vzgym.cli import app
 from vzgym.evaluation import read_records
 from vzgym.evaluation.experiments import running
 from vzgym.rollout.executor import InProcess
-from vzgym.tasks import BUDGETS
+from vzgym.tasks import BUDGETS, FAMILIES
 from vzgym.tasks.procedural.render.encode import encode_video
 from vzgym.video import ArrayVideo
 
@@ -243,6 +243,25 @@ def test_video_mme(qwen: Path, serve: Any, clip: Path) -> None:
     assert Path("page/index.html").is_file()
 
 
+def test_task_family() -> None:
+    tutorial = Tutorial("task-family")
+    assert list(tutorial.files) == ["corner.py", "pyproject.toml"]
+    Path("corner.py").write_text(tutorial.files["corner.py"])
+    assert {"corner", "corners"} <= set(re.findall(r"^(\w+) = ", tutorial.files["pyproject.toml"], re.MULTILINE))
+    try:
+        done = tutorial.run({"tasks verify": ["--tasks", "4"], "eval": ["--episodes", "8", "--out", "runs"]})
+    finally:
+        FAMILIES._factories.pop("corner", None)
+    assert [line.split()[0] for line in done] == ["tasks", "check", "tasks", "eval"]
+    assert Path("corner.png").is_file()
+    grades = {name: [record.grade for folder in Path("runs").glob(f"{name}-*") for record in read_records(folder)]
+              for name in ("blind", "overview", "expert", "oracle")}  # fmt: skip
+    assert all(len(found) == 8 for found in grades.values())
+    right = {name: sum(grade is not None and grade.is_correct for grade in found) for name, found in grades.items()}
+    assert right["expert"] == right["oracle"] == 8
+    assert right["blind"] < 8
+
+
 def test_each_tutorial_is_tested() -> None:
-    tested = {"first-policy", "own-videos", "reward-ablation", "evaluate-a-model", "video-mme"}
+    tested = {"first-policy", "own-videos", "reward-ablation", "evaluate-a-model", "video-mme", "task-family"}
     assert {path.stem for path in FOLDER.glob("*.md")} == tested

@@ -7,31 +7,21 @@ import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from vzgym.baselines import CONTROLS, Oracle
-from vzgym.cli.frame_curve import conditions, curve_name, curve_table, frame_budget, parse_frames
-from vzgym.cli.named_tasks import asks_for_subtitles, load_named_tasks, say_left_out
 from vzgym.cli.policies import named_policy, named_tools, policy_label, run_label
 from vzgym.cli.progress import console, costs_in_words, errors, progress_bar, say
 from vzgym.cli.publication import CsvOption, FiguresOption, LatexOption, check_publication, publish
 from vzgym.cli.settings import SubtitlesOption, ToolOption
-from vzgym.cli.tasks_import import column_map
 from vzgym.core.errors import InvalidSetting, TaskError
-from vzgym.evaluation import EvaluationReport, evaluate
-from vzgym.evaluation.breakdown import check_by
-from vzgym.evaluation.runs import count_records
-from vzgym.evaluation.tables import rich_breakdown, rich_costs, rich_scorer_costs, rich_table, rich_terms
-from vzgym.evaluation.taxonomy_tables import rich_taxonomy
-from vzgym.policies.policy import POLICIES
-from vzgym.rewards import make_reward
-from vzgym.tasks import BUDGETS, BudgetSpec, TaskSet
-from vzgym.tasks.benchmarks.registry import named_benchmark
-from vzgym.tasks.budgets import budget_changes
-from vzgym.tools.base import ToolSpec
-from vzgym.tools.extras import Extras
+
+# The engine is imported where it is used: `vzgym eval --help` needs none of it.
+if TYPE_CHECKING:
+    from vzgym.evaluation import EvaluationReport
+    from vzgym.tasks import BudgetSpec, TaskSet
+    from vzgym.tools.base import ToolSpec
 
 SELECTORS_BESIDE: Final[tuple[str, ...]] = (
     *(f"{name}:scorer=evidence:noise=0.5" for name in ("aks", "bolt", "q-frame")),
@@ -98,6 +88,11 @@ def run_policies(
         InvalidSetting: If the numbers of names and policies differ, or two runs have the same folder.
         VzgymError: Errors of `vzgym.evaluate`. Unknown names are reported before the first episode.
     """
+    from vzgym.evaluation import evaluate
+    from vzgym.evaluation.runs import count_records
+    from vzgym.policies.policy import POLICIES
+    from vzgym.rewards import make_reward
+
     count = min(200, len(tasks)) if episodes is None else episodes
     if names and len(names) != len(policies):
         raise InvalidSetting(f"--name is given once for each policy: {len(names)} names for {len(policies)} policies")
@@ -150,6 +145,8 @@ def run_policies(
 
 def budget_from_pairs(pairs: list[str]) -> BudgetSpec:
     """Parse `["max_zooms=2"]` into a mapping; return a budget name unchanged."""
+    from vzgym.tasks import BUDGETS
+
     if len(pairs) == 1 and pairs[0] in BUDGETS:
         return pairs[0]
     settings: dict[str, Any] = {}
@@ -255,6 +252,17 @@ def evaluate_command(
     figures: FiguresOption = None,
 ) -> None:
     """Evaluate policies on tasks; print accuracy with intervals, and cost."""
+    from vzgym.baselines import CONTROLS, Oracle
+    from vzgym.cli.frame_curve import conditions, curve_name, curve_table, frame_budget, parse_frames
+    from vzgym.cli.named_tasks import asks_for_subtitles, load_named_tasks, say_left_out
+    from vzgym.cli.tasks_import import column_map
+    from vzgym.evaluation.breakdown import check_by
+    from vzgym.evaluation.tables import rich_breakdown, rich_costs, rich_scorer_costs, rich_table, rich_terms
+    from vzgym.evaluation.taxonomy_tables import rich_taxonomy
+    from vzgym.tasks.benchmarks.registry import named_benchmark
+    from vzgym.tasks.budgets import budget_changes
+    from vzgym.tools.extras import Extras
+
     for key in by or ():
         check_by(key)
     check_publication(latex, csv, figures)

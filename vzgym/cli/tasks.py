@@ -35,7 +35,9 @@ from vzgym.tasks.suite import SPLITS, Suite
 
 __all__ = ["app", "write_task_files"]
 
-app = typer.Typer(help="List, show, write, verify, score and import tasks.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="List, show, write, verify, score and import tasks.", no_args_is_help=True, rich_markup_mode=None
+)
 app.command("score")(score_command)
 app.command("import")(import_command)
 

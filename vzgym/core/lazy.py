@@ -22,7 +22,8 @@ def lazy_exports(package: str, *exports: str) -> tuple[Callable[[str], Any], Cal
 
     Args:
         package: The package's `__name__`.
-        exports: `"submodule: Name OtherName"` for names that a submodule defines; `"submodule"` for the submodule.
+        exports: `"submodule: Name OtherName"` for names that a submodule defines; `"submodule"` for the submodule. A
+            module elsewhere in vzgym is given in full.
     """
     names: dict[str, str] = {}
     for export in exports:
@@ -32,7 +33,8 @@ def lazy_exports(package: str, *exports: str) -> tuple[Callable[[str], Any], Cal
     def get(name: str) -> Any:
         if name not in names:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = import_module(f"{package}.{names[name]}")
+        module = names[name]
+        value = import_module(module if module.startswith("vzgym.") else f"{package}.{module}")
         if name != names[name]:
             value = getattr(value, name)
         setattr(sys.modules[package], name, value)

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 from vzgym.core.lazy import lazy_exports
-from vzgym.core.statistics import Estimate, mean, proportion
 
 if TYPE_CHECKING:
+    from vzgym.core.statistics import Estimate, mean, proportion
     from vzgym.evaluation.counterfactual import Credit, PolicyAnswerer, ReaderAnswerer, credit, make_answerer
     from vzgym.evaluation.metrics import EpisodeMetrics, summarise
     from vzgym.evaluation.policy_evaluation import evaluate
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 else:
     __getattr__, __dir__ = lazy_exports(
         __name__,
+        "vzgym.core.statistics: Estimate mean proportion",
         "counterfactual: Credit PolicyAnswerer ReaderAnswerer credit make_answerer",
         "metrics: EpisodeMetrics summarise",
         "policy_evaluation: evaluate",
