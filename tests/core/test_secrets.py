@@ -65,7 +65,7 @@ def test_no_part_of_a_password_is_left(host: str, user: str) -> None:
 
 
 SECRETS = ["sk-proj-a8Xk29fLq0Zr", "hf_QxYzAbCdEfGhIjKlMn", "0123456789abcdef0123", "Bearer abc1def2", "a" * 40, "p@ssw0rd!"]
-OPTIONS = ["auto", "low", "json_object", "outlines", "en-US", "v1.5", "Qwen/Qwen2.5-VL", "guided decoding", "1280", ""]
+OPTIONS = ["auto", "low", "json_object", "outlines", "en-US", "v1.5", "Qwen/Qwen2.5-VL", "guided decoding", ""]
 
 
 @pytest.mark.parametrize("field", ["extra", "extra_body"])

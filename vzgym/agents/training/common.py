@@ -33,6 +33,7 @@ __all__ = [
     "adapters",
     "check_device",
     "check_paths",
+    "check_run",
     "check_tracker",
     "check_trainer",
     "common_options",
@@ -129,6 +130,24 @@ def common_options(settings: TrainSettings) -> dict[str, Any]:
         "dataloader_pin_memory": False,
         "disable_tqdm": True,
     }
+
+
+def check_run(settings: TrainSettings, config: type[Any]) -> None:
+    """Check what can be checked before a model is loaded.
+
+    Args:
+        settings: Of the run.
+        config: TRL's own dataclass, `SFTConfig` or `GRPOConfig`.
+
+    Raises:
+        InvalidSetting: If a path is missing, a setting is unknown to the trainer, or there is no GPU for settings that
+            need one.
+        DependencyNotInstalled: If the experiment tracker is missing.
+    """
+    check_paths(settings)
+    check_trainer(settings, config)
+    check_tracker(settings)
+    check_device(settings)
 
 
 def check_paths(settings: TrainSettings) -> None:

@@ -20,10 +20,7 @@ from vzgym.agents.training.common import (
     LogFile,
     PolicyFiles,
     adapters,
-    check_device,
-    check_paths,
-    check_tracker,
-    check_trainer,
+    check_run,
     common_options,
     freeze_vision,
     newest_checkpoint,
@@ -111,10 +108,7 @@ def make_trainer(
 
     from vzgym.agents.training.episode_trainer import EpisodeTrainer
 
-    check_paths(settings)
-    check_trainer(settings, GRPOConfig)
-    check_tracker(settings)
-    check_device(settings)
+    check_run(settings, GRPOConfig)
     if not settings.tasks:
         raise InvalidSetting('GRPOSettings.tasks must be given, such as "needle-micro/train"')
     # Checked before the model is loaded, which may take minutes.

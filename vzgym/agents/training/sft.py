@@ -16,10 +16,7 @@ from vzgym.agents.training.common import (
     LogFile,
     PolicyFiles,
     adapters,
-    check_device,
-    check_paths,
-    check_tracker,
-    check_trainer,
+    check_run,
     common_options,
     freeze_vision,
     newest_checkpoint,
@@ -181,10 +178,7 @@ def make_trainer(
 
     from vzgym.agents.data.dataset import played_budget
 
-    check_paths(settings)
-    check_trainer(settings, SFTConfig)
-    check_tracker(settings)
-    check_device(settings)
+    check_run(settings, SFTConfig)
     if data is None and not settings.data:
         raise InvalidSetting("SFTSettings.data must be given: a folder that `vzgym collect` wrote")
     protocol = settings.protocol if data is not None else taught_protocol(settings)

@@ -74,10 +74,7 @@ class SceneSettings:
     difficulty: float | None = None
 
     def __post_init__(self) -> None:
-        def need(ok: bool, name: str, rule: str) -> None:
-            if not ok:
-                raise InvalidSetting(f"{type(self).__name__}.{name} must be {rule}, got {getattr(self, name)!r}")
-
+        need = self.need
         need(math.isfinite(self.duration) and self.duration > 0, "duration", "finite and > 0 seconds")
         need(math.isfinite(self.fps) and self.fps > 0, "fps", "finite and > 0")
         for name in ("height", "width"):
@@ -98,6 +95,20 @@ class SceneSettings:
                 f"{self.scenes} scenes do not fit: the overview of {self.duration} s has {len(self.layout.grid)} "
                 f"frames, hence {gaps} gaps, and each scene needs one"
             )
+
+    def need(self, ok: bool, name: str, rule: str) -> None:
+        """Check a setting.
+
+        Args:
+            ok: Whether it is valid.
+            name: Its name.
+            rule: What it must be, for the message.
+
+        Raises:
+            InvalidSetting: If it is not valid; names the setting, the rule and the value.
+        """
+        if not ok:
+            raise InvalidSetting(f"{type(self).__name__}.{name} must be {rule}, got {getattr(self, name)!r}")
 
     @property
     def layout(self) -> Layout:

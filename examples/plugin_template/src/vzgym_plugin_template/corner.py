@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vzgym.core.errors import InvalidSetting
 from vzgym.tasks import Draft, EvidenceRequirements, Family, Placement
 from vzgym.tasks.procedural.family import WHOLE_PICTURE
 from vzgym.tasks.procedural.pixels import bright_labels, shows_bright_color
@@ -36,8 +35,7 @@ class CornerSettings(SceneSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.flash_size <= 0.4:
-            raise InvalidSetting(f"CornerSettings.flash_size must be in (0, 0.4], got {self.flash_size}")
+        self.need(0 < self.flash_size <= 0.4, "flash_size", "in (0, 0.4]")
         # The flash must fit between two overview frames, and the budget must be able to show it.
         frames = self.event_frames(self.event_seconds)
         self.needs_rate(self.fps / frames, frames / self.fps)

@@ -9,7 +9,6 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vzgym.core.errors import InvalidSetting
 from vzgym.tasks.evidence import EvidenceRequirements, Placement
 from vzgym.tasks.procedural.family import WHOLE_PICTURE, Draft, Family
 from vzgym.tasks.procedural.pixels import bright_labels
@@ -50,10 +49,8 @@ class AnomalySettings(SceneSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 1 <= self.oddities <= len(ODDITIES):
-            raise InvalidSetting(f"AnomalySettings.oddities must be 1 to {len(ODDITIES)}, got {self.oddities}")
-        if not 0 < self.ball_size <= 0.4:
-            raise InvalidSetting(f"AnomalySettings.ball_size must be in (0, 0.4], got {self.ball_size}")
+        self.need(1 <= self.oddities <= len(ODDITIES), "oddities", f"1 to {len(ODDITIES)}")
+        self.need(0 < self.ball_size <= 0.4, "ball_size", "in (0, 0.4]")
         frames = self.event_frames(self.event_seconds)
         self.needs_rate(self.fps / frames, frames / self.fps)
 

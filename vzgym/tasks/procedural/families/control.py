@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from vzgym.core.errors import InvalidSetting
 from vzgym.tasks.evidence import EvidenceRequirements, Placement
 from vzgym.tasks.procedural.family import Draft, Family
 from vzgym.tasks.procedural.reader import ColorReader
@@ -34,10 +33,8 @@ class ControlSettings(SceneSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 2 <= self.colors <= len(EVENT_COLORS):
-            raise InvalidSetting(f"ControlSettings.colors must be 2 to {len(EVENT_COLORS)}, got {self.colors}")
-        if not 0 < self.balloon_size <= 0.6:
-            raise InvalidSetting(f"ControlSettings.balloon_size must be in (0, 0.6], got {self.balloon_size}")
+        self.need(2 <= self.colors <= len(EVENT_COLORS), "colors", f"2 to {len(EVENT_COLORS)}")
+        self.need(0 < self.balloon_size <= 0.6, "balloon_size", "in (0, 0.6]")
 
 
 class Control(Family[ControlSettings]):

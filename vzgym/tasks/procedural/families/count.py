@@ -60,12 +60,13 @@ class CountSettings(SceneSettings):
     def __post_init__(self) -> None:
         object.__setattr__(self, "counts", tuple(self.counts))
         super().__post_init__()
-        if len(self.counts) < 2 or list(self.counts) != sorted(set(self.counts)) or self.counts[0] < 1:
-            raise InvalidSetting(
-                f"CountSettings.counts must be at least two different numbers >= 1 in order, got {self.counts}"
-            )
-        if not 0 < self.lamp_size <= 0.8:
-            raise InvalidSetting(f"CountSettings.lamp_size must be in (0, 0.8], got {self.lamp_size}")
+        in_order = list(self.counts) == sorted(set(self.counts))
+        self.need(
+            len(self.counts) >= 2 and in_order and self.counts[0] >= 1,
+            "counts",
+            "at least two different numbers >= 1 in order",
+        )
+        self.need(0 < self.lamp_size <= 0.8, "lamp_size", "in (0, 0.8]")
         frames = self.event_frames(self.event_seconds)
         if self.shortest_run < 1:
             raise InvalidSetting(

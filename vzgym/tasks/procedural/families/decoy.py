@@ -9,7 +9,6 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vzgym.core.errors import InvalidSetting
 from vzgym.tasks.evidence import EvidenceRequirements, Placement
 from vzgym.tasks.procedural.family import Draft, Family, region_around
 from vzgym.tasks.procedural.pixels import bright_labels
@@ -48,10 +47,8 @@ class DecoySettings(SceneSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 2 <= self.colors <= len(DISC_COLORS):
-            raise InvalidSetting(f"DecoySettings.colors must be 2 to {len(DISC_COLORS)}, got {self.colors}")
-        if not 0 < self.flash_size <= 0.7:
-            raise InvalidSetting(f"DecoySettings.flash_size must be in (0, 0.7], got {self.flash_size}")
+        self.need(2 <= self.colors <= len(DISC_COLORS), "colors", f"2 to {len(DISC_COLORS)}")
+        self.need(0 < self.flash_size <= 0.7, "flash_size", "in (0, 0.7]")
         frames = self.event_frames(self.event_seconds)
         self.event_frames(self.decoy_seconds)
         self.needs_rate(self.fps / frames, frames / self.fps)

@@ -9,15 +9,14 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vzgym.core.errors import InvalidSetting
-from vzgym.tasks.evidence import EvidenceRequirements, Placement
-from vzgym.tasks.procedural.family import WHOLE_PICTURE, Draft, Family
+from vzgym.tasks.procedural.family import Draft, Family
+from vzgym.tasks.procedural.motion import MotionSettings
 from vzgym.tasks.procedural.pixels import bright_labels, shows_bright_color
 from vzgym.tasks.procedural.reader import NO_READING, PictureReader, Reading
 from vzgym.tasks.procedural.render.actors import Passing
 from vzgym.tasks.procedural.render.palette import EVENT_COLORS
 from vzgym.tasks.procedural.search import Search, find_burst
-from vzgym.tasks.procedural.timeline import SceneSettings, Timeline
+from vzgym.tasks.procedural.timeline import Timeline
 
 __all__ = ["WAYS", "Direction", "DirectionReader", "DirectionSettings"]
 
@@ -29,8 +28,6 @@ WAYS: dict[str, tuple[int, int]] = {
 }
 """The options, and each one's step in x and y."""
 
-# Two frames at least this share of a pass apart tell its direction.
-_APART = 0.4
 # Smallest share of the picture that counts as a disc.
 _LEAST_AREA = 0.004
 # Smallest displacement that counts as motion, as a share of the picture's width or height.
@@ -38,42 +35,21 @@ _LEAST_WAY = 0.12
 
 
 @dataclass(frozen=True)
-class DirectionSettings(SceneSettings):
-    """Settings of the direction family; see `SceneSettings` for the others.
+class DirectionSettings(MotionSettings):
+    """Settings of the direction family; see `MotionSettings` for the others.
 
     Args:
         ways: Number of directions, and of options: 2 (left and right) or 4.
-        event_seconds: Length of a pass, from one edge of the picture to the other.
         ball_size: Diameter of the disc, as a share of the shorter side, in (0, 0.5].
     """
 
     ways: int = 4
-    event_seconds: float = 1.4
     ball_size: float = 0.28
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.ways not in (2, 4):
-            raise InvalidSetting(f"DirectionSettings.ways must be 2 or 4, got {self.ways}")
-        if not 0 < self.ball_size <= 0.5:
-            raise InvalidSetting(f"DirectionSettings.ball_size must be in (0, 0.5], got {self.ball_size}")
-        frames = self.event_frames(self.event_seconds)
-        if self.part < 1:
-            raise InvalidSetting(
-                f"a pass of {self.event_seconds} s at {self.fps} fps has {frames} frames, but needs at least 3 to show "
-                f"its direction"
-            )
-        self.needs_rate(self.needed_fps, frames / self.fps)
-
-    @property
-    def part(self) -> int:
-        """Length in frames of the first and of the last part of a pass; one frame of each must be seen."""
-        return int(_APART * round(self.event_seconds * self.fps))
-
-    @property
-    def needed_fps(self) -> float:
-        """One frame in each part."""
-        return self.fps / self.part
+        self.need(self.ways in (2, 4), "ways", "2 or 4")
+        self.need(0 < self.ball_size <= 0.5, "ball_size", "in (0, 0.5]")
 
 
 class DirectionReader(PictureReader):
@@ -167,11 +143,5 @@ class Direction(Family[DirectionSettings]):
             question=question,
             options=options,
             evidence=(s.interval(*event),),
-            requirements=EvidenceRequirements(
-                min_fps=s.needed_fps,
-                regions=(WHOLE_PICTURE,),
-                placement=Placement(
-                    timeline.starts(timeline.asked, length), ((0, s.part), (length - s.part, length)), s.fps
-                ),
-            ),
+            requirements=s.requirements(timeline),
         )

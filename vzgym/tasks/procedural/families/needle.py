@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from vzgym.core.errors import InvalidSetting
 from vzgym.tasks.evidence import EvidenceRequirements, Placement
 from vzgym.tasks.procedural.family import Draft, Family, region_around
 from vzgym.tasks.procedural.pixels import shows_bright_color
@@ -38,10 +37,8 @@ class NeedleSettings(SceneSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 2 <= self.colors <= len(EVENT_COLORS):
-            raise InvalidSetting(f"NeedleSettings.colors must be 2 to {len(EVENT_COLORS)}, got {self.colors}")
-        if not 0 < self.flash_size <= 0.9:
-            raise InvalidSetting(f"NeedleSettings.flash_size must be in (0, 0.9], got {self.flash_size}")
+        self.need(2 <= self.colors <= len(EVENT_COLORS), "colors", f"2 to {len(EVENT_COLORS)}")
+        self.need(0 < self.flash_size <= 0.9, "flash_size", "in (0, 0.9]")
         frames = self.event_frames(self.event_seconds)
         self.needs_rate(self.fps / frames, frames / self.fps)
 

@@ -10,7 +10,6 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vzgym.core.errors import InvalidSetting
 from vzgym.tasks.evidence import EvidenceRequirements, Placement
 from vzgym.tasks.procedural.family import Draft, Family, region_around
 from vzgym.tasks.procedural.pixels import bright_colors, shows_bright_color
@@ -52,21 +51,13 @@ class OrderSettings(SceneSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 2 <= self.events <= 4:
-            raise InvalidSetting(f"OrderSettings.events must be 2 to 4, got {self.events}")
+        self.need(2 <= self.events <= 4, "events", "2 to 4")
         fewest = max(self.events, 4 if self.events == 2 else 0)
-        if not fewest <= self.colors <= len(EVENT_COLORS):
-            raise InvalidSetting(
-                f"OrderSettings.colors must be {fewest} to {len(EVENT_COLORS)} for {self.events} events, "
-                f"got {self.colors}"
-            )
+        rule = f"{fewest} to {len(EVENT_COLORS)} for {self.events} events"
+        self.need(fewest <= self.colors <= len(EVENT_COLORS), "colors", rule)
         most = 4 if self.events == 2 else 6
-        if not 2 <= self.orders <= most:
-            raise InvalidSetting(
-                f"OrderSettings.orders must be 2 to {most} for {self.events} events, got {self.orders}"
-            )
-        if not 0 < self.flash_size <= 0.9:
-            raise InvalidSetting(f"OrderSettings.flash_size must be in (0, 0.9], got {self.flash_size}")
+        self.need(2 <= self.orders <= most, "orders", f"2 to {most} for {self.events} events")
+        self.need(0 < self.flash_size <= 0.9, "flash_size", "in (0, 0.9]")
         frames = self.event_frames(self.event_seconds)
         self.needs_rate(self.fps / frames, frames / self.fps)
         self.needs_gaps(self.events, f"{self.events} flashes")

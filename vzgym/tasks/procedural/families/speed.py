@@ -9,20 +9,17 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vzgym.core.errors import InvalidSetting
-from vzgym.tasks.evidence import EvidenceRequirements, Placement
-from vzgym.tasks.procedural.family import WHOLE_PICTURE, Draft, Family
+from vzgym.tasks.procedural.family import Draft, Family
+from vzgym.tasks.procedural.motion import MotionSettings
 from vzgym.tasks.procedural.pixels import bright_labels, shows_bright_color
 from vzgym.tasks.procedural.reader import NO_READING, PictureReader, Reading
 from vzgym.tasks.procedural.render.actors import Passing
 from vzgym.tasks.procedural.render.palette import EVENT_COLORS
 from vzgym.tasks.procedural.search import Search, find_burst
-from vzgym.tasks.procedural.timeline import SceneSettings, Timeline
+from vzgym.tasks.procedural.timeline import Timeline
 
 __all__ = ["Speed", "SpeedReader", "SpeedSettings"]
 
-# Two frames at least this share of the flight apart tell which disc is fastest.
-_APART = 0.4
 # Distance of the fastest disc as a share of the free way, and the slowest's minimum as a share of that.
 _FARTHEST, _SLOWEST = 0.75, 0.2
 # Smallest share of the picture that counts as a disc.
@@ -32,46 +29,24 @@ _LEAST_WAY = 0.06
 
 
 @dataclass(frozen=True)
-class SpeedSettings(SceneSettings):
-    """Settings of the speed family; see `SceneSettings` for the others.
+class SpeedSettings(MotionSettings):
+    """Settings of the speed family; see `MotionSettings` for the others.
 
     Args:
         discs: Number of discs, and of options: 2 to 5.
-        event_seconds: Duration of the flight, the same for all discs.
         rivals: The greatest speed of the others, as a share of the fastest disc's, in [0.3, 0.8].
         disc_size: Diameter of a disc, as a share of its lane's height, in [0.3, 0.9].
     """
 
     discs: int = 4
-    event_seconds: float = 1.4
     rivals: float = 0.6
     disc_size: float = 0.7
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 2 <= self.discs <= 5:
-            raise InvalidSetting(f"SpeedSettings.discs must be 2 to 5, got {self.discs}")
-        if not 0.3 <= self.rivals <= 0.8:
-            raise InvalidSetting(f"SpeedSettings.rivals must be in [0.3, 0.8], got {self.rivals}")
-        if not 0.3 <= self.disc_size <= 0.9:
-            raise InvalidSetting(f"SpeedSettings.disc_size must be in [0.3, 0.9], got {self.disc_size}")
-        frames = self.event_frames(self.event_seconds)
-        if self.part < 1:
-            raise InvalidSetting(
-                f"a flight of {self.event_seconds} s at {self.fps} fps has {frames} frames, but needs at least 3 to "
-                f"show which disc is fastest"
-            )
-        self.needs_rate(self.needed_fps, frames / self.fps)
-
-    @property
-    def part(self) -> int:
-        """Length in frames of the first and of the last part of a flight; one frame of each must be seen."""
-        return int(_APART * round(self.event_seconds * self.fps))
-
-    @property
-    def needed_fps(self) -> float:
-        """One frame in each part."""
-        return self.fps / self.part
+        self.need(2 <= self.discs <= 5, "discs", "2 to 5")
+        self.need(0.3 <= self.rivals <= 0.8, "rivals", "in [0.3, 0.8]")
+        self.need(0.3 <= self.disc_size <= 0.9, "disc_size", "in [0.3, 0.9]")
 
 
 class SpeedReader(PictureReader):
@@ -154,13 +129,7 @@ class Speed(Family[SpeedSettings]):
             question=question,
             options=options,
             evidence=(s.interval(*event),),
-            requirements=EvidenceRequirements(
-                min_fps=s.needed_fps,
-                regions=(WHOLE_PICTURE,),
-                placement=Placement(
-                    timeline.starts(timeline.asked, length), ((0, s.part), (length - s.part, length)), s.fps
-                ),
-            ),
+            requirements=s.requirements(timeline),
         )
 
     def _flights(self, rng: np.random.Generator, start: int, colors: Sequence[str], fastest: int) -> list[Passing]:

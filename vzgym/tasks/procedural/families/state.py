@@ -9,7 +9,6 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vzgym.core.errors import InvalidSetting
 from vzgym.tasks.evidence import EvidenceRequirements, Placement
 from vzgym.tasks.procedural.family import WHOLE_PICTURE, Draft, Family
 from vzgym.tasks.procedural.pixels import bright_labels, near, near_mask
@@ -45,8 +44,7 @@ class StateSettings(SceneSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 2 <= self.boxes <= len(BOX_COLORS):
-            raise InvalidSetting(f"StateSettings.boxes must be 2 to {len(BOX_COLORS)}, got {self.boxes}")
+        self.need(2 <= self.boxes <= len(BOX_COLORS), "boxes", f"2 to {len(BOX_COLORS)}")
         frames = self.event_frames(self.event_seconds)
         self.needs_rate(self.fps / frames, frames / self.fps)
 

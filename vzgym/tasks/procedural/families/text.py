@@ -66,10 +66,8 @@ class TextSettings(SceneSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 2 <= self.numbers <= 6:
-            raise InvalidSetting(f"TextSettings.numbers must be 2 to 6, got {self.numbers}")
-        if not 2 <= self.digits <= 4:
-            raise InvalidSetting(f"TextSettings.digits must be 2 to 4, got {self.digits}")
+        self.need(2 <= self.numbers <= 6, "numbers", "2 to 6")
+        self.need(2 <= self.digits <= 4, "digits", "2 to 4")
         if not self.budget.spatial:
             raise InvalidSetting("the text family needs a budget with spatial zoom: Budget(spatial=True)")
         if self.glyph_pixels < LEAST_LEGIBLE:

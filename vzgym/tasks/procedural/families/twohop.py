@@ -55,10 +55,8 @@ class TwoHopSettings(SceneSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 2 <= self.colors <= len(FLASH_COLORS):
-            raise InvalidSetting(f"TwoHopSettings.colors must be 2 to {len(FLASH_COLORS)}, got {self.colors}")
-        if not 0 < self.flash_size <= 0.9:
-            raise InvalidSetting(f"TwoHopSettings.flash_size must be in (0, 0.9], got {self.flash_size}")
+        self.need(2 <= self.colors <= len(FLASH_COLORS), "colors", f"2 to {len(FLASH_COLORS)}")
+        self.need(0 < self.flash_size <= 0.9, "flash_size", "in (0, 0.9]")
         if self.scenes < self.fewest_scenes:
             raise InvalidSetting(
                 f"two hops with cue {self.cue!r} need at least {self.fewest_scenes} scenes, got {self.scenes}"

@@ -23,17 +23,23 @@ Color = tuple[int, int, int]
 def _disc(
     canvas: NDArray[np.uint8],
     rows: NDArray[np.intp],
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
+    x: NDArray[np.float64] | float,
+    y: NDArray[np.float64] | float,
     radius: float,
     color: Color,
     aspect: float,
     shape: str = "disc",
     halo: float = -0.5,
 ) -> None:
-    """A shape of one size and colour on some frames."""
-    still = np.ones(len(rows))
-    paint_shape(canvas, rows, shape, (x, y), radius * still, np.array(color, dtype=np.float64), halo * still, aspect)
+    """A shape of one size and colour on some frames, at a place of each or at the same place on all."""
+    across, down, size, rim = (value * np.ones(len(rows)) for value in (x, y, radius, halo))
+    paint_shape(canvas, rows, shape, (across, down), size, np.array(color, dtype=np.float64), rim, aspect)
+
+
+def _during(event: tuple[int, int] | None, frames: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which frames lie in an event, given by its first frame and the first frame after it; none without an event."""
+    first, last = event or (0, 0)
+    return (frames >= first) & (frames < last)
 
 
 def _bar(
@@ -82,9 +88,7 @@ class Boxes:
     ) -> None:
         """See `Actor.paint`. While a box is open, its lid is above it and the ball is visible."""
         r = self.radius
-        busy = np.zeros(len(rows), dtype=bool)
-        if self.event is not None:
-            busy = (frames >= self.event[0]) & (frames < self.event[1])
+        busy = _during(self.event, frames)
         if busy.any() and self.event is not None:
             on, x = rows[busy], self.x[self.chosen]
             done = (frames[busy] - self.event[0]) / (self.event[1] - self.event[0])
@@ -92,10 +96,9 @@ class Boxes:
             y = np.minimum(0.12 + (rest - 0.12) * done / 0.7, rest)
             for row, end in zip(on, y.tolist(), strict=True):
                 _bar(canvas, np.array([row]), (x - 0.07 * r, 0.0, x + 0.07 * r, end), LAMP_OFF, aspect)
-            _disc(canvas, on, np.full(len(on), x), y, 0.72 * r, BALL, aspect)
+            _disc(canvas, on, x, y, 0.72 * r, BALL, aspect)
         for place, (x, color) in enumerate(zip(self.x, self.colors, strict=True)):
-            still = np.ones(len(rows))
-            _disc(canvas, rows, x * still, self.y * still, r, color, aspect, shape="square")
+            _disc(canvas, rows, x, self.y, r, color, aspect, shape="square")
             _bar(canvas, rows, (x - 0.92 * r, self.y - 0.1 * r, x + 0.92 * r, self.y + 0.06 * r), LAMP_IDLE, aspect)
             shut = ~busy if place == self.chosen else np.ones(len(rows), dtype=bool)
             lid = (x - r, self.y - 1.08 * r, x + r, self.y - 0.82 * r)
@@ -143,9 +146,7 @@ class Ball:
         there = np.abs(2.0 * turn - 1.0)
         ease = there * there * (3.0 - 2.0 * there) * 2.0 - 1.0
         x, y = self.x + self.sway * ease, self.y + 0.4 * self.sway * (1.0 - 2.0 * ease * ease)
-        odd = np.zeros(len(rows), dtype=bool)
-        if self.event is not None:
-            odd = (frames >= self.event[0]) & (frames < self.event[1])
+        odd = _during(self.event, frames)
         plain = ~odd
         self._one(canvas, rows[plain], x[plain], y[plain], self.color, aspect)
         if self.oddity == "whitens":
@@ -223,9 +224,8 @@ class Ring:
         self, canvas: NDArray[np.uint8], rows: NDArray[np.intp], frames: NDArray[np.int64], aspect: float
     ) -> None:
         """See `Actor.paint`."""
-        still = np.ones(len(rows))
-        _disc(canvas, rows, self.x * still, self.y * still, self.radius, self.color, aspect)
-        _disc(canvas, rows, self.x * still, self.y * still, 0.6 * self.radius, LAMP_OFF, aspect, halo=0.0)
+        _disc(canvas, rows, self.x, self.y, self.radius, self.color, aspect)
+        _disc(canvas, rows, self.x, self.y, 0.6 * self.radius, LAMP_OFF, aspect, halo=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,12 +248,11 @@ class Bulbs:
         self, canvas: NDArray[np.uint8], rows: NDArray[np.intp], frames: NDArray[np.int64], aspect: float
     ) -> None:
         """See `Actor.paint`. It sags in the middle."""
-        still = np.ones(len(rows))
         for bulb in range(self.count):
             place = (bulb + 0.5) / self.count
             sag = 0.06 * (1.0 - (2.0 * place - 1.0) ** 2)
             y = 0.055 + self.radius + sag
-            _disc(canvas, rows, place * aspect * still, y * still, self.radius, LAMP_LIT, aspect, halo=-0.4)
+            _disc(canvas, rows, place * aspect, y, self.radius, LAMP_LIT, aspect, halo=-0.4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,9 +279,8 @@ class Card:
         self, canvas: NDArray[np.uint8], rows: NDArray[np.intp], frames: NDArray[np.int64], aspect: float
     ) -> None:
         """See `Actor.paint`."""
-        x, y = np.full(len(rows), self.x), np.full(len(rows), self.y)
-        _disc(canvas, rows, x, y, self.radius, WHITE, aspect, shape="square")
-        _disc(canvas, rows, x, y, 0.66 * self.radius, self.color, aspect, halo=0.0)
+        _disc(canvas, rows, self.x, self.y, self.radius, WHITE, aspect, shape="square")
+        _disc(canvas, rows, self.x, self.y, 0.66 * self.radius, self.color, aspect, halo=0.0)
 
 
 # Dots of plain paper around a text, and of the frame around that.
@@ -333,9 +331,7 @@ class Sign:
         outer = (self.x - across, self.y - down, self.x + across, self.y + down)
         inner = (self.x - across + edge, self.y - down + edge, self.x + across - edge, self.y + down - edge)
         panel, paper = (box_cover(box, down_edges, across_edges)[..., None] for box in (outer, inner))
-        busy = np.zeros(len(rows), dtype=bool)
-        if self.event is not None:
-            busy = (frames >= self.event[0]) & (frames < self.event[1])
+        busy = _during(self.event, frames)
         for lit in (False, True):
             on = rows[busy == lit]
             if len(on) == 0:
