@@ -110,7 +110,7 @@ def test_the_budget_changes_the_tasks_own(run: Run, settings: list[str], wanted:
         (
             ["--budget", "max_zooms"],
             InvalidSetting,
-            "--budget takes field=value (such as max_zooms=2), repeatable, or the name of a budget (paper, single-gpu), got",
+            "--budget takes field=value (such as max_zooms=2), repeatable, or the name of a budget (paper, single-gpu)",
         ),
         (["--budget", "zooms=2"], InvalidSetting, "unknown budget setting zooms; valid: overview_fps,"),
         (["--budget", "max_zooms=many"], InvalidSetting, "max_zooms must be an integer >= 0, got 'many'"),
