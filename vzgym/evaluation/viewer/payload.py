@@ -102,6 +102,7 @@ def detail(record: EpisodeRecord, metrics: EpisodeMetrics, sheets: Sequence[Shee
             "video": redact(task.video),
             "size": [task.height, task.width],
             "metadata": redact(task.metadata),
+            "subtitles": [[line.start, line.end, line.text] for line in task.subtitles],
         },
         "budget": record.budget.to_dict(),
         "clips": [_clip(clip, sheets[number] if sheets else "") for number, clip in enumerate(clips)],
@@ -109,6 +110,7 @@ def detail(record: EpisodeRecord, metrics: EpisodeMetrics, sheets: Sequence[Shee
             _turn(turn, [places[id(clip)] for clip in turn.clips], rewards[n] if n < len(rewards) else None)
             for n, turn in enumerate(record.turns)
         ],
+        "tools": [redact(tool.to_json()) for tool in record.tools],
         "messages": [{"role": message.role, "text": message.text} for message in record.messages],
         "end": record.end,
         "grade": {

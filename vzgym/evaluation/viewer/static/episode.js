@@ -111,6 +111,8 @@
       h("section.card", { "aria-labelledby": "run-title" }, h("h2", { id: "run-title", text: "Task and run" }),
         facts([["Task", task.id], ["Category", task.category], ["Source", task.source], ["Video", h("span.mono", { text: task.video })], ["Duration", vzgym.seconds(task.duration)], ["Size", `${task.size[1]} \u00d7 ${task.size[0]}`], ["Record", h("span.mono", { text: episode.where })]]),
         h("details", {}, h("summary", { text: "Run" }), json(Object.fromEntries(Object.entries(info).filter(([name]) => !hidden.includes(name))))),
+        episode.tools.length ? h("details", {}, h("summary", { text: vzgym.plural(episode.tools.length, "tool") }), json(episode.tools)) : null,
+        task.subtitles.length ? h("details", {}, h("summary", { text: vzgym.plural(task.subtitles.length, "subtitle") }), h("ol.subtitles.small", {}, task.subtitles.map(([start, end, text]) => h("li", {}, h("span.num.muted", { text: `${vzgym.clock(start, 1)} to ${vzgym.clock(end, 1)} ` }), vzgym.said(text))))) : null,
         info.counterfactual ? h("details", {}, h("summary", { text: "Answers without and from each zoom" }), json(info.counterfactual)) : null,
         h("details", {}, h("summary", { text: "Budget" }), json(budget)), h("details", {}, h("summary", { text: "Metadata of the task" }), json(task.metadata)))];
   };
