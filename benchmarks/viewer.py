@@ -2,10 +2,11 @@
 
     python benchmarks/viewer.py [--episodes 5000] [--rounds 5]
 
-The run consists of copies of a few episodes of the random policy; the page is written without frames. Each round opens the page from disk in a new browser
-context; times are medians. "List" is from the start of the navigation until the table is in the page, "filter" from a
-key in the search field until the table has changed, "episode" from a click until the question is in the page. "Processor"
-is the time that the page's main thread computes, which a busy machine changes less.
+The run consists of copies of a few episodes of the random policy; the page is written without frames. Each round opens
+the page from disk in a new browser context; times are medians. "List" is from the start of the navigation until the
+table is in the page, "filter" from a key in the search field until the table has changed, "episode" from a click until
+the question is in the page. "Processor" is the time that the page's main thread computes, which a busy machine changes
+less.
 """
 
 from __future__ import annotations

@@ -173,14 +173,13 @@ def test_frames_come_from_the_video_or_the_reason_why_not(runs: Path, tmp_path: 
     shown = view_of(record, tmp_path)
     assert all((tmp_path / "frames" / clip["sheet"][0]).is_file() for clip in shown["clips"])
     clip = data["overview"]
-    for number, (change, words) in enumerate(
-        (
-            ({"hashes": ["0" * 32] * len(clip["hashes"])}, "no longer shows the frames"),
-            ({"size": [10**6, 10**6]}, "too large"),
-            ({"requested": [1e9] * len(clip["hashes"])}, "times must lie"),
-            ({"region": [0.5, 0.5, 0.1, 2.0]}, "not inside the frame"),
-        )
-    ):
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"hashes": ["0" * 32] * len(clip["hashes"])}, "no longer shows the frames"),
+        ({"size": [10**6, 10**6]}, "too large"),
+        ({"requested": [1e9] * len(clip["hashes"])}, "times must lie"),
+        ({"region": [0.5, 0.5, 0.1, 2.0]}, "not inside the frame"),
+    ]
+    for number, (change, words) in enumerate(cases):
         folder = tmp_path / str(number)
         folder.mkdir()
         found = view_of(EpisodeRecord.from_json({**data, "overview": {**clip, **change}}), folder)

@@ -99,7 +99,12 @@
     };
     const body = h("div.stackv");
     const above = h("div.stackv");
-    const fill = () => vzgym.replace(body, view === "tasks" ? vzgym.tasksBody(state, current, change) : vzgym.listBody(state, current, change));
+    const fill = () => {
+      // The row that has the focus keeps it.
+      const focused = document.activeElement?.closest("a.episode")?.getAttribute("href");
+      vzgym.replace(body, view === "tasks" ? vzgym.tasksBody(state, current, change) : vzgym.listBody(state, current, change));
+      if (focused) [...body.querySelectorAll("a.episode")].find((link) => link.getAttribute("href") === focused)?.focus({ preventScroll: true });
+    };
     const fillAbove = () => {
       const steps = state.rows.some((row) => row.step !== null);
       vzgym.replace(above, problems(), vzgym.curves(state.curves, steps ? (step) => `#/episodes?step-min=${step}&step-max=${step}` : null), vzgym.runHeads(state), view === "tasks" ? vzgym.comparison(state) : null);
@@ -108,8 +113,17 @@
     remember();
     fillAbove();
     fill();
-    vzgym.replace(main, tabs, above, vzgym.filterBar(state, current, change), body);
-    slots = { refresh: () => { fillAbove(); fill(); }, rows: state.rows.length };
+    let bar = vzgym.filterBar(state, current, change);
+    vzgym.replace(main, tabs, above, bar, body);
+    // New episodes may bring new categories, but must not take away a field that is being used.
+    const refreshBar = () => {
+      if (bar.contains(document.activeElement)) return;
+      const next = vzgym.filterBar(state, current, change);
+      next.querySelector("details").open = bar.querySelector("details").open;
+      bar.replaceWith(next);
+      bar = next;
+    };
+    slots = { refresh: () => { fillAbove(); refreshBar(); fill(); } };
     document.title = state.runs.length === 1 ? `${state.runs[0].name} | vzgym view` : "vzgym view";
   };
 
