@@ -204,7 +204,7 @@ def test_a_cross_encoder_scores_each_question_and_has_embeddings(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"model": "no/such-model"}, r"no Config could be opened at 'no/such-model'"),
+        ({"model": "no/such-model"}, r"no model could be opened at 'no/such-model'"),
         ({"batch_size": 0}, "batch_size"),
         ({"dtype": "int8"}, "dtype"),
         ({"long_text": "cut"}, "long_text of scorer 'clip' must be one of warn, error, chunk"),

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import vzgym.video
 from vzgym.core.errors import InvalidSetting, ScorerError, VideoError
 from vzgym.core.interval import Interval
 from vzgym.scorers import Frames, Query, candidate_times, embed_video, make_scorer, score_video
-from vzgym.video import ArrayVideo, ProceduralVideo
+from vzgym.video import ArrayVideo, FileVideo, ProceduralVideo
 
 QUERY = Query("the red one", (), "t", (Interval(3, 5),))
 
@@ -174,3 +176,19 @@ def test_memory_does_not_grow_with_the_video() -> None:
         assert len(result.scores) == 60 * minutes
     # 4 MB and 52 MB of frames.
     assert peaks[1] < peaks[0] + 1_000_000
+
+
+def test_many_candidates_do_not_fill_the_cache_of_frames(long_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = score_video(Mean(), FileVideo(long_file), QUERY, np.arange(30.0))
+    assert vzgym.video.stats().frames >= 30
+    vzgym.video.clear()
+    monkeypatch.setattr("vzgym.scorers.video._READ_BYTES", 20 * 32 * 48 * 3)
+    many = score_video(Mean(), video := FileVideo(long_file), QUERY, np.arange(30.0))
+    assert vzgym.video.stats().frames == 0
+    np.testing.assert_array_equal(many.scores, few.scores)
+    # Frames before a batch are carried over, not decoded again.
+    difference = make_scorer("frame-difference")
+    monkeypatch.setattr(type(difference), "batch_size", 5, raising=False)
+    found = score_video(difference, video, QUERY, np.arange(30.0))
+    assert found.costs["candidates_decoded"] == many.costs["candidates_decoded"]
+    np.testing.assert_allclose(found.scores, difference.score(QUERY, video.read(np.arange(30.0))), rtol=1e-12)

@@ -188,7 +188,7 @@ class TransformersScorer(OptionsByName):
         try:
             return getattr(import_package("transformers"), kind).from_pretrained(self.model_name)
         except (OSError, ValueError) as error:
-            part = kind.removeprefix("Auto")
+            part = {"AutoConfig": "model", "AutoTokenizer": "tokenizer"}.get(kind, "image processor")
             raise InvalidSetting(
                 f"scorer {self.name!r}: no {part} could be opened at {self.model_name!r}: {error}"
             ) from error

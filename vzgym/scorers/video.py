@@ -17,6 +17,7 @@ from vzgym.scorers.base import Query, Scorer, can_embed, check_embeddings, check
 from vzgym.scorers.cache import Block, CacheSpec, entry_key, entry_name, make_cache
 from vzgym.tasks.task import VideoTask
 from vzgym.video.base import Frames, Video
+from vzgym.video.file import ClipRequest, FileVideo
 
 __all__ = [
     "BLOCK",
@@ -108,7 +109,8 @@ def score_video(
 ) -> VideoScores:
     """Score candidate frames of a video for a query.
 
-    Frames are decoded once, in the order of `times`, at most 64 MB at a time.
+    Frames are decoded once, in the order of `times`, at most 64 MB at a time. If all candidates take more, they are not
+    kept in the cache of frames in memory either.
 
     Args:
         scorer: The scorer (`make_scorer`).
@@ -224,6 +226,7 @@ class _Candidates:
             self.size = height, width = Budget(max_pixels=max_pixels, min_pixels=1).fit(height, width)
         batch = int(getattr(scorer, "batch_size", _BATCH))
         self.batch = max(1, min(batch, _READ_BYTES // (height * width * 3)))
+        self.keep = len(asked) * height * width * 3 <= _READ_BYTES
 
     def compute(
         self,
@@ -288,15 +291,28 @@ class _Candidates:
         return Block(np.concatenate(times), np.concatenate(results), decoded)
 
     def _read(self, first: int, last: int) -> Iterator[tuple[Frames, int]]:
-        """Read candidates in batches, each with the number of frames before it that are read for the lookback only."""
+        """Read candidates in batches, each with the number of frames before it that are there for the lookback only."""
+        tail: Frames | None = None
         for start in range(first, last, self.batch):
             end = min(last, start + self.batch)
             before = max(0, start - self.lookback)
-            asked = self.times[before:end]
-            if self.reads:
-                yield self.video.read(asked, size=self.size), start - before
+            if tail is None or len(tail) != start - before:
+                batch = self._decode(self.times[before:end])
             else:
-                yield Frames(np.empty((len(asked), 0, 0, 3), dtype=np.uint8), asked.copy(), len(asked)), start - before
+                # Decoding is forward only: to read these frames again would mean to seek.
+                new = self._decode(self.times[start:end])
+                pixels = np.concatenate([tail.pixels, new.pixels])
+                batch = Frames(pixels, np.concatenate([tail.times, new.times]), new.decoded)
+            yield batch, start - before
+            kept = max(0, len(batch) - self.lookback)
+            tail = Frames(batch.pixels[kept:].copy(), batch.times[kept:]) if self.lookback else None
+
+    def _decode(self, times: NDArray[np.float64]) -> Frames:
+        if not self.reads:
+            return Frames(np.empty((len(times), 0, 0, 3), dtype=np.uint8), times.copy(), len(times))
+        if isinstance(self.video, FileVideo):
+            return self.video.read_many([ClipRequest(times, self.size, keep=self.keep)])[0]
+        return self.video.read(times, size=self.size)
 
 
 def _as_query(query: Query | VideoTask | str) -> Query:

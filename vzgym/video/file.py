@@ -43,11 +43,13 @@ class ClipRequest:
         times: Seconds, any order, each in `[0, duration]`.
         size: `(height, width)` to resize to; None keeps the native size.
         region: Part of the frame to crop before resizing.
+        keep: Whether its frames are cached. False for many frames that are read once, so that they evict no others.
     """
 
     times: NDArray[np.float64]
     size: tuple[int, int] | None = None
     region: Region | None = None
+    keep: bool = True
 
 
 class _User:
@@ -276,12 +278,13 @@ class FileVideo:
         spec = RenderSpec(size, request.region)
         gap = spacing(times)
         if self.sparse_reads == "key_frames" and gap and info.key_distance is not None and gap >= info.key_distance:
-            return Clip(times, spec, key_frames=True)
+            return Clip(times, spec, key_frames=True, keep=request.keep)
         step = None if self.grid_fps is None else grid_step(times, self.grid_fps, info.fps)
         if step is not None:
             times = np.maximum(snap(times, step), info.first)
         dense = gap is not None and gap <= _DENSE
-        return Clip(times, spec, keep_every=(step or 0.0) if dense else None, grid=step)
+        keep_every = (step or 0.0) if dense and request.keep else None
+        return Clip(times, spec, keep_every=keep_every, grid=step, keep=request.keep)
 
 
 def _factory(backend: str) -> DecoderFactory:

@@ -67,6 +67,7 @@ class Clip:
         keep_every: Which intermediate frames to keep for later requests; see `Decoder.read_frames`.
         key_frames: Whether to use the last key frame at or before each time.
         grid: Seconds between the points of the grid of `times`, if they are on one.
+        keep: Whether its frames are cached; frames that are cached already are used in any case.
     """
 
     times: NDArray[np.float64]
@@ -74,6 +75,7 @@ class Clip:
     keep_every: float | None = None
     key_frames: bool = False
     grid: float | None = None
+    keep: bool = True
 
 
 class SharedVideos:
@@ -181,7 +183,7 @@ class SharedVideos:
                     frame = self.cache.get(key, _RAW, time + FRAME_SLACK)
                 if frame is not None:
                     drawn = isinstance(frame.pixels, Rendered)
-                    waiting.put(frame if drawn else self._draw(key, frame, spec))
+                    waiting.put(frame if drawn else self._draw(key, frame, spec, keep=waiting.clip.keep))
 
     def _decode(
         self,
@@ -223,7 +225,7 @@ class SharedVideos:
             spec = waiting.clip.spec
             if waiting.wants(frame):
                 if spec not in drawn:
-                    drawn[spec] = self._draw(key, frame, spec, keep=not waiting.clip.key_frames)
+                    drawn[spec] = self._draw(key, frame, spec, keep=waiting.clip.keep and not waiting.clip.key_frames)
                 waiting.put(drawn[spec])
         if keep_every is None:
             return
