@@ -114,7 +114,12 @@ def test_an_installed_tracker_keeps_metrics_and_pictures(small_model: Path, tmp_
     """Offline, in local files; skipped where the tracker is not installed. Trackers read the environment on import."""
     if importlib.util.find_spec(name) is None:
         pytest.skip(f"{name} is not installed")
-    settings = {"model": str(small_model), "out": "run", "tasks": "needle-micro/train", "report_to": name}
+    settings: dict[str, Any] = {
+        "model": str(small_model),
+        "out": "run",
+        "tasks": "needle-micro/train",
+        "report_to": name,
+    }
     settings |= {"steps": 2, "groups": 1, "group_size": 2, "turn_tokens": 8, "log_steps": 1, "log_rollouts_steps": 1}
     code = (
         "import json, sys\n"

@@ -114,7 +114,7 @@ def test_the_default_rate_fills_the_clip(length: float) -> None:
     assert most_fps(0.0, budget) == budget.max_fps
 
 
-def colors_of(line: str) -> list[str]:
+def colors_of(line: str) -> list[tuple[str, str]]:
     return re.findall(r"\x1b\[38;([0-9;]+?);48;([0-9;]+)m", line)
 
 

@@ -101,7 +101,7 @@ def test_the_tables_of_reports_and_comparisons(reports: list[EvaluationReport], 
     assert latex.count(r"\\") == 3  # the head and two rows
     assert len({row.count(" & ") for row in latex.splitlines() if row.endswith(r"\\")}) == 1
     rows = list(csv.DictReader(io.StringIO(table.to_csv())))
-    assert [row["policy"] for row in rows] == ["blind", "oracle *"]
+    assert [(row["policy"], row["privileged"]) for row in rows] == [("blind", ""), ("oracle", "*")]
     for row, report in zip(rows, reports, strict=True):
         assert float(row["correct"]) == pytest.approx(report.accuracy.value, rel=1e-5)
         assert float(row["correct_low"]) == pytest.approx(report.accuracy.low, rel=1e-5)

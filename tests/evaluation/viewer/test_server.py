@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
+import struct
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -84,3 +86,14 @@ def test_a_port_in_use_is_named(server: LoopbackServer) -> None:
     port = urlsplit(server.url).port
     with pytest.raises(InvalidSetting, match=f"port {port} cannot be used"):
         LoopbackServer(lambda request: Response(b""), port or 0)
+
+
+def test_a_browser_that_leaves_prints_no_traceback(server: LoopbackServer, capfd: pytest.CaptureFixture[str]) -> None:
+    parts = urlsplit(server.url)
+    connection = socket.create_connection((parts.hostname or "", parts.port or 0))
+    # Closing with unread data resets the connection.
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.sendall(f"GET {parts.path} HTTP/1.1\r\nHost: 127.0.0.1\r\n".encode())
+    connection.close()
+    assert ask(server)[0] == 200
+    assert "Traceback" not in capfd.readouterr().err

@@ -46,7 +46,7 @@ def _metrics(report: EvaluationReport) -> DataTable:
     """The report's row as a column, which fits a narrow page."""
     table = evaluation_table([report])
     (row,) = table.cells()
-    pairs = [[column.title, cell] for column, cell in zip(table.columns, row, strict=True)]
+    pairs = [[column.title, cell] for column, cell in zip(table.columns, row, strict=True) if column.title]
     return DataTable(
         f"{report.policy} on {report.tasks}, seed {report.seed}",
         [Column("metric", "metric", text=True), Column("value", "mean [95 %]")],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +83,3 @@ class _ViewSpace(Space[PlayerView]):
     @property
     def is_np_flattenable(self) -> bool:
         return False
-
-    def to_jsonable(self, sample_n: Sequence[PlayerView]) -> list[Any]:
-        raise InvalidSetting("views of a person have no JSON form")

@@ -41,11 +41,13 @@ def evaluation_table(reports: Sequence[EvaluationReport], by: str | None = None)
             if group in part:
                 report = part[group]
                 summary = report.summary
-                name = report.policy + (" *" if report.privileged else "")
-                lead: list[Cell] = [group, name] if by else [name]
+                lead: list[Cell] = [report.policy, "*" if report.privileged else ""]
+                lead = [group, *lead] if by else lead
                 rows.append([*lead, len(report.episodes), *(summary[metric] for metric in _SHOWN)])
     used = [place for place, metric in enumerate(_SHOWN) if any(_known(row[place - len(_SHOWN)]) for row in rows)]
-    columns = [Column("policy", "policy", text=True), Column("episodes", "n")]
+    columns = [
+        Column("policy", "policy", text=True), Column("privileged", "", text=True), Column("episodes", "n"),
+    ]  # fmt: skip
     if by:
         columns.insert(0, Column(by, by, text=True))
     lead_count = len(columns)
