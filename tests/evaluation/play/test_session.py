@@ -16,6 +16,7 @@ from vzgym.evaluation.comparison import compare_runs
 from vzgym.evaluation.play import PlayStopped, play
 from vzgym.evaluation.play.session import UNFINISHED
 from vzgym.evaluation.replay import replay
+from vzgym.evaluation.viewer import write_view
 from vzgym.tasks import load_tasks
 
 TASKS = load_tasks("needle-micro", split="test")
@@ -44,6 +45,8 @@ def test_a_session_is_a_run(scripted: Any, tmp_path: Path) -> None:
     vzgym.evaluate("oracle", TASKS, episodes=2, out=tmp_path / "oracle")
     assert len(compare_runs([tmp_path / "oracle", tmp_path / "run"]).tasks) == 2
     assert not (tmp_path / "run" / UNFINISHED).exists()
+    page = write_view([tmp_path / "run"], tmp_path / "page")
+    assert page.is_file()
 
 
 def test_the_view_holds_neither_answer_nor_evidence(scripted: Any, tmp_path: Path) -> None:
