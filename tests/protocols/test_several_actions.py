@@ -121,7 +121,6 @@ def test_calls_of_tools_are_read_back(name: str, arguments: dict[str, Any]) -> N
 @pytest.mark.parametrize(
     ("content", "action"),
     [
-        ('{"name": "other", "arguments": {}}', ToolCall("other")),
         ('{"name": "find", "arguments": {}, "id": 3}', ToolCall("find")),
         ('{"name": "find", "arguments": "{\\"a\\": 1}"}', ToolCall("find", {"a": 1})),
         ('{"name": "find"}', Malformed('a tool call must be a JSON object with "name" and "arguments".')),
@@ -135,6 +134,12 @@ def test_calls_of_tools_are_read_back(name: str, arguments: dict[str, Any]) -> N
 )
 def test_other_calls_are_no_well_formed_turns(name: str, content: str, action: Action) -> None:
     assert make(name).parse(f"<tool_call>{content}</tool_call>", FIND) == Parsed(action, False)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_episode_not_the_protocol_refuses_an_unknown_tool(name: str) -> None:
+    call = ToolCall("other", {"a": 1})
+    assert make(name).parse(make(name).said(call), FIND) == Parsed(call, True)
 
 
 @pytest.mark.parametrize("name", ["tags", "compact_tags"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from vzgym.core.actions import Action, Malformed, Region, ToolCall, TurnRules, Zoom
+from vzgym.core.actions import Action, Malformed, Region, ToolCall, Zoom
 from vzgym.core.files import MAX_DEPTH, json_fault
 
 __all__ = ["arguments_of", "read_json", "tool_call_of", "zoom_of"]
@@ -70,15 +70,14 @@ def zoom_of(call: object) -> tuple[Action, bool]:
     return Zoom(start, end, _float(fps), place, size), set(call) <= _KEYS
 
 
-def tool_call_of(call: object, rules: TurnRules) -> tuple[Action, bool]:
+def tool_call_of(call: object) -> tuple[Action, bool]:
     """Build a tool call from the JSON object of a call.
 
     Args:
         call: A JSON value from an agent, in place of `{"name": ..., "arguments": {...}}`.
-        rules: Its tools.
 
     Returns:
-        The call, or `Malformed` with the reason; and whether it has the exact form and names one of the tools.
+        The call, or `Malformed` with the reason; and whether it has the exact form.
     """
     if not isinstance(call, dict) or "name" not in call or "arguments" not in call:
         return Malformed('a tool call must be a JSON object with "name" and "arguments".'), False
@@ -90,7 +89,7 @@ def tool_call_of(call: object, rules: TurnRules) -> tuple[Action, bool]:
     fault = json_fault(arguments, MAX_DEPTH // 2)
     if fault is not None:
         return Malformed(f"the arguments of the call hold {fault}, which JSON has no form for."), False
-    return ToolCall(name, arguments), tidy and name in rules.tools
+    return ToolCall(name, arguments), tidy
 
 
 def _are_numbers(values: object, count: int) -> bool:

@@ -42,7 +42,7 @@ class TagProtocol(PlainWording):
 
     If the episode allows several zooms in a turn, a zoom and those that follow it before any other action are `Zooms`;
     a strict turn holds nothing else. The episode refuses too many. If one of them cannot be read, the turn is
-    malformed. If the episode has tools, `<tool_call>` is an action too; a strict call names one of the tools.
+    malformed. If the episode has tools, `<tool_call>` is an action too. The episode refuses an unknown tool.
 
     Args:
         think: Whether a well-formed turn has a thought: "required", "optional" or "none".
@@ -123,7 +123,7 @@ class TagProtocol(PlainWording):
         if part.tag == self.tag:
             return self.read_call(part.content, rules)
         call = read_json(part.content, "the tool call")
-        return (call, False) if isinstance(call, Malformed) else tool_call_of(call, rules)
+        return (call, False) if isinstance(call, Malformed) else tool_call_of(call)
 
     def _keeps_form(self, reading: TurnReading) -> bool:
         """Whether the order of the tags satisfies the strict form, whatever their content."""

@@ -151,7 +151,7 @@ class ToolCallProtocol(TagProtocol):
             return Malformed('a tool call must be a JSON object with "name" and "arguments".'), False
         if call["name"] != TOOL_NAME:
             if rules.tools:
-                return tool_call_of(call, rules)
+                return tool_call_of(call)
             return Malformed(f'there is no such tool: the only one is "{TOOL_NAME}".'), False
         arguments, tidy = call["arguments"], set(call) == {"name", "arguments"}
         if isinstance(arguments, str):
