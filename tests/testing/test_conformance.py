@@ -78,6 +78,7 @@ def test_the_scripts_hold_every_kind_of_turn() -> None:
         "reversed",
         "size_out_of_range",
         "tool_arguments",
+        "unknown_tool",
         "last_round",
     }
 

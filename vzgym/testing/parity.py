@@ -421,6 +421,7 @@ def _tool_scripts(task: VideoTask, part: Sequence[Zoom], letter: str, reward: Ma
     plans: dict[str, list[Zoom | Zooms | ToolCall | Answer]] = {
         "a search, a frame, right": [find, frame, Answer(letter)],
         "a frame and a zoom": [frame, part[1], Answer(letter)],
+        "an unknown tool": [ToolCall("look", {"at": 5}), part[1], Answer(letter)],
         "wrong arguments": [ToolCall("frame", {"when": 5.0}), ToolCall("frame", {"time": -1.0}), Answer(letter)],
         "a call in the last round": [frame, frame, frame, frame],
     }

@@ -50,10 +50,10 @@ def opened(path):
     return open_checkpoint(path)
 
 
-def environment(tasks, task=0, protocol=None, budget=None):
-    protocol, budget = protocol or CompactTags(), budget or tasks.budget
-    made = ToolEnvironment(tasks, budget, protocol)
-    row = opening_row(Episode(tasks[task], budget, protocol).messages)
+def environment(tasks, task=0, protocol=None, budget=None, extras=None):
+    protocol, budget, extras = protocol or CompactTags(), budget or tasks.budget, extras or Extras()
+    made = ToolEnvironment(tasks, budget, protocol, extras)
+    row = opening_row(extras.episode(tasks[task], budget, protocol).messages)
     made.reset(prompt=row, task=task)
     return made
 
@@ -104,10 +104,12 @@ def test_trl_takes_each_complete_turn_without_an_answer_for_a_call(small_model, 
 
 
 PIECES = [
-    *("<think>", "</think>", "<answer>", "</answer>", "{zoom}", "{late}", "<{tag}>", "</{tag}>", "red", "A", "{{", " "),
+    *("<think>", "</think>", "<answer>", "</answer>", "{zoom}", "{late}", "{call}", "<{tag}>", "</{tag}>", "red", "A"),
+    *("{{", " "),
 ]
 
 
+# The paper's turns, and those with several zooms and a tool.
 @pytest.mark.parametrize("zooms", [1, 3])
 @pytest.mark.parametrize("name", sorted({*PROTOCOLS.names()} - {"direct"}))
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -116,10 +118,12 @@ def test_training_reads_each_turn_as_evaluation_does(small_model, tasks, name, z
     protocol = PROTOCOLS.make(name)
     assert isinstance(protocol, TagProtocol)
     budget = replace(tasks.budget, zooms_per_turn=zooms)
-    rules = TurnRules(zooms)
+    extras = Extras.make(["frame"] if zooms > 1 else None)
+    rules = TurnRules(zooms, tuple(tool.name for tool in extras.tools))
     processor = opened(small_model).processor
     parser, tokenizer = TurnParser(processor, protocol, rules), processor.tokenizer
     looks = {"zoom": protocol.said(Zoom(0.0, 2.0, 1.0)), "late": protocol.said(Zoom(6.0, 10.0, 1.0))}
+    looks["call"] = protocol.said(ToolCall("frame", {"time": 3}))
     pieces = [piece.format(tag=protocol.tag, **looks) for piece in PIECES]
     drawn = st.tuples(st.lists(st.sampled_from(pieces), max_size=7).map("".join), st.booleans())
     turns = [
@@ -127,7 +131,7 @@ def test_training_reads_each_turn_as_evaluation_does(small_model, tasks, name, z
         for number, (text, cut) in enumerate(data.draw(st.lists(drawn, min_size=1, max_size=4)))
     ]
     # As TRL's loop plays: a call gets a reply, anything else ends the roll-out.
-    made, completion = environment(tasks, protocol=protocol, budget=budget), []
+    made, completion = environment(tasks, protocol=protocol, budget=budget, extras=extras), []
     for text, cut in turns:
         message = parser(tokenizer.encode(text) + ([] if cut else [tokenizer.eos_token_id]))
         completion.append(message)
@@ -139,7 +143,8 @@ def test_training_reads_each_turn_as_evaluation_does(small_model, tasks, name, z
         )
     trained = finish_rollout(made, completion)
     # As evaluation plays the same turns.
-    played = Episode(tasks[0], budget, protocol)
+    played = extras.episode(tasks[0], budget, protocol)
+    assert played.rules == rules
     for text, cut in turns:
         if played.ended:
             break
