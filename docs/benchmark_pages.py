@@ -141,13 +141,15 @@ def page(benchmark: Benchmark) -> str:
             "",
             f"Results can also be broken down by {', '.join(f'`metadata.{key}`' for key in others)} (`--by`).",
         ]
-    lines += ["", "## Prompt styles", ""]
+    lines += ["", "## Prompt styles", "", "They have the form of the sources' prompts, not their very words.", ""]
     for name, style in benchmark.prompts.items():
         lines += [
             f"`{name}`{f': {style.note}' if style.note else ''}",
             "",
             *block(style.system, style.text, style.open_text),
         ]
+        if style.subtitled_text:
+            lines += [f"`{name}`, with subtitles:", "", *block(style.system, style.subtitled_text, "")]
         for value, variant in style.variants.items():
             lines += [f"`{name}`, {style.key} {value}:", "", *block(variant.system, variant.text, variant.open_text)]
     if benchmark.subtitle_rule:

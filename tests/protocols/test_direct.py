@@ -30,8 +30,8 @@ def test_the_official_prompt_of_video_mme() -> None:
     ((role, frames, text),) = ask("official")
     assert (role, frames) == ("user", 3)
     assert text == (
-        "\nSelect the best answer to the following multiple-choice question based on the video. Respond with only the "
-        "letter (A, B, C, or D) of the correct option.\nWhat is it?\nA. Apples\nB. Pears\nThe best answer is:"
+        "\nChoose the best answer to this multiple-choice question, based on the video. Reply with only the letter (A, "
+        "B, C, or D) of the correct option.\nWhat is it?\nA. Apples\nB. Pears\nThe best answer is:"
     )
 
 
@@ -44,13 +44,29 @@ def test_the_other_styles() -> None:
     assert user[2].endswith("Options:\n(A) Apples\n(B) Pears\nOnly give the best option.\nBest Option: (")
 
 
+def test_a_prompt_of_ones_own() -> None:
+    own = DirectProtocol(
+        text="{question}\n{options}\nOne of {letters}:", system="Be brief.", option="<{letter}> {text}"
+    )
+    episode = Episode(TASK, BUDGET, own)
+    assert [message.text for message in episode.messages] == [
+        "Be brief.",
+        "\nWhat is it?\n<A> Apples\n<B> Pears\nOne of A or B:",
+    ]
+    again = make_wording(episode.record.info.wording)
+    assert [message.text for message in Episode(TASK, BUDGET, again).messages][1:] == [episode.messages[1].text]
+    for wrong in ({"style": ""}, {"text": "?", "style": "official"}, {"text": 3}):
+        with pytest.raises(InvalidSetting):
+            DirectProtocol(**wrong)
+
+
 def test_a_track_chooses_the_prompt() -> None:
     def asked(track: str, options: tuple[str, ...] = ("x", "y"), answer: str = "x") -> str:
         metadata = {"track": track}
         task = VideoTask("t", VIDEO, "Why?", options, answer, source="video_mmmu", metadata=metadata)
         return ask("official", task)[0][2]
 
-    assert "Ignore the Quiz question in the last frame" in asked("perception")
+    assert "Ignore the quiz question in the video's last frame" in asked("perception")
     assert "multi-choice question" in asked("adaptation")
     open_question = asked("adaptation", (), "3")
     assert "open-ended question" in open_question
@@ -59,7 +75,7 @@ def test_a_track_chooses_the_prompt() -> None:
 
 def test_an_interval_is_asked_for_by_its_query() -> None:
     task = VideoTask("t", VIDEO, "When?", source="timelens", metadata={"query": "he runs"})
-    assert "The text: he runs\n" in ask("lmms-eval", task)[0][2]
+    assert "The event: he runs\n" in ask("lmms-eval", task)[0][2]
 
 
 @pytest.mark.parametrize("source", ["lvbench", "", "nowhere", "os:getcwd"])

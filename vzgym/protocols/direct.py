@@ -30,20 +30,33 @@ class DirectProtocol(PlainWording):
 
     Args:
         style: The style: "direct", or one of the benchmark's ("official", "lmms-eval", "vlmevalkit").
+        text: A prompt of your own in place of the style's, with the slots of `PromptStyle`: `{question}`, `{options}`,
+            `{subtitles}`, `{frame_times}`, `{letters}`, `{query}`, `{duration}`.
+        system: A system message of your own.
+        option: The form of an option in `text`.
 
     Raises:
         InvalidSetting: When an episode starts, if its benchmark has no such style.
     """
 
-    def __init__(self, style: str = "direct") -> None:
+    def __init__(
+        self, style: str = "direct", text: str = "", system: str = "", option: str = "{letter}. {text}"
+    ) -> None:
         if not isinstance(style, str) or not style:
             raise InvalidSetting(f"style must be a name, such as 'direct' or 'official', got {style!r}")
+        if not all(isinstance(part, str) for part in (text, system, option)):
+            raise InvalidSetting("text, system and option must be texts")
+        if text and style != "direct":
+            raise InvalidSetting(f"text replaces the style, so leave out style={style!r}")
         self.style = style
+        self.own = PromptStyle(text, system=system, option=option, subtitles="{cues}\n") if text else None
 
     @property
     def spec(self) -> Mapping[str, Any]:
         """See `Wording.spec`."""
-        return {"name": "direct", "style": self.style}
+        if self.own is None:
+            return {"name": "direct", "style": self.style}
+        return {"name": "direct", "text": self.own.text, "system": self.own.system, "option": self.own.option}
 
     def parse(self, text: str, rules: TurnRules = PAPER_RULES) -> Parsed:
         """Take the reply as the answer; see the class."""
@@ -70,8 +83,8 @@ class DirectProtocol(PlainWording):
         Raises:
             InvalidSetting: If its benchmark has no such style; lists those that it has.
         """
-        if self.style == "direct":
-            return DIRECT
+        if self.own is not None or self.style == "direct":
+            return self.own or DIRECT
         source = record.task.source
         styles = get_benchmark(source).prompts if ":" not in source and source in BENCHMARKS else {}
         if self.style not in styles:

@@ -42,7 +42,7 @@ def test_lines_stand_beside_the_first_frame_that_shows_them(folder: Folder) -> N
     assert "s] hello\n" in Episode(task, budget, PlainWording()).messages[0].text
     assert "hello" not in Episode(task, budget, subtitles="clips").messages[0].text
     prompt = Episode(task, replace(budget, max_zooms=0), DirectProtocol("official")).messages[0].text
-    assert prompt.startswith("\nThis video's subtitles are listed below:\nhello\nworld\nSelect the best answer")
+    assert prompt.startswith("\nThe video's subtitles:\nhello\nworld\nChoose the best answer")
     # A video without subtitles, and the set without them.
     assert not Episode(tasks[9], budget).record.overview.speech
     assert not Episode(load_set("videomme", root=folder.root)[0], budget).record.overview.speech

@@ -7,11 +7,10 @@ from vzgym.tasks.benchmarks.prompts import PromptStyle
 __all__ = ["SPAN_PROMPT", "grounding_question"]
 
 SPAN_PROMPT = PromptStyle(
-    text="Find the start and the end of the event in the video that the text describes, in seconds. Answer in the form "
-    "'The event happens in the <start time> - <end time>', for example 'The event happens in the 24.3 - 30.4 seconds'. "
-    "The text: {query}\nGive the start time and the end time."
+    text="When in the video does the described event start and end? Answer in seconds, in the form 'start - end', for "
+    "example '24.3 - 30.4'. The event: {query}\nGive both times."
 )
-"""The prompt of an event's interval, as in lmms-eval."""
+"""The prompt of an event's interval, in the form of lmms-eval's."""
 
 
 def grounding_question(query: str) -> str:

@@ -24,6 +24,7 @@ class PromptStyle:
     Args:
         text: The prompt of a question with options, or of every question if `open_text` is empty.
         open_text: The prompt of a question without options.
+        subtitled_text: The prompt of a question with options where subtitles are shown, if it is another.
         system: A system message; "" for none.
         option: One line of `{options}`: `{letter}` and `{text}` are replaced.
         subtitles: What `{subtitles}` becomes where subtitles are shown: `{cues}` is replaced. "" if the style shows
@@ -36,6 +37,7 @@ class PromptStyle:
 
     text: str
     open_text: str = ""
+    subtitled_text: str = ""
     system: str = ""
     option: str = "{letter}. {text}"
     subtitles: str = ""
@@ -82,7 +84,8 @@ class PromptStyle:
             "frame_times": ", ".join(f"{time:.1f}" for time in frame_times),
             "letters": " or ".join(filter(None, (", ".join(letters[:-1]), *letters[-1:]))),
         }
-        template = self.text if options or not self.open_text else self.open_text
+        asked = self.subtitled_text if cues and self.subtitled_text else self.text
+        template = asked if options or not self.open_text else self.open_text
         return _SLOT.sub(lambda slot: values[slot[1]], template)
 
 

@@ -81,10 +81,7 @@ def _convert_choice(row: Row) -> Item:
 
 
 _LINES = "Question: {question}\nOptions:\n{options}\nOnly give the best option."
-_SYSTEM = (
-    "Carefully watch this video and pay attention to every detail. Based on your observations, select the best option "
-    "that accurately addresses the question."
-)
+_SYSTEM = "Watch the video with care and attend to every detail. Then select the option that answers the question best."
 _PROMPTS = {
     "official": PromptStyle(
         text=f"{_LINES}\nBest Option: (",

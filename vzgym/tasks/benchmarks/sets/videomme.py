@@ -42,7 +42,7 @@ def _convert(row: Row) -> Item:
     return item
 
 
-_SELECT = "Select the best answer to the following multiple-choice question based on the video"
+_SELECT = "Choose the best answer to this multiple-choice question, based on the video"
 
 VIDEOMME = register_benchmark(
     Benchmark(
@@ -116,26 +116,27 @@ VIDEOMME = register_benchmark(
         averages={"official": "micro", "lmms-eval": "micro", "vlmevalkit": "micro"},
         prompts={
             "official": PromptStyle(
-                text="{subtitles}" + _SELECT + ". Respond with only the letter (A, B, C, or D) of the correct option.\n"
+                text="{subtitles}" + _SELECT + ". Reply with only the letter (A, B, C, or D) of the correct option.\n"
                 "{question}\n{options}\nThe best answer is:",
-                subtitles="This video's subtitles are listed below:\n{cues}\n",
+                subtitles="The video's subtitles:\n{cues}\n",
             ),
             "lmms-eval": PromptStyle(
-                text="{subtitles}"
-                + _SELECT
-                + " and the subtitles. Respond with only the letter (A, B, C, or D) of the "
+                text="{subtitles}" + _SELECT + " and the subtitles. Reply with only the letter (A, B, C, or D) of the "
                 "correct option.\n{question}\n{options}\n\nAnswer with the option's letter from the given choices "
                 "directly.",
-                subtitles="This video's subtitles are listed below:\n{cues}\n",
-                note="The instruction names subtitles although `videomme` gives none. The task with subtitles ends in "
-                'the cue "The best answer is:" instead of the last sentence.',
+                subtitles="The video's subtitles:\n{cues}\n",
+                subtitled_text="{subtitles}"
+                + _SELECT
+                + " and the subtitles. Reply with only the letter (A, B, C, or D) of the correct option.\n"
+                "{question}\n{options}\nThe best answer is:",
+                note="The instruction names subtitles although `videomme` gives none.",
             ),
             "vlmevalkit": PromptStyle(
                 text="These are the frames of a video. {subtitles}"
                 + _SELECT
-                + ". Respond with only the letter (A, B, C, or D) of the correct option.\n"
+                + ". Reply with only the letter (A, B, C, or D) of the correct option.\n"
                 "Question: {question}\n{options}\nAnswer: ",
-                subtitles="This video's subtitles are listed below:\n{cues}\n",
+                subtitles="The video's subtitles:\n{cues}\n",
             ),
         },
         subtitle_rule="Official: lines on screen at the sampled frames. lmms-eval: at 32 equally spaced frames (768 "

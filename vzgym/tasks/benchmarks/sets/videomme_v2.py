@@ -42,7 +42,7 @@ def _convert(row: Row) -> Item:
     return item
 
 
-_SELECT = "Select the best answer to the following multiple-choice question based on the video"
+_SELECT = "Choose the best answer to this multiple-choice question, based on the video"
 
 VIDEOMME_V2 = register_benchmark(
     Benchmark(
@@ -86,14 +86,14 @@ VIDEOMME_V2 = register_benchmark(
         metrics=("group_score", "accuracy"),
         prompts={
             "official": PromptStyle(
-                text="{subtitles}" + _SELECT + ". Respond with only the letter of the correct option.\n{question}\n"
+                text="{subtitles}" + _SELECT + ". Reply with only the letter of the correct option.\n{question}\n"
                 "{options}\nThe best answer is:",
-                subtitles="This video's subtitles are listed below:\n{cues}\n",
+                subtitles="The video's subtitles:\n{cues}\n",
             ),
             "lmms-eval": PromptStyle(
-                text="{subtitles}" + _SELECT + ". Respond with only the letter (A to H) of the correct option.\n"
+                text="{subtitles}" + _SELECT + ". Reply with only the letter (A to H) of the correct option.\n"
                 "{question}\n{options}\n\nAnswer with the option's letter from the given choices directly.",
-                subtitles="This video's subtitles are listed below:\n{cues}\n",
+                subtitles="The video's subtitles:\n{cues}\n",
             ),
         },
         subtitle_rule="Word-level lines, in JSON lines; lines at the shown frames here.",

@@ -103,7 +103,7 @@ def _convert_question_only(row: Row) -> Item:
 
 _IGNORE = (
     "{question}\n{options}\n"
-    "Ignore the Quiz question in the last frame of the video. Answer with the option's letter from the given choices."
+    "Ignore the quiz question in the video's last frame. Answer with the option's letter from the given choices."
 )
 _APPLY = (
     "Watch and learn from the video, and apply what it teaches to the following {kind} question. The image of the "
