@@ -14,6 +14,7 @@ import vzgym
 from tests.tasks.benchmarks.conftest import clip, folder  # noqa: F401 - fixtures
 from tests.tasks.benchmarks.miniatures import MINIATURES, Folder, load_set
 from vzgym.cli import app
+from vzgym.cli.evaluate import _asked
 from vzgym.cli.policies import named_policy
 from vzgym.core.errors import DependencyNotInstalled, InvalidSetting, UnknownName
 from vzgym.episode.record import End
@@ -133,8 +134,20 @@ def test_a_prompt_style_is_played_and_recorded(videomme: Path, tmp_path: Path) -
 
 
 def test_the_prompt_option_is_a_protocol_of_models() -> None:
-    spec = named_policy("served:m@http://localhost:1/v1", protocol={"name": "direct", "style": "official"})
-    assert spec == {"name": "served:m@http://localhost:1/v1", "protocol": {"name": "direct", "style": "official"}}
+    style = {"name": "direct", "style": "official"}
+    assert _asked(named_policy("served:m@http://localhost:1/v1"), "official") == {
+        "name": "served:m@http://localhost:1/v1",
+        "protocol": style,
+    }
+    assert _asked({"name": "vlm", "path": "x"}, "official") == {"name": "vlm", "path": "x", "protocol": style}
+    with pytest.raises(InvalidSetting, match="would replace the protocol of vlm"):
+        _asked({"name": "vlm", "path": "x", "protocol": "tags"}, "official")
+
+
+def test_a_policy_without_prompts_is_named(videomme: Path) -> None:
+    ran = run("eval", "--policy", "blind", "--tasks", "videomme", "--root", videomme, "--prompt", "official", *SMALL)
+    assert ran.exit_code == 0
+    assert "--prompt official is for models by folder or server, not for blind" in ran.output
 
 
 def test_download_says_in_one_line_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

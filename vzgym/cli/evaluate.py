@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -43,6 +43,18 @@ def run_folder(out: Path, policy: str, tasks: TaskSet, name: str = "") -> Path:
     """
     label = (name or run_label(policy)).replace(":", ".")
     return out / re.sub(r"[^\w.-]+", "-", f"{label}-{tasks.name}").strip("-.")
+
+
+def _asked(spec: str | Mapping[str, Any], style: str) -> str | Mapping[str, Any]:
+    """A model's policy with a prompt style; other policies read no prompt, which is said on stderr."""
+    name = spec if isinstance(spec, str) else str(spec["name"])
+    if name.partition(":")[0] not in ("served", "vlm"):
+        say(f"--prompt {style} is for models by folder or server, not for {policy_label(name)}", errors)
+        return spec
+    given = {"name": spec} if isinstance(spec, str) else spec
+    if "protocol" in given:
+        raise InvalidSetting(f"--prompt {style} would replace the protocol of {name}: give one of the two")
+    return {**given, "protocol": {"name": "direct", "style": style}}
 
 
 def run_policies(
@@ -101,8 +113,9 @@ def run_policies(
     for index, folder in enumerate(folders):
         if folder is not None and folder in folders[:index]:
             raise InvalidSetting(f"two runs would have the folder {folder}: give distinct names with --name")
-    asked = {"protocol": {"name": "direct", "style": prompt}} if prompt else {}
-    specs = [named_policy(policy, **asked) for policy in policies]
+    specs = [named_policy(policy) for policy in policies]
+    if prompt:
+        specs = [_asked(spec, prompt) for spec in specs]
     for spec in specs:
         POLICIES.get(spec if isinstance(spec, str) else spec["name"])
     make_reward(reward)
@@ -233,7 +246,7 @@ def evaluate_command(
         str | None,
         typer.Option(
             help="Prompt style of models by folder or server that answer at once: direct, or one of the benchmark's "
-            "(vzgym bench show NAME); use it with --budget max_zooms=0. Default: agent, the policy's own protocol."
+            "(vzgym bench show NAME); use it with --no-zoom. Default: agent, the policy's own protocol."
         ),
     ] = None,
     backend: Annotated[str, typer.Option(help="Decoder for video files.")] = "pyav",
