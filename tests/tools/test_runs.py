@@ -177,3 +177,25 @@ def test_a_script_searches_the_subtitles_of_own_videos(task: VideoTask) -> None:
     assert record.turns[1].action.start <= 0.5
     assert record.grade.is_correct
     assert all(turn.well_formed for turn in record.turns)
+
+
+def test_narrated_tasks_say_when_to_look_and_not_what_is_seen() -> None:
+    from vzgym.tasks.procedural.verify import verify
+
+    assert verify("narrated-tiny", count=4).failures == []
+    tasks, plain = load_tasks("narrated-tiny/train"), load_tasks("needle-tiny/train")
+    for task in (tasks[0], tasks[1]):
+        (event,) = [line for line in task.subtitles if line.text.startswith("Watch now")]
+        assert task.evidence == (vzgym.Interval(event.start, event.end),)
+        assert len(task.subtitles) == 9
+    assert plain[0].subtitles == ()
+
+
+def test_the_script_finds_the_event_of_narrated_tasks_with_one_zoom(tmp_path: Path) -> None:
+    from vzgym.agents.data.dataset import collect
+    from vzgym.agents.data.settings import CollectSettings
+
+    settings = CollectSettings(tasks="narrated-tiny/train", episodes=6, mix="subtitles", tools=["subtitles"])
+    statistics = collect(settings, tmp_path / "data")
+    assert (statistics.rows, statistics.correct) == (6, 6)
+    assert statistics.to_json()["means"]["zooms"] == 1.0

@@ -146,7 +146,7 @@ for family in (LeakyPicture, LeakyOptions, WrongEvidence, SlowExpert, Unread):
     ("family", "message"),
     [
         (LeakyPicture, r"overview frames \[0\] differ"),
-        (LeakyOptions, "question, options, evidence or metadata depend on the answer"),
+        (LeakyOptions, "question, options, subtitles, evidence or metadata depend on the answer"),
         (SlowExpert, "needs 99.0 fps, but the budget gives at most 10.0"),
         (WrongEvidence, "the reader is right on 0 of 16 renderings, but 98% are needed"),
         (Unread, "^unread: family 'unread' has no reader, which is needed to show"),

@@ -25,6 +25,7 @@ from vzgym.tasks.procedural.reader import FamilyReader, Reading
 from vzgym.tasks.procedural.render.painter import Actor, ScenePainter
 from vzgym.tasks.procedural.search import Search
 from vzgym.tasks.procedural.timeline import SceneSettings, Timeline, draw_timeline, stream
+from vzgym.tasks.subtitles.subtitle import Subtitle
 from vzgym.tasks.task import VideoTask
 from vzgym.video.synthetic import ProceduralVideo
 
@@ -64,6 +65,19 @@ class Draft:
     evidence: Sequence[Interval]
     requirements: EvidenceRequirements
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _narration(timeline: Timeline, evidence: Sequence[Interval], fps: float) -> tuple[Subtitle, ...]:
+    """Lines that announce each scene, and the events. They depend on what the answer does not change only."""
+    starts = [cut / fps for cut in timeline.cuts]
+    lines = [
+        Subtitle(start, start + 1.0, f"We come to {scene.hue}.")
+        for start, scene in zip(starts, timeline.scenes, strict=True)
+    ]
+    for span in evidence:
+        scene = max(place for place, start in enumerate(starts) if start <= span.start)
+        lines.append(Subtitle(span.start, span.end, f"Watch now, in the {timeline.scenes[scene].hue} scene."))
+    return tuple(sorted(lines, key=lambda line: (line.start, line.end)))
 
 
 class Family(ABC, Generic[S]):
@@ -178,6 +192,7 @@ class Family(ABC, Generic[S]):
             evidence=tuple(draft.evidence),
             requirements=draft.requirements,
             category=self.name,
+            subtitles=_narration(timeline, draft.evidence, s.fps) if s.narrated else (),
             source=id.partition("/")[0],
             metadata={**metadata, **draft.metadata},
         )

@@ -148,6 +148,13 @@ for _prefix, _members, _size, _text_size, _spatial in (
             f"{_size}: text ({_text_size}) and the nine families, with spatial zoom",
         )
     )
+register_suite(
+    Suite(
+        "narrated-tiny",
+        (_with(_TINY_MEMBERS["needle"], narrated=True),),
+        "64 s, 64x64, 8 scenes: needle-tiny with subtitles that say when the flash comes",
+    )
+)
 register_suite(Suite("short", tuple(_SHORT_MEMBERS.values()), "60 s, 256x144: needle, count, control, for files"))
 
 MICRO_BUDGET = Budget(

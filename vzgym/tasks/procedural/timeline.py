@@ -51,6 +51,8 @@ class SceneSettings:
         open: Whether the question has no options. The possible answers and their balance stay the same.
         distractors: Number of irrelevant dim shapes that flash, also between overview frames.
         noise: Amplitude of film grain, 0 to 12 of 255.
+        narrated: Whether the tasks have subtitles: a line at the start of each scene, and one while each event is to be
+            seen. They say where to look, not what is seen there.
         difficulty: None uses the settings unchanged. A number in [0, 1] adjusts them: see
             `vzgym.tasks.procedural.difficulty`.
 
@@ -71,6 +73,7 @@ class SceneSettings:
     open: bool = False
     distractors: int = 0
     noise: float = 0.0
+    narrated: bool = False
     difficulty: float | None = None
 
     def __post_init__(self) -> None:
@@ -84,6 +87,7 @@ class SceneSettings:
         need(self.wordings >= 1, "wordings", ">= 1")
         need(self.guard >= 0, "guard", ">= 0")
         need(isinstance(self.open, bool), "open", "True or False")
+        need(isinstance(self.narrated, bool), "narrated", "True or False")
         need(self.distractors >= 0, "distractors", ">= 0")
         need(0 <= self.noise <= MOST_NOISE, "noise", f"0 to {MOST_NOISE:g}")
         need(self.difficulty is None or 0 <= self.difficulty <= 1, "difficulty", "None or in [0, 1]")

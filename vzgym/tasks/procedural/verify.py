@@ -216,10 +216,13 @@ def _check_same_without_event(variants: Sequence[VideoTask], report: FamilyRepor
     def known(task: VideoTask) -> tuple[object, ...]:
         video = task.video
         size = (video.duration, video.fps, video.num_frames, video.height, video.width)
-        return task.question, task.options, task.evidence, task.requirements, dict(task.metadata), size
+        facts = task.question, task.options, task.subtitles, task.evidence, task.requirements, dict(task.metadata)
+        return (*facts, size)
 
     if any(known(task) != known(variants[0]) for task in variants[1:]):
-        report.failures.append(f"{variants[0].id}: question, options, evidence or metadata depend on the answer")
+        report.failures.append(
+            f"{variants[0].id}: question, options, subtitles, evidence or metadata depend on the answer"
+        )
     choices = list(variants[0].options) or variants[0].metadata.get("choices")
     if [task.answer for task in variants] != choices:
         report.failures.append(f"{variants[0].id}: the variants do not have one answer each, in the options' order")
