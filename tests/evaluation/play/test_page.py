@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from vzgym.core.actions import Answer, Zoom
 from vzgym.evaluation import read_records
 from vzgym.tasks import load_tasks
+from vzgym.tasks.task import Subtitle
 
 TASKS = load_tasks("needle-micro", split="test")
 
@@ -190,8 +192,6 @@ def test_hostile_texts_stay_texts(session: Any, open_page: Open, hostile_task: A
 
 
 def test_an_open_question_and_no_overview_and_no_zoom(session: Any, open_page: Open, hostile_task: Any) -> None:
-    from dataclasses import replace
-
     task = replace(hostile_task, id="open", question="How many?", options=(), answer="3")
     page = open_page(session([task], episodes=1, budget={"overview_frames": 0, "max_zooms": 0}).url)
     page.get_by_text("This is the last round: answer now.").wait_for()
@@ -199,6 +199,18 @@ def test_an_open_question_and_no_overview_and_no_zoom(session: Any, open_page: O
     page.get_by_label("Your answer").fill("3")
     press(page, "Answer")
     page.get_by_text("Recorded.").wait_for()
+
+
+def test_subtitles_are_shown_with_the_clips(session: Any, open_page: Open, hostile_task: Any) -> None:
+    lines = (Subtitle(1.0, 2.0, "<b>first</b>"), Subtitle(19.5, 19.9, "last"))
+    task = replace(hostile_task, id="spoken", subtitles=lines, show_subtitles=True)
+    page = open_page(session([task], episodes=1).url)
+    page.locator(".strip img").first.wait_for()
+    drag(page, 0.0, 1.0)
+    press(page, "Zoom")
+    page.get_by_role("tab", name=re.compile("Zoom 1"), selected=True).wait_for()
+    said = page.locator(".speech li").all_inner_texts()
+    assert [text.strip() for text in said] == ["1.00 to 2.00 s <b>first</b>", "19.50 to 19.90 s last"]
 
 
 def test_a_part_of_the_frame(session: Any, open_page: Open, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from vzgym.evaluation.play import PlayStopped, play
 from vzgym.evaluation.play.half_blocks import contact_sheet, draw, fit
 from vzgym.evaluation.play.terminal import TerminalPlayer, most_fps, read_time
 from vzgym.tasks import load_tasks
+from vzgym.tasks.task import Subtitle
 
 TASKS = load_tasks("needle-micro", split="test")
 
@@ -81,6 +83,14 @@ def test_mistakes_cost_no_round(tmp_path: Path) -> None:
     assert "No such command: what" in terminal.text
     assert "Clip 0 has the frames 0 to 7." in terminal.text
     assert "The clips are 0 to 0." in terminal.text
+
+
+def test_subtitles_are_written_with_their_times(hostile_task: Any, tmp_path: Path) -> None:
+    lines = (Subtitle(1.0, 2.0, "first"), Subtitle(19.5, 19.9, "last"))
+    task = replace(hostile_task, subtitles=lines, show_subtitles=True)
+    terminal = Terminal(["zoom 0 20 0.5", "answer two", ""])
+    play(terminal.player, load_tasks([task]), tmp_path, interface="terminal", episodes=1)
+    assert "  1.00 to 2.00 s: first\n  19.50 to 19.90 s: last\n" in terminal.text
 
 
 def test_a_spatial_budget_takes_a_region_and_quit_keeps_the_run(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from vzgym.evaluation.trajectories import FrameURLs, export_run, to_atif
 from vzgym.protocols import PROTOCOLS
 from vzgym.tasks import load_tasks
 from vzgym.tasks.io.writing import write_tasks
+from vzgym.tasks.task import Subtitle
 
 
 class Speaker:
@@ -69,6 +71,14 @@ def test_a_saved_dialogue_gets_its_frames_back(run_folder: Path) -> None:
     for new, old in zip(said, live[0].messages, strict=True):
         assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(new.images, old.images, strict=True))
     assert sum(len(message.images) for message in said) == saved.frames
+
+
+def test_subtitles_in_a_dialogue_are_exported(tmp_path: Path) -> None:
+    file = write_tasks([load_tasks("needle-micro/test")[0]], tmp_path / "tasks")
+    task = replace(load_tasks(file)[0], subtitles=(Subtitle(0.0, 50.0, "hello"),), show_subtitles=True)
+    vzgym.evaluate("random", [task], episodes=1, out=tmp_path / "run")
+    export_run(tmp_path / "run", tmp_path / "out", format="chat")
+    assert "hello" in (tmp_path / "out" / "chat.jsonl").read_text()
 
 
 def test_atif_documents_are_valid_and_hold_every_turn(run_folder: Path, tmp_path: Path) -> None:

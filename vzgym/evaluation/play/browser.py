@@ -266,7 +266,7 @@ def _clip_to_json(clip: Clip) -> dict[str, Any]:
         "region": None if clip.region is None else clip.region.to_list(),
         "times": [round(float(value), 4) for value in clip.times],
         "size": list(clip.size),
-        "speech": [[index, line.text] for index, line in clip.speech],
+        "speech": [[line.start, line.end, line.text] for _, line in clip.speech],
     }
 
 

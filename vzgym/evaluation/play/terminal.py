@@ -172,8 +172,8 @@ class TerminalPlayer:
             list(clip.pixels), captions, self._width(), _FRAME_COLUMNS, true_color=self._true_color
         ):
             self._write_picture(row)
-        for index, line in clip.speech:
-            self._write(f"  {index} {clip.times[index]:.2f}s: {line.text}")
+        for _, line in clip.speech:
+            self._write(f"  {line.start:.2f} to {line.end:.2f} s: {line.text}")
 
     def _enlarge(self, clip: Clip, frame: int) -> None:
         assert clip.pixels is not None  # an episode in progress has its pixels

@@ -9,8 +9,12 @@
     return found;
   };
 
-  // The subtitles beside a frame.
-  const speechOf = (clip, index) => clip.speech.filter(([place]) => place === index).map(([, text]) => text);
+  // The subtitles of a clip, with their times, and those spoken at a frame.
+  const subtitles = (clip) => (clip.speech.length
+    ? h("section.speech", { "aria-label": "Subtitles" }, h("h2", { text: "Subtitles" }), h("ul", {}, clip.speech.map(([start, end, text]) =>
+      h("li", {}, h("span.num.small.muted", { text: `${start.toFixed(2)} to ${end.toFixed(2)} s ` }), vzgym.said(text)))))
+    : null);
+  const spokenAt = (clip, time) => clip.speech.filter(([start, end]) => start <= time && time <= end).map(([, , text]) => text);
 
   // Tabs with the frames of each clip. `around(start, end)` selects an interval, or is null if no zoom is possible.
   vzgym.makeClips = (episode, { frameUrl, selected, select, around }) => {
@@ -43,9 +47,9 @@
       ? h("ul.frames", { class: selected ? "large" : "", style: { "--ratio": `${clip.size[1]} / ${clip.size[0]}` } }, clip.times.map((time, index) => h("li", {},
         h("button.frame", { type: "button", "aria-label": `${names[selected]}, frame ${index + 1} of ${clip.times.length}, ${vzgym.seconds(time)}: enlarge`, onclick: () => open(first + index) },
           h("img", { src: frameUrl(selected, index), alt: "", draggable: "false", class: tiny ? "tiny" : "" }),
-          h("span.time.num", { text: vzgym.seconds(time) })), speechOf(clip, index).map((text) => h("p.small.speech", {}, vzgym.said(text))))))
+          h("span.time.num", { text: vzgym.seconds(time) })))))
       : h("p.note", { text: "No frames: this budget has no overview." });
-    const panel = h("div.panel", { role: "tabpanel", id: `clip-${selected}`, "aria-labelledby": `tab-${selected}`, tabindex: "0" }, frames);
+    const panel = h("div.panel", { role: "tabpanel", id: `clip-${selected}`, "aria-labelledby": `tab-${selected}`, tabindex: "0" }, frames, subtitles(clip));
 
     const dialog = h("dialog.full", { "aria-label": "Frame" });
     const open = (start) => {
@@ -63,7 +67,7 @@
           h("img", { src: frameUrl(item.place, item.index), alt: words, class: Math.max(...size) < 160 ? "tiny" : "",
             style: { width: `${Math.round(size[1] * scale)}px`, height: `${Math.round(size[0] * scale)}px` } }),
           h("p.small.num", { text: words, "aria-live": "polite" }),
-          speechOf(episode.clips[item.place], item.index).map((text) => h("p.speech", {}, vzgym.said(text))),
+          spokenAt(episode.clips[item.place], item.time).map((text) => h("p.spoken", {}, vzgym.said(text))),
           h("div.row", {},
             h("button", { type: "button", text: "\u2190", "aria-label": "Previous frame", onclick: step(-1) }),
             h("button", { type: "button", text: "\u2192", "aria-label": "Next frame", onclick: step(1) }),
