@@ -227,6 +227,29 @@ def test_each_zoom_of_a_turn_is_a_call_with_its_own_result() -> None:
     assert shown == dict(zip(calls, [2, 3], strict=True))
 
 
+def test_a_tool_call_is_a_call_of_its_own_name(tmp_path: Path) -> None:
+    file = write_tasks([load_tasks("needle-micro/test")[0]], tmp_path / "tasks")
+    task = replace(load_tasks(file)[0], subtitles=(Subtitle(0.0, 50.0, "hello world"),))
+
+    class Caller(Speaker):
+        protocol = "tool_calls"
+        turns = (
+            '<tool_call>{"name": "subtitles", "arguments": {"query": "hello"}}</tool_call>',
+            "<answer>A</answer>",
+        )
+
+    vzgym.evaluate(Caller(), [task], episodes=1, tools=["subtitles"], out=tmp_path / "run")
+    export_run(tmp_path / "run", tmp_path / "out", format="atif")
+    trajectory = Trajectory.model_validate_json((tmp_path / "out" / "000000" / "trajectory.json").read_text())
+    names = [tool["function"]["name"] for tool in trajectory.agent.tool_definitions or []]
+    assert names == ["video_zoom", "subtitles"]
+    step = trajectory.steps[-2]
+    assert [(call.function_name, call.arguments) for call in step.tool_calls or []] == [
+        ("subtitles", {"query": "hello"})
+    ]
+    assert "hello world" in str(step.observation)
+
+
 def test_an_episode_in_progress_and_a_video_error_are_documents_too() -> None:
     task = load_tasks("needle-micro/test")[0]
     episode = Episode(task, None, PROTOCOLS.make("tool_calls"))
