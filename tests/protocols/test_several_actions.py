@@ -166,6 +166,10 @@ def test_the_rules_state_what_the_budget_allows(name: str, start: Callable[..., 
     assert "turns with zooms. If one zoom of a turn cannot be carried out, none is." in rich
     assert "max_pixels gives the most pixels of a frame, from 1 to 9000; leave it out for 100352." in rich
     assert not any(word in plain for word in ("max_pixels", "up to", "together"))
+    # They are stated once: in the system message, or beside the question.
+    question = "A round may have up to 3 zooms"
+    assert question not in start(make(name), zooms_per_turn=3).messages[1].text
+    assert question in start(make(name, instructions=False), zooms_per_turn=3).messages[0].text
 
 
 def with_tools(protocol: TagProtocol, start: Callable[..., Episode]) -> Episode:

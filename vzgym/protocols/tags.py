@@ -189,6 +189,10 @@ class TagProtocol(PlainWording):
         rules = [Message.from_text("system", self.rules(record))] if self.instructions else []
         return [*rules, *super().opening(record)]
 
+    def extras(self, record: EpisodeRecord) -> list[str]:
+        """See `PlainWording.extras`; none if the system message states the rules."""
+        return [] if self.instructions else super().extras(record)
+
     def rules(self, record: EpisodeRecord) -> str:
         """The system message: the tags, the budget's limits, and the tools."""
         budget = record.budget
