@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from vzgym.episode.record import EpisodeRecord
 from vzgym.episode.wording import PlainWording
 from vzgym.evaluation import evaluate, read_records
 from vzgym.evaluation.comparison import compare_runs
+from vzgym.evaluation.viewer import LiveView
 from vzgym.evaluation.viewer.data import ViewData
 from vzgym.evaluation.viewer.following import find_record_files
 from vzgym.evaluation.viewer.frames import FrameSheets
 from vzgym.evaluation.viewer.payload import COLUMNS
+from vzgym.evaluation.viewer.server import Request
 from vzgym.tasks import VideoTask
 
 
@@ -185,3 +188,31 @@ def test_frames_come_from_the_video_or_the_reason_why_not(runs: Path, tmp_path: 
         found = view_of(EpisodeRecord.from_json({**data, "overview": {**clip, **change}}), folder)
         assert words in found["clips"][0]["missing"]
         assert "sheet" in found["clips"][1]
+
+
+def test_only_the_page_and_its_frames_are_served(runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "private.webp").touch()
+    with LiveView([runs / "oracle"]) as live:
+
+        def status(path: str) -> int:
+            return live.answer(Request("GET", path)).status
+
+        for path in ("", "static/viewer.css", "data/index.js", "data/0/0.js"):
+            assert status(path) == 200, path
+        sheet = re.search(rb"[0-9a-f]{32}[.]webp", live.answer(Request("GET", "data/0/0.js")).body)
+        assert sheet is not None
+        assert live.answer(Request("GET", f"frames/{sheet[0].decode()}")).kind == "image/webp"
+        for path in (
+            "static/../data.py",
+            "static/",
+            f"frames/{'0' * 32}.webp",
+            "frames/../private.webp",
+            f"frames/{tmp_path}/private.webp",
+            str(runs / "oracle" / "records.jsonl"),
+            "../records.jsonl",
+            "data/0/0.js\n",
+        ):
+            assert status(path) == 404, path
+        assert b"there is no episode 99 in run 7" in live.answer(Request("GET", "data/7/99.js")).body
+        odd = {"generation": "0", "have": "x,-1,99999999999"}
+        assert live.answer(Request("GET", "data/new.json", odd)).status == 200

@@ -131,7 +131,7 @@
     const row = state.runs[run]?.rows[number];
     slots = null;
     if (!row) {
-      vzgym.replace(main, h("p.message.bad", { text: `There is no episode ${number} in run ${run}.` }), h("p", {}, h("a", { href: "#/", text: "All episodes" })));
+      vzgym.replace(main, h("p.message.bad", { text: `There is no episode ${number} in run ${run}.` }), problems(), h("p", {}, h("a", { href: "#/", text: "All episodes" })));
       return;
     }
     if (!state.order.includes(row)) state.order = state.rows;
