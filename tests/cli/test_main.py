@@ -76,7 +76,7 @@ def test_other_errors_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*arguments: object, **settings: object) -> None:
         raise ZeroDivisionError("a bug of ours")
 
-    monkeypatch.setattr("vzgym.evaluation.policy_evaluation", broken)
+    monkeypatch.setattr("vzgym.evaluation.evaluate", broken)
     with pytest.raises(ZeroDivisionError, match="a bug of ours"):
         main()
 
@@ -119,7 +119,7 @@ def test_an_error_of_the_system_that_names_no_file_is_not_hidden(monkeypatch: py
     def broken(*arguments: object, **settings: object) -> None:
         raise ConnectionResetError(104, "Connection reset by peer")
 
-    monkeypatch.setattr("vzgym.evaluation.policy_evaluation", broken)
+    monkeypatch.setattr("vzgym.evaluation.evaluate", broken)
     monkeypatch.setattr(sys, "argv", ["vzgym", "eval", "--policy", "blind", "--episodes", "1"])
     monkeypatch.setattr(sys, "path", [*sys.path])
     with pytest.raises(ConnectionResetError, match="reset by peer"):
