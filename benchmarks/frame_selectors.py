@@ -95,6 +95,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", default="needle-tiny")
     parser.add_argument("--episodes", type=int, default=200)
+    parser.add_argument("--pixel-episodes", type=int, default=50, help="for selectors that look at pixels: slower")
     parser.add_argument("--frames", type=int, default=8, help="frames that a selector shows")
     parser.add_argument("--fps", type=float, default=2.0, help="candidates per second")
     parser.add_argument("--seed", type=int, default=0)
@@ -106,9 +107,8 @@ def main() -> int:
     for name, group, noise, policy in plan(arguments.frames, arguments.fps, arguments.model):
         label = name if noise is None else f"{name} noise {noise:g}"
         folder = arguments.out / f"{arguments.tasks}-{arguments.episodes}" / label.replace(" ", "-")
-        report = evaluate(
-            policy, arguments.tasks, episodes=arguments.episodes, seed=arguments.seed, out=folder, name=label
-        )
+        count = min(arguments.episodes, arguments.pixel_episodes) if group == "pixels" else arguments.episodes
+        report = evaluate(policy, arguments.tasks, episodes=count, seed=arguments.seed, out=folder, name=label)
         cells.append(Cell.of(name, group, noise, report))
         print(f"{label}: {100 * report.accuracy.value:.1f} %", file=sys.stderr, flush=True)
     text = json.dumps([asdict(cell) for cell in cells], indent=1)
