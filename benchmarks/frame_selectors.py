@@ -129,7 +129,7 @@ def table(cells: list[Cell]) -> str:
         for cell in cells
         if cell.noise is None
     ]
-    heads = [f"noise {noise:g} (AUC {EvidenceScorer(noise).auc:.2f})" for noise in NOISES]
+    heads = [f"noise {noise:g} (AUC {EvidenceScorer(noise).auc:.3f})" for noise in NOISES]
     lines += ["", "| selector | frames scored | " + " | ".join(heads) + " |", "|---|---:|" + "---:|" * len(heads)]
     for name in dict.fromkeys(cell.name for cell in cells if cell.noise is not None):
         row = [cell for cell in cells if cell.name == name]
@@ -149,7 +149,7 @@ def draw(cells: list[Cell], path: Path, title: str) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(13, 5.4), sharey=True)
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(13, 5.6), sharey=True)
     colors = pyplot.get_cmap("viridis_r")
     markers = dict(zip((*SELECTORS, "aks zoom"), "osD^vP*Xh", strict=True))
     uniform = [cell for cell in cells if cell.group == "uniform"]
@@ -157,31 +157,45 @@ def draw(cells: list[Cell], path: Path, title: str) -> None:
         [cell.touched for cell in uniform], [100 * cell.accuracy for cell in uniform], yerr=_errors(uniform),
         color="0.4", marker=".", label="uniform", capsize=2, zorder=1,
     )  # fmt: skip
+    labels: dict[tuple[float, float], list[str]] = {}
     for cell in cells:
         if cell.group in ("policy", "model", "pixels"):
-            left.errorbar([cell.touched], [100 * cell.accuracy], yerr=_errors([cell]), color="k", marker="s", capsize=2)
-            left.annotate(cell.name, (cell.touched, 100 * cell.accuracy), (6, -12), textcoords="offset points")
+            left.errorbar(
+                [cell.touched], [100 * cell.accuracy], yerr=_errors([cell]), color="k", marker="s", ms=4, capsize=2
+            )
+            labels.setdefault((cell.touched, 100 * cell.accuracy), []).append(cell.name)
         elif cell.name in markers:
-            color = colors(0.1 + 0.9 * (cell.noise or 0.0))
-            left.plot([cell.touched], [100 * cell.accuracy], marker=markers[cell.name], color=color, ls="", ms=7)
+            # Those that score all candidates touch the same number of frames, and are drawn side by side.
+            place = list(markers).index(cell.name)
+            touched = cell.touched * (1 + 0.04 * (place + 1) * (place < 5))
+            color = colors(cell.noise or 0.0)
+            left.plot([touched], [100 * cell.accuracy], marker=markers[cell.name], color=color, ls="", ms=6)
+    for place, names in labels.items():
+        left.annotate(", ".join(names), place, (-6, 5), textcoords="offset points", ha="right", fontsize=9)
     for name, marker in markers.items():
         left.plot([], [], marker=marker, color="0.3", ls="", label=name)
-    left.set(xscale="log", xlabel="frames touched: shown and scored", ylabel="accuracy, %", ylim=(0, 104))
-    left.legend(fontsize=8, loc="lower right", ncols=2)
-    bar = figure.colorbar(pyplot.cm.ScalarMappable(cmap=colors), ax=left, ticks=[0.1 + 0.9 * n for n in NOISES])
-    bar.set_ticklabels([f"{noise:g}" for noise in NOISES])
+    left.set(xscale="log", xlabel="frames touched: shown and scored", ylabel="accuracy, %", ylim=(0, 106))
+    left.legend(fontsize=8, loc="upper left", ncols=2, bbox_to_anchor=(0.0, 0.9))
+    bar = figure.colorbar(pyplot.cm.ScalarMappable(cmap=colors), ax=left, ticks=NOISES)
     bar.set_label("noise of the scorer")
     for name, marker in markers.items():
         row = [cell for cell in cells if cell.name == name]
-        values = [EvidenceScorer(cell.noise or 0.0).auc for cell in row]
-        right.plot(values, [100 * cell.accuracy for cell in row], marker=marker, label=name, ms=5)
+        right.errorbar(
+            [-(cell.noise or 0.0) for cell in row], [100 * cell.accuracy for cell in row], yerr=_errors(row),
+            marker=marker, label=name, ms=5, capsize=2, elinewidth=0.7,
+        )  # fmt: skip
+    lines: dict[float, list[str]] = {}
     for cell in cells:
-        if cell.name in ("expert", "uniform 8", "uniform 40", "uniform 136", "model"):
-            right.axhline(100 * cell.accuracy, color="0.5", lw=0.8, ls="--")
-            words = f"{cell.name}, {cell.shown:.0f} frames" if cell.group != "uniform" else cell.name
-            right.annotate(words, (0.47, 100 * cell.accuracy + 0.8), fontsize=8, color="0.3")
-    right.set(xlabel="AUC of the scorer: a frame of the evidence scores higher than another", xlim=(0.46, 1.02))
-    right.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0.0, 0.9))
+        if cell.name in ("expert", "uniform 8", "uniform 40", "uniform 72", "uniform 136", "model"):
+            words = cell.name if cell.group == "uniform" else f"{cell.name} ({cell.shown:.0f} frames)"
+            lines.setdefault(100 * cell.accuracy, []).append(words)
+    for height, names in lines.items():
+        right.axhline(height, color="0.5", lw=0.8, ls="--")
+        right.annotate(", ".join(names), (-1.02, height + 0.8), fontsize=8, color="0.3")
+    ticks = [f"{noise:g}\n{EvidenceScorer(noise).auc:.3f}" for noise in NOISES]
+    right.set_xticks([-noise for noise in NOISES], ticks)
+    right.set(xlabel="noise of the scorer, and its AUC: a frame of the evidence scores higher than another")
+    right.legend(fontsize=8, loc="upper left", ncols=3, bbox_to_anchor=(0.0, 0.88))
     figure.suptitle(title)
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
