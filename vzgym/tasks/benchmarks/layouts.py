@@ -80,8 +80,10 @@ def find_place(
     if best is None and not given:
         looked = "; ".join(f"{layout.name}: {' or '.join(layout.annotations)}" for layout in benchmark.layouts)
         raise TaskError(
-            f"{benchmark.name}: no annotation file in {folder}. Looked for {looked}. {how_to_get(benchmark)} Any other "
-            "arrangement: give annotations (--annotations) and videos (--videos)"
+            f"{benchmark.name}: no annotation file in {folder}. Looked for {looked} (cache: a Hugging Face snapshot "
+            f"there; snapshot: root or cache). {how_to_get(benchmark)} Any other arrangement: name the files, "
+            f"--tasks '{{name: {benchmark.name}, annotations: FILE, videos: FOLDER}}' (bench check: --annotations, "
+            "--videos)"
         )
     layout = "given paths" if given or best is None else best.layout
     if videos is not None:
