@@ -186,3 +186,12 @@ def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
     for context in contexts:
         context.close()
     assert faults == []
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs the stages of experiments in this process: each new one would import everything again."""
+    from vzgym.evaluation.experiments import running
+    from vzgym.rollout.executor import InProcess
+
+    monkeypatch.setattr(running, "LocalProcesses", lambda workers, fresh: InProcess())

@@ -28,6 +28,7 @@ def trial(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("in_process")
 def test_a_failed_cell_is_shown_with_its_log_and_the_rest_is_done(run: Callable, trial: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = run("ablate", trial, "--out", out)
@@ -43,6 +44,7 @@ def test_a_failed_cell_is_shown_with_its_log_and_the_rest_is_done(run: Callable,
     assert line in dry.output.replace("\n", " ").replace("  evaluate", "  evaluate")
 
 
+@pytest.mark.usefixtures("in_process")
 def test_the_dry_run_says_what_runs_and_why(run: Callable, trial: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     trial.write_text(TRIAL.partition("  broken")[0].replace("seeds: 1", "seeds: 2"), encoding="utf-8")

@@ -25,8 +25,6 @@ from vzgym.agents import CollectSettings, PretrainSettings, pretrain
 from vzgym.agents.data.dataset import load_trajectories
 from vzgym.cli import app
 from vzgym.evaluation import read_records
-from vzgym.evaluation.experiments import running
-from vzgym.rollout.executor import InProcess
 from vzgym.tasks import BUDGETS, FAMILIES
 from vzgym.tasks.procedural.render.encode import encode_video
 from vzgym.video import ArrayVideo
@@ -187,9 +185,8 @@ def test_own_videos(qwen: Path, serve: Any, monkeypatch: pytest.MonkeyPatch) -> 
     assert all(record.budget == BUDGETS.make("single-gpu") for record in read_records("runs/grpo/rollouts.jsonl"))
 
 
-def test_reward_ablation(monkeypatch: pytest.MonkeyPatch) -> None:
-    # In this process: each stage in a new one would import torch and TRL again.
-    monkeypatch.setattr(running, "LocalProcesses", lambda workers, fresh: InProcess())
+@pytest.mark.usefixtures("in_process")
+def test_reward_ablation() -> None:
     tutorial = Tutorial("reward-ablation")
     assert list(tutorial.files) == ["my_rewards.py", "first_zoom.yaml", "my_reward.yaml"]
     experiment = yaml.safe_load(tutorial.files["first_zoom.yaml"])

@@ -208,7 +208,8 @@ def test_frames_of_more_than_one_visual_token_are_refused_with_the_setting_that_
         pretrain(settings)
     with pytest.raises(InvalidSetting, match=r"144x256.*square"):
         pretrain(settings.replace(tasks="needle/train"))
-    folder = pretrain(settings.replace(size={"patch": 32, "layers": 1}))
+    small = {"patch": 32, "width": 32, "layers": 1, "heads": 2, "inner": 48, "vision_width": 16}
+    folder = pretrain(settings.replace(size=small))
     assert (folder / "pretrain.json").is_file()
 
 

@@ -50,6 +50,7 @@ class Killed(Breaks):
 """
 
 
+@pytest.mark.usefixtures("in_process")
 def test_a_finished_grid_does_not_run_again(grid_of: Callable[[str], Grid], tmp_path: Path) -> None:
     grid = grid_of(FOUR)
     told: list[Event] = []
@@ -112,6 +113,7 @@ def test_what_fails_is_told_and_the_rest_goes_on(
     assert run_grid(mended, out).finished == 3 - 1
 
 
+@pytest.mark.usefixtures("in_process")
 def test_a_stage_that_fails_takes_its_cells_with_it(grid_of: Callable[[str], Grid], tmp_path: Path) -> None:
     grid = grid_of(
         "tasks: needle-micro\nseeds: 1\nevaluate: {episodes: 2}\n"
@@ -130,6 +132,7 @@ def test_two_do_not_work_in_one_folder(grid_of: Callable[[str], Grid], tmp_path:
         run_grid(grid_of(FOUR), tmp_path / "out")
 
 
+@pytest.mark.usefixtures("in_process")
 def test_killed_and_started_again_it_gives_the_same_table(grid_of: Callable[[str], Grid], tmp_path: Path) -> None:
     grid = grid_of(FOUR)
     run_grid(grid, tmp_path / "whole", workers=2)
