@@ -209,3 +209,35 @@ def test_no_policy_no_answerer() -> None:
         PolicyAnswerer(3)  # type: ignore[arg-type]
     with pytest.raises(InvalidSetting, match="got the class Watcher: call it"):
         PolicyAnswerer(Watcher)  # type: ignore[arg-type]
+
+
+class TurnsOfAllKinds(Speaker):
+    """Two zooms in one turn, then a call of the tool `frame`, then an answer; and the answer alone in a last round."""
+
+    def _turn(self, dialogue: Sequence[Message]) -> str:
+        said = sum(message.role == "assistant" for message in dialogue)
+        if "last round" in dialogue[-1].text or said == 2:
+            return "<think>so</think><answer>B</answer>"
+        if said == 0:
+            zoom = '<video_zoom>{"segment": [%d, %d], "fps": 2}</video_zoom>'
+            return f"<think>secret</think>{zoom % (3, 4)}{zoom % (8, 9)}"
+        return '<think>secret</think><tool_call>{"name": "frame", "arguments": {"time": 20.0}}</tool_call>'
+
+
+@pytest.mark.parametrize("load", [False, True])
+def test_each_zoom_of_a_turn_and_each_tool_s_frames_can_be_chosen(load: bool) -> None:
+    records: list[EpisodeRecord] = []
+    speaker = TurnsOfAllKinds()
+    evaluate(
+        speaker, "needle-tiny", episodes=1, budget={"zooms_per_turn": 2}, tools=["frame"], on_episode=records.append
+    )
+    record = saved(records[0]) if load else records[0]
+    assert [len(turn.clips) for turn in record.turns] == [2, 1, 0]
+    for chosen in ([1], [2], [1, 2], [3], [0, 2, 3]):
+        assert PolicyAnswerer(speaker).answer_from(record, chosen) == "B"
+        (dialogue,) = speaker.dialogues
+        images = [image for message in dialogue for image in message.images]
+        times = [time for place in chosen for time in records[0].clips[place].times]
+        assert [image.clip.times[image.index] for image in images] == times
+        assert "secret" not in " ".join(message.text for message in dialogue)
+        assert ("The frame at 20 s" in dialogue[-1].text) == (chosen[-1] == 3)
