@@ -20,7 +20,7 @@ from vzgym.tasks.task import option_letter
 
 __all__ = ["TerminalPlayer", "read_time"]
 
-_FRAME_COLUMNS: Final = 30
+_SMALLEST, _LARGEST = 12, 40
 """Columns of a frame in a contact sheet."""
 
 _HELP: Final = """\
@@ -168,9 +168,11 @@ class TerminalPlayer:
         self._write(f"\n{title}, {len(clip)} frames")
         assert clip.pixels is not None  # an episode in progress has its pixels
         captions = [f"{index} {time:.2f}s" for index, time in enumerate(clip.times)]
-        for row in contact_sheet(
-            list(clip.pixels), captions, self._width(), _FRAME_COLUMNS, true_color=self._true_color
-        ):
+        width = self._width()
+        # Many frames, as in an overview, are drawn smaller, so that they do not fill many screens.
+        across = 5 if len(clip) > 16 else 3
+        wide = max(_SMALLEST, min(_LARGEST, (width + 1) // across - 1))
+        for row in contact_sheet(list(clip.pixels), captions, width, wide, true_color=self._true_color):
             self._write_picture(row)
         for _, line in clip.speech:
             self._write(f"  {line.start:.2f} to {line.end:.2f} s: {line.text}")
