@@ -60,7 +60,7 @@ def open_once(browser: Browser, address: str) -> dict[str, float]:
     found["filter"] = time.perf_counter() - start
     start = time.perf_counter()
     page.click("a.episode")
-    page.wait_for_selector("h1")
+    page.wait_for_selector(".question h1")
     found["episode"] = time.perf_counter() - start
     context.close()
     return found

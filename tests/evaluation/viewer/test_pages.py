@@ -69,7 +69,7 @@ def test_keys_move_between_episodes_turns_and_back(open_page: Open, page_file: P
     page.keyboard.press("j")
     page.keyboard.press("j")
     page.keyboard.press("Enter")
-    page.wait_for_selector("h1")
+    page.wait_for_selector(".question h1")
     assert page.url.endswith("#/e/0/1")
     page.keyboard.press("ArrowRight")
     page.wait_for_url("**#/e/0/2")
@@ -121,9 +121,9 @@ def test_runs_are_aligned_by_task_with_paired_differences(open_page: Open, page_
 @pytest.mark.parametrize("number", range(3))
 def test_awkward_text_stays_text(open_page: Open, page_file: Path, number: int) -> None:
     page = open_page(f"{page_file.as_uri()}#/e/1/{number}", width=400)
-    page.wait_for_selector("h1")
+    page.wait_for_selector(".question h1")
     text = (HOSTILE, RIGHT_TO_LEFT, LONG)[number]
-    assert page.evaluate("document.querySelector('h1').textContent") == text
+    assert page.evaluate("document.querySelector('.question h1').textContent") == text
     assert page.evaluate("document.querySelector('.by-user .text').textContent") == text
     assert page.evaluate("document.querySelector('#turn-1 .by-assistant .text').textContent") != ""
     assert "taken" not in page.title()
@@ -150,7 +150,7 @@ def test_a_single_file_needs_nothing_else(open_page: Open, runs: Path, tmp_path:
     page.wait_for_selector("#turn-1.current")
     image = page.locator("#turn-1 img").first
     page.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=image.element_handle())
-    assert page.evaluate("document.querySelector('h1').textContent") == HOSTILE
+    assert page.evaluate("document.querySelector('.question h1').textContent") == HOSTILE
     assert "taken" not in page.title()
 
 

@@ -114,7 +114,7 @@
     fillAbove();
     fill();
     let bar = vzgym.filterBar(state, current, change);
-    vzgym.replace(main, tabs, above, bar, body);
+    vzgym.replace(main, h("h1.sr", { text: view === "tasks" ? "Tasks by run" : "Episodes" }), tabs, above, bar, body);
     // New episodes may bring new categories, but must not take away a field that is being used.
     const refreshBar = () => {
       if (bar.contains(document.activeElement)) return;
