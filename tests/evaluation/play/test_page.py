@@ -18,7 +18,7 @@ import pytest
 from vzgym.core.actions import Answer, Zoom
 from vzgym.evaluation import read_records
 from vzgym.tasks import load_tasks
-from vzgym.tasks.task import Subtitle
+from vzgym.tasks.subtitles.subtitle import Subtitle
 
 TASKS = load_tasks("needle-micro", split="test")
 

@@ -29,7 +29,7 @@ from vzgym.evaluation.play import PlayStopped, play
 from vzgym.evaluation.play.half_blocks import contact_sheet, draw, fit
 from vzgym.evaluation.play.terminal import TerminalPlayer, most_fps, read_time
 from vzgym.tasks import load_tasks
-from vzgym.tasks.task import Subtitle
+from vzgym.tasks.subtitles.subtitle import Subtitle
 
 TASKS = load_tasks("needle-micro", split="test")
 

@@ -28,7 +28,7 @@ from vzgym.evaluation.trajectories import FrameURLs, export_run, to_atif
 from vzgym.protocols import PROTOCOLS
 from vzgym.tasks import load_tasks
 from vzgym.tasks.io.writing import write_tasks
-from vzgym.tasks.task import Subtitle
+from vzgym.tasks.subtitles.subtitle import Subtitle
 
 
 class Speaker:
@@ -36,7 +36,7 @@ class Speaker:
 
     name = "speaker"
     protocol = "tags"
-    turns = (
+    turns: tuple[str, ...] = (
         '<think>Look at </think> the start.</think><video_zoom>{"segment": [0.0, 1.5], "fps": 4}</video_zoom>',
         "I do not know.",
         '<video_zoom>{"segment": [NaN, 1.5], "fps": 4}</video_zoom>',
@@ -233,7 +233,7 @@ def test_a_tool_call_is_a_call_of_its_own_name(tmp_path: Path) -> None:
 
     class Caller(Speaker):
         protocol = "tool_calls"
-        turns = (
+        turns: tuple[str, ...] = (
             '<tool_call>{"name": "subtitles", "arguments": {"query": "hello"}}</tool_call>',
             "<answer>A</answer>",
         )
