@@ -14,6 +14,7 @@ import vzgym
 from vzgym.cli import app
 from vzgym.core import Answer, ToolCall, Zoom
 from vzgym.core.errors import InvalidSetting, UnknownName, UntrustedName, VideoError
+from vzgym.episode import EpisodeRecord
 from vzgym.evaluation import read_records
 from vzgym.evaluation.replay import replay
 from vzgym.tasks import VideoTask, load_tasks
@@ -199,3 +200,14 @@ def test_the_script_finds_the_event_of_narrated_tasks_with_one_zoom(tmp_path: Pa
     statistics = collect(settings, tmp_path / "data")
     assert (statistics.rows, statistics.correct) == (6, 6)
     assert statistics.to_json()["means"]["zooms"] == 1.0
+
+
+@pytest.mark.parametrize("scorer", ["clip", {"name": "clip", "model": "someone/else"}, "module:Scorer"])
+def test_a_record_does_not_load_weights_or_code_unasked(task: VideoTask, scorer: Any) -> None:
+    env = vzgym.VideoZoomEnv([task], tools="frame")
+    env.reset(seed=0)
+    env.step(Answer("rice"))
+    data = env.record.to_json()
+    data["tools"][0]["spec"] = {"name": "find_frames", "scorer": scorer}
+    with pytest.raises(UntrustedName, match="names the scorer"):
+        replay(EpisodeRecord.from_json(data), task=task)

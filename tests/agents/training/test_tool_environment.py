@@ -389,7 +389,7 @@ def test_the_longest_reply_of_a_tool_is_measured(small_model, tasks):
 
     class Silent(ShowFrame):
         name = "silent"
-        longest = None
+        longest = None  # type: ignore[assignment]
 
     plain, framed = need(), need("frame")
     assert framed.prompt == plain.prompt  # this protocol describes no tools
