@@ -383,7 +383,7 @@ def test_unknown_books_and_reasons_are_named() -> None:
 
 def test_a_protocol_that_cannot_read_itself_is_refused() -> None:
     class Mute(TagProtocol):
-        def said(self, action: Any) -> str:
+        def text_of(self, action: Any) -> str:
             return "hm"
 
     with pytest.raises(InvalidSetting, match="does not read its own form"):

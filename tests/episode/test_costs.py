@@ -107,7 +107,7 @@ def test_the_ledger_of_an_episode() -> None:
     assert costs.frames_shown == 9
     assert costs.visual_tokens == 54
     assert costs.passes == 3
-    assert costs.said_tokens == 5 + 5 + 1
+    assert costs.written_tokens == 5 + 5 + 1
     assert costs.text_tokens == sum(math.ceil(len(message.text) / 4) for message in record.messages)
     assert costs.frames_decoded == sum(clip.decoded for clip in record.clips) > 0
     assert costs.decode_seconds == sum(round(clip.seconds, 6) for clip in record.clips)

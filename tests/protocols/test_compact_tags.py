@@ -45,11 +45,11 @@ def test_each_frame_comes_before_its_time(start: Callable[..., Episode]) -> None
 def test_what_is_said_to_a_hundredth_is_read_back(start: int, end: int, fps: int) -> None:
     protocol = CompactTags(think="none", strict=True)
     zoom = Zoom(start / 100, end / 100, fps / 100)
-    assert protocol.parse(protocol.said(zoom)) == Parsed(zoom, True)
+    assert protocol.parse(protocol.text_of(zoom)) == Parsed(zoom, True)
 
 
 def test_the_rest_is_said_as_the_paper_says_it() -> None:
     protocol = CompactTags()
-    assert '"region": [0.0, 0.0, 0.5, 1.0]' in protocol.said(Zoom(0.0, 1.0, 1.0, Region(0.0, 0.0, 0.5, 1.0)))
-    assert protocol.said(Answer("B")) == "<answer>B</answer>"
-    assert protocol.said(Malformed("why")) == ""
+    assert '"region": [0.0, 0.0, 0.5, 1.0]' in protocol.text_of(Zoom(0.0, 1.0, 1.0, Region(0.0, 0.0, 0.5, 1.0)))
+    assert protocol.text_of(Answer("B")) == "<answer>B</answer>"
+    assert protocol.text_of(Malformed("why")) == ""

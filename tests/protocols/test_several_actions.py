@@ -60,25 +60,25 @@ def make(name: str, **options: Any) -> TagProtocol:
 @given(zooms=st.lists(_zooms, min_size=2, max_size=5).map(tuple))
 def test_what_is_said_is_read_back(name: str, strict: bool, zooms: tuple[Zoom, ...]) -> None:
     protocol = make(name, strict=strict)
-    said = protocol.said(Zooms(zooms))
+    said = protocol.text_of(Zooms(zooms))
     # Too many are well-formed, as too many frames are: the episode refuses them.
     assert protocol.parse(said, THREE) == Parsed(Zooms(zooms), True)
     assert protocol.parse(f"<think>hm</think> {said}\n", THREE) == Parsed(Zooms(zooms), True)
-    assert protocol.parse(protocol.said(zooms[0]), THREE) == Parsed(zooms[0], True)
+    assert protocol.parse(protocol.text_of(zooms[0]), THREE) == Parsed(zooms[0], True)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @given(zooms=st.lists(_zooms, min_size=2, max_size=4).map(tuple))
 def test_where_one_is_allowed_the_first_is_read_as_before(name: str, zooms: tuple[Zoom, ...]) -> None:
     protocol = make(name)
-    assert protocol.parse(protocol.said(Zooms(zooms))) == Parsed(zooms[0], False)
-    assert protocol.parse(protocol.said(zooms[0]) + protocol.said(Answer("B"))) == Parsed(zooms[0], False)
+    assert protocol.parse(protocol.text_of(Zooms(zooms))) == Parsed(zooms[0], False)
+    assert protocol.parse(protocol.text_of(zooms[0]) + protocol.text_of(Answer("B"))) == Parsed(zooms[0], False)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_zooms_end_at_another_action(name: str) -> None:
     protocol = make(name)
-    one, two, answer = protocol.said(FIRST), protocol.said(SECOND), "<answer>B</answer>"
+    one, two, answer = protocol.text_of(FIRST), protocol.text_of(SECOND), "<answer>B</answer>"
     cases: dict[str, Action] = {
         one + two + answer: Zooms((FIRST, SECOND)),
         one + answer + two: FIRST,
@@ -97,11 +97,11 @@ def test_zooms_end_at_another_action(name: str) -> None:
 def test_a_zoom_that_cannot_be_read_makes_the_turn_malformed(name: str) -> None:
     protocol = make(name)
     broken = f"<{protocol.tag}>{{</{protocol.tag}>"
-    parsed = protocol.parse(protocol.said(FIRST) + broken + protocol.said(SECOND), THREE)
+    parsed = protocol.parse(protocol.text_of(FIRST) + broken + protocol.text_of(SECOND), THREE)
     assert not parsed.well_formed
     assert isinstance(parsed.action, Malformed)
     assert parsed.action.reason.startswith("zoom 2 of the turn cannot be read: the zoom is not JSON")
-    assert protocol.parse(protocol.said(FIRST) + broken).action == FIRST
+    assert protocol.parse(protocol.text_of(FIRST) + broken).action == FIRST
 
 
 @pytest.mark.parametrize("content", ['"max_pixels": "9"', '"max_pixels": 2.5', '"max_pixels": true'])
@@ -114,7 +114,7 @@ def test_a_size_is_a_whole_number(content: str) -> None:
 @given(arguments=st.dictionaries(_words, _json, max_size=3))
 def test_calls_of_tools_are_read_back(name: str, arguments: dict[str, Any]) -> None:
     call = ToolCall("find", arguments)
-    assert make(name).parse(make(name).said(call), FIND) == Parsed(call, True)
+    assert make(name).parse(make(name).text_of(call), FIND) == Parsed(call, True)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -139,7 +139,7 @@ def test_other_calls_are_no_well_formed_turns(name: str, content: str, action: A
 @pytest.mark.parametrize("name", NAMES)
 def test_the_episode_not_the_protocol_refuses_an_unknown_tool(name: str) -> None:
     call = ToolCall("other", {"a": 1})
-    assert make(name).parse(make(name).said(call), FIND) == Parsed(call, True)
+    assert make(name).parse(make(name).text_of(call), FIND) == Parsed(call, True)
 
 
 @pytest.mark.parametrize("name", ["tags", "compact_tags"])
@@ -152,7 +152,7 @@ def test_a_zoom_and_a_call_are_told_apart() -> None:
     rules = TurnRules(2, ("find",))
     for name in NAMES:
         protocol = make(name)
-        call, zoom = protocol.said(ToolCall("find")), protocol.said(FIRST)
+        call, zoom = protocol.text_of(ToolCall("find")), protocol.text_of(FIRST)
         assert protocol.parse(call + zoom, rules) == Parsed(ToolCall("find"), False)
         assert protocol.parse(zoom + call, rules) == Parsed(FIRST, False)
 
@@ -193,7 +193,7 @@ def test_an_episode_plays_them(name: str, start: Callable[..., Episode]) -> None
     protocol = make(name)
     episode = with_tools(protocol, start)
     for action in (Zooms((FIRST, SECOND)), ToolCall("find", {"text": "a cat"}), Answer("B")):
-        text = protocol.said(action)
+        text = protocol.text_of(action)
         parsed = protocol.parse(text, episode.rules)
         turn = episode.step(parsed.action, text=text, well_formed=parsed.well_formed)
         assert turn.action == action
@@ -210,7 +210,7 @@ def test_each_parallel_call_has_its_reply(start: Callable[..., Episode]) -> None
     protocol = ToolCallProtocol(think="optional", structured=True)
     episode = with_tools(protocol, start)
     for action in (Zooms((FIRST, SECOND)), ToolCall("find", {"text": "a"}), Zooms((FIRST, FIRST, SECOND))):
-        text = protocol.said(action)
+        text = protocol.text_of(action)
         parsed = protocol.parse(text, episode.rules)
         episode.step(parsed.action, text=text, well_formed=parsed.well_formed)
     chat = as_tool_chat(episode.messages, ["find"])

@@ -216,23 +216,23 @@ REGIONS = st.none() | st.builds(Region, FINITE, FINITE, FINITE, FINITE)
 @given(st.builds(Zoom, FINITE, FINITE, FINITE, REGIONS))
 def test_a_zoom_is_read_as_it_was_said(zoom: Zoom) -> None:
     protocol = TagProtocol(think="none", strict=True)
-    assert protocol.parse(protocol.said(zoom)) == Parsed(zoom, True)
+    assert protocol.parse(protocol.text_of(zoom)) == Parsed(zoom, True)
 
 
 @given(st.text(min_size=1).filter(lambda text: text.strip() and "<" not in text))
 def test_an_answer_is_read_as_it_was_said(text: str) -> None:
     protocol = TagProtocol(think="optional", strict=True)
-    assert protocol.parse(protocol.said(Answer(text))) == Parsed(Answer(text.strip()), True)
+    assert protocol.parse(protocol.text_of(Answer(text))) == Parsed(Answer(text.strip()), True)
 
 
 def test_what_is_said_for_actions() -> None:
     protocol = TagProtocol()
-    assert protocol.said(Zoom(12, 14, 8)) == '<video_zoom>{"segment": [12.0, 14.0], "fps": 8.0}</video_zoom>'
-    assert protocol.said(Zoom(0.0, 1.0, 1.0, Region(0, 0, 0.5, 1))) == (
+    assert protocol.text_of(Zoom(12, 14, 8)) == '<video_zoom>{"segment": [12.0, 14.0], "fps": 8.0}</video_zoom>'
+    assert protocol.text_of(Zoom(0.0, 1.0, 1.0, Region(0, 0, 0.5, 1))) == (
         '<video_zoom>{"segment": [0.0, 1.0], "fps": 1.0, "region": [0.0, 0.0, 0.5, 1.0]}</video_zoom>'
     )
-    assert protocol.said(Answer("B")) == ANSWER
-    assert protocol.said(Malformed("why")) == ""
+    assert protocol.text_of(Answer("B")) == ANSWER
+    assert protocol.text_of(Malformed("why")) == ""
 
 
 def test_the_rules_are_told_first(start: Callable[..., Episode]) -> None:

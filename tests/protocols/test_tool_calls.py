@@ -91,7 +91,7 @@ ZOOMS = st.builds(Zoom, FINITE, FINITE, FINITE, st.none() | st.builds(Region, FI
 @given(ZOOMS)
 def test_a_zoom_is_read_as_it_was_said(zoom: Zoom) -> None:
     protocol = ToolCallProtocol(think="none", strict=True)
-    assert protocol.parse(protocol.said(zoom)) == Parsed(zoom, True)
+    assert protocol.parse(protocol.text_of(zoom)) == Parsed(zoom, True)
 
 
 PIECES = st.sampled_from(

@@ -36,7 +36,7 @@ def test_nothing_in_a_thought_is_an_action(name: str, data: st.DataObject) -> No
     inner = thoughts(tag_of(protocol))
     first, second, third = (data.draw(inner) for _ in range(3))
     action = data.draw(st.sampled_from([ZOOM, Answer("B")]))
-    said = protocol.said(action)
+    said = protocol.text_of(action)
     for text in (
         f"<think>{first}</think>{said}",
         f"{first}</think>{said}",
@@ -52,7 +52,7 @@ def test_nothing_in_a_thought_is_an_action(name: str, data: st.DataObject) -> No
 @pytest.mark.parametrize("name", NAMES)
 def test_no_action_is_read_from_a_truncated_text(name: str) -> None:
     protocol = PROTOCOLS.make(name)
-    for said in (protocol.said(ZOOM), protocol.said(Answer("B")), "<answer>B", "<think>hm", ""):
+    for said in (protocol.text_of(ZOOM), protocol.text_of(Answer("B")), "<answer>B", "<think>hm", ""):
         parsed = protocol.parse(TruncatedText(said))
         assert isinstance(parsed.action, Malformed)
         assert "token limit" in parsed.action.reason
@@ -63,7 +63,7 @@ def test_no_action_is_read_from_a_truncated_text(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_an_over_long_turn_is_malformed(name: str) -> None:
     protocol = PROTOCOLS.make({"name": name, "think": "optional"})
-    said = protocol.said(Answer("B"))
+    said = protocol.text_of(Answer("B"))
     fits = " " * (MAX_TURN_LENGTH - len(said)) + said
     assert protocol.parse(fits).action == Answer("B")
     action = protocol.parse(" " + fits).action

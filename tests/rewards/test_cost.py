@@ -49,7 +49,7 @@ def wrong(play: Play, long_search: list[Action]) -> EpisodeRecord:
         ("ledger_cost", {"item": "frames_shown"}, [-9.0, 0.0, 0.0, -2.0, 0.0]),
         ("ledger_cost", {"item": "visual_tokens"}, [-9.0, 0.0, 0.0, -2.0, 0.0]),
         # "zoom [3, 5] at 2 fps" has 20 bytes, "" none, "zoom [5, 4] at 1 fps" 20, "zoom [4, 6] at 1 fps" 20, "blue" 4.
-        ("ledger_cost", {"item": "said_tokens"}, [-5.0, 0.0, -5.0, -5.0, -1.0]),
+        ("ledger_cost", {"item": "written_tokens"}, [-5.0, 0.0, -5.0, -5.0, -1.0]),
     ],
 )
 def test_plain_prices(right: EpisodeRecord, name: str, options: dict[str, Any], expected: list[float]) -> None:

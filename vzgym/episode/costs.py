@@ -121,7 +121,7 @@ class EpisodeCosts:
     Attributes:
         visual_tokens: Tokens of all shown frames, including the overview.
         text_tokens: Tokens of the dialogue's text, each message once; known only after the end.
-        said_tokens: Text tokens written by the agent.
+        written_tokens: Text tokens written by the agent.
         passes: Model calls: one per turn.
         frames_shown: Number of shown frames, including the overview.
         frames_decoded: Number of decoded frames: more if a decoder must start at a key frame, fewer if frames were
@@ -141,7 +141,7 @@ class EpisodeCosts:
 
     visual_tokens: int
     text_tokens: int | None
-    said_tokens: int
+    written_tokens: int
     passes: int
     frames_shown: int
     frames_decoded: int
@@ -185,7 +185,7 @@ class EpisodeCosts:
             text_tokens=sum(text_tokens(message.text, tokenizer) for message in record.messages)
             if record.end is not None
             else None,
-            said_tokens=sum(text_tokens(turn.text, tokenizer) for turn in record.turns),
+            written_tokens=sum(text_tokens(turn.text, tokenizer) for turn in record.turns),
             passes=len(record.turns),
             frames_shown=record.frames,
             frames_decoded=sum(clip.decoded for clip in record.clips),

@@ -155,7 +155,7 @@ class Episode:
         if self.ended:
             raise EpisodeEnded(f"the episode of task {self.task.id!r} has ended ({self.record.end}): start a new one")
         action = checked_action(action)
-        said = self.wording.said(action) if text is None else replace_surrogates(text)
+        said = self.wording.text_of(action) if text is None else replace_surrogates(text)
         match action:
             case Answer():
                 turn = Turn(action, said, well_formed, Outcome.ANSWERED)

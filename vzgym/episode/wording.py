@@ -34,7 +34,7 @@ class Wording(Protocol):
         """The messages before the agent's first turn: rules (if any), overview, question."""
         ...
 
-    def said(self, action: Action) -> str:
+    def text_of(self, action: Action) -> str:
         """The text of a structured action."""
         ...
 
@@ -130,15 +130,15 @@ class PlainWording:
             return "This is the last round: answer now, zooming is no longer possible."
         return f"Rounds left: {left}."
 
-    def said(self, action: Action) -> str:
-        """See `Wording.said`."""
+    def text_of(self, action: Action) -> str:
+        """See `Wording.text_of`."""
         match action:
             case Zoom(start, end, fps, region, max_pixels):
                 where = "" if region is None else f" region {region.to_list()}"
                 size = "" if max_pixels is None else f" max_pixels {max_pixels}"
                 return f"zoom [{number(start)}, {number(end)}] at {number(fps)} fps{where}{size}"
             case Zooms(zooms):
-                return "; ".join(map(self.said, zooms))
+                return "; ".join(map(self.text_of, zooms))
             case ToolCall(name, arguments):
                 return f"call {name} {json.dumps(arguments)}"
             case Answer(text):

@@ -25,7 +25,7 @@ from vzgym.evaluation.runs import RECORDS, read_records, record_files
 
 __all__ = ["COMPARED", "Comparison", "RunMetrics", "compare_metrics", "compare_runs", "read_runs"]
 
-COMPARED: Final = ("correct", "frames", "zooms", "visual_tokens", "said_tokens", "evidence_seen", "evidence_iou")
+COMPARED: Final = ("correct", "frames", "zooms", "visual_tokens", "written_tokens", "evidence_seen", "evidence_iou")
 """Compared metrics, by the names of `EpisodeMetrics`."""
 
 

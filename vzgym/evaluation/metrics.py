@@ -43,7 +43,7 @@ class EpisodeMetrics:
         wall_seconds: Wall time of the episode, policy included.
         visual_tokens: Tokens of all frames shown, by Qwen2.5-VL's patch rule; see `vzgym.episode.costs`.
         text_tokens: Tokens of the dialogue's text, approximately.
-        said_tokens: Text tokens written by the agent.
+        written_tokens: Text tokens written by the agent.
         passes: Model calls, one per turn.
         candidates_decoded: Frames decoded for a scorer, beside those shown.
         frames_scored: Frames that a scorer scored.
@@ -77,7 +77,7 @@ class EpisodeMetrics:
     wall_seconds: float | None
     visual_tokens: int = 0
     text_tokens: int | None = None
-    said_tokens: int = 0
+    written_tokens: int = 0
     passes: int = 0
     candidates_decoded: int | None = None
     frames_scored: int | None = None
@@ -129,7 +129,7 @@ class EpisodeMetrics:
             wall_seconds=costs.wall_seconds,
             visual_tokens=costs.visual_tokens,
             text_tokens=costs.text_tokens,
-            said_tokens=costs.said_tokens,
+            written_tokens=costs.written_tokens,
             passes=costs.passes,
             **{name: getattr(costs, name) for name in SCORER_COSTS},
             tool_seconds=costs.tool_seconds,
@@ -175,7 +175,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("wall_seconds", "wall time", "seconds"),
     Metric("visual_tokens", "visual tokens", "count"),
     Metric("text_tokens", "text tokens", "count"),
-    Metric("said_tokens", "said tokens", "count"),
+    Metric("written_tokens", "written tokens", "count"),
     Metric("passes", "passes", "count"),
     Metric("candidates_decoded", "candidates decoded", "count"),
     Metric("frames_scored", "frames scored", "count"),
@@ -199,7 +199,7 @@ POLICY_COSTS: tuple[str, ...] = ("requests", "retries", "input_tokens", "output_
 TOTALS: tuple[str, ...] = (
     "visual_tokens",
     "text_tokens",
-    "said_tokens",
+    "written_tokens",
     "passes",
     *SCORER_COSTS,
     "frames",

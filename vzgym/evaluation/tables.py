@@ -254,7 +254,7 @@ def markdown_table(reports: Sequence[EvaluationReport]) -> str:
 _COSTS: Final = {
     "visual_tokens": ("visual tokens", ".0f"),
     "text_tokens": ("text tokens", ".0f"),
-    "said_tokens": ("said", ".0f"),
+    "written_tokens": ("written", ".0f"),
     "passes": ("passes", ".2f"),
     "frames": ("frames shown", ".1f"),
     "decoded": ("decoded", ".1f"),

@@ -50,16 +50,16 @@ class CompactTags(TagProtocol):
         listed = "\n" + ", ".join(record.task.options) if self.options and record.task.options else ""
         return record.task.question + listed + self._last(record)
 
-    def said(self, action: Action) -> str:
+    def text_of(self, action: Action) -> str:
         """The canonical text of an action, without a thought; numbers without trailing zeros."""
         if isinstance(action, Zooms):
-            return "".join(map(self.said, action.zooms))
+            return "".join(map(self.text_of, action.zooms))
         if isinstance(action, Zoom) and action.region is None and action.max_pixels is None:
             return (
                 f'<video_zoom>{{"segment": [{_short(action.start)}, {_short(action.end)}], '
                 f'"fps": {_short(action.fps)}}}</video_zoom>'
             )
-        return super().said(action)
+        return super().text_of(action)
 
     def reply(self, record: EpisodeRecord) -> Message | None:
         """The frames of the turn's clips, a tool's text, or the code of the refusal."""

@@ -149,13 +149,13 @@ class TagProtocol(PlainWording):
 
     # Writing ---------------------------------------------------------------------------------------------------
 
-    def said(self, action: Action) -> str:
+    def text_of(self, action: Action) -> str:
         """The canonical text of an action, without a thought."""
         match action:
             case Zoom():
                 return f"<video_zoom>{json.dumps(arguments_of(action))}</video_zoom>"
             case Zooms(zooms):
-                return "\n".join(map(self.said, zooms))
+                return "\n".join(map(self.text_of, zooms))
             case ToolCall(name, arguments):
                 return f"<tool_call>{json.dumps({'name': name, 'arguments': arguments})}</tool_call>"
             case Answer(text):

@@ -161,16 +161,16 @@ class ToolCallProtocol(TagProtocol):
         action, exact = zoom_of(arguments)
         return action, exact and tidy
 
-    def said(self, action: Action) -> str:
+    def text_of(self, action: Action) -> str:
         """The canonical text of an action, without a thought."""
         match action:
             case Zoom():
                 return _call_text(arguments_of(action))
             case Zooms(zooms):
-                return "\n".join(map(self.said, zooms))
+                return "\n".join(map(self.text_of, zooms))
             case ToolCall(name, arguments):
                 return _call_text(dict(arguments), name)
-        return super().said(action)
+        return super().text_of(action)
 
     def form(self, more: str = "") -> str:
         """See `TagProtocol.form`."""

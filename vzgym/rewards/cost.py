@@ -157,7 +157,7 @@ class LedgerCost(_Price):
     Args:
         free: Free units per episode.
         only_correct: Charge right answers only, at the end.
-        item: The entry: visual_tokens, text_tokens, said_tokens, passes, frames_shown, frames_decoded,
+        item: The entry: visual_tokens, text_tokens, written_tokens, passes, frames_shown, frames_decoded,
             candidates_decoded, frames_scored, scorer_passes, text_passes, cached_passes, decode_seconds, tool_seconds,
             model_seconds or wall_seconds.
         family: Model family whose patch rule is used for visual tokens.

@@ -122,8 +122,8 @@ def test_training_reads_each_turn_as_evaluation_does(small_model, tasks, name, z
     rules = TurnRules(zooms, tuple(tool.name for tool in extras.tools))
     processor = opened(small_model).processor
     parser, tokenizer = TurnParser(processor, protocol, rules), processor.tokenizer
-    looks = {"zoom": protocol.said(Zoom(0.0, 2.0, 1.0)), "late": protocol.said(Zoom(6.0, 10.0, 1.0))}
-    looks["call"] = protocol.said(ToolCall("frame", {"time": 3}))
+    looks = {"zoom": protocol.text_of(Zoom(0.0, 2.0, 1.0)), "late": protocol.text_of(Zoom(6.0, 10.0, 1.0))}
+    looks["call"] = protocol.text_of(ToolCall("frame", {"time": 3}))
     pieces = [piece.format(tag=protocol.tag, **looks) for piece in PIECES]
     drawn = st.tuples(st.lists(st.sampled_from(pieces), max_size=7).map("".join), st.booleans())
     turns = [
@@ -360,8 +360,8 @@ def test_tools_are_called_in_the_loop_as_in_evaluation(small_model, tasks):
         processor = opened(small_model).processor
         parser, tokenizer = TurnParser(processor, protocol, start.rules), processor.tokenizer
         calls = [
-            protocol.said(ToolCall("frame", {"time": 3})),
-            protocol.said(ToolCall("frame", {"time": 300})),
+            protocol.text_of(ToolCall("frame", {"time": 3})),
+            protocol.text_of(ToolCall("frame", {"time": 300})),
             "<answer>red</answer>",
         ]
         completion, played = [], extras.episode(tasks[0], tasks.budget, protocol)

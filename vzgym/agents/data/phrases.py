@@ -176,7 +176,7 @@ def compose(protocol: TextProtocol, action: Action, thought: str, rules: TurnRul
     Raises:
         InvalidSetting: If the protocol does not read its own form back as the same action.
     """
-    text = protocol.said(action)
+    text = protocol.text_of(action)
     if getattr(protocol, "think", "none") != "none":
         text = f"<think>{thought}</think>{getattr(protocol, 'after_thought', '')}{text}"
     parsed = protocol.parse(text, rules)

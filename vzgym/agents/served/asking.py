@@ -180,7 +180,7 @@ class AskingAgent:
         """The text of a turn with the model's answer to the question, from captions or frames."""
         what = "the letter of the right option" if self.known_task.options else "the answer alone"
         text = self.ask_one(*parts, f"\n\nQuestion: {self.question}\nReply with {what}.")
-        return self.protocol.said(Answer(self.option_in(text)))
+        return self.protocol.text_of(Answer(self.option_in(text)))
 
     def option_in(self, text: str) -> str:
         """A reply without markup: the value of "answer" if it is JSON."""

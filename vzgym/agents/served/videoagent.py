@@ -141,7 +141,7 @@ class VideoAgent(AskingAgent):
             frames = self._further()
         self._round += 1
         self._asked = frames
-        text = self.protocol.said(self._zooms(frames)) if frames else self.protocol.said(Answer(answer))
+        text = self.protocol.text_of(self._zooms(frames)) if frames else self.protocol.text_of(Answer(answer))
         self.costs = [self.take_costs()]
         return [text]
 

@@ -29,7 +29,7 @@ _COLUMNS = (
     ("evidence_seen", "seen %", ".1f", 100.0),
     ("evidence_iou", "IoU %", ".1f", 100.0),
     ("visual_tokens", "visual tokens", ".0f", 1.0),
-    ("said_tokens", "said", ".0f", 1.0),
+    ("written_tokens", "written", ".0f", 1.0),
 )
 
 
@@ -69,7 +69,7 @@ def table_rows(results: Results) -> tuple[list[str], list[list[str]]]:
 def experiment_table(results: Results) -> DataTable:
     """The main table with intervals of all numbers, for LaTeX and CSV."""
     axes = results.grid.axes
-    metrics = ("frames", "zooms", "evidence_seen", "evidence_iou", "visual_tokens", "said_tokens")
+    metrics = ("frames", "zooms", "evidence_seen", "evidence_iou", "visual_tokens", "written_tokens")
     referred = any(results.reference_of(group) for group in results.groups)
     rows: list[list[Cell]] = []
     for group in results.groups:

@@ -16,7 +16,7 @@ __all__ = ["comparison_table", "evaluation_table", "metric_column"]
 _SHARES = frozenset(metric.name for metric in METRICS if metric.unit == "share")
 _SHOWN = ("correct", "frames", "zooms", "evidence_seen", "evidence_iou", "visual_tokens", "reward")
 _FORMS = {"correct": ".1f", "frames": ".1f", "zooms": ".2f", "evidence_seen": ".1f", "evidence_iou": ".1f",
-          "visual_tokens": ".0f", "said_tokens": ".0f", "reward": ".2f"}  # fmt: skip
+          "visual_tokens": ".0f", "written_tokens": ".0f", "reward": ".2f"}  # fmt: skip
 
 
 def metric_column(metric: str) -> Column:

@@ -28,7 +28,7 @@ def _shape(module: ActionModule) -> None:
         need(hasattr(module, part), f"it has no {part!r}: an action module has space(budget), decode(value, episode) "
              "and wording (usually PlainWording())")  # fmt: skip
     wording: Any = module.wording
-    for part in ("opening", "said", "reply", "spec"):
+    for part in ("opening", "text_of", "reply", "spec"):
         need(hasattr(wording, part), f"its wording {wording!r} has no {part!r}: use PlainWording() or a text protocol")
 
 

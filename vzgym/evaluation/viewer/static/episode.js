@@ -93,7 +93,7 @@
       h("details.small", {}, h("summary", { text: "By turn" }), json(episode.turns.map((turn) => turn.reward))));
   };
 
-  const COSTS = { visual_tokens: "Visual tokens", text_tokens: "Text tokens", said_tokens: "Tokens written", passes: "Model passes", frames_shown: "Frames shown", frames_decoded: "Frames decoded", decode_seconds: "Decoding, s", tool_seconds: "Environment, s", model_seconds: "Policy, s", wall_seconds: "Wall time, s", requests: "Requests", retries: "Retries", input_tokens: "Input tokens", output_tokens: "Output tokens", price: "Price" };
+  const COSTS = { visual_tokens: "Visual tokens", text_tokens: "Text tokens", written_tokens: "Tokens written", passes: "Model passes", frames_shown: "Frames shown", frames_decoded: "Frames decoded", decode_seconds: "Decoding, s", tool_seconds: "Environment, s", model_seconds: "Policy, s", wall_seconds: "Wall time, s", requests: "Requests", retries: "Retries", input_tokens: "Input tokens", output_tokens: "Output tokens", price: "Price" };
 
   const gradeCard = (state, episode) => {
     const { grade, evidence } = episode;
