@@ -109,10 +109,10 @@ def make_inputs(trajectories: Path, tmp_path_factory: pytest.TempPathFactory) ->
         "learners: {expert: {kind: policy, policy: expert}}\n"
     )
 
-    def copy(target: Path) -> None:
+    def copy_inputs(target: Path) -> None:
         shutil.copytree(root, target, dirs_exist_ok=True)
 
-    return copy
+    return copy_inputs
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)

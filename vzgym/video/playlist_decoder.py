@@ -37,7 +37,7 @@ class PlaylistDecoder:
         self._open_part = open_part
         self._place = -1
         self._part: Decoder | None = None
-        self._closed_parts = 0  # frames decoded by parts that were closed
+        self.decoded = 0
         infos = [self._open(place).info for place in range(len(files))]
         self._infos = infos
         for file, info in zip(files, infos, strict=True):
@@ -64,25 +64,22 @@ class PlaylistDecoder:
             key_distance=max(distances) if len(distances) == len(infos) else None,
         )
 
-    @property
-    def decoded(self) -> int:
-        """Frames decoded since it was opened."""
-        return self._closed_parts + (0 if self._part is None else self._part.decoded)
-
     def read_frames(
         self, times: NDArray[np.float64], spec: RenderSpec, keep_every: float | None, deadline: Deadline
     ) -> Iterator[DecodedFrame]:
         """See `Decoder.read_frames`. Of intermediate frames, all are returned or none."""
         keep = keep_every if keep_every == 0 else None
         for place, inside in self._split(times):
-            yield from self._placed(place, self._open(place).read_frames(inside, spec, keep, deadline))
+            part = self._open(place)
+            yield from self._placed(place, part, part.read_frames(inside, spec, keep, deadline))
 
     def read_key_frames(
         self, times: NDArray[np.float64], spec: RenderSpec, deadline: Deadline
     ) -> Iterator[DecodedFrame]:
         """See `Decoder.read_key_frames`."""
         for place, inside in self._split(times):
-            yield from self._placed(place, self._open(place).read_key_frames(inside, spec, deadline))
+            part = self._open(place)
+            yield from self._placed(place, part, part.read_key_frames(inside, spec, deadline))
 
     def split_at_seeks(self, times: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         """See `Decoder.split_at_seeks`. Split where another file begins."""
@@ -102,7 +99,6 @@ class PlaylistDecoder:
     def close(self) -> None:
         """Close the file that is open."""
         if self._part is not None:
-            self._closed_parts += self._part.decoded
             self._part.close()
             self._part, self._place = None, -1
 
@@ -118,7 +114,8 @@ class PlaylistDecoder:
 
     def _local(self, place: int, time: float) -> float:
         info = self._infos[place]
-        return min(max(time - self._starts[place] + info.first, info.first), float(np.nextafter(info.duration, 0)))
+        inside = max(time - self._starts[place] + info.first, info.first)
+        return float(min(inside, np.nextafter(info.duration, 0)))
 
     def _split(self, times: NDArray[np.float64]) -> Iterator[tuple[int, NDArray[np.float64]]]:
         places = [self._place_of(float(time)) for time in times]
@@ -128,12 +125,16 @@ class PlaylistDecoder:
                 np.array([self._local(place, float(t)) for t, p in zip(times, places, strict=True) if p == place]),
             )
 
-    def _placed(self, place: int, frames: Iterator[DecodedFrame]) -> Iterator[DecodedFrame]:
-        """Frames of one file, with their times in the whole video."""
+    def _placed(self, place: int, part: Decoder, frames: Iterator[DecodedFrame]) -> Iterator[DecodedFrame]:
+        """Frames of one file, with their times in the whole video; counts what is decoded."""
+        before = part.decoded
         start = self._starts[place] - self._infos[place].first
         last = place + 1 == len(self._files)
         for frame in frames:
+            self.decoded += part.decoded - before
+            before = part.decoded
             end = frame.end + start
             if math.isinf(end) and not last:
                 end = self._starts[place + 1]
             yield DecodedFrame(max(frame.start + start, self._starts[place]), end, frame.pixels)
+        self.decoded += part.decoded - before
