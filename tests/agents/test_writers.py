@@ -96,10 +96,10 @@ def make_inputs(trajectories: Path, tmp_path_factory: pytest.TempPathFactory) ->
     encode_video(video, root / "video.mp4")
     with av.open(str(root / "video.mp4")) as old, av.open(str(root / "video.ts"), "w") as new:
         stream = old.streams.video[0]
-        copy = new.add_stream_from_template(stream)
+        copied = new.add_stream_from_template(stream)
         for packet in old.demux(stream):
             if packet.size:
-                packet.stream = copy
+                packet.stream = copied
                 new.mux(packet)
     row = {"doc_id": "1", "problem": "<video>What? A. red B. blue", "solution": "<answer>A</answer>",
            "videos": ["video.mp4"], "data_source": "x" * 200, "extra_info": {}}  # fmt: skip

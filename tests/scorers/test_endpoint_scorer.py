@@ -93,7 +93,7 @@ def flat(*values: int) -> Frames:
 
 
 def test_the_score_is_the_probability_of_yes(server: Server) -> None:
-    scorer = make_scorer({"name": "endpoint", "model": "m", "url": server.url, "price_in": 2.0, "price_out": 4.0})
+    scorer: Any = make_scorer({"name": "endpoint", "model": "m", "url": server.url, "price_in": 2.0, "price_out": 4.0})
     scores = scorer.score(QUERY, flat(0, 51, 102, 204))
     np.testing.assert_allclose(scores, [1e-4, 0.2, 0.4, 0.8], rtol=0.02)
     request = server.seen[-1]

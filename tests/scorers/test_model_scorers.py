@@ -162,9 +162,9 @@ def test_half_precision_is_close(name: str, folders: dict[str, Path]) -> None:
 def test_identity_is_that_of_the_weights_and_settings(folders: dict[str, Path], tmp_path: Path) -> None:
     first = make(folders, "clip").identity
     moved = tiny.save_clip(tmp_path / "moved")
-    assert make_scorer({"name": "clip", "model": str(moved)}).identity == first
+    assert make({"clip": moved}, "clip").identity == first
     other = tiny.save_clip(tmp_path / "other", seed=5)
-    assert make_scorer({"name": "clip", "model": str(other)}).identity != first
+    assert make({"clip": other}, "clip").identity != first
     assert make(folders, "clip", with_options=True).identity != first
     assert make(folders, "clip", batch_size=2, device="cpu").identity == first
     # Embeddings of frames do not depend on how texts are read.

@@ -195,13 +195,15 @@ class Decoder(Protocol):
     Attributes:
         raw: Whether its frames can be rendered under any `RenderSpec`, so that caching them whole pays off; otherwise
             they are `Rendered` under the requested one.
-        decoded: Frames decoded since it was opened.
         info: Properties of the video stream.
     """
 
     raw: bool
-    decoded: int
     info: StreamInfo
+
+    @property
+    def decoded(self) -> int:
+        """Frames decoded since it was opened."""
 
     def read_frames(
         self, times: NDArray[np.float64], spec: RenderSpec, keep_every: float | None, deadline: Deadline

@@ -182,7 +182,8 @@ def make_trainer(
         environment_factory=factory,
         callbacks=[report, log, PolicyFiles(start, log), *pictures, *callbacks],
     )
-    for callback in (report, *pictures):
+    report.attach(trainer)
+    for callback in pictures:
         callback.attach(trainer)
     watch_images(start.model, image_token(start.processor))
     prepare_output(settings, trainer, resumed)
