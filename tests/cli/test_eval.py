@@ -183,7 +183,7 @@ def test_where_the_evidence_is_unknown_the_other_controls_are_played(run: Run, w
     assert found.exit_code == 0, found.output
     played = [report["policy"] for report in json.loads(found.stdout)]
     assert played == [*(control.name for control in CONTROLS if control.name != "oracle"), "mdp3 (histogram)"]
-    assert "left out: oracle: task 'tiny/test/0': no expert without known evidence" in found.stderr
+    assert "left out: oracle: task 'tiny/test/0': an expert needs known evidence" in found.stderr
     for name in ("aks", "bolt", "q-frame"):
         assert f"left out: {name}:scorer=evidence:noise=0.5: task 'tiny/test/0': scorer 'evidence'" in found.stderr
     # Whoever asks for the oracle is told why there is none.

@@ -36,7 +36,7 @@ def test_a_task_of_a_file_is_shown_with_its_contact_sheet(run: Run, own: Path, t
     found = run("tasks", "show", "unknown", "--tasks", own, "--out", tmp_path / "sheet.png")
     assert found.exit_code == 0, found.output
     assert "How [many]?" in found.stdout
-    assert "none: task 'unknown': no expert without known evidence" in found.stdout
+    assert "none: task 'unknown': an expert needs known evidence" in found.stdout
     assert "overview alone" not in found.stderr
     assert Image.open(tmp_path / "sheet.png").width > 500
     other = run("tasks", "show", "gone", "--tasks", own)

@@ -301,7 +301,7 @@ def test_a_policys_own_error_is_not_swallowed() -> None:
 
 
 def test_the_oracle_says_what_it_lacks(make_task: Callable[..., VideoTask]) -> None:
-    with pytest.raises(TaskError, match="no expert without known evidence"):
+    with pytest.raises(TaskError, match="an expert needs known evidence"):
         evaluate("oracle", make_task(evidence=None))
     with pytest.raises(TaskError, match="needs 1 zooms"):
         evaluate("oracle", "needle-tiny", episodes=1, budget={"max_zooms": 0})

@@ -204,7 +204,7 @@ def evaluate_command(
         typer.Option(help="Folder with a benchmark's files; of a .jsonl file: the only folder of its videos."),
     ] = None,
     columns: Annotated[
-        str, typer.Option(help="Columns of a table that are not recognized: answer=label,start=from.")
+        str, typer.Option(help="A table's columns with other names, vzgym's first: answer=label,start=from.")
     ] = "",
     times: Annotated[
         Literal["seconds", "clock"], typer.Option(help="Form of a table's times: clock for MM:SS and HH:MM:SS.")
@@ -224,8 +224,8 @@ def evaluate_command(
     frames: Annotated[
         str,
         typer.Option(
-            help="Number of evenly spaced overview frames; several (32,64,128) give accuracy against frames, each "
-            "policy paired with the first."
+            help="Number of evenly spaced overview frames; several (32,64,128) give a row each, and the paired "
+            "differences of other policies from the first."
         ),
     ] = "",
     no_zoom: Annotated[bool, typer.Option("--no-zoom", help="Forbid zooms: answers from the overview alone.")] = False,

@@ -71,8 +71,13 @@ def list_suites() -> None:
 
 @app.command()
 def show(
-    task_id: Annotated[str, typer.Argument(metavar="TASK", help="A task's id, such as needle/test/3.")],
-    tasks: Annotated[str | None, typer.Option(help="The .jsonl file with the task, if it is not procedural.")] = None,
+    task_id: Annotated[
+        str,
+        typer.Argument(metavar="TASK", help="A procedural task's id, such as needle/test/3, or an id from --tasks."),
+    ],
+    tasks: Annotated[
+        str | None, typer.Option(help="File with the task (.jsonl or a table), if it is not procedural.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Save a contact sheet here (PNG or JPEG).")] = None,
     columns: Annotated[int, typer.Option(help="Frames per row of the sheet.", min=2)] = 8,
     rows: Annotated[int, typer.Option(help="Maximum number of rows of overview frames.", min=1)] = 3,

@@ -36,7 +36,7 @@ def import_command(
     out: Annotated[Path, typer.Option(help="The .jsonl file of tasks to write.")],
     videos: Annotated[Path | None, typer.Option(help="Folder of the videos. Default: the file's folder.")] = None,
     columns: Annotated[
-        str, typer.Option(help="Names of columns that are not recognized: answer=label,start=from.")
+        str, typer.Option(help="Columns with other names, vzgym's first: answer=label,start=from.")
     ] = "",
     times: Annotated[
         Literal["seconds", "clock"], typer.Option(help="Form of times: seconds, or clock for MM:SS and HH:MM:SS.")

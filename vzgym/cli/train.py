@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Train a vision-language model: pretrain (tiny models only), sft (the cold start), grpo; or a network by sb3.",
+    help="Train a vision-language model: pretrain (tiny models only), sft (the cold start), grpo. "
+    "Or train a small network: sb3.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

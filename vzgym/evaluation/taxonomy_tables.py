@@ -16,7 +16,7 @@ __all__ = ["markdown_taxonomy", "rich_taxonomy"]
 
 _TITLES: Final = {
     TaxonomyClass.GROUNDED: ("grounded", "right, and the frames shown prove it"),
-    TaxonomyClass.LUCKY: ("luck", "right, but they do not"),
+    TaxonomyClass.LUCKY: ("luck", "right, but the frames shown do not prove it"),
     TaxonomyClass.REDUNDANT: ("extra", "right and proven before the last zoom"),
     TaxonomyClass.WRONG_SEGMENT: ("missed", "wrong, and some evidence never viewed"),
     TaxonomyClass.TOO_COARSE: ("coarse", "wrong, viewed with too few frames"),

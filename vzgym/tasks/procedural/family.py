@@ -317,7 +317,7 @@ def zooms_over(task: VideoTask, budget: Budget) -> tuple[Zoom, ...]:
     """
     needed = task.requirements.min_fps
     if task.evidence is None or needed is None:
-        raise TaskError(f"task {task.id!r}: no expert without known evidence and requirements.min_fps")
+        raise TaskError(f"task {task.id!r}: an expert needs known evidence and requirements.min_fps")
     if task.evidence and needed > budget.max_fps:
         raise TaskError(f"task {task.id!r}: needs {needed} fps, but the budget gives at most {budget.max_fps}")
     fps = max(needed, budget.min_fps)
