@@ -19,7 +19,7 @@ from vzgym.core.errors import InvalidSetting
 from vzgym.core.files import replace_file
 from vzgym.core.statistics import Estimate
 from vzgym.episode.record import EpisodeRecord
-from vzgym.evaluation.benchmarks.conventions import conventions_of, get_convention
+from vzgym.evaluation.benchmarks.conventions import Convention, conventions_of, get_convention
 from vzgym.evaluation.benchmarks.exports import FORMS, export_score, forms_of
 from vzgym.evaluation.benchmarks.grounding import clue_recovery_rate
 from vzgym.evaluation.benchmarks.groups import knowledge_gain
@@ -97,8 +97,7 @@ def score_command(
     for key in by or ():
         console.print(_breakdown(scores, key))
     for name, score in scores.items():
-        if score.convention.note:
-            say(f"{name}: {score.convention.note}")
+        say(f"{name}: {_rule(score.convention)}")
     if csv_file is not None:
         say(f"Scores: {csv_file}")
 
@@ -186,23 +185,28 @@ def _words(estimate: Estimate) -> str:
 
 def _table(scores: Mapping[str, BenchmarkScore]) -> Table:
     table = Table(
-        "convention", "extractor", "average", "score [95 %]", "unflawed", "unparsed", "left out",
+        "convention", "score [95 %]", "n", "unflawed", "n", "unparsed", "left out",
         box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
     )  # fmt: skip
     for name, score in scores.items():
         excluded = sum(item.excluded for item in score.replies)
-        rule = {"wrong": "wrong", "exclude": "left out", "random": "random"}[score.convention.unparsed]
-        unparsed = "-" if math.isnan(score.unparsed) else f"{_PERCENT * score.unparsed:.1f} % ({rule})"
         table.add_row(
-            Text(name),
-            Text(score.convention.extractor),
-            Text(score.convention.average),
-            _words(score.overall),
-            f"{_words(score.unflawed)} of {score.unflawed.n}",
-            unparsed,
+            Text(name, no_wrap=True),
+            Text(_words(score.overall), no_wrap=True),
+            str(score.overall.n),
+            Text(_words(score.unflawed).partition(" ")[0]),
+            str(score.unflawed.n),
+            "-" if math.isnan(score.unparsed) else f"{_PERCENT * score.unparsed:.1f} %",
             f"{excluded + score.unscored}",
         )
     return table
+
+
+def _rule(convention: Convention) -> str:
+    """A convention in words."""
+    unparsed = {"wrong": "wrong", "exclude": "left out", "random": "a random option"}[convention.unparsed]
+    words = f"extractor {convention.extractor}, average {convention.average}, unparsed replies {unparsed}"
+    return f"{words}; {convention.note}" if convention.note else words
 
 
 def _metric_lines(scores: Mapping[str, BenchmarkScore], paired: Mapping[str, Mapping[str, float | None]]) -> list[str]:
@@ -230,7 +234,10 @@ def _breakdown(scores: Mapping[str, BenchmarkScore], key: str) -> Table:
     for value in dict.fromkeys(value for found in groups.values() for value in found):
         cells = [found.get(value) for found in groups.values()]
         count = max(cell.n for cell in cells if cell is not None)
-        table.add_row(Text(value), str(count), *("-" if cell is None else _words(cell) for cell in cells))
+        # The intervals of more than two conventions do not fit a terminal; --csv and --json have them.
+        words = [_words(cell) if cell is not None else "-" for cell in cells]
+        shown = words if len(words) <= 2 else [text.partition(" ")[0] for text in words]
+        table.add_row(Text(value), str(count), *shown)
     return table
 
 
