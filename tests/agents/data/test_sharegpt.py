@@ -255,7 +255,8 @@ def test_files_that_are_none_are_named(tmp_path: Path, published: dict[str, Any]
         ("b.json", "{}", "must hold a list"),
         ("c.json", "[]", "holds no rows"),
         ("d.jsonl", "{}\nx", "line 2: not JSON"),
-        ("e.csv", "", r"rows are read from .json, .jsonl, .parquet"),
+        ("e.csv", "", "holds no rows"),
+        ("e.txt", "", r"rows are read from .json, .jsonl, .csv, .tsv, .parquet"),
         ("f.parquet", "x", "no parquet file"),
     ):
         (tmp_path / name).write_text(text)

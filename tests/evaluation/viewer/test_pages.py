@@ -79,6 +79,7 @@ def test_keys_move_between_episodes_turns_and_back(open_page: Open, page_file: P
     assert page.evaluate("document.activeElement.id") == "turn-2"
     page.keyboard.press("u")
     page.wait_for_url("**#/episodes?run=0")
+    page.wait_for_selector("a.episode")
     assert page.locator("a.episode").count() == 4
 
 
