@@ -178,7 +178,7 @@ def test_the_expert_splits_long_evidence_and_says_what_a_budget_cannot_show() ->
         expert_zooms(task, replace(budget, clip_frames=4, max_zooms=2))
     with pytest.raises(TaskError, match=r"needs 5.0 fps, but the budget gives at most 4"):
         expert_zooms(task, replace(budget, max_fps=4.0))
-    with pytest.raises(TaskError, match="no expert"):
+    with pytest.raises(TaskError, match="an expert needs known evidence"):
         expert_zooms(replace(task, evidence=None), budget)
 
 
