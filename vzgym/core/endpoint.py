@@ -70,6 +70,19 @@ class Reply:
     retries: int
     logprobs: Mapping[str, Any] | None = None
 
+    def costs(self, prices: Sequence[float] = (0.0, 0.0)) -> dict[str, float]:
+        """Costs of the request: `requests` and `retries`; `input_tokens` and `output_tokens` if the server counts them.
+
+        Args:
+            prices: Prices of a million input and output tokens; if one is not 0, `price` is added.
+        """
+        found: dict[str, float] = {"requests": 1, "retries": self.retries}
+        if self.input_tokens is not None and self.output_tokens is not None:
+            found |= {"input_tokens": self.input_tokens, "output_tokens": self.output_tokens}
+            if any(prices):
+                found["price"] = (self.input_tokens * prices[0] + self.output_tokens * prices[1]) / 1e6
+        return found
+
 
 class Endpoint:
     """A model on a server.

@@ -134,11 +134,11 @@ class EmbeddingScorer(OptionsByName):
 
     def embed_frames(self, frames: Frames) -> NDArray[np.float32]:
         """Embeddings of frames: float32, shape `(n, d)`."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} needs a method embed_frames(self, frames)")
 
     def embed_text(self, text: str) -> NDArray[np.float32]:
         """Embedding of a text: float32, shape `(d,)`."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} needs a method embed_text(self, text)")
 
     def embed_query(self, query: Query) -> NDArray[np.float32]:
         """Embedding of a query's text, with its options if `with_options` is set."""

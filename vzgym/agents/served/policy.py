@@ -227,13 +227,7 @@ class ServedPolicy:
 
     def _cost(self, reply: Reply, chat: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         count, size = self.images.measure(chat)
-        cost: dict[str, float] = {"requests": 1, "retries": reply.retries, "images": count, "image_bytes": size}
-        if reply.input_tokens is None or reply.output_tokens is None:
-            return cost
-        cost |= {"input_tokens": reply.input_tokens, "output_tokens": reply.output_tokens}
-        if any(self.prices):
-            cost["price"] = (reply.input_tokens * self.prices[0] + reply.output_tokens * self.prices[1]) / 1e6
-        return cost
+        return {**reply.costs(self.prices), "images": count, "image_bytes": size}
 
     def _check_image_input(self, dialogues: Sequence[Sequence[Message]]) -> None:
         """Once: send a request with and without an image, and compare the numbers of input tokens."""

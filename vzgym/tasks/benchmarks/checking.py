@@ -206,8 +206,8 @@ class _NoVideo:
     height = width = 0
 
     def read(self, *_: Any, **__: Any) -> Any:
-        """Not used."""
-        raise NotImplementedError
+        """A check opens no video, so nothing may read one."""
+        raise NotImplementedError("a check of a benchmark's rows reads no video")
 
     def close(self) -> None:
         """Nothing is open."""
