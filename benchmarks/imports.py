@@ -1,6 +1,6 @@
 """Measure `import vzgym` and `vzgym --help`, in user CPU seconds of fresh processes.
 
-    python benchmarks/imports.py [--processes 15]
+    python benchmarks/imports.py [--processes 5]
 
 All statements are measured in each round, so that a temporary load on the machine affects all of them. The medians are
 printed, and for imports the ratio to `import gymnasium`. A warm-up round, which writes byte code, is not counted. User
@@ -10,6 +10,7 @@ CPU seconds do not count waiting, but a busy machine (shared caches, hyper-threa
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -24,23 +25,22 @@ MEASURED: dict[str, list[str]] = {
     "vzgym --help": ["-m", "vzgym", "--help"],
     "vzgym eval --help": ["-m", "vzgym", "eval", "--help"],
 }
-_CHILD = """
-import resource, subprocess, sys
-subprocess.run([sys.executable, *sys.argv[1:]], check=True, stdout=subprocess.DEVNULL)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime)
-"""
 
 
 def user_seconds(arguments: list[str]) -> float:
     """User CPU seconds of one fresh Python process with these arguments."""
-    done = subprocess.run([sys.executable, "-c", _CHILD, *arguments], check=True, capture_output=True, text=True)
-    return float(done.stdout)
+    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args)
+    return usage.ru_utime
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--processes", type=int, default=15, help="fresh processes for each statement")
+    parser.add_argument("--processes", type=int, default=5, help="fresh processes for each statement")
     count = parser.parse_args().processes
     for arguments in MEASURED.values():
         user_seconds(arguments)
