@@ -15,7 +15,7 @@ from vzgym.envs import ContinuousAction, FlatObservation, VideoZoomEnv
 from vzgym.envs.flat import word_ids
 from vzgym.envs.wrappers import DropDialogue, FixedFps, RecordEpisodes, RelativeTime, fewer_frames
 from vzgym.episode import Episode
-from vzgym.evaluation.runs import read_records
+from vzgym.episode.runs import read_records
 from vzgym.tasks import load_tasks
 from vzgym.testing import check_action
 

@@ -24,7 +24,7 @@ from vzgym.evaluation.benchmarks.exports import FORMS, export_score, forms_of
 from vzgym.evaluation.benchmarks.grounding import clue_recovery_rate
 from vzgym.evaluation.benchmarks.groups import knowledge_gain
 from vzgym.evaluation.benchmarks.scoring import BenchmarkScore, Judge, benchmark_of, score_replies
-from vzgym.evaluation.runs import read_records
+from vzgym.episode.runs import read_records
 
 __all__ = ["export_command", "score_command"]
 

@@ -101,7 +101,7 @@ def run_policies(
         VzgymError: Errors of `vzgym.evaluate`. Unknown names are reported before the first episode.
     """
     from vzgym.evaluation import evaluate
-    from vzgym.evaluation.runs import count_records
+    from vzgym.episode.runs import count_records
     from vzgym.policies.policy import POLICIES
     from vzgym.rewards import make_reward
 

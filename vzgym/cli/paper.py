@@ -35,7 +35,7 @@ from vzgym.evaluation.benchmarks.paper import (
     run_cells,
 )
 from vzgym.evaluation.benchmarks.scoring import Judge
-from vzgym.evaluation.runs import read_records
+from vzgym.episode.runs import read_records
 from vzgym.tasks.benchmarks.checking import BenchmarkCheck
 
 __all__ = ["paper_command"]

@@ -15,7 +15,7 @@ from vzgym.cli.progress import console, errors, say
 from vzgym.cli.view import open_page
 from vzgym.core.errors import InvalidSetting
 from vzgym.evaluation.play import Player, PlayStopped, play
-from vzgym.evaluation.runs import count_records
+from vzgym.episode.runs import count_records
 from vzgym.tasks import BudgetSpec, TaskSet
 
 __all__ = ["play_command"]

@@ -12,7 +12,7 @@ from vzgym.cli.progress import progress_bar, say
 from vzgym.core.errors import RecordError
 from vzgym.envs.rendering import draw_episode
 from vzgym.evaluation.replay import replay
-from vzgym.evaluation.runs import read_records, record_files
+from vzgym.episode.runs import read_records, record_files
 
 __all__ = ["replay_command"]
 

@@ -19,7 +19,7 @@ from vzgym.core.files import JsonLinesWriter, file_lock, replace_file
 from vzgym.core.statistics import Estimate
 from vzgym.evaluation.counterfactual import make_answerer
 from vzgym.evaluation.rescoring import RunScore, score_run
-from vzgym.evaluation.runs import RECORDS, read_records
+from vzgym.episode.runs import RECORDS, read_records
 from vzgym.rewards import PRESETS, REWARDS, make_reward
 from vzgym.rewards.describe import FACTS, describe
 

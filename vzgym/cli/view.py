@@ -49,7 +49,7 @@ def view(
     ] = False,
 ) -> None:
     """Show runs on a page: episodes with frames, dialogue, rewards and costs; several runs side by side."""
-    from vzgym.evaluation.runs import without_views
+    from vzgym.episode.runs import without_views
     from vzgym.evaluation.viewer import write_single_file, write_view
 
     runs = without_views(runs)

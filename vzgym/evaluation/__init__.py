@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from vzgym.evaluation.metrics import EpisodeMetrics, summarise
     from vzgym.evaluation.policy_evaluation import evaluate
     from vzgym.evaluation.report import EvaluationReport
-    from vzgym.evaluation.runs import RunFolder, read_records
+    from vzgym.episode.runs import RunFolder, read_records
     from vzgym.evaluation.taxonomy import TAXONOMY_CLASSES, TaxonomyClass, classify
 else:
     __getattr__, __dir__ = lazy_exports(
@@ -20,7 +20,7 @@ else:
         "metrics: EpisodeMetrics summarise",
         "policy_evaluation: evaluate",
         "report: EvaluationReport",
-        "runs: RunFolder read_records",
+        "vzgym.episode.runs: RunFolder read_records",
         "taxonomy: TAXONOMY_CLASSES TaxonomyClass classify",
     )
 

@@ -19,7 +19,7 @@ from vzgym.episode.record import End, EpisodeRecord
 from vzgym.evaluation.counterfactual import PolicyAnswerer, make_answerer
 from vzgym.evaluation.metrics import EpisodeMetrics
 from vzgym.evaluation.report import EvaluationReport
-from vzgym.evaluation.runs import RunFolder
+from vzgym.episode.runs import RunFolder
 from vzgym.policies.policy import AnyPolicy
 from vzgym.rewards.base import Answerer
 from vzgym.rewards.counterfactual import credit

@@ -26,7 +26,7 @@ from vzgym.core.errors import FolderInUse, InvalidSetting, RecordError
 from vzgym.core.files import folder_lock
 from vzgym.episode import Episode, Message, evidence_shown
 from vzgym.evaluation.replay import replay
-from vzgym.evaluation.runs import read_records
+from vzgym.episode.runs import read_records
 from vzgym.protocols import CompactTags, TagProtocol, as_chat
 from vzgym.tasks import load_tasks
 from vzgym.tasks.io.writing import write_tasks

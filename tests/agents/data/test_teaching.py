@@ -19,7 +19,7 @@ from vzgym.core import Answer, Zoom
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode import Message
 from vzgym.evaluation.replay import replay
-from vzgym.evaluation.runs import read_records
+from vzgym.episode.runs import read_records
 from vzgym.protocols import CompactTags
 from vzgym.tasks import load_tasks
 

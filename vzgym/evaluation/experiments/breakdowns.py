@@ -16,7 +16,7 @@ from vzgym.evaluation.breakdown import break_down
 from vzgym.evaluation.experiments.results import Group, Results, Row, over_seeds
 from vzgym.evaluation.experiments.stages import OUT
 from vzgym.evaluation.metrics import EpisodeMetrics, summarise
-from vzgym.evaluation.runs import read_records
+from vzgym.episode.runs import read_records
 
 __all__ = ["Pair", "breakdown_csv", "breakdown_table", "pair_table", "pairs_csv", "reward_pairs"]
 

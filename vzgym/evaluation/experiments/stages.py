@@ -25,7 +25,7 @@ from vzgym.core.differences import first_difference
 from vzgym.core.files import read_json, read_json_lines, write_json
 from vzgym.core.secrets import redact
 from vzgym.evaluation.experiments.settings import STORE
-from vzgym.evaluation.runs import count_records
+from vzgym.episode.runs import count_records
 
 __all__ = ["DONE", "EVALUATE", "FAILED", "LOG", "OUT", "Stage", "log_tail", "run_stage"]
 

@@ -14,7 +14,7 @@ from vzgym.episode.record import EpisodeRecord
 from vzgym.evaluation.play.view import PlayerObservation, PlayerView
 from vzgym.evaluation.policy_evaluation import evaluate
 from vzgym.evaluation.report import EvaluationReport
-from vzgym.evaluation.runs import count_records
+from vzgym.episode.runs import count_records
 from vzgym.tasks import BudgetSpec, TaskSet
 
 __all__ = ["UNFINISHED", "HumanPolicy", "PlayStopped", "Player", "play"]

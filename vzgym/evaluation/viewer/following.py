@@ -12,7 +12,7 @@ from typing import Any, Final
 from vzgym.core.errors import RecordError
 from vzgym.core.files import parse_json
 from vzgym.episode.record import EpisodeRecord
-from vzgym.evaluation.runs import RECORDS
+from vzgym.episode.runs import RECORDS
 
 __all__ = ["FollowedLines", "Line", "find_record_files", "read_line"]
 

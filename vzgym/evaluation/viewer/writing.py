@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vzgym.core.errors import InvalidSetting, RecordError
 from vzgym.core.files import write_bytes, write_json, write_text
-from vzgym.evaluation.runs import VIEW
+from vzgym.episode.runs import VIEW
 from vzgym.evaluation.viewer.data import ViewData
 from vzgym.evaluation.viewer.frames import FrameSheets
 from vzgym.evaluation.viewer.pages import ASSETS, asset, data_script, folder_page, page_title, single_page
