@@ -12,6 +12,9 @@ WORKERS     ?= 2
 # Tests of `make test-lowest`: uses of the core dependencies, without optional packages, in about a minute.
 LOWEST_TESTS ?= tests/core tests/episode tests/protocols tests/rewards/test_composition.py tests/video/test_cache.py \
   tests/envs/test_env_actions.py tests/envs/test_env_contract.py tests/envs/test_unicode_text.py tests/envs/test_wrappers.py
+# Interfaces to packages that cannot be installed beside those of constraints.txt: each has its own constraints file,
+# environment, extra and tests. ALSO_name is what its environment needs further.
+INTERFACES  ?= $(patsubst constraints-%.txt,%,$(filter-out constraints-lowest.txt,$(wildcard constraints-*.txt)))
 PYTEST_ARGS ?=
 
 VENV := .venv
@@ -43,7 +46,7 @@ endef
 .DELETE_ON_ERROR:
 # Two pip processes must not write to one environment.
 .NOTPARALLEL:
-.PHONY: demo test test-lowest lint format docs package hooks install clean distclean help
+.PHONY: demo test test-lowest test-interfaces lint format docs package hooks install clean distclean help
 
 demo: $(DEMO)  ## install, run all baselines on real video files, then watch a model learn (QUICK=1: files only)
 	$(BIN)/vzgym demo $(if $(filter-out 0,$(QUICK)),--quick)
@@ -57,6 +60,11 @@ test-lowest:  ## test with the lowest releases of the core dependencies that pyp
 	$(PYTHON) -m venv --clear $(VENV)-lowest
 	@$(call pip_install,$(VENV)-lowest,-c constraints-lowest.txt -e . pytest hypothesis "sybil[pytest]")
 	OMP_NUM_THREADS=1 $(VENV)-lowest/bin/python -m pytest -q $(LOWEST_TESTS)
+
+test-interfaces: $(INTERFACES:%=test-interface-%)  ## test interfaces in environments of their own (INTERFACES="openenv")
+
+test-interface-%: $(VENV)-%/.installed
+	OMP_NUM_THREADS=1 $(VENV)-$*/bin/python -m pytest -q tests/interfaces/$* tests/interfaces/test_conformance.py $(PYTEST_ARGS)
 
 package: $(TEST)  ## build wheel and sdist into dist/, install the wheel alone in a fresh environment, and test it
 	rm -rf dist
@@ -89,8 +97,8 @@ clean:  ## remove build outputs, but keep the environment and all runs
 	rm -rf build dist site $(VENV)-lowest $(VENV)-package .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find vzgym tests $(wildcard docs examples benchmarks) -name __pycache__ -type d -prune -exec rm -rf {} +
 
-distclean: clean  ## remove the environment too
-	rm -rf $(VENV)
+distclean: clean  ## remove the environments too
+	rm -rf $(VENV) $(INTERFACES:%=$(VENV)-%)
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -113,4 +121,9 @@ endif
 # No upgrade of pip: the version that comes with Python is sufficient (tested with 23.0).
 $(VENV)/.installed-%: $(VENV)/.made pyproject.toml constraints.txt
 	@$(call pip_install,$(VENV),-c constraints.txt -e ".[$(subst -,$(comma),$*)]")
+	@touch $@
+
+$(VENV)-%/.installed: constraints-%.txt pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)-$*
+	@$(call pip_install,$(VENV)-$*,-c constraints-$*.txt -e ".[$*]" pytest hypothesis "sybil[pytest]" $(ALSO_$*))
 	@touch $@

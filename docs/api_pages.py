@@ -67,6 +67,10 @@ PAGES: dict[str, tuple[str, tuple[str, ...]]] = {
         "Policies that generate text or learn, their data and their training.",
         ("agents", "agents.data.dataset", "agents.data.sharegpt", "agents.sb3", "agents.tiny"),
     ),
+    "interfaces": (
+        "Interfaces to other ecosystems: what they share.",
+        ("interfaces", "interfaces.network"),
+    ),
     "evaluation": (
         "Evaluation: metrics, reports, failure taxonomy, comparison, replay, viewer.",
         (

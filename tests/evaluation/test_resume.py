@@ -16,8 +16,8 @@ import pytest
 
 from vzgym.core.errors import FolderInUse, InvalidSetting, RecordError
 from vzgym.episode.record import EpisodeRecord
-from vzgym.evaluation import RunFolder, evaluate, read_records
 from vzgym.episode.runs import count_records
+from vzgym.evaluation import RunFolder, evaluate, read_records
 from vzgym.tasks import VideoTask, load_tasks
 
 Facts = Callable[[EpisodeRecord], dict[str, Any]]

@@ -19,12 +19,12 @@ from vzgym.core.errors import InvalidSetting
 from vzgym.core.files import replace_file
 from vzgym.core.statistics import Estimate
 from vzgym.episode.record import EpisodeRecord
+from vzgym.episode.runs import read_records
 from vzgym.evaluation.benchmarks.conventions import Convention, conventions_of, get_convention
 from vzgym.evaluation.benchmarks.exports import FORMS, export_score, forms_of
 from vzgym.evaluation.benchmarks.grounding import clue_recovery_rate
 from vzgym.evaluation.benchmarks.groups import knowledge_gain
 from vzgym.evaluation.benchmarks.scoring import BenchmarkScore, Judge, benchmark_of, score_replies
-from vzgym.episode.runs import read_records
 
 __all__ = ["export_command", "score_command"]
 

@@ -16,8 +16,8 @@ from rich.text import Text
 from vzgym.cli.progress import console, say
 from vzgym.cli.publication import CsvOption, FiguresOption, LatexOption, check_publication, publish
 from vzgym.core.statistics import Estimate
-from vzgym.evaluation.comparison import COMPARED, Comparison, Rows, compare_runs, metric_titles
 from vzgym.episode.runs import without_views
+from vzgym.evaluation.comparison import COMPARED, Comparison, Rows, compare_runs, metric_titles
 
 __all__ = ["compare"]
 

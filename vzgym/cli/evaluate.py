@@ -100,8 +100,8 @@ def run_policies(
         InvalidSetting: If the numbers of names and policies differ, or two runs have the same folder.
         VzgymError: Errors of `vzgym.evaluate`. Unknown names are reported before the first episode.
     """
-    from vzgym.evaluation import evaluate
     from vzgym.episode.runs import count_records
+    from vzgym.evaluation import evaluate
     from vzgym.policies.policy import POLICIES
     from vzgym.rewards import make_reward
 

@@ -19,6 +19,7 @@ from vzgym.cli.progress import console, errors, say
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode.record import EpisodeRecord
+from vzgym.episode.runs import read_records
 from vzgym.evaluation.benchmarks.paper import (
     Cell,
     Cost,
@@ -35,7 +36,6 @@ from vzgym.evaluation.benchmarks.paper import (
     run_cells,
 )
 from vzgym.evaluation.benchmarks.scoring import Judge
-from vzgym.episode.runs import read_records
 from vzgym.tasks.benchmarks.checking import BenchmarkCheck
 
 __all__ = ["paper_command"]

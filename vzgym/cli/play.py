@@ -14,8 +14,8 @@ from vzgym.cli.named_tasks import load_named_tasks, say_left_out
 from vzgym.cli.progress import console, errors, say
 from vzgym.cli.view import open_page
 from vzgym.core.errors import InvalidSetting
-from vzgym.evaluation.play import Player, PlayStopped, play
 from vzgym.episode.runs import count_records
+from vzgym.evaluation.play import Player, PlayStopped, play
 from vzgym.tasks import BudgetSpec, TaskSet
 
 __all__ = ["play_command"]

@@ -11,8 +11,8 @@ from PIL import Image
 from vzgym.cli.progress import progress_bar, say
 from vzgym.core.errors import RecordError
 from vzgym.envs.rendering import draw_episode
-from vzgym.evaluation.replay import replay
 from vzgym.episode.runs import read_records, record_files
+from vzgym.evaluation.replay import replay
 
 __all__ = ["replay_command"]
 

@@ -17,9 +17,9 @@ from vzgym.cli.progress import console, say
 from vzgym.core.errors import InvalidSetting, PluginError, RecordError, UnknownName
 from vzgym.core.files import JsonLinesWriter, file_lock, replace_file
 from vzgym.core.statistics import Estimate
+from vzgym.episode.runs import RECORDS, read_records
 from vzgym.evaluation.counterfactual import make_answerer
 from vzgym.evaluation.rescoring import RunScore, score_run
-from vzgym.episode.runs import RECORDS, read_records
 from vzgym.rewards import PRESETS, REWARDS, make_reward
 from vzgym.rewards.describe import FACTS, describe
 

@@ -20,8 +20,8 @@ class RunInfo:
     """Information about the run that produced a record. The JSON form omits fields with default values.
 
     Args:
-        interface: Interface through which the episode was played: "gymnasium", "pettingzoo", "trl", "collect"; "" for
-            `Episode` itself.
+        interface: Interface through which the episode was played: "gymnasium", "pettingzoo", "trl", "collect", or
+            the name of a sub-package of `vzgym.interfaces`; "" for `Episode` itself.
         wording: Specification of the wording of the dialogue, `{"name": ..., **options}`.
         subtitles: Where the dialogue shows subtitles: "none", "overview", "clips" or "all".
         policy: The policy's name.

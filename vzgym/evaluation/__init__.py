@@ -6,11 +6,11 @@ from vzgym.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from vzgym.core.statistics import Estimate, mean, proportion
+    from vzgym.episode.runs import RunFolder, read_records
     from vzgym.evaluation.counterfactual import Credit, PolicyAnswerer, ReaderAnswerer, credit, make_answerer
     from vzgym.evaluation.metrics import EpisodeMetrics, summarise
     from vzgym.evaluation.policy_evaluation import evaluate
     from vzgym.evaluation.report import EvaluationReport
-    from vzgym.episode.runs import RunFolder, read_records
     from vzgym.evaluation.taxonomy import TAXONOMY_CLASSES, TaxonomyClass, classify
 else:
     __getattr__, __dir__ = lazy_exports(

@@ -19,9 +19,9 @@ from vzgym.core.statistics import (
     paired_proportions,
     proportion,
 )
+from vzgym.episode.runs import RECORDS, read_records, record_files
 from vzgym.evaluation.breakdown import break_down
 from vzgym.evaluation.metrics import METRICS, EpisodeMetrics
-from vzgym.episode.runs import RECORDS, read_records, record_files
 
 __all__ = ["COMPARED", "Comparison", "RunMetrics", "compare_metrics", "compare_runs", "read_runs"]
 

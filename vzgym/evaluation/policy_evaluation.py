@@ -16,10 +16,10 @@ from vzgym.core.errors import InvalidSetting
 from vzgym.core.secrets import redact
 from vzgym.episode.evidence import overview_shows_evidence
 from vzgym.episode.record import End, EpisodeRecord
+from vzgym.episode.runs import RunFolder
 from vzgym.evaluation.counterfactual import PolicyAnswerer, make_answerer
 from vzgym.evaluation.metrics import EpisodeMetrics
 from vzgym.evaluation.report import EvaluationReport
-from vzgym.episode.runs import RunFolder
 from vzgym.policies.policy import AnyPolicy
 from vzgym.rewards.base import Answerer
 from vzgym.rewards.counterfactual import credit

@@ -86,13 +86,17 @@ class ImageEncoder:
         # Strict servers refuse blank blocks.
         return [block for block in blocks if block["type"] != "text" or block["text"].strip()]
 
-    def block(self, image: Image.Image) -> dict[str, Any]:
-        """OpenAI's `image_url` block of an image."""
+    def encode(self, image: Image.Image) -> bytes:
+        """The bytes of an image's file, downscaled if it is larger than `max_pixels`."""
         if self.max_pixels and image.width * image.height > self.max_pixels:
             scale = math.sqrt(self.max_pixels / (image.width * image.height))
             size = max(1, math.floor(image.width * scale)), max(1, math.floor(image.height * scale))
             image = image.resize(size, Image.Resampling.BICUBIC)
-        data = base64.b64encode(encode_image(image, self.format, self.quality)).decode()
+        return encode_image(image, self.format, self.quality)
+
+    def block(self, image: Image.Image) -> dict[str, Any]:
+        """OpenAI's `image_url` block of an image."""
+        data = base64.b64encode(self.encode(image)).decode()
         detail = {"detail": self.detail} if self.detail else {}
         return {"type": "image_url", "image_url": {"url": f"data:image/{self.format};base64,{data}", **detail}}
 

@@ -25,8 +25,8 @@ from vzgym.core import Answer, Zoom
 from vzgym.core.errors import FolderInUse, InvalidSetting, RecordError
 from vzgym.core.files import folder_lock
 from vzgym.episode import Episode, Message, evidence_shown
-from vzgym.evaluation.replay import replay
 from vzgym.episode.runs import read_records
+from vzgym.evaluation.replay import replay
 from vzgym.protocols import CompactTags, TagProtocol, as_chat
 from vzgym.tasks import load_tasks
 from vzgym.tasks.io.writing import write_tasks

@@ -18,8 +18,8 @@ from vzgym.agents.data.teaching import HINT
 from vzgym.core import Answer, Zoom
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode import Message
-from vzgym.evaluation.replay import replay
 from vzgym.episode.runs import read_records
+from vzgym.evaluation.replay import replay
 from vzgym.protocols import CompactTags
 from vzgym.tasks import load_tasks
 

@@ -12,11 +12,11 @@ from itertools import combinations
 from pathlib import Path
 
 from vzgym.core.statistics import Estimate, exact_mcnemar, paired_difference, paired_proportions, student_p
+from vzgym.episode.runs import read_records
 from vzgym.evaluation.breakdown import break_down
 from vzgym.evaluation.experiments.results import Group, Results, Row, over_seeds
 from vzgym.evaluation.experiments.stages import OUT
 from vzgym.evaluation.metrics import EpisodeMetrics, summarise
-from vzgym.episode.runs import read_records
 
 __all__ = ["Pair", "breakdown_csv", "breakdown_table", "pair_table", "pairs_csv", "reward_pairs"]
 

@@ -24,8 +24,8 @@ from typing import Any, Final
 from vzgym.core.differences import first_difference
 from vzgym.core.files import read_json, read_json_lines, write_json
 from vzgym.core.secrets import redact
-from vzgym.evaluation.experiments.settings import STORE
 from vzgym.episode.runs import count_records
+from vzgym.evaluation.experiments.settings import STORE
 
 __all__ = ["DONE", "EVALUATE", "FAILED", "LOG", "OUT", "Stage", "log_tail", "run_stage"]
 

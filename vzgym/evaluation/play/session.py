@@ -11,10 +11,10 @@ from vzgym.core.budget import Budget
 from vzgym.core.errors import RecordError
 from vzgym.core.files import read_json, write_json
 from vzgym.episode.record import EpisodeRecord
+from vzgym.episode.runs import count_records
 from vzgym.evaluation.play.view import PlayerObservation, PlayerView
 from vzgym.evaluation.policy_evaluation import evaluate
 from vzgym.evaluation.report import EvaluationReport
-from vzgym.episode.runs import count_records
 from vzgym.tasks import BudgetSpec, TaskSet
 
 __all__ = ["UNFINISHED", "HumanPolicy", "PlayStopped", "Player", "play"]

@@ -13,8 +13,8 @@ from vzgym.core.errors import InvalidSetting, RecordError, VzgymError
 from vzgym.core.files import JsonLinesWriter, read_json_lines, write_json
 from vzgym.episode.dialogue import Message
 from vzgym.episode.record import EpisodeRecord
-from vzgym.evaluation.pixels import messages_with_frames
 from vzgym.episode.runs import record_files
+from vzgym.evaluation.pixels import messages_with_frames
 from vzgym.evaluation.trajectories.atif import to_atif
 from vzgym.evaluation.trajectories.chat import to_chat
 from vzgym.evaluation.trajectories.frames import FrameFiles, FrameURLs

@@ -1,0 +1,91 @@
+"""`vzgym serve`: episodes for agents and trainers of other ecosystems."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from vzgym.interfaces.tasks import ServedTasks
+
+__all__ = [
+    "AllowRemoteOption",
+    "BackendOption",
+    "BudgetOption",
+    "HostOption",
+    "NameOption",
+    "RecordsOption",
+    "RewardOption",
+    "RootOption",
+    "TasksOption",
+    "app",
+    "served_tasks",
+]
+
+app = typer.Typer(
+    name="serve",
+    help="Serve episodes to agents and trainers of other ecosystems.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+TasksOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A suite (needle, needle/validation[:50]), a benchmark or a task file, the only ones that clients may "
+        "choose from; repeatable. Default: tiny."
+    ),
+]
+RootOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder with a benchmark's files; of a task file: the only folder of its videos. Default: the file's own."
+    ),
+]
+BudgetOption = Annotated[
+    list[str] | None,
+    typer.Option(help="field=value overrides the tasks' own budget, repeatable; a name (paper) replaces it."),
+]
+RewardOption = Annotated[str, typer.Option(help="The reward: a preset, a module, a .yaml file, or {accuracy: 1, ...}.")]
+RecordsOption = Annotated[
+    Path | None, typer.Option(help="Folder for the records of finished episodes: a run, as of vzgym eval --out.")
+]
+NameOption = Annotated[str, typer.Option(help="Names the agent in records and tables.")]
+BackendOption = Annotated[str, typer.Option(help="Decoder for video files.")]
+HostOption = Annotated[str, typer.Option(help="Address to bind. Other than loopback: with --allow-remote only.")]
+AllowRemoteOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-remote", help="Allow a --host that other machines can reach. Set VZGYM_SERVE_TOKEN to require a token."
+    ),
+]
+
+
+def served_tasks(
+    tasks: list[str] | None, *, root: Path | None, backend: str, budget: list[str] | None, speech: bool = False
+) -> ServedTasks:
+    """The tasks that a server offers, from its options.
+
+    Args:
+        tasks: Value of `TasksOption`.
+        root: Value of `RootOption`.
+        backend: Value of `BackendOption`.
+        budget: Values of `BudgetOption`.
+        speech: Whether subtitles are used.
+    """
+    from vzgym.cli.evaluate import budget_from_pairs
+    from vzgym.cli.named_tasks import load_named_tasks, say_left_out
+    from vzgym.interfaces.tasks import ServedTasks, confined_root
+
+    sets = []
+    for text in tasks or ["tiny"]:
+        confined = confined_root(text, root)
+        found = load_named_tasks(
+            text, backend=backend, root=None if confined is None else Path(confined), speech=speech
+        )
+        say_left_out(found)
+        sets.append(found)
+    return ServedTasks(sets, budget_from_pairs(budget or []))
