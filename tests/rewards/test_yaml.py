@@ -63,7 +63,7 @@ def test_a_file_may_hold_a_name(tmp_path: Path, name: str) -> None:
         (
             "accuracy: 0.9\nacuracy: 0.1\n",
             2,
-            "unknown reward module 'acuracy'; valid: accuracy, call_cost",
+            "unknown reward module 'acuracy'; valid: accumulative_tool, accuracy",
         ),
         ("a: 1\n", 1, "unknown reward module 'a'"),
         ("accuracy: 1\nz:\n  weight: 1\n  module: zoom\n", 4, "unknown reward module 'zoom'"),
@@ -124,7 +124,7 @@ def test_errors_name_the_line(tmp_path: Path, text: str, line: int, message: str
         ("", "a reward must be a mapping of terms or a name, got None"),
         ("- accuracy\n", r"a reward must be a mapping of terms or a name, got \['accuracy'\]"),
         ("{}\n", "a reward needs at least one term"),
-        ("gold\n", "unknown reward 'gold'; valid: accuracy"),
+        ("gold\n", "unknown reward 'gold'; valid: accumulative_tool"),
     ],
 )
 def test_what_has_no_line_names_the_file(tmp_path: Path, text: str, message: str) -> None:

@@ -7,7 +7,14 @@ from vzgym.core.lazy import lazy_exports
 if TYPE_CHECKING:
     from vzgym.core.statistics import Estimate, mean, proportion
     from vzgym.episode.runs import RunFolder, read_records
-    from vzgym.evaluation.counterfactual import Credit, PolicyAnswerer, ReaderAnswerer, credit, make_answerer
+    from vzgym.evaluation.counterfactual import (
+        Credit,
+        PolicyAnswerer,
+        ProbabilityPolicyAnswerer,
+        ReaderAnswerer,
+        credit,
+        make_answerer,
+    )
     from vzgym.evaluation.metrics import EpisodeMetrics, summarise
     from vzgym.evaluation.policy_evaluation import evaluate
     from vzgym.evaluation.report import EvaluationReport
@@ -16,7 +23,7 @@ else:
     __getattr__, __dir__ = lazy_exports(
         __name__,
         "vzgym.core.statistics: Estimate mean proportion",
-        "counterfactual: Credit PolicyAnswerer ReaderAnswerer credit make_answerer",
+        "counterfactual: Credit PolicyAnswerer ProbabilityPolicyAnswerer ReaderAnswerer credit make_answerer",
         "metrics: EpisodeMetrics summarise",
         "policy_evaluation: evaluate",
         "report: EvaluationReport",
@@ -31,6 +38,7 @@ __all__ = [
     "Estimate",
     "EvaluationReport",
     "PolicyAnswerer",
+    "ProbabilityPolicyAnswerer",
     "ReaderAnswerer",
     "RunFolder",
     "TaxonomyClass",

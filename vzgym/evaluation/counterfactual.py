@@ -1,7 +1,7 @@
 """Counterfactual answers of a frame reader or a policy from selected clips of an episode.
 
 `credit(record, answerer)` uses them to find the clips on which an answer depends. `Credit` is the metric; the reward
-modules sufficiency, csv, rescue_regress and needed_clips use it.
+modules sufficiency, csv, rescue_regress, needed_clips, confidence_gain and information_gain use them.
 """
 
 from __future__ import annotations
@@ -15,25 +15,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vzgym.baselines.readers import FrameReader, ReaderSpec, make_reader
-from vzgym.core.actions import Action, Region, ToolCall, Zoom, Zooms
+from vzgym.core.actions import Action, Answer, Region, ToolCall, Zoom, Zooms
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, RecordError, VideoError
+from vzgym.episode.answers import read_choice
 from vzgym.episode.clip import Clip
 from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord, ToolDescription
 from vzgym.episode.tools import ToolContext, ToolResult
 from vzgym.episode.wording import Wording
 from vzgym.evaluation.pixels import clips_with_pixels
-from vzgym.policies.policy import AnyPolicy, make_policy
+from vzgym.policies.policy import AnyPolicy, TextPolicy, make_policy
 from vzgym.policies.traits import PolicyTraits
+from vzgym.protocols import PROTOCOLS, TextProtocol
 from vzgym.rewards.counterfactual import Credit, credit
 from vzgym.rollout.rollout import EpisodeStart, Rollout
-from vzgym.tasks.task import VideoTask
+from vzgym.tasks.task import VideoTask, option_letter
 from vzgym.tools.extras import Extras
 from vzgym.video.base import Frames
 from vzgym.video.synthetic import letterbox
 
-__all__ = ["Credit", "PolicyAnswerer", "ReaderAnswerer", "credit", "make_answerer"]
+__all__ = ["Credit", "PolicyAnswerer", "ProbabilityPolicyAnswerer", "ReaderAnswerer", "credit", "make_answerer"]
 
 
 class _RecordedPixels:
@@ -87,6 +89,20 @@ class ReaderAnswerer:
         reading = self.reader.read(_together(shown), times, record.task.question, record.task.options)
         return reading.option
 
+    def option_probabilities(self, record: EpisodeRecord, clips: Sequence[int]) -> NDArray[np.float64] | None:
+        """See `vzgym.rewards.ProbabilityAnswerer`: certainty about what the reader finds, else equal probabilities.
+
+        Raises:
+            RecordError: If a saved record's frames cannot be read again.
+            InvalidSetting: If there is no such clip.
+        """
+        options = record.task.options
+        if not options:
+            return None
+        found = self.answer_from(record, clips)
+        place = None if found is None else read_choice(found, options)
+        return np.full(len(options), 1 / len(options)) if place is None else np.eye(len(options))[place]
+
 
 def _together(clips: Sequence[Clip]) -> NDArray[np.uint8]:
     """Stack the frames of several clips, resized to the size of the first with black bars."""
@@ -122,6 +138,15 @@ class PolicyAnswerer:
             RecordError: If a saved record's frames cannot be read again.
             InvalidSetting: If there is no such clip.
         """
+        start = self._start(record, clips)
+        rollout = Rollout(self.policy, [start.task], record.budget)
+        (played,) = rollout.play([start])
+        if played is None:
+            raise RecordError(f"the record cannot be replayed: {rollout.failed[start.task.id]}")
+        return played.record.answer
+
+    def _start(self, record: EpisodeRecord, clips: Sequence[int]) -> _ChosenClips:
+        """The episode in which only these clips have been shown; prepares the policy for it."""
         chosen = _checked(record, clips)
         seen = {place: self._pixels.clips(record)[place] for place in chosen}
         key = f"{record.task.id}|{chosen}|{record.info.seed}|{record.info.index}"
@@ -130,11 +155,61 @@ class PolicyAnswerer:
         facts = record.task
         # Only the frames of the record are shown.
         task = facts.with_video(_RecordedVideo(facts.video, facts.duration, facts.height, facts.width))
-        rollout = Rollout(self.policy, [task], record.budget)
-        (played,) = rollout.play([_ChosenClips(task, seed, record=record, clips=seen)])
-        if played is None:
-            raise RecordError(f"the record cannot be replayed: {rollout.failed[task.id]}")
-        return played.record.answer
+        return _ChosenClips(task, seed, record=record, clips=seen)
+
+
+class ProbabilityPolicyAnswerer(PolicyAnswerer):
+    """A `PolicyAnswerer` that also gives the probabilities of the options.
+
+    The policy writes its turn of the last round. Its answer is then replaced by each option in turn, in the form in
+    which the policy wrote it (a letter or a text), and the likelihoods of these turns are normalized.
+
+    Args:
+        policy: A `TextPolicy` with `log_likelihoods`, as a `VLMPolicy` is; as for `PolicyAnswerer`.
+        backend: Decoder for the video files of saved records.
+
+    Raises:
+        InvalidSetting: If the policy cannot give likelihoods.
+    """
+
+    def __init__(self, policy: AnyPolicy | str | Mapping[str, Any], *, backend: str = "pyav") -> None:
+        super().__init__(policy, backend=backend)
+        if not _gives_likelihoods(self.policy):
+            raise InvalidSetting(
+                f"policy {PolicyTraits.of(self.policy).name!r} gives no likelihoods of texts: it needs "
+                "log_likelihoods(dialogue, texts), as policy 'vlm' has"
+            )
+
+    def option_probabilities(self, record: EpisodeRecord, clips: Sequence[int]) -> NDArray[np.float64] | None:
+        """See `vzgym.rewards.ProbabilityAnswerer`; None also if the policy does not answer with an option.
+
+        Raises:
+            RecordError: If a saved record's frames cannot be read again.
+            InvalidSetting: If there is no such clip.
+        """
+        policy: Any = self.policy
+        options = record.task.options
+        if not options:
+            return None
+        start = self._start(record, clips)
+        protocol: TextProtocol = PROTOCOLS.make(PolicyTraits.of(policy).protocol)
+        episode = start.make_episode(record.budget, protocol, Extras())
+        policy.reset([start.seed])
+        (text,) = policy.respond([episode.messages])
+        action = protocol.parse(text, episode.rules).action
+        if not isinstance(action, Answer) or (said := read_choice(action.text, options)) is None:
+            return None
+        written = action.text.strip()
+        lead, _, rest = str(text).rpartition(written)
+        letters = [option_letter(place) for place in range(len(options))]
+        forms = options if written == options[said] and written != letters[said] else letters
+        scores = np.asarray(policy.log_likelihoods(episode.messages, [f"{lead}{form}{rest}" for form in forms]))
+        weights = np.exp(scores - scores.max())
+        return np.asarray(weights / weights.sum(), dtype=np.float64)
+
+
+def _gives_likelihoods(policy: AnyPolicy) -> bool:
+    return isinstance(policy, TextPolicy) and hasattr(policy, "log_likelihoods")
 
 
 @dataclass(frozen=True)
@@ -245,7 +320,11 @@ def make_answerer(
     """Create an answerer: the procedural families' frame reader, or a policy.
 
     Args:
-        spec: "reader", or a policy as object, name, `"module:Class"` or mapping.
+        spec: "reader", or a policy as object, name, `"module:Class"` or mapping. A policy with `log_likelihoods` also
+            gives the probabilities of the options.
         backend: Decoder for the video files of saved records.
     """
-    return ReaderAnswerer(backend=backend) if spec == "reader" else PolicyAnswerer(spec, backend=backend)
+    if spec == "reader":
+        return ReaderAnswerer(backend=backend)
+    policy = make_policy(spec)
+    return (ProbabilityPolicyAnswerer if _gives_likelihoods(policy) else PolicyAnswerer)(policy, backend=backend)

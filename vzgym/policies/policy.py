@@ -78,6 +78,8 @@ class TextPolicy(Protocol):
     - `batch_size`: maximum number of dialogues in a batch; 8 by default.
     - `reveal(tasks)`: as for a `Policy`, with the tasks of a batch.
     - `costs`: after each `respond`, a list with one mapping of numbers per text. They are summed for each episode.
+    - `log_likelihoods(dialogue, texts)`: the log-likelihood of each text as the next turn, with its end token, float64
+      of shape `(texts,)`, in nats. For the rewards `confidence_gain` and `information_gain`.
     """
 
     def reset(self, seeds: Sequence[int]) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from vzgym.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from vzgym.rewards.base import NEEDS, REWARDS, Answerer, Need, RewardContext, RewardModule
+    from vzgym.rewards.base import NEEDS, REWARDS, Answerer, Need, ProbabilityAnswerer, RewardContext, RewardModule
     from vzgym.rewards.condition import PREDICATES, AllOf, Compare, Condition, Is, make_condition
     from vzgym.rewards.counterfactual import Credit, credit
     from vzgym.rewards.group import rescore, score_group
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 else:
     __getattr__, __dir__ = lazy_exports(
         __name__,
-        "base: NEEDS REWARDS Answerer Need RewardContext RewardModule",
+        "base: NEEDS REWARDS Answerer Need ProbabilityAnswerer RewardContext RewardModule",
         "condition: PREDICATES AllOf Compare Condition Is make_condition",
         "counterfactual: Credit credit",
         "group: rescore score_group",
@@ -37,6 +37,7 @@ __all__ = [
     "Credit",
     "Is",
     "Need",
+    "ProbabilityAnswerer",
     "RewardContext",
     "RewardMix",
     "RewardModule",

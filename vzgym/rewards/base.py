@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal, Protocol, TypeAlias
+from typing import ClassVar, Final, Literal, Protocol, TypeAlias, runtime_checkable
+
+from numpy import float64
+from numpy.typing import NDArray
 
 from vzgym.core.registry import Registry
 from vzgym.episode.record import EpisodeRecord
 
-__all__ = ["NEEDS", "REWARDS", "Answerer", "Need", "RewardContext", "RewardModule"]
+__all__ = ["NEEDS", "REWARDS", "Answerer", "Need", "ProbabilityAnswerer", "RewardContext", "RewardModule"]
 
-Need: TypeAlias = Literal["evidence", "group", "answerer", "first_answer", "timing"]
+Need: TypeAlias = Literal["evidence", "group", "answerer", "first_answer", "probabilities", "timing"]
 """Input that a module may require beyond the record; see `NEEDS`. Without it the module is unscored."""
 
 NEEDS: Final[Mapping[Need, str]] = {
@@ -24,6 +27,7 @@ NEEDS: Final[Mapping[Need, str]] = {
     "group": "the other roll-outs of the same task",
     "answerer": "an answerer, which answers again from selected clips",
     "first_answer": "the answer before the first zoom: `info.first_answer` of the record, or an answerer",
+    "probabilities": "an answerer that gives the probabilities of the options",
     "timing": "wall times or costs of a scorer, which are recorded after the end of an episode",
 }
 """Description of each need."""
@@ -34,6 +38,19 @@ class Answerer(Protocol):
 
     def answer_from(self, record: EpisodeRecord, clips: Sequence[int]) -> str | None:
         """Answer given only the clips at these positions of `record.clips`; None if there is no answer."""
+        ...
+
+
+@runtime_checkable
+class ProbabilityAnswerer(Answerer, Protocol):
+    """An answerer that also says how probable it finds each option (for confidence rewards)."""
+
+    def option_probabilities(self, record: EpisodeRecord, clips: Sequence[int]) -> NDArray[float64] | None:
+        """Probabilities of the task's options given only the clips at these positions of `record.clips`.
+
+        Returns:
+            float64, shape `(options,)`, >= 0, sum 1; None if the task has no options, or they are unknown.
+        """
         ...
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode.record import EpisodeRecord
-from vzgym.rewards.base import NEEDS, Answerer, Need, RewardContext, RewardModule
+from vzgym.rewards.base import NEEDS, Answerer, Need, ProbabilityAnswerer, RewardContext, RewardModule
 from vzgym.rewards.condition import Condition
 from vzgym.rewards.naming import spec_of
 
@@ -380,6 +380,7 @@ def _missing(term: Term, record: EpisodeRecord, context: RewardContext) -> list[
         "evidence": record.task.evidence is not None,
         "group": context.group is not None,
         "answerer": context.answerer is not None,
+        "probabilities": isinstance(context.answerer, ProbabilityAnswerer),
         "first_answer": context.answerer is not None or record.info.first_answer is not None,
         "timing": record.info.wall_seconds is not None,
     }

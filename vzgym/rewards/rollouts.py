@@ -12,7 +12,7 @@ from vzgym.rewards.base import Need, RewardContext
 from vzgym.rewards.options import need_choice, need_flag, need_number
 from vzgym.rewards.outcome import Format
 
-__all__ = ["Curiosity", "Difficulty", "QualityFirst"]
+__all__ = ["Curiosity", "Difficulty", "QualityFirst", "ToolBenefit"]
 
 
 def _score(record: EpisodeRecord) -> float | None:
@@ -143,3 +143,35 @@ class Curiosity:
         rate = _mean(float(other.zooms > 0) for other in context.group) if context.group else 0.0
         bonus = max(self.threshold - rate, 0.0) if record.zooms else 0.0
         return bonus - self.price * max(record.zooms - self.free, 0)
+
+
+@dataclass(frozen=True)
+class ToolBenefit:
+    """Zooming is rewarded on tasks where it helps, and penalized where it harms.
+
+    Formula: at the end 1[zoomed] * (a - b), where a is the mean grade of the group's roll-outs with an executed zoom
+    and b that of those without; 0 before, and 0 if the group has only one kind. Unscored if the grade is unscored;
+    roll-outs with an unscored grade are left out of the means.
+    Range: [-1, 1].
+    Source: after the tool benefit score of AdaTooler-V (arXiv 2512.16918), which is measured once by a stronger
+    model; here each group measures it anew.
+    Known to break: in small groups the difference is mostly noise; once all roll-outs zoom, or none does, it is silent.
+    """
+
+    name: ClassVar[str] = "tool_benefit"
+    needs: ClassVar[frozenset[Need]] = frozenset({"group"})
+
+    def score(self, record: EpisodeRecord, context: RewardContext) -> float | None:
+        """See the class."""
+        if context.group is None:
+            return None
+        if record.grade is None:
+            return 0.0
+        if record.grade.score is None:
+            return None
+        graded = [(other.zooms > 0, score) for other in context.group if (score := _score(other)) is not None]
+        with_zoom = [score for zoomed, score in graded if zoomed]
+        without = [score for zoomed, score in graded if not zoomed]
+        if not record.zooms or not with_zoom or not without:
+            return 0.0
+        return _mean(with_zoom) - _mean(without)

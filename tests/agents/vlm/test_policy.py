@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,7 +17,7 @@ from vzgym.agents.vlm.policy import UntrainedPrompt, VLMPolicy
 from vzgym.core.actions import Answer, Malformed, Zoom
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode import Episode
-from vzgym.evaluation import evaluate
+from vzgym.evaluation import evaluate, make_answerer
 from vzgym.policies.fingerprint import METADATA
 from vzgym.policies.policy import TextPolicy
 from vzgym.protocols import PROTOCOLS, TruncatedText
@@ -238,3 +239,48 @@ def test_the_version_of_prompts_is_that_of_their_wording(monkeypatch):
     assert version != prompt_version(PROTOCOLS.make("tool_calls"))
     monkeypatch.setattr(type(tags), "what_is_left", lambda self, record: "Hurry.")
     assert version != prompt_version(tags)
+
+
+def test_likelihoods_of_texts_are_those_of_their_tokens_one_by_one(small_model, tasks):
+    policy = VLMPolicy(small_model, batch_size=2)
+    dialogue = dialogues(policy, tasks)[1]
+    texts = ["<answer>A</answer>", "<answer>B</answer>", "<think>a longer thought</think><answer>red</answer>"]
+    found = policy.log_likelihoods(dialogue, texts)
+    prompt = join_inputs([encode(policy.processor, chat_of(dialogue))], policy._pad)
+    expected = []
+    for text in texts:
+        batch, total = dict(prompt), 0.0
+        for token in [*policy.processor.tokenizer.encode(text, add_special_tokens=False), policy._ends[0]]:
+            with torch.no_grad():
+                total += float(policy.model(**batch).logits[0, -1].log_softmax(-1)[token])
+            width = {"input_ids": token, "attention_mask": 1, "mm_token_type_ids": 0}
+            batch = {
+                key: torch.cat([value, torch.full((1, 1), width[key], dtype=value.dtype)], 1) if key in width else value
+                for key, value in batch.items()
+            }
+        expected.append(total)
+    assert found == pytest.approx(expected, abs=1e-3)
+    # A batch gives what each text alone gives.
+    assert found[2] == pytest.approx(policy.log_likelihoods(dialogue, texts[2:])[0], abs=1e-4)
+
+
+def test_probabilities_of_the_options_come_from_the_likelihoods(small_model, tasks, monkeypatch):
+    """The turn that the model writes, with each option in place of its answer."""
+    episode = Episode(tasks[0], tasks.budget)
+    episode.step(Zoom(0, 6, 1))
+    episode.step(Answer(tasks[0].answer))
+    answerer = make_answerer({"name": "vlm", "path": str(small_model)})
+    asked = []
+    monkeypatch.setattr(answerer.policy, "respond", lambda dialogues: ["<think>blue</think><answer>B</answer>"])
+    monkeypatch.setattr(
+        answerer.policy,
+        "log_likelihoods",
+        lambda dialogue, texts: asked.append(texts) or np.log(np.arange(len(texts)) + 1),
+    )
+    options = len(tasks[0].options)
+    found = answerer.option_probabilities(episode.record, [0])
+    assert found == pytest.approx((np.arange(options) + 1) / sum(range(1, options + 1)))
+    assert asked == [[f"<think>blue</think><answer>{'ABCDEFGH'[place]}</answer>" for place in range(options)]]
+    # A turn without an answer has no probabilities.
+    monkeypatch.setattr(answerer.policy, "respond", lambda dialogues: ["what?"])
+    assert answerer.option_probabilities(episode.record, [0, 1]) is None

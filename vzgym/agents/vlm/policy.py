@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from vzgym.agents.metadata import read_metadata
-from vzgym.agents.vlm.chat import chat_of, encode, end_tokens, join_inputs, suppressed_tokens, turn_lead
+from vzgym.agents.vlm.chat import chat_of, encode, end_tokens, join_inputs, suppressed_tokens, turn_end, turn_lead
 from vzgym.agents.vlm.checkpoint import Checkpoint, open_checkpoint, prompt_version
 from vzgym.agents.vlm.image_checks import image_token, watch_images
 from vzgym.core.budget import Budget
@@ -151,6 +153,34 @@ class VLMPolicy:
         made = self._generate({key: self._placed(value) for key, value in batch.items()})
         return [self._text(row) for row in made.tolist()]
 
+    @torch.no_grad()
+    def log_likelihoods(self, dialogue: Sequence[Message], texts: Sequence[str]) -> NDArray[np.float64]:
+        """The log-likelihood of each text as the next turn of a dialogue, without temperature and nucleus.
+
+        Args:
+            dialogue: A dialogue that ends with a message from the environment.
+            texts: Turns, without their end token, which is counted.
+
+        Returns:
+            float64, shape `(texts,)`, in nats.
+        """
+        prompt = encode(self.processor, chat_of(dialogue))
+        found: list[float] = []
+        for first in range(0, len(texts), self.batch_size):
+            turns = [self._turn_tokens(text) for text in texts[first : first + self.batch_size]]
+            batch = join_inputs([_extended(prompt, turn) for turn in turns], self._pad)
+            most = max(map(len, turns))
+            logits = self.model(**{key: self._placed(value) for key, value in batch.items()}, logits_to_keep=most + 1)
+            scores = logits.logits[:, :-1].float().log_softmax(-1)
+            for row, turn in zip(scores, turns, strict=True):
+                picked = row[most - len(turn) :].gather(1, torch.tensor(turn, device=row.device)[:, None])
+                found.append(float(picked.double().sum()))
+        return np.array(found, dtype=np.float64)
+
+    def _turn_tokens(self, text: str) -> list[int]:
+        tokens = self.processor.tokenizer.encode(self._lead + text, add_special_tokens=False)
+        return [*map(int, tokens), turn_end(self.processor)]
+
     @property
     def _pad(self) -> int:
         return int(self.processor.tokenizer.pad_token_id)
@@ -179,6 +209,18 @@ class VLMPolicy:
                 **({"temperature": self.temperature, "top_p": self.top_p, "top_k": 0} if self.temperature else {}),
             )
         return sequences[:, batch["input_ids"].shape[1] :]
+
+
+def _extended(row: Mapping[str, torch.Tensor], tokens: Sequence[int]) -> dict[str, torch.Tensor]:
+    """An encoded dialogue followed by tokens of text."""
+    length = len(row["input_ids"])
+    more = torch.tensor(tokens)
+    return {
+        key: torch.cat([value, more if key == "input_ids" else torch.zeros(len(more), dtype=value.dtype)])
+        if value.dim() == 1 and len(value) == length
+        else value
+        for key, value in row.items()
+    }
 
 
 def _dtype(name: str) -> torch.dtype:
