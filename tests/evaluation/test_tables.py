@@ -20,6 +20,7 @@ from vzgym.evaluation.tables import (
     rich_scorer_costs,
     rich_table,
 )
+from vzgym.evaluation.taxonomy_tables import rich_quadrants
 
 
 def report(
@@ -165,3 +166,21 @@ def test_frames_scored_fit_into_80_columns() -> None:
     assert max(map(len, lines)) <= 80
     assert "3600.0" in next(line for line in lines if "1000" in line)
     assert not any("…" in line for line in lines)
+
+
+def test_quadrants_count_answers_by_evidence_and_leave_out_what_is_unknown() -> None:
+    base = report(n=1).episodes[0]
+    facts = [(True, 1.0), (True, 1.0), (True, 0.5), (False, 1.0), (False, 0.0), (False, 0.0), (None, 1.0), (True, None)]
+    found = replace(report(), episodes=[replace(base, correct=correct, evidence_seen=seen) for correct, seen in facts])
+    # One of two intervals seen is not enough.
+    assert found.quadrants == {"right_seen": 2, "right_unseen": 1, "wrong_seen": 1, "wrong_unseen": 2}
+    assert found.to_json()["quadrants"] == found.quadrants
+    table = rich_quadrants([found, report("a policy with a very long name " * 3)])
+    assert table is not None
+    out = io.StringIO()
+    Console(file=out, width=80).print(table)
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert next(line for line in lines if "mine" in line).split() == ["mine", "33.3", "16.7", "16.7", "33.3"]
+    unknown = replace(found, episodes=[replace(base, evidence_seen=None)])
+    assert rich_quadrants([unknown]) is None

@@ -271,7 +271,7 @@ def evaluate_command(
     from vzgym.cli.tasks_import import column_map
     from vzgym.evaluation.breakdown import check_by
     from vzgym.evaluation.tables import rich_breakdown, rich_costs, rich_scorer_costs, rich_table, rich_terms
-    from vzgym.evaluation.taxonomy_tables import rich_taxonomy
+    from vzgym.evaluation.taxonomy_tables import rich_quadrants, rich_taxonomy
     from vzgym.tasks.benchmarks.registry import named_benchmark
     from vzgym.tasks.budgets import budget_changes
     from vzgym.tools.extras import Extras
@@ -339,6 +339,10 @@ def evaluate_command(
             console.print()
         console.print(rich_taxonomy(reports))
         console.print()
+        quadrants = rich_quadrants(reports)
+        if quadrants is not None:
+            console.print(quadrants)
+            console.print()
         console.print(rich_terms(reports))
         console.print()
         console.print(rich_costs(reports))

@@ -83,6 +83,20 @@ class EvaluationReport:
         return {kind: counts[kind] for kind in TAXONOMY_CLASSES}
 
     @property
+    def quadrants(self) -> dict[str, int]:
+        """Number of episodes by answer and evidence: "right_seen", "right_unseen", "wrong_seen", "wrong_unseen".
+
+        An episode counts as "seen" if each evidence interval has at least one shown frame. Right answers without it are
+        not grounded. Episodes whose answer or evidence is unknown are left out.
+        """
+        counts = {f"{answer}_{evidence}": 0 for answer in ("right", "wrong") for evidence in ("seen", "unseen")}
+        for item in self.episodes:
+            if item.correct is not None and item.evidence_seen is not None:
+                seen = item.evidence_seen == 1.0
+                counts[f"{'right' if item.correct else 'wrong'}_{'seen' if seen else 'unseen'}"] += 1
+        return counts
+
+    @property
     def reward_terms(self) -> dict[str, TermStatistics]:
         """Statistics of each term of the reward.
 
@@ -148,6 +162,7 @@ class EvaluationReport:
             "samples": self.samples,
             "proof_weakened_by": list(self.proof_weakened_by),
             "taxonomy": {str(kind): count for kind, count in self.taxonomy.items()},
+            "quadrants": self.quadrants,
             "totals": self.totals,
             "reward_terms": {name: term.to_json() for name, term in self.reward_terms.items()},
             "metrics": {name: estimate.to_json() for name, estimate in self.summary.items()},

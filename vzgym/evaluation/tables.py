@@ -18,7 +18,7 @@ from vzgym.episode.costs import SCORER_COSTS
 from vzgym.evaluation.breakdown import break_down
 from vzgym.evaluation.metrics import cost_quantiles
 from vzgym.evaluation.report import EvaluationReport
-from vzgym.evaluation.taxonomy_tables import rich_taxonomy
+from vzgym.evaluation.taxonomy_tables import rich_quadrants, rich_taxonomy
 from vzgym.rewards.statistics import TermStatistics
 
 __all__ = [
@@ -177,11 +177,17 @@ _SCORER_QUANTILES: Final = {
 
 
 def report_text(report: EvaluationReport) -> str:
-    """A report as text of at most 80 columns: the main table, the taxonomy and the costs."""
+    """A report as text of at most 80 columns: the main table, the taxonomy, the quadrants and the costs."""
     text = StringIO()
     console = Console(file=text, width=80, color_system=None)
     title = f"{report.policy} on {report.tasks}, seed {report.seed}"
-    tables = (rich_table([report], title), rich_taxonomy([report]), rich_costs([report]), rich_scorer_costs([report]))
+    tables = (
+        rich_table([report], title),
+        rich_taxonomy([report]),
+        rich_quadrants([report]),
+        rich_costs([report]),
+        rich_scorer_costs([report]),
+    )
     for table in tables:
         if table is not None:
             console.print(table, "\n")

@@ -12,7 +12,7 @@ from rich.text import Text
 from vzgym.evaluation.report import EvaluationReport
 from vzgym.evaluation.taxonomy import TAXONOMY_CLASSES, TaxonomyClass
 
-__all__ = ["markdown_taxonomy", "rich_taxonomy"]
+__all__ = ["markdown_taxonomy", "rich_quadrants", "rich_taxonomy"]
 
 _TITLES: Final = {
     TaxonomyClass.GROUNDED: ("grounded", "right, and the frames shown prove it"),
@@ -48,6 +48,30 @@ def rich_taxonomy(reports: Sequence[EvaluationReport]) -> Table:
     for report in reports:
         counts = [Text(str(report.taxonomy[kind])) for kind in used]
         table.add_row(Text(report.policy + (" *" if report.privileged else "")), *counts)
+    return table
+
+
+def rich_quadrants(reports: Sequence[EvaluationReport]) -> Table | None:
+    """One row per report: shares of the episodes by answer and evidence; None if no report has known evidence."""
+    known = [report for report in reports if any(report.quadrants.values())]
+    if not known:
+        return None
+    table = Table(
+        caption="% of the episodes with known evidence. seen: every evidence interval has a shown frame; a right answer "
+        "without it is not grounded.",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
+    table.add_column("policy", overflow="fold")
+    for title in ("right, seen", "right, unseen", "wrong, seen", "wrong, unseen"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for report in known:
+        counts = report.quadrants
+        shares = [f"{100 * count / sum(counts.values()):.1f}" for count in counts.values()]
+        table.add_row(Text(report.policy + (" *" if report.privileged else "")), *map(Text, shares))
     return table
 
 
