@@ -13,6 +13,7 @@ from pathlib import Path
 import av
 import pytest
 
+from vzgym.agents.data.dataset import load_trajectories
 from vzgym.cli import main
 from vzgym.core.files import file_lock, folder_lock
 
@@ -23,11 +24,11 @@ LIMIT = 150
 
 
 @contextmanager
-def full_disk() -> Iterator[None]:
-    """Writes beyond `LIMIT` bytes of a file fail, in this process and the ones that it starts."""
+def full_disk(limit: int = LIMIT) -> Iterator[None]:
+    """Writes beyond `limit` bytes of a file fail, in this process and the ones that it starts."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
     try:
         yield
     finally:
@@ -128,6 +129,26 @@ def test_a_full_disk_is_one_line_and_the_command_can_be_run_again(
     assert "File too large" in line
     assert line.endswith("Free some space and run the same command again")
     assert call(command.split()) == 0
+
+
+def test_leftovers_of_a_killed_run_and_a_disk_full_in_the_middle_do_not_block_the_same_command(
+    call: Callable[[list[str]], int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "data"
+    out.mkdir()
+    # What a kill leaves between the making of the folder and its settings.
+    (out / ".lock").touch()
+    (out / ".collect.json.7-7.partial").write_text('{"tas')
+    command = ["collect", "--out", "data", "--tasks", "needle-micro/train", "--episodes", "40", "--mix", "paper"]
+    with full_disk(60_000):
+        assert call(command) == 1
+    printed = capsys.readouterr().err
+    assert "Traceback" not in printed
+    assert "File too large" in printed.splitlines()[-1]
+    assert "Free some space and run the same command again" in printed.splitlines()[-1]
+    assert (out / "collect.json").exists()
+    assert call(command) == 0
+    assert len(load_trajectories(out)) > 0
 
 
 LOCKED = {

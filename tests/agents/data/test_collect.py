@@ -375,28 +375,6 @@ def test_a_killed_run_loses_no_finished_part(tmp_path: Path) -> None:
     assert len(datasets.Dataset.from_file(str(part.data))) == json.loads(part.statistics.read_text())["rows"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs limits on the sizes of files")
-def test_leftovers_of_a_killed_run_and_a_full_disk_do_not_block_the_same_command(tmp_path: Path) -> None:
-    out = tmp_path / "data"
-    out.mkdir()
-    # What a kill leaves between the making of the folder and its settings.
-    (out / ".lock").touch()
-    (out / ".collect.json.7-7.partial").write_text('{"tas')
-    command = ["collect", "--out", "data", "--tasks", "needle-micro/train", "--episodes", "40", "--mix", "paper"]
-    limited = (
-        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)); "
-        "from vzgym.cli import main; main()"
-    )
-    full = subprocess.run([sys.executable, "-c", limited, *command], cwd=tmp_path, capture_output=True, text=True)
-    assert full.returncode == 1
-    assert "Traceback" not in full.stderr
-    assert "File too large" in full.stderr.splitlines()[-1]
-    assert "Free some space and run the same command again" in full.stderr.splitlines()[-1]
-    again = subprocess.run([sys.executable, "-m", "vzgym", *command], cwd=tmp_path, capture_output=True, text=True)
-    assert again.returncode == 0, again.stderr
-    assert len(load_trajectories(out)) > 0
-
-
 def test_a_second_writer_of_a_folder_is_refused(tmp_path: Path) -> None:
     with folder_lock(tmp_path / "data"), pytest.raises(FolderInUse, match="data is being written by another process"):
         collect(micro(episodes=4), tmp_path / "data")
