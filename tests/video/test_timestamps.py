@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vzgym.core.errors import VideoError
-from vzgym.video import pyav_open
+from vzgym.video import pyav_facts, pyav_open
 from vzgym.video.barcode import draw_barcode
 from vzgym.video.check import check
 from vzgym.video.file import FileVideo
@@ -70,7 +70,7 @@ def test_what_a_container_does_not_store_is_worked_out(kind, make_file, codes):
 @pytest.mark.parametrize("kind", ["avi-b-frames", "mpeg-ps"])
 def test_long_files_without_display_times_are_refused_and_remuxed(kind, make_file, codes, monkeypatch, tmp_path):
     made = make_file(kind)
-    monkeypatch.setattr(pyav_open, "_MOST_DECODED", 100)
+    monkeypatch.setattr(pyav_facts, "_MOST_DECODED", 100)
     monkeypatch.setattr(pyav_open, "_known", {})
     with pytest.raises(VideoError, match=r"does not store all display times.*--remux") as refused:
         _ = FileVideo(made.path).duration

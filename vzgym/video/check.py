@@ -18,7 +18,8 @@ from vzgym.core.errors import VideoError
 from vzgym.video.decoder import Deadline, ReadOptions, RenderSpec, StreamInfo
 from vzgym.video.paths import local_path
 from vzgym.video.pyav_backend import PyAVDecoder
-from vzgym.video.pyav_open import HIDES_FRAMES, OpenFile, frame_units, open_file, rewind
+from vzgym.video.pyav_container import HIDES_FRAMES, frame_units, rewind
+from vzgym.video.pyav_open import OpenFile, open_file
 from vzgym.video.timestamps import REMUX, doubtful_packets, remedy
 
 __all__ = ["VideoIssue", "VideoReport", "check"]

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from vzgym.core.errors import VideoError
 from vzgym.video.base import FRAME_SLACK
 from vzgym.video.decoder import Deadline, DecodedFrame, ReadOptions, Rendered, RenderSpec, StreamInfo
-from vzgym.video.pyav_open import FileFacts, frame_times, open_file
+from vzgym.video.pyav_facts import FileFacts
+from vzgym.video.pyav_open import frame_times, open_file
 from vzgym.video.scale import has_alpha, render_array
 
 __all__ = ["IndexedDecoder"]

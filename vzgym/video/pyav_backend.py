@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from vzgym.video.base import FRAME_SLACK
 from vzgym.video.decoder import AS_STORED, Deadline, DecodedFrame, ReadOptions, RenderSpec
-from vzgym.video.pyav_open import HIDES_FRAMES, open_file
+from vzgym.video.pyav_container import HIDES_FRAMES
+from vzgym.video.pyav_open import open_file
 from vzgym.video.pyav_packets import PacketReader, TimedPacket
 from vzgym.video.scale import RawPixels
 

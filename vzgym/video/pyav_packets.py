@@ -13,7 +13,8 @@ from av.video.stream import VideoStream
 
 from vzgym.core.errors import VideoError
 from vzgym.video.decoder import Deadline
-from vzgym.video.pyav_open import NAME, OpenFile, rewind
+from vzgym.video.pyav_container import NAME, rewind
+from vzgym.video.pyav_open import OpenFile
 from vzgym.video.timestamps import DEEPEST_REORDER
 
 __all__ = ["PacketReader", "TimedPacket"]

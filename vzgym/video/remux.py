@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 
 from vzgym.core.errors import InvalidSetting, VideoError
 from vzgym.video.paths import local_path
-from vzgym.video.pyav_open import BROADCAST, NAME, frame_units, open_container, pick_stream, stored_stamps
+from vzgym.video.pyav_container import BROADCAST, NAME, frame_units, open_container, pick_stream, stored_stamps
 from vzgym.video.timestamps import LONGEST_GAP, StoredStamps, display_stamps, doubtful_packets, fits_mp4
 
 __all__ = ["remux"]
