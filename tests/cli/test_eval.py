@@ -105,7 +105,7 @@ def test_the_budget_changes_the_tasks_own(run: Run, settings: list[str], wanted:
         (["--tasks", "nothing"], UnknownName, "unknown task suite 'nothing'; valid: "),
         (["--tasks", "tiny/exam"], UnknownName, "unknown split 'exam'; valid: test, train, validation"),
         (["--tasks", "gone.jsonl"], TaskError, "cannot read gone.jsonl"),
-        (["--reward", "gold"], UnknownName, "unknown reward 'gold'; valid: accuracy,"),
+        (["--reward", "gold"], UnknownName, "unknown reward 'gold'; valid: accumulative_tool, accuracy,"),
         (["--backend", "magic"], UnknownName, "unknown video back-end 'magic'; valid: decord, pyav"),
         (
             ["--budget", "max_zooms"],

@@ -57,8 +57,8 @@ def rich_quadrants(reports: Sequence[EvaluationReport]) -> Table | None:
     if not known:
         return None
     table = Table(
-        caption="% of the episodes with known evidence. seen: every evidence interval has a shown frame; a right answer "
-        "without it is not grounded.",
+        caption="% of the episodes with known evidence. seen: every evidence interval has a shown frame; a right "
+        "answer without it is not grounded.",
         caption_justify="left",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
