@@ -36,6 +36,7 @@ PAGES: dict[str, tuple[str, tuple[str, ...]]] = {
             "tasks.procedural.reader",
             "tasks.procedural.search",
             "tasks.procedural.pixels",
+            "tasks.procedural.leaks",
             "tasks.procedural.verify",
         ),
     ),

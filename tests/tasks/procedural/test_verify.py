@@ -17,8 +17,9 @@ from vzgym.core.interval import Interval
 from vzgym.tasks import FAMILIES, Suite, VideoTask, load_jsonl, load_tasks
 from vzgym.tasks.procedural.contact_sheet import contact_sheet
 from vzgym.tasks.procedural.families.needle import Needle
+from vzgym.tasks.procedural.leaks import guess_from_history, guess_from_metadata
 from vzgym.tasks.procedural.render.palette import LAMP_LIT
-from vzgym.tasks.procedural.verify import guess_from_history, guess_from_metadata, verify
+from vzgym.tasks.procedural.verify import verify
 from vzgym.tasks.suite import ProceduralTasks
 
 TINY: dict[str, Any] = {

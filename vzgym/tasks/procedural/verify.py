@@ -18,13 +18,14 @@ from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.core.interval import Interval, coverage
 from vzgym.tasks.io.writing import file_name, write_task
 from vzgym.tasks.procedural.family import Family, expert_zooms
+from vzgym.tasks.procedural.leaks import guess_from_metadata, predictable
 from vzgym.tasks.procedural.placement import hit_rate
 from vzgym.tasks.suite import SUITES, ProceduralTasks, Suite
 from vzgym.tasks.task import VideoTask
 from vzgym.video.base import Video, crop_box, frame_hash
 from vzgym.video.synthetic import ProceduralVideo
 
-__all__ = ["LEAST_RIGHT", "FamilyReport", "ReadFrames", "VerifyReport", "guess_from_metadata", "verify"]
+__all__ = ["LEAST_RIGHT", "FamilyReport", "ReadFrames", "VerifyReport", "verify"]
 
 ReadFrames: TypeAlias = Callable[[NDArray[np.uint8], NDArray[np.float64], str, Sequence[str]], "str | None"]
 """Answers from frames `(n, height, width, 3)`, times, question and options; None if it finds no answer."""
@@ -32,16 +33,8 @@ ReadFrames: TypeAlias = Callable[[NDArray[np.uint8], NDArray[np.float64], str, S
 LEAST_RIGHT = 0.98
 """Share of renderings that a reader must get right."""
 
-_NEIGHBOURS = 15
 # Number of right-option positions checked, for each member and for all members together.
 _MOST_PLACES = 2_000
-_HISTORY_RULES = (
-    "the rarest position so far",
-    "the most common position so far",
-    "the least recent position",
-    "the most frequent successor of the last position",
-    "the most frequent successor of the last two positions",
-)
 
 
 @dataclass
@@ -369,61 +362,11 @@ def _check_places(tasks: ProceduralTasks, reports: dict[str, FamilyReport]) -> l
     members = len(tasks.suite.families)
     for member, family in enumerate(tasks.suite.families):
         indices = range(member, min(len(tasks), _MOST_PLACES * members), members)
-        reports[family.name].failures += _predictable([tasks.position(index) for index in indices], family.num_options)
+        reports[family.name].failures += predictable([tasks.position(index) for index in indices], family.num_options)
     options = {family.num_options for family in tasks.suite.families}
     if members == 1 or len(options) > 1:
         return []
-    return _predictable([tasks.position(index) for index in range(min(len(tasks), _MOST_PLACES))], options.pop())
-
-
-def _predictable(places: Sequence[int], options: int) -> list[str]:
-    """What the positions of right options reveal about later ones: one sentence each."""
-    count, chance = len(places), 1.0 / options
-    # Four standard errors: one false alarm in 30,000 guesses.
-    most = count * chance + 4.0 * math.sqrt(count * chance * (1 - chance))
-    found = [
-        f"the right option is at position {place} in {places.count(place)} of {count} tasks"
-        for place in range(options)
-        if abs(places.count(place) - count * chance) > most - count * chance
-    ]
-    found += [
-        f"guessing {rule} is right in {right} of {count} tasks in a row"
-        for rule, right in guess_from_history(places, options).items()
-        if right > most
-    ]
-    return [f"{sentence}, but chance is 1 in {options}" for sentence in found]
-
-
-def guess_from_history(places: Sequence[int], options: int) -> dict[str, int]:
-    """Guess each position from earlier ones, as a blind policy could that learns the right answers.
-
-    Args:
-        places: Positions of right options in the order of the tasks, 0 to `options` - 1.
-        options: Number of positions.
-
-    Returns:
-        The number of right guesses by rule.
-    """
-    counts = [0] * options
-    latest = [-1] * options
-    after: dict[tuple[int, ...], list[int]] = {}
-    right = dict.fromkeys(_HISTORY_RULES, 0)
-    for turn, place in enumerate(places):
-        contexts = [tuple(places[max(0, turn - length) : turn]) for length in (1, 2)]
-        successors = [after.setdefault(context, [0] * options) for context in contexts]
-        guesses = (
-            counts.index(min(counts)),
-            counts.index(max(counts)),
-            latest.index(min(latest)),
-            *(followed.index(max(followed)) for followed in successors),
-        )
-        for rule, guess in zip(_HISTORY_RULES, guesses, strict=True):
-            right[rule] += guess == place
-        counts[place] += 1
-        latest[place] = turn
-        for followed in successors:
-            followed[place] += 1
-    return right
+    return predictable([tasks.position(index) for index in range(min(len(tasks), _MOST_PLACES))], options.pop())
 
 
 def _check_reader(report: FamilyReport) -> None:
@@ -452,31 +395,6 @@ def _facts(task: VideoTask, size: int) -> tuple[float, ...]:
     """Facts about a task that are known without its frames; `size` is its file's size in bytes."""
     start = task.evidence[0].start if task.evidence else 0.0
     return task.video.duration, float(task.video.num_frames or 0), float(size), float(len(task.question)), start
-
-
-def guess_from_metadata(
-    facts: NDArray[np.float64], places: NDArray[np.int64], others: NDArray[np.float64]
-) -> NDArray[np.int64]:
-    """Guess the position of the right option of tasks from the most similar other tasks.
-
-    The 15 nearest neighbours vote (columns standardised, ties broken by order).
-
-    Args:
-        facts: Shape `(n, m)`: m facts about each task to learn from, n >= 1.
-        places: Shape `(n,)`: their right positions.
-        others: Shape `(k, m)`: the facts about the tasks to guess.
-
-    Returns:
-        int64, shape `(k,)`: the guessed positions.
-    """
-    spread = facts.std(axis=0)
-    scale = np.where(spread > 0, spread, 1.0)
-    guesses = np.zeros(len(others), dtype=np.int64)
-    for index, row in enumerate(others):
-        distance = (((facts - row) / scale) ** 2).sum(axis=1)
-        near = np.argsort(distance, kind="stable")[:_NEIGHBOURS]
-        guesses[index] = np.bincount(places[near]).argmax()
-    return guesses
 
 
 def _check_metadata(known: NDArray[np.float64], report: FamilyReport) -> None:
