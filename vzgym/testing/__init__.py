@@ -31,7 +31,16 @@ if TYPE_CHECKING:
         SelectorContract,
         ToolContract,
     )
-    from vzgym.testing.parity import INTERFACES, Interface, Script, Trace, check_parity, scripts
+    from vzgym.testing.parity import (
+        INTERFACES,
+        Interface,
+        Script,
+        Trace,
+        check_parity,
+        code_task,
+        fault_of_seen,
+        scripts,
+    )
     from vzgym.testing.plugins import GROUPS, Plugin, installed_plugins
     from vzgym.testing.report import ConformanceReport, ContractViolation, RuleResult
 else:
@@ -51,7 +60,7 @@ else:
         "mixins: ActionContract EnvironmentContract FamilyContract ObservationContract PolicyContract RewardContract "
         "ScorerContract SelectorContract ToolContract",
         "contracts.tools: check_tool",
-        "parity: INTERFACES Interface Script Trace check_parity scripts",
+        "parity: INTERFACES Interface Script Trace check_parity code_task fault_of_seen scripts",
         "plugins: GROUPS Plugin installed_plugins",
         "report: ContractViolation RuleResult ConformanceReport",
     )
@@ -89,6 +98,8 @@ __all__ = [
     "check_selector",
     "check_team",
     "check_tool",
+    "code_task",
+    "fault_of_seen",
     "installed_plugins",
     "kind_of",
     "scripts",
