@@ -87,7 +87,7 @@ PAGES: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
     "experiments": ("Experiments: grids of learners, rewards, tasks, budgets and seeds.", ("evaluation.experiments",)),
-    "testing": ("The conformance kit: checks for your own components.", ("testing",)),
+    "testing": ("The conformance kit: checks for your own components.", ("testing", "testing.parity")),
 }
 
 
