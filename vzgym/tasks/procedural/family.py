@@ -101,7 +101,10 @@ class Family(ABC, Generic[S]):
     Settings: ClassVar[type[SceneSettings]]
     """The settings class."""
     wordings: ClassVar[Mapping[str, Sequence[str]]]
-    """The question's wordings, "visible" and "none". `{scene}` stands for the scene's hue, or "red or blue"."""
+    """The question's wordings by group: "visible" and "none" for the cues, others by name (`SceneSettings.question`).
+
+    `{scene}` stands for the scene's hue, or "red or blue".
+    """
     reader: ClassVar[FamilyReader | None] = None
     """Reads the answer from frames. Verification fails for a family without a reader."""
     search: ClassVar[Search | None] = None
@@ -120,6 +123,10 @@ class Family(ABC, Generic[S]):
             settings = self.Settings(**options)  # type: ignore[assignment]
         if not isinstance(settings, self.Settings):
             raise InvalidSetting(f"family {self.name!r} takes {self.Settings.__name__}, got {type(settings).__name__}")
+        if settings.question and settings.question not in self.wordings:
+            raise InvalidSetting(
+                f"family {self.name!r} has no wordings {settings.question!r}; valid: {', '.join(self.wordings)}"
+            )
         self._difficulty = settings.difficulty
         self._settings: S = apply_difficulty(settings)
 
@@ -203,8 +210,8 @@ class Family(ABC, Generic[S]):
 
     def draw_question(self, rng: np.random.Generator, timeline: Timeline) -> str:
         """Draw one of the wordings, filled in with the scenes."""
-        cue = "none" if self.settings.cue == "none" else "visible"
-        choices = self.wordings[cue][: self.settings.wordings]
+        group = self.settings.question or ("none" if self.settings.cue == "none" else "visible")
+        choices = self.wordings[group][: self.settings.wordings]
         named = " or ".join(timeline.scenes[scene].hue for scene in timeline.asked)
         return choices[int(rng.integers(len(choices)))].format(scene=named)
 

@@ -23,7 +23,6 @@ __all__ = [
     "Search",
     "SearchState",
     "Step",
-    "answer_at_once",
     "find_burst",
     "find_event",
     "next_window",
@@ -174,11 +173,6 @@ class Search:
     next_step: Callable[[SearchState], Step | None]
     shows_event: Callable[[NDArray[np.uint8]], NDArray[np.bool_]] = _no_event
     in_other_scenes: bool = False
-
-
-def answer_at_once(state: SearchState) -> Step | None:
-    """The overview suffices: no zoom."""
-    return None
 
 
 def find_event(state: SearchState) -> Step | None:

@@ -189,3 +189,49 @@ for _name, _member in _MICRO_MEMBERS.items():
 register_suite(
     Suite("micro", tuple(_MICRO_MEMBERS.values()), "96 s, 32x32, 8 scenes of 12 s: needle and control in turn")
 )
+
+# Suites on which reward designs differ; docs/reference/tasks.md says how.
+_needle, _control = (_with(member, question="shape") for member in _MICRO_MEMBERS.values())
+register_suite(
+    Suite(
+        "mixed-micro",
+        (_needle, _control),
+        "96 s, 32x32: micro with one question for both; the overview says whether a zoom is needed",
+    )
+)
+register_suite(
+    Suite(
+        "rich-overview-micro",
+        (_control, _control, _control, _needle),
+        "96 s, 32x32: mixed-micro, but three of four need no zoom",
+    )
+)
+register_suite(
+    Suite(
+        "open-micro",
+        (_MICRO_MEMBERS["needle"], _with(_MICRO_MEMBERS["needle"], open=True)),
+        "96 s, 32x32: needle-micro with options and without in turn",
+    )
+)
+register_suite(
+    Suite(
+        "width-micro",
+        (_with(_MICRO_MEMBERS["needle"], event_seconds=0.5, budget=replace(MICRO_BUDGET, max_zooms=4)),),
+        "96 s, 32x32: needle-micro with flashes of 0.5 s and four zooms; a zoom over a scene mostly misses",
+    )
+)
+register_suite(
+    Suite(
+        "twohop-micro",
+        (
+            {
+                "name": "twohop",
+                "event_seconds": 1.0,
+                "flash_size": 0.9,
+                **_MICRO,
+                "budget": replace(MICRO_BUDGET, max_zooms=4),
+            },
+        ),
+        f"96 s, 32x32, 8 scenes of 12 s: {_ABOUT['twohop']}",
+    )
+)

@@ -46,7 +46,8 @@ class SceneSettings:
         cue: One of `CUES`. "visible": an event in every scene, and the question names the scene by its hue.
             "partial": the question names two scenes, and only one of them has an event. "none": one event in the
             whole video, and no hint.
-        wordings: Number of the family's wordings in use, >= 1.
+        question: Name of the family's group of wordings (`Family.wordings`); "" for the group of the cue.
+        wordings: Number of wordings of the group in use, >= 1.
         guard: Free frames between an event and an overview frame.
         open: Whether the question has no options. The possible answers and their balance stay the same.
         distractors: Number of irrelevant dim shapes that flash, also between overview frames.
@@ -68,6 +69,7 @@ class SceneSettings:
     scenes: int = 7
     even_scenes: bool = False
     cue: str = "visible"
+    question: str = ""
     wordings: int = 3
     guard: int = 1
     open: bool = False
@@ -84,6 +86,7 @@ class SceneSettings:
             need(getattr(self, name) >= 16 and getattr(self, name) % 2 == 0, name, "even and >= 16 pixels")
         need(1 <= self.scenes <= len(SCENE_HUES), "scenes", f"1 to {len(SCENE_HUES)} (one for each hue)")
         need(self.cue in CUES, "cue", f"one of {', '.join(CUES)}")
+        need(isinstance(self.question, str), "question", "a text")
         need(self.wordings >= 1, "wordings", ">= 1")
         need(self.guard >= 0, "guard", ">= 0")
         need(isinstance(self.open, bool), "open", "True or False")

@@ -10,10 +10,11 @@ import numpy as np
 
 from vzgym.tasks.evidence import EvidenceRequirements, Placement
 from vzgym.tasks.procedural.family import Draft, Family
+from vzgym.tasks.procedural.pixels import shows_bright_color
 from vzgym.tasks.procedural.reader import ColorReader
 from vzgym.tasks.procedural.render.painter import Balloon
 from vzgym.tasks.procedural.render.palette import EVENT_COLORS
-from vzgym.tasks.procedural.search import Search, answer_at_once
+from vzgym.tasks.procedural.search import Search, find_event
 from vzgym.tasks.procedural.timeline import SceneSettings, Timeline
 
 __all__ = ["Control", "ControlSettings"]
@@ -56,10 +57,12 @@ class Control(Family[ControlSettings]):
             "A balloon floats through this video. Which colour is it?",
             "Which colour does the only balloon have?",
         ),
+        "shape": ("What colour is the shape in the {scene} scene?",),
     }
 
     reader = ColorReader()
-    search = Search(answer_at_once)
+    # The overview shows the balloon, so the search is over before it begins.
+    search = Search(find_event, shows_bright_color)
 
     @property
     def num_options(self) -> int:

@@ -59,6 +59,8 @@ class Needle(Family[NeedleSettings]):
             "Which colour is the shape that flashes somewhere in the video?",
             "At some moment a shape appears. What is its colour?",
         ),
+        # As of the control family: the question does not say whether the overview shows the shape.
+        "shape": ("What colour is the shape in the {scene} scene?",),
     }
 
     reader = ColorReader()
