@@ -70,7 +70,7 @@ PAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "interfaces": (
         "Interfaces to other ecosystems: what they share.",
-        ("interfaces", "interfaces.network"),
+        ("interfaces", "interfaces.network", "interfaces.rollouts", "interfaces.skyrl", "interfaces.verl"),
     ),
     "evaluation": (
         "Evaluation: metrics, reports, failure taxonomy, comparison, replay, viewer.",

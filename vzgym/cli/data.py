@@ -7,16 +7,20 @@ from typing import Annotated
 
 import typer
 
+from vzgym.cli.data_trainers import skyrl_command, verl_command
 from vzgym.cli.outputs import check_jsonl_output
 from vzgym.cli.progress import errors, progress_bar, say
 
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Convert trajectories and tasks from and to other formats: ShareGPT, chat messages, ATIF, VideoZoomer's data.",
+    help="Convert trajectories and tasks from and to other formats: ShareGPT, chat messages, ATIF, VideoZoomer's data, "
+    "rows for verl and SkyRL.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+app.command("verl")(verl_command)
+app.command("skyrl")(skyrl_command)
 
 SkipOption = Annotated[
     bool, typer.Option("--skip-broken", help="Skip invalid rows with a message instead of stopping.")
