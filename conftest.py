@@ -57,12 +57,12 @@ def check_commands(example: Example) -> str | None:
     """Read each `vzgym` command of a block with the parser of the command that it names."""
     import typer.main
 
-    from vzgym.cli import app
+    from vzgym.cli import app, complete_ray
 
     for words in command_lines(str(example.parsed)):
         command: Any = typer.main.get_command(app)
         context = command.context_class(command, info_name="vzgym")
-        rest = list(words)
+        rest = complete_ray(words)
         while hasattr(command, "get_command") and rest and not rest[0].startswith("-"):
             name = rest.pop(0)
             child = command.get_command(context, name)

@@ -59,7 +59,10 @@ PAGES: dict[str, tuple[str, tuple[str, ...]]] = {
         ("envs", "envs.wrappers", "envs.pettingzoo_team"),
     ),
     "policies": ("The policy protocols and their registry.", ("policies",)),
-    "rollout": ("The roll-out loop and the executor.", ("rollout", "rollout.rollout", "rollout.executor")),
+    "rollout": (
+        "The roll-out loop and the executor.",
+        ("rollout", "rollout.rollout", "rollout.executor", "rollout.ray_executor"),
+    ),
     "baselines": (
         "Policies that do not learn, the frame readers that they answer with, and frame selectors.",
         ("baselines", "baselines.selectors"),

@@ -192,6 +192,7 @@ def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs the stages of experiments in this process: each new one would import everything again."""
     from vzgym.evaluation.experiments import running
-    from vzgym.rollout.executor import InProcess
+    from vzgym.rollout import executor
 
-    monkeypatch.setattr(running, "LocalProcesses", lambda workers, fresh: InProcess())
+    for module in (running, executor):
+        monkeypatch.setattr(module, "LocalProcesses", lambda workers, fresh: executor.InProcess())

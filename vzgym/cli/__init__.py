@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -20,7 +21,7 @@ import vzgym
 from vzgym.core.errors import VzgymError
 from vzgym.core.files import is_disk_full
 
-__all__ = ["COMMANDS", "app", "main"]
+__all__ = ["COMMANDS", "app", "complete_ray", "main"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo:demo", "Show agents searching videos, then train a small model."),
@@ -47,6 +48,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Commands: location ("module:function" or "module:app" in `vzgym.cli`) and summary in `vzgym --help`."""
 
 
+def complete_ray(arguments: Sequence[str]) -> list[str]:
+    """Arguments in which `--ray` has a value; typer has no options with an optional one."""
+    following = [*arguments[1:], "-"]
+    return [
+        "--ray=local" if argument == "--ray" and after.startswith("-") else argument
+        for argument, after in zip(arguments, following, strict=True)
+    ]
+
+
 class _LazyGroup(TyperGroup):
     """A group of commands whose modules are imported when they run."""
 
@@ -66,7 +76,7 @@ class _LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """As in the base class, which suggests names for a mistyped one."""
         self.commands = dict.fromkeys(COMMANDS)  # type: ignore[assignment]  # only its keys are used
-        return super().resolve_command(ctx, args)
+        return super().resolve_command(ctx, complete_ray(args))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """As in the base class, without importing the commands."""

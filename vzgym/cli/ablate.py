@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vzgym.cli.progress import console, errors, say
+from vzgym.cli.workers import GpusOption, RayOption, make_executor
 from vzgym.tasks import load_tasks
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def ablate(
     ] = Path("runs/experiments"),
     workers: Annotated[int, typer.Option(help="Number of concurrent processes.", min=1)] = 1,
     threads: Annotated[int, typer.Option(help="Threads of numpy and torch in each process.", min=1)] = 1,
+    ray: RayOption = None,
+    gpus_per_worker: GpusOption = 0.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show which stages would run, and why.")] = False,
     by: Annotated[
         list[str] | None,
@@ -53,9 +56,10 @@ def ablate(
         return
     failed: dict[str, str] = {}
     if not report:
+        executor = make_executor(workers, ray, gpus_per_worker, threads=threads, fresh=True)
         with _Display(grid, out) as display:
             outcome = run_grid(
-                grid, out, workers=workers, threads=threads, on_event=display.show, on_tick=display.update
+                grid, out, workers=executor, threads=threads, on_event=display.show, on_tick=display.update
             )
         failed = outcome.failed
     results = write_results(grid, out, by or ())

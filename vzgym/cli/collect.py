@@ -22,6 +22,7 @@ from vzgym.cli.settings import (
     ToolOption,
     read_settings,
 )
+from vzgym.cli.workers import GpusOption, RayOption, WorkersOption, make_executor
 from vzgym.core.errors import InvalidSetting
 
 __all__ = ["collect_command"]
@@ -55,7 +56,9 @@ def collect_command(
     protocol: Annotated[str | None, typer.Option(help="Text protocol: tags, tool_calls, compact_tags.")] = None,
     thoughts: Annotated[str | None, typer.Option(help="Phrase set of the experts: sentences, short.")] = None,
     seed: SeedOption = None,
-    workers: Annotated[int, typer.Option(help="Number of worker processes, each with its own policies.", min=1)] = 1,
+    workers: WorkersOption = 1,
+    ray: RayOption = None,
+    gpus_per_worker: GpusOption = 0.0,
     config: ConfigOption = None,
     preset: PresetOption = None,
     set_: SetOption = None,
@@ -72,9 +75,10 @@ def collect_command(
         "teacher": named_policy(teacher) if teacher else None,
     }  # fmt: skip
     settings = read_settings(CollectSettings, preset, config, set_, flags)
+    executor = make_executor(workers, ray, gpus_per_worker)
     with progress_bar() as bar:
         job = bar.add_task(f"collect from {settings.tasks}", total=settings.episodes)
-        statistics = collect(settings, out, progress=lambda count: bar.advance(job, count), workers=workers)
+        statistics = collect(settings, out, progress=lambda count: bar.advance(job, count), workers=executor)
     for task, reason in statistics.failed.items():
         say(f"left out: {task}: {reason}", errors)
     console.print(_table(statistics))

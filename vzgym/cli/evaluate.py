@@ -15,11 +15,13 @@ from vzgym.cli.policies import named_policy, named_tools, policy_label, run_labe
 from vzgym.cli.progress import console, costs_in_words, errors, progress_bar, say
 from vzgym.cli.publication import CsvOption, FiguresOption, LatexOption, check_publication, publish
 from vzgym.cli.settings import SubtitlesOption, ToolOption
+from vzgym.cli.workers import GpusOption, RayOption, WorkersOption, make_executor
 from vzgym.core.errors import InvalidSetting, TaskError
 
 # The engine is imported where it is used: `vzgym eval --help` needs none of it.
 if TYPE_CHECKING:
     from vzgym.evaluation import EvaluationReport
+    from vzgym.rollout.executor import Executor
     from vzgym.tasks import BudgetSpec, TaskSet
     from vzgym.tools.base import ToolSpec
 
@@ -69,7 +71,7 @@ def run_policies(
     may_fail: Sequence[str] = (),
     samples: int = 1,
     answerer: str | None = None,
-    workers: int = 1,
+    workers: int | Executor = 1,
     names: Sequence[str] = (),
     prompt: str = "",
     tools: Sequence[ToolSpec] = (),
@@ -89,7 +91,7 @@ def run_policies(
             unknown, or not visible within the budget.
         samples: Number of roll-outs per task.
         answerer: Answers again from selected clips; see `vzgym.evaluate`.
-        workers: Number of worker processes.
+        workers: Number of worker processes, or an executor.
         names: Names of the runs, one for each policy. Default: the policies' names.
         prompt: Prompt style of models that are given by folder or server (`DirectProtocol`). Default: each policy's own
             protocol.
@@ -250,7 +252,9 @@ def evaluate_command(
         ),
     ] = None,
     backend: Annotated[str, typer.Option(help="Decoder for video files.")] = "pyav",
-    workers: Annotated[int, typer.Option(help="Number of worker processes, each with its own policy.", min=1)] = 1,
+    workers: WorkersOption = 1,
+    ray: RayOption = None,
+    gpus_per_worker: GpusOption = 0.0,
     name: Annotated[
         list[str] | None, typer.Option(help="Name of the run in tables and folders; once per --policy.")
     ] = None,
@@ -297,6 +301,7 @@ def evaluate_command(
         # A benchmark's subtitles are loaded for the tool, not to be shown.
         subtitles = "none"
     say_left_out(task_set)
+    executor = make_executor(workers, ray, gpus_per_worker)
     names = policy or [*(control.name for control in CONTROLS), *SELECTORS_BESIDE]
     counts = parse_frames(frames)
     runs: list[int | None] = [*counts] or [None]
@@ -319,7 +324,7 @@ def evaluate_command(
             may_fail=() if policy else (Oracle.name, *SELECTORS_BESIDE),
             samples=samples,
             answerer=answerer,
-            workers=workers,
+            workers=executor,
             names=labels,
             prompt="" if prompt in (None, "agent") else str(prompt),
             tools=extras.specs,

@@ -16,6 +16,7 @@ from rich.text import Text
 from vzgym.cli.evaluate import run_folder, run_policies
 from vzgym.cli.named_tasks import load_named_tasks, say_left_out
 from vzgym.cli.progress import console, errors, say
+from vzgym.cli.workers import GpusOption, RayOption, WorkersOption, make_executor
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode.record import EpisodeRecord
@@ -56,7 +57,9 @@ def paper_command(
     episodes: Annotated[
         int | None, typer.Option(help="Questions per benchmark, from the first. All if not given.")
     ] = None,
-    workers: Annotated[int, typer.Option(help="Number of worker processes.", min=1)] = 1,
+    workers: WorkersOption = 1,
+    ray: RayOption = None,
+    gpus_per_worker: GpusOption = 0.0,
     out: Annotated[Path, typer.Option(help="Folder for the runs; interrupted ones resume.")] = Path("runs/paper"),
     judge_url: Annotated[str, typer.Option(help="OpenAI-compatible endpoint that judges open answers.")] = "",
     judge_model: Annotated[str, typer.Option(help="The judge's model.")] = "judge",
@@ -97,11 +100,13 @@ def paper_command(
     if not ready:
         raise InvalidSetting("no row can run: its model or its videos are missing; --dry-run shows what")
 
+    executor = make_executor(workers, ray, gpus_per_worker)
+
     def play(cell: Cell, tasks: str, budget: Budget) -> Sequence[EpisodeRecord]:
         task_set = load_named_tasks(tasks, root=benchmark_root(root, tasks.partition("/")[0]))
         say_left_out(task_set)
         policy, count = policies[cell.row.model], len(task_set) if episodes is None else min(episodes, len(task_set))
-        run_policies([policy], task_set, count, 0, out, budget, workers=workers, names=[cell.folder])
+        run_policies([policy], task_set, count, 0, out, budget, workers=executor, names=[cell.folder])
         return list(read_records(run_folder(out, policy, task_set, cell.folder)))
 
     measured = list(run_cells(paper, ready, policies, play, _judge(out, judge_url, judge_model)))

@@ -20,15 +20,16 @@ from rich.text import Text
 from vzgym.cli.progress import console, errors, progress_bar, say
 from vzgym.cli.scoring import score_command
 from vzgym.cli.tasks_import import import_command
+from vzgym.cli.workers import RayOption, WorkersOption, make_executor
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, PluginError, TaskError, UnknownName
-from vzgym.core.files import folder_lock
+from vzgym.core.files import folder_lock, write_bytes
 from vzgym.episode import Episode
 from vzgym.episode.evidence import overview_shows_evidence
 from vzgym.episode.wording import PlainWording
-from vzgym.rollout.executor import local_executor, stateless
+from vzgym.rollout.executor import Executor, local_executor, stateless
 from vzgym.tasks import SUITES, TaskSet, VideoTask, expert_zooms, get_task, load_tasks
-from vzgym.tasks.io.writing import list_files, plan_files, write_file
+from vzgym.tasks.io.writing import encode_task, is_written, list_files, plan_files, write_file
 from vzgym.tasks.procedural.contact_sheet import contact_sheet
 from vzgym.tasks.procedural.verify import VerifyReport, verify
 from vzgym.tasks.suite import SPLITS, Suite
@@ -146,21 +147,22 @@ def write(
     suite: Annotated[str, typer.Option(help="Suite to write.")] = "tiny",
     split: SplitOption = "test",
     tasks: Annotated[int, typer.Option(help="Number of tasks, from the first.", min=1)] = 20,
-    workers: Annotated[int, typer.Option(help="Number of worker processes.", min=1)] = 1,
+    workers: WorkersOption = 1,
+    ray: RayOption = None,
 ) -> None:
     """Write tasks as videos (H.264, intra only) and a tasks.jsonl. An interrupted run resumes."""
     chosen = load_tasks(suite, split)
     wanted = [chosen[index] for index in range(min(tasks, len(chosen)))]
-    say(f"{len(wanted)} tasks in {write_task_files(wanted, out, workers)}")
+    say(f"{len(wanted)} tasks in {write_task_files(wanted, out, make_executor(workers, ray))}")
 
 
-def write_task_files(tasks: Sequence[VideoTask], out: Path, workers: int, title: str = "writing") -> Path:
+def write_task_files(tasks: Sequence[VideoTask], out: Path, workers: int | Executor, title: str = "writing") -> Path:
     """Run `write_tasks` in worker processes, with a progress bar.
 
     Args:
         tasks: The tasks.
         out: The folder.
-        workers: Number of processes, >= 1.
+        workers: Number of processes, >= 1, or an executor.
         title: Description of the progress bar.
 
     Returns:
@@ -168,8 +170,17 @@ def write_task_files(tasks: Sequence[VideoTask], out: Path, workers: int, title:
     """
     with folder_lock(out), progress_bar() as bar:
         files = plan_files(tasks, out)
+        executor = workers if isinstance(workers, Executor) else local_executor(workers)
         job = bar.add_task(title, total=len(files))
-        for _ in local_executor(workers).map(stateless(write_file), files):
+        if executor.shares_files:
+            for _ in executor.map(stateless(write_file), files):
+                bar.advance(job)
+            return list_files(files)
+        missing = [file for file in files if not is_written(file)]
+        bar.advance(job, len(files) - len(missing))
+        encoded = executor.map(stateless(encode_task), [file.task for file in missing], ahead=4 * executor.workers)
+        for file, data in zip(missing, encoded, strict=True):
+            write_bytes(file.path, data)
             bar.advance(job)
         return list_files(files)
 

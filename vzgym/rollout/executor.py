@@ -22,7 +22,7 @@ as a policy. With several processes, `make_worker`, the jobs and the results mus
 
 ```
 
-Other executors (for a cluster, for example) subclass `Executor` and implement `pool`.
+Other executors subclass `Executor` and implement `pool`: `vzgym.rollout.ray_executor` runs jobs on a Ray cluster.
 """
 
 from __future__ import annotations
@@ -32,27 +32,48 @@ import os
 import signal
 import threading
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from vzgym.core.errors import InvalidSetting, WorkerError
+from vzgym.video.settings import VideoLimits, configure, limits
 
-__all__ = ["Executor", "InProcess", "LocalProcesses", "local_executor", "stateless"]
+__all__ = [
+    "Executor",
+    "InProcess",
+    "LocalProcesses",
+    "WorkerLost",
+    "as_configured",
+    "check_workers",
+    "local_executor",
+    "pool_of_workers",
+    "stateless",
+]
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+Worker = TypeVar("Worker")
 
 
 class Executor(ABC):
-    """Runs jobs in workers."""
+    """Runs jobs in workers.
+
+    Attributes:
+        workers: Number of jobs that run at the same time.
+        shares_files: Whether workers see the files of this process. If not, they return what this process writes.
+    """
+
+    workers: int = 1
+    shares_files: ClassVar[bool] = True
 
     @abstractmethod
     def pool(
@@ -69,12 +90,16 @@ class Executor(ABC):
             jobs; leaving it by an exception cancels them and ends their processes.
         """
 
-    def map(self, make_worker: Callable[[], Callable[[Job], Result]], jobs: Iterable[Job]) -> Generator[Result]:
+    def map(
+        self, make_worker: Callable[[], Callable[[Job], Result]], jobs: Iterable[Job], *, ahead: int | None = None
+    ) -> Generator[Result]:
         """Run jobs; the first error cancels the rest.
 
         Args:
             make_worker: See `pool`.
             jobs: The jobs.
+            ahead: Maximum number of jobs that are started before the result of the first of them is taken, to limit
+                the memory of large results. Default: no limit.
 
         Yields:
             The results, in the order of the jobs. Closing the generator cancels the remaining jobs.
@@ -83,8 +108,13 @@ class Executor(ABC):
             WorkerError: If a worker's process dies.
         """
         with self.pool(make_worker) as submit:
-            for future in [submit(job) for job in jobs]:
-                yield future.result()
+            started: deque[Future[Result]] = deque()
+            for job in jobs:
+                started.append(submit(job))
+                if ahead is not None and len(started) >= ahead:
+                    yield started.popleft().result()
+            while started:
+                yield started.popleft().result()
 
 
 class InProcess(Executor):
@@ -101,7 +131,9 @@ class InProcess(Executor):
                 thread.shutdown(cancel_futures=True)
                 raise
 
-    def map(self, make_worker: Callable[[], Callable[[Job], Result]], jobs: Iterable[Job]) -> Generator[Result]:
+    def map(
+        self, make_worker: Callable[[], Callable[[Job], Result]], jobs: Iterable[Job], *, ahead: int | None = None
+    ) -> Generator[Result]:
         """See `Executor.map`."""
         worker = make_worker()
         for job in jobs:
@@ -130,44 +162,83 @@ class LocalProcesses(Executor):
         context = multiprocessing.get_context("spawn")
         stopped, stop = context.Pipe(duplex=False)
         # One pool per process: if a process of a larger pool dies, all jobs of the pool are lost.
+        make_worker = as_configured(make_worker)
         start = partial(ProcessPoolExecutor, 1, context, initializer=_start_process, initargs=(make_worker, stopped))
-        idle: SimpleQueue[ProcessPoolExecutor | None] = SimpleQueue()
-        for _ in range(self.workers):
-            idle.put(None)
 
-        def run(job: Job) -> Result:
-            process = idle.get()
+        def run(process: ProcessPoolExecutor, job: Job) -> Result:
             try:
-                process = process or start()
                 result: Result = process.submit(_run_in_process, job).result()
-                return result
             except BrokenProcessPool as error:
-                process = None
-                raise WorkerError(
+                raise WorkerLost(
                     "a worker process died: out of memory, or killed. A script that starts several workers must do so "
                     "below `if __name__ == '__main__':`"
                 ) from error
-            finally:
-                if process and self.fresh:
-                    process.shutdown()
-                    process = None
-                idle.put(process)
+            return result
 
-        threads = ThreadPoolExecutor(self.workers)
+        with (
+            closing(stopped),
+            pool_of_workers(
+                self.workers, start, run, ProcessPoolExecutor.shutdown, stop.close, fresh=self.fresh
+            ) as submit,
+        ):
+            yield submit
+
+
+class WorkerLost(Exception):
+    """A worker died with its job. `pool_of_workers` turns it into a `WorkerError`; the next job gets a new worker."""
+
+
+@contextmanager
+def pool_of_workers(
+    workers: int,
+    start: Callable[[], Worker],
+    run: Callable[[Worker, Job], Result],
+    end: Callable[[Worker], None],
+    stop: Callable[[], None],
+    *,
+    fresh: bool = False,
+) -> Iterator[Callable[[Job], Future[Result]]]:
+    """A pool (`Executor.pool`) in which one thread for each worker waits for its results.
+
+    Args:
+        workers: Number of workers. They are started on demand.
+        start: Starts a worker.
+        run: Runs a job in a worker. Raises `WorkerLost` if the worker has died.
+        end: Ends an idle worker.
+        stop: Ends all workers, busy or idle, at once. Called before `end` too.
+        fresh: Whether each job runs in a new worker.
+    """
+    idle: SimpleQueue[Worker | None] = SimpleQueue()
+    for _ in range(workers):
+        idle.put(None)
+
+    def run_job(job: Job) -> Result:
+        worker = idle.get()
         try:
-            yield lambda job: threads.submit(run, job)
-        except BaseException:
-            threads.shutdown(wait=False, cancel_futures=True)
-            stop.close()
-            raise
+            worker = worker or start()
+            return run(worker, job)
+        except WorkerLost as lost:
+            worker = None
+            raise WorkerError(str(lost)) from lost
         finally:
-            threads.shutdown()
-            stop.close()
-            stopped.close()
-            while not idle.empty():
-                process = idle.get()
-                if process:
-                    process.shutdown()
+            if worker and fresh:
+                end(worker)
+                worker = None
+            idle.put(worker)
+
+    threads = ThreadPoolExecutor(workers)
+    try:
+        yield lambda job: threads.submit(run_job, job)
+    except BaseException:
+        threads.shutdown(wait=False, cancel_futures=True)
+        stop()
+        raise
+    finally:
+        threads.shutdown()
+        stop()
+        while not idle.empty():
+            if worker := idle.get():
+                end(worker)
 
 
 def local_executor(workers: int) -> Executor:
@@ -176,14 +247,36 @@ def local_executor(workers: int) -> Executor:
     Raises:
         InvalidSetting: If `workers` is not an integer >= 1.
     """
+    count = check_workers(workers)
+    return InProcess() if count == 1 else LocalProcesses(count)
+
+
+def check_workers(workers: object) -> int:
+    """The number of workers, if it is one.
+
+    Raises:
+        InvalidSetting: If `workers` is not an integer >= 1.
+    """
     if isinstance(workers, bool) or not isinstance(workers, (int, np.integer)) or workers < 1:
         raise InvalidSetting(f"workers must be a whole number >= 1, got {workers!r}")
-    return InProcess() if workers == 1 else LocalProcesses(int(workers))
+    return int(workers)
 
 
 def stateless(function: Callable[[Job], Result]) -> Callable[[], Callable[[Job], Result]]:
     """A `make_worker` for a function without state."""
     return partial(_identity, function)
+
+
+def as_configured(make_worker: Callable[[], Callable[[Job], Result]]) -> Callable[[], Callable[[Job], Result]]:
+    """A `make_worker` that first gives another process the limits of this one's videos."""
+    return partial(_make_configured, limits(), make_worker)
+
+
+def _make_configured(
+    video_limits: VideoLimits, make_worker: Callable[[], Callable[[Job], Result]]
+) -> Callable[[Job], Result]:
+    configure(video_limits)
+    return make_worker()
 
 
 def _identity(function: Callable[[Job], Result]) -> Callable[[Job], Result]:

@@ -134,6 +134,11 @@ class Collector:
             traits.describe_tools(self.extras.tools)
         return traits
 
+    @property
+    def batch_size(self) -> int:
+        """Number of tasks that are played together; all their frames are in memory."""
+        return math.ceil(self._policy.batch_size / self.settings.samples) if self._policy else 1
+
     def kind_of(self, index: int) -> str:
         """The kind of trajectory of task `index`."""
         draw = np.random.default_rng([self.settings.seed, index, 0]).random()
@@ -142,10 +147,8 @@ class Collector:
 
     def play(self, indices: Sequence[int]) -> Iterator[Trajectory]:
         """Play tasks; yields every trajectory, kept or rejected, in order of index and sample."""
-        # A policy plays few tasks at a time, since all their frames are in memory.
-        size = math.ceil(self._policy.batch_size / self.settings.samples) if self._policy else 1
-        for first in range(0, len(indices), size):
-            chunk = indices[first : first + size]
+        for first in range(0, len(indices), self.batch_size):
+            chunk = indices[first : first + self.batch_size]
             rollouts = self._rollouts([index for index in chunk if self._is_for_policy(index)])
             taught = self._taught({i: played for i, played in rollouts.items() if self.kind_of(i) == "taught"})
             for index in chunk:

@@ -11,7 +11,8 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -232,8 +233,8 @@ def collect(
         policy: A policy object in place of `settings.policy`.
         teacher: A policy object in place of `settings.teacher`.
         progress: Called with the number of newly finished tasks; first with those of an earlier run.
-        workers: Number of processes; each collects one part (`settings.part` tasks) at a time with its own policies.
-            The trajectories are the same for any number.
+        workers: Number of processes, each with its own policies, or an `Executor`. The trajectories are the same for
+            any number. This process writes all files.
 
     Raises:
         InvalidSetting: If the folder contains something else, or policy objects are given with several workers.
@@ -263,12 +264,14 @@ def collect(
         ]
         pending = [part for part in parts if not part.done]
         report(settings.episodes - sum(len(part.indices) for part in pending))
-        make_writer: Callable[[], Callable[[_Part], None]] = partial(_make_writer, settings)
+        make_player: Callable[[], Callable[[range], _Played]] = partial(_make_player, settings)
         if in_process:
-            make_writer = partial(partial, _write_part, collector, report)
-        for part, _ in zip(pending, executor.map(make_writer, pending), strict=True):
-            if not in_process:
-                report(len(part.indices))
+            make_player = partial(partial, _play, collector)
+        jobs = [indices for part in pending for indices in part.split(collector.batch_size)]
+        # Rows contain frames: few wait in memory.
+        with closing(executor.map(make_player, jobs, ahead=4 * executor.workers)) as played:
+            for part in pending:
+                _write_part(part, played, report)
         return _join(folder, parts)
 
 
@@ -304,51 +307,86 @@ class _Part:
     def done(self) -> bool:
         return self.statistics.exists()
 
+    def split(self, size: int) -> list[range]:
+        """The indices in batches of at most `size`."""
+        return [self.indices[first : first + size] for first in range(0, len(self.indices), size)]
 
-def _make_writer(settings: CollectSettings) -> Callable[[_Part], None]:
+
+@dataclass(frozen=True)
+class _Played:
+    """The trajectories of some tasks.
+
+    Attributes:
+        tasks: Number of tasks.
+        rows: Rows of the kept ones.
+        kept: Records of the kept ones, as JSON lines.
+        dropped: Records of the rejected ones, as JSON lines.
+        statistics: Their counts.
+    """
+
+    tasks: int
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    statistics: CollectStatistics = field(default_factory=CollectStatistics)
+
+
+def _make_player(settings: CollectSettings) -> Callable[[range], _Played]:
     # The process that starts the workers has warned about the budget.
     with prepared_by_policy():
         collector = Collector(settings)
-    return partial(_write_part, collector, lambda count: None)
+    return partial(_play, collector)
 
 
-def _write_part(collector: Collector, report: Callable[[int], None], part: _Part) -> None:
-    """Collect a part and write its files.
+def _play(collector: Collector, indices: range) -> _Played:
+    """Play the trajectories of some tasks."""
+    started = time.perf_counter()
+    played = _Played(len(indices))
+    known = set(collector.failed)
+    for trajectory in collector.play(indices):
+        played.statistics.count(trajectory)
+        record = trajectory.record
+        if trajectory.rejected:
+            record.set_info(rejected=trajectory.rejected)
+            played.dropped.append(record.to_line())
+        else:
+            played.rows.append(trajectory_row(trajectory, collector.settings.tool_role))
+            played.kept.append(record.to_line())
+    played.statistics.failed = {task: why for task, why in collector.failed.items() if task not in known}
+    played.statistics.seconds = time.perf_counter() - started
+    return played
+
+
+def _write_part(part: _Part, played: Iterator[_Played], report: Callable[[int], None]) -> None:
+    """Write the files of a part.
 
     Args:
-        collector: Plays the trajectories.
-        report: Called with the number of tasks just done.
         part: The part.
+        played: The trajectories of its tasks first, in order; the rest is left.
+        report: Called with the number of tasks just done.
     """
     from datasets.arrow_writer import ArrowWriter
 
-    started = time.perf_counter()
     statistics = CollectStatistics()
     features = row_features()
-    known = set(collector.failed)
     # Few rows at a time: a row under the paper's budget contains 128 frames.
     with (
         ArrowWriter(path=str(part.data), features=features, writer_batch_size=8) as writer,
         JsonLinesWriter(part.records, new=True) as kept,
         JsonLinesWriter(part.rejected, new=True) as dropped,
     ):
-        last = part.indices.start
-        for trajectory in collector.play(part.indices):
-            if trajectory.index > last:
-                report(trajectory.index - last)
-                last = trajectory.index
-            statistics.count(trajectory)
-            record = trajectory.record
-            if trajectory.rejected:
-                record.set_info(rejected=trajectory.rejected)
-                dropped.write_line(record.to_line())
-            else:
-                writer.write(features.encode_example(trajectory_row(trajectory, collector.settings.tool_role)))
-                kept.write_line(record.to_line())
-        report(part.indices.stop - last)
+        left = len(part.indices)
+        while left:
+            found = next(played)
+            for row in found.rows:
+                writer.write(features.encode_example(row))
+            for target, lines in ((kept, found.kept), (dropped, found.dropped)):
+                for line in lines:
+                    target.write_line(line)
+            statistics.add(found.statistics)
+            left -= found.tasks
+            report(found.tasks)
         writer.finalize()
-    statistics.failed = {task: why for task, why in collector.failed.items() if task not in known}
-    statistics.seconds = time.perf_counter() - started
     write_json(part.statistics, statistics.to_json(), indent=None)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
+import secrets
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -15,13 +17,14 @@ from pathlib import Path
 from typing import Literal
 
 from vzgym.core.errors import WorkerError
-from vzgym.core.files import folder_lock, write_json
+from vzgym.core.files import folder_lock, write_json, write_text
 from vzgym.evaluation.experiments.grid import Grid
 from vzgym.evaluation.experiments.stages import FAILED, LOG, Stage, run_stage
-from vzgym.rollout.executor import LocalProcesses, stateless
+from vzgym.rollout.executor import Executor, LocalProcesses, stateless
 
 __all__ = ["Event", "Outcome", "run_grid"]
 
+_MARK = ".driver"
 _TICK = 0.5  # seconds between polls of the running stages
 
 
@@ -59,7 +62,7 @@ def run_grid(
     grid: Grid,
     root: Path,
     *,
-    workers: int = 1,
+    workers: int | Executor = 1,
     threads: int = 1,
     on_event: Callable[[Event], None] | None = None,
     on_tick: Callable[[Sequence[Stage]], None] | None = None,
@@ -72,7 +75,8 @@ def run_grid(
     Args:
         grid: The cells and their stages.
         root: The folder of all experiments.
-        workers: Number of concurrent processes, >= 1.
+        workers: Number of concurrent processes, >= 1, or an `Executor` of fresh processes. Those on other machines must
+            see `root` under the same path.
         threads: Threads of numpy and torch in each process.
         on_event: Called when a stage starts, is done, fails or is skipped.
         on_tick: Called about twice a second with the running stages.
@@ -80,15 +84,20 @@ def run_grid(
     Raises:
         FolderInUse: If another process runs stages in `root`.
     """
+    executor = workers if isinstance(workers, Executor) else LocalProcesses(workers, fresh=True)
     run = _Run(grid, root, on_event or (lambda event: None))
-    run_chain = stateless(partial(_run_chain, root))
+    # Stages run programs that write checkpoints, which are not sent: workers elsewhere must see the same folder.
+    mark = None if executor.shares_files else secrets.token_hex()
+    run_chain = stateless(partial(_run_chain, root, mark))
     with (
         folder_lock(root),
         _thread_limits(threads),
-        LocalProcesses(workers, fresh=True).pool(run_chain) as submit,
+        executor.pool(run_chain) as submit,
     ):
+        if mark is not None:
+            write_text(root / _MARK, mark)
         while run.waiting or run.running:
-            for chain in run.ready()[: workers - len(run.running)]:
+            for chain in run.ready()[: executor.workers - len(run.running)]:
                 run.waiting.remove(chain)
                 run.running[submit(chain)] = _Job(chain)
             finished, _ = wait(run.running, timeout=_TICK, return_when=FIRST_COMPLETED)
@@ -193,12 +202,23 @@ def _thread_limits(count: int) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _run_chain(root: Path, chain: Sequence[Stage]) -> None:
+def _run_chain(root: Path, mark: str | None, chain: Sequence[Stage]) -> None:
     """Run stages in sequence in a new process, each with its own log.
 
+    Args:
+        root: The folder of all experiments.
+        mark: Content of the file `_MARK` there, by which a process elsewhere knows the folder.
+        chain: The stages.
+
     Raises:
-        WorkerError: If a stage fails, with the error's type and message.
+        WorkerError: If a stage fails, with the error's type and message, or the folder is not that of the driver.
     """
+    marked = root / _MARK
+    if mark is not None and not (marked.is_file() and marked.read_text() == mark):
+        raise WorkerError(
+            f"node {platform.node()} does not see the folder {root} of the experiment: give --out on a disk that all "
+            "nodes share under the same path"
+        )
     for stage in chain:
         folder = stage.folder(root)
         folder.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +23,9 @@ from vzgym.tasks.task_set import get_task
 __all__ = [
     "TASKS_FILE",
     "TaskFile",
+    "encode_task",
     "file_name",
+    "is_written",
     "list_files",
     "plan_files",
     "write_file",
@@ -124,11 +127,29 @@ def write_task(task: VideoTask, path: Path) -> bool:
         InvalidSetting: If the video cannot be a file.
         VideoError: If the encoder fails.
     """
-    if path.is_file() and _is_whole(path) and _shows(path, task):
+    if is_written(TaskFile(task, path)):
         return False
     with replace_file(path) as partial:
         encode_video(task.video, partial, task.varying)
     return True
+
+
+def is_written(file: TaskFile) -> bool:
+    """Whether a file is there and shows its task's video."""
+    return file.path.is_file() and _is_whole(file.path) and _shows(file.path, file.task)
+
+
+def encode_task(task: VideoTask) -> bytes:
+    """The bytes of the file that `write_task` writes, for a process that does not see the folder.
+
+    Raises:
+        InvalidSetting: If the video cannot be a file.
+        VideoError: If the encoder fails.
+    """
+    with TemporaryDirectory(prefix="vzgym-") as folder:
+        path = Path(folder) / file_name(task.id)
+        encode_video(task.video, path, task.varying)
+        return path.read_bytes()
 
 
 def file_name(id: str) -> str:
