@@ -2,39 +2,45 @@
 
     python benchmarks/steps.py [--episodes 60]
 
-With procedural videos, a zoom's time is that of drawing its frames. A refused zoom shows the cost of a step without
-frames. The first one follows a full zoom, as in an episode, so caches are cold; the second follows immediately. Times
-are processor times, which other programs affect only through shared caches.
+Each id is made as a user makes it, `gymnasium.make(id)` with its default modules, and beside it gymnasium's CartPole.
+With procedural videos, a zoom's time is that of drawing its frames. A refused zoom and an answer show the cost of a
+step without frames; most of it is the observation, whose arrays are new each step, so the time of a copy of the
+observation stands beside them. The first refused zoom follows a full zoom, as in an episode, so caches are cold; the
+second follows immediately. Times are processor times, which other programs affect only through shared caches.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import os
 import platform
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
 import gymnasium
 import numpy as np
 
-from vzgym import Zoom
-from vzgym.envs import ENV_IDS, VideoZoomEnv
+from vzgym import Answer, Zoom
+from vzgym.envs import ENV_IDS, DiscreteAction, VideoZoomEnv
 
 ZOOM_FPS = 4.0
+KINDS = ("reset", "zoom", "refused", "again", "answer", "copy")
 HEAD = (
     "id",
-    "observation",
     "video",
-    "overview",
-    "zooms",
-    "observation size",
-    "reset, ms",
+    "observation",
+    "`reset`, ms",
     "full zoom, ms",
     "refused zoom, us",
     "second one, us",
+    "answer, us",
+    "copy of the observation, us",
+    "answer beyond the copy, us",
 )
+Times = dict[str, list[float]]
 
 
 def timed(times: list[float], call: Callable[..., Any], *values: Any, **options: Any) -> Any:
@@ -45,43 +51,74 @@ def timed(times: list[float], call: Callable[..., Any], *values: Any, **options:
     return result
 
 
-def measure(id: str, observation: str, episodes: int) -> tuple[str, ...]:
+def actions_of(env: VideoZoomEnv) -> tuple[Callable[[float, float], Any], Any, Any]:
+    """How the environment's action module expresses a full zoom, a refused one, and an answer."""
+    action = env.action
+    if not isinstance(action, DiscreteAction):
+        return (lambda start, end: Zoom(start, end, ZOOM_FPS)), Zoom(5.0, 3.0, ZOOM_FPS), Answer("A")
+    # The window at its highest valid rate; a refused value is one that the mask forbids.
+    allowed = np.flatnonzero(env.action_masks()[: action.num_zooms])
+    refused = np.flatnonzero(~env.action_masks()[: action.num_zooms])
+
+    def windowed(start: float, end: float) -> int:
+        window = int(start / env.episode.record.task.duration * action.windows)
+        return int(allowed[allowed // len(action.fps) == window][-1])
+
+    return windowed, int(refused[0]) if len(refused) else None, action.num_zooms
+
+
+def measure(id: str, episodes: int) -> tuple[str, ...]:
     """One row: medians over all resets and steps of `episodes` episodes, without the first."""
-    env = gymnasium.make(id, observation=observation, disable_env_checker=True).unwrapped
-    assert isinstance(env, VideoZoomEnv)
-    budget = env.budget
+    env = gymnasium.make(id)
+    inner = env.unwrapped
+    assert isinstance(inner, VideoZoomEnv)
+    budget = inner.budget
     length = budget.clip_frames / ZOOM_FPS
-    resets: list[float] = []
-    zooms: list[float] = []
-    refusals: list[float] = []
-    again: list[float] = []
+    times: Times = defaultdict(list)
     rng = np.random.default_rng(0)
     for episode in range(episodes + 1):
-        seen, info = timed(resets, env.reset, seed=episode)
+        seen, info = timed(times["reset"], env.reset, seed=episode)
+        zoom, refused, answer = actions_of(inner)
         for _ in range(budget.max_zooms - 2):
             start = float(rng.uniform(0.0, info["duration"] - length))
-            *_, info = timed(zooms, env.step, Zoom(start, start + length, ZOOM_FPS))
+            seen, *_, info = timed(times["zoom"], env.step, zoom(start, start + length))
             assert info["outcome"] == "executed"
-        for times in (refusals, again):
-            *_, info = timed(times, env.step, Zoom(5.0, 3.0, ZOOM_FPS))
-            assert info["refusal"] == "reversed"
+        for kind in ("refused", "again") if refused is not None else ():
+            seen, *_, info = timed(times[kind], env.step, refused)
+            assert info["outcome"] == "refused"
+        seen, *_, info = timed(times["answer"], env.step, answer)
+        assert info["end"] == "answered"
+        timed(times["copy"], copy.deepcopy, seen)
         if not episode:
-            for times in (resets, zooms, refusals, again):
-                times.clear()
-    task = env.episode.task
+            times.clear()
+    task = inner.episode.task
     size = sum(value.nbytes for value in seen.values() if isinstance(value, (np.ndarray, np.generic)))
+    middle = {kind: float(np.median(times[kind])) if times[kind] else float("nan") for kind in KINDS}
     return (
         f"`{id}`",
-        observation,
         f"{task.video.height}x{task.video.width}, {task.video.duration:g} s",
-        f"{budget.overview_frames} frames",
-        f"{budget.max_zooms} of {budget.clip_frames} frames",
         f"{size / 1000:,.0f} kB",
-        f"{1e3 * np.median(resets):.1f}",
-        f"{1e3 * np.median(zooms):.2f}",
-        f"{1e6 * np.median(refusals):.0f}",
-        f"{1e6 * np.median(again):.0f}",
+        f"{1e3 * middle['reset']:.1f}",
+        f"{1e3 * middle['zoom']:.2f}",
+        *(f"{1e6 * middle[kind]:.0f}" if times[kind] else "" for kind in ("refused", "again", "answer", "copy")),
+        f"{1e6 * (middle['answer'] - middle['copy']):.0f}",
     )
+
+
+def measure_peer(episodes: int) -> tuple[str, ...]:
+    """The row of gymnasium's CartPole: `reset`, and a step in the column of answers."""
+    env = gymnasium.make("CartPole-v1")
+    times: Times = defaultdict(list)
+    for episode in range(episodes + 1):
+        seen, _ = timed(times["reset"], env.reset, seed=episode)
+        ended = False
+        while not ended:
+            seen, _, terminated, truncated, _ = timed(times["answer"], env.step, env.action_space.sample())
+            ended = terminated or truncated
+        timed(times["copy"], copy.deepcopy, seen)
+    reset, step, copied = (float(np.median(times[kind])) for kind in ("reset", "answer", "copy"))
+    measured = (f"{1e3 * reset:.3f}", "", "", "", f"{1e6 * step:.0f}", f"{1e6 * copied:.0f}")
+    return ("`CartPole-v1` (a step)", "", "16 B", *measured, f"{1e6 * (step - copied):.0f}")
 
 
 def main() -> None:
@@ -91,12 +128,15 @@ def main() -> None:
     episodes = max(1, parser.parse_args().episodes)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    print(f"Medians over {episodes} episodes on one core; Python {platform.python_version()}, {platform.machine()}.\n")
-    print(f"| {' | '.join(HEAD)} |")
-    print(f"|{'---|' * len(HEAD)}")
+    load = f", load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores" if hasattr(os, "getloadavg") else ""
+    print(
+        f"Medians of processor time over {episodes} episodes on one core; Python {platform.python_version()}, "
+        f"{platform.machine()}{load}.\n"
+    )
+    print(f"| {' | '.join(HEAD)} |\n|---|---|{'---:|' * (len(HEAD) - 2)}")
+    print(f"| {' | '.join(measure_peer(episodes))} |", flush=True)
     for id in ENV_IDS:
-        for observation in ("default", "compact"):
-            print(f"| {' | '.join(measure(id, observation, episodes))} |", flush=True)
+        print(f"| {' | '.join(measure(id, episodes))} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Measure steps per second of vector environments by number of workers, frame size and kind of video.
 
     python benchmarks/vector.py [--suite needle-tiny/test] [--workers 1 2 4 8] [--sizes 32 64 128] [--episodes 40]
+    python benchmarks/vector.py --observation default --workers 1 2 8 --sizes 64
 
 Each environment plays whole episodes: all its zooms, each a full clip of another window, then an answer. Autoreset is
 SAME_STEP, so that every step belongs to an episode; starting the next episode is part of its time. The first episodes,
@@ -15,6 +16,7 @@ processor time per step, of workers and learner together, which depends on it le
 from __future__ import annotations
 
 import argparse
+import copy
 import importlib.util
 import os
 import platform
@@ -58,7 +60,7 @@ class Transport(gymnasium.Env[Any, Any]):
         self.seen = self.observation_space.sample()
 
     def observe(self) -> Any:
-        return {key: np.array(value) for key, value in self.seen.items()}
+        return copy.deepcopy(self.seen)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         return self.observe(), {}
@@ -67,20 +69,20 @@ class Transport(gymnasium.Env[Any, Any]):
         return self.observe(), 0.0, int(action) >= WINDOWS, False, {}
 
 
-def make_env(tasks: Any, size: int) -> gymnasium.Env[Any, Any]:
-    """The compact observation's arrays, and a grid of windows that each fill a clip."""
+def make_env(tasks: Any, size: int, observation: str = "compact") -> gymnasium.Env[Any, Any]:
+    """An observation's arrays (of the default one its text too), and a grid of windows that each fill a clip."""
     clip = tasks.budget.clip_frames
     env = VideoZoomEnv(
         tasks,
-        observation={"name": "compact", "frame_size": (size, size)},
+        observation={"name": observation, "frame_size": (size, size)},
         action={"name": "discrete", "windows": WINDOWS, "fps": (clip * WINDOWS / tasks[0].video.duration,)},
         reward="accuracy",
     )
-    return Timed(DropDialogue(env))
+    return Timed(env if observation == "default" else DropDialogue(env))
 
 
-def make_transport(tasks: Any, size: int) -> gymnasium.Env[Any, Any]:
-    return Timed(Transport(partial(make_env, tasks, size)))
+def make_transport(tasks: Any, size: int, observation: str = "compact") -> gymnasium.Env[Any, Any]:
+    return Timed(Transport(partial(make_env, tasks, size, observation)))
 
 
 class Single:
@@ -151,7 +153,7 @@ def cpu_seconds(env: Any) -> float:
     return time.process_time() + (sum(env.call("cpu_seconds")) if apart else 0.0)
 
 
-def vectors(workers: list[int]) -> Iterator[tuple[str, int, Callable[..., Any], Callable[..., Any]]]:
+def vectors(workers: list[int], observation: str) -> Iterator[tuple[str, int, Callable[..., Any], Callable[..., Any]]]:
     """Rows of the table: name, number of environments, vector, environment."""
     sync = partial(SyncVectorEnv, autoreset_mode=AutoresetMode.SAME_STEP)
     parallel = partial(AsyncVectorEnv, autoreset_mode=AutoresetMode.SAME_STEP)
@@ -160,7 +162,7 @@ def vectors(workers: list[int]) -> Iterator[tuple[str, int, Callable[..., Any], 
     for count in workers:
         yield "async", count, parallel, make_env
     yield "async, transport", max(workers), parallel, make_transport
-    if importlib.util.find_spec("stable_baselines3"):
+    if importlib.util.find_spec("stable_baselines3") and observation == "compact":
         yield "SubprocVecEnv", max(workers), Subproc, make_env
 
 
@@ -168,13 +170,15 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suite", default="needle-tiny/test")
+    parser.add_argument("--observation", choices=("compact", "default"), default="compact")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--sizes", type=int, nargs="+", default=[32, 64, 128], help="sides of a frame in pixels")
     parser.add_argument("--episodes", type=int, default=40, help="episodes per environment and figure")
     parser.add_argument("--files", type=int, default=4, help="number of videos written as files")
     options = parser.parse_args()
     drawn = load_tasks(options.suite)
-    print(f"{options.suite}; {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}.\n")
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    print(f"{options.suite}, {options.observation} observation; {machine}.\n")
     print(
         "| video | vector | environments |" + "".join(f" {size}x{size}, steps/s | CPU ms |" for size in options.sizes)
     )
@@ -183,10 +187,10 @@ def main() -> None:
         listing = write_tasks([drawn[index] for index in range(options.files)], Path(folder))
         sources: dict[str, TaskSet] = {"procedural": drawn, "files": load_jsonl(listing)}
         for source, tasks in sources.items():
-            for name, count, vector, make in vectors(options.workers):
+            for name, count, vector, make in vectors(options.workers, options.observation):
                 row = f"| {source} | {name} | {count} |"
                 for size in options.sizes:
-                    made = vector([partial(make, tasks, size)] * count)
+                    made = vector([partial(make, tasks, size, options.observation)] * count)
                     rate, cpu = measure(made, count, drawn.budget.max_zooms, options.episodes)
                     row += f" {rate:,.0f} | {cpu:.2f} |"
                 print(row, flush=True)

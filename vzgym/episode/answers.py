@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Protocol
 
 from vzgym.core.text import comparable, normalize
@@ -351,6 +352,12 @@ class _Choices:
         return position if _plain(line.lstrip("-*\u2022 ")[label.end() :]) == self.plain[position] else None
 
 
+@lru_cache(maxsize=256)
+def _choices(options: tuple[str, ...]) -> _Choices:
+    """Prepared options: the roll-outs of a group, and the turns of an episode, answer the same question."""
+    return _Choices(options)
+
+
 def _turns(text: str) -> bool:
     """Whether the last sentence of a text announces a turn: "A moves, but the answer is "."""
     return _TURN.search(text[-120:]) is not None
@@ -381,7 +388,7 @@ def read_choice(said: str, options: Sequence[str]) -> int | None:
     """
     if len(said) > MAX_ANSWER_LENGTH:
         return None
-    core, choices = read_core(said), _Choices(options)
+    core, choices = read_core(said), _choices(tuple(options))
     position = choices.read(core.text)
     if position is None or (core.before and is_denied(core.before)) or choices.takes_back(position, core.after):
         return None

@@ -82,6 +82,8 @@ def _closing(text: str, start: int) -> int:
 
 def plain_text(text: str) -> str:
     """Normalized text without LaTeX and Markdown markup, with single spaces and no blank lines."""
+    if text.isascii() and text.isalnum():
+        return text  # one letter, word or number, as most answers are
     if "\\" in text or "$" in text or "{" in text:
         text = _FONT.sub("", text)
         text = _FRACTION.sub(lambda found: f" {found[1] or found[3]}/{found[2] or found[4]} ", text)

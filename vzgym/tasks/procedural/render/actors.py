@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vzgym.tasks.procedural.render.glyphs import box_cover, ink_cover, spread
 from vzgym.tasks.procedural.render.palette import BALL, INK_CONTRAST, LAMP_IDLE, LAMP_LIT, LAMP_OFF, PAPER, PLATE, WHITE
-from vzgym.tasks.procedural.render.shapes import paint_shape
+from vzgym.tasks.procedural.render.shapes import as_slice, paint_shape
 
 __all__ = ["Ball", "Boxes", "Bulbs", "Card", "Passing", "Ring", "Sign"]
 
@@ -32,7 +32,7 @@ def _disc(
     halo: float = -0.5,
 ) -> None:
     """A shape of one size and colour on some frames, at a place of each or at the same place on all."""
-    across, down, size, rim = (value * np.ones(len(rows)) for value in (x, y, radius, halo))
+    across, down, size, rim = map(np.atleast_1d, (x, y, radius, halo))
     paint_shape(canvas, rows, shape, (across, down), size, np.array(color, dtype=np.float64), rim, aspect)
 
 
@@ -54,7 +54,10 @@ def _bar(
     left, right = (round(v * width / aspect) for v in (box[0], box[2]))
     top, bottom = (round(v * height) for v in (box[1], box[3]))
     columns = slice(max(0, left), max(0, left, min(width, max(left + 1, right))))
-    canvas[rows, max(0, top) : max(0, min(height, max(top + 1, bottom))), columns] = color
+    if len(rows) == 0 or columns.start == columns.stop:
+        return
+    line = np.tile(np.array(color, dtype=np.uint8), (columns.stop - columns.start, 1))
+    canvas[as_slice(rows), max(0, top) : max(0, min(height, max(top + 1, bottom))), columns] = line
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from vzgym.tasks.procedural.render.palette import LAMP_IDLE, LAMP_LIT, LAMP_OFF, LAMP_RING
 from vzgym.tasks.procedural.render.scenery import SceneSpec, scene_frames
-from vzgym.tasks.procedural.render.shapes import paint_shape
+from vzgym.tasks.procedural.render.shapes import as_slice, paint_shape
 
 __all__ = ["Actor", "Balloon", "Flash", "Lamp", "ScenePainter"]
 
-# Frames are drawn in groups whose planes stay in the processor's cache.
+# Frames are drawn in groups whose planes stay in the processor's cache. The halo of a shape that changes its size ends
+# at the edge of the group's largest, so another number changes pixels.
 _PIXELS_AT_ONCE = 1 << 17
 
 
@@ -35,7 +36,7 @@ class Actor(Protocol):
     def paint(
         self, canvas: NDArray[np.uint8], rows: NDArray[np.intp], frames: NDArray[np.int64], aspect: float
     ) -> None:
-        """Paint frames `frames` of the video onto `canvas[rows]`, in place."""
+        """Paint frames `frames` of the video onto `canvas[rows]`, in place; `rows` ascends."""
         ...
 
 
@@ -72,7 +73,7 @@ class ScenePainter:
             for start in range(0, len(members), batch):
                 rows = members[start : start + batch]
                 seconds = index[rows] / self.fps
-                canvas[rows] = scene_frames(self.scenes[scene], seconds, height, width, self.aspect)
+                canvas[as_slice(rows)] = scene_frames(self.scenes[scene], seconds, height, width, self.aspect)
         for actor in self.actors:
             on_stage = np.flatnonzero((index >= actor.first) & (index < actor.last))
             for start in range(0, len(on_stage), batch):
@@ -133,15 +134,14 @@ class Flash:
         """See `Actor.paint`. It swells a little at first and shrinks at the end, never below 86 % of its size."""
         done = (frames - self.first + 0.5) / (self.last - self.first)
         swell = 0.86 + 0.14 * np.minimum(1.0, 4.0 * np.minimum(done, 1.0 - done))
-        still = np.ones(len(rows))
         paint_shape(
             canvas,
             rows,
             self.shape,
-            (self.x * still, self.y * still),
+            (np.array([self.x]), np.array([self.y])),
             self.radius * swell,
             np.array(self.color, dtype=np.float64),
-            -0.55 * still,
+            np.array([-0.55]),
             aspect,
         )
 
@@ -180,7 +180,7 @@ class Balloon:
         there = np.abs(2.0 * turn - 1.0)
         ease = there * there * (3.0 - 2.0 * there) * 2.0 - 1.0
         x, y = self.x + self.sway * ease, self.y - 0.5 * self.sway * ease * ease
-        still = np.ones(len(rows))
+        still = np.ones(1)
         string = np.array((214.0, 214.0, 214.0))
         for knot in range(5):
             drop = 1.12 + 0.16 * knot
@@ -237,7 +237,7 @@ class Lamp:
         shines = np.zeros(len(rows), dtype=bool)
         for start, end in self.lit:
             shines |= (frames >= start) & (frames < end)
-        still = np.ones(len(rows))
+        still = np.ones(1)
         center = (self.x * still, self.y * still)
         ring = np.where(busy[:, None], LAMP_RING, LAMP_IDLE).astype(np.float64)
         glass = np.where(shines[:, None], LAMP_LIT, LAMP_OFF).astype(np.float64)

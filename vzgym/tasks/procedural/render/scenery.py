@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from vzgym.tasks.procedural.render.palette import scene_lut
 
@@ -29,9 +30,13 @@ _KEPT_PIXELS = 1 << 17
 
 
 def _wave(turns: NDArray[Any]) -> Floats:
-    """Sine of a phase in turns, by table: float32, the shape of `turns`."""
-    index = np.floor(turns * _TABLE_SIZE).astype(np.int64) & (_TABLE_SIZE - 1)
-    values: Floats = _SINE[index]
+    """Sine of a phase in turns, by table: float32, the shape of `turns`, which is overwritten."""
+    turns *= _TABLE_SIZE
+    np.floor(turns, out=turns)
+    # Below 2^31 for a million seconds of the fastest scenery.
+    index = turns.astype(np.int32)
+    index &= _TABLE_SIZE - 1
+    values: Floats = _SINE.take(index.astype(np.intp))
     return values
 
 
@@ -98,13 +103,17 @@ def draw_scene(
     x, y = _places(height, width, aspect)
     tone = STYLES[scene.style](scene.params, seconds, x, y, height)
     tone += _texture(scene.params, height, width, aspect)
-    np.clip(tone, 0.0, 1.0, out=tone)
+    tone.clip(0.0, 1.0, out=tone)
     tone *= np.float32(255)
-    return np.take(scene_lut(scene.hue), tone.astype(np.uint8), axis=0)
+    # Pillow looks colours up faster than NumPy, whose innermost loop would be three bytes long.
+    picture = Image.frombuffer("P", (width, len(tone) * height), tone.astype(np.uint8), "raw", "P", 0, 1)
+    picture.putpalette(scene_lut(scene.hue).tobytes())
+    return np.array(picture.convert("RGB")).reshape(len(tone), height, width, 3)
 
 
+@lru_cache(maxsize=9)
 def _places(height: int, width: int, aspect: float) -> tuple[Floats, Floats]:
-    """Centres of the pixels: x, shape `(1, width)`, and y, shape `(height, 1)`."""
+    """Centres of the pixels: x, shape `(1, width)`, and y, shape `(height, 1)`; must not be modified."""
     y = ((np.arange(height, dtype=np.float32) + np.float32(0.5)) / np.float32(height))[:, None]
     x = ((np.arange(width, dtype=np.float32) + np.float32(0.5)) * np.float32(aspect / width))[None, :]
     return x, y
@@ -130,26 +139,44 @@ def _column(values: NDArray[Any]) -> Floats:
 
 def _ridge(tone: Floats, top: Floats, level: float, y: Floats, height: int) -> None:
     """Fill everything below the line `top` (shape `(n, 1, width)`) with one tone, edges smoothed, in place."""
-    cover = (y - top) * np.float32(height)
+    # Only the rows that the line crosses are covered in part; those above it stay as they are, and those below it need
+    # no cover. One row more on either side allows for rounding.
+    first = min(max(0, int(float(top.min()) * height) - 2), height)
+    last = min(max(first, int(float(top.max()) * height) + 2), height)
+    edge = tone[:, first:last]
+    cover = y[first:last] - top
+    cover *= np.float32(height)
     cover += np.float32(0.5)
-    np.clip(cover, 0.0, 1.0, out=cover)
-    cover *= np.float32(level) - tone
-    tone += cover
+    cover.clip(0.0, 1.0, out=cover)
+    cover *= np.float32(level) - edge
+    edge += cover
+    below = tone[:, last:]
+    below += np.float32(level) - below
 
 
 def _glow(tone: Floats, cx: NDArray[Any], cy: NDArray[Any], radius: float, gain: float, x: Floats, y: Floats) -> None:
     """Lighten a soft disc, in place."""
-    dx = x - _column(cx)
-    dy = y - _column(cy)
+    # The light ends at 3.5 / 3 of the radius: nothing changes outside a box somewhat larger than that.
+    reach = 1.2 * radius
+    rows = _span(y[:, 0], float(cy.min()) - reach, float(cy.max()) + reach)
+    columns = _span(x[0], float(cx.min()) - reach, float(cx.max()) + reach)
+    dx = x[:, columns] - _column(cx)
+    dy = y[rows] - _column(cy)
     dx *= dx
     dy *= dy
     fall = dx + dy
     np.sqrt(fall, out=fall)
     fall *= np.float32(-3.0 / radius)
     fall += np.float32(3.5)
-    np.clip(fall, 0.0, 1.0, out=fall)
+    fall.clip(0.0, 1.0, out=fall)
     fall *= np.float32(gain)
-    tone += fall
+    tone[:, rows, columns] += fall
+
+
+def _span(places: Floats, low: float, high: float) -> slice:
+    """The part of ascending `places` from `low` to `high`."""
+    first, last = np.searchsorted(places, (low, high))
+    return slice(int(first), int(last))
 
 
 def _sky(n: int, x: Floats, y: Floats, high: float, low: float) -> Floats:
@@ -157,17 +184,32 @@ def _sky(n: int, x: Floats, y: Floats, high: float, low: float) -> Floats:
     return np.repeat(plane[None], n, axis=0)
 
 
+def _swell(x: Floats, stretch: NDArray[np.float64], phase: NDArray[np.float64]) -> Floats:
+    """Several waves along the picture.
+
+    Args:
+        x: Centres of the pixels, shape `(1, width)`.
+        stretch: Turns of each per unit of length, shape `(k,)`.
+        phase: Phase of each at each time, in turns, shape `(k, n)`.
+
+    Returns:
+        float32, shape `(k, n, 1, width)`.
+    """
+    return _wave(x * _column(stretch)[..., None] + phase.astype(np.float32)[..., None, None])
+
+
 def _hills(p: tuple[float, ...], t: NDArray[np.float64], x: Floats, y: Floats, height: int) -> Floats:
     """Three ridges that pass at different speeds under a slow moon."""
     tone = _sky(len(t), x, y, 0.52, 0.95)
     aspect = float(x[0, -1])
     _glow(tone, aspect * (0.2 + 0.6 * p[0]) + 0.012 * (p[1] - 0.5) * t, 0.22 + 0.1 * p[2] + 0 * t, 0.13, 0.22, x, y)
-    for k in range(3):
-        speed = (0.012 + 0.016 * k) * (1 if p[3] < 0.5 else -1)
-        phase = x * (0.55 + 0.35 * p[4 + k] + 0.1 * k) + _column(speed * t + p[7 + k])
-        detail = x * (1.7 + p[10 + k]) + _column(1.8 * speed * t + p[13 + k])
-        top = _wave(phase) * np.float32(0.07) + _wave(detail) * np.float32(0.025) + np.float32(0.50 + 0.16 * k)
-        _ridge(tone, top, 0.60 - 0.19 * k, y, height)
+    q, k = np.array(p), np.arange(3)
+    speed = (0.012 + 0.016 * k) * (1 if p[3] < 0.5 else -1)
+    tops = _swell(x, 0.55 + 0.35 * q[4:7] + 0.1 * k, speed[:, None] * t + q[7:10, None]) * np.float32(0.07)
+    tops += _swell(x, 1.7 + q[10:13], (1.8 * speed)[:, None] * t + q[13:16, None]) * np.float32(0.025)
+    tops += _column(0.50 + 0.16 * k)[..., None]
+    for top, level in zip(tops, (0.60, 0.60 - 0.19, 0.60 - 0.19 * 2), strict=True):
+        _ridge(tone, top, level, y, height)
     return tone
 
 
@@ -176,12 +218,14 @@ def _sea(p: tuple[float, ...], t: NDArray[np.float64], x: Floats, y: Floats, hei
     tone = _sky(len(t), x, y, 0.62, 1.05)
     aspect = float(x[0, -1])
     _glow(tone, aspect * (0.25 + 0.5 * p[0]) + 0 * t, 0.32 + 0.02 * _wave(0.05 * t + p[1]), 0.15, 0.25, x, y)
-    for k in range(5):
-        way = 1 if k % 2 else -1
-        phase = x * (1.1 + 0.3 * p[2 + k] - 0.1 * k) + _column(way * (0.05 + 0.02 * k) * t + p[7 + k])
-        bob = _column(0.012 * _wave(0.11 * t + p[12 + k]))
-        top = _wave(phase) * np.float32(0.022 + 0.006 * k) + bob + np.float32(0.44 + 0.125 * k)
-        _ridge(tone, top, (0.34, 0.55, 0.27, 0.46, 0.18)[k], y, height)
+    q, k = np.array(p), np.arange(5)
+    speed = np.where(k % 2, 1, -1) * (0.05 + 0.02 * k)
+    tops = _swell(x, 1.1 + 0.3 * q[2:7] - 0.1 * k, speed[:, None] * t + q[7:12, None])
+    tops *= _column(0.022 + 0.006 * k)[..., None]
+    tops += (0.012 * _wave(0.11 * t + q[12:17, None]))[..., None, None]
+    tops += _column(0.44 + 0.125 * k)[..., None]
+    for top, level in zip(tops, (0.34, 0.55, 0.27, 0.46, 0.18), strict=True):
+        _ridge(tone, top, level, y, height)
     return tone
 
 

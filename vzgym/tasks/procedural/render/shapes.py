@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SHAPES", "paint_shape"]
+__all__ = ["SHAPES", "as_slice", "paint_shape"]
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -65,55 +66,83 @@ def paint_shape(
 ) -> None:
     """Paint one shape on some frames, in place.
 
+    Each array has one value for each frame, or a single one for all of them (shape `(1,)`): what stands still is
+    computed once.
+
     Args:
         canvas: uint8, shape `(n, height, width, 3)`.
-        rows: Indices of the frames, shape `(m,)`.
+        rows: Indices of the frames, ascending, shape `(m,)`.
         shape: A name of `SHAPES`.
-        center: x and y of its centre in each frame, shape `(m,)` each, in units of the picture's height.
-        radius: Its radius in each frame, same units, shape `(m,)`.
+        center: x and y of its centre in each frame, shape `(m,)` or `(1,)` each, in units of the picture's height.
+        radius: Its radius in each frame, same units, shape `(m,)` or `(1,)`.
         color: RGB 0..255, shape `(m, 3)` or `(3,)`.
-        halo: Around the shape, shape `(m,)`: > 0 adds that share of its colour, < 0 darkens by that share.
+        halo: Around the shape, shape `(m,)` or `(1,)`: > 0 adds that share of its colour, < 0 darkens by that share.
         aspect: Width of the picture in units of its height.
     """
     if len(rows) == 0:
         return
     height, width = canvas.shape[1:3]
     cx, cy = center
-    reach = radius * 1.5 + 1.0 / height
     across = width / aspect
-    left = max(0, int(np.floor((cx - reach).min() * across)))
-    right = min(width, int(np.ceil((cx + reach).max() * across)) + 1)
-    top = max(0, int(np.floor((cy - reach).min() * height)))
-    bottom = min(height, int(np.ceil((cy + reach).max() * height)) + 1)
+    left, right = _extent(cx, radius, 1.0 / height, across, width)
+    top, bottom = _extent(cy, radius, 1.0 / height, height, height)
     if left >= right or top >= bottom:
         return
 
-    def column(values: NDArray[np.float64]) -> Floats:
-        return values.astype(np.float32)[:, None, None]
-
     x = (np.arange(left, right, dtype=np.float32) + np.float32(0.5)) * np.float32(aspect / width)
     y = (np.arange(top, bottom, dtype=np.float32) + np.float32(0.5)) * np.float32(1.0 / height)
-    size = column(radius)
-    u = (x[None, None, :] - column(cx)) / size
-    v = (y[None, :, None] - column(cy)) / size
+    size = _column(radius)
+    u = (x[None, None, :] - _column(cx)) / size
+    v = (y[None, :, None] - _column(cy)) / size
     edge = SHAPES[shape](u, v)
-    inside = np.clip(np.float32(0.5) - edge * (size * np.float32(height)), 0.0, 1.0)
+    inside = (np.float32(0.5) - edge * (size * np.float32(height))).clip(0.0, 1.0)
     # Lit from the upper left: at most a tenth darker on the far side, so that the colour stays recognisable.
-    light = np.clip(np.float32(0.97) - (u + v) * np.float32(0.05), 0.86, 1.0)
+    light = (np.float32(0.97) - (u + v) * np.float32(0.05)).clip(0.86, 1.0)
 
-    full = np.broadcast_to(np.asarray(color, dtype=np.float32), (len(rows), 3))
-    patch = canvas[rows, top:bottom, left:right].astype(np.float32)
-    if halo.any():
-        around = np.clip(np.float32(1) - edge * np.float32(2.2), 0.0, 1.0) * (1 - inside)
+    place = as_slice(rows), slice(top, bottom), slice(left, right)
+    # One plane for each channel, as arrays of three numbers are slow to work on.
+    patch = canvas[place].transpose(3, 0, 1, 2).astype(np.float32, order="C")
+    full = color.astype(np.float32).reshape(-1, 3).T[..., None, None]
+    darkest, brightest = _least_and_most(halo)
+    if darkest or brightest:
+        around = (np.float32(1) - edge * np.float32(2.2)).clip(0.0, 1.0)
+        around *= 1 - inside
         around *= around
-        glow, shade = column(np.maximum(halo, 0.0)), column(np.maximum(-halo, 0.0))
-        for channel in range(3):
-            plane = patch[..., channel]
-            plane *= 1 - around * shade
-            plane += around * glow * full[:, channel, None, None]
-    for channel in range(3):
-        plane = patch[..., channel]
-        plane += inside * (light * full[:, channel, None, None] - plane)
-    np.clip(patch, 0.0, 255.0, out=patch)
+        if darkest < 0:
+            patch *= 1 - around * _column(np.maximum(-halo, 0.0))
+        if brightest > 0:
+            patch += around * _column(np.maximum(halo, 0.0)) * full
+    lit = light * full - patch
+    lit *= inside
+    patch += lit
+    patch.clip(0.0, 255.0, out=patch)
     patch += np.float32(0.5)
-    canvas[rows, top:bottom, left:right] = patch.astype(np.uint8)
+    canvas[place] = patch.astype(np.uint8).transpose(1, 2, 3, 0)
+
+
+def _column(values: NDArray[np.float64]) -> Floats | np.float32:
+    """One value for each frame, to work on planes; a single value as a scalar, which is faster."""
+    return np.float32(values[0]) if len(values) == 1 else values.astype(np.float32)[:, None, None]
+
+
+def _least_and_most(values: NDArray[np.float64]) -> tuple[float, float]:
+    return (float(values[0]),) * 2 if len(values) == 1 else (float(values.min()), float(values.max()))
+
+
+def _extent(
+    center: NDArray[np.float64], radius: NDArray[np.float64], rim: float, scale: float, most: int
+) -> tuple[int, int]:
+    """First pixel that shapes and their halos may reach, and the first after them, within `[0, most]`."""
+    if len(center) == len(radius) == 1:
+        place, reach = float(center[0]), float(radius[0]) * 1.5 + rim
+        low, high = place - reach, place + reach
+    else:
+        around = radius * 1.5 + rim
+        low, high = float((center - around).min()), float((center + around).max())
+    return max(0, math.floor(low * scale)), min(most, math.ceil(high * scale) + 1)
+
+
+def as_slice(rows: NDArray[np.intp]) -> slice | NDArray[np.intp]:
+    """Ascending indices as a slice if they are successive: faster to read and to write."""
+    first, last = int(rows[0]), int(rows[-1])
+    return slice(first, last + 1) if last - first == len(rows) - 1 else rows
