@@ -28,7 +28,8 @@ _INSTALLED: Final = tuple(
 def source_digests(settings: Any) -> dict[str, str]:
     """Compute source digests of all modules named in settings, including plug-ins.
 
-    The digest of a module covers its direct and indirect imports, except installed packages. No module is imported.
+    The digest of a module covers its direct and indirect imports, except vzgym and installed packages. No module is
+    imported.
 
     Args:
         settings: Mappings, lists and texts. Modules are named by strings `module:Class`, as keys or values, or by the
@@ -75,7 +76,9 @@ def _digest(name: str) -> str:
     while waiting:
         module = waiting.pop()
         file = _source(module)
-        if file is None or module in files or not (module.partition(".")[0] == root or _is_local(file)):
+        package = module.partition(".")[0]
+        # vzgym may be installed from its source folder, but its version identifies it there, too.
+        if file is None or module in files or package == "vzgym" or not (package == root or _is_local(file)):
             continue
         files[module] = file.read_bytes()
         waiting += _imports(files[module], module, is_package=file.name == "__init__.py")
