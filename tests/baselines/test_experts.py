@@ -13,7 +13,8 @@ from vzgym.baselines.memory import ExpertMemory, hints_for
 from vzgym.core import Answer, Budget, Interval, Zoom
 from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.episode import Episode
-from vzgym.episode.record import EpisodeRecord, Outcome
+from vzgym.episode.record import EpisodeRecord
+from vzgym.episode.turn import Outcome
 from vzgym.evaluation import evaluate
 from vzgym.protocols import CompactTags, TagProtocol
 from vzgym.tasks import expert_zooms, load_tasks

@@ -9,7 +9,7 @@ import pytest
 
 import vzgym.envs.video_zoom
 from vzgym.envs import ACTIONS, ENV_IDS, OBSERVATIONS, VideoZoomEnv
-from vzgym.episode.record import Refusal
+from vzgym.episode.turn import Refusal
 from vzgym.rewards import REWARDS
 from vzgym.tasks import load_tasks
 

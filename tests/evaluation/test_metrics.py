@@ -14,8 +14,9 @@ from vzgym.core.budget import Budget
 from vzgym.core.interval import Interval
 from vzgym.episode.answers import Grade, GradeStatus
 from vzgym.episode.clip import Clip
-from vzgym.episode.record import End, EpisodeRecord, Outcome, Refusal, TaskFacts, Turn
+from vzgym.episode.record import End, EpisodeRecord, TaskFacts
 from vzgym.episode.run_info import RunInfo
+from vzgym.episode.turn import Outcome, Refusal, Turn
 from vzgym.evaluation.metrics import METRICS, EpisodeMetrics, summarise
 
 EVIDENCE = (Interval(10.0, 14.0), Interval(30.0, 34.0))

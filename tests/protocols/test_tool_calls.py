@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vzgym.core import Answer, Budget, Malformed, Region, Zoom
 from vzgym.episode import Episode
-from vzgym.episode.record import Refusal
+from vzgym.episode.turn import Refusal
 from vzgym.protocols import Parsed, ToolCallProtocol, as_tool_chat, turn_text, video_zoom_tool
 
 ARGUMENTS = '{"segment": [4.0, 5.0], "fps": 2.0}'

@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from vzgym.core.interval import Interval
 from vzgym.episode.clip import Clip
 from vzgym.episode.dialogue import ImageBlock
-from vzgym.episode.record import EpisodeRecord, Outcome, Turn
+from vzgym.episode.record import EpisodeRecord
+from vzgym.episode.turn import Outcome, Turn
 from vzgym.episode.wording import seconds
 from vzgym.tasks.task import option_letter
 

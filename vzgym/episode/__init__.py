@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from vzgym.episode.dialogue import ImageBlock, Message, TextBlock
     from vzgym.episode.episode import Episode
     from vzgym.episode.evidence import evidence_shown
-    from vzgym.episode.record import End, EpisodeRecord, Outcome, Refusal, TaskFacts, ToolDescription, Turn
+    from vzgym.episode.record import End, EpisodeRecord, TaskFacts, ToolDescription
     from vzgym.episode.run_info import RunInfo
     from vzgym.episode.tools import Tool, ToolContext, ToolResult
+    from vzgym.episode.turn import Outcome, Refusal, Turn
     from vzgym.episode.validation import validate_zoom, validate_zooms
     from vzgym.episode.wording import PlainWording, Wording
 else:
@@ -23,9 +24,10 @@ else:
         "dialogue: ImageBlock Message TextBlock",
         "episode: Episode",
         "evidence: evidence_shown",
-        "record: End EpisodeRecord Outcome Refusal TaskFacts ToolDescription Turn",
+        "record: End EpisodeRecord TaskFacts ToolDescription",
         "run_info: RunInfo",
         "tools: Tool ToolContext ToolResult",
+        "turn: Outcome Refusal Turn",
         "validation: validate_zoom validate_zooms",
         "wording: PlainWording Wording",
     )

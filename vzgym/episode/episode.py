@@ -20,10 +20,11 @@ from vzgym.episode.answers import Grade, GradeStatus, grade
 from vzgym.episode.clip import Clip
 from vzgym.episode.dialogue import Message
 from vzgym.episode.reading import read_clip
-from vzgym.episode.record import End, EpisodeRecord, Outcome, Refusal, TaskFacts, Turn
+from vzgym.episode.record import End, EpisodeRecord, TaskFacts
 from vzgym.episode.run_info import RunInfo
 from vzgym.episode.subtitles import check_mode, with_speech
 from vzgym.episode.tools import Tool, ToolContext, checked_result, checked_tools, describe
+from vzgym.episode.turn import Outcome, Refusal, Turn
 from vzgym.episode.validation import checked_action, validate_zooms, within
 from vzgym.episode.wording import PlainWording, Wording
 from vzgym.tasks.budgets import built_for, weakened_by

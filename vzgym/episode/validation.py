@@ -14,7 +14,7 @@ from vzgym.core.budget import Budget
 from vzgym.core.errors import ActionTypeError
 from vzgym.core.files import MAX_DEPTH, json_fault
 from vzgym.core.text import replace_surrogates
-from vzgym.episode.record import Refusal
+from vzgym.episode.turn import Refusal
 from vzgym.episode.wording import number, seconds
 
 __all__ = ["checked_action", "validate_zoom", "validate_zooms", "within"]

@@ -15,8 +15,9 @@ from vzgym.core.actions import Action, Answer, Malformed, ToolCall, Zoom, Zooms
 from vzgym.episode.answers import lettered
 from vzgym.episode.clip import Clip
 from vzgym.episode.dialogue import Block, ImageBlock, Message, TextBlock
-from vzgym.episode.record import EpisodeRecord, Outcome, Turn
+from vzgym.episode.record import EpisodeRecord
 from vzgym.episode.subtitles import interleave
+from vzgym.episode.turn import Outcome, Turn
 from vzgym.tasks.subtitles.subtitle import Subtitle
 
 __all__ = ["PlainWording", "Wording", "number", "seconds", "separated", "show", "spoken"]

@@ -12,7 +12,8 @@ import numpy as np
 from vzgym.core.interval import Interval, coverage, iou
 from vzgym.core.statistics import Estimate, mean, proportion
 from vzgym.episode.costs import SCORER_COSTS, EpisodeCosts
-from vzgym.episode.record import EpisodeRecord, Outcome
+from vzgym.episode.record import EpisodeRecord
+from vzgym.episode.turn import Outcome
 from vzgym.evaluation.taxonomy import TaxonomyClass, classify
 from vzgym.rewards.counterfactual import Credit
 from vzgym.rewards.statistics import EpisodeTerms, episode_terms

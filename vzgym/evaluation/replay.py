@@ -14,7 +14,8 @@ from vzgym.core.registry import names_from_data
 from vzgym.episode.answers import Grade, GradeStatus
 from vzgym.episode.clip import Clip
 from vzgym.episode.episode import Episode
-from vzgym.episode.record import End, EpisodeRecord, Outcome, TaskFacts
+from vzgym.episode.record import End, EpisodeRecord, TaskFacts
+from vzgym.episode.turn import Outcome
 from vzgym.protocols.base import make_wording
 from vzgym.rewards.making import RewardSpec, is_yaml_path, make_reward
 from vzgym.rewards.mix import RewardMix

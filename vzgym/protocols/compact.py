@@ -8,8 +8,9 @@ from typing import Any, Literal
 from vzgym.core.actions import Action, Zoom, Zooms
 from vzgym.episode.clip import Clip
 from vzgym.episode.dialogue import Block, ImageBlock, Message, TextBlock
-from vzgym.episode.record import EpisodeRecord, Outcome
+from vzgym.episode.record import EpisodeRecord
 from vzgym.episode.subtitles import interleave
+from vzgym.episode.turn import Outcome
 from vzgym.protocols.tags import TagProtocol
 
 __all__ = ["CompactTags"]

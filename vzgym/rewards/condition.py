@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast
 
 from vzgym.core.errors import InvalidSetting, UnknownName
-from vzgym.episode.record import End, EpisodeRecord, Outcome
+from vzgym.episode.record import End, EpisodeRecord
+from vzgym.episode.turn import Outcome
 from vzgym.rewards.base import REWARDS, Need, RewardContext, RewardModule
 from vzgym.rewards.localization import repeats_a_window
 from vzgym.rewards.naming import spec_of

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from vzgym.core.actions import Answer
-from vzgym.episode.record import End, EpisodeRecord, Turn
+from vzgym.episode.record import End, EpisodeRecord
+from vzgym.episode.turn import Turn
 from vzgym.rewards.base import Need, RewardContext
 from vzgym.rewards.options import need_flag
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar, cast
 
 from vzgym.core.actions import Action, ToolCall, Zoom, Zooms
-from vzgym.episode.record import End, EpisodeRecord, Outcome
+from vzgym.episode.record import End, EpisodeRecord
+from vzgym.episode.turn import Outcome
 from vzgym.rewards.base import Need, RewardContext
 from vzgym.rewards.options import need_number
 

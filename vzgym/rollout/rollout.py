@@ -18,7 +18,8 @@ from vzgym.envs.observations import ObservationModule
 from vzgym.envs.video_zoom import ModuleSpec, VideoZoomEnv
 from vzgym.episode.dialogue import Message, TextBlock
 from vzgym.episode.episode import Episode
-from vzgym.episode.record import EpisodeRecord, Turn
+from vzgym.episode.record import EpisodeRecord
+from vzgym.episode.turn import Turn
 from vzgym.episode.wording import Wording
 from vzgym.policies.policy import AnyPolicy, TextPolicy
 from vzgym.policies.traits import PolicyTraits, add_costs

@@ -17,7 +17,8 @@ from vzgym.core.actions import Action, Answer, ToolCall, Zoom
 from vzgym.core.budget import Budget, group_zooms
 from vzgym.core.errors import TaskError
 from vzgym.episode.answers import lettered
-from vzgym.episode.record import EpisodeRecord, Outcome, Turn
+from vzgym.episode.record import EpisodeRecord
+from vzgym.episode.turn import Outcome, Turn
 from vzgym.protocols.base import TextProtocol
 from vzgym.tasks import expert_zooms
 from vzgym.tasks.procedural.family import family_of_task

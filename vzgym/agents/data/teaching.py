@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from vzgym.episode.record import EpisodeRecord, Outcome, Turn
+from vzgym.episode.record import EpisodeRecord
+from vzgym.episode.turn import Outcome, Turn
 
 __all__ = ["HINT", "is_reflection", "kept_turns", "names_previous_call"]
 

@@ -10,7 +10,7 @@ from vzgym.agents.data.phrases import PHRASES, compose
 from vzgym.agents.data.scripted import TRAJECTORY_KINDS, ScriptedRollout, TrajectoryStyle
 from vzgym.core.actions import Answer, Malformed, Zoom
 from vzgym.episode import Episode, Message, TextBlock
-from vzgym.episode.record import Refusal
+from vzgym.episode.turn import Refusal
 from vzgym.protocols import TextProtocol
 from vzgym.tasks import TaskSet
 from vzgym.tasks.procedural.render.palette import EVENT_COLORS, SCENE_HUES

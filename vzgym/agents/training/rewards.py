@@ -13,7 +13,8 @@ from typing import Any
 from vzgym.agents.training.tool_environment import ToolEnvironment, finish_rollout
 from vzgym.core.files import JsonLinesWriter
 from vzgym.core.interval import coverage
-from vzgym.episode.record import End, EpisodeRecord, Outcome
+from vzgym.episode.record import End, EpisodeRecord
+from vzgym.episode.turn import Outcome
 from vzgym.rewards import RewardMix, StepReward, Term
 from vzgym.rewards.statistics import EpisodeTerms, TermStatistics, episode_terms, log_entries, term_statistics
 

@@ -10,7 +10,8 @@ import numpy as np
 from vzgym.core.errors import VzgymError
 from vzgym.core.interval import Interval
 from vzgym.episode.clip import Clip
-from vzgym.episode.record import EpisodeRecord, Outcome, Turn
+from vzgym.episode.record import EpisodeRecord
+from vzgym.episode.turn import Outcome, Turn
 from vzgym.episode.wording import seconds
 from vzgym.evaluation.notebook.parts import GOOD, NEUTRAL, POOR, badge, block, plain_text, thumbnail
 from vzgym.evaluation.pixels import clips_with_pixels

@@ -10,7 +10,8 @@ from typing import Final
 from vzgym.core.actions import Answer, Region, Zoom
 from vzgym.core.budget import Budget
 from vzgym.episode.clip import Clip
-from vzgym.episode.record import EpisodeRecord, Outcome
+from vzgym.episode.record import EpisodeRecord
+from vzgym.episode.turn import Outcome
 from vzgym.episode.validation import validate_zoom
 from vzgym.episode.wording import number, seconds
 from vzgym.evaluation.play.half_blocks import contact_sheet, draw, fit

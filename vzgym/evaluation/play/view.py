@@ -11,7 +11,7 @@ from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode.clip import Clip
 from vzgym.episode.episode import Episode
-from vzgym.episode.record import Turn
+from vzgym.episode.turn import Turn
 
 __all__ = ["PlayerObservation", "PlayerView"]
 

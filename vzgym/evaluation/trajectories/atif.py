@@ -13,7 +13,8 @@ from typing import Any, Final
 from vzgym.core.actions import ToolCall
 from vzgym.episode.costs import EpisodeCosts
 from vzgym.episode.dialogue import Block, ImageBlock, Message
-from vzgym.episode.record import EpisodeRecord, Turn
+from vzgym.episode.record import EpisodeRecord
+from vzgym.episode.turn import Turn
 from vzgym.evaluation.trajectories.frames import StoreFrame
 from vzgym.protocols.arguments import arguments_of
 from vzgym.protocols.tool_calls import TOOL_NAME, tool_functions

@@ -13,7 +13,8 @@ from vzgym.core.secrets import redact
 from vzgym.episode.answers import Grade, GradeStatus
 from vzgym.episode.clip import Clip
 from vzgym.episode.costs import SCORER_COSTS, EpisodeCosts
-from vzgym.episode.record import End, EpisodeRecord, Outcome, Turn
+from vzgym.episode.record import End, EpisodeRecord
+from vzgym.episode.turn import Outcome, Turn
 from vzgym.evaluation.metrics import POLICY_COSTS, EpisodeMetrics
 from vzgym.evaluation.taxonomy import TaxonomyClass
 from vzgym.evaluation.viewer.frames import Sheet

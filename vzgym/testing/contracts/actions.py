@@ -12,7 +12,7 @@ from vzgym.core.actions import Answer, Malformed, ToolCall, Zoom, Zooms
 from vzgym.core.errors import ActionTypeError
 from vzgym.envs.actions import ActionModule, DecodedAction
 from vzgym.episode.episode import Episode
-from vzgym.episode.record import Outcome
+from vzgym.episode.turn import Outcome
 from vzgym.episode.wording import Wording
 from vzgym.testing import scenes
 from vzgym.testing.report import ConformanceReport, ContractViolation, NotApplicable, Rule, apply_rules, name_of, need

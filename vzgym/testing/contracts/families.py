@@ -14,7 +14,7 @@ from vzgym.core.actions import Answer
 from vzgym.core.budget import Budget, overview_times
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.episode.episode import Episode
-from vzgym.episode.record import Outcome
+from vzgym.episode.turn import Outcome
 from vzgym.tasks import Family, VideoTask, expert_zooms
 from vzgym.testing import scenes
 from vzgym.testing.report import ConformanceReport, ContractViolation, Rule, apply_rules, need
