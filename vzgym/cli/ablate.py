@@ -128,14 +128,16 @@ def _show_results(results: Results, by: Sequence[str]) -> None:
         )
     console.print(table)
     say(interval_note(results))
-    for title, (heads, rows), left in finer_tables(results, by):
-        say(f"\n{title}")
+    for finer in finer_tables(results, by):
+        say(f"\n{finer.title}")
         table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-        for place, heading in enumerate(heads):
-            table.add_column(heading, justify="left" if place < left else "right", overflow="fold")
-        for row in rows:
+        for place, heading in enumerate(finer.heads):
+            table.add_column(heading, justify="left" if place < finer.left else "right", overflow="fold")
+        for row in finer.rows:
             table.add_row(*map(Text, row))
         console.print(table)
+        if finer.note:
+            say(finer.note)
 
 
 def _show_failure(stage: Stage, out: Path, error: str) -> None:

@@ -19,7 +19,7 @@ from vzgym.rewards.making import make_reward
 from vzgym.tasks import BudgetSpec, TaskSet, load_tasks, resolve_budget
 from vzgym.tasks.task_slice import split_slice
 
-__all__ = ["Cell", "Grid", "make_grid"]
+__all__ = ["Cell", "Grid", "has_names", "make_grid"]
 
 # Settings that may name models or data on disk.
 _PATHS = ("model", "data")
@@ -96,7 +96,8 @@ def make_grid(experiment: Experiment) -> Grid:
     """Build all cells of an experiment with their stages.
 
     Raises:
-        InvalidSetting: If two cells are equal, or a learner has no tasks to train on.
+        InvalidSetting: If two cells are equal, a learner has no tasks to train on, or a contrast does not name two
+            groups of cells.
     """
     cells: dict[str, Cell] = {}
     for seed in experiment.settings.seeds:
@@ -110,7 +111,28 @@ def make_grid(experiment: Experiment) -> Grid:
                         "remove one of them"
                     )
                 cells[cell.stage.digest] = cell
-    return Grid(experiment, list(cells.values()))
+    grid = Grid(experiment, list(cells.values()))
+    _check_contrasts(grid)
+    return grid
+
+
+def has_names(names: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    """Whether a cell with these names on all axes has the wanted ones."""
+    return all(names[axis] == name for axis, name in wanted.items())
+
+
+def _check_contrasts(grid: Grid) -> None:
+    """Check that each side of each contrast names the cells of one group."""
+    known = {tuple(cell.names.values()): cell.names for cell in grid.cells}.values()
+    for name, contrast in grid.experiment.settings.contrasts.items():
+        for side, wanted in zip(("of", "against"), contrast.sides, strict=True):
+            count = sum(has_names(names, wanted) for names in known)
+            if count != 1:
+                told = ", ".join(f"{axis} {value!r}" for axis, value in wanted.items())
+                raise InvalidSetting(
+                    f"{grid.experiment.document.where('contrasts', name, side)}: contrast {name!r}: {told} names "
+                    f"{count or 'no'} groups of cells, but must name one: give a name on each of {', '.join(grid.axes)}"
+                )
 
 
 def _described(experiment: Experiment, cell: Cell) -> str:

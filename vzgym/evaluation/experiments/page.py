@@ -75,8 +75,10 @@ def html_page(results: Results, pictures: Sequence[Path], by: Sequence[str] = ()
         caption = escape(PICTURES[path.name])
         image = f'<img alt="{caption}" src="data:image/png;base64,{data}">'
         parts.append(f"<figure>{image}<figcaption>{caption}</figcaption></figure>")
-    for heading, (heads, rows), left in finer_tables(results, by):
-        parts += [f"<h2>{escape(heading)}</h2>", _table(heads, rows, left)]
+    for table in finer_tables(results, by):
+        parts += [f"<h2>{escape(table.title)}</h2>", _table(table.heads, table.rows, table.left)]
+        if table.note:
+            parts.append(f'<p class="note">{escape(table.note)}</p>')
     parts += ["<h2>Every cell</h2>", _cells(results), _failures(results)]
     parts += [
         "<h2>The experiment</h2>",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vzgym.core.files import write_text
 from vzgym.evaluation.experiments.breakdowns import breakdown_csv, pairs_csv
+from vzgym.evaluation.experiments.contrasts import contrasts_csv
 from vzgym.evaluation.experiments.grid import Grid
 from vzgym.evaluation.experiments.page import html_page, text_without_secrets
 from vzgym.evaluation.experiments.plots import draw_all
@@ -20,7 +21,8 @@ __all__ = ["write_results", "write_tables"]
 def write_tables(grid: Grid, root: Path, by: Sequence[str] = ()) -> Results:
     """Write the experiment's file and its tables into `root/NAME`.
 
-    The tables: `table.md`, `table.tex`, `table.csv`, `cells.csv`, `pairs.csv` and, with `by`, `by.csv`.
+    The tables: `table.md`, `table.tex`, `table.csv`, `cells.csv`, `pairs.csv`; `contrasts.csv`
+    if the experiment has contrasts; with `by`, `by.csv`.
 
     Fast enough to run after each cell.
 
@@ -38,6 +40,8 @@ def write_tables(grid: Grid, root: Path, by: Sequence[str] = ()) -> Results:
     write_text(folder / "experiment.yaml", text_without_secrets(grid.experiment))
     write_text(folder / "cells.csv", cells_csv(results))
     write_text(folder / "pairs.csv", pairs_csv(results))
+    if grid.experiment.settings.contrasts:
+        write_text(folder / "contrasts.csv", contrasts_csv(results))
     if by:
         write_text(folder / "by.csv", breakdown_csv(results, by))
     write_text(folder / "table.md", markdown_results(results, by))

@@ -23,6 +23,7 @@ from vzgym.rewards.statistics import TermStatistics, logged_statistics, mean_sta
 __all__ = ["Curve", "Group", "Results", "Row", "TermRow", "cells_csv", "over_seeds"]
 
 _SHARES: Final = frozenset(metric.name for metric in METRICS if metric.unit == "share")
+_CLASSES: Final = frozenset(map(str, TAXONOMY_CLASSES))
 _PARTS: Final = ("median", "p90")
 NAN: Final = Estimate(math.nan, math.nan, math.nan, 0)
 
@@ -72,6 +73,10 @@ class Row:
             return NAN
         low, high = (math.nan if found[end] is None else float(found[end]) for end in ("low", "high"))
         return Estimate(found["value"], low, high, found["n"])
+
+    def value(self, name: str) -> float:
+        """A metric's mean over the cell's episodes, or the share of a class of the taxonomy; nan if unknown."""
+        return self.share(name) if name in _CLASSES else self.metric(name).value
 
     def quantile(self, name: str, part: str) -> float:
         """The "median" or "p90" of a cost over the cell's episodes; nan if unknown."""
@@ -132,7 +137,7 @@ class Group:
         return math.fsum(row.share(kind) for row in rows) / len(rows) if rows else math.nan
 
     def against(self, other: Group, name: str = "correct") -> Estimate:
-        """Mean difference of a metric from another group, paired by seed, with Student's interval.
+        """Mean difference of a metric or class of the taxonomy from another group, paired by seed (Student's interval).
 
         The interval is unknown if the difference is equal for all seeds.
         """
@@ -140,9 +145,10 @@ class Group:
         return replace(found, low=math.nan, high=math.nan) if found.low == found.high else found
 
     def differences(self, other: Group, name: str = "correct") -> list[float]:
-        """Difference of a metric from another group, for each seed done in both."""
-        theirs = {row.cell.seed: row.metric(name).value for row in other.done}
-        return [row.metric(name).value - theirs[row.cell.seed] for row in self.done if row.cell.seed in theirs]
+        """Difference of a metric from another group, for each seed done in both with a known value."""
+        theirs = {row.cell.seed: row.value(name) for row in other.done}
+        found = [row.value(name) - theirs[row.cell.seed] for row in self.done if row.cell.seed in theirs]
+        return [difference for difference in found if not math.isnan(difference)]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     GetJsonSchemaHandler,
@@ -21,9 +22,12 @@ from pydantic_core import CoreSchema
 from vzgym.agents.settings import BudgetSetting, ExtrasSettings, Named
 from vzgym.agents.training.config import STAGES, preset_names
 from vzgym.core.settings import Document, FilePath, ListOf, Settings, problem
+from vzgym.evaluation.metrics import METRICS
+from vzgym.evaluation.taxonomy import TAXONOMY_CLASSES
 
 __all__ = [
     "AXES",
+    "ContrastSettings",
     "EvaluateSettings",
     "Experiment",
     "ExperimentSettings",
@@ -205,6 +209,13 @@ class EvaluateSettings(ExtrasSettings):
     """Answerer from selected clips, to find useful zooms. Default: none."""
 
 
+def _known_metric(name: str) -> str:
+    known = [*(metric.name for metric in METRICS), *map(str, TAXONOMY_CLASSES)]
+    if name not in known:
+        raise ValueError(f"there is no metric {name!r}; valid: {', '.join(known)}")
+    return name
+
+
 class GridSettings(Settings):
     """Names whose combinations are cells. Default for each axis: all names."""
 
@@ -219,6 +230,36 @@ class GridSettings(Settings):
 
     budgets: ListOf[str] = ()
     """Names of budgets."""
+
+
+class ContrastSettings(Settings):
+    """An expected difference between two groups of cells, stated before the experiment runs."""
+
+    of: Mapping[Axis, str] = Field(min_length=1)
+    """The cells that are expected to differ: a name on each axis on which cells differ, as in
+    `{learner: GRPO, reward: + bonus}`."""
+
+    against: Mapping[Axis, str] = Field(min_length=1)
+    """The cells that they are compared with: the names that differ from `of`, such as `{reward: + format}`."""
+
+    expect: Literal["more", "less", "same"]
+    """How the metric of `of` is expected to differ from that of `against`."""
+
+    margin: float = Field(gt=0)
+    """Smallest difference that matters, in the metric's unit (0.05 for five points of accuracy). If the interval shows
+    that the expected difference is smaller, the expectation is not reproduced."""
+
+    metric: Annotated[str, AfterValidator(_known_metric)] = "correct"
+    """Metric that is compared (a column of `cells.csv`), or a class of the failure taxonomy, as its share."""
+
+    source: str = ""
+    """Where the expectation comes from."""
+
+    @property
+    def sides(self) -> tuple[dict[str, str], dict[str, str]]:
+        """The names of both groups of cells."""
+        first = {str(axis): name for axis, name in self.of.items()}
+        return first, first | {str(axis): name for axis, name in self.against.items()}
 
 
 def _by_name(value: Any) -> Any:
@@ -292,6 +333,9 @@ class ExperimentSettings(Settings):
     reference: Mapping[Axis, str] = Field(default_factory=dict)
     """The cells that others are compared with: a name on one or more axes, such as `{reward: accuracy}`."""
 
+    contrasts: Mapping[str, ContrastSettings] = Field(default_factory=dict)
+    """Expected differences by name, each with a verdict in the results. State them before the experiment runs."""
+
     @model_validator(mode="after")
     def _check_names_used(self) -> Self:
         if self.name == STORE or "/" in self.name:
@@ -304,6 +348,11 @@ class ExperimentSettings(Settings):
                     self._check_known(axis, name, "grid", index, axis, place)
         for axis, name in self.reference.items():
             self._check_known(axis if axis == "tasks" else f"{axis}s", name, "reference", axis)
+        for contrast, settings in self.contrasts.items():
+            for side in ("of", "against"):
+                for axis, name in getattr(settings, side).items():
+                    plural = axis if axis == "tasks" else f"{axis}s"
+                    self._check_known(plural, name, "contrasts", contrast, side, axis)
         return self
 
     def _check_known(self, axis: str, name: str, *path: str | int) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from vzgym.core.statistics import Estimate
 from vzgym.evaluation.experiments.breakdowns import breakdown_table, pair_table
+from vzgym.evaluation.experiments.contrasts import RULE, contrast_table
 from vzgym.evaluation.experiments.results import Group, Results
 from vzgym.evaluation.publication.results import metric_column
 from vzgym.evaluation.publication.table import Cell, Column, DataTable
@@ -14,6 +16,7 @@ from vzgym.evaluation.tables import term_cells
 
 __all__ = [
     "TERM_NOTE",
+    "FinerTable",
     "experiment_table",
     "interval_note",
     "markdown_results",
@@ -157,16 +160,36 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> 
     return "\n".join(lines)
 
 
-def finer_tables(results: Results, by: Sequence[str]) -> list[tuple[str, tuple[list[str], list[list[str]]], int]]:
-    """Further tables: title, headings and rows, and number of text columns."""
+class FinerTable(NamedTuple):
+    """A table beside the main one.
+
+    Attributes:
+        title: Its title.
+        heads: Headings.
+        rows: Rows of cells.
+        left: Number of columns of text, from the first.
+        note: A note below it; "" for none.
+    """
+
+    title: str
+    heads: list[str]
+    rows: list[list[str]]
+    left: int
+    note: str = ""
+
+
+def finer_tables(results: Results, by: Sequence[str]) -> list[FinerTable]:
+    """Expectations with their verdicts, pairs of rewards, and accuracy by group of tasks."""
     found = []
+    if results.grid.experiment.settings.contrasts:
+        found.append(FinerTable("Expectations", *contrast_table(results), 3, RULE))
     if (pairs := pair_table(results))[1]:
-        found.append(("Pairs of rewards: paired by seed, or by task if one seed is done", pairs, 2))
-    return found + [(f"Accuracy by {key}", breakdown_table(results, key), 3) for key in by]
+        found.append(FinerTable("Pairs of rewards: paired by seed, or by task if one seed is done", *pairs, 2))
+    return found + [FinerTable(f"Accuracy by {key}", *breakdown_table(results, key), 3) for key in by]
 
 
 def markdown_results(results: Results, by: Sequence[str] = ()) -> str:
-    """The main table, a note on its intervals, pairs of rewards, accuracy by `by`, and failures."""
+    """The main table, a note on its intervals, the finer tables, and failures."""
     settings = results.grid.experiment.settings
     heads, rows = table_rows(results)
     parts = [f"# {settings.title or settings.name}"]
@@ -176,8 +199,8 @@ def markdown_results(results: Results, by: Sequence[str] = ()) -> str:
     heads, rows = term_rows(results)
     if rows:
         parts += [markdown(heads, rows, len(results.grid.axes) + 2), TERM_NOTE]
-    for title, (heads, rows), left in finer_tables(results, by):
-        parts += [f"## {title}", markdown(heads, rows, left)]
+    for table in finer_tables(results, by):
+        parts += [f"## {table.title}", markdown(table.heads, table.rows, table.left), *filter(None, [table.note])]
     broken = [row for row in results.rows if row.status == "failed"]
     if broken:
         parts.append("Failed:\n\n" + "\n".join(f"- {row.cell.name}: {row.error}" for row in broken))

@@ -1,0 +1,96 @@
+"""Expected differences: how they are decided, and how they are named in a file."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from vzgym.core.errors import InvalidSetting
+from vzgym.core.statistics import Estimate
+from vzgym.evaluation.experiments import Grid, write_results
+from vzgym.evaluation.experiments.contrasts import contrasts, verdict
+from vzgym.evaluation.experiments.stages import run_stage
+
+TEXT = """
+title: Who sees
+tasks: [needle-micro]
+seeds: 4
+evaluate: {episodes: 8}
+learners:
+  blind: {kind: policy, policy: blind}
+  expert: {kind: policy, policy: expert}
+contrasts:
+  zooming answers more:
+    {of: {learner: expert}, against: {learner: blind}, expect: more, margin: 0.1, source: by construction}
+  blind viewers zoom:
+    {of: {learner: blind}, against: {learner: expert}, metric: zooms, expect: more, margin: 0.5}
+  luck:
+    {of: {learner: expert}, against: {learner: blind}, metric: right_by_luck, expect: same, margin: 0.1}
+"""
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "more", "less", "same"),
+    [
+        (0.01, 0.3, "reproduced", "not reproduced", "undecided"),
+        (-0.05, 0.3, "undecided", "not reproduced", "undecided"),
+        (-0.05, 0.05, "not reproduced", "not reproduced", "reproduced"),
+        (0.01, 0.05, "reproduced", "not reproduced", "reproduced"),
+        (0.2, 0.3, "reproduced", "not reproduced", "not reproduced"),
+        (-0.3, -0.2, "not reproduced", "reproduced", "not reproduced"),
+        (-0.3, 0.3, "undecided", "undecided", "undecided"),
+        (math.nan, math.nan, "undecided", "undecided", "undecided"),
+    ],
+)
+def test_verdicts(low: float, high: float, more: str, less: str, same: str) -> None:
+    found = Estimate((low + high) / 2, low, high, 5)
+    assert [verdict(found, expect, 0.1) for expect in ("more", "less", "same")] == [more, less, same]
+    assert verdict(Estimate(low, low, high, 1), "more", 0.1) == "unfinished"
+
+
+def test_an_experiment_reports_its_contrasts(grid_of: Callable[[str], Grid], tmp_path: Path) -> None:
+    grid = grid_of(TEXT)
+    assert [item.verdict for item in contrasts(write_results(grid, tmp_path))] == ["unfinished"] * 3
+    for stage in grid.stages:
+        run_stage(stage, tmp_path)
+    results = write_results(grid, tmp_path)
+    right, zooms, luck = contrasts(results)
+    assert right.first.names["learner"] == "expert"
+    assert right.difference.value > 0.5
+    assert right.verdict == "reproduced"
+    assert zooms.difference.value < -0.5
+    assert zooms.verdict == "not reproduced"
+    assert luck.difference.value == pytest.approx(-(1.0 - right.difference.value))  # the blind are right by luck only
+    folder = tmp_path / "trial"
+    rows = list(csv.DictReader(StringIO((folder / "contrasts.csv").read_text(encoding="utf-8"))))
+    assert [row["name"] for row in rows] == ["zooming answers more", "blind viewers zoom", "luck"]
+    assert float(rows[0]["difference"]) == pytest.approx(right.difference.value, abs=1e-5)
+    assert rows[0]["verdict"] == "reproduced"
+    assert rows[0]["source"] == "by construction"
+    for file in ("table.md", "index.html"):
+        text = (folder / file).read_text(encoding="utf-8")
+        assert "zooming answers more" in text
+        assert "not reproduced if it excludes" in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("{learner: expert}, against: {learner: blind}, expect", "{learner: exprt}, against: {learner: blind}, expect",
+         "there is no 'exprt' in learners"),
+        ("expect: more, margin: 0.1", "expect: better, margin: 0.1", "expect must be"),
+        ("margin: 0.1, source", "margin: 0, source", "margin must be"),
+        ("metric: zooms", "metric: zoom", "there is no metric 'zoom'; valid: correct, frames"),
+        ("of: {learner: blind}", "of: {tasks: needle-micro}", "tasks 'needle-micro' names 2 groups of cells"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_named_with_their_line(grid_of: Callable[[str], Grid], old: str, new: str, message: str) -> None:
+    assert old in TEXT
+    with pytest.raises(InvalidSetting, match=message) as raised:
+        grid_of(TEXT.replace(old, new, 1))
+    assert "trial.yaml:" in str(raised.value)
