@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +12,19 @@ import pytest
 pytest.importorskip("verl", reason='needs pip install "vzgym[verl]": make test-interfaces')
 
 import torch
-import transformers
-import verl
-from hydra import compose, initialize_config_dir
 from PIL import Image
-from verl.experimental.agent_loop.agent_loop import AgentLoopWorker, _agent_loop_registry
+from verl.experimental.agent_loop.agent_loop import _agent_loop_registry
 from verl.protocol import DataProto
 from verl.trainer.ppo.reward import extract_reward
 from verl.utils.dataset.rl_dataset import RLHFDataset, collate_fn
-from verl.workers.rollout.replica import TokenOutput
 
 import vzgym
-from vzgym.agents.vlm.processor import load_processor
 from vzgym.core.errors import InvalidSetting, TaskError, UntrustedName, VideoError
 from vzgym.episode.record import EpisodeRecord
 from vzgym.interfaces.rollouts import TextRollouts
 from vzgym.interfaces.verl import VerlData, write_verl_data
 from vzgym.testing.models import build_checkpoint
+from vzgym.testing.parity.verl import ScriptedClient, make_worker, play_rows
 
 ZOOM = '<think>Look.</think><video_zoom>{"segment": [4.0, 6.0], "fps": 4}</video_zoom>'
 TASKS = "tiny/train[:4]"
@@ -40,33 +34,6 @@ def answer(index: int, *, right: bool = True) -> str:
     task = vzgym.load_tasks(TASKS)[index]
     letter = task.letter if right else ("B" if task.letter == "A" else "A")
     return f"<think>So.</think><answer>{letter}</answer>"
-
-
-class Client:
-    """An LLM server that says a script: for each row, which its priority tells, the turns in order."""
-
-    def __init__(self, tokenizer: Any, script: Callable[[int], Sequence[Any]], logprobs: bool = True) -> None:
-        self.tokenizer, self.script, self.logprobs = tokenizer, script, logprobs
-        self.requests: dict[int, list[dict[str, Any]]] = defaultdict(list)
-        self.ids: dict[int, set[str]] = defaultdict(set)
-
-    async def generate(self, request_id: str, **request: Any) -> TokenOutput:
-        row = request["priority"]
-        self.ids[row].add(request_id)
-        turns = self.requests[row]
-        turns.append(
-            {**request, "prompt_ids": list(request["prompt_ids"]), "image_data": list(request["image_data"] or ())}
-        )
-        said = self.script(row)[len(turns) - 1]
-        if said is None:
-            return TokenOutput(token_ids=[], stop_reason="aborted")
-        ids = said if isinstance(said, list) else [*self.tokenizer.encode(said), self.tokenizer.eos_token_id]
-        ids = ids[: request["sampling_params"]["max_tokens"]]
-        extra = {"min_global_steps": 3, "max_global_steps": 3 + len(turns), "global_steps": 3}
-        logprobs = [-0.5] * len(ids) if self.logprobs else None
-        return TokenOutput(
-            token_ids=ids, log_probs=logprobs, stop_reason="completed", num_preempted=0, extra_fields=extra
-        )
 
 
 @pytest.fixture(scope="module")
@@ -79,24 +46,12 @@ def data(model: Path, tmp_path_factory: pytest.TempPathFactory) -> VerlData:
     return write_verl_data(tmp_path_factory.mktemp("data") / "verl", TASKS, model=str(model), turn_tokens=200)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _processor_without_torchvision() -> Iterator[None]:
-    """verl opens processors with `AutoProcessor`, whose video part needs torchvision."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr(transformers.AutoProcessor, "from_pretrained", lambda path, **options: load_processor(path))
-    yield
-    patch.undo()
-
-
 @pytest.fixture(scope="module")
-def worker_of(model: Path, data: VerlData) -> Callable[..., AgentLoopWorker]:
-    """Makes a worker by its own constructor: with the model's folder, the agent loop's YAML and the printed options."""
+def worker_of(model: Path, data: VerlData) -> Callable[..., Any]:
+    """Makes a worker by its own constructor, with the agent loop's YAML and the options that the command prints."""
 
-    def make(*overrides: str, **loop: Any) -> AgentLoopWorker:
-        options = [*data.options, "actor_rollout_ref.rollout.name=vllm", f"actor_rollout_ref.model.path={model}"]
-        with initialize_config_dir(str(Path(verl.__file__).parent / "trainer/config"), version_base=None):
-            config = compose("ppo_trainer", overrides=[*options, *overrides])
-        worker = AgentLoopWorker(config, None)
+    def make(*options: str, **loop: Any) -> Any:
+        worker = make_worker(model, *data.options, *options)
         worker.loop = {**_agent_loop_registry["video_zoom"], **loop}
         return worker
 
@@ -104,39 +59,33 @@ def worker_of(model: Path, data: VerlData) -> Callable[..., AgentLoopWorker]:
 
 
 @pytest.fixture(scope="module")
-def worker(worker_of: Callable[..., AgentLoopWorker]) -> AgentLoopWorker:
+def worker(worker_of: Callable[..., Any]) -> Any:
     return worker_of()
 
 
-def batch_of(worker: AgentLoopWorker, data: VerlData, indices: Sequence[int], n: int = 1) -> DataProto:
+def batch_of(worker: Any, data: VerlData, indices: Sequence[int], n: int = 1) -> DataProto:
     """Rows as the trainer makes them from the parquet file."""
     rows = RLHFDataset(str(data.files[0]), worker.tokenizer, worker.config.data, worker.processor)
     batch = DataProto.from_single_dict(collate_fn([rows[index] for index in indices]))
-    batch = batch.repeat(n, interleave=True)
-    batch.non_tensor_batch["priority"] = np.arange(len(batch))
-    return batch
+    return batch.repeat(n, interleave=True)
 
 
-def play(
-    worker: AgentLoopWorker, batch: DataProto, script: Callable[[int], Sequence[Any]], **client: Any
-) -> tuple[DataProto, Client]:
-    # The registry is the process's; each worker has its own.
-    _agent_loop_registry["video_zoom"] = worker.loop
-    worker.llm_client = Client(worker.tokenizer, script, **client)
-    return asyncio.run(worker.generate_sequences(batch)), worker.llm_client
+def play(worker: Any, batch: DataProto, script: Callable[[int], Sequence[Any]]) -> tuple[DataProto, ScriptedClient]:
+    client = ScriptedClient(worker.tokenizer, script)
+    return play_rows(worker, batch, client, worker.loop), client
 
 
-def image_tokens(worker: AgentLoopWorker, out: DataProto, row: int) -> int:
+def image_tokens(worker: Any, out: DataProto, row: int) -> int:
     return int((out.batch["input_ids"][row] == worker.processor.image_token_id).sum())
 
 
-def lengths(client: Client) -> list[int]:
+def lengths(client: ScriptedClient) -> list[int]:
     """Requests of each row; those of a row are one session."""
     assert all(len(ids) == 1 for ids in client.ids.values())
     return [len(client.requests[row]) for row in sorted(client.requests)]
 
 
-def test_a_batch_through_verls_worker(worker: AgentLoopWorker, data: VerlData) -> None:
+def test_a_batch_through_verls_worker(worker: Any, data: VerlData) -> None:
     scripts = [[ZOOM, answer(0)], [answer(1)], [ZOOM, ZOOM, answer(2, right=False)], ["what?", answer(3)]]
     out, client = play(worker, batch_of(worker, data, range(4)), lambda row: scripts[row])
 
@@ -157,7 +106,7 @@ def test_a_batch_through_verls_worker(worker: AgentLoopWorker, data: VerlData) -
     assert out.non_tensor_batch["max_global_steps"].tolist() == [5, 4, 6, 5]
 
 
-def test_image_tokens_and_pictures_agree(worker: AgentLoopWorker, data: VerlData) -> None:
+def test_image_tokens_and_pictures_agree(worker: Any, data: VerlData) -> None:
     scripts = [[ZOOM, answer(0)], [ZOOM, ZOOM, answer(1)]]
     out, client = play(worker, batch_of(worker, data, range(2)), lambda row: scripts[row])
     merge = worker.processor.image_processor.merge_size**2
@@ -175,7 +124,7 @@ def test_image_tokens_and_pictures_agree(worker: AgentLoopWorker, data: VerlData
             assert shown == len(turn["image_data"])
 
 
-def test_the_mask_covers_own_turns_alone(worker: AgentLoopWorker, data: VerlData) -> None:
+def test_the_mask_covers_own_turns_alone(worker: Any, data: VerlData) -> None:
     said = ["what?", ZOOM, answer(0)]
     out, client = play(worker, batch_of(worker, data, [0]), lambda row: said)
     ids, mask = out.batch["responses"][0], out.batch["response_mask"][0].bool()
@@ -193,7 +142,7 @@ def test_the_mask_covers_own_turns_alone(worker: AgentLoopWorker, data: VerlData
     assert whole[: len(third)] == third
 
 
-def test_tokens_are_those_of_the_whole_dialogue(worker: AgentLoopWorker, data: VerlData) -> None:
+def test_tokens_are_those_of_the_whole_dialogue(worker: Any, data: VerlData) -> None:
     """Appending messages gives what the processor makes of the dialogue at once, as in vzgym's own training."""
     _, client = play(worker, batch_of(worker, data, [0]), lambda row: [ZOOM, answer(0)])
     rollout = TextRollouts("test").start({"tasks": TASKS, "index": 0})
@@ -207,7 +156,7 @@ def test_tokens_are_those_of_the_whole_dialogue(worker: AgentLoopWorker, data: V
     assert [np.asarray(image).tolist() for image in turns[1]["image_data"]] == [np.asarray(i).tolist() for i in images]
 
 
-def test_a_group_shares_its_task(worker: AgentLoopWorker, data: VerlData) -> None:
+def test_a_group_shares_its_task(worker: Any, data: VerlData) -> None:
     out, client = play(worker, batch_of(worker, data, [2, 1], n=3), lambda row: [answer(2 if row < 3 else 1)])
     starts = [client.requests[row][0]["prompt_ids"] for row in range(6)]
     assert starts[0] == starts[1] == starts[2] != starts[3] == starts[4] == starts[5]
@@ -215,7 +164,7 @@ def test_a_group_shares_its_task(worker: AgentLoopWorker, data: VerlData) -> Non
 
 
 def test_a_reply_that_does_not_fit_ends_the_rollout_before_its_frames(
-    worker_of: Callable[..., AgentLoopWorker], data: VerlData
+    worker_of: Callable[..., Any], data: VerlData
 ) -> None:
     worker = worker_of("data.max_response_length=150")
     out, client = play(worker, batch_of(worker, data, [0]), lambda row: [ZOOM, answer(0)])
@@ -233,13 +182,13 @@ def test_a_reply_that_does_not_fit_ends_the_rollout_before_its_frames(
     assert int(out.batch["response_mask"].sum()) == len(worker.tokenizer.encode(ZOOM)) + 1
 
 
-def test_an_opening_that_does_not_fit_is_refused(worker_of: Callable[..., AgentLoopWorker], data: VerlData) -> None:
+def test_an_opening_that_does_not_fit_is_refused(worker_of: Callable[..., Any], data: VerlData) -> None:
     worker = worker_of("data.max_prompt_length=300")
     with pytest.raises(InvalidSetting, match=r"has \d+ tokens for 16 frames .*max_prompt_length is 300"):
         play(worker, batch_of(worker, data, [0]), lambda row: [answer(0)])
 
 
-def test_turns_that_are_no_turns(worker: AgentLoopWorker, data: VerlData) -> None:
+def test_turns_that_are_no_turns(worker: Any, data: VerlData) -> None:
     pad, start = worker.processor.image_token_id, worker.tokenizer.convert_tokens_to_ids("<|im_start|>")
     end = worker.tokenizer.eos_token_id
     zoom, sure = worker.tokenizer.encode(ZOOM), worker.tokenizer.encode(answer(0))
@@ -268,7 +217,7 @@ def test_turns_that_are_no_turns(worker: AgentLoopWorker, data: VerlData) -> Non
 
 
 def test_unscored_rollouts_teach_nothing(
-    worker: AgentLoopWorker, data: VerlData, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    worker: Any, data: VerlData, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     tasks = vzgym.load_tasks(TASKS)
     broken = tasks[1].id
@@ -297,7 +246,7 @@ def test_unscored_rollouts_teach_nothing(
     assert "rollout_log_probs" in out.batch
 
 
-def test_records_and_settings(worker_of: Callable[..., AgentLoopWorker], data: VerlData, tmp_path: Path) -> None:
+def test_records_and_settings(worker_of: Callable[..., Any], data: VerlData, tmp_path: Path) -> None:
     file = tmp_path / "records.jsonl"
     settings = {"reward": {"accuracy": 1.0, "frame_cost": 0.01}, "budget": {"max_zooms": 1}, "records": str(file)}
     worker = worker_of(settings=settings, turn_tokens=100)
@@ -311,7 +260,7 @@ def test_records_and_settings(worker_of: Callable[..., AgentLoopWorker], data: V
     assert "terms/frame_cost" in out.non_tensor_batch
 
 
-def test_pixels_reach_the_model(worker: AgentLoopWorker, data: VerlData) -> None:
+def test_pixels_reach_the_model(worker: Any, data: VerlData) -> None:
     """The frames behind the image tokens are those of the episode: undone, the patches are their pixels."""
     out, _ = play(worker, batch_of(worker, data, [0]), lambda row: [ZOOM, answer(0)])
     rollout = TextRollouts("test").start({"tasks": TASKS, "index": 0})
@@ -331,7 +280,7 @@ def test_pixels_reach_the_model(worker: AgentLoopWorker, data: VerlData) -> None
     ],
 )
 def test_wrong_settings_are_named(
-    worker_of: Callable[..., AgentLoopWorker], data: VerlData, loop: dict[str, Any], error: type, words: str
+    worker_of: Callable[..., Any], data: VerlData, loop: dict[str, Any], error: type, words: str
 ) -> None:
     worker = worker_of(**loop)
     with pytest.raises(Exception, match=words) as found:
@@ -348,7 +297,7 @@ def test_wrong_settings_are_named(
         ({"tasks": "os:path", "index": 0}, UntrustedName, "os:path"),
     ],
 )
-def test_rows_that_name_no_task(worker: AgentLoopWorker, data: VerlData, row: Any, error: type, words: str) -> None:
+def test_rows_that_name_no_task(worker: Any, data: VerlData, row: Any, error: type, words: str) -> None:
     batch = batch_of(worker, data, [0])
     batch.non_tensor_batch["extra_info"][0] = row
     with pytest.raises(error, match=words):

@@ -20,6 +20,8 @@ from vzgym.testing.parity.interfaces import (
 from vzgym.testing.parity.pixels import Seen, fault_of_seen
 from vzgym.testing.parity.script import Script, code_scripts, scripts
 from vzgym.testing.parity.served_chat import ServedChatInterface
+from vzgym.testing.parity.skyrl import SkyRLInterface
+from vzgym.testing.parity.verl import VerlInterface
 from vzgym.testing.report import ConformanceReport, RuleResult
 
 __all__ = ["INTERFACES", "check_parity"]
@@ -37,6 +39,8 @@ INTERFACES: tuple[Interface, ...] = (
     TRLInterface(),
     ServedChatInterface(),
     ServedChatInterface(structured=True),
+    SkyRLInterface(),
+    VerlInterface(),
 )
 """Every interface of the package; the others are compared with the first."""
 

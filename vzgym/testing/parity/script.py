@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from vzgym.core.actions import Answer, Region, ToolCall, Zoom, Zooms
 from vzgym.core.budget import Budget
@@ -12,7 +13,7 @@ from vzgym.testing import scenes
 from vzgym.testing.parity.pixels import FPS, code_task
 from vzgym.tools.extras import Extras
 
-__all__ = ["Script", "code_scripts", "scripts"]
+__all__ = ["Script", "code_scripts", "rollout_settings", "scripts"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,17 @@ class Script:
     reward: Mapping[str, float]
     on_grid: bool = True
     extras: Extras = field(default_factory=Extras)
+
+
+def rollout_settings(script: Script) -> dict[str, Any]:
+    """The script's reward, budget, tools and subtitles as the settings of a trainer's roll-outs: JSON values."""
+    extras = script.extras
+    return {
+        "reward": dict(script.reward),
+        "budget": script.budget.to_dict(),
+        **({"tools": extras.specs} if extras.tools else {}),
+        **({} if extras.subtitles is None else {"subtitles": extras.subtitles}),
+    }
 
 
 def scripts() -> list[Script]:

@@ -19,7 +19,7 @@ from vzgym.testing.parity.interfaces import message_of
 from vzgym.testing.parity.pixels import Seen, data_of_url
 from vzgym.testing.parity.script import Script
 
-__all__ = ["ServedChatInterface"]
+__all__ = ["ServedChatInterface", "seen_in_chat"]
 
 
 class ServedChatInterface:
@@ -60,12 +60,12 @@ class ServedChatInterface:
         if played is None:
             raise AssertionError(f"the task could not be played: {rollout.failed}")
         if seen is not None:
-            seen += _parts(requests[-1]["messages"])
+            seen += seen_in_chat(requests[-1]["messages"])
         return played.record
 
 
-def _parts(messages: Sequence[dict[str, Any]]) -> list[Seen]:
-    """Text and image files of the messages in a request."""
+def seen_in_chat(messages: Sequence[dict[str, Any]]) -> list[Seen]:
+    """Text and image files of messages in OpenAI's format."""
     found: list[Seen] = []
     for message in messages:
         content = message.get("content") or ""
