@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from vzgym.cli import app
 from vzgym.core.files import read_json
 from vzgym.evaluation import read_records
+from vzgym.video.settings import configure, limits
+from vzgym.video.shared_frames import shared_frames
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "scale.md"
 SMALL = {"--tasks": "4", "--episodes": "4"}
@@ -32,11 +34,18 @@ def commands(section: str) -> list[list[str]]:
     return found
 
 
-def test_worker_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_processes_that_share_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for words in commands("Worker processes"):
-        result = CliRunner().invoke(app, words)
-        assert result.exit_code == 0, f"{words}\n{result.output}"
+    before = limits()
+    try:
+        for words in [*commands("Worker processes"), *commands("Share decoded frames on one machine")]:
+            result = CliRunner().invoke(app, words)
+            assert result.exit_code == 0, f"{words}\n{result.output}"
+        assert limits().shared_bytes == 500_000_000
+    finally:
+        configure(before)
+        shared_frames(500_000_000).close()
+        shared_frames.cache_clear()
     (folder,) = Path("runs/random").iterdir()
     assert [record.info.index for record in read_records(folder)] == [0, 1, 2, 3]
     assert sum(read_json("runs/cold-start/statistics.json")["played"].values()) == 4

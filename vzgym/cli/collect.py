@@ -22,7 +22,7 @@ from vzgym.cli.settings import (
     ToolOption,
     read_settings,
 )
-from vzgym.cli.workers import GpusOption, RayOption, WorkersOption, make_executor
+from vzgym.cli.workers import GpusOption, RayOption, ShareFramesOption, WorkersOption, make_executor
 from vzgym.core.errors import InvalidSetting
 
 __all__ = ["collect_command"]
@@ -59,6 +59,7 @@ def collect_command(
     workers: WorkersOption = 1,
     ray: RayOption = None,
     gpus_per_worker: GpusOption = 0.0,
+    share_frames: ShareFramesOption = 0.0,
     config: ConfigOption = None,
     preset: PresetOption = None,
     set_: SetOption = None,
@@ -75,7 +76,7 @@ def collect_command(
         "teacher": named_policy(teacher) if teacher else None,
     }  # fmt: skip
     settings = read_settings(CollectSettings, preset, config, set_, flags)
-    executor = make_executor(workers, ray, gpus_per_worker)
+    executor = make_executor(workers, ray, gpus_per_worker, share_frames=share_frames)
     with progress_bar() as bar:
         job = bar.add_task(f"collect from {settings.tasks}", total=settings.episodes)
         statistics = collect(settings, out, progress=lambda count: bar.advance(job, count), workers=executor)

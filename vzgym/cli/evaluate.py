@@ -15,7 +15,7 @@ from vzgym.cli.policies import named_policy, named_tools, policy_label, run_labe
 from vzgym.cli.progress import console, costs_in_words, errors, progress_bar, say
 from vzgym.cli.publication import CsvOption, FiguresOption, LatexOption, check_publication, publish
 from vzgym.cli.settings import SubtitlesOption, ToolOption
-from vzgym.cli.workers import GpusOption, RayOption, WorkersOption, make_executor
+from vzgym.cli.workers import GpusOption, RayOption, ShareFramesOption, WorkersOption, make_executor
 from vzgym.core.errors import InvalidSetting, TaskError
 
 # The engine is imported where it is used: `vzgym eval --help` needs none of it.
@@ -255,6 +255,7 @@ def evaluate_command(
     workers: WorkersOption = 1,
     ray: RayOption = None,
     gpus_per_worker: GpusOption = 0.0,
+    share_frames: ShareFramesOption = 0.0,
     name: Annotated[
         list[str] | None, typer.Option(help="Name of the run in tables and folders; once per --policy.")
     ] = None,
@@ -301,7 +302,7 @@ def evaluate_command(
         # A benchmark's subtitles are loaded for the tool, not to be shown.
         subtitles = "none"
     say_left_out(task_set)
-    executor = make_executor(workers, ray, gpus_per_worker)
+    executor = make_executor(workers, ray, gpus_per_worker, share_frames=share_frames)
     names = policy or [*(control.name for control in CONTROLS), *SELECTORS_BESIDE]
     counts = parse_frames(frames)
     runs: list[int | None] = [*counts] or [None]

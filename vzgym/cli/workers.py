@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +12,7 @@ from vzgym.core.errors import InvalidSetting
 if TYPE_CHECKING:
     from vzgym.rollout.executor import Executor
 
-__all__ = ["GpusOption", "RayOption", "WorkersOption", "make_executor"]
+__all__ = ["GpusOption", "RayOption", "ShareFramesOption", "WorkersOption", "make_executor"]
 
 WorkersOption = Annotated[
     int, typer.Option(help="Number of worker processes, each with its own policy, scorer or encoder.", min=1)
@@ -28,10 +29,22 @@ RayOption = Annotated[
 GpusOption = Annotated[
     float, typer.Option("--gpus-per-worker", help="With --ray: GPUs of each worker, or a fraction of one.", min=0)
 ]
+ShareFramesOption = Annotated[
+    float,
+    typer.Option(
+        "--share-frames", help="GB of decoded frames of video files that the workers on a machine share.", min=0
+    ),
+]
 
 
 def make_executor(
-    workers: int, ray: str | None = None, gpus: float = 0.0, *, threads: int = 1, fresh: bool = False
+    workers: int,
+    ray: str | None = None,
+    gpus: float = 0.0,
+    *,
+    share_frames: float = 0.0,
+    threads: int = 1,
+    fresh: bool = False,
 ) -> Executor:
     """The executor that a command's options name.
 
@@ -39,6 +52,7 @@ def make_executor(
         workers: Number of workers, >= 1.
         ray: Address of a Ray cluster; None for processes of this machine.
         gpus: GPUs of each worker on Ray.
+        share_frames: GB of decoded frames that the workers on a machine share; 0 leaves it to the environment.
         threads: CPUs of each worker on Ray.
         fresh: Whether each job runs in a new process.
 
@@ -47,7 +61,10 @@ def make_executor(
         DependencyNotInstalled: If Ray is named, but missing.
     """
     from vzgym.rollout.executor import LocalProcesses, local_executor
+    from vzgym.video.settings import configure, limits
 
+    if share_frames:
+        configure(replace(limits(), shared_bytes=int(share_frames * 1e9)))
     if ray is not None:
         from vzgym.rollout.ray_executor import RayActors
 

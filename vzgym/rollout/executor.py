@@ -268,8 +268,18 @@ def stateless(function: Callable[[Job], Result]) -> Callable[[], Callable[[Job],
 
 
 def as_configured(make_worker: Callable[[], Callable[[Job], Result]]) -> Callable[[], Callable[[Job], Result]]:
-    """A `make_worker` that first gives another process the limits of this one's videos."""
-    return partial(_make_configured, limits(), make_worker)
+    """A `make_worker` that first gives another process the limits of this one's videos.
+
+    Raises:
+        InvalidSetting: If the processes shall share frames, and there is no room for them.
+    """
+    current = limits()
+    if current.shared_bytes:
+        from vzgym.video.shared_frames import shared_frames  # loads a decoder
+
+        # This process outlives its workers, which are ended: it removes the frames.
+        shared_frames(current.shared_bytes)
+    return partial(_make_configured, current, make_worker)
 
 
 def _make_configured(

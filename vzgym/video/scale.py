@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import av
 import numpy as np
@@ -184,6 +185,31 @@ class RawPixels:
             if small is not self._frame:
                 return RawPixels(small, replace(self._geometry, field=None))
         return Rendered(self.render(spec))
+
+    def to_bytes(self) -> tuple[bytes, str] | None:
+        """The frame for another process, as its bytes and their form; None if they would not tell everything."""
+        frame, geometry = self._frame, self._geometry
+        sizes = [plane.line_size for plane in frame.planes]
+        if geometry.field is not None or has_alpha(frame.format) or min(sizes) <= 0:
+            return None
+        about = [frame.format.name, frame.width, frame.height, int(frame.colorspace), int(frame.color_range)]
+        return b"".join(bytes(plane) for plane in frame.planes), json.dumps([*about, sizes, asdict(geometry)])
+
+    @classmethod
+    def from_bytes(cls, data: bytes, form: str) -> RawPixels:
+        """The frame that `to_bytes` gave."""
+        name, width, height, colorspace, color_range, sizes, geometry = json.loads(form)
+        frame = av.VideoFrame(width, height, name)
+        frame.colorspace, frame.color_range = colorspace, color_range
+        place = 0
+        for plane, size in zip(frame.planes, sizes, strict=True):
+            rows = plane.buffer_size // plane.line_size
+            source = np.frombuffer(data, np.uint8, rows * size, place).reshape(rows, size)
+            target = np.frombuffer(memoryview(plane), np.uint8).reshape(rows, plane.line_size)
+            both = min(size, plane.line_size)  # the rest is padding
+            target[:, :both] = source[:, :both]
+            place += rows * size
+        return cls(frame, Geometry(**geometry))
 
     def _progressive(self) -> av.VideoFrame:
         if self._geometry.field is None or not self._frame.interlaced_frame:

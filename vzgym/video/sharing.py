@@ -9,8 +9,9 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,9 @@ from vzgym.video.decoder import Deadline, DecodedFrame, Decoder, ReadOptions, Re
 from vzgym.video.playlists import identity_of
 from vzgym.video.pool import ReaderPool
 from vzgym.video.settings import VideoLimits, limits
+
+if TYPE_CHECKING:
+    from vzgym.video.shared_frames import SharedFrames
 
 __all__ = ["Clip", "SharedVideos", "Source", "clear", "shared_videos", "stats"]
 
@@ -164,15 +168,22 @@ class SharedVideos:
         missing = _missing(pending)
         if not len(missing):
             return 0
-        if keep_every is None:
+        shared = _shared_by(now)
+        if keep_every is None and shared is None:
             return self._decode(source, key, pending, missing, keep_every, deadline, now)
-        # If two threads need the same interval, the second waits and then finds the frames in the cache.
-        with self._locks.hold(key, missing[0], missing[-1], deadline):
+        # If two threads or processes need the same interval, the second waits and then finds the frames in the cache.
+        with ExitStack() as locks:
+            if keep_every is not None:
+                locks.enter_context(self._locks.hold(key, missing[0], missing[-1], deadline))
+            if shared is not None and any(waiting.clip.keep for waiting in pending):
+                locks.enter_context(shared.hold(key, missing[0], missing[-1]))
+                deadline.extend()  # do not count the wait
             self._look_up(key, pending)
             missing = _missing(pending)
             return self._decode(source, key, pending, missing, keep_every, deadline, now) if len(missing) else 0
 
     def _look_up(self, key: Hashable, pending: list[_PendingClip]) -> None:
+        shared = _shared_by(limits())
         for waiting in pending:
             spec = waiting.clip.spec
             if waiting.clip.key_frames:
@@ -184,6 +195,10 @@ class SharedVideos:
                 if frame is not None:
                     drawn = isinstance(frame.pixels, Rendered)
                     waiting.put(frame if drawn else self._draw(key, frame, spec, keep=waiting.clip.keep))
+            for series in (spec, _RAW):
+                found = [] if shared is None else shared.find(key, series, waiting.missing())
+                for frame in found:
+                    waiting.put(self._draw(key, frame, spec, keep=waiting.clip.keep))
 
     def _decode(
         self,
@@ -196,7 +211,9 @@ class SharedVideos:
         now: VideoLimits,
     ) -> int:
         decoded = 0
+        shared = _shared_by(now)
         while len(missing):
+            to_share: list[tuple[Hashable, DecodedFrame]] | None = None if shared is None else []
             with self._reader(source, key, float(missing[0]), deadline, now) as decoder:
                 before = decoder.decoded
                 # Where a seek is due, another reader may be closer: each part is served by the best one.
@@ -208,8 +225,11 @@ class SharedVideos:
                     else:
                         frames = decoder.read_frames(times[times <= last], spec, keep_every, deadline)
                     for frame in frames:
-                        self._place(key, frame, group, keep_every, decoder.raw)
+                        self._place(key, frame, group, keep_every, decoder.raw, to_share)
                 decoded += decoder.decoded - before
+            if shared is not None and to_share:
+                for series in {series for series, _ in to_share}:
+                    shared.put(key, series, [frame for other, frame in to_share if other == series])
             left = _missing(pending)
             if len(left) == len(missing):
                 return decoded  # no more frames: reported when the clip is assembled
@@ -217,27 +237,46 @@ class SharedVideos:
         return decoded
 
     def _place(
-        self, key: Hashable, frame: DecodedFrame, pending: list[_PendingClip], keep_every: float | None, raw: bool
+        self,
+        key: Hashable,
+        frame: DecodedFrame,
+        pending: list[_PendingClip],
+        keep_every: float | None,
+        raw: bool,
+        to_share: list[tuple[Hashable, DecodedFrame]] | None,
     ) -> None:
-        """Add a decoded frame to the clips that need it and to the cache."""
+        """Add a decoded frame to the clips that need it and to the cache.
+
+        If processes share frames, intermediate ones are added to `to_share` instead of this process's own cache.
+        """
+
+        def keep(series: Hashable, kept: DecodedFrame) -> None:
+            if to_share is None:
+                self.cache.put(key, series, kept)
+            else:
+                to_share.append((series, kept))
+
         drawn: dict[RenderSpec, DecodedFrame] = {}
         for waiting in pending:
             spec = waiting.clip.spec
             if waiting.wants(frame):
                 if spec not in drawn:
-                    drawn[spec] = self._draw(key, frame, spec, keep=waiting.clip.keep and not waiting.clip.key_frames)
+                    kept = waiting.clip.keep and not waiting.clip.key_frames
+                    drawn[spec] = self._draw(key, frame, spec, keep=kept)
+                    if kept and to_share is not None:
+                        to_share.append((spec, drawn[spec]))
                 waiting.put(drawn[spec])
         if keep_every is None:
             return
         specs = {waiting.clip.spec for waiting in pending}
         if keep_every == 0 and raw and all(frame.pixels.nbytes <= _LARGE * _nbytes(spec) for spec in specs):
             # Cached as decoded and rendered on demand: most never are.
-            self.cache.put(key, _RAW, frame)
+            keep(_RAW, frame)
             return
         # Few, or much larger than their rendered size: resized at once, rendered on demand.
         for spec in specs - set(drawn):
             small = DecodedFrame(frame.start, frame.end, frame.pixels.shrunk(spec))
-            self.cache.put(key, spec, small)
+            keep(spec, small)
 
     def _draw(self, key: Hashable, frame: DecodedFrame, spec: RenderSpec, keep: bool = True) -> DecodedFrame:
         drawn = DecodedFrame(frame.start, frame.end, Rendered(frame.pixels.render(spec)))
@@ -339,6 +378,15 @@ class _DecodeLocks:
             with self._changed:
                 self._held.remove(claim)
                 self._changed.notify_all()
+
+
+def _shared_by(now: VideoLimits) -> SharedFrames | None:
+    """The frames that processes share, if they do."""
+    if not now.shared_bytes:
+        return None
+    from vzgym.video.shared_frames import shared_frames  # loads a decoder
+
+    return shared_frames(now.shared_bytes)
 
 
 def _kind(clip: Clip) -> int:
