@@ -126,6 +126,7 @@ def sft(
 ) -> None:
     """Supervised fine-tuning on collected trajectories (cold start), with the loss on the model's turns only."""
     from vzgym.agents import SFTSettings
+    from vzgym.agents.training.processes import first_process
     from vzgym.agents.training.sft import train_sft
 
     flags = {"model": model, "data": data, "out": out, "seed": seed, "resume": resume}
@@ -138,6 +139,8 @@ def sft(
     _check_out(settings)
     with _step_bar("sft") as show:
         folder = train_sft(settings, progress=show)
+    if not first_process():
+        return
     tasks = _collected_from(settings.data)
     say(f"Fine-tuned model: {folder}")
     _next(
@@ -172,6 +175,7 @@ def grpo(
     """Reinforcement learning with GRPO, on groups of roll-outs of the same task."""
     from vzgym.agents import GRPOSettings
     from vzgym.agents.training.grpo import train_grpo
+    from vzgym.agents.training.processes import first_process
 
     flags = {
         "model": model, "tasks": tasks, "reward": reward, "steps": steps, "out": out, "seed": seed, "resume": resume,
@@ -186,6 +190,8 @@ def grpo(
     _check_out(settings)
     with _step_bar("grpo") as show:
         folder = train_grpo(settings, progress=show)
+    if not first_process():
+        return
     say(f"Trained model: {folder}")
     _next(
         f"vzgym view {shlex.quote(str(folder))}",

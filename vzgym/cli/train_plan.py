@@ -71,7 +71,7 @@ def show_plan(plan: Plan, launch: str | None, preset: str | None, measured: bool
         f"{sharding.stage}. Memory is an estimate; see vzgym.agents.training.memory."
     )
     _show_length(plan, measured)
-    for note in plan.notes:
+    for note in (*plan.missing, *plan.notes):
         say(f"Note: {note}")
     if launch is not None:
         say(

@@ -295,7 +295,8 @@ def test_small_batches_train_as_well(willing, tmp_path):
 @pytest.mark.parametrize("vllm", [False, True])
 def test_no_engine_may_sample_image_tokens_or_message_headers(small_model, tmp_path, vllm):
     start = open_checkpoint(small_model)
-    limits = _generation(settings(small_model, tmp_path, vllm=vllm), start)
+    size = start.model.config.get_text_config().vocab_size
+    limits = _generation(settings(small_model, tmp_path, vllm=vllm), start.processor, size)
     barred = set(limits["logit_bias"]) if vllm else set(limits["suppress_tokens"])
     encode_token = start.processor.tokenizer.convert_tokens_to_ids
     assert {encode_token(mark) for mark in ("<|image_pad|>", "<|video_pad|>", "<|user|>", "<|assistant|>")} <= barred

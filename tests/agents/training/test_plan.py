@@ -185,9 +185,9 @@ def test_imitation_is_planned_from_its_longest_trajectories(small_model, traject
 
 def test_launch_configurations_are_accelerates_and_say_how_a_run_is_spread():
     assert read_launch(None, None) == Sharding(1, 0)
-    assert read_launch("zero3", None) == Sharding(7, 3)
-    assert read_launch("zero2", 4) == Sharding(4, 2)
-    assert read_launch("ddp", None) == Sharding(8, 0)
+    assert read_launch("zero3", None) == Sharding(7, 3, "bf16")
+    assert read_launch("zero2", 4) == Sharding(4, 2, "bf16")
+    assert read_launch("ddp", None) == Sharding(8, 0, "bf16")
     from accelerate.commands.config.config_args import ClusterConfig
 
     for name in launch_names():
@@ -243,7 +243,7 @@ def test_a_reward_that_cannot_be_made_is_refused_by_the_plan_and_before_the_mode
         reward = str(tmp_path / reward)
         (tmp_path / "broken.yaml").write_text("accuracy: {weight: much}\n")
     loaded = []
-    monkeypatch.setattr("vzgym.agents.training.grpo.open_checkpoint", lambda *args, **options: loaded.append(args))
+    monkeypatch.setattr("vzgym.agents.training.grpo.open_model", lambda *args, **options: loaded.append(args))
     settings = practice(str(small_model), reward=reward, out=str(tmp_path / "out"))
     for refuse in (lambda: plan_grpo(settings, memory_gib=8), lambda: train_grpo(settings)):
         with pytest.raises((InvalidSetting, UnknownName)):

@@ -7,7 +7,6 @@ import importlib.util
 import json
 import logging
 import math
-import os
 import re
 import resource
 import shutil
@@ -21,6 +20,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from vzgym.agents.training.config import save_settings
+from vzgym.agents.training.processes import check_launch, check_packages, first_process, running
 from vzgym.agents.training.settings import LoraSettings, TrainSettings
 from vzgym.agents.vlm.checkpoint import Checkpoint, complete_checkpoint, open_model, save_checkpoint
 from vzgym.core.errors import DependencyNotInstalled, InvalidSetting
@@ -141,13 +141,15 @@ def check_run(settings: TrainSettings, config: type[Any]) -> None:
 
     Raises:
         InvalidSetting: If a path is missing, a setting is unknown to the trainer, or there is no GPU for settings that
-            need one.
-        DependencyNotInstalled: If the experiment tracker is missing.
+            need one, or the run cannot be distributed as its launcher says.
+        DependencyNotInstalled: If the experiment tracker, vLLM or DeepSpeed is missing.
     """
     check_paths(settings)
     check_trainer(settings, config)
     check_tracker(settings)
     check_device(settings)
+    check_launch(settings, running())
+    check_packages(settings, running())
 
 
 def check_paths(settings: TrainSettings) -> None:
@@ -329,7 +331,7 @@ def output_lock(settings: TrainSettings) -> Iterator[None]:
     Raises:
         FolderInUse: If another run writes into it.
     """
-    if os.environ.get("RANK", "0") != "0":
+    if not first_process():
         yield
         return
     with folder_lock(settings.out):

@@ -6,13 +6,13 @@ import inspect
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from vzgym.agents.metadata import saved_budget
 from vzgym.agents.training.common import (
     FACTS,
     LOG,
@@ -28,6 +28,7 @@ from vzgym.agents.training.common import (
     prepare_output,
     train,
 )
+from vzgym.agents.training.processes import mean_over_processes, process_count
 from vzgym.agents.training.progress import ShowProgress, StepReport, print_step
 from vzgym.agents.training.rewards import Scorer
 from vzgym.agents.training.rollout_log import RolloutPictures
@@ -36,16 +37,22 @@ from vzgym.agents.training.task_checks import blank_copy, check_tasks
 from vzgym.agents.training.token_budget import measure_tokens
 from vzgym.agents.training.tool_environment import ToolEnvironment, install_turn_parser, opening_row
 from vzgym.agents.vlm.chat import suppressed_tokens
-from vzgym.agents.vlm.checkpoint import Checkpoint, open_checkpoint
+from vzgym.agents.vlm.checkpoint import (
+    Checkpoint,
+    open_model,
+    open_processor,
+    resolve_protocol,
+    vision_config,
+)
 from vzgym.agents.vlm.image_checks import image_token, watch_images
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.files import read_json, read_json_lines, write_json
-from vzgym.rewards import make_reward
+from vzgym.rewards import RewardMix, make_reward
 from vzgym.rewards.statistics import logged_statistics, silent_terms
 from vzgym.tasks import load_tasks
 from vzgym.tasks.budgets import budget_changes
 
-__all__ = ["check_groups", "make_trainer", "split_rollouts", "train_grpo"]
+__all__ = ["check_groups", "check_whole_groups", "make_trainer", "split_rollouts", "train_grpo"]
 
 _log = logging.getLogger("vzgym.agents")
 
@@ -111,32 +118,32 @@ def make_trainer(
     check_run(settings, GRPOConfig)
     if not settings.tasks:
         raise InvalidSetting('GRPOSettings.tasks must be given, such as "needle-micro/train"')
-    # Checked before the model is loaded, which may take minutes.
+    # All of this is checked before the model is loaded, which may take minutes.
     mix = make_reward(settings.reward)
-    start = open_checkpoint(settings.model, settings.protocol, **settings.model_options)
-    _check_loop(settings, start)
+    batch, passes = split_rollouts(settings, process_count())
+    check_whole_groups(settings, mix, batch * passes)
+    processor, protocol = open_processor(settings.model), resolve_protocol(settings.model, settings.protocol)
     tasks = load_tasks(settings.tasks)
-    budget = settings.budget_for(tasks, start.budget)
-    if start.budget is not None and start.budget != budget:
-        changes = budget_changes(budget, start.budget, "trained with")
+    trained_with = saved_budget(settings.model)
+    budget = settings.budget_for(tasks, trained_with)
+    if trained_with is not None and trained_with != budget:
+        changes = budget_changes(budget, trained_with, "trained with")
         _log.warning("%s was trained with another budget than this run's: %s", settings.model, changes)
     extras = settings.extras()
-    start = replace(start, budget=budget)
     # A video that cannot be opened would end the run at the step that uses it.
     found = check_tasks(tasks, min(settings.num_tasks or len(tasks), len(tasks)))
-    need = measure_tokens(start.processor, start.protocol, found.representatives, budget, settings.turn_tokens, extras)
-    limit = need.check(settings, int(start.model.config.get_text_config().max_position_embeddings))
-    if settings.freeze_vision:
-        freeze_vision(start.model)
+    need = measure_tokens(processor, protocol, found.representatives, budget, settings.turn_tokens, extras)
+    text = vision_config(settings.model).get_text_config()
+    limit = need.check(settings, int(text.max_position_embeddings))
     reward = settings.reward if isinstance(settings.reward, str) else dict(settings.reward)
     out = Path(settings.out)
     info = {"policy": settings.model, "reward": reward, "vzgym": version("vzgym"), "seed": settings.seed}
     scorer = Scorer(mix, info, out / ROLLOUTS, settings.save_rollouts)
     check_groups(settings, len(found.playable))
-    blank = extras.episode(blank_copy(found.representatives[0]), budget, start.protocol)
+    blank = extras.episode(blank_copy(found.representatives[0]), budget, protocol)
     row = opening_row(blank.messages)
     rows = Dataset.from_dict({"prompt": [row] * len(found.playable), "task": found.playable})
-    batch, passes = split_rollouts(settings, int(os.environ.get("WORLD_SIZE", "1")))
+    # Made before the model is opened: with them, ZeRO-3 shards weights as they are read.
     config = GRPOConfig(
         **{
             **common_options(settings),
@@ -157,16 +164,21 @@ def make_trainer(
             "scale_rewards": settings.scale_rewards,
             "reward_weights": scorer.weights,
             "use_vllm": settings.vllm,
-            "generation_kwargs": _generation(settings, start),
+            "generation_kwargs": _generation(settings, processor, int(text.vocab_size)),
             **({"vllm_mode": "colocate"} if settings.vllm else {}),
             **settings.trainer,
         }
     )
+    model = open_model(settings.model, settings.model_options)
+    start = Checkpoint(model, processor, protocol, settings.model, budget)
+    _check_loop(settings, start)
+    if settings.freeze_vision:
+        freeze_vision(start.model)
     install_turn_parser(start.processor, start.protocol, blank.rules)
     functions: list[Any] = [*scorer.functions]
     factory: Any = lambda: ToolEnvironment(tasks, budget, start.protocol, extras)  # noqa: E731
     log = LogFile(out / LOG, resumed)
-    report = StepReport(progress, lambda: scorer.measures)
+    report = StepReport(progress, lambda: mean_over_processes(scorer.measures))
     pictures = []
     if settings.log_rollouts_steps:
         pictures = [
@@ -253,6 +265,26 @@ def split_rollouts(settings: GRPOSettings, devices: int) -> tuple[int, int]:
     return batch, total // (batch * devices)
 
 
+def check_whole_groups(settings: GRPOSettings, mix: RewardMix, rollouts: int) -> None:
+    """Check that no group is split over processes if a reward module compares the roll-outs of a group.
+
+    Args:
+        settings: Of the run.
+        mix: The reward.
+        rollouts: Roll-outs of a generation batch in each process.
+
+    Raises:
+        InvalidSetting: If a group is split: the module would compare a part of the group only.
+    """
+    comparing = [name for name, term in mix.terms.items() if "group" in term.needs]
+    if comparing and rollouts % settings.group_size:
+        raise InvalidSetting(
+            f"each process plays {rollouts} roll-outs of a generation batch, so that groups of {settings.group_size} "
+            f"are split over processes, but {', '.join(comparing)} compares the roll-outs of a whole group: make "
+            "GRPOSettings.groups a multiple of the number of processes, or leave the module out"
+        )
+
+
 def _accumulation(settings: GRPOSettings, passes: int) -> int:
     """Backward passes of one optimiser step.
 
@@ -267,14 +299,13 @@ def _accumulation(settings: GRPOSettings, passes: int) -> int:
     return passes * settings.accumulation // settings.updates
 
 
-def _generation(settings: GRPOSettings, start: Checkpoint) -> dict[str, Any]:
+def _generation(settings: GRPOSettings, processor: Any, vocabulary: int) -> dict[str, Any]:
     """The token limit of a turn and the suppressed tokens, as options of vLLM or transformers."""
-    suppressed = suppressed_tokens(start.processor)
+    suppressed = suppressed_tokens(processor)
     if settings.vllm:
         # vLLM has no `suppress_tokens`, and refuses ids outside the model's vocabulary.
-        size = int(start.model.config.get_text_config().vocab_size)
         return {
             "max_tokens": settings.turn_tokens,
-            "logit_bias": {token: -100.0 for token in suppressed if token < size},
+            "logit_bias": {token: -100.0 for token in suppressed if token < vocabulary},
         }
     return {"max_new_tokens": settings.turn_tokens, "suppress_tokens": suppressed}

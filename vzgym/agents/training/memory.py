@@ -88,10 +88,12 @@ class Sharding:
     Attributes:
         devices: Number of processes, each with a device.
         stage: DeepSpeed's ZeRO stage; 0: each device holds everything.
+        precision: The mixed precision that the launcher sets ("bf16", "no", ...); "" if it sets none.
     """
 
     devices: int = 1
     stage: int = 0
+    precision: str = ""
 
     def share(self, stage: int) -> int:
         """The number of devices over which the state that a stage shards is distributed."""

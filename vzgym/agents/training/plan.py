@@ -18,6 +18,7 @@ from vzgym.agents.metadata import saved_budget
 from vzgym.agents.training.common import check_tracker, check_trainer
 from vzgym.agents.training.duration import RunLength, device_flops, training_flops
 from vzgym.agents.training.memory import GIB, Memory, ModelFacts, Sharding, device_memory, model_facts
+from vzgym.agents.training.processes import check_launch, check_packages, missing_packages
 from vzgym.agents.training.settings import GRPOSettings, SFTSettings, TrainSettings
 from vzgym.agents.training.task_checks import check_tasks
 from vzgym.agents.vlm.checkpoint import open_processor, resolve_protocol
@@ -54,6 +55,7 @@ class Plan:
         available: Memory of one device in bytes.
         device: Name of the device.
         length: Steps and time of the run.
+        missing: Packages that the machine that trains needs and this one lacks.
     """
 
     settings: TrainSettings
@@ -64,6 +66,7 @@ class Plan:
     tokens: list[tuple[str, int, str]] = field(default_factory=list)
     memory: Memory = field(default_factory=Memory)
     length: RunLength | None = None
+    missing: list[str] = field(default_factory=list)
 
     @property
     def notes(self) -> list[str]:
@@ -122,7 +125,7 @@ def read_launch(name: str | None, devices: int | None) -> Sharding:
     if count < 1:
         raise InvalidSetting(f"a run needs at least one device, got {count}")
     deepspeed = _mapping(values.get("deepspeed_config"), f"deepspeed_config of {place}")
-    return Sharding(count, _whole(deepspeed, "zero_stage", 0, place))
+    return Sharding(count, _whole(deepspeed, "zero_stage", 0, place), str(values.get("mixed_precision", "")))
 
 
 def _mapping(values: Any, place: str) -> Mapping[str, Any]:
@@ -155,13 +158,14 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
     """
     from trl.trainer.grpo_config import GRPOConfig
 
-    from vzgym.agents.training.grpo import check_groups, split_rollouts
+    from vzgym.agents.training.grpo import check_groups, check_whole_groups, split_rollouts
     from vzgym.agents.training.token_budget import measure_tokens
 
     plan = _begin(settings, GRPOConfig, sharding, memory_gib)
-    make_reward(settings.reward)
     if not settings.tasks:
         raise InvalidSetting('GRPOSettings.tasks must be given, such as "needle-micro/train"')
+    batch, passes = split_rollouts(settings, plan.sharding.devices)
+    check_whole_groups(settings, make_reward(settings.reward), batch * passes)
     tasks = load_tasks(settings.tasks)
     budget = settings.budget_for(tasks, saved_budget(settings.model))
     processor = open_processor(settings.model)
@@ -184,7 +188,6 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
         ("longest dialogue", longest, f"prompt {need.prompt} and completion {limit}, with a margin"),
         ("context", plan.facts.positions, "the model's longest input"),
     ]
-    batch, passes = split_rollouts(settings, plan.sharding.devices)
     _add_training(
         plan, batch * longest, batch * limit, batch * budget.max_frames * max(each, need.frame), settings.beta > 0
     )
@@ -276,10 +279,14 @@ def _begin(settings: TrainSettings, config: type[Any], sharding: Sharding | None
         raise InvalidSetting(f"a device's memory must be a finite number of GiB > 0, got {memory_gib}")
     check_trainer(settings, config)
     check_tracker(settings)
-    settings.check_sharding(sharding.stage if sharding else 0)
+    sharding = sharding or Sharding()
+    check_launch(settings, sharding)
+    # A plan for a device of a given size is one for another machine, on which other packages may be installed.
+    if memory_gib is None:
+        check_packages(settings, sharding)
     facts = model_facts(settings.model, settings.lora, settings.model_options)
     found = device_memory() if memory_gib is None else (int(memory_gib * GIB), f"a device of {memory_gib:g} GiB")
-    return Plan(settings, facts, sharding or Sharding(), *found)
+    return Plan(settings, facts, sharding, *found, missing=missing_packages(settings, sharding))
 
 
 def _add_training(plan: Plan, tokens: int, loss_tokens: int, visual: int, reference: bool) -> None:

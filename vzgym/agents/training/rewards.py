@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vzgym.agents.training.processes import process_index
 from vzgym.agents.training.tool_environment import ToolEnvironment, finish_rollout
 from vzgym.core.files import JsonLinesWriter
 from vzgym.core.interval import coverage
@@ -109,9 +110,11 @@ class Scorer:
         for record in records:
             groups[record.task.id].append(record)
         step = int(state.global_step) if state is not None else 0
+        # Numbers are unique over all processes, which score as many roll-outs each.
+        first = process_index() * len(records)
         progress = step / state.max_steps if state is not None and state.max_steps > 0 else None
         self._columns = {name: [] for name in self.mix.terms}
-        for number, record in enumerate(records):
+        for number, record in enumerate(records, first):
             context = replace(self.mix.context, group=groups[record.task.id], progress=progress)
             turns = self.mix.score_all(record, context)
             record.rewards = [turn.to_json() for turn in turns]

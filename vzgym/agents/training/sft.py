@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from vzgym.agents.training.common import (
     prepare_output,
     train,
 )
+from vzgym.agents.training.processes import process_count
 from vzgym.agents.training.progress import ShowProgress, StepReport, print_step
 from vzgym.agents.training.settings import SFTSettings
 from vzgym.agents.vlm.chat import assistant_header, encode, join_inputs, turn_end, turn_spans
@@ -182,16 +182,11 @@ def make_trainer(
     if data is None and not settings.data:
         raise InvalidSetting("SFTSettings.data must be given: a folder that `vzgym collect` wrote")
     protocol = settings.protocol if data is not None else taught_protocol(settings)
-    start = open_checkpoint(settings.model, protocol, **settings.model_options)
-    start = replace(start, budget=None if data is not None else played_budget(settings.data))
     rows = data if data is not None else _load(settings.data)
     if settings.limit:
         rows = rows.select(range(min(settings.limit, len(rows))))
-    check_accumulation(settings, len(rows), int(os.environ.get("WORLD_SIZE", "1")))
-    if settings.freeze_vision:
-        freeze_vision(start.model)
-    longest = int(start.model.config.get_text_config().max_position_embeddings)
-    collator = TrajectoryCollator(start.processor, min(settings.max_length or longest, longest))
+    check_accumulation(settings, len(rows), process_count())
+    # Made before the model is opened: with them, ZeRO-3 shards weights as they are read.
     config = SFTConfig(
         **{
             **common_options(settings),
@@ -204,6 +199,12 @@ def make_trainer(
             **settings.trainer,
         }
     )
+    start = open_checkpoint(settings.model, protocol, **settings.model_options)
+    start = replace(start, budget=None if data is not None else played_budget(settings.data))
+    if settings.freeze_vision:
+        freeze_vision(start.model)
+    longest = int(start.model.config.get_text_config().max_position_embeddings)
+    collator = TrajectoryCollator(start.processor, min(settings.max_length or longest, longest))
     log = LogFile(Path(settings.out) / LOG, resumed)
     report = StepReport(progress)
     trainer = SFTTrainer(
