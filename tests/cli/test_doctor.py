@@ -23,7 +23,7 @@ def test_json(run: Run) -> None:
     found = run("doctor", "--json")
     assert found.exit_code == 0, found.output
     data = json.loads(found.stdout)
-    assert set(data) == {"packages", "decoders", "machine"}
+    assert set(data) == {"packages", "unmet", "decoders", "machine"}
     assert data["packages"]["numpy"] == np.__version__
     assert data["packages"]["av"] == importlib.metadata.version("av")
     assert sorted(data["decoders"]) == BACKENDS.names()
@@ -76,3 +76,11 @@ def test_a_decoder_that_fails_says_why(run: Run, monkeypatch: pytest.MonkeyPatch
     assert state.startswith("VideoError: ")
     assert state.endswith("no [codec] for this")
     assert "[codec]" in run("doctor").stdout
+
+
+def test_releases_that_vllm_does_not_take_are_named(run, monkeypatch):
+    monkeypatch.setattr(doctor, "_decoders", dict)
+    needs = {"vllm": ["transformers<5.18 (5.23.0 is installed)"]}
+    monkeypatch.setattr("vzgym.agents.training.processes.unmet_requirements", lambda name: needs.get(name, []))
+    assert "vllm needs transformers<5.18 (5.23.0 is installed)" in " ".join(run("doctor").stdout.split())
+    assert json.loads(run("doctor", "--json").stdout)["unmet"] == [f"vllm needs {needs['vllm'][0]}"]

@@ -25,6 +25,7 @@ _PACKAGES = {
     "torchcodec": "", "torch": "llm", "transformers": "llm", "trl": "llm", "datasets": "llm", "accelerate": "llm",
     "peft": "llm", "stable-baselines3": "sb3", "sb3-contrib": "sb3", "pettingzoo": "multiagent",
     "matplotlib": "plots", "pandas": "pandas", "moviepy": "video", "openai": "served",
+    "vllm": "llm,gpu", "deepspeed": "llm,gpu",
     "bm25s": "tools", "snowballstemmer": "tools", "scipy": "selectors", "pywavelets": "selectors",
 }  # fmt: skip
 
@@ -34,10 +35,12 @@ def doctor(
 ) -> None:
     """Print installed packages, working decoders, and hardware."""
     packages = {name: _version(name) for name in _PACKAGES}
+    faults = _unmet()
     decoders = _decoders()
     machine = _machine()
     if as_json:
-        print(json.dumps({"packages": packages, "decoders": decoders, "machine": machine}, indent=2))
+        facts = {"packages": packages, "unmet": faults, "decoders": decoders, "machine": machine}
+        print(json.dumps(facts, indent=2))
         return
     table = Table("package", "version", title="Packages", title_justify="left")
     for name, found in packages.items():
@@ -45,6 +48,8 @@ def doctor(
         missing = f'not installed: pip install "vzgym[{extra}]"' if extra else "not installed"
         table.add_row(name, found or Text(missing, "yellow"))
     console.print(table)
+    for fault in faults:
+        console.print(Text(fault, "yellow"))
     table = Table("decoder", "state", title="Decoders, tried on a small file", title_justify="left")
     for name, state in decoders.items():
         table.add_row(name, Text(state, "green" if state == "works" else "yellow"))
@@ -60,6 +65,17 @@ def _version(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def _unmet() -> list[str]:
+    """What vLLM and DeepSpeed need in other releases than are installed; a sentence for each package."""
+    # Packages of the extra `gpu` come with those of `llm`.
+    if _version("transformers") is None:
+        return []
+    from vzgym.agents.training.processes import unmet_requirements
+
+    needs = {name: unmet_requirements(name) for name in ("vllm", "deepspeed", "trl")}
+    return [f"{name} needs {', '.join(unmet)}" for name, unmet in needs.items() if unmet]
 
 
 def _decoders() -> dict[str, str]:

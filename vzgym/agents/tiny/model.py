@@ -6,7 +6,7 @@ import torch
 from transformers import PreTrainedTokenizerBase, Qwen3VLConfig
 
 from vzgym.agents.tiny.modeling import TinyVLM
-from vzgym.agents.tiny.size import TinySize
+from vzgym.agents.tiny.size import MARK, TinySize
 from vzgym.agents.tiny.tokenizer import IMAGE
 
 __all__ = ["build_model"]
@@ -63,6 +63,7 @@ def build_model(tokenizer: PreTrainedTokenizerBase, size: TinySize | None = None
         vision_start_token_id=tokenizer.convert_tokens_to_ids("<|vision_start|>"),
         vision_end_token_id=tokenizer.convert_tokens_to_ids("<|vision_end|>"),
         tie_word_embeddings=True,
+        **{MARK: True},
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -113,3 +113,7 @@ class TinyVLM(Qwen3VLForConditionalGeneration):  # type: ignore[misc]
         for block in self.model.visual.blocks:
             block.attn = _FrameAttention(config.vision_config)
         self.post_init()
+
+
+# Saved as the architecture of a folder, by which servers and TRL's reference model know it.
+TinyVLM.__name__ = Qwen3VLForConditionalGeneration.__name__

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
 
 from vzgym.agents.tiny.tokenizer import END, IMAGE, ROLES
+from vzgym.agents.vlm.processor import save_video_settings
 
 __all__ = ["CHAT_TEMPLATE", "TinyImageProcessor", "TinyProcessor", "make_processor"]
 
@@ -113,6 +114,8 @@ def _flat(images: Any) -> list[Any]:
 class TinyProcessor(Qwen3VLProcessor):  # type: ignore[misc]
     """Qwen3-VL's processor without its video processor, which needs torchvision: frames are passed as images."""
 
+    video_settings: ClassVar[dict[str, Any]] = {}
+
     def __init__(
         self,
         image_processor: TinyImageProcessor | None = None,
@@ -133,9 +136,11 @@ class TinyProcessor(Qwen3VLProcessor):  # type: ignore[misc]
         return ["image_processor", "tokenizer"]
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> Any:
-        """Save the processor, and a module by which `AutoProcessor` finds this class, since servers use it.
+        """Save the processor under the names of the library's own classes, which give the same pixels and tokens.
 
-        They need vzgym installed, and permission to run the module (`transformers serve FOLDER --trust-remote-code`).
+        The library's processor needs torchvision, as vLLM installs it. For servers without torchvision, a module is
+        saved by which `AutoProcessor` finds this class; they need vzgym installed, and permission to run the module
+        (`transformers serve FOLDER --trust-remote-code`).
         """
         saved = super().save_pretrained(save_directory, **kwargs)
         folder = Path(save_directory)
@@ -144,6 +149,7 @@ class TinyProcessor(Qwen3VLProcessor):  # type: ignore[misc]
         values = json.loads(settings.read_text(encoding="utf-8"))
         values["auto_map"] = {"AutoProcessor": f"{_MODULE}.TinyProcessor"}
         settings.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        save_video_settings(folder, self)
         return saved
 
     @classmethod
@@ -159,6 +165,10 @@ class TinyProcessor(Qwen3VLProcessor):  # type: ignore[misc]
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
         template = (folder / "chat_template.jinja").read_text()
         return cls(TinyImageProcessor(**settings), tokenizer, chat_template=template)
+
+
+# Saved as the classes of a folder. The library's image processor is by torchvision or by PIL, whichever is there.
+TinyProcessor.__name__, TinyImageProcessor.__name__ = Qwen3VLProcessor.__name__, "Qwen2VLImageProcessor"
 
 
 def make_processor(tokenizer: PreTrainedTokenizerBase, patch_size: int, pixels: int) -> TinyProcessor:

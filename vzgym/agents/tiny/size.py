@@ -8,7 +8,10 @@ from pydantic import PositiveInt, model_validator
 
 from vzgym.core.settings import Settings, problem
 
-__all__ = ["TinySize"]
+__all__ = ["MARK", "TinySize"]
+
+MARK = "vzgym_tiny"
+"""In a model's configuration: vzgym opens it by its own classes. Other software ignores it."""
 
 
 class TinySize(Settings):

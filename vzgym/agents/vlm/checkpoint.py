@@ -215,7 +215,9 @@ def open_processor(path: str | Path) -> Any:
 
 
 def _is_tiny(config: Any) -> bool:
-    return bool((config.architectures or [""])[0] == "TinyVLM")
+    from vzgym.agents.tiny.size import MARK
+
+    return bool(getattr(config, MARK, False))
 
 
 def open_model(path: str, options: Mapping[str, Any]) -> Any:
