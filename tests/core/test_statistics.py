@@ -119,3 +119,11 @@ def test_mcnemars_exact_test(first: int, second: int, p: float) -> None:
     one = [True] * first + [False] * second + [True] * 4
     other = [False] * first + [True] * second + [True] * 4
     assert exact_mcnemar(one, other) == pytest.approx(p)
+
+
+def test_an_estimate_as_text() -> None:
+    nan = math.nan
+    assert Estimate(0.5, 0.25, 0.75, 10).text() == "50.0 [25.0, 75.0]"
+    assert Estimate(-0.5, -0.75, 0.25, 10).text("+.2f", 1.0) == "-0.50 [-0.75, +0.25]"
+    assert Estimate(0.5, nan, nan, 1).text() == "50.0"
+    assert Estimate(nan, nan, nan, 0).text() == "-"

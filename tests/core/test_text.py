@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vzgym.core.text import comparable, find_surrogate, normalize, replace_surrogates
+from vzgym.core.text import comparable, duration_text, find_surrogate, normalize, replace_surrogates
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,8 @@ def test_lone_surrogates() -> None:
     assert find_surrogate("ab\ud800") == 2
     assert find_surrogate("ab\U0001f600") is None
     assert replace_surrogates("a\ud800b \ud83d\ude00") == "a\ufffdb \U0001f600"
+
+
+def test_durations() -> None:
+    given = (40, 59.6, 95, 3570, 3599, 9000)
+    assert list(map(duration_text, given)) == ["40 s", "60 s", "2 min", "1 h 0 min", "1 h 0 min", "2 h 30 min"]

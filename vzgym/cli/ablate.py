@@ -17,6 +17,7 @@ from rich.text import Text
 
 from vzgym.cli.progress import console, errors, say
 from vzgym.cli.workers import GpusOption, RayOption, make_executor
+from vzgym.core.text import duration_text
 from vzgym.tasks import load_tasks
 
 if TYPE_CHECKING:
@@ -102,16 +103,8 @@ def _show_grid(grid: Grid, out: Path) -> None:
         say("Everything is done.")
 
 
-def duration(seconds: float) -> str:
-    """`2 h 5 min`, `12 min`, `40 s`."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
 def _show_results(results: Results, by: Sequence[str]) -> None:
-    from vzgym.evaluation.experiments.tables import finer_tables, interval_note, with_interval
+    from vzgym.evaluation.experiments.tables import finer_tables, interval_note
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for axis in results.grid.axes:
@@ -123,7 +116,7 @@ def _show_results(results: Results, by: Sequence[str]) -> None:
         table.add_row(
             *(Text(group.names[axis] or "-") for axis in results.grid.axes),
             Text(f"{len(group.done)}/{len(group.rows)}"),
-            Text(with_interval(group.metric("correct"))),
+            Text(group.metric("correct").text()),
             *(Text(f"{number.value:.2f}" if number.n else "-") for number in numbers),
         )
     console.print(table)
@@ -206,4 +199,4 @@ class _Display:
 
     def _elapsed(self, stage: Stage) -> str:
         now = time.monotonic()
-        return duration(now - self.started.get(stage.digest, now))
+        return duration_text(now - self.started.get(stage.digest, now))

@@ -17,7 +17,6 @@ from rich.text import Text
 from vzgym.cli.progress import console, errors, say
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.files import replace_file
-from vzgym.core.statistics import Estimate
 from vzgym.episode.record import EpisodeRecord
 from vzgym.episode.runs import read_records
 from vzgym.evaluation.benchmarks.conventions import Convention, conventions_of, get_convention
@@ -174,15 +173,6 @@ def _question(record: EpisodeRecord) -> str:
     return record.task.id
 
 
-def _words(estimate: Estimate) -> str:
-    if not estimate.n:
-        return "-"
-    value = f"{_PERCENT * estimate.value:.1f}"
-    if math.isnan(estimate.low):
-        return value
-    return f"{value} [{_PERCENT * estimate.low:.1f}, {_PERCENT * estimate.high:.1f}]"
-
-
 def _table(scores: Mapping[str, BenchmarkScore]) -> Table:
     table = Table(
         "convention", "score [95 %]", "n", "unflawed", "n", "unparsed", "left out",
@@ -192,9 +182,9 @@ def _table(scores: Mapping[str, BenchmarkScore]) -> Table:
         excluded = sum(item.excluded for item in score.replies)
         table.add_row(
             Text(name, no_wrap=True),
-            Text(_words(score.overall), no_wrap=True),
+            Text(score.overall.text(), no_wrap=True),
             str(score.overall.n),
-            Text(_words(score.unflawed).partition(" ")[0]),
+            Text(score.unflawed.text().partition(" ")[0]),
             str(score.unflawed.n),
             "-" if math.isnan(score.unparsed) else f"{_PERCENT * score.unparsed:.1f} %",
             f"{excluded + score.unscored}",
@@ -235,7 +225,7 @@ def _breakdown(scores: Mapping[str, BenchmarkScore], key: str) -> Table:
         cells = [found.get(value) for found in groups.values()]
         count = max(cell.n for cell in cells if cell is not None)
         # The intervals of more than two conventions do not fit a terminal; --csv and --json have them.
-        words = [_words(cell) if cell is not None else "-" for cell in cells]
+        words = [cell.text() if cell is not None else "-" for cell in cells]
         shown = words if len(words) <= 2 else [text.partition(" ")[0] for text in words]
         table.add_row(Text(value), str(count), *shown)
     return table

@@ -15,7 +15,6 @@ from rich.text import Text
 
 from vzgym.cli.progress import console, say
 from vzgym.cli.publication import CsvOption, FiguresOption, LatexOption, check_publication, publish
-from vzgym.core.statistics import Estimate
 from vzgym.episode.runs import without_views
 from vzgym.evaluation.comparison import COMPARED, Comparison, Rows, compare_runs, metric_titles
 
@@ -99,7 +98,7 @@ def _add_rows(table: Table, firsts: Sequence[str], found: Comparison, rows: Rows
             *(Text("" if index else first) for first in firsts),
             Text(run.name),
             _number(item.value.value * scale, form),
-            _interval(item.difference, scale, form) if index else "",
+            item.difference.text(f"+{form}", scale) if index else "",
             "" if item.p is None else f"{item.p:.3g}",
             end_section=index == len(rows) - 1,
         )
@@ -107,12 +106,3 @@ def _add_rows(table: Table, firsts: Sequence[str], found: Comparison, rows: Rows
 
 def _number(value: float, form: str) -> str:
     return "-" if math.isnan(value) else format(value, form)
-
-
-def _interval(estimate: Estimate, scale: float, form: str) -> str:
-    if math.isnan(estimate.value):
-        return "-"
-    text = format(estimate.value * scale, "+" + form)
-    if math.isnan(estimate.low):
-        return text
-    return f"{text} [{format(estimate.low * scale, '+' + form)}, {format(estimate.high * scale, '+' + form)}]"

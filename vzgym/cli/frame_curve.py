@@ -14,7 +14,6 @@ from rich.text import Text
 
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
-from vzgym.core.statistics import Estimate
 from vzgym.evaluation import EvaluationReport
 from vzgym.evaluation.comparison import RunMetrics, compare_metrics
 from vzgym.tasks import BUDGETS, BudgetSpec
@@ -88,7 +87,7 @@ def curve_table(curve: Curve) -> Table:
         found = {policy: reports[frames] for policy, reports in curve.items() if frames in reports}
         for policy in policies:
             report = found.get(policy)
-            cells.append("-" if report is None else _words(report.summary["correct"]))
+            cells.append("-" if report is None else report.summary["correct"].text())
             cells.append("-" if report is None else f"{report.summary['frames'].value:.0f}")
         cells += [_difference(found, policies[0], policy) for policy in policies[1:]]
         table.add_row(*cells)
@@ -99,14 +98,7 @@ def _difference(found: Mapping[str, EvaluationReport], first: str, policy: str) 
     if first not in found or policy not in found:
         return "-"
     runs = [RunMetrics.of(name, Path(name), found[name].episodes) for name in (first, policy)]
-    return _words(compare_metrics(runs).rows[1]["correct"].difference, signed=True)
-
-
-def _words(estimate: Estimate, *, signed: bool = False) -> str:
-    if not estimate.n:
-        return "-"
-    form = "+.1f" if signed else ".1f"
-    return f"{100 * estimate.value:{form}} [{100 * estimate.low:{form}}, {100 * estimate.high:{form}}]"
+    return compare_metrics(runs).rows[1]["correct"].difference.text("+.1f")
 
 
 def conditions(budget: Budget, *, subtitles: str, prompt: str) -> str:

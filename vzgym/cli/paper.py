@@ -260,7 +260,7 @@ def _results(paper: Paper, items: Sequence[Measured]) -> Table:
             Text(item.cell.row.name),
             Text(item.cell.column),
             Text(paper.columns[item.cell.column].convention),
-            f"{100 * value.value:.1f} [{100 * value.low:.1f}, {100 * value.high:.1f}]" if value.n else "-",
+            value.text(),
             str(value.n),
             "-" if published is None else f"{published:.1f}",
             "-" if difference is None else f"{difference:+.1f}",

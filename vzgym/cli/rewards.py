@@ -139,9 +139,7 @@ def _table(found: RunScore) -> Table:
 
 
 def _words(estimate: Estimate) -> str:
-    if not estimate.n:
-        return "unscored"
-    return f"{estimate.value:.4f} [{estimate.low:.4f}, {estimate.high:.4f}]"
+    return estimate.text(".4f", 1.0) if estimate.n else "unscored"
 
 
 def _write(out: Path, scores: dict[Path, RunScore]) -> None:

@@ -9,6 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from vzgym.cli.progress import console, say
+from vzgym.core.text import duration_text
 
 if TYPE_CHECKING:
     from vzgym.agents.training.plan import Plan
@@ -82,7 +83,6 @@ def show_plan(plan: Plan, launch: str | None, preset: str | None, measured: bool
 
 def _show_length(plan: Plan, measured: bool) -> None:
     from vzgym.agents.training.duration import calibrate
-    from vzgym.agents.training.progress import duration_text
     from vzgym.agents.training.settings import GRPOSettings, SFTSettings
 
     length = plan.length

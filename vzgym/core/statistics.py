@@ -38,6 +38,18 @@ class Estimate:
     high: float
     n: int
 
+    def text(self, form: str = ".1f", scale: float = 100.0) -> str:
+        """`"52.3 [48.1, 56.5]"`; without the interval where it is unknown; `"-"` without a value.
+
+        Args:
+            form: Format of the three numbers.
+            scale: They are multiplied by it: 100 for per cent.
+        """
+        if math.isnan(self.value):
+            return "-"
+        value, low, high = (format(number * scale, form) for number in (self.value, self.low, self.high))
+        return value if math.isnan(self.low) else f"{value} [{low}, {high}]"
+
     def to_json(self) -> dict[str, float | int | None]:
         """JSON form; nan becomes null."""
         values = {"value": self.value, "low": self.low, "high": self.high}

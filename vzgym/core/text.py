@@ -1,4 +1,4 @@
-"""Normalization of text that differs only in typography."""
+"""Normalization of text that differs only in typography, and durations in words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import unicodedata
 from functools import cache
 
-__all__ = ["comparable", "find_surrogate", "normalize", "replace_surrogates"]
+__all__ = ["comparable", "duration_text", "find_surrogate", "normalize", "replace_surrogates"]
 
 # ASCII equivalents of punctuation that NFKC leaves unchanged.
 _SIGNS = {
@@ -104,3 +104,11 @@ def replace_surrogates(text: str) -> str:
     if find_surrogate(text) is None:
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def duration_text(seconds: float) -> str:
+    """A duration: "2 h 5 min", "12 min", "40 s"."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -55,9 +55,7 @@ def _mean(metric: str, form: str, scale: float = 1.0) -> Callable[[EvaluationRep
 
 def _accuracy(report: EvaluationReport, summary: dict[str, Estimate]) -> str:
     estimate = summary["correct"]
-    if not estimate.n:
-        return "unscored"
-    return f"{100 * estimate.value:.1f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+    return estimate.text() if estimate.n else "unscored"
 
 
 def _hit_rate(report: EvaluationReport, summary: dict[str, Estimate]) -> str:

@@ -13,7 +13,7 @@ from vzgym.agents.training.config import load_settings
 from vzgym.agents.training.duration import RunLength, calibrate
 from vzgym.agents.training.grpo import check_groups
 from vzgym.agents.training.plan import plan_grpo, plan_sft
-from vzgym.agents.training.progress import StepProgress, duration_text
+from vzgym.agents.training.progress import StepProgress
 from vzgym.agents.training.settings import GRPOSettings, SFTSettings
 from vzgym.agents.training.sft import check_accumulation, train_sft
 from vzgym.core.errors import DependencyNotInstalled, InvalidSetting
@@ -29,7 +29,6 @@ def test_a_line_has_the_measures_that_matter_and_the_time_left() -> None:
     assert str(StepProgress(3, 100, 754.0, measures)) == (
         "step 3/100, reward 0.831, right % 62.5, zooms 1.40, 13 min left"
     )
-    assert [duration_text(seconds) for seconds in (40, 95, 9000)] == ["40 s", "2 min", "2.5 h"]
 
 
 def test_the_last_step_is_logged_and_nothing_goes_to_stdout(

@@ -10,7 +10,9 @@ from typing import Any, TypeAlias
 
 from transformers import PrinterCallback, TrainerCallback
 
-__all__ = ["ShowProgress", "StepProgress", "StepReport", "duration_text", "print_step"]
+from vzgym.core.text import duration_text
+
+__all__ = ["ShowProgress", "StepProgress", "StepReport", "print_step"]
 
 _SHOWN = (
     ("loss", "loss", ".3f", 1.0),
@@ -57,13 +59,6 @@ def print_step(progress: StepProgress) -> None:
     """Print a line to stderr."""
     sys.stderr.write(f"{progress}\n")
     sys.stderr.flush()
-
-
-def duration_text(seconds: float) -> str:
-    """Format a duration in its largest unit: "2.5 h", "12 min", "40 s"."""
-    if seconds >= 5400:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
 class StepReport(TrainerCallback):  # type: ignore[misc]

@@ -87,9 +87,8 @@ def pair_table(results: Results) -> tuple[list[str], list[list[str]]]:
     rows = []
     for pair in reward_pairs(results):
         estimate = pair.difference
-        interval = "" if math.isnan(estimate.low) else f" [{100 * estimate.low:+.1f}, {100 * estimate.high:+.1f}]"
         p = "-" if math.isnan(pair.p) else f"{pair.p:.3g}"
-        rows.append([pair.first.label, pair.second.label, f"{100 * estimate.value:+.1f}{interval}", p])
+        rows.append([pair.first.label, pair.second.label, estimate.text("+.1f"), p])
     return ["first", "second", "first - second, accuracy [95 %]", "p"], rows
 
 
@@ -147,8 +146,7 @@ def breakdown_table(results: Results, by: str) -> tuple[list[str], list[list[str
                 if not known:
                     continue
                 estimate = over_seeds(known, share=True)
-                shown = f"{100 * estimate.value:.1f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
-                rows.append([tasks, name, group.label, str(known[0].n), shown])
+                rows.append([tasks, name, group.label, str(known[0].n), estimate.text()])
     return ["tasks", by, "cells", "n", "accuracy % [95 %]"], rows
 
 

@@ -108,11 +108,9 @@ def contrast_table(results: Results) -> tuple[list[str], list[list[str]]]:
     for item in contrasts(results):
         scale, form = (1.0, "+.2f") if item.settings.metric in _COUNTS else (100.0, "+.1f")
         estimate = item.difference
-        shown = "-" if math.isnan(estimate.value) else format(scale * estimate.value, form)
-        if not math.isnan(estimate.low):
-            shown += f" [{format(scale * estimate.low, form)}, {format(scale * estimate.high, form)}]"
         compared = f"{item.first.label} - {item.second.label}"
         expected = f"{item.settings.expect}, margin {scale * item.settings.margin:g}"
+        shown = estimate.text(form, scale)
         rows.append([item.name, compared, item.settings.metric, shown, str(estimate.n), expected, item.verdict])
     return ["expectation", "cells", "metric", "difference [95 %]", "seeds", "expected", "verdict"], rows
 

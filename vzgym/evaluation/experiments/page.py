@@ -20,7 +20,6 @@ from vzgym.evaluation.experiments.tables import (
     interval_note,
     table_rows,
     term_rows,
-    with_interval,
 )
 
 __all__ = ["html_page", "text_without_secrets"]
@@ -120,7 +119,7 @@ def _cells(results: Results) -> str:
         rows.append(
             [
                 *(row.cell.names[axis] or "-" for axis in axes), str(row.cell.seed), row.status,
-                with_interval(row.metric("correct")), *told, f"{row.seconds:.0f}",
+                row.metric("correct").text(), *told, f"{row.seconds:.0f}",
                 row.cell.stage.folder(results.root).relative_to(results.root).as_posix(),
             ]
         )  # fmt: skip

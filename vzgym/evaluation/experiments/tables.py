@@ -22,7 +22,6 @@ __all__ = [
     "markdown_results",
     "table_rows",
     "term_rows",
-    "with_interval",
 ]
 
 _COLUMNS = (
@@ -40,16 +39,6 @@ def _number(value: float, form: str, scale: float = 1.0) -> str:
     return "-" if math.isnan(value) else format(value * scale, form)
 
 
-def with_interval(estimate: Estimate, form: str = ".1f", scale: float = 100.0) -> str:
-    """Format as `52.3 [48.1, 56.5]`, without the interval if unknown; "-" without a value."""
-    if math.isnan(estimate.value):
-        return "-"
-    text = format(estimate.value * scale, form)
-    if math.isnan(estimate.low):
-        return text
-    return f"{text} [{format(estimate.low * scale, form)}, {format(estimate.high * scale, form)}]"
-
-
 def table_rows(results: Results) -> tuple[list[str], list[list[str]]]:
     """Headings and rows of the main table, with one row per group."""
     referred = any(results.reference_of(group) for group in results.groups)
@@ -60,7 +49,7 @@ def table_rows(results: Results) -> tuple[list[str], list[list[str]]]:
     rows = []
     for group in results.groups:
         row = [group.names[axis] or "-" for axis in results.grid.axes]
-        row += [_seeds(group), with_interval(group.metric("correct"))]
+        row += [_seeds(group), group.metric("correct").text()]
         if referred:
             other = results.reference_of(group)
             row.append("" if other is None else _signed(group.against(other)))
@@ -102,7 +91,7 @@ def _seeds(group: Group) -> str:
 
 
 def _signed(estimate: Estimate) -> str:
-    return with_interval(estimate, "+.1f")
+    return estimate.text("+.1f")
 
 
 def interval_note(results: Results) -> str:
