@@ -15,8 +15,10 @@ LOWEST_TESTS ?= tests/core tests/episode tests/protocols tests/rewards/test_comp
 # Interfaces to packages that cannot be installed beside those of constraints.txt: each has its own constraints file,
 # environment, extra and tests. ALSO_name is what its environment needs further.
 INTERFACES  ?= $(patsubst constraints-%.txt,%,$(filter-out constraints-lowest.txt,$(wildcard constraints-*.txt)))
-# Its chat templates, of the models in tests.
-ALSO_verl   ?= trl
+# Chat templates of the models in its tests.
+ALSO_verl ?= trl
+# The plug-in that verifiers loads.
+ALSO_verifiers ?= -e packages/video-zoom
 PYTEST_ARGS ?=
 
 VENV := .venv

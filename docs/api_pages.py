@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -73,7 +74,16 @@ PAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "interfaces": (
         "Interfaces to other ecosystems: what they share.",
-        ("interfaces", "interfaces.network", "interfaces.rollouts", "interfaces.skyrl", "interfaces.verl"),
+        (
+            "interfaces",
+            "interfaces.network",
+            "interfaces.guards",
+            "interfaces.rollouts",
+            "interfaces.skyrl",
+            "interfaces.verl",
+            "interfaces.openenv",
+            "interfaces.verifiers",
+        ),
     ),
     "evaluation": (
         "Evaluation: metrics, reports, failure taxonomy, comparison, replay, viewer.",
@@ -97,7 +107,16 @@ PAGES: dict[str, tuple[str, tuple[str, ...]]] = {
 def public_names(module: ModuleType) -> list[str]:
     """A module's `__all__` without sub-packages and the version."""
     names = [name for name in module.__all__ if not name.startswith("__")]
-    return sorted((name for name in names if not inspect.ismodule(getattr(module, name))), key=str.lower)
+    return sorted((name for name in names if not inspect.ismodule(value_of(module, name))), key=str.lower)
+
+
+@cache  # so that two calls return the same path
+def value_of(module: ModuleType, name: str) -> object:
+    """What a public name stands for; its path, if that needs an extra which is not installed here."""
+    try:
+        return getattr(module, name)
+    except ModuleNotFoundError:
+        return f"{module.__name__}.{name}"
 
 
 def object_path(module: ModuleType, name: str) -> str:
@@ -129,7 +148,7 @@ def page(title: str, summary: str, names: tuple[str, ...]) -> str:
         if len(names) > 1:
             lines += [f"## `{module.__name__}`", ""]
         for public in public_names(module):
-            value = getattr(module, public)
+            value = value_of(module, public)
             if not any(value is other for other in known):
                 known.append(value)
                 lines += [f"::: {object_path(module, public)}", ""]
@@ -145,7 +164,7 @@ def overview() -> str:
         for name in names:
             module = import_public(name)
             for public in public_names(module):
-                paths.setdefault(id(getattr(module, public)), object_path(module, public))
+                paths.setdefault(id(value_of(module, public)), object_path(module, public))
     lines = [
         "# Python API",
         "",

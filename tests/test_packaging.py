@@ -15,6 +15,12 @@ def pins(name: str) -> dict[str, str]:
     return dict(line.split("==") for line in lines if line and not line.startswith("#"))
 
 
+def constraints_of(extra: str) -> str:
+    """The file with the releases that an extra is tested with."""
+    own = f"constraints-{extra}.txt"
+    return own if (ROOT / own).is_file() else "constraints.txt"
+
+
 def lower_bounds(requirements: list[str]) -> dict[str, str]:
     found = {}
     for requirement in requirements:
@@ -38,14 +44,21 @@ def test_the_lowest_releases_are_those_of_the_project() -> None:
 
 def test_what_is_tested_with_is_allowed() -> None:
     for extra, requirements in {"": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}.items():
-        # Extras that cannot be installed beside the others have their own file.
-        alone = f"constraints-{extra}.txt"
-        file = alone if (ROOT / alone).exists() else "constraints.txt"
+        file = constraints_of(extra)
         pinned = pins(file)
         own = [requirement for requirement in requirements if not requirement.startswith("vzgym[")]
         for name, bound in lower_bounds(own).items():
             assert name in pinned, f"{file} does not pin {name}"
             assert numbers(pinned[name]) >= numbers(bound), name
+
+
+def test_extras_with_an_environment_of_their_own_are_not_in_all() -> None:
+    extras = PROJECT["optional-dependencies"]
+    (everything,) = extras["all"]
+    together = set(everything.removeprefix("vzgym[").removesuffix("]").split(","))
+    apart = {extra for extra in extras if constraints_of(extra) != "constraints.txt"}
+    assert apart
+    assert together == set(extras) - apart - {"all", "docs", "dev"}
 
 
 def test_the_urls_are_real_addresses() -> None:

@@ -67,7 +67,10 @@ def test_every_name_of_every_package_is_documented() -> None:
     documented = {
         line.removeprefix("::: ") for text in PAGES.values() for line in text.splitlines() if line[:4] == "::: "
     }
-    values = [getattr(importlib.import_module(path.rpartition(".")[0]), path.rpartition(".")[2]) for path in documented]
+    values = [
+        SCRIPT.value_of(importlib.import_module(path.rpartition(".")[0]), path.rpartition(".")[2])
+        for path in documented
+    ]
     packages = ["vzgym", *(found.name for found in pkgutil.walk_packages(vzgym.__path__, "vzgym.") if found.ispkg)]
     missing = []
     for package in packages:
@@ -77,7 +80,7 @@ def test_every_name_of_every_package_is_documented() -> None:
         missing += [
             f"{package}.{name}"
             for name in SCRIPT.public_names(module)
-            if not any(getattr(module, name) is value for value in values)
+            if not any(SCRIPT.value_of(module, name) is value for value in values)
         ]
     assert not missing, f"add their packages to PAGES in docs/api_pages.py: {missing}"
 

@@ -23,7 +23,7 @@ from vzgym.testing import (
 from vzgym.testing.parity import INTERFACES
 from vzgym.testing.parity.interfaces import EngineInterface, GymnasiumInterface
 
-ALONE = {"verl"}
+ALONE = {"openenv", "verifiers", "verl"}
 """Interfaces to packages that cannot be installed beside those of the other tests."""
 
 OURS = {

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from vzgym.cli.policies import named_tools
+from vzgym.cli.progress import say
+from vzgym.cli.settings import SubtitlesOption, ToolOption
+from vzgym.core.errors import DependencyNotInstalled
 
 if TYPE_CHECKING:
     from vzgym.interfaces.tasks import ServedTasks
@@ -89,3 +95,49 @@ def served_tasks(
         say_left_out(found)
         sets.append(found)
     return ServedTasks(sets, budget_from_pairs(budget or []))
+
+
+@app.command("openenv")
+def openenv_command(
+    tasks: TasksOption = None,
+    host: HostOption = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port.", min=1, max=65535)] = 8000,
+    allow_remote: AllowRemoteOption = False,
+    sessions: Annotated[int, typer.Option(help="Maximum number of sessions at a time.", min=1)] = 64,
+    session_timeout: Annotated[
+        float, typer.Option(help="Seconds after which an unused session is closed.", min=1.0)
+    ] = 3600.0,
+    reward: RewardOption = "videozoomer",
+    protocol: Annotated[str, typer.Option(help="Text protocol of the turns: tags, tool_calls, compact_tags.")] = "tags",
+    budget: BudgetOption = None,
+    tool: ToolOption = None,
+    subtitles: SubtitlesOption = None,
+    out: RecordsOption = None,
+    name: NameOption = "",
+    root: RootOption = None,
+    backend: BackendOption = "pyav",
+) -> None:
+    """Serve episodes as an OpenEnv environment: each connection of a client is a session."""
+    if importlib.util.find_spec("openenv") is None:
+        raise DependencyNotInstalled('openenv is not installed; run: pip install "vzgym[openenv]"')
+    from vzgym.interfaces.openenv import Served, serve
+    from vzgym.interfaces.tasks import splits_of
+
+    chosen = [split for text in tasks or ["tiny"] for split in splits_of(text)]
+    offered = served_tasks(chosen, root=root, backend=backend, budget=budget, speech=subtitles not in (None, "none"))
+    served = Served.make(
+        offered, reward=reward, protocol=protocol, tools=named_tools(tool), subtitles=subtitles, records=out, name=name
+    )
+    say(f"Splits: {', '.join(f'{split} ({len(offered.sets[of])} tasks)' for split, of in served.splits.items())}")
+    try:
+        serve(
+            served,
+            host=host,
+            port=port,
+            allow_remote=allow_remote,
+            sessions=sessions,
+            session_timeout=session_timeout,
+            ready=lambda: say(f"Serving at http://{host}:{port}. Ctrl+C stops."),
+        )
+    finally:
+        served.close()

@@ -16,11 +16,11 @@ from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.core.registry import names_from_data
 from vzgym.tasks import BudgetSpec, TaskSet, VideoTask, load_tasks, resolve_budget
 from vzgym.tasks.io.tables import TABLE_SUFFIXES
-from vzgym.tasks.suite import ProceduralTasks
+from vzgym.tasks.suite import SPLITS, SUITES, ProceduralTasks
 from vzgym.tasks.task_set import is_task_number
 from vzgym.tasks.task_slice import TaskSlice, split_slice
 
-__all__ = ["ChosenTask", "ServedTasks", "confined_root", "load_confined"]
+__all__ = ["ChosenTask", "ServedTasks", "confined_root", "id_of", "load_confined", "splits_of"]
 
 _IDS_SHOWN = 10
 
@@ -136,6 +136,14 @@ def _load(spec: str, split: str, root: str | None, backend: str) -> TaskSet:
         return load_tasks(spec, split, backend=backend, root=confined_root(spec, root))
 
 
+def splits_of(spec: str) -> list[str]:
+    """The splits of a suite that is named without one: "tiny" is "tiny/train", "tiny/validation", "tiny/test".
+
+    Other tasks are returned as they are.
+    """
+    return [f"{spec}/{split}" for split in SPLITS] if spec in SUITES else [spec]
+
+
 def confined_root(spec: str, root: str | Path | None) -> str | None:
     """The folder that the videos of a served task file must be in; None for tasks that are no file.
 
@@ -147,6 +155,12 @@ def confined_root(spec: str, root: str | Path | None) -> str | None:
     if root is None and name.lower().endswith((".jsonl", *TABLE_SUFFIXES)):
         return str(Path(name).resolve().parent)
     return None if root is None else str(root)
+
+
+def id_of(tasks: TaskSet, index: int) -> str:
+    """The id of a task by its index. Procedural tasks are not built for it."""
+    whole, start = (tasks.tasks, tasks.indices.start) if isinstance(tasks, TaskSlice) else (tasks, 0)
+    return f"{whole.name}/{start + index}" if isinstance(whole, ProceduralTasks) else tasks[index].id
 
 
 def _index_of(id: str, tasks: TaskSet) -> int:

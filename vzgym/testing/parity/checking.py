@@ -17,10 +17,12 @@ from vzgym.testing.parity.interfaces import (
     TextInterface,
     TRLInterface,
 )
+from vzgym.testing.parity.openenv import OpenEnvInterface
 from vzgym.testing.parity.pixels import Seen, fault_of_seen
 from vzgym.testing.parity.script import Script, code_scripts, scripts
 from vzgym.testing.parity.served_chat import ServedChatInterface
 from vzgym.testing.parity.skyrl import SkyRLInterface
+from vzgym.testing.parity.verifiers import VerifiersInterface
 from vzgym.testing.parity.verl import VerlInterface
 from vzgym.testing.report import ConformanceReport, RuleResult
 
@@ -41,6 +43,8 @@ INTERFACES: tuple[Interface, ...] = (
     ServedChatInterface(structured=True),
     SkyRLInterface(),
     VerlInterface(),
+    OpenEnvInterface(),
+    VerifiersInterface(),
 )
 """Every interface of the package; the others are compared with the first."""
 

@@ -19,7 +19,7 @@ from vzgym.testing.parity.interfaces import message_of
 from vzgym.testing.parity.pixels import Seen, data_of_url
 from vzgym.testing.parity.script import Script
 
-__all__ = ["ServedChatInterface", "seen_in_chat"]
+__all__ = ["ServedChatInterface", "seen_in_chat", "serving_chat"]
 
 
 class ServedChatInterface:
@@ -50,7 +50,7 @@ class ServedChatInterface:
             else {"role": "assistant", "content": compose(spoken, action, "Look, then say.", rules)}
             for action in script.actions
         ]
-        with _serving(replies) as (url, requests):
+        with serving_chat(replies) as (url, requests):
             policy = ServedPolicy("scripted", url, protocol=protocol, check_images=False, retries=0)
             traits = PolicyTraits.of(policy)
             traits.prepare(script.budget)
@@ -77,7 +77,7 @@ def seen_in_chat(messages: Sequence[dict[str, Any]]) -> list[Seen]:
 
 
 @contextmanager
-def _serving(replies: Sequence[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def serving_chat(replies: Sequence[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """A chat server on loopback that gives these replies in turn, and the bodies of the requests that it got."""
     requests: list[dict[str, Any]] = []
 
