@@ -69,6 +69,7 @@ class TextRollouts:
         self.protocol = PROTOCOLS.make(protocol)
         self.budget: BudgetSpec = budget
         self.extras = Extras.make(tools, subtitles)
+        self.extras.load()
         self.records = None if records is None else Path(records)
         self.root = root
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import json
 import logging
@@ -25,6 +24,7 @@ from vzgym.agents.training.settings import LoraSettings, TrainSettings
 from vzgym.agents.vlm.checkpoint import Checkpoint, complete_checkpoint, open_model, save_checkpoint
 from vzgym.core.errors import DependencyNotInstalled, InvalidSetting
 from vzgym.core.files import append_json_line, drop_torn_line, folder_lock, read_json, replace_file, write_json
+from vzgym.core.text import close_name
 
 __all__ = [
     "LogFile",
@@ -102,9 +102,8 @@ class PolicyFiles(TrainerCallback):  # type: ignore[misc]
         if not state.is_world_process_zero:
             return
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        complete_checkpoint(
-            folder, self.start.model.config, self.start.processor, self.start.protocol, self.start.budget
-        )
+        start = self.start
+        complete_checkpoint(folder, start.model.config, start.processor, start.protocol, start.budget, start.extras)
         write_json(folder / _PROGRESS, {"seconds": round(self.log.seconds, 2)})
 
 
@@ -238,8 +237,8 @@ def check_trainer(settings: TrainSettings, config: type[Any]) -> None:
     valid = [item.name for item in fields(config) if item.init]
     for name in settings.trainer:
         if name not in valid:
-            close = difflib.get_close_matches(name, valid)
-            guess = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+            close = close_name(name, valid)
+            guess = f"; did you mean {close!r}?" if close else ""
             raise InvalidSetting(
                 f"{type(settings).__name__}.trainer: TRL's {config.__name__} has no option {name!r}{guess}"
             )
@@ -424,7 +423,7 @@ def save_result(settings: TrainSettings, trainer: Any, start: Checkpoint, second
         model.save_pretrained(out / "adapter", state_dict=weights)
         # Each process has all weights (`check_sharding`); merging changes their names.
         model, weights = model.merge_and_unload(), None
-    save_checkpoint(out, model, start.processor, start.protocol, weights, start.budget)
+    save_checkpoint(out, model, start.processor, start.protocol, weights, start.budget, start.extras)
     _save_facts(settings, trainer.state.global_step, seconds)
     return out
 
@@ -437,7 +436,7 @@ def _save_again(settings: TrainSettings, start: Checkpoint, checkpoint: Path) ->
     # Nothing was trained, so the model is not sharded: this process opens all of it.
     unset_hf_deepspeed_config()
     model = open_model(str(checkpoint), settings.model_options)
-    save_checkpoint(out, model, start.processor, start.protocol, budget=start.budget)
+    save_checkpoint(out, model, start.processor, start.protocol, budget=start.budget, extras=start.extras)
     for file in checkpoint.glob("adapter_*"):
         (out / "adapter").mkdir(exist_ok=True)
         shutil.copy(file, out / "adapter")

@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from vzgym.agents.metadata import saved_budget
+from vzgym.agents.metadata import saved_budget, saved_extras
 from vzgym.agents.training.common import check_tracker, check_trainer
 from vzgym.agents.training.duration import RunLength, device_flops, training_flops
 from vzgym.agents.training.memory import GIB, Memory, ModelFacts, Sharding, device_memory, model_facts
@@ -168,11 +168,12 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
     check_whole_groups(settings, make_reward(settings.reward), batch * passes)
     tasks = load_tasks(settings.tasks)
     budget = settings.budget_for(tasks, saved_budget(settings.model))
+    extras = settings.extras(saved_extras(settings.model))
     processor = open_processor(settings.model)
     protocol = resolve_protocol(settings.model, settings.protocol)
     found = check_tasks(tasks, min(settings.num_tasks or len(tasks), len(tasks)))
     check_groups(settings, len(found.playable))
-    need = measure_tokens(processor, protocol, found.representatives, budget, settings.turn_tokens, settings.extras())
+    need = measure_tokens(processor, protocol, found.representatives, budget, settings.turn_tokens, extras)
     limit = need.check(settings, plan.facts.positions)
     frames, each = need.overview
     longest = need.prompt + limit
