@@ -173,6 +173,7 @@ for _name, _class in {
     "siglip": "Siglip",
     "blip-itm": "BlipItm",
     "blip-itc": "BlipItc",
+    "blip2-itm": "Blip2Itm",
 }.items():
     SCORERS.register(_name, f"vzgym.scorers.encoders:{_class}", from_data=False)
 # An LMM on a server: "endpoint:model=MODEL,url=URL".

@@ -74,8 +74,8 @@ def test_evaluation_uses_them_unless_told_otherwise(tool_user: Path, tmp_path: P
 
 def test_grpo_goes_on_with_them(tool_user: Path, tmp_path: Path) -> None:
     settings = GRPOSettings(
-        model=str(tool_user), tasks="needle-micro/train", out=str(tmp_path), steps=1, num_tasks=2, group_size=2,
-        batch_size=2, turn_tokens=4, bf16=False, trainer={"use_cpu": True},
+        model=str(tool_user), tasks="needle-micro/train", out=str(tmp_path), steps=1, groups=1, group_size=2,
+        turn_tokens=4,
     )  # fmt: skip
     _, start = make_trainer(settings)
     assert start.extras == saved_extras(tool_user)

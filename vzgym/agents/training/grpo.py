@@ -158,7 +158,7 @@ def make_trainer(
             "num_generations": settings.group_size,
             "num_iterations": settings.iterations,
             "max_completion_length": limit,
-            "max_tool_calling_iterations": max(1, budget.max_zooms),
+            "max_tool_calling_iterations": budget.max_zooms,
             "temperature": settings.temperature,
             "top_p": settings.top_p,
             "beta": settings.beta,
