@@ -298,8 +298,9 @@ def evaluate_command(
     tools = named_tools(tool)
     extras = Extras.make(tools, subtitles)
     # The weights of a tool are loaded once, before the first episode.
-    with errors.status("Loading tools"):
-        extras.load()
+    if extras.tools:
+        with errors.status("Loading tools"):
+            extras.load()
     learned = [trained_extras(text) for text in names]
     # As for `tools` and `subtitles` above, what a model was trained with counts unless told otherwise.
     speech = extras.uses_subtitles or any(
