@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "data": ("data:app", "Convert trajectories and tasks from and to other formats."),
     "train": ("train:app", "Train a model to zoom: pretrain, sft, grpo, sb3."),
     "push": ("push:push", "Publish a trained model on the Hugging Face hub, with a card."),
+    "serve": ("serve:app", "Serve episodes to agents and trainers of other ecosystems: mcp."),
     "rewards": ("rewards:app", "List and show reward modules, score a saved run."),
     "envs": ("envs:list_envs", "List the environment ids of gymnasium.make."),
     "tasks": ("tasks:app", "List, show, write, verify, score and import tasks."),
