@@ -15,7 +15,8 @@ from vzgym.core.actions import Action
 from vzgym.core.errors import InvalidSetting, TaskError, UnknownName, VideoError
 from vzgym.episode.dialogue import Block, ImageBlock, Message
 from vzgym.episode.episode import Episode
-from vzgym.episode.record import End, Outcome
+from vzgym.episode.record import End
+from vzgym.episode.turn import Outcome
 from vzgym.interfaces.mcp.calls import LONGEST_ANSWER, OWN_TOOLS, FrameMode, action_of, fault_of_start, tool_schemas
 from vzgym.interfaces.mcp.sheet import draw_sheet
 from vzgym.interfaces.messages import Frame, Part, encode_blocks
