@@ -38,13 +38,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "data": ("data:app", "Convert trajectories and tasks from and to other formats."),
     "train": ("train:app", "Train a model to zoom: pretrain, sft, grpo, sb3."),
     "push": ("push:push", "Publish a trained model on the Hugging Face hub, with a card."),
-    "serve": ("serve:app", "Serve episodes to agents and trainers of other ecosystems: mcp."),
     "rewards": ("rewards:app", "List and show reward modules, score a saved run."),
     "envs": ("envs:list_envs", "List the environment ids of gymnasium.make."),
     "tasks": ("tasks:app", "List, show, write, verify, score and import tasks."),
     "bench": ("bench:app", "List, check, download and score published benchmarks."),
     "paper": ("paper:paper_command", "Reproduce the tables of a paper, or say what they need and cost."),
-    "serve": ("serve:app", "Serve episodes to agents and trainers of other ecosystems."),
+    "serve": ("serve:app", "Serve episodes to agents and trainers of other ecosystems: mcp, openenv."),
     "videos": ("videos:app", "Check video files, remux them, build frame stores."),
 }
 """Commands: location ("module:function" or "module:app" in `vzgym.cli`) and summary in `vzgym --help`."""
