@@ -257,7 +257,29 @@ def freeze_vision(model: Any) -> int:
     if any(tower is part for part in (model, model.base_model)):
         raise InvalidSetting(f"freeze_vision: {type(model).__name__} has no vision tower that the library knows")
     tower.requires_grad_(False)
+    _end_gradients_at(tower)
     return sum(weight.numel() for weight in tower.parameters())
+
+
+def _end_gradients_at(tower: Any, within: Any = None) -> None:
+    """Keep gradients out of a frozen vision tower.
+
+    With gradient checkpointing, transformers makes the output of every embedding of a model require gradients, its
+    towers' patch embeddings among them. The whole frozen tower would be recomputed and back-propagated for nothing.
+
+    Args:
+        tower: The tower. It has no embeddings afterwards, as far as the library asks.
+        within: The whole model: nothing is done if `tower` is no part of it but the model itself.
+    """
+    if within is not None and any(tower is part for part in (within, within.base_model)):
+        return
+    for part in tower.modules():
+        if hasattr(part, "get_input_embeddings"):
+            part.get_input_embeddings = _no_embeddings
+
+
+def _no_embeddings() -> None:
+    return None
 
 
 def adapters(settings: TrainSettings, model: Any) -> Any:
@@ -265,6 +287,8 @@ def adapters(settings: TrainSettings, model: Any) -> Any:
     lora = settings.lora
     if not lora.rank:
         return None
+    # Adapters are in the language model alone.
+    _end_gradients_at(model.get_encoder(modality="image"), within=model)
     from peft import LoraConfig
 
     return LoraConfig(
