@@ -78,7 +78,6 @@ PAGES: dict[str, tuple[str, tuple[str, ...]]] = {
             "interfaces",
             "interfaces.network",
             "interfaces.guards",
-            "interfaces.mcp",
             "interfaces.rollouts",
             "interfaces.skyrl",
             "interfaces.verl",

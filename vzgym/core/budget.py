@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from vzgym.core.actions import Zoom, Zooms
 from vzgym.core.errors import InvalidSetting
-from vzgym.core.text import known_names
 
 __all__ = ["Budget", "checked_overview", "group_zooms", "overview_times", "with_last_time"]
 
@@ -147,7 +146,7 @@ class Budget:
         valid = [field.name for field in fields(cls)]
         unknown = sorted(set(values) - set(valid))
         if unknown:
-            raise InvalidSetting(f"unknown budget setting {', '.join(unknown)}; {known_names(unknown, valid)}")
+            raise InvalidSetting(f"unknown budget setting {', '.join(unknown)}; valid: {', '.join(valid)}")
         infinite = {"overview_fps": math.inf} if values.get("overview_fps") == "inf" else {}
         return cls(**{**values, **infinite})  # type: ignore[arg-type]
 

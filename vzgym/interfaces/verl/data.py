@@ -14,6 +14,7 @@ from vzgym.core.errors import InvalidSetting
 from vzgym.core.files import write_text
 from vzgym.interfaces.rollouts import shared_rollouts
 from vzgym.interfaces.training_rows import measured_lengths, name_for_rows, open_tasks, task_rows, write_parquet
+from vzgym.tasks import resolve_budget
 
 __all__ = ["VerlData", "write_verl_data"]
 
@@ -88,6 +89,8 @@ def write_verl_data(
         raise InvalidSetting(f"turn_tokens must be at least 1, got {turn_tokens}")
     names = [name_for_rows(spec) for spec in (tasks, validation) if spec is not None]
     sets = [open_tasks(name, rollouts.root) for name in names]
+    for chosen in sets:
+        resolve_budget(rollouts.budget, chosen)
     lengths = None if model is None else measured_lengths(model, rollouts, sets, turn_tokens)
     files = tuple(out / f"{split}.parquet" for split in ("train", "validation")[: len(sets)])
     rows = tuple(

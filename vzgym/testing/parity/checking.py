@@ -17,7 +17,6 @@ from vzgym.testing.parity.interfaces import (
     TextInterface,
     TRLInterface,
 )
-from vzgym.testing.parity.mcp import MCPInterface
 from vzgym.testing.parity.openenv import OpenEnvInterface
 from vzgym.testing.parity.pixels import Seen, fault_of_seen
 from vzgym.testing.parity.script import Script, code_scripts, scripts
@@ -42,7 +41,6 @@ INTERFACES: tuple[Interface, ...] = (
     TRLInterface(),
     ServedChatInterface(),
     ServedChatInterface(structured=True),
-    MCPInterface(),
     SkyRLInterface(),
     VerlInterface(),
     OpenEnvInterface(),
