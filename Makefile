@@ -14,7 +14,7 @@ LOWEST_TESTS ?= tests/core tests/episode tests/protocols tests/rewards/test_comp
   tests/envs/test_env_actions.py tests/envs/test_env_contract.py tests/envs/test_unicode_text.py tests/envs/test_wrappers.py
 # Interfaces to packages that cannot be installed beside those of constraints.txt: each has its own constraints file,
 # environment, extra and tests. ALSO_name is what its environment needs further.
-INTERFACES  ?= $(patsubst constraints-%.txt,%,$(filter-out constraints-lowest.txt,$(wildcard constraints-*.txt)))
+INTERFACES  ?= $(filter $(notdir $(wildcard tests/interfaces/*)),$(patsubst constraints-%.txt,%,$(wildcard constraints-*.txt)))
 # Chat templates of the models in its tests.
 ALSO_verl ?= trl
 # The plug-in that verifiers loads.

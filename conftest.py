@@ -30,6 +30,8 @@ settings.load_profile("vzgym")
 
 # Nothing is fetched, whatever a test names.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# `vzgym view` opens no browser, in the commands that tests start neither.
+os.environ["BROWSER"] = "true"
 
 
 def whole_lines(text: str) -> Iterator[list[str]]:

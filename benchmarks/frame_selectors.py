@@ -1,11 +1,12 @@
 """Accuracy against all frames touched (shown and scored): selectors at five noise levels of the scorer, and zooming.
 
-    python benchmarks/frame_selectors.py [--tasks needle-tiny] [--episodes 200] [--frames 8] [--model POLICY]
+    python benchmarks/frame_selectors.py [--tasks needle-tiny order-tiny] [--episodes 200] [--frames 8] [--model POLICY]
 
 Each selector chooses `--frames` frames among candidates (`--fps` a second), scored by the evidence scorer with noise
 0, 0.2, 0.3, 0.5 and 1; a frame reader answers from them at once. Beside them: blind, random zooms, the overview,
-uniform frames, the expert, and a trained model if one is given. A stopped run is resumed. Writes a table and
-`selectors.png` to the output folder.
+uniform frames, the expert, and a trained model if one is given (`--model runs/sft`, as for `vzgym eval --policy`; it
+plays with the budget that it was trained with). A stopped run is resumed. Writes a table and a figure for each suite to
+the output folder.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def plan(frames: int, fps: float, model: str) -> list[tuple[str, str, float | No
 def main() -> int:
     """Run everything; print the table and the time."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tasks", default="needle-tiny")
+    parser.add_argument("--tasks", nargs="+", default=["needle-tiny"], help="suites, each with a figure of its own")
     parser.add_argument("--episodes", type=int, default=200)
     parser.add_argument("--pixel-episodes", type=int, default=50, help="for selectors that look at pixels: slower")
     parser.add_argument("--frames", type=int, default=8, help="frames that a selector shows")
@@ -102,23 +103,29 @@ def main() -> int:
     parser.add_argument("--model", default="", help="a trained model to evaluate, too, as for vzgym eval")
     parser.add_argument("--out", type=Path, default=Path("runs/selectors"))
     arguments = parser.parse_args()
+    for tasks in arguments.tasks:
+        run(tasks, arguments)
+    return 0
+
+
+def run(tasks: str, arguments: argparse.Namespace) -> None:
+    """Run everything on a suite."""
     started = time.perf_counter()
     cells: list[Cell] = []
     for name, group, noise, policy in plan(arguments.frames, arguments.fps, arguments.model):
         label = name if noise is None else f"{name} noise {noise:g}"
-        folder = arguments.out / f"{arguments.tasks}-{arguments.episodes}" / label.replace(" ", "-")
+        folder = arguments.out / f"{tasks}-{arguments.episodes}" / label.replace(" ", "-")
         count = min(arguments.episodes, arguments.pixel_episodes) if group == "pixels" else arguments.episodes
-        report = evaluate(policy, arguments.tasks, episodes=count, seed=arguments.seed, out=folder, name=label)
+        report = evaluate(policy, tasks, episodes=count, seed=arguments.seed, out=folder, name=label)
         cells.append(Cell.of(name, group, noise, report))
         print(f"{label}: {100 * report.accuracy.value:.1f} %", file=sys.stderr, flush=True)
     text = json.dumps([asdict(cell) for cell in cells], indent=1)
-    (arguments.out / f"{arguments.tasks}.json").write_text(text, encoding="utf-8")
+    (arguments.out / f"{tasks}.json").write_text(text, encoding="utf-8")
     print(table(cells))
-    title = f"{arguments.tasks}, {arguments.episodes} episodes, {arguments.frames} selected frames"
-    draw(cells, arguments.out / f"{arguments.tasks}.png", title)
+    title = f"{tasks}, {arguments.episodes} episodes, {arguments.frames} selected frames"
+    draw(cells, arguments.out / f"{tasks}.png", title)
     print(f"\n{title}, {arguments.fps:g} candidates a second, seed {arguments.seed}; accuracy in %, 95 % interval.")
     print(f"{time.perf_counter() - started:.0f} s.")
-    return 0
 
 
 def table(cells: list[Cell]) -> str:

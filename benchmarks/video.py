@@ -3,9 +3,10 @@
     python benchmarks/video.py                   everything: about an hour on two cores, 7 GB of files
     python benchmarks/video.py --quick           one 10-minute file: a few minutes
     python benchmarks/video.py --only memory     10,000 zooms, and a plot of the memory they hold
+    python benchmarks/video.py --only backends   the same reads by PyAV, decord and torchcodec, those that are installed
 
-All figures are CPU-seconds of this process over all threads; compared figures come from the same run. Files are made
-once, in --folder, and reused.
+All figures are CPU-seconds over all threads, of this process and the decoders' own ones; compared figures come from the
+same run. Files are made once, in --folder, and reused.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from typing import Any
 
 import av
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 from PIL import Image
 
+from vzgym.core.errors import DependencyNotInstalled
 from vzgym.video import sharing
 from vzgym.video.barcode import draw_barcode
-from vzgym.video.file import ClipRequest, FileVideo
+from vzgym.video.file import BACKENDS, ClipRequest, FileVideo
 from vzgym.video.settings import VideoLimits, configure
 
 FPS = 30
@@ -139,10 +142,16 @@ def group(minutes: int, seed: int, rollouts: int = 16, zooms: int = 3, spots: in
 
 
 def cpu(work: Callable[[], Any]) -> float:
-    """CPU-seconds of `work`, all threads."""
-    before = time.process_time()
+    """CPU-seconds of `work`, all threads; child processes that were running before it included."""
+    children = psutil.Process().children(recursive=True)
+    before = time.process_time() + used_by(children)
     work()
-    return time.process_time() - before
+    return time.process_time() + used_by(children) - before
+
+
+def used_by(processes: list[psutil.Process]) -> float:
+    """CPU-seconds of processes so far."""
+    return math.fsum(sum(process.cpu_times()[:2]) for process in processes)
 
 
 def bound(path: Path, clips: list[NDArray[np.float64]]) -> float:
@@ -253,6 +262,25 @@ def measure_overview(file: File) -> dict[str, Any]:
     }
 
 
+def measure_backends(file: File, seed: int) -> list[dict[str, Any]]:
+    """The cost of an overview and of a group's zooms through each back-end that is installed, once it is open."""
+    times = np.linspace(0, file.minutes * 60 - 1, 64)
+    rows = []
+    for name in BACKENDS.names():
+        sharing.clear()
+        video = FileVideo(file.path, backend=name)
+        try:
+            video.read(times[:1], size=SIZE)  # starts the decoder's process, and reads the file's index
+        except DependencyNotInstalled as error:
+            print(f"left out: {error}", flush=True)
+            continue
+        overview = cpu(lambda video=video: video.read(times, size=SIZE))
+        zooms = cpu(lambda video=video: [video.read(clip, size=SIZE) for clip in group(file.minutes, seed)])
+        rows.append({"file": file.name, "backend": name, "overview": overview, "zooms": zooms})
+    sharing.clear()
+    return rows
+
+
 def resident() -> float:
     """Resident memory of this process in MiB (Linux)."""
     fields = Path("/proc/self/statm").read_text().split()
@@ -329,6 +357,21 @@ def table(groups: list[dict[str, Any]], overviews: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def backend_table(rows: list[dict[str, Any]]) -> str:
+    """The back-ends as Markdown: medians, and their ratio to PyAV's."""
+    lines = ["| file | back-end | 64-frame overview | zooms of a group | / PyAV |", "|---|---|---:|---:|---|"]
+    for file in dict.fromkeys(row["file"] for row in rows):
+        mine = [row for row in rows if row["file"] == file]
+        found = {
+            name: [told([row[part] for row in mine if row["backend"] == name]) for part in ("overview", "zooms")]
+            for name in dict.fromkeys(row["backend"] for row in mine)
+        }
+        for name, costs in found.items():
+            ratios = ", ".join(f"{cost / own:.2f}" for cost, own in zip(costs, found["pyav"], strict=True))
+            lines.append(f"| {file} | {name} | {costs[0]:.2f} | {costs[1]:.2f} | {ratios} |")
+    return "\n".join(lines)
+
+
 def medians(rows: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, float]]]:
     """For each file, the median of each figure over its rows."""
     for name in dict.fromkeys(row["file"] for row in rows):
@@ -343,7 +386,11 @@ def told(values: list[float | None]) -> float:
 
 
 def save(
-    folder: Path, groups: list[dict[str, Any]], overviews: list[dict[str, Any]], memory: list[tuple[int, float]]
+    folder: Path,
+    groups: list[dict[str, Any]],
+    overviews: list[dict[str, Any]],
+    memory: list[tuple[int, float]],
+    backends: list[dict[str, Any]],
 ) -> None:
     """Write the results so far."""
     result = {
@@ -352,9 +399,12 @@ def save(
         "groups": groups,
         "overviews": overviews,
         "memory": memory,
+        "backends": backends,
     }
     (folder / "results.json").write_text(json.dumps(result, indent=1))
-    (folder / "results.md").write_text(table(groups, overviews) + "\n")
+    (folder / "results.md").write_text(
+        "\n\n".join([table(groups, overviews), *([backend_table(backends)] if backends else [])]) + "\n"
+    )
 
 
 def main() -> None:
@@ -362,7 +412,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("runs/video-benchmark"), help="where files are made")
     parser.add_argument("--quick", action="store_true", help="one file of 10 minutes")
-    parser.add_argument("--only", choices=["group", "overview", "memory"], help="one part")
+    parser.add_argument("--only", choices=["group", "overview", "memory", "backends"], help="one part")
     parser.add_argument("--height", type=int, action="append", help="360 and 720 if not given")
     parser.add_argument("--minutes", type=int, action="append", help="30 and 60 if not given")
     parser.add_argument("--gop", type=int, action="append", help="48 and 250 if not given")
@@ -378,6 +428,7 @@ def main() -> None:
     gops = arguments.gop or ([250] if arguments.quick else [48, 250])
     groups: list[dict[str, Any]] = []
     overviews: list[dict[str, Any]] = []
+    backends: list[dict[str, Any]] = []
     for height in heights:
         for length in minutes:
             for gop in gops:
@@ -390,16 +441,20 @@ def main() -> None:
                         groups.extend(measure_group(file, seed, with_peer) for seed in range(arguments.seeds))
                     if arguments.only in (None, "overview"):
                         overviews.append(measure_overview(file))
+                    if arguments.only in (None, "backends"):
+                        backends += [row for seed in range(arguments.seeds) for row in measure_backends(file, seed)]
                 print(f"measured {file.name}", flush=True)
-                save(folder, groups, overviews, [])
+                save(folder, groups, overviews, [], backends)
     memory: list[tuple[int, float]] = []
     if arguments.only == "memory" or (arguments.only is None and not arguments.quick):
         memory = measure_memory(folder, arguments.zooms)
         plot_memory(memory, folder / "memory.svg")
         late = [mib for number, mib in memory if number >= arguments.zooms // 5]
         print(f"resident memory after warm-up: {min(late):.0f} to {max(late):.0f} MiB; plot: {folder / 'memory.svg'}")
-    save(folder, groups, overviews, memory)
+    save(folder, groups, overviews, memory, backends)
     print(table(groups, overviews))
+    if backends:
+        print(backend_table(backends))
 
 
 if __name__ == "__main__":

@@ -78,6 +78,7 @@ PAGES: dict[str, tuple[str, tuple[str, ...]]] = {
             "interfaces",
             "interfaces.network",
             "interfaces.guards",
+            "interfaces.mcp",
             "interfaces.rollouts",
             "interfaces.skyrl",
             "interfaces.verl",

@@ -76,6 +76,7 @@ def test_eval_by_name(videomme: Path, tmp_path: Path) -> None:
     ran = run("eval", "--tasks", "videomme", "--by", "metadata.duration", *flags)
     assert ran.exit_code == 0, ran.output
     assert "videomme: official layout, 10 rows, 1 with flaws; left out: 1 (flawed)" in ran.output
+    assert "\noverview: 64 overview frames at most, at 0.5 fps; 4 zooms of at most 16 frames" in ran.output
     records = list(read_records(out / "overview-videomme"))
     assert len(records) == 9
     assert {record.end for record in records} == {End.ANSWERED}

@@ -37,6 +37,27 @@ def test_a_whole_part_is_ok() -> None:
     assert "broken" not in done.output
 
 
+class FirstZoom:
+    """A reward that needs the evidence, as a user writes it."""
+
+    name = "first_zoom"
+    needs = frozenset({"evidence"})
+
+    def score(self, record, context):
+        return float(record.zooms == 1)
+
+
+def test_a_reward_that_some_episodes_cannot_have_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "somebodys_module", sys.modules[__name__])
+    done = runner.invoke(app, ["check", "somebodys_module:FirstZoom"])
+    assert done.exit_code == 0, done.output
+    assert [line.message for line in caplog.records] == [
+        "reward term 'first_zoom' is unscored for task 'tiny/test/0': it needs evidence"
+    ]
+
+
 def test_a_broken_component_is_reported_with_its_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "somebodys_module", sys.modules[__name__])
     done = runner.invoke(app, ["check", "somebodys_module:NotSeeded", "--json"])

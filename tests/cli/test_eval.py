@@ -96,9 +96,49 @@ def test_the_budget_changes_the_tasks_own(run: Run, settings: list[str], wanted:
     assert json.loads(found.stdout)[0]["budget"] == {**own, **wanted}
 
 
+class Stumbling:
+    """Plays one episode."""
+
+    name = "stumbling"
+    episodes = 0
+
+    def reset(self, seed: int) -> None:
+        Stumbling.episodes += 1
+        if Stumbling.episodes > 1:
+            raise InvalidSetting("stumbled")
+
+    def act(self, observation: object, info: dict[str, object]) -> object:
+        from vzgym import Answer
+
+        return Answer("A")
+
+
+def test_a_policy_that_stops_does_not_hide_what_others_have_done(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "somebodys_policies", sys.modules[__name__])
+    monkeypatch.setattr(Stumbling, "episodes", 0)
+    policies = ("blind", "somebodys_policies:Stumbling", "overview")
+    flags = [part for policy in policies for part in ("--policy", policy)]
+    found = run("eval", *flags, "--tasks", "needle-micro", "--episodes", 3, "--out", tmp_path)
+    assert found.exit_code == 1
+    assert str(found.exception) == "stumbled"
+    assert "blind" in found.stdout
+    assert "seen %" in found.stdout
+    assert f"Records: {tmp_path}" in found.stdout
+    assert "Stopped: 1 of 3 runs have finished." in found.stderr
+    assert len(list(tmp_path.glob("blind*/report.json"))) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "told"),
     [
+        (["--policy", "runs/sft"], InvalidSetting, "no model at 'runs/sft': there is no such folder; give a folder"),
+        (["--policy", "owner/name"], InvalidSetting, "'{name: vlm, path: owner/name}'"),
+        (["--policy", "{name: vlm, path: ./sft}"], InvalidSetting, "no model at './sft': there is no such folder"),
+        (["--policy", "{name: uniform, frmes: 3}"], InvalidSetting, "no option 'frmes'; did you mean 'frames'?"),
+        (["--policy", "oracel"], UnknownName, "unknown policy 'oracel'; did you mean 'oracle'? Valid: aks,"),
+        (["--tasks", "videome"], UnknownName, "Did you mean the benchmark 'videomme'? Benchmarks: "),
         (["--policy", "nobody"], UnknownName, "unknown policy 'nobody'; valid: aks,"),
         (["--policy", "no_such_module:Mine"], PluginError, "cannot import module 'no_such_module'"),
         (["--policy", "vzgym.baselines:Mine"], PluginError, "has no 'Mine'"),
@@ -112,7 +152,11 @@ def test_the_budget_changes_the_tasks_own(run: Run, settings: list[str], wanted:
             InvalidSetting,
             "--budget takes field=value (such as max_zooms=2), repeatable, or the name of a budget (paper, single-gpu)",
         ),
-        (["--budget", "zooms=2"], InvalidSetting, "unknown budget setting zooms; valid: overview_fps,"),
+        (
+            ["--budget", "zooms=2"],
+            InvalidSetting,
+            "unknown budget setting zooms; did you mean 'max_zooms'? Valid: overview_fps,",
+        ),
         (["--budget", "max_zooms=many"], InvalidSetting, "max_zooms must be an integer >= 0, got 'many'"),
         (["--budget", "max_zooms=["], InvalidSetting, "max_zooms must be an integer >= 0, got '['"),
         (["--episodes", "0"], InvalidSetting, "episodes must be 1 to 1000"),

@@ -10,7 +10,7 @@ from PIL import Image
 from typer.testing import Result
 
 import vzgym
-from vzgym.core.errors import UnknownName
+from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.core.interval import Interval
 from vzgym.envs.registration import ENV_IDS
 from vzgym.evaluation.policy_evaluation import ZoomNotNeeded
@@ -42,6 +42,11 @@ def test_a_task_of_a_file_is_shown_with_its_contact_sheet(run: Run, own: Path, t
     other = run("tasks", "show", "gone", "--tasks", own)
     assert isinstance(other.exception, UnknownName)
     assert "valid: shown, unknown" in str(other.exception)
+    close = run("tasks", "show", "shwon", "--tasks", own)
+    assert "did you mean 'shown'? Valid: shown, unknown" in str(close.exception)
+    alone = run("tasks", "show", own)
+    assert isinstance(alone.exception, InvalidSetting)
+    assert f"say vzgym tasks show ID --tasks {own}" in str(alone.exception)
 
 
 def test_a_task_whose_overview_shows_the_evidence_draws_a_warning(run: Run, own: Path) -> None:

@@ -50,9 +50,9 @@ def test_every_public_error_is_ours_and_a_built_in() -> None:
 
 def test_an_unknown_name_lists_the_valid_ones_in_order() -> None:
     error = MADE[0]
-    assert str(error) == "unknown reward module 'iuo'; valid: accuracy, iou. Look again."
+    assert str(error) == "unknown reward module 'iuo'; did you mean 'iou'? Valid: accuracy, iou. Look again."
     assert isinstance(error, LookupError)
-    assert str(UnknownName("suite", "x", [])) == "unknown suite 'x'; valid: none registered"
+    assert str(UnknownName("suite", "x", [])) == "unknown suite 'x'; valid: none"
 
 
 def test_a_video_error_names_path_time_and_back_end() -> None:

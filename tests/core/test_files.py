@@ -16,11 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vzgym.core import files
-from vzgym.core.errors import FolderInUse, RecordError, TaskError
+from vzgym.core.errors import FolderInUse, InvalidSetting, RecordError, TaskError
 from vzgym.core.files import (
     MAX_DEPTH,
     JsonLinesWriter,
     append_json_line,
+    check_model_path,
     drop_torn_line,
     file_lock,
     folder_lock,
@@ -351,3 +352,31 @@ def test_core_imports_no_lock_until_one_is_needed() -> None:
     program = "import sys, vzgym.core.files; assert 'filelock' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
     assert files.__doc__
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("made/sftt", "there is no such folder; did you mean 'made/sft'? Give a folder"),
+        ("./sft", "there is no such folder; give a folder with a config.json, or a name on the Hugging Face hub"),
+        ("/nowhere/at/all", "there is no such folder"),
+        ("runs/sft", "there is no such folder"),
+        ("~/models/sft", "there is no such folder"),
+        ("a/b/c", "there is no such folder"),
+        ("made", "no model in the folder 'made': it has no config.json and no adapter_config.json; there is one in"),
+        ("made/note.txt", "it is a file"),
+        ("x" * 5000 + "/y/z", "there is no such folder"),
+    ],
+)
+def test_a_path_without_a_model_is_no_name_on_a_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("made/sft").mkdir(parents=True)
+    Path("made/sft/config.json").write_text("{}")
+    Path("made/note.txt").write_text("x")
+    with pytest.raises(InvalidSetting) as raised:
+        check_model_path(path)
+    assert words in str(raised.value)
+    for fine in ("Qwen/Qwen3-VL-4B-Instruct", "gpt2", "made/sft", tmp_path / "made" / "sft"):
+        check_model_path(fine)

@@ -62,7 +62,9 @@ def test_names_are_sorted_and_found(parts: Registry[Part]) -> None:
 def test_an_unknown_name_lists_the_valid_ones(parts: Registry[Part]) -> None:
     with pytest.raises(UnknownName) as raised:
         parts.make("fixt")
-    assert "unknown test part 'fixt'; valid: demanding, fixed, inheriting, late, open" in str(raised.value)
+    assert "unknown test part 'fixt'; did you mean 'fixed'? Valid: demanding, fixed, inheriting, late, open" in str(
+        raised.value
+    )
     assert "module:Class" in str(raised.value)
 
 
@@ -95,7 +97,9 @@ def test_a_name_is_text(parts: Registry[Part]) -> None:
 def test_an_unknown_option_lists_the_valid_ones(parts: Registry[Part]) -> None:
     with pytest.raises(InvalidSetting) as raised:
         parts.make({"name": "fixed", "sizes": 2, "colour": "red"})
-    assert str(raised.value) == "test part 'fixed' has no option 'colour', 'sizes'; valid: size, unit"
+    assert (
+        str(raised.value) == "test part 'fixed' has no option 'colour', 'sizes'; did you mean 'size'? Valid: size, unit"
+    )
 
 
 def test_a_class_with_a_protocol_as_base_takes_no_options(parts: Registry[Part]) -> None:
@@ -237,12 +241,36 @@ def test_a_part_is_checked_without_being_built(parts: Registry[Part]) -> None:
     parts.register("costly", build)
     parts.check({"name": "costly", "size": 1.0})
     parts.check("fixed")
-    with pytest.raises(InvalidSetting, match="'costly' has no option 'sise'; valid: size"):
+    with pytest.raises(InvalidSetting, match=r"'costly' has no option 'sise'; did you mean 'size'\? Valid: size"):
         parts.check({"name": "costly", "sise": 1.0})
     with pytest.raises(InvalidSetting, match="'costly': missing a required argument: 'size'"):
         parts.check("costly")
     with pytest.raises(UnknownName, match="unknown test part 'loose'"):
         parts.check("loose")
+
+
+class Heavy(Fixed):
+    @staticmethod
+    def check_options(size: float = 1.0, **others: Any) -> None:
+        if size < 0:
+            raise InvalidSetting(f"size must be >= 0, got {size}")
+
+    def __init__(self, size: float = 1.0) -> None:
+        raise AssertionError("built")
+
+
+def test_a_part_may_check_its_options_itself(parts: Registry[Part]) -> None:
+    parts.register("heavy", Heavy)
+    parts.check("heavy")
+    with pytest.raises(InvalidSetting, match="size must be >= 0, got -1"):
+        parts.check({"name": "heavy", "size": -1})
+
+
+def test_a_misspelled_name_with_options_is_no_module(parts: Registry[Part]) -> None:
+    with pytest.raises(PluginError, match=r"cannot import module 'fixt'.*or did you mean the test part 'fixed'\?"):
+        parts.get("fixt:size=2")
+    with pytest.raises(PluginError, match=r"No module named 'nowhere'$"):
+        parts.get("nowhere:Part")
 
 
 class Nesting(Fixed):

@@ -85,6 +85,12 @@ def test_students_quantiles_are_those_of_the_tables(freedom: int, t: float) -> N
     assert student_quantile(freedom) == pytest.approx(t, abs=1e-4)
 
 
+def test_an_interval_is_cut_to_possible_values() -> None:
+    assert Estimate(0.9, 0.7, 1.1, 5).within(0.0, 1.0) == Estimate(0.9, 0.7, 1.0, 5)
+    assert Estimate(-0.9, -1.3, -0.5, 5).within(-1.0, 1.0) == Estimate(-0.9, -1.0, -0.5, 5)
+    assert math.isnan(mean([0.5]).within(0.0, 1.0).high)
+
+
 def test_students_interval_of_a_few_values() -> None:
     found = student([1.0, 2.0, 3.0, 4.0, 5.0])
     assert found.value == 3.0

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vzgym.core.text import comparable, duration_text, find_surrogate, normalize, replace_surrogates
+from vzgym.core.text import (
+    close_name,
+    comparable,
+    duration_text,
+    find_surrogate,
+    known_names,
+    normalize,
+    replace_surrogates,
+)
 
 
 @pytest.mark.parametrize(
@@ -52,3 +60,18 @@ def test_lone_surrogates() -> None:
 def test_durations() -> None:
     given = (40, 59.6, 95, 3570, 3599, 9000)
     assert list(map(duration_text, given)) == ["40 s", "60 s", "2 min", "1 h 0 min", "1 h 0 min", "2 h 30 min"]
+
+
+@pytest.mark.parametrize(
+    ("name", "close"), [("needel", "needle"), ("NEEDLE", "needle"), ("videom", "videomme"), ("x", ""), (7, "")]
+)
+def test_the_name_that_is_meant(name: object, close: str) -> None:
+    assert close_name(name, ["needle", "order", "videomme"]) == close
+
+
+def test_unknown_names_are_listed_with_what_may_be_meant() -> None:
+    assert known_names(["ordr", "needel", "x"], ["order", "needle"]) == (
+        "did you mean 'order' or 'needle'? Valid: order, needle"
+    )
+    assert known_names(["x"], ["order"]) == "valid: order"
+    assert known_names(["x"], []) == "valid: none"

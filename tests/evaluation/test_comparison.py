@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import vzgym
 from vzgym.cli import app
 from vzgym.core.errors import InvalidSetting, RecordError
 from vzgym.core.statistics import exact_mcnemar, paired_proportions
-from vzgym.evaluation.comparison import compare_runs
+from vzgym.evaluation.comparison import RunMetrics, compare_metrics, compare_runs
+from vzgym.evaluation.metrics import EpisodeMetrics
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,21 @@ def test_several_rollouts_of_a_task_are_one_observation(runs):
     found = compare_runs([runs["blind"], runs["random"]])
     assert found.rows[1]["frames"].difference.n == 10
     assert found.rows[1]["zooms"].value.value == 2.0
+
+
+def test_intervals_of_shares_hold_possible_values_only(tmp_path):
+    def run(name, seen):
+        one = EpisodeMetrics.of(next(vzgym.evaluation.read_records(tmp_path / "one")))
+        items = [dataclasses.replace(one, task_id=str(place), evidence_seen=value) for place, value in enumerate(seen)]
+        return RunMetrics.of(name, tmp_path, items)
+
+    vzgym.evaluate("blind", "needle-micro", episodes=1, out=tmp_path / "one")
+    found = compare_metrics([run("none", [0.0, 0.0, 0.5]), run("most", [0.9, 1.0, 1.0])])
+    value, difference = found.rows[1]["evidence_seen"].value, found.rows[1]["evidence_seen"].difference
+    assert 0.9 < value.low < value.value < value.high == 1.0
+    # Student's interval of 0.9, 1.0, 0.5 reaches beyond 1.
+    assert (difference.value, difference.high) == (pytest.approx(0.8), 1.0)
+    assert 0.0 < difference.low < 0.8
 
 
 def test_runs_without_a_shared_task_and_too_few_runs_are_refused(runs, tmp_path):

@@ -369,13 +369,13 @@ def test_a_class_is_not_yet_a_policy() -> None:
 
 
 def test_unknown_names_are_answered_with_the_valid_ones(tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match=r"unknown policy 'blond'; valid: .*blind.*oracle"):
+    with pytest.raises(UnknownName, match=r"unknown policy 'blond'; did you mean 'blind'. Valid: .*blind.*oracle"):
         evaluate("blond", "tiny", episodes=1, out=tmp_path / "run")
-    with pytest.raises(UnknownName, match=r"unknown task suite 'needles'; valid: .*needle-tiny"):
+    with pytest.raises(UnknownName, match=r"unknown task suite 'needles'; did you mean 'needle'. Valid: .*needle-tiny"):
         evaluate("blind", "needles", episodes=1, out=tmp_path / "run")
     with pytest.raises(UnknownName, match=r"unknown reward 'gold'; valid: .*accuracy.*videozoomer"):
         evaluate("blind", "tiny", episodes=1, reward="gold", out=tmp_path / "run")
-    with pytest.raises(InvalidSetting, match="policy 'uniform' has no option 'farmes'; valid: frames, reader"):
+    with pytest.raises(InvalidSetting, match=r"no option 'farmes'; did you mean 'frames'\? Valid: frames, reader"):
         evaluate({"name": "uniform", "farmes": 3}, "tiny", episodes=1, out=tmp_path / "run")
     # A folder made for such a run would refuse the right one.
     assert not (tmp_path / "run").exists()

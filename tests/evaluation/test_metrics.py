@@ -95,6 +95,13 @@ def test_evidence_is_half_open_and_forgives_a_rounding(time: float, seen: float)
     assert EpisodeMetrics.of(record(ANSWERED, overview=(time,))).evidence_seen == seen
 
 
+def test_a_policy_that_is_shown_no_frames_has_seen_no_evidence() -> None:
+    turns = (zoom(9.0, 12.0, [9.0, 10.0, 11.0]), ANSWERED)
+    assert EpisodeMetrics.of(record(*turns, overview=(12.0, 31.0))).evidence_seen == 1.0
+    blind = EpisodeMetrics.of(record(*turns, overview=(12.0, 31.0), sees_frames=False))
+    assert (blind.evidence_seen, blind.evidence_coverage) == (0.0, 2 / 8)
+
+
 @pytest.mark.parametrize("evidence", [None, ()])
 def test_without_evidence_nothing_is_said_of_it(evidence: tuple[Interval, ...] | None) -> None:
     found = EpisodeMetrics.of(record(zoom(1.0, 2.0, [1.0]), ANSWERED, evidence=evidence))

@@ -55,9 +55,11 @@ def test_protocols_by_name_and_with_options() -> None:
     assert isinstance(made, TagProtocol)
     assert isinstance(made, TextProtocol)
     assert (made.think, made.strict, made.instructions) == ("none", True, False)
-    with pytest.raises(UnknownName, match=r"unknown text protocol 'tag'; valid: .*tags"):
+    with pytest.raises(UnknownName, match=r"unknown text protocol 'tag'; did you mean 'tags'. Valid: .*tags"):
         PROTOCOLS.make("tag")
-    with pytest.raises(InvalidSetting, match="has no option 'thinking'; valid: instructions, strict, think"):
+    with pytest.raises(
+        InvalidSetting, match=r"no option 'thinking'; did you mean 'think'\? Valid: instructions, strict"
+    ):
         PROTOCOLS.make({"name": "tags", "thinking": "none"})
 
 

@@ -139,7 +139,11 @@ def test_a_gate_without_a_condition_is_refused(nothing: Any) -> None:
 @pytest.mark.parametrize(
     ("condition", "error", "message"),
     [
-        ("corect", UnknownName, "unknown condition 'corect'; valid: answered, consistent, correct.*not correct"),
+        (
+            "corect",
+            UnknownName,
+            "unknown condition 'corect'; did you mean 'correct'. Valid: answered.*not correct",
+        ),
         ("not corect", UnknownName, "unknown condition 'corect'"),
         ({"module": "iou"}, InvalidSetting, "needs a bound: at_least, above, at_most, below"),
         ({"at_least": 1}, InvalidSetting, "needs the key 'module'"),

@@ -112,7 +112,7 @@ def test_options_reach_the_module_and_unknown_ones_are_listed(tmp_path: Path, mo
 def test_an_unknown_name_lists_presets_and_modules() -> None:
     with pytest.raises(UnknownName) as raised:
         make_reward("videozoom")
-    assert "unknown reward 'videozoom'; valid: " in str(raised.value)
+    assert "unknown reward 'videozoom'; did you mean 'videozoomer'? Valid: " in str(raised.value)
     assert {"accuracy", "iou_union", "videozoomer"} <= set(raised.value.valid)
     with pytest.raises(UnknownName) as inside:
         make_reward({"accuracy": 1.0, "acuracy": 1.0})

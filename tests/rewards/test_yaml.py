@@ -63,14 +63,14 @@ def test_a_file_may_hold_a_name(tmp_path: Path, name: str) -> None:
         (
             "accuracy: 0.9\nacuracy: 0.1\n",
             2,
-            "unknown reward module 'acuracy'; valid: accumulative_tool, accuracy",
+            "unknown reward module 'acuracy'; did you mean 'accuracy'. Valid: accumulative_tool, accuracy",
         ),
         ("a: 1\n", 1, "unknown reward module 'a'"),
         ("accuracy: 1\nz:\n  weight: 1\n  module: zoom\n", 4, "unknown reward module 'zoom'"),
         (
             "accuracy: 1\ncall_cost:\n  weight: 1\n  frei: 2\n",
             4,
-            "no option 'frei'; valid: free, only_co",
+            "no option 'frei'; did you mean 'free'. Valid: free, only_co",
         ),
         ("call_cost:\n  weight: 1\n  free: -2\n", 3, "free must be a finite number, >= 0, got -2"),
         (

@@ -10,11 +10,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoImageProcessor, AutoTokenizer, BlipForImageTextRetrieval, CLIPModel, SiglipModel
+from transformers import (
+    AutoImageProcessor,
+    AutoTokenizer,
+    Blip2ForImageTextRetrieval,
+    BlipForImageTextRetrieval,
+    CLIPModel,
+    SiglipModel,
+)
 
 from vzgym.core.errors import DependencyNotInstalled, InvalidSetting, ScorerError, UntrustedName
 from vzgym.core.registry import names_from_data
 from vzgym.scorers import Frames, Query, Scorer, embed_video, make_scorer, score_video
+from vzgym.scorers.base import can_embed
 from vzgym.scorers.models import TextTooLong
 from vzgym.testing import check_scorer
 from vzgym.video import FileVideo
@@ -37,6 +45,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "siglip": tiny.save_siglip(root / "siglip"),
         "blip-itm": (blip := tiny.save_blip(root / "blip")),
         "blip-itc": blip,
+        "blip2-itm": tiny.save_blip2(root / "blip2"),
     }
 
 
@@ -69,6 +78,11 @@ def plain(name: str, folder: Path, similarity: str) -> np.ndarray:
                 out = model(input_ids=ids, pixel_values=pixels(folder))
                 cosines = (out.image_embeds @ out.text_embeds[0]).numpy()
                 return out.logits_per_image[:, 0].numpy() if similarity == "logit" else cosines
+            case "blip2-itm":
+                model = Blip2ForImageTextRetrieval.from_pretrained(folder)
+                text = words([QUERY.text] * 7, return_tensors="pt")
+                out = model(**text, pixel_values=pixels(folder), use_image_text_matching_head=True).logits_per_image
+                return torch.softmax(out, dim=-1)[:, 1].numpy()
             case _:
                 model = BlipForImageTextRetrieval.from_pretrained(folder)
                 text = words([QUERY.text] * 7, return_tensors="pt")
@@ -78,7 +92,7 @@ def plain(name: str, folder: Path, similarity: str) -> np.ndarray:
 
 CASES = [
     ("clip", "cosine"), ("clip", "logit"), ("clip", "dot"), ("longclip", "cosine"), ("siglip", "cosine"),
-    ("siglip", "logit"), ("blip-itm", ""), ("blip-itc", ""),
+    ("siglip", "logit"), ("blip-itm", ""), ("blip-itc", ""), ("blip2-itm", ""),
 ]  # fmt: skip
 
 
@@ -94,19 +108,19 @@ def test_scores_equal_a_plain_computation(name: str, similarity: str, folders: d
     assert not np.allclose(scorer.score(Query("the blue shape on the right"), FRAMES), scores, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["clip", "longclip", "siglip", "blip-itm", "blip-itc"])
+@pytest.mark.parametrize("name", ["clip", "longclip", "siglip", "blip-itm", "blip-itc", "blip2-itm"])
 def test_the_contract_is_kept(name: str, folders: dict[str, Path]) -> None:
     check_scorer(lambda: make(folders, name), name).require()
 
 
-@pytest.mark.parametrize("name", ["clip", "siglip", "blip-itm"])
+@pytest.mark.parametrize("name", ["clip", "siglip", "blip-itm", "blip2-itm"])
 def test_options_belong_to_the_text_if_asked_for(name: str, folders: dict[str, Path]) -> None:
     with_options = make(folders, name, with_options=True).score(QUERY, FRAMES)
     whole = Query(QUERY.to_text(with_options=True))
     np.testing.assert_array_equal(make(folders, name).score(whole, FRAMES), with_options)
 
 
-@pytest.mark.parametrize("name", ["clip", "longclip", "siglip", "blip-itm", "blip-itc"])
+@pytest.mark.parametrize("name", ["clip", "longclip", "siglip", "blip-itm", "blip-itc", "blip2-itm"])
 def test_a_long_text_is_never_cut_in_silence(name: str, folders: dict[str, Path]) -> None:
     most = {"clip": 77, "longclip": 248, "siglip": 64}.get(name, 40)
     text = LONG * 2
@@ -141,6 +155,17 @@ def test_a_long_text_is_read_in_chunks_if_asked_for(name: str, folders: dict[str
 def test_a_cross_encoder_reads_no_chunks(folders: dict[str, Path]) -> None:
     with pytest.raises(InvalidSetting, match=r"long_text of scorer 'blip-itm' must be one of warn, error"):
         make(folders, "blip-itm", long_text="chunk")
+    assert can_embed(make(folders, "blip-itm"))
+    assert not can_embed(make(folders, "blip2-itm"))
+
+
+def test_weights_are_loaded_when_asked_for(folders: dict[str, Path], tmp_path: Path) -> None:
+    scorer = make(folders, "clip")
+    assert "model" not in vars(scorer)
+    scorer.load()
+    assert {"model", "tokenizer", "image_processor"} <= set(vars(scorer))
+    with pytest.raises(InvalidSetting, match="there is no such folder"):
+        make({"clip": tmp_path / "nothing"}, "clip").load()
 
 
 def test_longclip_is_not_clip(folders: dict[str, Path]) -> None:
@@ -150,11 +175,11 @@ def test_longclip_is_not_clip(folders: dict[str, Path]) -> None:
         make_scorer("longclip")
 
 
-@pytest.mark.parametrize("name", ["clip", "blip-itm"])
+@pytest.mark.parametrize("name", ["clip", "blip-itm", "blip2-itm"])
 def test_half_precision_is_close(name: str, folders: dict[str, Path]) -> None:
     exact = make(folders, name).score(QUERY, FRAMES)
     half = make(folders, name, dtype="bfloat16")
-    assert half.model.dtype == torch.bfloat16
+    assert half.model.vision_model.dtype == torch.bfloat16
     np.testing.assert_allclose(half.score(QUERY, FRAMES), exact, atol=0.05)
     assert half.identity != make(folders, name).identity
 

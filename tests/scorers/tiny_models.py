@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
+    Blip2Config,
+    Blip2ForImageTextRetrieval,
     BlipConfig,
     BlipForImageTextRetrieval,
     BlipImageProcessor,
@@ -82,6 +84,24 @@ def save_blip(folder: Path) -> Path:
         image_text_hidden_size=12,
     )  # fmt: skip
     BlipForImageTextRetrieval(config).save_pretrained(folder)
+    tokenizer("<s> $A </s>", 40).save_pretrained(folder)
+    BlipImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder
+
+
+def save_blip2(folder: Path) -> Path:
+    torch.manual_seed(3)
+    config = Blip2Config(
+        vision_config={**SMALL, "image_size": 32, "patch_size": 8, "initializer_range": 0.3},
+        qformer_config={**SMALL, "vocab_size": 64, "max_position_embeddings": 40, "encoder_hidden_size": 16,
+                        "cross_attention_frequency": 1, "use_qformer_text_input": True, "initializer_range": 0.3},
+        text_config={"model_type": "opt", "vocab_size": 64, "hidden_size": 16, "ffn_dim": 16, "num_hidden_layers": 1,
+                     "num_attention_heads": 2, "word_embed_proj_dim": 16},
+        num_query_tokens=4, image_text_hidden_size=12, image_token_index=None,
+    )  # fmt: skip
+    model = Blip2ForImageTextRetrieval(config)
+    torch.nn.init.normal_(model.query_tokens)
+    model.save_pretrained(folder)
     tokenizer("<s> $A </s>", 40).save_pretrained(folder)
     BlipImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
     return folder

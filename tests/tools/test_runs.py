@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import pytest
@@ -12,12 +12,14 @@ from typer.testing import CliRunner
 
 import vzgym
 from vzgym.cli import app
+from vzgym.cli.policies import named_tools
 from vzgym.core import Answer, ToolCall, Zoom
 from vzgym.core.errors import InvalidSetting, UnknownName, UntrustedName, VideoError
 from vzgym.episode import EpisodeRecord
 from vzgym.evaluation import read_records
 from vzgym.evaluation.replay import replay
 from vzgym.tasks import VideoTask, load_tasks
+from vzgym.tools import ToolResult
 
 CALL = '<think>x</think><tool_call>{"name": "find_frames", "arguments": {"text": "a light"}}</tool_call>'
 FIND = {"name": "find_frames", "scorer": "histogram", "fps": 1.0}
@@ -211,3 +213,47 @@ def test_a_record_does_not_load_weights_or_code_unasked(task: VideoTask, scorer:
     data["tools"][0]["spec"] = {"name": "find_frames", "scorer": scorer}
     with pytest.raises(UntrustedName, match="names the scorer"):
         replay(EpisodeRecord.from_json(data), task=task)
+
+
+class Loading:
+    """A tool that loads something."""
+
+    name = "loading"
+    description = "Does nothing."
+    parameters: ClassVar[dict[str, Any]] = {"type": "object", "properties": {}}
+    spec: ClassVar[dict[str, Any]] = {"name": f"{__name__}:Loading"}
+    loaded: ClassVar[list[str]] = []
+
+    def load(self) -> None:
+        self.loaded.append("loaded")
+
+    def run(self, call: ToolCall, context: Any) -> Any:
+        self.loaded.append("called")
+        return ToolResult("nothing")
+
+
+def test_tools_load_before_the_first_episode(task: VideoTask) -> None:
+    Loading.loaded.clear()
+    env = vzgym.VideoZoomEnv([task], tools=Loading())
+    assert Loading.loaded == ["loaded"]
+    env.reset(seed=0)
+    env.step(ToolCall("loading", {}))
+    assert Loading.loaded == ["loaded", "called"]
+
+
+def test_missing_weights_are_named_before_anything_is_played(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    weights = {"name": "find_frames", "scorer": {"name": "clip", "model": str(tmp_path / "nothing")}}
+    with pytest.raises(InvalidSetting, match="there is no such folder"):
+        vzgym.evaluate(Caller(), "needle-tiny/test", episodes=1, tools=[weights], out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    words = ["--tool", f"find_frames:scorer=clip:model={tmp_path / 'nothing'}"]
+    result = CliRunner().invoke(app, ["eval", "--policy", "blind", "--tasks", "needle-tiny", "--episodes", "1", *words])
+    assert isinstance(result.exception, InvalidSetting)
+    assert "there is no such folder" in str(result.exception)
+
+
+def test_none_is_no_tool_on_the_command_line() -> None:
+    assert named_tools(None) is None
+    assert named_tools(["none"]) == []
+    assert named_tools(["frame"]) == ["frame"]

@@ -10,7 +10,7 @@ from vzgym.core.errors import InvalidSetting
 from vzgym.core.files import read_json
 from vzgym.policies.fingerprint import METADATA
 
-__all__ = ["read_metadata", "saved_budget"]
+__all__ = ["read_metadata", "saved_budget", "saved_extras"]
 
 
 def read_metadata(folder: str | Path) -> dict[str, Any]:
@@ -36,3 +36,23 @@ def saved_budget(folder: str | Path) -> Budget | None:
     """
     found = read_metadata(folder).get("budget")
     return None if found is None else Budget.from_mapping(found)
+
+
+def saved_extras(folder: str | Path) -> dict[str, Any] | None:
+    """The tools and the subtitle mode that the model in a folder was trained with; None if they are not recorded.
+
+    Returns:
+        As `Extras.to_json` gives them. They are not resolved: the folder may come from someone else.
+
+    Raises:
+        InvalidSetting: If the folder's `vzgym.json` cannot be read, or is invalid there.
+    """
+    found = read_metadata(folder).get("extras")
+    if found is None:
+        return None
+    tools = found.get("tools", []) if isinstance(found, dict) else None
+    if not isinstance(tools, list) or not all(isinstance(spec, dict) and "name" in spec for spec in tools):
+        raise InvalidSetting(
+            f"{Path(folder) / METADATA}: extras must be an object with a list of tools, got {found!r:.200}"
+        )
+    return dict(found)

@@ -89,18 +89,23 @@ class BudgetedSettings(SeededSettings):
 class ExtrasSettings(Settings):
     """Settings of a run whose agent may have tools and subtitles."""
 
-    tools: ListOf[Annotated[Named, checked(TOOLS.check)]] = ()
-    """Tools that the agent may call beside the zoom: registered names, `module:Class`, or mappings with options."""
+    tools: ListOf[Annotated[Named, checked(TOOLS.check)]] | None = None
+    """Tools that the agent may call beside the zoom: registered names, `module:Class`, or mappings with options; `[]`
+    for none. Default: those that the model was trained with, if any."""
 
     subtitles: SubtitleMode | None = None
-    """Where the dialogue shows the tasks' subtitles: `none`, `overview`, `clips` or `all`. Default: as each task says
-    (`show_subtitles`), usually `none`."""
+    """Where the dialogue shows the tasks' subtitles: `none`, `overview`, `clips` or `all`. Default: as the model was
+    trained, else as each task says (`show_subtitles`), usually `none`."""
 
-    def extras(self) -> Extras:
+    def extras(self, trained: Mapping[str, Any] | None = None) -> Extras:
         """The tools and the mode.
+
+        Args:
+            trained: Those that the model was trained with; see `Extras.make`.
 
         Raises:
             InvalidSetting: If a tool is invalid.
             DependencyNotInstalled: If a tool needs a missing package.
+            UntrustedName: As `Extras.make`.
         """
-        return Extras.make(self.tools, self.subtitles)
+        return Extras.make(self.tools, self.subtitles, trained=trained)

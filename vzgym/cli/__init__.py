@@ -43,7 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tasks": ("tasks:app", "List, show, write, verify, score and import tasks."),
     "bench": ("bench:app", "List, check, download and score published benchmarks."),
     "paper": ("paper:paper_command", "Reproduce the tables of a paper, or say what they need and cost."),
-    "serve": ("serve:app", "Serve episodes to agents and trainers of other ecosystems."),
+    "serve": ("serve:app", "Serve episodes to agents and trainers of other ecosystems: mcp, openenv."),
     "videos": ("videos:app", "Check video files, remux them, build frame stores."),
 }
 """Commands: location ("module:function" or "module:app" in `vzgym.cli`) and summary in `vzgym --help`."""

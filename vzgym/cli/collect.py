@@ -70,7 +70,7 @@ def collect_command(
 
     flags: dict[str, Any] = {
         "tasks": tasks, "episodes": episodes, "mix": mix, "samples": samples, "protocol": protocol,
-        "thoughts": thoughts, "seed": seed, "tools": named_tools(tool) or None, "subtitles": subtitles,
+        "thoughts": thoughts, "seed": seed, "tools": named_tools(tool), "subtitles": subtitles,
         # Sampled, since greedy decoding gives the same roll-out every time.
         "policy": named_policy(policy, temperature=1.0) if policy else None,
         "teacher": named_policy(teacher) if teacher else None,

@@ -68,7 +68,7 @@ def export_command(
         say(f"{rows} trajectories in {out}: LLaMA-Factory takes it as dataset_dir, with dataset: {name}")
         return
     with progress_bar() as bar:
-        task = bar.add_task(f"export {path}", total=None)
+        job = bar.add_task(f"export {path}", total=None)
         report = export_run(
             path,
             out,
@@ -80,7 +80,7 @@ def export_command(
             backend=backend,
             trust_code=trust_code,
             name=name,
-            on_episode=lambda record: bar.advance(task),
+            progress=lambda done, total: bar.update(job, completed=done, total=total),
         )
     for reason in report.broken:
         say(f"left out: {reason}", errors)

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from vzgym.cli.policies import named_policy, named_tools, policy_label, run_label
+from vzgym.cli.policies import named_policy, named_tools, policy_label, run_label, trained_extras
 from vzgym.cli.progress import console, costs_in_words, errors, progress_bar, say
 from vzgym.cli.publication import CsvOption, FiguresOption, LatexOption, check_publication, publish
 from vzgym.cli.settings import SubtitlesOption, ToolOption
 from vzgym.cli.workers import GpusOption, RayOption, ShareFramesOption, WorkersOption, make_executor
-from vzgym.core.errors import InvalidSetting, TaskError
+from vzgym.core.errors import InvalidSetting, TaskError, VzgymError
 
 # The engine is imported where it is used: `vzgym eval --help` needs none of it.
 if TYPE_CHECKING:
+    from vzgym.core.budget import Budget
     from vzgym.evaluation import EvaluationReport
     from vzgym.rollout.executor import Executor
     from vzgym.tasks import BudgetSpec, TaskSet
@@ -74,8 +75,10 @@ def run_policies(
     workers: int | Executor = 1,
     names: Sequence[str] = (),
     prompt: str = "",
-    tools: Sequence[ToolSpec] = (),
+    tools: Sequence[ToolSpec] | None = None,
     subtitles: str | None = None,
+    untold_subtitles: str | None = None,
+    reports: list[EvaluationReport] | None = None,
 ) -> list[EvaluationReport]:
     """Evaluate policies in sequence, each in its own folder in `out`, with a progress bar on stderr.
 
@@ -95,12 +98,19 @@ def run_policies(
         names: Names of the runs, one for each policy. Default: the policies' names.
         prompt: Prompt style of models that are given by folder or server (`DirectProtocol`). Default: each policy's own
             protocol.
-        tools: Tools that the policies may call.
+        tools: Tools that the policies may call. Default: those that each was trained with.
         subtitles: Where the dialogue shows subtitles; see `vzgym.evaluate`.
+        untold_subtitles: The same for policies that were trained with no mode, if `subtitles` is None.
+        reports: A list for the reports, each added when its policy has finished, so that a later policy's error does
+            not lose them. Default: a new list.
+
+    Returns:
+        `reports`.
 
     Raises:
         InvalidSetting: If the numbers of names and policies differ, or two runs have the same folder.
-        VzgymError: Errors of `vzgym.evaluate`. Unknown names are reported before the first episode.
+        VzgymError: Errors of `vzgym.evaluate`. Unknown names, unknown options and missing models are reported before
+            the first episode.
     """
     from vzgym.episode.runs import count_records
     from vzgym.evaluation import evaluate
@@ -119,9 +129,9 @@ def run_policies(
     if prompt:
         specs = [_asked(spec, prompt) for spec in specs]
     for spec in specs:
-        POLICIES.get(spec if isinstance(spec, str) else spec["name"])
+        POLICIES.check(spec)
     make_reward(reward)
-    reports = []
+    reports = [] if reports is None else reports
     with progress_bar() as bar:
         for (policy, name), spec, folder in zip(runs, specs, folders, strict=True):
             there = min(count_records(folder), count * samples) if folder else 0
@@ -143,7 +153,7 @@ def run_policies(
                     workers=workers,
                     name=name,
                     tools=tools,
-                    subtitles=subtitles,
+                    subtitles=subtitles or (None if trained_extras(policy).get("subtitles") else untold_subtitles),
                 )
             except TaskError as error:
                 if policy not in may_fail:
@@ -284,7 +294,20 @@ def evaluate_command(
     for key in by or ():
         check_by(key)
     check_publication(latex, csv, figures)
-    extras = Extras.make(named_tools(tool), subtitles)
+    names = policy or [*(control.name for control in CONTROLS), *SELECTORS_BESIDE]
+    tools = named_tools(tool)
+    extras = Extras.make(tools, subtitles)
+    # The weights of a tool are loaded once, before the first episode.
+    if extras.tools:
+        with errors.status("Loading tools"):
+            extras.load()
+    learned = [trained_extras(text) for text in names]
+    # As for `tools` and `subtitles` above, what a model was trained with counts unless told otherwise.
+    speech = extras.uses_subtitles or any(
+        (tools is None and _searches_subtitles(found))
+        or (subtitles is None and found.get("subtitles", "none") != "none")
+        for found in learned
+    )
     switches = {"skip_flawed": skip_flawed, "skip_missing": skip_missing}
     options: dict[str, Any] = {key: True for key, value in switches.items() if value}
     if columns:
@@ -295,46 +318,56 @@ def evaluate_command(
         tasks,
         backend=backend,
         root=root,
-        speech=extras.uses_subtitles,
+        speech=speech,
         **options,
     )
-    if subtitles is None and extras.uses_subtitles and not asks_for_subtitles(tasks):
-        # A benchmark's subtitles are loaded for the tool, not to be shown.
-        subtitles = "none"
+    # A benchmark's subtitles may be loaded for a tool or for one of the policies, not to be shown to others.
+    untold = "none" if subtitles is None and speech and not asks_for_subtitles(tasks) else None
     say_left_out(task_set)
     executor = make_executor(workers, ray, gpus_per_worker, share_frames=share_frames)
-    names = policy or [*(control.name for control in CONTROLS), *SELECTORS_BESIDE]
     counts = parse_frames(frames)
     runs: list[int | None] = [*counts] or [None]
     budgets = {count: frame_budget(budget_from_pairs(budget or []), count, no_zoom) for count in runs}
     curve: dict[str, dict[int, EvaluationReport]] = {}
     reports: list[EvaluationReport] = []
+    fault: VzgymError | KeyboardInterrupt | None = None
     for count, spec in budgets.items():
         labels = list(name or ())
         if count is not None and len(counts) > 1:
             bases = labels or [policy_label(text) for text in names]
             labels = [curve_name(base, count) for base in bases]
-        found = run_policies(
-            names,
-            task_set,
-            episodes,
-            seed,
-            out,
-            spec,
-            reward,
-            may_fail=() if policy else (Oracle.name, *SELECTORS_BESIDE),
-            samples=samples,
-            answerer=answerer,
-            workers=executor,
-            names=labels,
-            prompt="" if prompt in (None, "agent") else str(prompt),
-            tools=extras.specs,
-            subtitles=subtitles,
-        )
-        reports += found
+        before = len(reports)
+        try:
+            run_policies(
+                names,
+                task_set,
+                episodes,
+                seed,
+                out,
+                spec,
+                reward,
+                may_fail=() if policy else (Oracle.name, *SELECTORS_BESIDE),
+                samples=samples,
+                answerer=answerer,
+                workers=executor,
+                names=labels,
+                prompt="" if prompt in (None, "agent") else str(prompt),
+                tools=None if tools is None else extras.tools,
+                subtitles=subtitles,
+                untold_subtitles=untold,
+                reports=reports,
+            )
+        except (VzgymError, KeyboardInterrupt) as error:
+            if not reports:
+                raise
+            # What has finished is shown first.
+            fault = error
         if count is not None:
-            for report in found:
+            for report in reports[before:]:
                 curve.setdefault(report.policy.removesuffix(curve_name("", count)), {})[count] = report
+        if fault is not None:
+            say(f"Stopped: {len(reports)} of {len(names) * len(budgets)} runs have finished.", errors)
+            break
     if as_json:
         print(json.dumps([report.to_json(by or ()) for report in reports], indent=2, ensure_ascii=False))
     else:
@@ -356,11 +389,12 @@ def evaluate_command(
             console.print()
             console.print(curve_table(curve))
         if task_set.name and named_benchmark(task_set.name.partition("[")[0]) is not None:
-            lines = subtitles or ("as loaded" if asks_for_subtitles(tasks) else "none")
-            budgets_played = dict.fromkeys(report.budget for report in reports)
-            shown = [conditions(played, subtitles=lines, prompt=prompt or "agent") for played in budgets_played]
-            for line in shown:
-                say(line)
+            lines = subtitles or untold or ("as loaded" if asks_for_subtitles(tasks) else "none")
+            played: dict[Budget, list[str]] = {}
+            for report in reports:
+                played.setdefault(report.budget, []).append(report.policy)
+            for shown, policies in played.items():
+                say(f"{', '.join(policies)}: {conditions(shown, subtitles=lines, prompt=prompt or 'agent')}")
         scorer_costs = rich_scorer_costs(reports)
         if scorer_costs is not None:
             console.print()
@@ -385,6 +419,13 @@ def evaluate_command(
         if figures and len(counts) > 1:
             pictures["curve"] = curve_figure(curve)
         publish(evaluation_table(reports), pictures, latex, csv, figures)
+    if fault is not None:
+        raise fault
+
+
+def _searches_subtitles(extras: Mapping[str, Any]) -> bool:
+    """Whether the tools that a model was trained with search the subtitles."""
+    return any(tool.get("name") == "subtitles" for tool in extras.get("tools", ()))
 
 
 def _percent(report: EvaluationReport) -> str:

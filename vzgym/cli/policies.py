@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vzgym.agents.metadata import saved_extras
 from vzgym.core.errors import InvalidSetting
+from vzgym.core.files import check_model_path
 from vzgym.core.secrets import redact
 
-__all__ = ["named_policy", "named_tools", "policy_label", "run_label"]
+__all__ = ["named_policy", "named_tools", "policy_label", "run_label", "trained_extras"]
 
 
 def named_policy(text: str, **options: Any) -> str | Mapping[str, Any]:
@@ -26,7 +28,7 @@ def named_policy(text: str, **options: Any) -> str | Mapping[str, Any]:
         A policy specification for `vzgym.evaluate`.
 
     Raises:
-        InvalidSetting: If the text is a mapping without a name, or invalid YAML.
+        InvalidSetting: If the text is a mapping without a name, or invalid YAML; or a path without a trained model.
     """
     if text.lstrip().startswith("{"):
         from vzgym.core.settings import read_value
@@ -42,22 +44,46 @@ def named_policy(text: str, **options: Any) -> str | Mapping[str, Any]:
         return {"name": "vlm", "path": text, **options}
     if text.startswith("served:"):
         return {"name": text, **options}
+    if "/" in text and ":" not in text:
+        # No registered name has a slash.
+        check_model_path(text)
+        raise InvalidSetting(
+            f"no trained model at {text!r}: there is no such folder; a model of the Hugging Face hub is given as "
+            f"'{{name: vlm, path: {text}}}'"
+        )
     return text
 
 
-def named_tools(texts: Sequence[str] | None) -> list[str | Mapping[str, Any]]:
+def trained_extras(text: str) -> Mapping[str, Any]:
+    """The tools and the subtitle mode that a policy given on the command line was trained with; empty if unknown.
+
+    Args:
+        text: As `named_policy` takes it.
+    """
+    spec = named_policy(text)
+    path = spec.get("path") if isinstance(spec, Mapping) and spec["name"] == "vlm" else None
+    return (saved_extras(path) or {}) if isinstance(path, str) else {}
+
+
+def named_tools(texts: Sequence[str] | None) -> list[str | Mapping[str, Any]] | None:
     """Parse tools given on the command line.
 
     Args:
-        texts: Registered names, also with options (`find_frames:scorer=clip`); `module:Class`; mappings.
+        texts: Registered names, also with options (`find_frames:scorer=clip`); `module:Class`; mappings; "none" alone
+            for no tools.
+
+    Returns:
+        The tools; None if none were given, so that each policy has those that it was trained with.
 
     Raises:
         InvalidSetting: If a text is a mapping without a name, or invalid YAML.
     """
     from vzgym.core.settings import read_value
 
+    if not texts or list(texts) == ["none"]:
+        return [] if texts else None
     tools: list[str | Mapping[str, Any]] = []
-    for text in texts or ():
+    for text in texts:
         spec = read_value(text, "--tool given as a mapping") if text.lstrip().startswith("{") else text
         if not isinstance(spec, str) and (not isinstance(spec, dict) or "name" not in spec):
             raise InvalidSetting(f"--tool given as a mapping needs a name, got {spec!r}")

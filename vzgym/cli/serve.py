@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from vzgym.cli.policies import named_tools
-from vzgym.cli.progress import say
+from vzgym.cli.progress import errors, say
 from vzgym.cli.settings import SubtitlesOption, ToolOption
 from vzgym.core.errors import DependencyNotInstalled
 
@@ -141,3 +141,82 @@ def openenv_command(
         )
     finally:
         served.close()
+
+
+@app.command("mcp")
+def serve_mcp(
+    tasks: TasksOption = None,
+    http: Annotated[
+        bool, typer.Option("--http", help="Serve many clients over HTTP, instead of one on stdin and stdout.")
+    ] = False,
+    out: RecordsOption = None,
+    name: NameOption = "mcp",
+    frames: Annotated[
+        Literal["single", "sheet"],
+        typer.Option(help="single: each frame is a picture. sheet: each clip is one picture, with its times drawn in."),
+    ] = "single",
+    feedback: Annotated[
+        bool, typer.Option("--feedback", help="Tell the agent at the end whether its answer is right, and its reward.")
+    ] = False,
+    tool: ToolOption = None,
+    subtitles: SubtitlesOption = None,
+    budget: BudgetOption = None,
+    reward: RewardOption = "videozoomer",
+    root: RootOption = None,
+    backend: BackendOption = "pyav",
+    max_pixels: Annotated[
+        int, typer.Option(help="Larger pictures are downscaled to this area; 0: the budget's size.", min=0)
+    ] = 0,
+    max_episodes: Annotated[int, typer.Option(help="Largest number of episodes in progress.", min=1)] = 32,
+    idle_minutes: Annotated[float, typer.Option(help="An episode that was unused for this long ends.")] = 60.0,
+    host: HostOption = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of --http.", min=1, max=65535)] = 8765,
+    allow_remote: AllowRemoteOption = False,
+) -> None:
+    """Serve episodes over the Model Context Protocol: tools start, zoom and answer for any agent."""
+    from vzgym.interfaces.mcp.episodes import AgentEpisodes
+    from vzgym.interfaces.network import check_host, read_token
+    from vzgym.interfaces.records import ServedRun
+    from vzgym.rewards.making import make_reward
+    from vzgym.tools.extras import Extras
+    from vzgym.video.images import ImageEncoder
+
+    # Version 1 of the package has no such module.
+    if importlib.util.find_spec("mcp_types") is None:
+        raise DependencyNotInstalled('mcp 2 is not installed; run: pip install "vzgym[mcp]"')
+    token = read_token() if http else None
+    if http:
+        check_host(host, allow_remote=allow_remote, token=token)
+    extras = Extras.make(named_tools(tool), subtitles)
+    served = served_tasks(tasks, root=root, backend=backend, budget=budget, speech=extras.uses_subtitles)
+    mix = make_reward(reward)
+    run = ServedRun(out, served, interface="mcp", reward=mix, extras=extras, name=name) if out is not None else None
+    episodes = AgentEpisodes(
+        served,
+        extras=extras,
+        reward=mix,
+        keep=None if run is None else run.add,
+        frames=frames,
+        feedback=feedback,
+        images=ImageEncoder(max_pixels=max_pixels),
+        max_episodes=max_episodes,
+        idle_seconds=60 * idle_minutes,
+    )
+    from vzgym.interfaces.mcp.server import serve_http, serve_stdio
+
+    sets = ", ".join(f"{key} ({len(found)} tasks)" for key, found in served.sets.items())
+    try:
+        if http:
+            guard = " Requests need the header Authorization: Bearer $VZGYM_SERVE_TOKEN." if token else ""
+            say(f"Serving {sets} at http://{host}:{port}/mcp.{guard} Ctrl+C stops.", errors)
+            serve_http(episodes, host=host, port=port, token=token)
+        else:
+            # stdout belongs to the protocol.
+            say(f"Serving {sets} on stdin and stdout. --http serves over HTTP. Ctrl+C stops.", errors)
+            serve_stdio(episodes)
+    except KeyboardInterrupt:
+        say("Stopped.", errors)
+    finally:
+        episodes.close()
+        if run is not None:
+            run.close()

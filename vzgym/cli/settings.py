@@ -36,11 +36,15 @@ ToolOption = Annotated[
     list[str] | None,
     typer.Option(
         help="A tool that may be called beside the zoom: subtitles, find_frames:scorer=NAME, frame, module:Class, "
-        "{name: ..., options}; repeatable."
+        "{name: ..., options}; repeatable; none for none. Default: those that a model was trained with."
     ),
 ]
 SubtitlesOption = Annotated[
-    str | None, typer.Option(help="Where the dialogue shows the tasks' subtitles: none, overview, clips, all.")
+    str | None,
+    typer.Option(
+        help="Where the dialogue shows the tasks' subtitles: none, overview, clips, all. Default: as a model was "
+        "trained, else as each task says."
+    ),
 ]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Resume from the latest checkpoint in --out.")]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -24,6 +25,7 @@ from vzgym.cli.workers import RayOption, WorkersOption, make_executor
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, PluginError, TaskError, UnknownName
 from vzgym.core.files import folder_lock, write_bytes
+from vzgym.core.text import close_name
 from vzgym.episode import Episode
 from vzgym.episode.evidence import overview_shows_evidence
 from vzgym.episode.wording import PlainWording
@@ -33,6 +35,7 @@ from vzgym.tasks.io.writing import encode_task, is_written, list_files, plan_fil
 from vzgym.tasks.procedural.contact_sheet import contact_sheet
 from vzgym.tasks.procedural.verify import VerifyReport, verify
 from vzgym.tasks.suite import SPLITS, Suite
+from vzgym.tasks.task_slice import is_task_file, split_slice
 
 __all__ = ["app", "write_task_files"]
 
@@ -41,6 +44,8 @@ app = typer.Typer(
 )
 app.command("score")(score_command)
 app.command("import")(import_command)
+
+_IDS_SHOWN = 20
 
 SplitOption = Annotated[str, typer.Option(help=f"Split: {', '.join(SPLITS)}.")]
 
@@ -88,6 +93,10 @@ def show(
     if out is not None:
         _check_picture(out)
     if tasks is None:
+        if is_task_file(split_slice(task_id)[0]):
+            raise InvalidSetting(
+                f"{task_id} is a file of tasks: say vzgym tasks show ID --tasks {shlex.quote(task_id)}"
+            )
         task = get_task(task_id, trust_code=True)  # typed by the user
         task_set = load_tasks(task_id.partition("/")[0])
     else:
@@ -122,7 +131,10 @@ def _find(tasks: TaskSet, task_id: str) -> VideoTask:
     for task in tasks:
         if task.id == task_id:
             return task
-    raise UnknownName(f"task of {tasks.name}", task_id, [task.id for task in tasks][:20])
+    ids = [task.id for task in tasks]
+    shown = {close_name(task_id, ids), *ids[:_IDS_SHOWN]} - {""}
+    more = f"{len(ids)} tasks in all." if len(ids) > len(shown) else ""
+    raise UnknownName(f"task of {tasks.name}", task_id, shown, more)
 
 
 def _expert(task: VideoTask, budget: Budget) -> str:

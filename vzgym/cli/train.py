@@ -179,7 +179,7 @@ def grpo(
 
     flags = {
         "model": model, "tasks": tasks, "reward": reward, "steps": steps, "out": out, "seed": seed, "resume": resume,
-        "tools": named_tools(tool) or None, "subtitles": subtitles,
+        "tools": named_tools(tool), "subtitles": subtitles,
     }  # fmt: skip
     settings = read_settings(GRPOSettings, preset, config, set_, flags)
     if dry_run:

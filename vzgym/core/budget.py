@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vzgym.core.actions import Zoom, Zooms
 from vzgym.core.errors import InvalidSetting
+from vzgym.core.text import known_names
 
 __all__ = ["Budget", "checked_overview", "group_zooms", "overview_times", "with_last_time"]
 
@@ -146,7 +147,7 @@ class Budget:
         valid = [field.name for field in fields(cls)]
         unknown = sorted(set(values) - set(valid))
         if unknown:
-            raise InvalidSetting(f"unknown budget setting {', '.join(unknown)}; valid: {', '.join(valid)}")
+            raise InvalidSetting(f"unknown budget setting {', '.join(unknown)}; {known_names(unknown, valid)}")
         infinite = {"overview_fps": math.inf} if values.get("overview_fps") == "inf" else {}
         return cls(**{**values, **infinite})  # type: ignore[arg-type]
 

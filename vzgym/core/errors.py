@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+from vzgym.core.text import known_names
+
 __all__ = [
     "ActionTypeError",
     "DependencyNotInstalled",
@@ -59,8 +61,7 @@ class UnknownName(VzgymError, LookupError):
         self.name = name
         self.valid = tuple(sorted(valid))
         self.hint = hint
-        listed = ", ".join(self.valid) if self.valid else "none registered"
-        message = f"unknown {kind} {name!r}; valid: {listed}"
+        message = f"unknown {kind} {name!r}; {known_names([name], self.valid)}"
         super().__init__(f"{message}. {hint}" if hint else message)
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:

@@ -21,12 +21,14 @@ from typing import IO, Any, Final, Literal, Self, TypeAlias
 
 import numpy as np
 
-from vzgym.core.errors import FolderInUse, RecordError, VzgymError
+from vzgym.core.errors import FolderInUse, InvalidSetting, RecordError, VzgymError
+from vzgym.core.text import close_name
 
 __all__ = [
     "MAX_DEPTH",
     "JsonLinesWriter",
     "append_json_line",
+    "check_model_path",
     "drop_torn_line",
     "file_lock",
     "folder_lock",
@@ -318,6 +320,43 @@ def _lines(file: IO[bytes], path: PathLike, error: ErrorType) -> Iterator[bytes]
         yield from file
     except OSError as fault:
         raise error(f"cannot read {path}: {_reason(fault)}") from fault
+
+
+def check_model_path(path: PathLike) -> None:
+    """Check that a model that is named by a path is there, before a library asks a hub for it, with retries.
+
+    A path is what is no name on the Hugging Face hub (`NAME` or `OWNER/NAME`), or begins with an existing folder, or
+    with `runs`, where vzgym's commands write by default.
+
+    Raises:
+        InvalidSetting: If there is no such folder, or no model in it.
+    """
+    text = os.fspath(path)
+    folder = Path(text)
+    # Not Path's methods: they raise for texts that are not valid paths, such as very long ones.
+    if os.path.isdir(text):  # noqa: PTH112
+        if any((folder / name).is_file() for name in _MODEL_FILES):
+            return
+        inside = sorted(found.parent for name in _MODEL_FILES for found in folder.glob(f"*/{name}"))
+        hint = f"; there is one in {', '.join(map(str, inside[:3]))}" if inside else ""
+        raise InvalidSetting(f"no model in the folder {text!r}: it has no {' and no '.join(_MODEL_FILES)}{hint}")
+    if os.path.isfile(text):  # noqa: PTH113
+        raise InvalidSetting(f"no model at {text!r}: it is a file; give the folder that holds it")
+    parts = folder.parts
+    named = _HUB_NAME.fullmatch(text) is not None
+    if named and not (len(parts) > 1 and (parts[0] == "runs" or os.path.isdir(parts[0]))):  # noqa: PTH112
+        return
+    there = folder.parent.iterdir() if os.path.isdir(folder.parent) else ()  # noqa: PTH112
+    close = close_name(folder.name, [place.name for place in there if place.is_dir()])
+    guess = f"did you mean {str(folder.parent / close)!r}? Give" if close else "give"
+    raise InvalidSetting(
+        f"no model at {text!r}: there is no such folder; {guess} a folder with a config.json, or a name on the Hugging "
+        "Face hub (OWNER/NAME)"
+    )
+
+
+_MODEL_FILES: Final = ("config.json", "adapter_config.json")
+_HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
 def json_fault(value: Any, max_depth: int = MAX_DEPTH) -> str | None:

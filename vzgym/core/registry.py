@@ -3,7 +3,8 @@
 Every kind of component (task suite, observation, action, reward, policy, video back-end) has one `Registry`. A
 component is given by a name, by a mapping `{"name": ..., **options}`, by `"module:Class"`, or as an object. A
 component may have a short form, `"name:..."`: its class then has a method `parse_name(text)`, which returns the options
-that the text after the colon stands for.
+that the text after the colon stands for. A class whose objects are expensive to build may have a static method
+`check_options(**options)`, which raises what building would raise, as far as that is cheap to find out.
 
 A `module:Class` is imported, and so runs code. Where a name was read from a file, resolve it inside `names_from_data`:
 there only registered names are resolved.
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from vzgym.core.errors import InvalidSetting, PluginError, UnknownName, UntrustedName
+from vzgym.core.text import close_name, known_names
 
 __all__ = ["Registry", "import_object", "names_from_data"]
 
@@ -171,7 +173,14 @@ class Registry(Generic[T]):
             return self.get(name.partition(":")[0])
         if ":" in name:
             self._need_trust(name, "it is not registered, and importing it runs its code")
-            return cast("Callable[..., T]", import_object(name))
+            try:
+                return cast("Callable[..., T]", import_object(name))
+            except PluginError as error:
+                # "akss:scorer=clip" is a misspelled name with options, not a module.
+                close = close_name(name.partition(":")[0], self.names())
+                if not close:
+                    raise
+                raise PluginError(f"{error}; or did you mean the {self.kind} {close!r}?") from error
         plugins = self._entry_points()
         if name in plugins:
             entry = plugins[name]
@@ -213,7 +222,8 @@ class Registry(Generic[T]):
     def check(self, spec: str | Mapping[str, Any]) -> None:
         """Check that `make` would find the component and that it takes these options, without building it.
 
-        Building may be expensive (weights are loaded, a server is called). The values of options are not checked.
+        Building may be expensive (weights are loaded, a server is called). The values of options are checked as far as
+        the component does so without building (`check_options`).
 
         Args:
             spec: A name, `"module:Class"`, or a mapping `{"name": ..., **options}`.
@@ -223,8 +233,12 @@ class Registry(Generic[T]):
             PluginError: As `make`.
             InvalidSetting: As `make`.
             UntrustedName: As `get`.
+            VzgymError: Whatever the component's `check_options` raises.
         """
-        self._call(spec, {})
+        factory, options = self._call(spec, {})
+        check_options = getattr(factory, "check_options", None)
+        if check_options is not None:
+            check_options(**options)
 
     def _call(
         self, spec: str | Mapping[str, Any], defaults: Mapping[str, Any]
@@ -252,7 +266,7 @@ class Registry(Generic[T]):
             if unknown:
                 raise InvalidSetting(
                     f"{self.kind} {name!r} has no option {', '.join(map(repr, unknown))}; "
-                    f"valid: {', '.join(sorted(valid)) or 'none'}"
+                    f"{known_names(unknown, sorted(valid))}"
                 )
             defaults = {key: value for key, value in defaults.items() if key in valid}
         options = {**defaults, **options}

@@ -9,7 +9,6 @@ and `import vzgym` does not import it.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from vzgym.core.errors import InvalidSetting, VzgymError
 from vzgym.core.secrets import redact
+from vzgym.core.text import known_names
 
 __all__ = [
     "Document",
@@ -131,9 +131,7 @@ def _check_known(kind: str, names: Iterable[Any], known: Sequence[str]) -> None:
     faults = []
     for name in names:
         if name not in known:
-            close = difflib.get_close_matches(str(name), known, n=1)
-            guess = f"; did you mean {close[0]!r}? Valid" if close else "; valid"
-            context = {"kind": kind, "text": f"no setting {name!r}{guess}: {', '.join(known)}"}
+            context = {"kind": kind, "text": f"no setting {name!r}; {known_names([name], known)}"}
             faults.append(InitErrorDetails(type=_error("unknown_name", context), loc=(str(name),), input=None))
     if faults:
         raise ValidationError.from_exception_data(kind, faults)
@@ -493,8 +491,8 @@ def _sentence(items: Sequence[ErrorDetails], path: KeyPath, title: str) -> str:
             case "union_tag_invalid":
                 return f"{name} must be one of {context['expected_tags']}, got {context['tag']!r}"
             case _ if item["loc"][-1:] == ("[key]",):
-                valid = context.get("expected", "other names").replace(" or ", ", ")
-                return f"{_name(path[:-1], title)} has no {str(path[-1])!r}; valid: {valid}"
+                valid = context.get("expected", "other names").replace(" or ", ", ").replace("'", "").split(", ")
+                return f"{_name(path[:-1], title)} has no {str(path[-1])!r}; {known_names(path[-1:], valid)}"
         rules[_rule(item)] = None
     return f"{name or 'the value'} must be {' or '.join(rules)}, got {_shown(items[0]['input'])}"
 

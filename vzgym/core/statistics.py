@@ -50,6 +50,11 @@ class Estimate:
         value, low, high = (format(number * scale, form) for number in (self.value, self.low, self.high))
         return value if math.isnan(self.low) else f"{value} [{low}, {high}]"
 
+    def within(self, least: float, most: float) -> Estimate:
+        """The estimate with its interval cut to the values that are possible; nan stays nan."""
+        low, high = (end if math.isnan(end) else min(max(end, least), most) for end in (self.low, self.high))
+        return Estimate(self.value, low, high, self.n)
+
     def to_json(self) -> dict[str, float | int | None]:
         """JSON form; nan becomes null."""
         values = {"value": self.value, "low": self.low, "high": self.high}

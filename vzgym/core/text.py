@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import cache
 
-__all__ = ["comparable", "duration_text", "find_surrogate", "normalize", "replace_surrogates"]
+__all__ = [
+    "close_name",
+    "comparable",
+    "duration_text",
+    "find_surrogate",
+    "known_names",
+    "normalize",
+    "replace_surrogates",
+]
 
 # ASCII equivalents of punctuation that NFKC leaves unchanged.
 _SIGNS = {
@@ -112,3 +121,29 @@ def duration_text(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def close_name(name: object, valid: Iterable[str]) -> str:
+    """The valid name that a misspelled one resembles most, whatever its case; "" if none does."""
+    # Imported here: only a mistake needs it.
+    from difflib import get_close_matches
+
+    by_folded = {str(known).casefold(): str(known) for known in valid}
+    close = get_close_matches(str(name).casefold(), by_folded, n=1)
+    return by_folded[close[0]] if close else ""
+
+
+def known_names(names: Iterable[object], valid: Iterable[str]) -> str:
+    """The end of an error about unknown names: what could be meant, and all valid names.
+
+    Args:
+        names: The unknown names.
+        valid: The valid names, in the order in which they are listed.
+
+    Returns:
+        `"did you mean 'needle'? Valid: needle, order"`, or `"valid: needle, order"` if no valid name is close.
+    """
+    valid = list(valid)
+    close = dict.fromkeys(repr(match) for name in names if (match := close_name(name, valid)))
+    listed = f"alid: {', '.join(valid) or 'none'}"
+    return f"did you mean {' or '.join(close)}? V{listed}" if close else f"v{listed}"

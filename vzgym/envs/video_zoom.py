@@ -200,6 +200,7 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         _check_module(self.action, ActionModule, "action")
         self.reward = make_reward(reward)
         self.extras = Extras.make(tools, subtitles)
+        self.extras.load()
         self.render_mode = render_mode
         self.with_messages = messages
         self.observation_space = self.observation.space(self.budget)

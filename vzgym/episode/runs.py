@@ -82,8 +82,9 @@ def _numbered(path: str | Path) -> Iterator[tuple[int, EpisodeRecord]]:
 
 
 def count_records(path: str | Path) -> int:
-    """Number of finished episodes in a run's folder; 0 without a folder."""
-    file = Path(path) / RECORDS
+    """Number of finished episodes in a run's folder or a file of records; 0 without a file."""
+    file = Path(path)
+    file = file if file.is_file() else file / RECORDS
     return file.read_bytes().count(b"\n") if file.is_file() else 0
 
 

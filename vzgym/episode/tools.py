@@ -134,7 +134,8 @@ class Tool(Protocol):
 
     Optional: `privileged`, True if it needs the evidence (`ToolContext.evidence`); a run with such a tool is reported
     as privileged. `longest(context) -> ToolResult`, a result as long as the tool's results can be, by which GRPO limits
-    the tokens of roll-outs.
+    the tokens of roll-outs. `load()`, which loads what the tool needs, such as weights: called before the first
+    episode, perhaps several times, and not where a record is only read.
     """
 
     @property

@@ -21,12 +21,13 @@ from vzgym.core.statistics import (
 )
 from vzgym.episode.runs import RECORDS, read_records, record_files
 from vzgym.evaluation.breakdown import break_down
-from vzgym.evaluation.metrics import METRICS, EpisodeMetrics
+from vzgym.evaluation.metrics import METRICS, EpisodeMetrics, share
 
 __all__ = ["COMPARED", "Comparison", "RunMetrics", "compare_metrics", "compare_runs", "read_runs"]
 
 COMPARED: Final = ("correct", "frames", "zooms", "visual_tokens", "written_tokens", "evidence_seen", "evidence_iou")
 """Compared metrics, by the names of `EpisodeMetrics`."""
+_SHARES: Final = frozenset(metric.name for metric in METRICS if metric.unit == "share")
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,8 @@ def compare_runs(paths: Sequence[str | Path], by: Sequence[str] = ()) -> Compari
     """Compare runs on their shared tasks, with the first run as the reference.
 
     The interval of a difference in accuracy is Newcombe's for paired shares with one roll-out per task, else Student's
-    over the tasks' differences, as for every other metric.
+    over the tasks' differences, as for every other metric. Intervals of shares are cut to [0, 1], those of their
+    differences to [-1, 1].
 
     Args:
         paths: Folders of runs, folders of several runs, or files of records.
@@ -214,7 +216,10 @@ def _difference(name: str, run: RunMetrics, first: RunMetrics, tasks: Sequence[s
         if run is first:
             return Difference(proportion(flags[0]), Estimate(0.0, 0.0, 0.0, len(own)))
         return Difference(proportion(flags[0]), paired_proportions(*flags), exact_mcnemar(*flags))
-    return Difference(mean(own), paired_difference(own, other))
+    difference = paired_difference(own, other)
+    return (
+        Difference(share(own), difference.within(-1.0, 1.0)) if name in _SHARES else Difference(mean(own), difference)
+    )
 
 
 def metric_titles() -> dict[str, str]:

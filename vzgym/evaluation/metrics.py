@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from vzgym.core.interval import Interval, coverage, iou
 from vzgym.core.statistics import Estimate, mean, proportion
 from vzgym.episode.costs import SCORER_COSTS, EpisodeCosts
+from vzgym.episode.evidence import clips_seen
 from vzgym.episode.record import EpisodeRecord
 from vzgym.episode.turn import Outcome
 from vzgym.evaluation.taxonomy import TaxonomyClass, classify
@@ -19,7 +20,7 @@ from vzgym.rewards.counterfactual import Credit
 from vzgym.rewards.statistics import EpisodeTerms, episode_terms
 from vzgym.video.base import FRAME_SLACK
 
-__all__ = ["METRICS", "TOTALS", "EpisodeMetrics", "Metric", "cost_quantiles", "summarise", "total_costs"]
+__all__ = ["METRICS", "TOTALS", "EpisodeMetrics", "Metric", "cost_quantiles", "share", "summarise", "total_costs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ class EpisodeMetrics:
         frames: Frames shown, including the overview.
         zooms: Executed zooms.
         refused: Rounds lost to refused zooms and unparsable text.
-        evidence_seen: Share of the evidence intervals in which at least one shown frame lies.
+        evidence_seen: Share of the evidence intervals in which at least one shown frame lies; 0 if the policy's
+            observations contain no frames.
         evidence_coverage: Share of the evidence's length inside the zoomed windows.
         evidence_iou: Overlap of the zoomed windows with the evidence.
         reward: Sum of the rewards; None if unscored or none was attached.
@@ -103,7 +105,7 @@ class EpisodeMetrics:
         """Compute the metrics of a finished record."""
         evidence = record.task.evidence or ()
         grade = record.grade
-        times = [float(time) for clip in record.clips for time in clip.times]
+        times = [float(time) for clip in clips_seen(record) for time in clip.times]
         totals = [entry["total"] for entry in record.rewards or ()]
         costs = EpisodeCosts.of(record)
         again = record.info.counterfactual
@@ -251,7 +253,7 @@ def summarise(episodes: Sequence[EpisodeMetrics], *, by_task: bool = False) -> d
     for metric in METRICS:
         said = [(item.task_id, value) for item in episodes if (value := getattr(item, metric.name)) is not None]
         values: list[Any] = _task_means(said) if by_task else [value for _, value in said]
-        summary[metric.name] = _share(values) if metric.unit == "share" else mean(values)
+        summary[metric.name] = share(values) if metric.unit == "share" else mean(values)
     return summary
 
 
@@ -262,9 +264,8 @@ def _task_means(said: Sequence[tuple[str, float]]) -> list[float]:
     return [math.fsum(values) / len(values) for values in tasks.values()]
 
 
-def _share(values: Sequence[float]) -> Estimate:
+def share(values: Sequence[float]) -> Estimate:
+    """The mean of values in [0, 1], with its 95 % interval; see `summarise`."""
     if set(values) <= {0, 1}:
         return proportion([bool(value) for value in values])
-    found = mean(values)
-    low, high = np.clip((found.low, found.high), 0.0, 1.0).tolist()  # keeps nan
-    return replace(found, low=low, high=high)
+    return mean(values).within(0.0, 1.0)

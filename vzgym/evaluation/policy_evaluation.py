@@ -33,13 +33,17 @@ from vzgym.tasks.budgets import budget_changes, weakened_by
 from vzgym.tasks.video_files import check_video_files
 from vzgym.tools.base import ToolSpec
 
-__all__ = ["UntrainedBudget", "ZoomNotNeeded", "evaluate"]
+__all__ = ["UntrainedBudget", "UntrainedExtras", "ZoomNotNeeded", "evaluate"]
 
 _DEFAULT_EPISODES = 200
 
 
 class UntrainedBudget(UserWarning):
     """Warning: a policy is evaluated with a budget that differs from its training budget."""
+
+
+class UntrainedExtras(UserWarning):
+    """Warning: a policy is evaluated with other tools, or another subtitle mode, than it was trained with."""
 
 
 class ZoomNotNeeded(UserWarning):
@@ -76,9 +80,11 @@ def evaluate(
             the policy's training budget if its folder records one, else that of the tasks.
         reward: The reward whose ledger the records keep.
         tools: Tools that the agent may call beside the zoom: one or several, each a name, `"module:Class"`, a mapping
-            or an object.
+            or an object; an empty list for none. Default: those that the policy was trained with if its folder records
+            them, else none.
         subtitles: Where the dialogue shows the tasks' subtitles: "none", "overview", "clips" or "all"; see
-            `vzgym.episode.Episode`. Default: as each task says.
+            `vzgym.episode.Episode`. Default: as the policy was trained if its folder records it, else as each task
+            says.
         out: A folder for `records.jsonl`, `run.json` and `report.json`. An interrupted run resumes there.
         on_episode: Called after each episode with its record (with pixels, unless there are several workers), e.g. for
             progress bars and pictures.
@@ -125,6 +131,13 @@ def evaluate(
         warnings.warn(
             f"policy {rollouts.traits.name!r} is evaluated with {changes}: its scores may be lower",
             UntrainedBudget,
+            stacklevel=2,
+        )
+    learned = rollouts.traits.trained_extras
+    if learned is not None and (changes := rollouts.extras.changes(learned)):
+        warnings.warn(
+            f"policy {rollouts.traits.name!r} is evaluated with {changes}: its scores may be lower",
+            UntrainedExtras,
             stacklevel=2,
         )
     answer_source = _find_answerer(answerer, rollouts.policy)

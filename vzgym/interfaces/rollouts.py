@@ -14,7 +14,7 @@ from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.core.files import append_json_line
 from vzgym.core.text import replace_surrogates
 from vzgym.episode import Episode, EpisodeRecord, Message
-from vzgym.episode.record import Outcome
+from vzgym.episode.turn import Outcome
 from vzgym.interfaces.tasks import load_confined
 from vzgym.protocols import PROTOCOLS, TextProtocol, TruncatedText
 from vzgym.rewards.making import RewardSpec, make_reward
@@ -69,6 +69,7 @@ class TextRollouts:
         self.protocol = PROTOCOLS.make(protocol)
         self.budget: BudgetSpec = budget
         self.extras = Extras.make(tools, subtitles)
+        self.extras.load()
         self.records = None if records is None else Path(records)
         self.root = root
 

@@ -41,6 +41,8 @@ class Policy(Protocol):
       options with which the policy was created.
     - `observation`, `action`: the modules it plays through (as `VideoZoomEnv` takes them); "default" by default.
     - `trained_budget`: the `Budget` that it was trained with. It is evaluated with it unless another is given.
+    - `trained_extras`: the tools and the subtitle mode that it was trained with, as JSON values (`Extras.to_json`). It
+      is evaluated with them unless others are given.
     - `prepare(budget) -> Budget`: called with the run's budget before the first episode. Returns the budget to play
       with, possibly unchanged.
     - `costs`: after each `act`, a mapping of numbers: the costs of that action ("frames_scored", ...). They are summed
@@ -71,8 +73,8 @@ class Policy(Protocol):
 class TextPolicy(Protocol):
     """A policy that generates text: it maps a batch of dialogues to one text each.
 
-    Optional, beside `name`, `identity`, `trained_budget`, `prepare(budget)`, `use_tools(tools)`, `overview(task, seed)`
-    and `privileged` of a `Policy`:
+    Optional, beside `name`, `identity`, `trained_budget`, `trained_extras`, `prepare(budget)`, `use_tools(tools)`,
+    `overview(task, seed)` and `privileged` of a `Policy`:
 
     - `protocol`: the text protocol that its texts follow (a name, mapping or object); "tags" by default.
     - `batch_size`: maximum number of dialogues in a batch; 8 by default.

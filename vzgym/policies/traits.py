@@ -30,6 +30,7 @@ class PolicyTraits:
         protocol: The text protocol of a `TextPolicy`; "tags" by default.
         batch_size: Number of episodes that it plays at once, >= 1; 1 for a `Policy`.
         trained_budget: The budget that it was trained with; None if unknown.
+        trained_extras: The tools and the subtitle mode that it was trained with, as JSON values; None if unknown.
         privileged: Whether it uses the evidence or the answer of each task.
     """
 
@@ -42,6 +43,7 @@ class PolicyTraits:
     batch_size: int
     privileged: bool
     trained_budget: Budget | None = None
+    trained_extras: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, policy: AnyPolicy) -> PolicyTraits:
@@ -61,6 +63,9 @@ class PolicyTraits:
         trained = getattr(policy, "trained_budget", None)
         if trained is not None and not isinstance(trained, Budget):
             raise InvalidSetting(f"trained_budget of policy {name!r} must be a Budget or None, got {trained!r}")
+        extras = getattr(policy, "trained_extras", None)
+        if extras is not None and not isinstance(extras, Mapping):
+            raise InvalidSetting(f"trained_extras of policy {name!r} must be a mapping or None, got {extras!r:.200}")
         return cls(
             policy=policy,
             name=name,
@@ -71,6 +76,7 @@ class PolicyTraits:
             batch_size=batch_size,
             privileged=bool(getattr(policy, "privileged", hasattr(policy, "reveal"))),
             trained_budget=trained,
+            trained_extras=extras,
         )
 
     def prepare(self, budget: Budget) -> Budget:

@@ -7,7 +7,7 @@ from typing import Any
 
 from vzgym.core.actions import Answer, Malformed, TurnRules
 from vzgym.core.errors import InvalidSetting
-from vzgym.core.text import replace_surrogates
+from vzgym.core.text import known_names, replace_surrogates
 from vzgym.episode.dialogue import Block, ImageBlock, Message, TextBlock
 from vzgym.episode.record import EpisodeRecord
 from vzgym.episode.wording import PlainWording
@@ -90,7 +90,7 @@ class DirectProtocol(PlainWording):
         if self.style not in styles:
             named = f"of {source}" if source else "of a task of no benchmark"
             raise InvalidSetting(
-                f"unknown prompt style {self.style!r} {named}; valid: {', '.join(['direct', *styles])}"
+                f"unknown prompt style {self.style!r} {named}; {known_names([self.style], ['direct', *styles])}"
             )
         return styles[self.style].choose(record.task.metadata)
 

@@ -44,8 +44,10 @@ class TaskRollouts:
         budget: The budget; see `resolve_budget`. None: the budget that the policy was trained with, if it is known,
             else that of the tasks.
         reward: The reward whose ledger is stored in the records.
-        tools: Tools that the agent may call; see `vzgym.tools.make_tools`.
-        subtitles: Where the dialogue shows subtitles; see `Episode`.
+        tools: Tools that the agent may call; see `vzgym.tools.make_tools`. None: those that the policy was trained
+            with, if it is known, else none.
+        subtitles: Where the dialogue shows subtitles; see `Episode`. None: as the policy was trained, if that is known,
+            else as each task says.
         seed: Seed of the policy, >= 0.
         samples: Number of roll-outs of each task, >= 1.
         name: Names the policy in the records; its own name if not given.
@@ -93,7 +95,7 @@ class TaskRollouts:
         self.tasks = tasks
         self.run_budget = resolve_budget(self.traits.trained_budget if budget is None else budget, tasks)
         self.budget: Budget = self.traits.prepare(self.run_budget)
-        self.extras = Extras.make(tools, subtitles)
+        self.extras = Extras.make(tools, subtitles, trained=self.traits.trained_extras)
         self.traits.describe_tools(self.extras.tools)
         self.seed = int(seed)
         self.samples = int(samples)

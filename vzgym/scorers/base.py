@@ -81,6 +81,7 @@ class Scorer(Protocol):
     - `embedding_size`: length of an embedding, if it is known without loading a model; for estimates.
     - `batch_size`: largest number of frames of a call; 64 by default.
     - `privileged`: whether it uses the query's evidence; False by default. A policy that uses it is privileged, too.
+    - `load()`: loads weights now, not at the first score, so that missing ones are found before the first episode.
     - `costs`: after each call of `score` or `score_embeddings`, a mapping of numbers: further costs of the call
       ("text_passes", "requests", ...), which are summed.
     """
@@ -172,6 +173,7 @@ for _name, _class in {
     "siglip": "Siglip",
     "blip-itm": "BlipItm",
     "blip-itc": "BlipItc",
+    "blip2-itm": "Blip2Itm",
 }.items():
     SCORERS.register(_name, f"vzgym.scorers.encoders:{_class}", from_data=False)
 # An LMM on a server: "endpoint:model=MODEL,url=URL".

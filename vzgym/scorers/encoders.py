@@ -1,4 +1,4 @@
-"""CLIP, LongCLIP, SigLIP and BLIP as scorers."""
+"""CLIP, LongCLIP, SigLIP, BLIP and BLIP-2 as scorers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vzgym.scorers.base import EmbeddingScorer, Query
 from vzgym.scorers.models import TransformersScorer, import_package
 from vzgym.video.base import Frames
 
-__all__ = ["BlipItc", "BlipItm", "Clip", "LongClip", "Siglip"]
+__all__ = ["Blip2Itm", "BlipItc", "BlipItm", "Clip", "LongClip", "Siglip"]
 
 SIMILARITIES: Final = ("cosine", "logit", "dot")
 
@@ -227,3 +227,56 @@ class BlipItm(_Blip):
                 logits = self.model.itm_head(joint[:, 0]).float()
                 scores.append(self._to_numpy(torch.softmax(logits, dim=-1)[:, 1]))
         return np.concatenate(scores).astype(np.float64)
+
+
+class Blip2Itm(TransformersScorer):
+    """BLIP-2's matching head: the probability that frame and text match. A cross-encoder without embeddings.
+
+    Formula: `softmax(mean of itm_head over the query tokens)[1]`.
+    Range: [0, 1].
+    Source: arXiv 2301.12597; the scorer of WFS-SB (arXiv 2603.00512) with its default model.
+    Cost: one pass of the vision model and one of the Q-Former per frame and query, counted as one. Another query scores
+    every frame again. The text is at most 512 tokens.
+    """
+
+    name: ClassVar[str] = "blip2-itm"
+    default_model: ClassVar[str] = "Salesforce/blip2-itm-vit-g"
+    long_texts: ClassVar[tuple[str, ...]] = ("warn", "error")
+    # Its contrastive head compares each query token with the text: a frame has no single embedding.
+    embed_frames: Any = None
+    embed_text: Any = None
+    _kinds: ClassVar[tuple[str, ...]] = ("blip-2",)
+
+    @property
+    def max_tokens(self) -> int:
+        """Largest number of tokens of a text, special ones included."""
+        return int(self.config.qformer_config.max_position_embeddings)
+
+    def score(self, query: Query, frames: Frames) -> NDArray[np.float64]:
+        """See `Scorer.score`."""
+        torch = import_package("torch")
+        (ids,) = self._chunks(query.to_text(self.with_options))
+        text = self._padded([ids])
+        self.costs = {}
+        model, scores = self.model, []
+        for pixels in self._batches(frames):
+            with torch.inference_mode():
+                # The Q-Former stays in float32, whatever the vision model's dtype.
+                states = model.vision_model(pixel_values=pixels).last_hidden_state.to(model.query_tokens.dtype)
+                count = len(states)
+                queries = model.query_tokens.expand(count, -1, -1)
+                mask = torch.ones(queries.shape[:2], dtype=torch.long, device=states.device)
+                inputs = model.embeddings(input_ids=text["input_ids"].expand(count, -1), query_embeds=queries)
+                joint = model.qformer(
+                    query_embeds=inputs,
+                    query_length=queries.shape[1],
+                    attention_mask=torch.cat([mask, text["attention_mask"].expand(count, -1)], dim=1),
+                    encoder_hidden_states=states,
+                    encoder_attention_mask=torch.ones(states.shape[:2], dtype=torch.long, device=states.device),
+                ).last_hidden_state[:, : queries.shape[1]]
+                logits = model.itm_head(joint.to(model.itm_head.weight.dtype)).mean(dim=1).float()
+                scores.append(self._to_numpy(torch.softmax(logits, dim=-1)[:, 1]))
+        return np.concatenate(scores).astype(np.float64)
+
+    def _class(self) -> Any:
+        return import_package("transformers").Blip2ForImageTextRetrieval

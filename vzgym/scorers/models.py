@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vzgym.core.errors import DependencyNotInstalled, InvalidSetting, ScorerError
+from vzgym.core.files import check_model_path
 from vzgym.scorers.base import OptionsByName
 from vzgym.video.base import Frames
 
@@ -107,6 +108,15 @@ class TransformersScorer(OptionsByName):
             raise InvalidSetting(f"no model could be opened at {self.model_name!r}: {error}") from error
         return model.to(device).eval().requires_grad_(False)
 
+    def load(self) -> None:
+        """Load the model, its tokenizer and its image processor now.
+
+        Raises:
+            InvalidSetting: If one of them cannot be opened, or the model is of another kind.
+            DependencyNotInstalled: If torch or transformers is missing.
+        """
+        _ = self.model, self.tokenizer, self.image_processor
+
     @cached_property
     def config(self) -> Any:
         """The model's configuration."""
@@ -185,6 +195,7 @@ class TransformersScorer(OptionsByName):
         return digest.hexdigest()
 
     def _open(self, kind: str) -> Any:
+        check_model_path(self.model_name)
         try:
             return getattr(import_package("transformers"), kind).from_pretrained(self.model_name)
         except (OSError, ValueError) as error:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from vzgym.core.actions import Region
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.interval import Interval
+from vzgym.core.text import known_names
 from vzgym.video.base import FRAME_SLACK
 
 __all__ = ["EvidenceRequirements", "Placement"]
@@ -164,9 +165,9 @@ def _mapping(name: str, value: object) -> Mapping[str, Any]:
 
 
 def _known(name: str, values: Mapping[str, Any], valid: Sequence[str]) -> None:
-    unknown = sorted(map(repr, set(values) - set(valid)))
+    unknown = sorted(set(values) - set(valid), key=str)
     if unknown:
-        raise InvalidSetting(f"{name}: unknown key {', '.join(unknown)}; valid: {', '.join(valid)}")
+        raise InvalidSetting(f"{name}: unknown key {', '.join(map(repr, unknown))}; {known_names(unknown, valid)}")
 
 
 def _is_number(value: object) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError, UnknownName
 from vzgym.core.registry import names_from_data
+from vzgym.core.text import close_name, known_names
 from vzgym.tasks.io.jsonl import load_jsonl
 from vzgym.tasks.io.tables import TABLE_SUFFIXES, load_table
 from vzgym.tasks.suite import SPLITS, SUITES, ProceduralTasks, Suite
@@ -116,7 +117,10 @@ def load_tasks(
         if name not in SUITES and ":" not in name:
             from vzgym.tasks.benchmarks import BENCHMARKS
 
-            raise UnknownName(SUITES.kind, name, SUITES.names(), f"Benchmarks: {', '.join(BENCHMARKS.names())}.")
+            benchmarks = BENCHMARKS.names()
+            close = close_name(name, benchmarks)
+            guess = f"Did you mean the benchmark {close!r}? " if close else ""
+            raise UnknownName(SUITES.kind, name, SUITES.names(), f"{guess}Benchmarks: {', '.join(benchmarks)}.")
         made: Any = SUITES.get(name)
         if ":" in name and _is_definition(made):
             return _benchmark(spec, {"backend": backend, "root": root})
@@ -180,7 +184,8 @@ def _benchmark(name: object, options: Mapping[str, Any]) -> TaskSet:
         given = {key: value for key, value in options.items() if key not in ("name", "path")}
         unknown = sorted(set(given) - {"columns", "videos", "times", "backend", "root"})
         if unknown:
-            raise InvalidSetting(f"a table of tasks has no option {', '.join(unknown)}; valid: columns, times, videos")
+            listed = known_names(unknown, ("columns", "times", "videos"))
+            raise InvalidSetting(f"a table of tasks has no option {', '.join(unknown)}; {listed}")
         table = load_table(base, **given)
         return slice_of(table, part) if part else table
     found = (base, {}) if ":" in base else named_benchmark(base)

@@ -99,6 +99,17 @@ class FindFrames(TypedTool[FindFramesArguments]):
             "max_pixels": self.max_pixels,
         }
 
+    def load(self) -> None:
+        """Load the scorer's weights, if it has any; see `Tool`.
+
+        Raises:
+            InvalidSetting: If they cannot be opened.
+            DependencyNotInstalled: If the scorer needs a missing package.
+        """
+        load = getattr(self.scorer, "load", None)
+        if load is not None:
+            load()
+
     def execute(self, arguments: FindFramesArguments, context: ToolContext) -> ToolResult:
         """See `Tool.run`.
 

@@ -1,9 +1,9 @@
 """Decoding through torchcodec (optional): its exact mode, in a separate process.
 
-Limitations: it needs PyTorch and FFmpeg's shared libraries (4 to 8) on the system. Its approximate mode is wrong for
-variable frame rates and is not offered. If an edit list begins in the middle of a group of pictures, it returns wrong
-frames: each frame's time is compared with the packets', and such a read raises an error. It does not seek in MPEG-TS.
-Its errors can terminate the process, hence the isolation.
+Tested with torchcodec 0.12.0 and PyTorch 2.13 (CPU). Limitations: it needs PyTorch and FFmpeg's shared libraries (4 to
+8) on the system. Its approximate mode is wrong for variable frame rates and is not offered. If an edit list begins in
+the middle of a group of pictures, it returns wrong frames: each frame's time is compared with the packets', and such a
+read raises an error. It does not seek in MPEG-TS. Its errors can terminate the process, hence the isolation.
 """
 
 from __future__ import annotations

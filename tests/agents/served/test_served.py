@@ -67,6 +67,18 @@ def test_a_served_model_says_what_the_same_model_says_here(fluent_model, server,
     assert report.accuracy.value >= 0.6
 
 
+def test_frames_next_to_each_other_are_read_there_as_here(fluent_model, server, tasks):
+    """The prompts of benchmarks have no text between frames."""
+    there: list = []
+    here: list = []
+    direct = {"protocol": {"name": "direct", "style": "direct"}, "turn_tokens": 4}
+    settings = {"budget": {"max_zooms": 0}, "episodes": 2}
+    evaluate(options(fluent_model, server, **direct), tasks, **settings, on_episode=there.append)
+    evaluate(VLMPolicy(fluent_model, **direct), tasks, **settings, on_episode=here.append)
+    assert [texts(record) for record in there] == [texts(record) for record in here]
+    assert len(there) == 2
+
+
 def test_jpeg_is_close_enough_to_answer_by(fluent_model, server, tasks):
     report = evaluate(options(fluent_model, server, image_format="jpeg", quality=95), tasks, episodes=4)
     assert report.accuracy.value >= 0.75

@@ -10,7 +10,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from vzgym.agents.training.common import newest_checkpoint, output_lock, prepare_output, save_result
+from vzgym.agents.training.common import (
+    adapters,
+    freeze_vision,
+    newest_checkpoint,
+    output_lock,
+    prepare_output,
+    save_result,
+)
 from vzgym.agents.training.config import load_settings
 from vzgym.agents.training.memory import Sharding
 from vzgym.agents.training.plan import plan_sft
@@ -19,6 +26,7 @@ from vzgym.agents.training.sft import train_sft
 from vzgym.agents.vlm.checkpoint import open_checkpoint, saved_protocol
 from vzgym.core.errors import FolderInUse, InvalidSetting
 from vzgym.core.files import folder_lock
+from vzgym.testing.models import build_config, build_tokenizer
 
 LORA = LoraSettings(rank=2, alpha=4, targets=("q_proj",))
 
@@ -227,3 +235,24 @@ def test_adapters_on_weights_in_parts_are_refused_at_the_start(settings, small_m
         with pytest.raises(InvalidSetting, match=r"lora\.rank is 2 under DeepSpeed ZeRO-3.*zero2"):
             refuse()
     assert old.is_dir()
+
+
+@pytest.mark.parametrize("frozen_by", ["adapters", "freeze_vision"])
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
+def test_no_gradient_enters_a_frozen_tower(family, frozen_by):
+    """Gradient checkpointing lets gradients begin at the text's embeddings, not at the patches of pictures."""
+    from peft import get_peft_model
+    from transformers import AutoModelForImageTextToText
+
+    model = AutoModelForImageTextToText.from_config(build_config(family, build_tokenizer(family)))
+    tower = model.get_encoder(modality="image")
+    if frozen_by == "adapters":
+        model = get_peft_model(model, adapters(SFTSettings(lora=LoraSettings(rank=2)), model))
+    else:
+        freeze_vision(model)
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    model.enable_input_require_grads()
+    assert model.get_input_embeddings()(torch.tensor([[1, 2]])).requires_grad
+    size = tower.config.temporal_patch_size * 3 * tower.config.patch_size**2
+    seen = tower.train()(torch.zeros(16, size), grid_thw=torch.tensor([[1, 4, 4]]))
+    assert not any(part.requires_grad for part in (seen.last_hidden_state, seen.pooler_output))

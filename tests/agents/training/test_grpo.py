@@ -110,6 +110,20 @@ def test_every_module_has_its_column_and_the_episodes_their_metrics(finished):
     assert {f"episode/{name}" for name in names} <= set(line)
 
 
+def test_nothing_is_generated_after_an_episode_without_zooms(willing, tmp_path, monkeypatch):
+    trainer, _ = make_trainer(settings(willing, tmp_path, turn_tokens=20, steps=1, budget={"max_zooms": 0}))
+    generate, calls = trainer._generate_single_turn, []
+
+    def count(*inputs, **more):
+        calls.append(len(inputs[0]))
+        return generate(*inputs, **more)
+
+    monkeypatch.setattr(trainer, "_generate_single_turn", count)
+    trainer.train()
+    assert calls == [8]  # one turn of each roll-out, zooms that are no longer possible among them
+    assert [len(record.turns) for record in records(tmp_path)] == [1] * 8
+
+
 def test_all_members_of_a_group_have_the_same_task(finished):
     played = records(finished["out"])
     assert len(played) == 3 * 8

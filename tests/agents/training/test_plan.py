@@ -76,29 +76,62 @@ def test_the_size_of_a_published_model(seven):
     assert facts.kv_bytes == 57_344
 
 
+OPTIONS = {
+    "freeze_vision": True, "checkpointing": True, "mixed": True, "triton": True, "tokens": 1000, "loss_tokens": 100,
+    "patches": 4000,
+}  # fmt: skip
+
+
 def test_the_parts_add_up(seven):
     facts = model_facts(seven, LoraSettings(), {})
     memory = Memory()
-    options = {"freeze_vision": True, "checkpointing": True, "tokens": 1000, "loss_tokens": 100, "patches": 4000}
-    memory.add_training(facts, Sharding(8, 3), reference=True, **options)
+    memory.add_training(facts, Sharding(8, 3), reference=True, **OPTIONS)
+    memory.add_pictures(facts, 4000)
     language = facts.weights - facts.vision
+    layer = (10 * 3584 + 4 * 512 + 4 * 18944) * 2 + 6 * 3584
     assert memory.parts == {
         "weights": facts.weights * 2 // 8,
         "reference model": facts.weights * 2 // 8,
         "gradients": language * 2 // 8,
         "optimiser": language * 12 // 8,
-        "activations": 28 * 1000 * 3584 * 2 + (8 * 3584 + 2 * 512 + 3 * 18944) * 2 * 1000,
-        "logits": 10 * 152064 * 100,
+        "activations": 1000 * (28 * 3584 * 2 + layer + (2 * 3584 + 2 * 18944) * 2 + 4 * 3584 * 2),
+        # A tile of 100 tokens and 32,768 words, the gradient of their hidden states, and that of the output layer.
+        "logits": 100 * 32_768 * 2 + 100 * 3584 * 4 + 152_064 * 3584 * 4,
+        # Patches of 14 x 14 pixels, two frames, three colours.
+        "pictures": 4000 * 1176 * 4,
         "rest": int(1.5 * GIB),
     }
     alone = Memory()
-    alone.add_training(facts, Sharding(), reference=False, **options)
+    alone.add_training(facts, Sharding(), reference=False, **OPTIONS)
     assert alone.parts["weights"] == facts.weights * 2
     assert alone.parts["optimiser"] == language * 2 * 2
     assert "reference model" not in alone.parts
-    alone.add_generation(facts, dialogues=64, tokens=2000)
+    alone.add_generation(facts, dialogues=64, tokens=2000, mixed=True)
     rest = alone.parts["activations"] + alone.parts["logits"]
-    assert alone.parts["keys and values, beyond activations"] == 57_344 * 64 * 2000 - rest
+    read = 57_344 + (4 * 3584 + 3 * 18944) * 2
+    assert alone.parts["generation, beyond the backward pass"] == read * 64 * 2000 - rest
+
+
+def test_logits_do_not_grow_with_the_dialogue_and_vocabulary(seven):
+    """TRL scores tokens in tiles: a quarter of a GiB each in bfloat16, and with a trained head its float32 gradient."""
+    long = {**OPTIONS, "tokens": 20_000, "loss_tokens": 20_000}
+    for lora, least, most in ((LORA, 0.25, 0.55), (LoraSettings(), 2.2, 2.6)):
+        memory = Memory()
+        memory.add_training(model_facts(seven, lora, {}), Sharding(), reference=False, **long)
+        assert least < memory.parts["logits"] / GIB < most
+    # Without Triton's kernel, a tile is worked on in float32, and every token is scored.
+    cpu = Memory()
+    cpu.add_training(model_facts(seven, LORA, {}), Sharding(), reference=False, **{**OPTIONS, "triton": False})
+    assert cpu.parts["logits"] == 1000 * 32_768 * 40 + 1000 * 3584 * 4
+
+
+def test_mixed_precision_of_float32_weights_casts_copies(seven):
+    facts = model_facts(seven, LoraSettings(), {"dtype": "float32"})
+    mixed, full = Memory(), Memory()
+    mixed.add_training(facts, Sharding(), reference=False, **OPTIONS)
+    full.add_training(facts, Sharding(), reference=False, **{**OPTIONS, "mixed": False})
+    assert mixed.parts["weights"] - full.parts["weights"] == facts.weights * 2
+    assert mixed.parts["activations"] < full.parts["activations"]
 
 
 def test_a_run_that_fits_says_what_it_takes(seven):
@@ -198,8 +231,32 @@ def test_launch_configurations_are_accelerates_and_say_how_a_run_is_spread():
 
 
 @pytest.mark.parametrize(
+    ("options", "stage"),
+    [
+        ("fsdp_version: 2", 3),
+        ("fsdp_version: 2, fsdp_reshard_after_forward: false", 2),
+        ("fsdp_sharding_strategy: FULL_SHARD", 3),
+        ("fsdp_sharding_strategy: SHARD_GRAD_OP", 2),
+        ("fsdp_sharding_strategy: 3", 0),
+    ],
+)
+def test_fsdp_is_planned_as_sharded(seven, tmp_path, options, stage):
+    file = tmp_path / "fsdp.yaml"
+    file.write_text(f"distributed_type: FSDP\nnum_processes: 4\nfsdp_config: {{{options}}}\n")
+    found = read_launch(str(file), None)
+    assert (found.devices, found.stage, found.fsdp, found.deepspeed) == (4, stage, True, False)
+    facts, memory = model_facts(seven, LoraSettings(), {}), Memory()
+    memory.add_training(facts, found, reference=False, **OPTIONS)
+    share = 4 if stage == 3 else 1
+    assert memory.parts["weights"] == facts.weights * 2 // share
+    # No float32 masters, unlike under DeepSpeed.
+    assert memory.parts["optimiser"] == (facts.weights - facts.vision) * 4 // (4 if stage else 1)
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("fsdp_config: {fsdp_sharding_strategy: SOME}", "fsdp_sharding_strategy in .* must be one of FULL_SHARD"),
         ("- a\n- b\n", "must hold 'name: value' lines"),
         ("just text\n", "must hold 'name: value' lines"),
         ("num_processes: many\n", "num_processes in .* must be an integer, got 'many'"),

@@ -220,8 +220,69 @@ def test_a_language_model_answers_from_selected_frames(tasks):
     assert all(record.answer == "A" for record in records)
     with pytest.raises(InvalidSetting, match="must generate text"):
         make_policy({"name": "aks", "policy": "blind"})
-    with pytest.raises(InvalidSetting, match="no option play"):
+    with pytest.raises(InvalidSetting, match="must be 'look' or 'sizes'"):
         make_policy({"name": "aks", "policy": reader, "play": "zoom"})
+
+
+# Sizes --------------------------------------------------------------------------------------------------------------
+
+
+class Teller:
+    """Answers, and counts what it has seen."""
+
+    name = "teller"
+    protocol = "tags"
+
+    def reset(self, seeds):
+        self.seen = []
+
+    def respond(self, dialogues):
+        self.seen += [sum(len(message.images) for message in dialogue) for dialogue in dialogues]
+        self.costs = [{"requests": 1.0}] * len(dialogues)
+        return ["<think>x</think><answer>A</answer>"] * len(dialogues)
+
+
+def check_sizes(record, frames):
+    """The frames of the first turn have three sizes, and together as many pixels as `frames` of the largest."""
+    assert len(record.overview) == 0
+    assert record.turns[0].outcome == "executed"
+    clips = record.turns[0].clips
+    assert [len(clip) for clip in clips] == [1] * len(clips)
+    times = [float(clip.requested[0]) for clip in clips]
+    assert times == sorted(set(times))
+    pixels = np.array([clip.size[0] * clip.size[1] for clip in clips])
+    largest = pixels.max()
+    shares = [round(float(value), 1) for value in pixels / largest]
+    # Whole rows and columns only.
+    assert [shares.count(share) for share in sorted(set(shares), reverse=True)] == [frames // 2, frames, 4 * frames]
+    assert pixels.sum() <= frames * largest
+    assert len(record.turns) == 2
+
+
+def test_q_frame_shows_three_sizes_for_the_tokens_of_one():
+    played = []
+    policy = {"name": "q-frame", "play": "sizes", "frames": 8, "scorer": "hash", "fps": 1.0}
+    report = vzgym.evaluate(policy, "needle-tiny/test", episodes=1, on_episode=played.append)
+    (record,) = played
+    check_sizes(record, 8)
+    assert record.info.costs["frames_scored"] == 64
+    assert report.summary["frames"].value == 44
+    assert report.policy == "q-frame sizes (hash)"
+    # The largest frames have the size of the others' only frames.
+    largest = max(clip.size for clip in record.turns[0].clips)
+    task = load_tasks("needle-tiny/test")[0]
+    assert largest == load_tasks("needle-tiny").budget.fit(task.video.height, task.video.width)
+
+
+def test_a_language_model_is_shown_the_sizes_as_its_own_zooms():
+    played, teller = [], Teller()
+    policy = SelectorTextPolicy("q-frame", teller, "hash", play="sizes", frames=4, fps=1.0)
+    vzgym.evaluate(policy, "needle-tiny/test", episodes=2, on_episode=played.append)
+    for record in played:
+        check_sizes(record, 4)
+        assert record.info.costs["requests"] == 1.0
+        assert record.info.costs["frames_scored"] == 64
+    assert teller.seen == [22, 22]
 
 
 # Names --------------------------------------------------------------------------------------------------------------
@@ -250,7 +311,10 @@ def test_names_options_and_short_forms():
     [
         ("aks:depth=-1", InvalidSetting, "depth must be"),
         ("aks:colour=red", InvalidSetting, "no option 'colour'; valid: depth, exact, threshold"),
-        ("aks:play=dance", InvalidSetting, "play must be 'look' or 'zoom'"),
+        ("aks:play=dance", InvalidSetting, "play must be 'look' or 'zoom' or 'sizes'"),
+        ("aks:play=sizes", InvalidSetting, "selector 'aks' has no frames of several sizes .* q-frame has"),
+        ({"name": "q-frame", "play": "zoom", "policy": "blind"}, InvalidSetting, "must be 'look' or 'sizes'"),
+        ({"name": "q-frame", "reader": "auto", "policy": "blind"}, InvalidSetting, "no option reader"),
         ("aks:frames=0", InvalidSetting, "frames must be an integer >= 1"),
         ("aks:fps=0", InvalidSetting, "fps must be"),
         ("aks:scorer=clop", UnknownName, "unknown scorer 'clop'"),

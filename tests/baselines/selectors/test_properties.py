@@ -193,7 +193,7 @@ def test_wrong_options_are_named(spec, words):
 
 
 def test_names_and_objects():
-    with pytest.raises(UnknownName, match=r"unknown selector 'ask'; valid: .*aks"):
+    with pytest.raises(UnknownName, match=r"unknown selector 'ask'; did you mean 'aks'. Valid: .*aks"):
         make_selector("ask")
     with pytest.raises(InvalidSetting, match=r"got the class"):
         make_selector(type(make_selector("aks")))

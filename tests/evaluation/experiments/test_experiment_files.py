@@ -106,9 +106,13 @@ def test_a_learners_stages_lie_over_its_preset(tmp_path):
         (
             "seeds: 2",
             "grid: [{learners: [tinny]}]",
-            [":2:", "there is no 'tinny' in learners; valid: tiny"],
+            [":2:", "there is no 'tinny' in learners; did you mean 'tiny'? Valid: tiny"],
         ),
-        ("seeds: 2", "reference: {rewards: accuracy}", [":2: reference has no 'rewards'; valid:", "'reward'"]),
+        (
+            "seeds: 2",
+            "reference: {rewards: accuracy}",
+            [":2: reference has no 'rewards'; did you mean 'reward'? Valid:", "'reward'"],
+        ),
         ("seeds: 2", "reference: {reward: iou}", [":2:", "no 'iou' in rewards", "accuracy, bonus"]),
         ("  tiny:", "  blind: {kind: policy, policy: blnd}\n  tiny:", [":10:", "unknown policy 'blnd'", "blind"]),
         ("    kind: vlm", "    kind: vlm\n    budget: {max_zoms: 1}", [":12:", "max_zoms", "max_zooms"]),
@@ -180,7 +184,9 @@ def test_a_policy_of_ones_own_is_not_made_to_be_checked(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "costly", sys.modules[__name__])
     text = "tasks: needle-micro\nlearners:\n  a: {kind: policy, policy: {name: 'costly:Costly', path: x}}\n"
     assert load(tmp_path, text).learners
-    with pytest.raises(InvalidSetting, match=r":3: policy 'costly:Costly' has no option 'pth'; valid: path"):
+    with pytest.raises(
+        InvalidSetting, match=r":3: policy 'costly:Costly' has no option 'pth'; did you mean 'path'. Valid: path"
+    ):
         load(tmp_path, text.replace("path: x", "pth: x"))
 
 

@@ -155,6 +155,7 @@ def test_files_made_anew_in_their_place_make_other_stages(
     for name in ("model/model.safetensors", "data/data-00000-of-00001.arrow"):
         Path(name).parent.mkdir()
         Path(name).write_bytes(b"once")
+    Path("model/config.json").write_text("{}")
     before = digests()
     assert digests() == before
     Path(file).write_bytes(b"again")

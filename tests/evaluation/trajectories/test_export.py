@@ -149,8 +149,12 @@ def test_sharegpt_rows_can_be_imported(run_folder: Path, tmp_path: Path) -> None
 def test_only_right_episodes_on_request(run_folder: Path, tmp_path: Path) -> None:
     right = sum(record.grade.is_correct for record in read_records(run_folder))
     assert 0 < right < 3
-    report = export_run(run_folder, tmp_path / "out", format="chat", correct_only=True)
+    told: list[tuple[int, int]] = []
+    report = export_run(
+        run_folder, tmp_path / "out", format="chat", correct_only=True, progress=lambda *counts: told.append(counts)
+    )
     assert (report.written, report.left_out) == (right, 3 - right)
+    assert told == [(1, 3), (2, 3), (3, 3)]
 
 
 def lines_of(folder: Path) -> list[str]:

@@ -72,8 +72,15 @@ def test_what_cannot_be_loaded_is_named(folder: Folder) -> None:
     with pytest.raises(UnknownName, match=r"unknown task suite 'videomm'; .*Benchmarks: .*videomme"):
         load_set("videomm", root=folder.root)
     folder.json("rows.json", [{"video": "x"}, *ROWS[:1], {"videoID": "x"}])
-    with pytest.raises(TaskError, match=r"not rows of videomme: .*row 1: no 'index'.*; .*row 3: no 'question_id'"):
+    with pytest.raises(
+        TaskError, match=r"not rows of videomme: .*row 1: no column 'index'.*; .*row 3: no column 'question_id'"
+    ):
         load_set({"name": "videomme", "annotations": folder.root / "rows.json"})
+    folder.json("rows.json", [{"video": f"{number}"} for number in range(30)])
+    with pytest.raises(TaskError) as raised:
+        load_set({"name": "videomme", "annotations": folder.root / "rows.json"})
+    assert str(raised.value).count("no column 'index'") == 1
+    assert "row 1: no column 'index'; its columns: video (29 more rows have the same fault)" in str(raised.value)
 
 
 def test_links_out_of_the_folder_are_refused(folder: Folder) -> None:

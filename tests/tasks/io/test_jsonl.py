@@ -108,7 +108,7 @@ def test_a_moved_folder_still_finds_its_videos(tmp_path: Path) -> None:
         ("{bad", "not JSON: .* at column 2"),
         ([1], "must be a JSON object, got list"),
         ({"id": "a", "video": "clips/a.mp4"}, "missing 'question'"),
-        ({**ROW, "anwser": "x"}, "unknown key 'anwser'; valid: id, video"),
+        ({**ROW, "anwser": "x"}, "unknown key 'anwser'; did you mean 'answer'. Valid: id, video"),
         ({**ROW, "id": 3}, "'id' must be a text, got 3"),
         ({**ROW, "question": " "}, "the question is empty"),
         ({**ROW, "options": "red"}, "'options' must be a list of texts"),

@@ -97,7 +97,8 @@ class Collector:
             raise InvalidSetting(f"the mixture asks for {', '.join(played)}, which need a policy: --policy NAME")
         self._policy = PolicyTraits.of(make_policy(spec)) if policy is not None or played else None
         self.budget: Budget = self._policy.prepare(budget) if self._policy else budget
-        self.extras = settings.extras()
+        self.extras = settings.extras(self._policy.trained_extras if self._policy else None)
+        self.extras.load()
         if self._policy:
             self._policy.describe_tools(self.extras.tools)
         protocol = settings.protocol or (self._policy.protocol if self._policy else "tags")

@@ -50,6 +50,7 @@ __all__ = [
     "image_columns",
     "load_trajectories",
     "played_budget",
+    "played_extras",
     "said_protocol",
     "trajectory_row",
 ]
@@ -457,11 +458,30 @@ def played_budget(folder: str | Path) -> Budget | None:
     Raises:
         RecordError: If the records cannot be read.
     """
+    record = _first_record(folder)
+    return None if record is None else record.budget
+
+
+def played_extras(folder: str | Path) -> dict[str, Any] | None:
+    """The tools and the subtitle mode of a folder's trajectories, as `Extras.to_json` gives them; None as above.
+
+    Raises:
+        RecordError: If the records cannot be read.
+    """
+    record = _first_record(folder)
+    if record is None:
+        return None
+    tools = [dict(tool.spec) for tool in record.tools]
+    mode = record.info.subtitles
+    return {**({"tools": tools} if tools else {}), **({"subtitles": mode} if mode != "none" else {})}
+
+
+def _first_record(folder: str | Path) -> EpisodeRecord | None:
     records = Path(folder) / _RECORDS
     if not records.is_file():
         return None
     line = next(iter(read_json_lines(records)), None)
-    return None if line is None else EpisodeRecord.from_json(line[1]).budget
+    return None if line is None else EpisodeRecord.from_json(line[1])
 
 
 def _component_name(spec: Any) -> Any:

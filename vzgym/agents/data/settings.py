@@ -101,7 +101,7 @@ class CollectSettings(BudgetedSettings, ExtrasSettings):
         played = [kind for kind in self.shares if TRAJECTORY_KINDS[kind].script is None]
         if played and not self.policy:
             raise problem(f"mix asks for {', '.join(played)}, which need a policy: --policy NAME", "mix")
-        offered = {tool if isinstance(tool, str) else tool.get("name") for tool in self.tools}
+        offered = {tool if isinstance(tool, str) else tool.get("name") for tool in self.tools or ()}
         for kind in self.shares:
             needed = TRAJECTORY_KINDS[kind].tool
             if needed and not any(str(name).partition(":")[0] == needed for name in offered):

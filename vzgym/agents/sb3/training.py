@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import json
 import logging
@@ -34,6 +33,7 @@ from vzgym.core.files import (
     write_text,
 )
 from vzgym.core.statistics import proportion
+from vzgym.core.text import known_names
 from vzgym.envs.video_zoom import VideoZoomEnv
 from vzgym.policies.fingerprint import METADATA
 from vzgym.rewards.statistics import (
@@ -158,9 +158,7 @@ def _check_options(settings: SB3Settings) -> None:
     valid = [name for name in inspect.signature(model_class(settings.algo).__init__).parameters if name not in ours]
     for name in settings.options:
         if name not in valid:
-            close = difflib.get_close_matches(name, valid, n=1)
-            guess = f"; did you mean {close[0]!r}?" if close else ";"
-            raise InvalidSetting(f"options: {settings.algo} has no option {name!r}{guess} valid: {', '.join(valid)}")
+            raise InvalidSetting(f"options: {settings.algo} has no option {name!r}; {known_names([name], valid)}")
 
 
 def _arguments(settings: SB3Settings) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from vzgym.core.actions import Answer
 from vzgym.core.endpoint import Endpoint, Reply
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.secrets import redact
+from vzgym.core.text import known_names
 from vzgym.episode.answers import lettered
 from vzgym.policies.traits import add_costs
 from vzgym.protocols import PROTOCOLS, TextProtocol
@@ -80,8 +81,8 @@ class AskingAgent:
         valid = {*_CONNECTION, *_IMAGES, *_OTHERS}
         if unknown := sorted(set(options) - valid):
             raise InvalidSetting(
-                f"policy {self.title!r} has no option {', '.join(map(repr, unknown))}; further options: "
-                f"{', '.join(sorted(valid))}"
+                f"policy {self.title!r} has no option {', '.join(map(repr, unknown))}; "
+                f"{known_names(unknown, sorted(valid))}"
             )
         settings = {**_OTHERS, **{key: options[key] for key in _OTHERS if key in options}}
         for key in ("temperature", "price_in", "price_out"):

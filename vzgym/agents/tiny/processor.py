@@ -16,7 +16,7 @@ from transformers import BatchFeature, PreTrainedTokenizerBase, PreTrainedTokeni
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
 
-from vzgym.agents.tiny.tokenizer import END, IMAGE, ROLES
+from vzgym.agents.tiny.tokenizer import END, IMAGE, ROLES, SEPARATOR
 from vzgym.agents.vlm.processor import save_video_settings
 
 __all__ = ["CHAT_TEMPLATE", "TinyImageProcessor", "TinyProcessor", "make_processor"]
@@ -26,7 +26,10 @@ CHAT_TEMPLATE = (
     "{{- '<|' + message['role'] + '|>' -}}"
     "{%- if message['content'] is string -%}{{- message['content'] -}}{%- else -%}"
     "{%- for block in message['content'] -%}"
-    "{%- if block['type'] == 'image' -%}{{- '" + IMAGE + "' -}}{%- else -%}{{- block['text'] -}}{%- endif -%}"
+    "{%- if block['type'] == 'image' -%}"
+    "{%- if loop.previtem is defined and loop.previtem['type'] == 'image' -%}{{- '" + SEPARATOR + "' -}}{%- endif -%}"
+    "{{- '" + IMAGE + "' -}}"
+    "{%- else -%}{{- block['text'] -}}{%- endif -%}"
     "{%- endfor -%}{%- endif -%}"
     "{%- for call in message['tool_calls'] or [] -%}"
     "{{- '<' + call['function']['name'] + '>' + call['function']['arguments'] | tojson -}}"
@@ -36,7 +39,11 @@ CHAT_TEMPLATE = (
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{- '" + ROLES["assistant"] + "' -}}{%- endif -%}"
 )
-"""One token starts a message, one ends it; a frame is only its visual token."""
+"""One token starts a message, one ends it; a frame is only its visual tokens.
+
+Two frames without text between them are separated: Qwen3-VL takes adjacent visual tokens for those of one image when it
+computes their positions.
+"""
 
 _MODULE = "processing_tiny"
 _CODE = f'''"""Lets `AutoProcessor.from_pretrained(folder, trust_remote_code=True)` open this folder. Requires vzgym."""

@@ -13,10 +13,13 @@ from collections.abc import Iterable, Sequence
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-__all__ = ["END", "IMAGE", "ROLES", "train_tokenizer"]
+__all__ = ["END", "IMAGE", "ROLES", "SEPARATOR", "train_tokenizer"]
 
 IMAGE = "<|image_pad|>"
 """The placeholder of a visual token."""
+
+SEPARATOR = "<|vision_end|>"
+"""Between two images that have no text between them."""
 
 END = "<|im_end|>"
 """Ends each message."""
@@ -26,7 +29,7 @@ ROLES = {role: f"<|{role}|>" for role in ("system", "user", "assistant", "tool")
 
 _PAD = "<|endoftext|>"
 # A Qwen processor asks for these names, used or not.
-_UNUSED = ("<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
+_ASKED_FOR = ("<|video_pad|>", "<|vision_start|>", SEPARATOR)
 
 
 def train_tokenizer(texts: Iterable[str], words: Sequence[str], largest_number: int) -> PreTrainedTokenizerFast:
@@ -49,7 +52,7 @@ def train_tokenizer(texts: Iterable[str], words: Sequence[str], largest_number: 
     core = Tokenizer(models.BPE(vocab={letter: i for i, letter in enumerate(alphabet)}, merges=[]))
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     core.decoder = decoders.ByteLevel()
-    core.add_special_tokens([_PAD, END, IMAGE, *_UNUSED, *ROLES.values()])
+    core.add_special_tokens([_PAD, END, IMAGE, *_ASKED_FOR, *ROLES.values()])
     atoms = [*map(str, range(largest_number + 1)), *words, *constant]
     core.add_tokens([AddedToken(atom, normalized=False) for atom in dict.fromkeys(atoms)])
     return PreTrainedTokenizerFast(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import json
 import logging
@@ -25,6 +24,7 @@ from vzgym.agents.training.settings import LoraSettings, TrainSettings
 from vzgym.agents.vlm.checkpoint import Checkpoint, complete_checkpoint, open_model, save_checkpoint
 from vzgym.core.errors import DependencyNotInstalled, InvalidSetting
 from vzgym.core.files import append_json_line, drop_torn_line, folder_lock, read_json, replace_file, write_json
+from vzgym.core.text import close_name
 
 __all__ = [
     "LogFile",
@@ -102,9 +102,8 @@ class PolicyFiles(TrainerCallback):  # type: ignore[misc]
         if not state.is_world_process_zero:
             return
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        complete_checkpoint(
-            folder, self.start.model.config, self.start.processor, self.start.protocol, self.start.budget
-        )
+        start = self.start
+        complete_checkpoint(folder, start.model.config, start.processor, start.protocol, start.budget, start.extras)
         write_json(folder / _PROGRESS, {"seconds": round(self.log.seconds, 2)})
 
 
@@ -238,8 +237,8 @@ def check_trainer(settings: TrainSettings, config: type[Any]) -> None:
     valid = [item.name for item in fields(config) if item.init]
     for name in settings.trainer:
         if name not in valid:
-            close = difflib.get_close_matches(name, valid)
-            guess = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+            close = close_name(name, valid)
+            guess = f"; did you mean {close!r}?" if close else ""
             raise InvalidSetting(
                 f"{type(settings).__name__}.trainer: TRL's {config.__name__} has no option {name!r}{guess}"
             )
@@ -258,7 +257,29 @@ def freeze_vision(model: Any) -> int:
     if any(tower is part for part in (model, model.base_model)):
         raise InvalidSetting(f"freeze_vision: {type(model).__name__} has no vision tower that the library knows")
     tower.requires_grad_(False)
+    _end_gradients_at(tower)
     return sum(weight.numel() for weight in tower.parameters())
+
+
+def _end_gradients_at(tower: Any, within: Any = None) -> None:
+    """Keep gradients out of a frozen vision tower.
+
+    With gradient checkpointing, transformers makes the output of every embedding of a model require gradients, its
+    towers' patch embeddings among them. The whole frozen tower would be recomputed and back-propagated for nothing.
+
+    Args:
+        tower: The tower. It has no embeddings afterwards, as far as the library asks.
+        within: The whole model: nothing is done if `tower` is no part of it but the model itself.
+    """
+    if within is not None and any(tower is part for part in (within, within.base_model)):
+        return
+    for part in tower.modules():
+        if hasattr(part, "get_input_embeddings"):
+            part.get_input_embeddings = _no_embeddings
+
+
+def _no_embeddings() -> None:
+    return None
 
 
 def adapters(settings: TrainSettings, model: Any) -> Any:
@@ -266,6 +287,8 @@ def adapters(settings: TrainSettings, model: Any) -> Any:
     lora = settings.lora
     if not lora.rank:
         return None
+    # Adapters are in the language model alone.
+    _end_gradients_at(model.get_encoder(modality="image"), within=model)
     from peft import LoraConfig
 
     return LoraConfig(
@@ -424,7 +447,7 @@ def save_result(settings: TrainSettings, trainer: Any, start: Checkpoint, second
         model.save_pretrained(out / "adapter", state_dict=weights)
         # Each process has all weights (`check_sharding`); merging changes their names.
         model, weights = model.merge_and_unload(), None
-    save_checkpoint(out, model, start.processor, start.protocol, weights, start.budget)
+    save_checkpoint(out, model, start.processor, start.protocol, weights, start.budget, start.extras)
     _save_facts(settings, trainer.state.global_step, seconds)
     return out
 
@@ -437,7 +460,7 @@ def _save_again(settings: TrainSettings, start: Checkpoint, checkpoint: Path) ->
     # Nothing was trained, so the model is not sharded: this process opens all of it.
     unset_hf_deepspeed_config()
     model = open_model(str(checkpoint), settings.model_options)
-    save_checkpoint(out, model, start.processor, start.protocol, budget=start.budget)
+    save_checkpoint(out, model, start.processor, start.protocol, budget=start.budget, extras=start.extras)
     for file in checkpoint.glob("adapter_*"):
         (out / "adapter").mkdir(exist_ok=True)
         shutil.copy(file, out / "adapter")

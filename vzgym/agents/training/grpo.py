@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from vzgym.agents.metadata import saved_budget
+from vzgym.agents.metadata import saved_budget, saved_extras
 from vzgym.agents.training.common import (
     FACTS,
     LOG,
@@ -129,7 +129,11 @@ def make_trainer(
     if trained_with is not None and trained_with != budget:
         changes = budget_changes(budget, trained_with, "trained with")
         _log.warning("%s was trained with another budget than this run's: %s", settings.model, changes)
-    extras = settings.extras()
+    learned = saved_extras(settings.model)
+    extras = settings.extras(learned)
+    if learned is not None and (changes := extras.changes(learned)):
+        _log.warning("%s is trained on with %s", settings.model, changes)
+    extras.load()
     # A video that cannot be opened would end the run at the step that uses it.
     found = check_tasks(tasks, min(settings.num_tasks or len(tasks), len(tasks)))
     need = measure_tokens(processor, protocol, found.representatives, budget, settings.turn_tokens, extras)
@@ -154,7 +158,7 @@ def make_trainer(
             "num_generations": settings.group_size,
             "num_iterations": settings.iterations,
             "max_completion_length": limit,
-            "max_tool_calling_iterations": max(1, budget.max_zooms),
+            "max_tool_calling_iterations": budget.max_zooms,
             "temperature": settings.temperature,
             "top_p": settings.top_p,
             "beta": settings.beta,
@@ -170,7 +174,7 @@ def make_trainer(
         }
     )
     model = open_model(settings.model, settings.model_options)
-    start = Checkpoint(model, processor, protocol, settings.model, budget)
+    start = Checkpoint(model, processor, protocol, settings.model, budget, extras.to_json())
     _check_loop(settings, start)
     if settings.freeze_vision:
         freeze_vision(start.model)

@@ -1,21 +1,28 @@
 """Estimate the memory of a training run from a model's configuration, without loading weights.
 
 Bytes per device; P weights, T of them trained, b bytes per loaded weight, t bytes per trained weight (4 for adapters,
-which are kept in float32, else b). DeepSpeed's ZeRO stage shards over D devices (1: optimiser, 2: also gradients, 3:
-also weights):
+which are kept in float32, else b), c bytes per computed number (2 in mixed precision, else b). ZeRO's stage, or what
+FSDP shards, is distributed over D devices (1: optimiser, 2: also gradients, 3: also weights):
 
-- *weights* `P * b` (+ adapters `T * 4`); *reference* another `P * b`, if the KL term needs a frozen copy;
+- *weights* `P * b` (+ adapters `T * 4`; + `P * 2` for the cast copies of float32 weights in mixed precision);
+  *reference* another `P * b`, if the KL term needs a frozen copy;
 - *gradients* `T * t`; *optimiser* `T * 2 * t` (AdamW's two averages), under DeepSpeed `T * 12` (float32 masters too);
-- *activations*, for L tokens in a backward pass, h channels, f inner channels, k channels of keys:
-  `(8h + 2k + 3f) * b` per token and layer; with gradient checkpointing `h * b` per token and layer, and one layer in
-  full. Attention is assumed to be fused (`sdpa`, flash): no L x L matrix is kept. A frozen vision tower keeps none; a
-  trained one keeps its own, by the same rule;
-- *logits* `(b + 8) * vocabulary` per token with a loss: as computed, as float32, and its gradient;
-- *keys and values* `2 * layers * k * b` per token of each dialogue in a generation batch;
+- *activations*, for L tokens in a backward pass, h channels, f inner channels, k channels of keys: per token and layer
+  `(10h + 4k + 4f) * c`, of which adapters keep `4h` less, and in 2-byte precision `6h` bytes more (`12h` with
+  adapters) for what norms and adapters compute in float32; with gradient checkpointing `h * b` per token and layer, and
+  one layer in full. Besides, `(2h + 2f) * c` of gradients within a layer, and `4h * b` before and after the layers.
+  Attention is assumed to be fused (`sdpa`, flash): no L x L matrix is kept. A frozen vision tower keeps none
+  (`freeze_vision` sees to it); a trained one keeps its own, by the same rule;
+- *logits*: TRL scores tokens in tiles, `min(L, 4096) * min(V, 32768) * c` for a vocabulary V, with `L * h * 4` for the
+  gradient of their hidden states, and `V * h * 4` for that of the output layer where it is trained. Without Triton, as
+  on a CPU, all tokens are scored, and a tile takes ten of its kind in float32;
+- *pictures*: the patches of all roll-outs of a generation batch (SFT: of a batch), in float32;
+- *generation* without vLLM: `2 * layers * k * b` per token of each dialogue in a generation batch for keys and values,
+  and `(4h + 3f) * c` for the layer that reads them; only what exceeds activations and logits, which come later;
 - *engine*, if vLLM shares the device: its share of the device;
 - *rest* 1.5 GiB: the CUDA context, kernels' work space, fragmentation.
 
-`benchmarks/gpu` measures what these formulas estimate.
+`benchmarks/memory.py` measures on a CPU, and `benchmarks/gpu` on a GPU, what these formulas estimate.
 """
 
 from __future__ import annotations
@@ -33,6 +40,8 @@ __all__ = ["GIB", "Memory", "ModelFacts", "Sharding", "device_memory", "model_fa
 
 GIB = 2**30
 _REST = int(1.5 * GIB)
+_TILE = (4096, 32_768)
+"""Most tokens, and most of the vocabulary, of which TRL holds logits at once (`trl.kernels.chunked_logprob`)."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,7 @@ class ModelFacts:
         vision_inner: Channels inside its feed-forward layers.
         vision_layers: Its layers.
         merged: Patches per visual token.
+        patch: Numbers of a patch, as the image processor returns them.
     """
 
     weights: int
@@ -70,6 +80,7 @@ class ModelFacts:
     vision_inner: int
     vision_layers: int
     merged: int
+    patch: int
 
     @property
     def kv_bytes(self) -> int:
@@ -87,13 +98,20 @@ class Sharding:
 
     Attributes:
         devices: Number of processes, each with a device.
-        stage: DeepSpeed's ZeRO stage; 0: each device holds everything.
+        stage: ZeRO's stage, by DeepSpeed, or what FSDP shards likewise; 0: each device holds everything.
         precision: The mixed precision that the launcher sets ("bf16", "no", ...); "" if it sets none.
+        fsdp: Whether it is FSDP, which keeps no float32 masters.
     """
 
     devices: int = 1
     stage: int = 0
     precision: str = ""
+    fsdp: bool = False
+
+    @property
+    def deepspeed(self) -> bool:
+        """Whether it is DeepSpeed, whose optimiser keeps float32 masters of the weights."""
+        return self.stage > 0 and not self.fsdp
 
     def share(self, stage: int) -> int:
         """The number of devices over which the state that a stage shards is distributed."""
@@ -118,6 +136,8 @@ class Memory:
         *,
         freeze_vision: bool,
         checkpointing: bool,
+        mixed: bool,
+        triton: bool,
         tokens: int,
         loss_tokens: int,
         patches: int,
@@ -130,39 +150,61 @@ class Memory:
             sharding: How the run is distributed.
             freeze_vision: Whether the vision tower is frozen.
             checkpointing: Whether gradient checkpointing is used.
+            mixed: Whether bfloat16 is computed in (mixed precision).
+            triton: Whether the device has Triton kernels.
             tokens: Tokens in a backward pass, L.
-            loss_tokens: Those of them whose logits are computed.
+            loss_tokens: Those of them that are scored. Without Triton, all are.
             patches: Image patches in it.
             reference: Whether a frozen copy of the model is kept.
         """
         trained = facts.trained(freeze_vision)
         each = 4 if facts.adapters else facts.bytes
-        moments = 12 if sharding.stage else 2 * each
+        moments = 12 if sharding.deepspeed else 2 * each
+        number = 2 if mixed else facts.bytes
         whole = facts.weights * facts.bytes // sharding.share(3)
         self.parts["weights"] = whole + facts.adapters * 4 // sharding.share(3)
+        if number < facts.bytes:
+            self.parts["weights"] += facts.weights * number
         if reference:
             self.parts["reference model"] = whole
         self.parts["gradients"] = trained * each // sharding.share(2)
         self.parts["optimiser"] = trained * moments // sharding.share(1)
-        full = (8 * facts.width + 2 * facts.keys + 3 * facts.inner) * facts.bytes * tokens
-        kept = facts.width * facts.bytes * tokens
-        self.parts["activations"] = facts.layers * kept + full if checkpointing else facts.layers * full
+        sizes = (facts.layers, facts.width, facts.keys, facts.inner)
+        self.parts["activations"] = tokens * _activations(sizes, facts, number, checkpointing)
         if not freeze_vision and not facts.adapters:
-            seen = (10 * facts.vision_width + 3 * facts.vision_inner) * facts.bytes * patches
-            small = facts.vision_width * facts.bytes * patches
-            layers = facts.vision_layers
-            self.parts["activations"] += layers * small + seen if checkpointing else layers * seen
-        self.parts["logits"] = (facts.bytes + 8) * facts.vocabulary * loss_tokens
+            tower = (facts.vision_layers, facts.vision_width, facts.vision_width, facts.vision_inner)
+            self.parts["activations"] += patches * _activations(tower, facts, number, checkpointing)
+        scored = loss_tokens if triton else tokens
+        tile = min(scored, _TILE[0]) * min(facts.vocabulary, _TILE[1])
+        self.parts["logits"] = tile * (number if triton else 40) + scored * facts.width * 4
+        if not facts.adapters:
+            self.parts["logits"] += facts.vocabulary * facts.width * 4
         self.parts["rest"] = _REST
 
-    def add_generation(self, facts: ModelFacts, dialogues: int, tokens: int) -> None:
-        """Add the keys and values of a generation batch, without vLLM.
+    def add_pictures(self, facts: ModelFacts, patches: int) -> None:
+        """Add the pixels of the frames that are kept for a batch.
+
+        Args:
+            facts: The model.
+            patches: Image patches in the batch.
+        """
+        self.parts["pictures"] = patches * facts.patch * 4
+
+    def add_generation(self, facts: ModelFacts, dialogues: int, tokens: int, mixed: bool) -> None:
+        """Add the memory of a generation batch, without vLLM.
 
         Activations of the backward pass are not in memory during generation: only the excess over them is added.
+
+        Args:
+            facts: The model.
+            dialogues: Dialogues that are continued at once.
+            tokens: Longest of them.
+            mixed: Whether bfloat16 is computed in.
         """
-        keys = facts.kv_bytes * dialogues * tokens
+        number = 2 if mixed else facts.bytes
+        read = facts.kv_bytes + (4 * facts.width + 3 * facts.inner) * number
         passing = self.parts.get("activations", 0) + self.parts.get("logits", 0)
-        self.parts["keys and values, beyond activations"] = max(0, keys - passing)
+        self.parts["generation, beyond the backward pass"] = max(0, dialogues * tokens * read - passing)
 
     def excess(self, available: int, device: str) -> str:
         """One sentence with all parts if the estimate exceeds a device's memory; else ""."""
@@ -175,14 +217,24 @@ class Memory:
         )
 
 
-def device_memory() -> tuple[int, str]:
-    """Memory of the first GPU, or of the machine without a GPU: bytes, and the device's name."""
+def _activations(sizes: tuple[int, int, int, int], facts: ModelFacts, number: int, checkpointing: bool) -> int:
+    """Bytes of a token's activations: of `(layers, channels, channels of keys, inner channels)`."""
+    layers, width, keys, inner = sizes
+    layer = ((6 if facts.adapters else 10) * width + 4 * keys + 4 * inner) * number
+    if number == 2:
+        layer += (12 if facts.adapters else 6) * width
+    kept = layers * width * facts.bytes + layer if checkpointing else layers * layer
+    return kept + (2 * width + 2 * inner) * number + 4 * width * facts.bytes
+
+
+def device_memory() -> tuple[int, str, bool]:
+    """Memory of the first GPU, or of the machine without a GPU: bytes, the device's name, whether it is a GPU."""
     import torch
 
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
-        return int(properties.total_memory), str(properties.name)
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), "this machine (no GPU was found)"
+        return int(properties.total_memory), str(properties.name), True
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), "this machine (no GPU was found)", False
 
 
 def model_facts(path: str, lora: LoraSettings, options: Mapping[str, Any]) -> ModelFacts:
@@ -234,6 +286,7 @@ def model_facts(path: str, lora: LoraSettings, options: Mapping[str, Any]) -> Mo
         vision_inner=int(_first(vision, "intermediate_size", default=4 * vision_width)),
         vision_layers=int(_first(vision, "depth", "num_hidden_layers")),
         merged=int(getattr(vision, "spatial_merge_size", None) or getattr(config, "scale_factor", None) or 1) ** 2,
+        patch=3 * int(getattr(vision, "temporal_patch_size", None) or 1) * int(vision.patch_size) ** 2,
     )
 
 

@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from vzgym.agents.metadata import saved_budget
+from vzgym.agents.metadata import saved_budget, saved_extras
 from vzgym.agents.training.common import check_tracker, check_trainer
 from vzgym.agents.training.duration import RunLength, device_flops, training_flops
 from vzgym.agents.training.memory import GIB, Memory, ModelFacts, Sharding, device_memory, model_facts
@@ -36,7 +36,8 @@ _ADVICE = {
     "optimiser": "Train adapters (lora.rank), or shard over more devices (--launch zero3)",
     "activations": "Set gradient_checkpointing, lower batch_size, or the budget's frames, zooms or max_pixels",
     "logits": "Lower batch_size or turn_tokens",
-    "keys and values, beyond activations": "Lower groups or group_size, or generate with vLLM (vllm)",
+    "pictures": "Lower groups or group_size (SFT: batch_size), or the budget's frames or max_pixels",
+    "generation, beyond the backward pass": "Lower groups or group_size, or generate with vLLM (vllm)",
     "vLLM engine": "Lower trainer.vllm_gpu_memory_utilization",
 }
 """Advice by the largest part of the memory."""
@@ -56,6 +57,7 @@ class Plan:
         device: Name of the device.
         length: Steps and time of the run.
         missing: Packages that the machine that trains needs and this one lacks.
+        on_gpu: Whether that device is a GPU.
     """
 
     settings: TrainSettings
@@ -67,6 +69,7 @@ class Plan:
     memory: Memory = field(default_factory=Memory)
     length: RunLength | None = None
     missing: list[str] = field(default_factory=list)
+    on_gpu: bool = True
 
     @property
     def notes(self) -> list[str]:
@@ -125,7 +128,32 @@ def read_launch(name: str | None, devices: int | None) -> Sharding:
     if count < 1:
         raise InvalidSetting(f"a run needs at least one device, got {count}")
     deepspeed = _mapping(values.get("deepspeed_config"), f"deepspeed_config of {place}")
-    return Sharding(count, _whole(deepspeed, "zero_stage", 0, place), str(values.get("mixed_precision", "")))
+    fsdp = values.get("fsdp_config")
+    if fsdp:
+        stage = _fsdp_stage(_mapping(fsdp, f"fsdp_config of {place}"), place)
+    else:
+        stage = _whole(deepspeed, "zero_stage", 0, place)
+    return Sharding(count, stage, str(values.get("mixed_precision", "")), bool(fsdp))
+
+
+def _fsdp_stage(options: Mapping[str, Any], place: str) -> int:
+    """The stage of ZeRO that shards what an `fsdp_config` of accelerate does.
+
+    Hybrid sharding is planned as if all processes were on one machine.
+
+    Raises:
+        InvalidSetting: If the strategy is unknown.
+    """
+    if str(options.get("fsdp_version", 1)) == "2":
+        return 3 if options.get("fsdp_reshard_after_forward", True) in (True, "true") else 2
+    strategy = str(options.get("fsdp_sharding_strategy", options.get("fsdp_reshard_after_forward", "FULL_SHARD")))
+    names = ("FULL_SHARD", "SHARD_GRAD_OP", "NO_SHARD", "HYBRID_SHARD", "HYBRID_SHARD_ZERO2")
+    stages: dict[str, int] = dict(zip((*names, *"12345"), (3, 2, 0, 3, 2) * 2, strict=True))
+    if strategy.upper() not in stages:
+        raise InvalidSetting(
+            f"fsdp_sharding_strategy in {place} must be one of {', '.join(names)} or 1 to 5, got {strategy!r}"
+        )
+    return stages[strategy.upper()]
 
 
 def _mapping(values: Any, place: str) -> Mapping[str, Any]:
@@ -168,11 +196,12 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
     check_whole_groups(settings, make_reward(settings.reward), batch * passes)
     tasks = load_tasks(settings.tasks)
     budget = settings.budget_for(tasks, saved_budget(settings.model))
+    extras = settings.extras(saved_extras(settings.model))
     processor = open_processor(settings.model)
     protocol = resolve_protocol(settings.model, settings.protocol)
     found = check_tasks(tasks, min(settings.num_tasks or len(tasks), len(tasks)))
     check_groups(settings, len(found.playable))
-    need = measure_tokens(processor, protocol, found.representatives, budget, settings.turn_tokens, settings.extras())
+    need = measure_tokens(processor, protocol, found.representatives, budget, settings.turn_tokens, extras)
     limit = need.check(settings, plan.facts.positions)
     frames, each = need.overview
     longest = need.prompt + limit
@@ -192,10 +221,11 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
         plan, batch * longest, batch * limit, batch * budget.max_frames * max(each, need.frame), settings.beta > 0
     )
     rollouts = batch * passes
+    plan.memory.add_pictures(plan.facts, rollouts * budget.max_frames * max(each, need.frame) * plan.facts.merged)
     if settings.vllm:
         _add_engine(plan, settings, longest)
     else:
-        plan.memory.add_generation(plan.facts, rollouts, longest)
+        plan.memory.add_generation(plan.facts, rollouts, longest, settings.bf16)
     # Each cycle of roll-outs serves this many optimiser steps.
     cycle = settings.updates * settings.iterations / settings.accumulation
     reads = 1 if settings.vllm else need.zooms + 1
@@ -250,6 +280,7 @@ def plan_sft(settings: SFTSettings, sharding: Sharding | None = None, memory_gib
         )
     tokens = settings.batch_size * len(longest)
     _add_training(plan, tokens, tokens, settings.batch_size * images, False)
+    plan.memory.add_pictures(plan.facts, settings.batch_size * images * plan.facts.merged)
     used = min(settings.limit or len(rows), len(rows))
     check_accumulation(settings, used, plan.sharding.devices)
     epoch = math.ceil(math.ceil(used / (settings.batch_size * plan.sharding.devices)) / settings.accumulation)
@@ -285,8 +316,12 @@ def _begin(settings: TrainSettings, config: type[Any], sharding: Sharding | None
     if memory_gib is None:
         check_packages(settings, sharding)
     facts = model_facts(settings.model, settings.lora, settings.model_options)
-    found = device_memory() if memory_gib is None else (int(memory_gib * GIB), f"a device of {memory_gib:g} GiB")
-    return Plan(settings, facts, sharding, *found, missing=missing_packages(settings, sharding))
+    missing = missing_packages(settings, sharding)
+    if memory_gib is not None:
+        device = f"a device of {memory_gib:g} GiB"
+        return Plan(settings, facts, sharding, int(memory_gib * GIB), device, missing=missing)
+    available, device, on_gpu = device_memory()
+    return Plan(settings, facts, sharding, available, device, missing=missing, on_gpu=on_gpu)
 
 
 def _add_training(plan: Plan, tokens: int, loss_tokens: int, visual: int, reference: bool) -> None:
@@ -296,6 +331,8 @@ def _add_training(plan: Plan, tokens: int, loss_tokens: int, visual: int, refere
         plan.sharding,
         freeze_vision=settings.freeze_vision,
         checkpointing=settings.gradient_checkpointing,
+        mixed=settings.bf16,
+        triton=plan.on_gpu,
         tokens=tokens,
         loss_tokens=loss_tokens,
         patches=visual * plan.facts.merged,

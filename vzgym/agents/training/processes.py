@@ -75,8 +75,8 @@ def check_launch(settings: TrainSettings, sharding: Sharding) -> None:
     Raises:
         InvalidSetting: If it cannot; with the setting to change.
     """
-    settings.check_sharding(sharding.stage)
-    if sharding.stage and sharding.precision == "bf16" and not settings.bf16:
+    settings.check_sharding(sharding.stage if sharding.deepspeed else 0)
+    if sharding.deepspeed and sharding.precision == "bf16" and not settings.bf16:
         raise InvalidSetting(
             f"{type(settings).__name__}.bf16 is false, but the launch configuration has mixed_precision: bf16, which "
             "DeepSpeed requires to agree: set bf16 to true, or mixed_precision to 'no' in the configuration"
@@ -109,7 +109,7 @@ def missing_packages(settings: TrainSettings, sharding: Sharding) -> list[str]:
     """
     needed = {
         "vllm": ("vllm is true", isinstance(settings, GRPOSettings) and settings.vllm),
-        "deepspeed": (f"the launch configuration has ZeRO stage {sharding.stage}", sharding.stage > 0),
+        "deepspeed": (f"the launch configuration has ZeRO stage {sharding.stage}", sharding.deepspeed),
     }
     faults = []
     for package, (why, wanted) in needed.items():

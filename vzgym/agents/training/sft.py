@@ -176,7 +176,7 @@ def make_trainer(
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
-    from vzgym.agents.data.dataset import played_budget
+    from vzgym.agents.data.dataset import played_budget, played_extras
 
     check_run(settings, SFTConfig)
     if data is None and not settings.data:
@@ -200,7 +200,10 @@ def make_trainer(
         }
     )
     start = open_checkpoint(settings.model, protocol, **settings.model_options)
-    start = replace(start, budget=None if data is not None else played_budget(settings.data))
+    if data is None:
+        start = replace(start, budget=played_budget(settings.data), extras=played_extras(settings.data))
+    else:
+        start = replace(start, budget=None, extras=None)
     if settings.freeze_vision:
         freeze_vision(start.model)
     longest = int(start.model.config.get_text_config().max_position_embeddings)

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from vzgym.agents.metadata import read_metadata, saved_budget
+from vzgym.agents.metadata import read_metadata, saved_budget, saved_extras
 from vzgym.core.actions import Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
-from vzgym.core.files import read_json, write_json
+from vzgym.core.files import check_model_path, read_json, write_json
 from vzgym.core.registry import names_from_data
 from vzgym.episode import Episode
 from vzgym.policies.fingerprint import METADATA
@@ -48,6 +48,8 @@ class Checkpoint:
         protocol: The text protocol of its dialogues.
         path: Where it was opened.
         budget: The budget that it was trained with; None if unknown.
+        extras: The tools and the subtitle mode that it was trained with, as `Extras.to_json` gives them; None if
+            unknown.
     """
 
     model: Any
@@ -55,6 +57,7 @@ class Checkpoint:
     protocol: TextProtocol
     path: str
     budget: Budget | None = None
+    extras: Mapping[str, Any] | None = None
 
 
 def save_checkpoint(
@@ -64,6 +67,7 @@ def save_checkpoint(
     protocol: TextProtocol,
     weights: Mapping[str, Any] | None = None,
     budget: Budget | None = None,
+    extras: Mapping[str, Any] | None = None,
 ) -> None:
     """Write model, processor and protocol into a folder.
 
@@ -74,15 +78,21 @@ def save_checkpoint(
         protocol: The text protocol of its dialogues.
         weights: A state dict in place of the model's own, if this process holds only a part of the weights.
         budget: The budget that it was trained with, if known.
+        extras: The tools and the subtitle mode that it was trained with, if known (`Extras.to_json`).
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder, state_dict=weights)
-    complete_checkpoint(folder, model.config, processor, protocol, budget)
+    complete_checkpoint(folder, model.config, processor, protocol, budget, extras)
 
 
 def complete_checkpoint(
-    folder: Path, config: Any, processor: Any, protocol: TextProtocol, budget: Budget | None = None
+    folder: Path,
+    config: Any,
+    processor: Any,
+    protocol: TextProtocol,
+    budget: Budget | None = None,
+    extras: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the files that are needed beside the weights to open a folder as a policy.
 
@@ -99,6 +109,7 @@ def complete_checkpoint(
         "protocol": dict(protocol.spec),
         "prompt": prompt_version(protocol),
         "budget": None if budget is None else budget.to_dict(),
+        "extras": None if extras is None else dict(extras),
         "run_id": uuid.uuid4().hex,
     }
     write_json(folder / METADATA, metadata)
@@ -131,7 +142,8 @@ def open_checkpoint(path: str | Path, protocol: str | Mapping[str, Any] | None =
         InvalidSetting: If there is no model, it has no vision, or its chat template drops images.
     """
     model, processor = open_model(str(path), options), open_processor(path)
-    return Checkpoint(model, processor, resolve_protocol(path, protocol), str(path), saved_budget(path))
+    chosen = resolve_protocol(path, protocol)
+    return Checkpoint(model, processor, chosen, str(path), saved_budget(path), saved_extras(path))
 
 
 def resolve_protocol(path: str | Path, given: str | Mapping[str, Any] | None = None) -> TextProtocol:
@@ -183,6 +195,7 @@ def vision_config(path: str) -> Any:
 
     if not path:
         raise InvalidSetting("model must be given: a checkpoint folder, or a name on the Hugging Face hub")
+    check_model_path(path)
     try:
         config = AutoConfig.from_pretrained(path)
     except (OSError, ValueError) as error:

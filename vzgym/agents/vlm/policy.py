@@ -19,6 +19,7 @@ from vzgym.agents.vlm.checkpoint import Checkpoint, open_checkpoint, prompt_vers
 from vzgym.agents.vlm.image_checks import image_token, watch_images
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
+from vzgym.core.files import check_model_path
 from vzgym.core.settings import plain
 from vzgym.episode.dialogue import Message
 from vzgym.policies.fingerprint import fingerprint
@@ -56,6 +57,16 @@ class VLMPolicy:
         InvalidSetting: If the model cannot be used (see `open_checkpoint`), or a number is out of range.
     """
 
+    @staticmethod
+    def check_options(path: str | Path = "", **options: Any) -> None:
+        """Check that the model's folder is there, if it is given by a path.
+
+        Raises:
+            InvalidSetting: If it is not.
+        """
+        if str(path):
+            check_model_path(path)
+
     def __init__(
         self,
         path: str | Path = "",
@@ -84,7 +95,7 @@ class VLMPolicy:
         self._weights = fingerprint(self._source)
         opened = checkpoint or open_checkpoint(path, protocol, **given)
         self.model, self.processor, self.protocol = opened.model, opened.processor, opened.protocol
-        self.trained_budget = opened.budget
+        self.trained_budget, self.trained_extras = opened.budget, opened.extras
         self._prompt = prompt_version(self.protocol)
         saved = read_metadata(self._source).get("prompt")
         if saved not in (None, self._prompt) and protocol is None:

@@ -153,6 +153,7 @@ class Selector(Protocol):
     - `scorer`: name of the scorer to use if none is given; "evidence" by default.
     - `adaptive`: whether it scores candidates on demand (`Candidates.score_at`); False by default.
     - `with_options`: whether the embedded text includes the question's options; False by default.
+    - `select_sizes(candidates, k, seed)`, `most_sizes(k)`: frames with sizes of their own; see `QFrame`.
     """
 
     name: str

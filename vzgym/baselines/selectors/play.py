@@ -6,26 +6,39 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
+from vzgym.agents.data.phrases import compose
 from vzgym.baselines.base import ZoomingBaseline
 from vzgym.baselines.readers import ReaderSpec
 from vzgym.baselines.selectors.base import Floats, SelectorSpec, check_number
-from vzgym.baselines.selectors.video import VideoSelector
-from vzgym.core.actions import Answer, Zoom, Zooms, frames_asked
+from vzgym.baselines.selectors.video import Selection, VideoSelector
+from vzgym.core.actions import Answer, TurnRules, Zoom, Zooms, frames_asked
 from vzgym.core.budget import Budget, group_zooms
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.secrets import redact
 from vzgym.episode.dialogue import Message
 from vzgym.policies.policy import AnyPolicy, SelectedOverview, TextPolicy, make_policy
 from vzgym.policies.traits import PolicyTraits
+from vzgym.protocols import PROTOCOLS, TextProtocol
 from vzgym.scorers.base import OptionsByName, ScorerSpec
 from vzgym.scorers.cache import CacheSpec
 from vzgym.tasks.task import VideoTask
+from vzgym.video.base import Video
 
-__all__ = ["POLICY_OF", "NamedSelector", "SelectorPolicy", "SelectorTextPolicy", "make_selector_policy", "plan_zooms"]
+__all__ = [
+    "POLICY_OF",
+    "NamedSelector",
+    "SelectorPolicy",
+    "SelectorTextPolicy",
+    "make_selector_policy",
+    "plan_zooms",
+    "sized_zooms",
+]
+
+PLAYS: Final = ("look", "zoom", "sizes")
 
 
 def plan_zooms(times: Floats, step: float, duration: float, budget: Budget) -> list[Zoom | Zooms]:
@@ -55,6 +68,24 @@ def plan_zooms(times: Floats, step: float, duration: float, budget: Budget) -> l
             return turns
         # As many groups as turns always fit.
         most = len(groups) - 1
+
+
+def sized_zooms(selection: Selection, video: Video, budget: Budget, shown: Budget) -> list[Zoom | Zooms]:
+    """One turn of zooms that shows each selected frame at its own size.
+
+    Args:
+        selection: The frames, with `shares`.
+        video: The video.
+        budget: The budget that is played with; see `_sized_look`.
+        shown: The budget of the run, which gives the largest size.
+    """
+    assert selection.shares is not None
+    height, width = shown.fit(video.height, video.width)
+    zooms = []
+    for time, share in zip(selection.times, selection.shares, strict=True):
+        zoom = _zoom(np.array([time]), selection.candidates.step, video.duration, budget)
+        zooms.append(replace(zoom, max_pixels=max(budget.min_pixels, round(height * width * float(share)))))
+    return group_zooms(zooms, budget)[:1]
 
 
 def _groups(times: Floats, step: float, clip_frames: int, most: int) -> list[Floats]:
@@ -97,14 +128,16 @@ class SelectorPolicy(ZoomingBaseline):
     """Answers from selected frames, read by a frame reader.
 
     `play="look"` shows all frames at once, in place of overview and zooms, as papers do. `play="zoom"` plays the
-    paper's protocol: after the overview the frames become zooms (`plan_zooms`).
+    paper's protocol: after the overview the frames become zooms (`plan_zooms`). `play="sizes"` shows more frames of
+    several sizes for the same visual tokens, in one turn of zooms (`sized_zooms`), if the selector has such a form
+    (Q-Frame's multi-resolution).
 
     Args:
         selector: The selector, by object, name, `"module:Class"` or mapping.
         scorer: Its scorer; see `VideoSelector`, also for the options not listed here.
-        play: "look" or "zoom".
-        frames: Number of frames. Default: as many as a zooming policy may see in all (`max_frames`), for "zoom" as many
-            as it may zoom to (`max_zooms * clip_frames`).
+        play: "look", "zoom" or "sizes".
+        frames: Number of frames; for "sizes" of the largest ones that cost as much. Default: as many as a zooming
+            policy may see in all (`max_frames`), for "zoom" as many as it may zoom to (`max_zooms * clip_frames`).
         reader: Answers from pixels; see `Baseline`.
         name: For tables; selector and scorer by default.
 
@@ -131,13 +164,14 @@ class SelectorPolicy(ZoomingBaseline):
         name: str = "",
     ) -> None:
         super().__init__(reader)
-        if play not in ("look", "zoom"):
-            raise InvalidSetting(f"play must be 'look' or 'zoom', got {play!r}")
+        if play not in PLAYS:
+            raise InvalidSetting(f"play must be {' or '.join(map(repr, PLAYS))}, got {play!r}")
         if frames is not None:
             check_number("frames", frames, 1, whole=True)
         self.frames_of = VideoSelector(
             selector, scorer, embedder=embedder, fps=fps, most=most, max_pixels=max_pixels, cache=cache
         )
+        _check_sizes(self.frames_of, play)
         self.play, self.frames = play, frames
         self.privileged = self.frames_of.privileged
         self.costs: dict[str, float] = {}
@@ -150,15 +184,20 @@ class SelectorPolicy(ZoomingBaseline):
         self._seed = 0
 
     def prepare(self, budget: Budget) -> Budget:
-        """The budget of the run; for "look" with all frames in the overview and no zoom."""
+        """The budget of the run; for "look" with all frames in the overview and no zoom, for "sizes" the reverse."""
+        self._shown = budget
         self._count = self.frames or (
-            budget.max_frames if self.play == "look" else budget.max_zooms * budget.clip_frames
+            budget.max_zooms * budget.clip_frames if self.play == "zoom" else budget.max_frames
         )
-        return super().prepare(_one_look(budget, self._count) if self.play == "look" else budget)
+        if self.play == "look":
+            budget = _one_look(budget, self._count)
+        elif self.play == "sizes":
+            budget = _sized_look(budget, self.frames_of, self._count)
+        return super().prepare(budget)
 
     def overview(self, task: VideoTask, seed: int) -> SelectedOverview | None:
-        """The selected frames for "look"; None for "zoom"."""
-        if self.play == "zoom":
+        """The selected frames for "look"; else None."""
+        if self.play != "look":
             return None
         selection = self.frames_of.select(task, max(1, self._count), seed)
         return SelectedOverview(selection.times, selection.costs)
@@ -178,8 +217,11 @@ class SelectorPolicy(ZoomingBaseline):
             return []
         if self._task is None:
             raise InvalidSetting(f"{self.name} needs each task before the episode: call reveal(task)")
-        selection = self.frames_of.select(self._task, self._count, self._seed)
+        sizes = self.play == "sizes"
+        selection = self.frames_of.select(self._task, self._count, self._seed, sizes=sizes)
         self.costs = dict(selection.costs)
+        if sizes:
+            return sized_zooms(selection, self._task.video, self.budget, self._shown)
         return plan_zooms(selection.times, selection.candidates.step, info["duration"], self.budget)
 
     def act(self, observation: Any, info: dict[str, Any]) -> Zoom | Zooms | Answer:
@@ -189,7 +231,10 @@ class SelectorPolicy(ZoomingBaseline):
 
 
 class SelectorTextPolicy:
-    """A language model that answers from selected frames: one look, without zooms.
+    """A language model that answers from selected frames.
+
+    `play="look"` shows all frames at once, without zooms. `play="sizes"` shows frames of several sizes, as for
+    `SelectorPolicy`: the first turn, a turn of zooms in the model's protocol, is written for the model.
 
     Args:
         selector: As for `SelectorPolicy`.
@@ -207,6 +252,7 @@ class SelectorTextPolicy:
         policy: AnyPolicy | str | Mapping[str, Any],
         scorer: ScorerSpec | None = None,
         *,
+        play: str = "look",
         frames: int | None = None,
         fps: float | None = None,
         most: int | None = None,
@@ -215,6 +261,8 @@ class SelectorTextPolicy:
         cache: CacheSpec = None,
         name: str = "",
     ) -> None:
+        if play not in ("look", "sizes"):
+            raise InvalidSetting(f"play of a selector with a policy must be 'look' or 'sizes', got {play!r}")
         if frames is not None:
             check_number("frames", frames, 1, whole=True)
         self.frames_of = VideoSelector(
@@ -224,40 +272,76 @@ class SelectorTextPolicy:
         if not isinstance(self.inner, TextPolicy):
             raise InvalidSetting(f"policy of a selector must generate text (reset(seeds), respond), got {self.inner!r}")
         self.traits = PolicyTraits.of(self.inner)
-        self.frames = frames
+        _check_sizes(self.frames_of, play)
+        self.play, self.frames = play, frames
         self.privileged = self.frames_of.privileged or self.traits.privileged
         self.protocol, self.batch_size = self.traits.protocol, self.traits.batch_size
         self.identity = {
-            **_identity(selector=selector, scorer=scorer, frames=frames, fps=fps, most=most, embedder=embedder,
-                        max_pixels=max_pixels),
+            **_identity(selector=selector, scorer=scorer, play=play, frames=frames, fps=fps, most=most,
+                        embedder=embedder, max_pixels=max_pixels),
             "policy": self.traits.identity or redact(policy if isinstance(policy, str | Mapping) else self.traits.name),
         }  # fmt: skip
-        self.name = name or f"{_label(selector, self.frames_of, scorer, 'look')} + {self.traits.name}"
+        self.name = name or f"{_label(selector, self.frames_of, scorer, play)} + {self.traits.name}"
         self._count = 1
+        self._tasks: list[VideoTask] = []
+        self._seeds: list[int] = []
+        self._first: list[Mapping[str, float]] | None = None
+        self._looked = False
 
     @property
     def costs(self) -> Sequence[Mapping[str, float]] | None:
-        """Costs of the latest texts of the policy, if it counts any."""
+        """Costs of the latest texts: of the policy, if it counts any, or of the selection."""
+        if self._first is not None:
+            return self._first
         found: Sequence[Mapping[str, float]] | None = getattr(self.inner, "costs", None)
         return found
 
     def prepare(self, budget: Budget) -> Budget:
-        """The budget of the run with all frames in the overview and no zoom."""
+        """The budget of the run with all frames in the overview and no zoom; for "sizes" the reverse."""
         self._count = self.frames or budget.max_frames
-        return self.traits.prepare(_one_look(budget, self._count))
+        self._shown = budget
+        look = _one_look(budget, self._count)
+        self.budget = self.traits.prepare(
+            _sized_look(budget, self.frames_of, self._count) if self.play == "sizes" else look
+        )
+        return self.budget
 
-    def overview(self, task: VideoTask, seed: int) -> SelectedOverview:
-        """The selected frames."""
+    def reveal(self, tasks: Sequence[VideoTask]) -> None:
+        """Receive the tasks, for their videos and questions; the evidence is used by a privileged scorer only."""
+        self._tasks = list(tasks)
+        self.traits.reveal(tasks)
+
+    def overview(self, task: VideoTask, seed: int) -> SelectedOverview | None:
+        """The selected frames for "look"; else None."""
+        if self.play == "sizes":
+            return None
         selection = self.frames_of.select(task, max(1, self._count), seed)
         return SelectedOverview(selection.times, selection.costs)
 
     def reset(self, seeds: Sequence[int]) -> None:
         """Start a batch of episodes."""
+        self._seeds, self._first, self._looked = list(seeds), None, False
         self.inner.reset(seeds)
 
     def respond(self, dialogues: Sequence[Sequence[Message]]) -> list[str]:
-        """The policy's texts."""
+        """The policy's texts; for "sizes" first a turn of zooms to the selected frames."""
+        if self.play == "sizes" and not self._looked:
+            self._looked = True
+            return self._look()
+        self._first = None
         texts: list[str] = self.inner.respond(dialogues)
+        return texts
+
+    def _look(self) -> list[str]:
+        """The first turn of each episode: zooms to the selected frames."""
+        protocol: TextProtocol = PROTOCOLS.make(self.protocol)
+        rules = TurnRules(self.budget.zooms_per_turn)
+        texts, self._first = [], []
+        for task, seed in zip(self._tasks, self._seeds, strict=True):
+            selection = self.frames_of.select(task, max(1, self._count), seed, sizes=True)
+            (zooms,) = sized_zooms(selection, task.video, self.budget, self._shown)
+            texts.append(compose(protocol, zooms, "I look at the selected frames.", rules))
+            self._first.append(selection.costs)
         return texts
 
 
@@ -276,9 +360,8 @@ def make_selector_policy(
     """
     if policy is None:
         return SelectorPolicy(selector, **options)
-    unknown = sorted({"play", "reader"} & set(options))
-    if unknown:
-        raise InvalidSetting(f"a selector with a policy has no option {', '.join(unknown)}")
+    if "reader" in options:
+        raise InvalidSetting("a selector with a policy has no option reader: the policy reads the frames")
     return SelectorTextPolicy(selector, policy, **options)
 
 
@@ -335,6 +418,29 @@ def _maker(name: str) -> NamedSelector:
 POLICY_OF = _Makers()
 
 
+def _check_sizes(selector: VideoSelector, play: str) -> None:
+    if play == "sizes" and not hasattr(selector.selector, "select_sizes"):
+        raise InvalidSetting(
+            f"selector {selector.selector.name!r} has no frames of several sizes (play: sizes): q-frame has"
+        )
+
+
+def _sized_look(budget: Budget, selector: VideoSelector, frames: int) -> Budget:
+    """The budget for `sized_zooms`: no overview, and one turn of as many zooms as frames."""
+    most = selector.selector.most_sizes(max(1, frames))  # type: ignore[attr-defined]
+    return replace(
+        budget,
+        overview_frames=0,
+        overview_last=False,
+        max_zooms=1,
+        zooms_per_turn=most,
+        clip_frames=most,
+        zoom_max_pixels=budget.max_pixels,
+        # The smallest frames have a sixteenth of the largest ones' pixels.
+        min_pixels=max(1, budget.min_pixels // 16),
+    )
+
+
 def _one_look(budget: Budget, frames: int) -> Budget:
     return replace(budget, overview_fps=math.inf, overview_frames=frames, max_zooms=0)
 
@@ -358,7 +464,7 @@ def _words(spec: object, found: object) -> str:
 
 def _label(selector: SelectorSpec, frames_of: VideoSelector, scorer: ScorerSpec | None, play: str) -> str:
     label = _words(selector, frames_of.selector)
-    if play == "zoom":
-        label += " zoom"
+    if play != "look":
+        label += f" {play}"
     used = frames_of.scorer or frames_of.embedder
     return label if used is None else f"{label} ({_words(scorer, used)})"

@@ -54,7 +54,7 @@ def resolutions(order: Indices, high: int = 4, middle: int = 8, low: int = 32) -
 class QFrame(SelectorBase):
     """Samples `k` frames without replacement, by the scores' softmax with temperature (the Gumbel top-k trick).
 
-    The multi-resolution form is `resolutions` of `gumbel_order`.
+    The multi-resolution form, `play="sizes"` of the policies, shows `resolutions` of `gumbel_order`.
 
     Args:
         temperature: tau, > 0. (The source's scripts use 0.8, its function's own default is 1.)
@@ -75,5 +75,36 @@ class QFrame(SelectorBase):
 
     def choose(self, candidates: Candidates, k: int, rng: np.random.Generator) -> Indices:
         """See `SelectorBase.choose`."""
+        return self._order(candidates, rng)[:k]
+
+    def select_sizes(self, candidates: Candidates, k: int, seed: int = 0) -> tuple[Indices, Floats]:
+        """Select frames of three sizes that cost as many visual tokens as `k` frames of the largest.
+
+        That is k/2 frames, k frames at half their width and height, and 4k at a quarter: 4, 8 and 32 of the source for
+        k = 8.
+
+        Args:
+            candidates: The candidates.
+            k: Number of frames of the largest size that cost as much, >= 1.
+            seed: Seeds all randomness.
+
+        Returns:
+            Indices sorted by time, and the share of each frame's pixels in those of the largest, both of shape `(m,)`;
+            m is at most `most_sizes(k)`.
+        """
+        order = self._order(candidates, np.random.default_rng(seed))
+        chosen, scales = resolutions(order, *_levels(k))
+        return chosen, (scales / scales.max(initial=1 / 8)) ** 2
+
+    @staticmethod
+    def most_sizes(k: int) -> int:
+        """The number of frames that `select_sizes` selects among enough candidates."""
+        return sum(_levels(k))
+
+    def _order(self, candidates: Candidates, rng: np.random.Generator) -> Indices:
         noise = rng.random(len(candidates))
-        return gumbel_order(self.scale * candidates.all_scores(), noise, self.temperature)[:k]
+        return gumbel_order(self.scale * candidates.all_scores(), noise, self.temperature)
+
+
+def _levels(k: int) -> tuple[int, int, int]:
+    return (k + 1) // 2, k, 4 * k

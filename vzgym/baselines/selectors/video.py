@@ -30,11 +30,13 @@ class Selection:
         times: float64, shape `(k,)`, in seconds, ascending.
         candidates: All candidates, with their scores as far as they are known.
         costs: Frames decoded and scored and model passes, by the names of the cost ledger.
+        shares: Share of each frame's pixels in those of the largest, shape `(k,)`; None if all have one size.
     """
 
     times: Floats
     candidates: Candidates
     costs: Mapping[str, float] = field(default_factory=dict)
+    shares: Floats | None = None
 
 
 class VideoSelector:
@@ -112,13 +114,15 @@ class VideoSelector:
         most = self.most or getattr(self.selector, "most", None)
         return candidate_times(task.video.duration, fps, most)
 
-    def select(self, task: VideoTask, k: int, seed: int = 0) -> Selection:
+    def select(self, task: VideoTask, k: int, seed: int = 0, *, sizes: bool = False) -> Selection:
         """Select frames.
 
         Args:
             task: The task; its evidence is used only by a privileged scorer.
             k: The number of frames wanted, >= 1.
             seed: Seeds the selector.
+            sizes: Whether frames have sizes of their own (`select_sizes` of the selector): more frames, which cost as
+                many visual tokens as `k` of the largest.
 
         Raises:
             VideoError: If a candidate cannot be decoded.
@@ -163,6 +167,9 @@ class VideoSelector:
             charge(found.costs)
             given["scores"] = found.scores
         candidates = Candidates(times, duration=video.duration, **given)
+        if sizes:
+            chosen, shares = self.selector.select_sizes(candidates, k, seed)  # type: ignore[attr-defined]
+            return Selection(times[chosen], candidates, costs, shares)
         chosen = self.selector.select(candidates, k, seed)
         return Selection(times[chosen], candidates, costs)
 

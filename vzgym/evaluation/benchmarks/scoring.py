@@ -12,7 +12,7 @@ from statistics import NormalDist, variance
 from typing import Any, Literal
 
 from vzgym.core.errors import InvalidSetting, RecordError
-from vzgym.core.statistics import Estimate, mean, proportion
+from vzgym.core.statistics import Estimate, mean
 from vzgym.episode.answers import GradeStatus, grade
 from vzgym.episode.record import EpisodeRecord
 from vzgym.evaluation.benchmarks.conventions import GROUPS, Convention
@@ -28,6 +28,7 @@ from vzgym.evaluation.benchmarks.grounding import (
 )
 from vzgym.evaluation.benchmarks.groups import group_score
 from vzgym.evaluation.benchmarks.open_answers import open_answer_is_right
+from vzgym.evaluation.metrics import share
 from vzgym.tasks.benchmarks.definition import Benchmark
 from vzgym.tasks.benchmarks.registry import get_benchmark
 from vzgym.tasks.task import answer_index, option_letter
@@ -161,7 +162,7 @@ class BenchmarkScore:
     def _average(self, items: Sequence[ScoredReply]) -> Estimate:
         if self.convention.average == GROUPS:
             scores, _ = self._group_scores(items)
-            return mean([score / 100 for score in scores])
+            return mean([score / 100 for score in scores]).within(0.0, 1.0)
         key = self.convention.average_key
         if not key:
             return self._micro(items)
@@ -175,12 +176,12 @@ class BenchmarkScore:
             return mean([])
         # A mean of independent means: its variance is the sum of theirs over the square of their number.
         value, half = math.fsum(means) / len(means), _Z * math.sqrt(spread) / len(means)
-        return Estimate(value, value - half, value + half, count)
+        return Estimate(value, value - half, value + half, count).within(0.0, 1.0)
 
     @staticmethod
     def _micro(items: Sequence[ScoredReply]) -> Estimate:
         values = _per_task(items)
-        return proportion([value == 1.0 for value in values]) if set(values) <= {0.0, 1.0} else mean(values)
+        return share(values)
 
     def to_json(self) -> dict[str, Any]:
         """JSON form."""

@@ -65,7 +65,7 @@ def _by_task(first: Group, second: Group, root: Path) -> tuple[Estimate, float]:
     if set(own) | set(other) <= {0.0, 1.0}:
         flags = [[bool(value) for value in values] for values in (own, other)]
         return paired_proportions(*flags), exact_mcnemar(*flags)
-    return paired_difference(own, other), math.nan
+    return paired_difference(own, other).within(-1.0, 1.0), math.nan
 
 
 def _task_scores(row: Row, root: Path) -> dict[str, float]:

@@ -174,7 +174,7 @@ class _Builder:
             "answerer": how.answerer,
             "reward": self._reward(),
             "policy": policy,
-            **({"tools": how.extras().specs} if how.tools else {}),
+            **({"tools": how.extras().specs} if how.tools is not None else {}),
             **({"subtitles": how.subtitles} if how.subtitles else {}),
         }
         subject = f"{self.names['learner']} {self.names['reward']}".strip()

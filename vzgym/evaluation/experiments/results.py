@@ -45,7 +45,7 @@ def over_seeds(found: Sequence[Estimate], *, share: bool = False) -> Estimate:
     over = student([estimate.value for estimate in found])
     if over.low == over.high:
         return replace(over, low=min(one.low for one in found), high=max(one.high for one in found))
-    return replace(over, low=max(0.0, over.low), high=min(1.0, over.high)) if share else over
+    return over.within(0.0, 1.0) if share else over
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,7 @@ class Group:
         The interval is unknown if the difference is equal for all seeds.
         """
         found = student(self.differences(other, name))
+        found = found.within(-1.0, 1.0) if name in _SHARES else found
         return replace(found, low=math.nan, high=math.nan) if found.low == found.high else found
 
     def differences(self, other: Group, name: str = "correct") -> list[float]:

@@ -22,6 +22,7 @@ from pydantic_core import CoreSchema
 from vzgym.agents.settings import BudgetSetting, ExtrasSettings, Named
 from vzgym.agents.training.config import STAGES, preset_names
 from vzgym.core.settings import Document, FilePath, ListOf, Settings, problem
+from vzgym.core.text import known_names
 from vzgym.evaluation.metrics import METRICS
 from vzgym.evaluation.taxonomy import TAXONOMY_CLASSES
 
@@ -358,7 +359,7 @@ class ExperimentSettings(Settings):
     def _check_known(self, axis: str, name: str, *path: str | int) -> None:
         known = getattr(self, axis)
         if name not in known:
-            raise problem(f"{path[0]}: there is no {name!r} in {axis}; valid: {', '.join(known)}", *path)
+            raise problem(f"{path[0]}: there is no {name!r} in {axis}; {known_names([name], known)}", *path)
 
 
 @dataclass(frozen=True)

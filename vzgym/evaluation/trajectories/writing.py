@@ -13,7 +13,7 @@ from vzgym.core.errors import InvalidSetting, RecordError, VzgymError
 from vzgym.core.files import JsonLinesWriter, read_json_lines, write_json
 from vzgym.episode.dialogue import Message
 from vzgym.episode.record import EpisodeRecord
-from vzgym.episode.runs import record_files
+from vzgym.episode.runs import count_records, record_files
 from vzgym.evaluation.pixels import messages_with_frames
 from vzgym.evaluation.trajectories.atif import to_atif
 from vzgym.evaluation.trajectories.chat import to_chat
@@ -67,7 +67,7 @@ def export_run(
     backend: str = "pyav",
     trust_code: bool = False,
     name: str = "vzgym",
-    on_episode: Callable[[EpisodeRecord], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ExportReport:
     """Write the episodes of a run as trajectories. Their frames are read from the videos again.
 
@@ -84,7 +84,7 @@ def export_run(
         backend: Decoder for video files.
         trust_code: Whether to allow importing code that a record names (`module:Class`).
         name: The dataset's name in `dataset_info.json`.
-        on_episode: Called with each exported record.
+        progress: Called after each record, also if it is left out, with the numbers of those read and of all.
 
     Returns:
         The counts.
@@ -106,12 +106,18 @@ def export_run(
     stored.store(Path(), "")  # checks the image format
     report = ExportReport()
     files = record_files(path)
+    total = sum(map(count_records, files)) if progress else 0
+
+    def tell() -> None:
+        if progress:
+            progress(report.written + report.left_out + len(report.broken), total)
 
     def episodes() -> Episodes:
         for file in files:
             for where, record in _records(file, report, skip_broken):
                 if correct_only and not (record.grade is not None and record.grade.is_correct):
                     report.left_out += 1
+                    tell()
                     continue
                 try:
                     messages = messages_with_frames(record, backend, trust_code=trust_code)
@@ -119,12 +125,12 @@ def export_run(
                     if not skip_broken:
                         raise
                     report.broken.append(f"{where}: {error}")
+                    tell()
                     continue
                 yield where, record, messages
                 report.written += 1
                 report.frames += record.frames
-                if on_episode:
-                    on_episode(record)
+                tell()
 
     with whole_folder(Path(out)) as target:
         FORMATS[format](episodes(), target, stored, name)

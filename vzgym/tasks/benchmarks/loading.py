@@ -220,17 +220,18 @@ def read_items(benchmark: Benchmark, annotations: Sequence[Path]) -> list[Item]:
         TaskError: If rows lack what every row of the set has; names up to ten of them.
     """
     items: list[Item] = []
-    faults: list[str] = []
+    faults: dict[str, list[str]] = {}
     seen: Counter[str] = Counter()
     rows = benchmark.read(annotations) if benchmark.read else _all_rows(annotations, benchmark.ignored_columns)
     for where, row in rows:
         try:
             item = benchmark.convert(row)
         except KeyError as error:
-            faults.append(f"{where}: no {error.args[0]!r}; its columns: {', '.join(map(str, row))}")
+            text = f"no column {error.args[0]!r}; its columns: {', '.join(map(str, row))}"
+            faults.setdefault(text, []).append(where)
             continue
         except (TaskError, TypeError, ValueError) as error:
-            faults.append(f"{where}: {error}")
+            faults.setdefault(str(error), []).append(where)
             continue
         seen[item.id] += 1
         if seen[item.id] > 1:
@@ -238,8 +239,14 @@ def read_items(benchmark: Benchmark, annotations: Sequence[Path]) -> list[Item]:
             item.id = f"{item.id}#{seen[item.id]}"
         items.append(item)
     if faults:
-        raise TaskError(f"not rows of {benchmark.name}: {_listed(faults)}")
+        raise TaskError(f"not rows of {benchmark.name}: {_listed([_placed(*item) for item in faults.items()])}")
     return items
+
+
+def _placed(fault: str, places: Sequence[str]) -> str:
+    """A fault with the first row that has it, and how many others have the same."""
+    others = f" ({len(places) - 1} more rows have the same fault)" if len(places) > 1 else ""
+    return f"{places[0]}: {fault}{others}"
 
 
 def _all_rows(files: Sequence[Path], ignored: Sequence[str]) -> Iterator[tuple[str, Row]]:

@@ -16,6 +16,7 @@ from typing import Any
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.core.files import json_line, read_json_lines, write_text
 from vzgym.core.interval import Interval
+from vzgym.core.text import known_names
 from vzgym.tasks.evidence import EvidenceRequirements
 from vzgym.tasks.io.rows import find_file
 from vzgym.tasks.subtitles.reading import read_subtitles
@@ -144,7 +145,7 @@ def _parse(row: Any, folder: Path, root: str | os.PathLike[str] | None, video_se
     if missing:
         raise TaskError(f"missing {', '.join(map(repr, missing))}")
     if unknown:
-        raise TaskError(f"unknown key {', '.join(map(repr, unknown))}; valid: {', '.join(_KEYS)}")
+        raise TaskError(f"unknown key {', '.join(map(repr, unknown))}; {known_names(unknown, _KEYS)}")
     for key in ("id", "video", "question", "answer", "category", "source"):
         if not isinstance(row.get(key, ""), str):
             raise TaskError(f"{key!r} must be a text, got {row[key]!r}")
@@ -206,7 +207,9 @@ def _subtitles(value: Any, folder: Path, root: str | os.PathLike[str] | None) ->
         )
     unknown = sorted(set(settings) - {"path", *_SUBTITLE_SETTINGS})
     if unknown:
-        raise TaskError(f"unknown setting of subtitles {', '.join(unknown)}; valid: {', '.join(_SUBTITLE_SETTINGS)}")
+        raise TaskError(
+            f"unknown setting of subtitles {', '.join(unknown)}; {known_names(unknown, _SUBTITLE_SETTINGS)}"
+        )
     for name, (types, words) in _SUBTITLE_SETTINGS.items():
         given = settings.get(name)
         if given is not None and (not isinstance(given, types) or isinstance(given, bool) is not (types is bool)):

@@ -19,6 +19,7 @@ from typing import Any, Final, Literal
 from vzgym.core.errors import InvalidSetting, SubtitleError, TaskError, UnknownName
 from vzgym.core.files import json_fault
 from vzgym.core.interval import Interval
+from vzgym.core.text import close_name
 from vzgym.tasks.benchmarks.columns import literal, number_of, options_of, pairs_of, parse_clock, text_of
 from vzgym.tasks.io.rows import find_file, read_rows
 from vzgym.tasks.subtitles.reading import read_subtitles
@@ -156,7 +157,11 @@ def _match(file: Path, names: Sequence[str], given: Mapping[str, str]) -> dict[s
         if ours not in _NAMES:
             raise UnknownName("column", ours, _NAMES)
         if theirs not in names:
-            raise InvalidSetting(f"{file} has no column {theirs!r}; its columns: {', '.join(map(repr, names))}")
+            close = close_name(theirs, names)
+            guess = f"did you mean {close!r}? Its" if close else "its"
+            raise InvalidSetting(
+                f"{file} has no column {theirs!r}, given for {ours}; {guess} columns: {', '.join(map(repr, names))}"
+            )
         used[ours] = theirs
     free = [name for name in names if name not in used.values()]
     for ours, usual in _NAMES.items():
@@ -164,26 +169,34 @@ def _match(file: Path, names: Sequence[str], given: Mapping[str, str]) -> dict[s
             continue
         found = [name for name in free if _plain(name) in usual]
         if len(found) > 1:
-            raise InvalidSetting(f"{file}: {ours} may be {' or '.join(map(repr, found))}: say --columns {ours}=NAME")
+            raise InvalidSetting(f"{file}: {ours} may be {' or '.join(map(repr, found))}; {_say_columns([ours])}")
         if found:
             used[ours] = found[0]
     missing = [ours for ours in ("video", "question") if ours not in used]
     listed = ", ".join(map(repr, names))
     if missing:
         raise TaskError(
-            f"{file}: no column for {' and '.join(missing)}; its columns: {listed}; say which with --columns "
-            f"{missing[0]}=NAME"
+            f"{file}: no column for {' and '.join(missing)}; its columns: {listed}; {_say_columns(missing)}"
         )
     golds = [ours for ours in ("answer", "answer_letter", "answer_index") if ours in used]
     if len(golds) > 1:
         raise InvalidSetting(
-            f"{file}: the right answer is in {', '.join(used[ours] for ours in golds)}: keep one column"
+            f"{file}: the right answer is in {', '.join(used[ours] for ours in golds)}: keep one column in the file"
         )
     if ("start" in used) != ("end" in used):
-        raise TaskError(f"{file}: evidence needs both a start and an end; its columns: {listed}")
+        other = "end" if "start" in used else "start"
+        raise TaskError(
+            f"{file}: evidence needs both a start and an end; its columns: {listed}; {_say_columns([other])}"
+        )
     if "evidence" in used and "start" in used:
-        raise InvalidSetting(f"{file}: evidence is in {used['evidence']} and in {used['start']}: keep one")
+        raise InvalidSetting(f"{file}: evidence is in {used['evidence']} and in {used['start']}: keep one in the file")
     return used
+
+
+def _say_columns(ours: Sequence[str]) -> str:
+    """How to name columns of the file."""
+    flag = ",".join(f"{name}=NAME" for name in ours)
+    return f"say which with --columns {flag} (in Python: columns={dict.fromkeys(ours, 'NAME')})"
 
 
 def _option_columns(names: Sequence[str], used: Mapping[str, str]) -> tuple[str, ...]:

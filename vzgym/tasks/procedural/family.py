@@ -17,6 +17,7 @@ from vzgym.core.actions import Region, Zoom
 from vzgym.core.budget import Budget, group_zooms
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.core.interval import Interval
+from vzgym.core.text import known_names
 from vzgym.tasks.evidence import EvidenceRequirements
 from vzgym.tasks.procedural.difficulty import apply_difficulty, draw_distractors
 from vzgym.tasks.procedural.families import FAMILIES
@@ -118,7 +119,7 @@ class Family(ABC, Generic[S]):
             unknown = sorted(set(options) - set(valid))
             if unknown:
                 raise InvalidSetting(
-                    f"family {self.name!r} has no setting {', '.join(unknown)}; valid: {', '.join(valid)}"
+                    f"family {self.name!r} has no setting {', '.join(unknown)}; {known_names(unknown, valid)}"
                 )
             settings = self.Settings(**options)  # type: ignore[assignment]
         if not isinstance(settings, self.Settings):

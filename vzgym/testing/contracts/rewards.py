@@ -32,10 +32,14 @@ def _context(record: EpisodeRecord) -> RewardContext:
     return RewardContext(group=[item for item in scenes.records() if item.task.id == record.task.id], progress=0.5)
 
 
-def _scores(module: RewardModule, record: EpisodeRecord) -> list[float | None]:
-    """The raw value of each turn."""
-    mix = RewardMix({module.name: Term(module, 1.0)})
+def _scores(module: RewardModule, record: EpisodeRecord, mix: RewardMix | None = None) -> list[float | None]:
+    """The raw value of each turn; without a log line if it is unscored, unless `mix` writes one."""
+    mix = mix or _mix(module).with_context(quiet=True)
     return [step.terms[module.name].value for step in mix.score_all(record, _context(record))]
+
+
+def _mix(module: RewardModule) -> RewardMix:
+    return RewardMix({module.name: Term(module, 1.0)})
 
 
 def _numbers(module: RewardModule) -> None:
@@ -57,7 +61,8 @@ def _numbers(module: RewardModule) -> None:
 
 def _stateless(module: RewardModule) -> None:
     records = scenes.records()
-    first = [_scores(module, record) for record in records]
+    mix = _mix(module)  # says once if, and why, the module scores some of these episodes not at all
+    first = [_scores(module, record, mix) for record in records]
     again = [_scores(module, record) for record in reversed(records)][::-1]
     need(
         first == again,

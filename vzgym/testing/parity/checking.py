@@ -17,6 +17,7 @@ from vzgym.testing.parity.interfaces import (
     TextInterface,
     TRLInterface,
 )
+from vzgym.testing.parity.mcp import MCPInterface
 from vzgym.testing.parity.openenv import OpenEnvInterface
 from vzgym.testing.parity.pixels import Seen, fault_of_seen
 from vzgym.testing.parity.script import Script, code_scripts, scripts
@@ -41,6 +42,7 @@ INTERFACES: tuple[Interface, ...] = (
     TRLInterface(),
     ServedChatInterface(),
     ServedChatInterface(structured=True),
+    MCPInterface(),
     SkyRLInterface(),
     VerlInterface(),
     OpenEnvInterface(),
