@@ -25,6 +25,7 @@ from benchmarks.video import SIZE, bound, group, make_file
 from vzgym.rollout.executor import LocalProcesses, stateless
 from vzgym.video.file import FileVideo
 from vzgym.video.settings import VideoLimits, configure
+from vzgym.video.shared_frames import shared_frames
 
 PROCESSES = 4
 ROLLOUTS = 16
@@ -61,6 +62,9 @@ def measure(path: Path, clips: list[NDArray[np.float64]], processes: int, shared
         jobs = [Job(number, path, part, Path(folder)) for number, part in enumerate(mine)]
         found = list(LocalProcesses(processes).map(stateless(partial(play, settings)), jobs))
     configure(before)
+    if shared:  # nothing is left for the next measurement
+        shared_frames(shared).close()
+        shared_frames.cache_clear()
     return {"cpu": round(sum(seconds for seconds, _ in found), 2), "decoded": sum(count for _, count in found)}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import Result
 
@@ -33,6 +34,31 @@ def test_scores_are_computed_once_and_found_by_policies(run: Run, written: Path,
     report = vzgym.evaluate(policy, str(written))
     assert report.totals["frames_scored"] == seconds
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/0.npz")} == before
+
+
+@pytest.mark.parametrize("scorer", ["histogram", "hash"])
+def test_workers_score_the_same(scorer: str, run: Run, written: Path, tmp_path: Path) -> None:
+    def stored(folder: Path) -> dict[str, list[bytes]]:
+        found = {}
+        for path in folder.glob("*/*.npz"):
+            with np.load(path) as data:
+                found[f"{path.parent.name}/{path.name}"] = [data[name].tobytes() for name in ("times", "values")]
+        return found
+
+    arguments = ("tasks", "score", "--tasks", written, "--scorer", scorer, "--fps", 3, "--cache")
+    one, two = tmp_path / "one", tmp_path / "two"
+    alone = run(*arguments, one).stdout
+    workers = ("--workers", 2)
+    together = run(*arguments, two, *workers)
+    assert together.exit_code == 0, together.output
+    assert together.stdout.partition(".")[0] == alone.partition(".")[0]
+    assert len(stored(one)) > 3  # more than one block of a video
+    assert stored(two) == stored(one)
+    lost = next(two.glob("*/128.npz"))
+    size = len(np.load(lost)["times"])
+    lost.unlink()
+    assert f"{size} frames scored" in run(*arguments, two, *workers).stdout
+    assert stored(two) == stored(one)
 
 
 def test_embeddings_are_shared_by_the_questions_of_a_video(run: Run, written: Path, tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def commands(section: str) -> list[list[str]]:
 
 def test_worker_processes_that_share_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VZGYM_CACHE", str(tmp_path))
     before = limits()
     try:
         for words in [*commands("Worker processes"), *commands("Share decoded frames on one machine")]:

@@ -197,6 +197,12 @@ def test_commands(tmp_path: Path) -> None:
     assert files == {path.name: path.read_bytes() for path in remote.iterdir()}
     table = json.loads(run("eval", "--policy", "random", "--tasks", str(remote / "tasks.jsonl"), "--json", "--ray"))
     assert len(table) == 1
+    scores = ("tasks", "score", "--tasks", str(remote / "tasks.jsonl"), "--scorer", "histogram", "--cache")
+    assert (
+        run(*scores, str(tmp_path / "a"), "--ray").partition(".")[0]
+        == run(*scores, str(tmp_path / "b")).partition(".")[0]
+    )
+    assert len(list((tmp_path / "a").glob("*/0.npz"))) == 2
 
 
 def test_demands_beyond_the_cluster(tmp_path: Path) -> None:

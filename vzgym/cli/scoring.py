@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,12 +15,14 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from vzgym.cli.progress import console, costs_in_words, errors, progress_bar, say
+from vzgym.cli.workers import GpusOption, RayOption, WorkersOption, make_executor
 from vzgym.core.errors import InvalidSetting, VideoError
 from vzgym.policies.traits import add_costs
+from vzgym.rollout.executor import Executor, InProcess
 from vzgym.scorers import ScoreCache, Scorer, candidate_times, embed_video, make_scorer, score_video
 from vzgym.scorers.base import embeds
-from vzgym.scorers.cache import DEFAULT_LIMIT
-from vzgym.scorers.video import missing_candidates
+from vzgym.scorers.cache import DEFAULT_LIMIT, Block
+from vzgym.scorers.video import BLOCK, compute_block, keep_block, missing_blocks, missing_candidates
 from vzgym.tasks import VideoTask, load_tasks
 
 __all__ = ["score_command"]
@@ -53,6 +56,9 @@ def score_command(
         float, typer.Option(help="Size limit of that folder in GB; what was used least recently is deleted.", min=0)
     ] = DEFAULT_LIMIT / _GB,
     backend: Annotated[str, typer.Option(help="Decoder of the videos.")] = "pyav",
+    workers: WorkersOption = 1,
+    ray: RayOption = None,
+    gpus_per_worker: GpusOption = 0.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print frames, passes and bytes; score nothing.")] = False,
 ) -> None:
     """Score the candidate frames of tasks, so that policies with a scorer find the scores on disk.
@@ -84,7 +90,11 @@ def score_command(
     if dry_run:
         _print_plan(rater, jobs, len(entries), store)
     else:
-        failed += _score(rater, jobs, max_pixels, store)
+        executor = make_executor(workers, ray, gpus_per_worker)
+        if isinstance(executor, InProcess):
+            failed += _score(rater, jobs, max_pixels, store)
+        else:
+            failed += _score_in_workers(executor, _spec(scorer), rater, jobs, max_pixels, store)
     if failed:
         raise typer.Exit(1)
 
@@ -134,13 +144,77 @@ def _score(scorer: Scorer, jobs: list[_Job], max_pixels: int | None, store: Scor
             done += job.missing
             bar.update(row, completed=done)
     passes = costs.get("scorer_passes", 0) - costs.get("cached_passes", 0)
+    _say_result(total, passes, costs, store)
+    return failed
+
+
+@dataclass(frozen=True)
+class _BlockJob:
+    """A block of a task's candidates, scored in a worker."""
+
+    task: VideoTask
+    times: NDArray[np.float64]
+    first: int
+    max_pixels: int | None
+
+
+def _make_block_scorer(spec: str | Mapping[str, Any]) -> Callable[[_BlockJob], tuple[Block, dict[str, float]] | str]:
+    return partial(_score_block, make_scorer(spec))
+
+
+def _score_block(scorer: Scorer, job: _BlockJob) -> tuple[Block, dict[str, float]] | str:
+    """The values of a block, or the reason why a candidate cannot be decoded."""
+    try:
+        return compute_block(scorer, job.task.video, job.task, job.times, job.first, max_pixels=job.max_pixels)
+    except VideoError as error:
+        return str(error)
+
+
+def _score_in_workers(
+    executor: Executor,
+    spec: str | Mapping[str, Any],
+    scorer: Scorer,
+    jobs: list[_Job],
+    max_pixels: int | None,
+    store: ScoreCache,
+) -> int:
+    """Score all candidates in workers, block by block; this process writes. Returns the number of failed tasks."""
+    blocks = [
+        _BlockJob(job.task, job.times, first, max_pixels)
+        for job in jobs
+        if job.missing
+        for first in missing_blocks(scorer, job.task.video, job.task, job.times, max_pixels=max_pixels, cache=store)
+    ]
+    failed: set[str] = set()
+    costs: dict[str, float] = {}
+    scored = 0
+    with progress_bar() as bar:
+        row = bar.add_task(f"{scorer.name} on {len(jobs)} tasks", total=sum(job.missing for job in jobs))
+        results = executor.map(partial(_make_block_scorer, spec), blocks, ahead=4 * executor.workers)
+        for block, found in zip(blocks, results, strict=True):
+            task = block.task
+            bar.advance(row, min(BLOCK, len(block.times) - block.first))
+            if isinstance(found, str):
+                if task.id not in failed:
+                    say(f"left out: {task.id}: {found}", errors)
+                failed.add(task.id)
+                continue
+            values, own = found
+            costs = add_costs(costs, {"candidates_decoded": values.decoded, **own})
+            scored += len(values.times)
+            keep_block(values, scorer, task.video, task, block.times, block.first, max_pixels=max_pixels, cache=store)
+    passes = scored if getattr(scorer, "uses_model", True) else 0
+    _say_result(scored, passes, costs, store)
+    return len(failed)
+
+
+def _say_result(frames: int, passes: float, costs: Mapping[str, float], store: ScoreCache) -> None:
     say(
-        f"{total:,} frames scored, {costs.get('candidates_decoded', 0):,.0f} decoded, {passes:,.0f} passes. "
+        f"{frames:,} frames scored, {costs.get('candidates_decoded', 0):,.0f} decoded, {passes:,.0f} passes. "
         f"{store.folder}: {_size(store.nbytes)} of {_size(store.limit)}."
     )
     if words := costs_in_words(costs):
         say(words)
-    return failed
 
 
 def _fill(scorer: Scorer, job: _Job, **options: Any) -> Mapping[str, float]:

@@ -25,7 +25,10 @@ __all__ = [
     "VideoEmbeddings",
     "VideoScores",
     "candidate_times",
+    "compute_block",
     "embed_video",
+    "keep_block",
+    "missing_blocks",
     "missing_candidates",
     "score_video",
 ]
@@ -139,9 +142,7 @@ def score_video(
         scores = check_scores(scorer, subject.score_embeddings(query, embedded.embeddings), embedded.times)
         text = {"text_passes": 1} if _uses_model(scorer) else {}
         return VideoScores(embedded.times, scores, {**embedded.costs, **text, **_own_costs(scorer)})
-    done = candidates.compute(
-        lambda frames: check_scores(scorer, scorer.score(query, frames), frames.times), query, cache, progress
-    )
+    done = candidates.compute(candidates.values(query), query, cache, progress)
     return VideoScores(done.times, done.values, done.costs)
 
 
@@ -200,6 +201,77 @@ def missing_candidates(
     return entry_name(key), max(0, len(candidates.times) - stored * BLOCK)
 
 
+def missing_blocks(
+    scorer: Scorer,
+    video: Video,
+    query: Query | VideoTask | str,
+    times: NDArray[np.float64],
+    *,
+    max_pixels: int | None = None,
+    cache: CacheSpec = None,
+) -> list[int]:
+    """The first candidates of the blocks that a cache lacks. Arguments as in `missing_candidates`."""
+    candidates = _Candidates(scorer, video, times, max_pixels)
+    firsts = range(0, len(candidates.times), BLOCK)
+    store = make_cache(cache)
+    key = candidates.key(_as_query(query))
+    if store is None or key is None:
+        return list(firsts)
+    with store.open(key) as entry:
+        return [first for first in firsts if entry.get(first, candidates.count(first)) is None]
+
+
+def compute_block(
+    scorer: Scorer,
+    video: Video,
+    query: Query | VideoTask | str,
+    times: NDArray[np.float64],
+    first: int,
+    *,
+    max_pixels: int | None = None,
+) -> tuple[Block, dict[str, float]]:
+    """Score or embed the candidates of one block, in any process; `keep_block` stores them.
+
+    Args:
+        scorer: See `score_video`, as for all others.
+        video: The video.
+        query: What the frames are scored for.
+        times: All candidates.
+        first: Index of the block's first candidate: a multiple of `BLOCK`.
+        max_pixels: Largest number of pixels of a candidate.
+
+    Returns:
+        The block, and the costs of its own that the scorer counts.
+
+    Raises:
+        VideoError: If a candidate cannot be decoded.
+        ScorerError: If the scorer returns no valid values.
+    """
+    candidates = _Candidates(scorer, video, times, max_pixels)
+    own: dict[str, float] | None = None if embeds(scorer) else {}
+    block = candidates.block(first, candidates.values(_as_query(query)), own, None)
+    return block, own or {}
+
+
+def keep_block(
+    block: Block,
+    scorer: Scorer,
+    video: Video,
+    query: Query | VideoTask | str,
+    times: NDArray[np.float64],
+    first: int,
+    *,
+    max_pixels: int | None = None,
+    cache: CacheSpec = None,
+) -> None:
+    """Store a block that `compute_block` gave for the same arguments."""
+    candidates = _Candidates(scorer, video, times, max_pixels)
+    store, key = make_cache(cache), candidates.key(_as_query(query))
+    if store is not None and key is not None:
+        with store.open(key) as entry:
+            entry.put(first, block, len(candidates.times))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Done:
     """Values of all candidates."""
@@ -228,6 +300,21 @@ class _Candidates:
         self.batch = max(1, min(batch, _READ_BYTES // (height * width * 3)))
         self.keep = len(asked) * height * width * 3 <= _READ_BYTES
 
+    def key(self, query: Query) -> dict[str, Any] | None:
+        """The key of their values in a cache; None if they are not kept."""
+        return entry_key(self.scorer, self.video, None if embeds(self.scorer) else query, self.times, self.size)
+
+    def count(self, first: int) -> int:
+        """Number of candidates of the block that begins at `first`."""
+        return min(BLOCK, len(self.times) - first)
+
+    def values(self, query: Query) -> Callable[[Frames], NDArray[Any]]:
+        """The function that gives the values of a batch of frames: embeddings if the scorer embeds, else scores."""
+        scorer: Any = self.scorer
+        if embeds(self.scorer):
+            return lambda frames: check_embeddings(scorer, scorer.embed_frames(frames), frames.times)
+        return lambda frames: check_scores(scorer, scorer.score(query, frames), frames.times)
+
     def compute(
         self,
         values: Callable[[Frames], NDArray[Any]],
@@ -251,10 +338,10 @@ class _Candidates:
         total = len(self.times)
         with nullcontext() if store is None or key is None else store.open(key) as entry:
             for first in range(0, total, BLOCK):
-                count = min(BLOCK, total - first)
+                count = self.count(first)
                 block = entry.get(first, count) if entry is not None else None
                 if block is None:
-                    block = self._block(first, count, values, own, progress)
+                    block = self.block(first, values, own, progress)
                     if entry is not None:
                         entry.put(first, block, total)
                 else:
@@ -268,17 +355,17 @@ class _Candidates:
         times = np.concatenate([block.times for block in blocks])
         return _Done(times, np.concatenate([block.values for block in blocks]), {**costs, **(own or {})})
 
-    def _block(
+    def block(
         self,
         first: int,
-        count: int,
         values: Callable[[Frames], NDArray[Any]],
         own: dict[str, float] | None,
         progress: Progress | None,
     ) -> Block:
+        """Compute the values of a block."""
         times, results = [], []
         decoded = done = 0
-        for frames, skip in self._read(first, first + count):
+        for frames, skip in self._read(first, first + self.count(first)):
             results.append(values(frames)[skip:])
             times.append(frames.times[skip:])
             decoded += frames.decoded
