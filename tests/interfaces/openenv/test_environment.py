@@ -263,6 +263,14 @@ def test_the_task_api(served: Served) -> None:
             call()
 
 
+def test_the_web_interface_shows_frames_and_escapes_text(make_task: Callable[..., VideoTask]) -> None:
+    environment = of(make_task(question="Is <b>1</b> shown?"))
+    seen = environment.reset(index=0)
+    page = environment.render_web(seen.model_dump())
+    assert page.count("<img ") == len(seen.images) > 0
+    assert "Is &lt;b&gt;1&lt;/b&gt; shown?" in page
+
+
 def test_splits_of_other_task_sets_keep_apart() -> None:
     sets = [load_tasks(name) for name in ("needle-tiny/test", "count-tiny/test")]
     assert list(Served.make(ServedTasks(sets)).splits) == ["needle-tiny/test", "count-tiny/test"]

@@ -35,11 +35,14 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from tests.interfaces.openenv.conftest import SESSIONS, running
+from vzgym.cli import app as vzgym_command
+from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.interfaces.guards import LocalGuard, SizeGuard
 from vzgym.interfaces.network import TokenGuard
 from vzgym.interfaces.openenv import Served, VideoZoomAction, VideoZoomClient, make_app
 from vzgym.interfaces.openenv.server import LARGEST_MESSAGE
 from vzgym.tasks import load_tasks
+from vzgym.tasks.io.writing import write_tasks
 
 PACKAGE = Path(__file__).parents[3] / "packages" / "openenv"
 LOOK = '<think>Look.</think><video_zoom>{"segment": [4, 6], "fps": 4}</video_zoom>'
@@ -61,6 +64,34 @@ def test_an_episode_through_the_client(url: str) -> None:
         with pytest.raises(RuntimeError, match="InvalidSetting: unknown argument of reset: task"):
             client.reset(task=0)
         assert client.reset(split="test", index=1).observation.task_id == "tiny/test/1"  # the session goes on
+
+
+def test_the_example_of_the_documentation(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (PACKAGE.parents[1] / "docs" / "how-to" / "openenv.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(block.replace("http://127.0.0.1:8000", url), names)
+    assert capsys.readouterr().out.startswith(f"{names['result'].reward} ")
+    assert [message["role"] for message in names["dialogue"]] == ["system", "user", "assistant", "user", "assistant"]
+    blocks = names["dialogue"][3]["content"]
+    assert sum(part["type"] == "image_url" for part in blocks) == 8
+
+
+def test_a_task_file_names_videos_in_its_folder_only(tmp_path: Path) -> None:
+    file = write_tasks([load_tasks("tiny/test")[0]], tmp_path / "inside")
+    row = json.loads(file.read_text(encoding="utf-8"))
+    (tmp_path / "outside.mp4").write_bytes((file.parent / row["video"]).read_bytes())
+    for escape in ("../outside.mp4", str(tmp_path / "outside.mp4")):
+        file.write_text(json.dumps({**row, "video": escape}), encoding="utf-8")
+        told = CliRunner().invoke(vzgym_command, ["serve", "openenv", "--tasks", str(file)])
+        assert isinstance(told.exception, TaskError)
+        assert "outside" in str(told.exception)
+
+
+def test_another_address_needs_a_flag() -> None:
+    told = CliRunner().invoke(vzgym_command, ["serve", "openenv", "--host", "0.0.0.0"])
+    assert isinstance(told.exception, InvalidSetting)
+    assert "--allow-remote" in str(told.exception)
 
 
 def test_a_lone_surrogate_does_not_end_the_session(url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import logging
 import math
 import uuid
@@ -252,6 +253,19 @@ class VideoZoomEnvironment(Environment[VideoZoomAction, VideoZoomObservation, Vi
             description="Answer a question about a long video: look at an overview, zoom into intervals, answer.",
             version=version("vzgym"),
         )
+
+    def render_web(self, observation: dict[str, Any]) -> str:
+        """The new messages of an observation as HTML, for OpenEnv's web interface (`ENABLE_WEB_INTERFACE=true`)."""
+        seen = VideoZoomObservation.model_validate(observation)
+        drawn = []
+        for message in seen.messages:
+            drawn.append(f"<h4>{message.role}</h4>")
+            for part in message.content:
+                if isinstance(part, TextPart):
+                    drawn.append(f'<span style="white-space: pre-wrap">{html.escape(part.text)}</span>')
+                else:
+                    drawn.append(f'<img alt="" src="{html.escape(seen.images[part.image].data_url)}">')
+        return "".join(drawn)
 
     # Tasks ---------------------------------------------------------------------------------------------------------
 
