@@ -28,14 +28,13 @@ from vzgym.agents.training.common import (
     prepare_output,
     train,
 )
+from vzgym.agents.training.mixture import common_budget, environment_factories, training_rows, training_tasks
 from vzgym.agents.training.processes import mean_over_processes, process_count
 from vzgym.agents.training.progress import ShowProgress, StepReport, print_step
 from vzgym.agents.training.rewards import Scorer
 from vzgym.agents.training.rollout_log import RolloutPictures
 from vzgym.agents.training.settings import GRPOSettings
-from vzgym.agents.training.task_checks import blank_copy, check_tasks
-from vzgym.agents.training.token_budget import measure_tokens
-from vzgym.agents.training.tool_environment import ToolEnvironment, install_turn_parser, opening_row
+from vzgym.agents.training.tool_environment import install_turn_parser
 from vzgym.agents.vlm.chat import suppressed_tokens
 from vzgym.agents.vlm.checkpoint import (
     Checkpoint,
@@ -49,7 +48,6 @@ from vzgym.core.errors import InvalidSetting
 from vzgym.core.files import read_json, read_json_lines, write_json
 from vzgym.rewards import RewardMix, make_reward
 from vzgym.rewards.statistics import logged_statistics, silent_terms
-from vzgym.tasks import load_tasks
 from vzgym.tasks.budgets import budget_changes
 
 __all__ = ["check_groups", "check_whole_groups", "make_trainer", "split_rollouts", "train_grpo"]
@@ -123,30 +121,25 @@ def make_trainer(
     batch, passes = split_rollouts(settings, process_count())
     check_whole_groups(settings, mix, batch * passes)
     processor, protocol = open_processor(settings.model), resolve_protocol(settings.model, settings.protocol)
-    tasks = load_tasks(settings.tasks)
-    trained_with = saved_budget(settings.model)
-    budget = settings.budget_for(tasks, trained_with)
-    if trained_with is not None and trained_with != budget:
-        changes = budget_changes(budget, trained_with, "trained with")
-        _log.warning("%s was trained with another budget than this run's: %s", settings.model, changes)
     learned = saved_extras(settings.model)
     extras = settings.extras(learned)
     if learned is not None and (changes := extras.changes(learned)):
         _log.warning("%s is trained on with %s", settings.model, changes)
     extras.load()
-    # A video that cannot be opened would end the run at the step that uses it.
-    found = check_tasks(tasks, min(settings.num_tasks or len(tasks), len(tasks)))
-    need = measure_tokens(processor, protocol, found.representatives, budget, settings.turn_tokens, extras)
+    trained_with = saved_budget(settings.model)
+    parts = training_tasks(settings, processor, protocol, extras, trained_with)
+    for part in parts:
+        if trained_with is not None and trained_with != part.budget:
+            changes = budget_changes(part.budget, trained_with, "trained with")
+            _log.warning("%s was trained with another budget than this run's: %s", settings.model, changes)
     text = vision_config(settings.model).get_text_config()
-    limit = need.check(settings, int(text.max_position_embeddings))
+    limit = max(part.need.check(settings, int(text.max_position_embeddings)) for part in parts)
     reward = settings.reward if isinstance(settings.reward, str) else dict(settings.reward)
     out = Path(settings.out)
     info = {"policy": settings.model, "reward": reward, "vzgym": version("vzgym"), "seed": settings.seed}
     scorer = Scorer(mix, info, out / ROLLOUTS, settings.save_rollouts)
-    check_groups(settings, len(found.playable))
-    blank = extras.episode(blank_copy(found.representatives[0]), budget, protocol)
-    row = opening_row(blank.messages)
-    rows = Dataset.from_dict({"prompt": [row] * len(found.playable), "task": found.playable})
+    rows = Dataset.from_dict(training_rows(parts))
+    check_groups(settings, len(rows))
     # Made before the model is opened: with them, ZeRO-3 shards weights as they are read.
     config = GRPOConfig(
         **{
@@ -158,7 +151,7 @@ def make_trainer(
             "num_generations": settings.group_size,
             "num_iterations": settings.iterations,
             "max_completion_length": limit,
-            "max_tool_calling_iterations": budget.max_zooms,
+            "max_tool_calling_iterations": parts[0].budget.max_zooms,
             "temperature": settings.temperature,
             "top_p": settings.top_p,
             "beta": settings.beta,
@@ -174,13 +167,12 @@ def make_trainer(
         }
     )
     model = open_model(settings.model, settings.model_options)
-    start = Checkpoint(model, processor, protocol, settings.model, budget, extras.to_json())
+    start = Checkpoint(model, processor, protocol, settings.model, common_budget(parts), extras.to_json())
     _check_loop(settings, start)
     if settings.freeze_vision:
         freeze_vision(start.model)
-    install_turn_parser(start.processor, start.protocol, blank.rules)
+    install_turn_parser(start.processor, start.protocol, parts[0].rules)
     functions: list[Any] = [*scorer.functions]
-    factory: Any = lambda: ToolEnvironment(tasks, budget, start.protocol, extras)  # noqa: E731
     log = LogFile(out / LOG, resumed)
     report = StepReport(progress, lambda: mean_over_processes(scorer.measures))
     pictures = []
@@ -195,7 +187,7 @@ def make_trainer(
         train_dataset=rows,
         processing_class=start.processor,
         peft_config=adapters(settings, start.model),
-        environment_factory=factory,
+        environment_factory=environment_factories(parts, start.protocol, extras),
         callbacks=[report, log, PolicyFiles(start, log), *pictures, *callbacks],
     )
     report.attach(trainer)

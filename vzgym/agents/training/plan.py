@@ -20,12 +20,10 @@ from vzgym.agents.training.duration import RunLength, device_flops, training_flo
 from vzgym.agents.training.memory import GIB, Memory, ModelFacts, Sharding, device_memory, model_facts
 from vzgym.agents.training.processes import check_launch, check_packages, missing_packages
 from vzgym.agents.training.settings import GRPOSettings, SFTSettings, TrainSettings
-from vzgym.agents.training.task_checks import check_tasks
 from vzgym.agents.vlm.checkpoint import open_processor, resolve_protocol
 from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.core.settings import read_file
 from vzgym.rewards import make_reward
-from vzgym.tasks import load_tasks
 
 __all__ = ["Plan", "launch_file", "launch_names", "plan_grpo", "plan_sft", "read_launch"]
 
@@ -187,22 +185,23 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
     from trl.trainer.grpo_config import GRPOConfig
 
     from vzgym.agents.training.grpo import check_groups, check_whole_groups, split_rollouts
-    from vzgym.agents.training.token_budget import measure_tokens
+    from vzgym.agents.training.mixture import training_tasks
 
     plan = _begin(settings, GRPOConfig, sharding, memory_gib)
     if not settings.tasks:
         raise InvalidSetting('GRPOSettings.tasks must be given, such as "needle-micro/train"')
     batch, passes = split_rollouts(settings, plan.sharding.devices)
     check_whole_groups(settings, make_reward(settings.reward), batch * passes)
-    tasks = load_tasks(settings.tasks)
-    budget = settings.budget_for(tasks, saved_budget(settings.model))
     extras = settings.extras(saved_extras(settings.model))
     processor = open_processor(settings.model)
     protocol = resolve_protocol(settings.model, settings.protocol)
-    found = check_tasks(tasks, min(settings.num_tasks or len(tasks), len(tasks)))
-    check_groups(settings, len(found.playable))
-    need = measure_tokens(processor, protocol, found.representatives, budget, settings.turn_tokens, extras)
-    limit = need.check(settings, plan.facts.positions)
+    parts = training_tasks(settings, processor, protocol, extras, saved_budget(settings.model))
+    playable = sum(len(part.found.playable) for part in parts)
+    check_groups(settings, playable)
+    limit = max(part.need.check(settings, plan.facts.positions) for part in parts)
+    # The largest episodes decide; those of a mixture's other sets need less.
+    largest = max(parts, key=lambda part: part.need.prompt + part.need.completion)
+    need, budget = largest.need, largest.budget
     frames, each = need.overview
     longest = need.prompt + limit
     plan.tokens = [
@@ -234,7 +233,7 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
         plan.facts, rollouts * longest, trained=trained, checkpointing=settings.gradient_checkpointing
     )
     plan.length = RunLength(
-        epoch_steps=len(found.playable) // settings.groups * cycle,
+        epoch_steps=playable // settings.groups * cycle,
         steps=settings.steps,
         flops=(training * settings.iterations + rollouts * longest * reads * 2 * plan.facts.weights) / cycle,
         **_speed(settings, memory_gib),

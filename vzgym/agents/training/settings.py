@@ -16,12 +16,12 @@ from pydantic import (
     model_validator,
 )
 
-from vzgym.agents.settings import BudgetedSettings, ExtrasSettings, Named, RunSettings
+from vzgym.agents.settings import BudgetedSettings, BudgetSetting, ExtrasSettings, Named, RunSettings
 from vzgym.agents.tiny.size import TinySize
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.settings import FilePath, ListOf, Settings, problem
 
-__all__ = ["GRPOSettings", "LoraSettings", "PretrainSettings", "SFTSettings", "TrainSettings"]
+__all__ = ["GRPOSettings", "LoraSettings", "MixtureSettings", "PretrainSettings", "SFTSettings", "TrainSettings"]
 
 
 class LoraSettings(Settings):
@@ -154,11 +154,29 @@ class SFTSettings(TrainSettings):
     not truncated: a truncated trajectory loses frames."""
 
 
+class MixtureSettings(Settings):
+    """A further task set of a GRPO run, with its own budget."""
+
+    tasks: str
+    """Tasks to play: a suite, with or without its split and a slice (`count-micro/train[:200]`), or a .jsonl file."""
+
+    num_tasks: NonNegativeInt = 0
+    """Use only the first tasks, this many; 0: all."""
+
+    budget: BudgetSetting | None = None
+    """As the run's `budget`, for these tasks; null: as the run's. `max_zooms` and `zooms_per_turn` are the same for
+    all tasks of a run."""
+
+
 class GRPOSettings(TrainSettings, BudgetedSettings, ExtrasSettings):
     """Reinforcement learning by GRPO: groups of roll-outs of the same task are compared with each other."""
 
     num_tasks: NonNegativeInt = 0
     """Use only the first tasks, this many; 0: all."""
+
+    mixture: ListOf[MixtureSettings] = ()
+    """Further task sets, whose tasks are mixed with `tasks`. Each task is used equally often: `num_tasks` sets the
+    shares."""
 
     reward: str | Mapping[str, Any] = "videozoomer"
     """A reward preset, a YAML file, or terms by name. Each term is logged."""
