@@ -11,10 +11,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from tests.baselines.test_readers import boxed, evidence_frames, native
 from vzgym.baselines import CONTROLS
 from vzgym.cli import app, demo
+from vzgym.core import overview_times
 from vzgym.core.errors import InvalidSetting
 from vzgym.evaluation import read_records
+from vzgym.tasks import load_jsonl, load_tasks
 
 Run = Callable[..., Result]
 
@@ -70,6 +73,14 @@ def test_its_records_replay_on_their_files(shown: tuple[Path, Result], run: Run)
     found = run("replay", folder / "runs")
     assert found.exit_code == 0, found.output
     assert found.stdout == f"{3 * len(CONTROLS)} records replayed, 0 differ.\n"
+
+
+def test_readers_are_right_on_its_files_whole_and_in_a_box(shown: tuple[Path, Result]) -> None:
+    folder, _ = shown
+    for task in load_jsonl(folder / "videos" / "tasks.jsonl"):
+        frames = evidence_frames(task, overview_times(task.video.duration, load_tasks("short").budget))
+        assert native(task, frames).option == boxed(task, frames).option == task.answer
+        task.video.close()
 
 
 @pytest.mark.parametrize("episodes", [0, 1001])

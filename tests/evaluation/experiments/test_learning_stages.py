@@ -16,7 +16,6 @@ tasks: needle-micro
 seeds: 1
 evaluate: {episodes: 4, batch_size: 4}
 rewards:
-  right: {accuracy: 1.0}
   bonus: {accuracy: 1.0, tool_bonus: 0.5}
 learners:
   tiny:
