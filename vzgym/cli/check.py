@@ -68,7 +68,7 @@ def check_command(
 
 
 def _options(pairs: list[str]) -> dict[str, Any]:
-    from vzgym.core.settings import read_value
+    from vzgym.core.documents import read_value
 
     options: dict[str, Any] = {}
     for pair in pairs:

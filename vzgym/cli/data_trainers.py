@@ -82,7 +82,7 @@ def _value(text: str, option: str) -> Any:
     """A name, or a mapping in YAML."""
     if not text.lstrip().startswith("{"):
         return text
-    from vzgym.core.settings import read_value
+    from vzgym.core.documents import read_value
 
     value = read_value(text, option)
     if not isinstance(value, dict):

@@ -39,7 +39,7 @@ def load_named_tasks(
     if backend not in BACKENDS:
         BACKENDS.get(backend)  # raises, unless it is a user's class
     if text.lstrip().startswith("{"):
-        from vzgym.core.settings import read_value
+        from vzgym.core.documents import read_value
 
         spec = read_value(text, "--tasks given as a mapping")
         if not isinstance(spec, Mapping):
@@ -69,7 +69,7 @@ def _named_benchmark(text: str) -> tuple[str, dict[str, Any]] | None:
 def asks_for_subtitles(text: str) -> bool:
     """Whether tasks given on the command line ask for a benchmark's subtitles, by an alias or an option."""
     if text.lstrip().startswith("{"):
-        from vzgym.core.settings import read_value
+        from vzgym.core.documents import read_value
 
         spec = read_value(text, "--tasks given as a mapping")
         return isinstance(spec, Mapping) and bool(spec.get("subtitles"))

@@ -31,7 +31,7 @@ def named_policy(text: str, **options: Any) -> str | Mapping[str, Any]:
         InvalidSetting: If the text is a mapping without a name, or invalid YAML; or a path without a trained model.
     """
     if text.lstrip().startswith("{"):
-        from vzgym.core.settings import read_value
+        from vzgym.core.documents import read_value
 
         # Messages do not repeat the text, which may contain a key.
         spec = read_value(text, "--policy given as a mapping")
@@ -78,7 +78,7 @@ def named_tools(texts: Sequence[str] | None) -> list[str | Mapping[str, Any]] | 
     Raises:
         InvalidSetting: If a text is a mapping without a name, or invalid YAML.
     """
-    from vzgym.core.settings import read_value
+    from vzgym.core.documents import read_value
 
     if not texts or list(texts) == ["none"]:
         return [] if texts else None

@@ -102,7 +102,7 @@ def score_command(
 def _spec(text: str) -> str | Mapping[str, Any]:
     if not text.lstrip().startswith("{"):
         return text
-    from vzgym.core.settings import read_value
+    from vzgym.core.documents import read_value
 
     # Messages do not repeat the text, which may contain a key.
     spec: Mapping[str, Any] = read_value(text, "--scorer given as a mapping")

@@ -13,7 +13,7 @@ from vzgym.rewards.mix import Anneal, RewardMix, Term
 from vzgym.rewards.presets import PRESETS
 
 if TYPE_CHECKING:
-    from vzgym.core.settings import Document
+    from vzgym.core.documents import Document
 
 __all__ = ["RewardSpec", "is_yaml_path", "make_reward"]
 
@@ -48,7 +48,7 @@ def make_reward(spec: RewardSpec) -> RewardMix:
     if isinstance(spec, RewardMix):
         return spec
     # Imported here, since importing pydantic takes longer than importing vzgym.
-    from vzgym.core.settings import Document
+    from vzgym.core.documents import Document
 
     if isinstance(spec, Document):
         return _from_data(spec)
@@ -80,7 +80,7 @@ def _item(item: RewardModule | tuple[RewardModule | str, float] | Term | object)
 
 
 def _from_data(document: Document) -> RewardMix:
-    from vzgym.core.settings import Document, read_file
+    from vzgym.core.documents import Document, read_file
 
     spec = document.data
     if isinstance(spec, os.PathLike) or (isinstance(spec, str) and is_yaml_path(spec)):
@@ -88,7 +88,7 @@ def _from_data(document: Document) -> RewardMix:
             document = read_file(spec)
         spec = document.data
     if isinstance(spec, str) and spec.lstrip().startswith("{"):
-        from vzgym.core.settings import read_value
+        from vzgym.core.documents import read_value
 
         spec = read_value(spec, "a reward given as a mapping")
         document = Document(spec)

@@ -114,7 +114,7 @@ class OptionsByName:
         Raises:
             InvalidSetting: If a part is not of the form option=value.
         """
-        from vzgym.core.settings import read_value
+        from vzgym.core.documents import read_value
 
         options = {}
         for part in text.split(","):

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Final, Literal, get_args
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, Strict
 
 from vzgym.agents.settings import BudgetedSettings, RunSettings
+from vzgym.core.documents import Document
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.files import read_json, write_json
-from vzgym.core.settings import Document, ListOf
+from vzgym.core.settings import ListOf
 
 __all__ = ["ALGORITHMS", "SB3Settings"]
 

@@ -26,9 +26,10 @@ import yaml
 from vzgym.agents.data.settings import CollectSettings
 from vzgym.agents.sb3.settings import SB3Settings
 from vzgym.agents.training.settings import GRPOSettings, PretrainSettings, SFTSettings
+from vzgym.core.documents import Document, read_file, read_text, read_value
 from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.core.files import write_text
-from vzgym.core.settings import Document, Settings, build, merged, plain, read_file, read_text, read_value, section_of
+from vzgym.core.settings import Settings, build, merged, plain, section_of
 
 __all__ = ["STAGES", "SettingsFile", "load_settings", "parse_overrides", "preset_names", "save_settings", "to_yaml"]
 

@@ -21,8 +21,8 @@ from vzgym.agents.training.memory import GIB, Memory, ModelFacts, Sharding, devi
 from vzgym.agents.training.processes import check_launch, check_packages, missing_packages
 from vzgym.agents.training.settings import GRPOSettings, SFTSettings, TrainSettings
 from vzgym.agents.vlm.checkpoint import open_processor, resolve_protocol
+from vzgym.core.documents import read_file
 from vzgym.core.errors import InvalidSetting, UnknownName
-from vzgym.core.settings import read_file
 from vzgym.rewards import make_reward
 
 __all__ = ["Plan", "launch_file", "launch_names", "plan_grpo", "plan_sft", "read_launch"]

@@ -16,8 +16,9 @@ from typing import Any
 from pydantic import Field, NonNegativeFloat, model_validator
 
 from vzgym.core.budget import Budget
+from vzgym.core.documents import read_file
 from vzgym.core.errors import InvalidSetting, TaskError, UnknownName
-from vzgym.core.settings import Settings, build, problem, read_file
+from vzgym.core.settings import Settings, build, problem
 from vzgym.core.statistics import Estimate
 from vzgym.episode.record import EpisodeRecord
 from vzgym.evaluation.benchmarks.conventions import get_convention

@@ -12,8 +12,9 @@ from typing import Any
 
 from vzgym.agents.training.config import STAGES, load_settings
 from vzgym.baselines import CONTROLS, Expert
+from vzgym.core.documents import Document, read_file
 from vzgym.core.errors import InvalidSetting
-from vzgym.core.settings import Document, build, read_file
+from vzgym.core.settings import build
 from vzgym.evaluation.experiments.settings import Experiment, ExperimentSettings, Learner, LearnerSettings
 from vzgym.policies.policy import POLICIES
 from vzgym.protocols import PROTOCOLS

@@ -21,7 +21,8 @@ from pydantic_core import CoreSchema
 
 from vzgym.agents.settings import BudgetSetting, ExtrasSettings, Named
 from vzgym.agents.training.config import STAGES, preset_names
-from vzgym.core.settings import Document, FilePath, ListOf, Settings, problem
+from vzgym.core.documents import Document
+from vzgym.core.settings import FilePath, ListOf, Settings, problem
 from vzgym.core.text import known_names
 from vzgym.evaluation.metrics import METRICS
 from vzgym.evaluation.taxonomy import TAXONOMY_CLASSES
