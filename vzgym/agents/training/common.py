@@ -19,8 +19,9 @@ from typing import Any
 from transformers import TrainerCallback
 
 from vzgym.agents.training.config import save_settings
+from vzgym.agents.training.lora import adapted_layers
 from vzgym.agents.training.processes import check_launch, check_packages, first_process, running
-from vzgym.agents.training.settings import LoraSettings, TrainSettings
+from vzgym.agents.training.settings import TrainSettings
 from vzgym.agents.vlm.checkpoint import Checkpoint, complete_checkpoint, open_model, save_checkpoint
 from vzgym.core.errors import DependencyNotInstalled, InvalidSetting
 from vzgym.core.files import append_json_line, drop_torn_line, folder_lock, read_json, replace_file, write_json
@@ -29,7 +30,6 @@ from vzgym.core.text import close_name
 __all__ = [
     "LogFile",
     "PolicyFiles",
-    "adapted_layers",
     "adapters",
     "check_device",
     "check_paths",
@@ -298,20 +298,6 @@ def adapters(settings: TrainSettings, model: Any) -> Any:
         target_modules=adapted_layers(model, lora),
         task_type="CAUSAL_LM",
     )
-
-
-def adapted_layers(model: Any, lora: LoraSettings) -> str:
-    """A pattern that matches the full names of the layers to adapt, in the language model only.
-
-    Raises:
-        InvalidSetting: If the language model has no such layer.
-    """
-    language = model.get_decoder()
-    place = next(name for name, part in model.named_modules() if part is language)
-    pattern = rf"{re.escape(place)}\..*\.({'|'.join(map(re.escape, lora.targets))})"
-    if not any(re.fullmatch(pattern, name) for name, _ in model.named_modules()):
-        raise InvalidSetting(f"{type(model).__name__} has no layers named {', '.join(lora.targets)} to adapt")
-    return pattern
 
 
 def newest_checkpoint(settings: TrainSettings) -> str | None:

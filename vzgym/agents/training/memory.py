@@ -33,6 +33,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from vzgym.agents.training.lora import adapted_layers
 from vzgym.agents.training.settings import LoraSettings
 from vzgym.core.errors import InvalidSetting
 
@@ -252,7 +253,6 @@ def model_facts(path: str, lora: LoraSettings, options: Mapping[str, Any]) -> Mo
     from accelerate import init_empty_weights
     from transformers import AutoModelForImageTextToText
 
-    from vzgym.agents.training.common import adapted_layers
     from vzgym.agents.vlm.checkpoint import vision_config
 
     config = vision_config(path)
