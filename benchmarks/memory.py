@@ -53,7 +53,7 @@ class Case:
         overview: Frames of the overview.
         pixels: Most pixels of a frame.
         protocol: Text protocol; "compact_tags" has short dialogues.
-        steps: Optimiser steps; the first makes AdamW's averages, so full weights take two.
+        steps: Optimizer steps; the first makes AdamW's averages, so full weights take two.
     """
 
     family: str = "qwen3_vl"

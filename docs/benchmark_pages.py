@@ -101,7 +101,7 @@ def page(benchmark: Benchmark) -> str:
         f"| questions, videos | {number(totals.rows)}, {number(totals.videos)} |",
         f"| asked | {ASKED[benchmark.answers]}{options}{chance} |",
         f"| evidence | {benchmark.evidence or 'none'} |",
-        f"| licence | {cell(source.licence)} |",
+        f"| license | {cell(source.licence)} |",
         f"| on the hub | {', '.join(map(code, source.hub)) or 'no'} |",
         f"| access | {source.access}, {source.size} |",
         f"| scored by | {', '.join(map(code, benchmark.metrics))} |",

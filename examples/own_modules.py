@@ -1,6 +1,6 @@
 """Custom observation, action and reward modules: passed as objects, then registered by name.
 
-The agent sees no pixels, only the mean colour of each frame of its latest clip. It bisects the video repeatedly, and is
+The agent sees no pixels, only the mean color of each frame of its latest clip. It bisects the video repeatedly, and is
 rewarded for each half that contains the evidence.
 """
 
@@ -21,7 +21,7 @@ from vzgym.rewards.outcome import Accuracy
 
 
 class ClipColors:
-    """Observation: the mean RGB colour of each frame of the latest clip; unused rows are 0."""
+    """Observation: the mean RGB color of each frame of the latest clip; unused rows are 0."""
 
     def __init__(self, scale: float = 1.0) -> None:
         self.scale = scale
@@ -80,7 +80,7 @@ def play(env: gym.Env) -> None:
         observation, reward, terminated, truncated, info = env.step(action)
         middle, step, ended = middle + (step if right else -step), step / 2, terminated or truncated
         said = env.unwrapped.record.turns[-1].text
-        print(f"  action {action}: {said:26} reward {reward:.2f}   first colour seen: {observation[0].round(2)}")
+        print(f"  action {action}: {said:26} reward {reward:.2f}   first color seen: {observation[0].round(2)}")
 
 
 print("As objects:")

@@ -1,6 +1,6 @@
 """A custom policy, compared with the controls.
 
-It takes the scene from the question, finds that scene in the overview by its colour, and spends all its zooms on it,
+It takes the scene from the question, finds that scene in the overview by its color, and spends all its zooms on it,
 one after the other. A reader of `vzgym.baselines` then answers from the pixels; a model could replace the reader.
 """
 
@@ -60,7 +60,7 @@ class SceneSweep:
 
 
 def unit(colors: np.ndarray) -> np.ndarray:
-    """Normalise colours by brightness."""
+    """Normalize colors by brightness."""
     return colors / np.linalg.norm(colors, axis=-1, keepdims=True)
 
 

@@ -15,7 +15,7 @@ from vzgym.tasks import VideoTask, load_jsonl, write_jsonl
 
 
 def film(path: Path, seconds: float = 30.0, fps: int = 10) -> None:
-    """A bar that moves over grey; a red square shows for half a second at 17.2 s."""
+    """A bar that moves over gray; a red square shows for half a second at 17.2 s."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps))
         stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
@@ -47,7 +47,7 @@ with tempfile.TemporaryDirectory() as folder:
 
     task = VideoTask.from_file(
         str(path),
-        question="What colour is the square that shows for a moment?",
+        question="What color is the square that shows for a moment?",
         options=["blue", "red", "green"],
         answer="red",
         evidence=[vzgym.Interval(17.2, 17.7)],

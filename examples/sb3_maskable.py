@@ -23,7 +23,7 @@ settings = SB3Settings()  # the observation, the action and the reward that `vzg
 
 
 def make(split: str) -> gym.Env:
-    """What colour lights up in the teal scene? The overview never shows it."""
+    """What color lights up in the teal scene? The overview never shows it."""
     return gym.make(
         "VideoZoomTiny-v0",
         tasks=f"needle-tiny/{split}",

@@ -5,7 +5,7 @@
 
 The scout sees the overview and chooses windows; the solver sees only the scout's clips, asks for more until they show
 the answer, and then answers. The solver is the same in all teams: it reads pixels. The learning scout has no prior
-knowledge of colours or words: it gets the median colour of each overview frame and the ids of the question's words, and
+knowledge of colors or words: it gets the median color of each overview frame and the ids of the question's words, and
 learns their relation from its own reward (evidence shown).
 """
 
@@ -55,9 +55,9 @@ def solve(reader: AutoReader, seen: dict[str, Any], info: dict[str, Any], messag
 
 
 def look_at(seen: dict[str, Any]) -> np.ndarray:
-    """The scout's features, float32, shape `(WINDOWS, 4)`: each window's colour, and whether it was shown already.
+    """The scout's features, float32, shape `(WINDOWS, 4)`: each window's color, and whether it was shown already.
 
-    The colour is the median of the scene's overview frame, normalised by brightness.
+    The color is the median of the scene's overview frame, normalized by brightness.
     """
     middle = np.median(seen["frames"][:WINDOWS].reshape(WINDOWS, -1, 3), axis=1)
     colors = middle / np.linalg.norm(middle, axis=1, keepdims=True)
@@ -66,7 +66,7 @@ def look_at(seen: dict[str, Any]) -> np.ndarray:
 
 
 def scripted(seen: dict[str, Any], info: dict[str, Any]) -> int:
-    """The scripted scout: shows the scene that the question names, then the next nearest by colour."""
+    """The scripted scout: shows the scene that the question names, then the next nearest by color."""
     named = next(hue for hue in SCENE_HUES if f"{hue} scene" in info["question"])
     tone = np.array(SCENE_HUES[named]) / np.linalg.norm(SCENE_HUES[named])
     windows = look_at(seen)
@@ -74,7 +74,7 @@ def scripted(seen: dict[str, Any], info: dict[str, Any]) -> int:
 
 
 class LearnedScout:
-    """A policy over windows, learned by PPO: scores each by its colour, the question's words, and whether it was seen.
+    """A policy over windows, learned by PPO: scores each by its color, the question's words, and whether it was seen.
 
     Args:
         seed: Seed of the weights and of sampling.

@@ -1,4 +1,4 @@
-"""Records without clock times, task files, videos that fail, models that have memorised trajectories, and a server."""
+"""Records without clock times, task files, videos that fail, models that have memorized trajectories, and a server."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def _learn_by_heart(
 
 @pytest.fixture(scope="session")
 def by_heart() -> Callable[..., Path]:
-    """Makes models that have memorised a few expert trajectories: `by_heart(model, folder, settings, steps, more)`."""
+    """Makes models that have memorized a few expert trajectories: `by_heart(model, folder, settings, steps, more)`."""
     return _learn_by_heart
 
 

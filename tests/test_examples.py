@@ -37,7 +37,7 @@ def run(name: str, folder: Path, *arguments: str) -> str:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    # (Importing torch's optimisers makes an empty folder of torch's own.)
+    # (Importing torch's optimizers makes an empty folder of torch's own.)
     left = [path for path in folder.iterdir() if not path.name.startswith("torchinductor_")]
     assert {path.suffix for path in left} <= {".png"}
     return done.stdout

@@ -61,7 +61,7 @@ class Clock:
         self.parts: dict[str, float] = defaultdict(float)
 
     def now(self) -> float:
-        """Wall seconds after synchronising the device; on the CPU, processor seconds."""
+        """Wall seconds after synchronizing the device; on the CPU, processor seconds."""
         if self.device == "cpu":
             return time.process_time()
         torch.cuda.synchronize()
@@ -85,7 +85,7 @@ class Clock:
 
 
 class Steps(TrainerCallback):  # type: ignore[misc]
-    """Records each optimiser step's duration, and the clock's parts at its end."""
+    """Records each optimizer step's duration, and the clock's parts at its end."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -287,7 +287,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--family", choices=sorted(FAMILIES), default="qwen3_vl")
     parser.add_argument("--protocol", choices=("tags", "tool_calls"), default="tags")
     parser.add_argument("--tasks", default="needle/train")
-    parser.add_argument("--steps", type=int, default=6, help="optimiser steps of each stage; the first is not counted")
+    parser.add_argument("--steps", type=int, default=6, help="optimizer steps of each stage; the first is not counted")
     parser.add_argument("--batch", type=int, default=2, help="trajectories or roll-outs per backward pass")
     parser.add_argument("--rollouts", type=int, default=8, help="roll-outs per GRPO step, all of one task")
     parser.add_argument("--overview", type=int, default=32, help="frames of the overview")

@@ -127,7 +127,7 @@ def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 @pytest.fixture(scope="module")
 def qwen(tmp_path_factory: pytest.TempPathFactory, by_heart: Any) -> Path:
-    """A tiny model that has memorised what an expert says about the questions of `own-videos`."""
+    """A tiny model that has memorized what an expert says about the questions of `own-videos`."""
     folder = tmp_path_factory.mktemp("qwen")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

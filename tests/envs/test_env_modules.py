@@ -26,7 +26,7 @@ from vzgym.tasks import VideoTask
 
 
 class MeanColor:
-    """The mean colour of the newest frame."""
+    """The mean color of the newest frame."""
 
     def __init__(self, scale: float = 1.0) -> None:
         self.scale = scale

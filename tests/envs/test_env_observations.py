@@ -40,7 +40,7 @@ def test_default_holds_every_frame_in_order_of_arrival(env: VideoZoomEnv) -> Non
     assert observation["num_frames"] == 12
     assert observation["frame_times"][6:12].tolist() == [1.0, 1.25, 9.0, 9.25, 9.5, 9.75]
     assert observation["frame_times"][12:].tolist() == [-1.0] * 6
-    # 12 x 20 letterboxed to 64 x 64: 38 rows in the middle. The middle of frame i has the colour (i, 255 - i, 7).
+    # 12 x 20 letterboxed to 64 x 64: 38 rows in the middle. The middle of frame i has the color (i, 255 - i, 7).
     middle = observation["frames"][:12, 32, 32].astype(int)
     index = [0, 8, 16, 24, 32, 40, 4, 5, 36, 37, 38, 39]
     np.testing.assert_array_equal(middle, [[i, 255 - i, 7] for i in index])
@@ -134,7 +134,7 @@ def test_frames_fit_whatever_the_videos_shape(
     assert env.observation_space.contains(seen)
     lit = seen["frames"][:6].any(axis=(0, 3))
     rows, columns = np.flatnonzero(lit.any(axis=1)), np.flatnonzero(lit.any(axis=0))
-    # One side fills its length, the other keeps the aspect; both are centred.
+    # One side fills its length, the other keeps the aspect; both are centered.
     scale = min(24 / height, 40 / width)
     assert len(rows) == max(1, round(height * scale))
     assert len(columns) == max(1, round(width * scale))

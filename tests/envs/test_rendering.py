@@ -27,7 +27,7 @@ GREEN = np.array((88, 208, 132))
 
 
 def shows(picture: NDArray[np.uint8], color: Any, tolerance: int = 12) -> int:
-    """How many pixels have about this colour."""
+    """How many pixels have about this color."""
     close = np.abs(picture.astype(int) - np.asarray(color)).max(axis=-1) <= tolerance
     return int(close.sum())
 

@@ -134,9 +134,9 @@ def test_consistency(play: Play, windows: Sequence[tuple[float, float]], gate: f
     [
         ([], 0.0),
         ([(4.2, 4.6)], 1.0),
-        ([(4.0, 6.0)], 1.0),  # its centre is the evidence's end
-        ([(6.0, 8.0)], math.exp(-(2.0**2) / 8)),  # centre 7, 2 s behind
-        ([(0.0, 4.0)], math.exp(-(2.0**2) / 8)),  # centre 2, 2 s before
+        ([(4.0, 6.0)], 1.0),  # its center is the evidence's end
+        ([(6.0, 8.0)], math.exp(-(2.0**2) / 8)),  # center 7, 2 s behind
+        ([(0.0, 4.0)], math.exp(-(2.0**2) / 8)),  # center 2, 2 s before
         ([(0.0, 1.0), (6.0, 8.0)], math.exp(-(2.0**2) / 8)),  # the nearest counts
     ],
 )

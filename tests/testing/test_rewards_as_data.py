@@ -11,7 +11,7 @@ from vzgym.core.errors import InvalidSetting
 from vzgym.rewards import make_reward
 from vzgym.testing import check_reward
 
-RULE = "can be serialised and rebuilt"
+RULE = "can be serialized and rebuilt"
 
 
 class Plain:

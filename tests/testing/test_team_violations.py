@@ -87,7 +87,7 @@ def test_broken_teams(team: Any, rule: str, fix: str) -> None:
 
 
 class WideBox(gymnasium.Env):
-    """What gymnasium lets pass and Stable-Baselines3 warns of: an action that is not normalised."""
+    """What gymnasium lets pass and Stable-Baselines3 warns of: an action that is not normalized."""
 
     observation_space: Any = Box(0, 1, (2,), np.float32)
     action_space: Any = Box(0.0, 60.0, (1,), np.float32)

@@ -43,7 +43,7 @@ def moments(made, seed=0):
     just_after = rng.choice(made.times, 6) + 2 * made.tolerance
     between = rng.uniform(0, made.end, 12)
     times = np.concatenate([on + made.tolerance, just_before, just_after, between, [0.0, made.times[-1] + 1e-3]])
-    # Not within the container's rounding of a frame's start, where either neighbour is right.
+    # Not within the container's rounding of a frame's start, where either neighbor is right.
     distance = times[:, None] - made.times[None, :]
     unclear = (np.abs(distance) < made.tolerance * 0.99).any(axis=1) & (times > 0)
     return rng.permutation(times[~unclear])

@@ -1,4 +1,4 @@
-"""How pictures are shown: orientation, sample aspect, fields, transparency, colours, size changes, on each back-end."""
+"""How pictures are shown: orientation, sample aspect, fields, transparency, colors, size changes, on each back-end."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def test_transparent_parts_are_black(name, codec, pix_fmt, pictures):
 
 
 def flat(pictures, size, colour, *, matrix, tagged):
-    """A picture of one colour, as YUV by the matrix given, which the file names or does not."""
+    """A picture of one color, as YUV by the matrix given, which the file names or does not."""
     kr, kb = {"bt709": (0.2126, 0.0722), "bt601": (0.299, 0.114)}[matrix]
     red, green, blue = (value / 255 for value in colour)
     luma = kr * red + (1 - kr - kb) * green + kb * blue

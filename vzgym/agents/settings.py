@@ -60,7 +60,7 @@ class RunSettings(SeededSettings):
     """Highest learning rate."""
 
     log_steps: PositiveInt = 10
-    """Optimiser steps between two log lines."""
+    """Optimizer steps between two log lines."""
 
 
 class BudgetedSettings(SeededSettings):

@@ -72,7 +72,7 @@ def list_benchmarks(
 
 @app.command()
 def show(name: NameArgument) -> None:
-    """Show a benchmark: licence, how to get it, groups, conventions of published numbers, known flaws."""
+    """Show a benchmark: license, how to get it, groups, conventions of published numbers, known flaws."""
     benchmark = get_benchmark(name)
     source = benchmark.source
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -81,7 +81,7 @@ def show(name: NameArgument) -> None:
         ("aliases", ", ".join(benchmark.aliases) or "none"),
         ("parts", ", ".join(f"{benchmark.name}/{part}" for part in benchmark.subsets) or "none"),
         ("hub", ", ".join(source.hub) or "not there"),
-        ("licence", source.licence),
+        ("license", source.licence),
         ("get it", f"{how_to_get(benchmark)} {source.how}".strip()),
         ("prompts", ", ".join(benchmark.prompts) or "-"),
         *(("layout", f"{layout.name}: {', '.join((*layout.annotations, *layout.videos))}")
@@ -209,7 +209,7 @@ def download_command(
 
     benchmark = get_benchmark(name)
     plan = plan_download(benchmark, file or (), repo)
-    say(f"{plan.repo}: {len(plan.files)} files, {plan.size / 1e9:.2f} GB; licence: {benchmark.source.licence}", errors)
+    say(f"{plan.repo}: {len(plan.files)} files, {plan.size / 1e9:.2f} GB; license: {benchmark.source.licence}", errors)
     there = next(path for path in (root, *root.absolute().parents) if path.exists())
     free = shutil.disk_usage(there).free
     if plan.size > free:

@@ -69,7 +69,7 @@ def _learn(out: Path, episodes: int, seed: int) -> None:
     if missing:
         say(f'\nTo train a model as well (requires {", ".join(missing)}): pip install "vzgym[llm,plots]"')
         return
-    say("\nTraining a randomly initialised model with 0.3 million weights:")
+    say("\nTraining a randomly initialized model with 0.3 million weights:")
     reports = learn(out, episodes, seed)
     console.print(rich_table(reports, title=f"{episodes} held-out questions"))
     say(

@@ -86,7 +86,7 @@ def _decoders() -> dict[str, str]:
     from vzgym.video.file import BACKENDS, FileVideo
     from vzgym.video.synthetic import ArrayVideo
 
-    # Every frame has a distinct grey level.
+    # Every frame has a distinct gray level.
     fps, greys = 10.0, np.arange(24, 234, 10, dtype=np.uint8)
     pixels = np.broadcast_to(greys[:, None, None, None], (len(greys), 64, 64, 3)).copy()
     asked = np.array([1.95, 0.0, 0.51, 1.2, 2.09])

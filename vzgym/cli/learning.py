@@ -1,4 +1,4 @@
-"""Training part of `vzgym demo`: trains a small, randomly initialised model.
+"""Training part of `vzgym demo`: trains a small, randomly initialized model.
 
 The stages are those of `vzgym train` with the preset "tiny". Finished stages are kept, so that an interrupted demo
 resumes.

@@ -69,7 +69,7 @@ def _in_terminal(tasks: TaskSet, folder: Path, episodes: int, budget: BudgetSpec
     if colors not in ("truecolor", "256", "windows"):
         reason = "NO_COLOR is set" if os.environ.get("NO_COLOR") else f"TERM={os.environ.get('TERM', '')}"
         raise InvalidSetting(
-            f"this terminal shows no pictures: it needs 256 or 24-bit colours ({reason}). Set "
+            f"this terminal shows no pictures: it needs 256 or 24-bit colors ({reason}). Set "
             "COLORTERM=truecolor or TERM=xterm-256color if it has them, or leave out --terminal to play in the browser"
         )
 

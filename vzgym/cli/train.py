@@ -85,7 +85,7 @@ def pretrain(
     preset: PresetOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Initialise a tiny model and pre-train its perception: a minute or two on one core."""
+    """Initialize a tiny model and pre-train its perception: a minute or two on one core."""
     from vzgym.agents import PretrainSettings
     from vzgym.agents.training.pretrain import Progress, pretrain
 
@@ -157,7 +157,7 @@ def grpo(
     reward: Annotated[
         str | None, typer.Option(help="A reward: a preset, a module, a .yaml file, or {accuracy: 1, ...}.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps.")] = None,
     tool: ToolOption = None,
     subtitles: SubtitlesOption = None,
     out: OutOption = None,

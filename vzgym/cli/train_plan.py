@@ -88,7 +88,7 @@ def _show_length(plan: Plan, measured: bool) -> None:
     length = plan.length
     assert length is not None
     say(
-        f"{length.epoch_steps:.4g} steps an epoch, {length.steps:,} optimiser steps. Time by the rule of "
+        f"{length.epoch_steps:.4g} steps an epoch, {length.steps:,} optimizer steps. Time by the rule of "
         f"vzgym.agents.training.duration: {duration_text(length.steps * length.step_seconds)} "
         f"({length.step_seconds:.3g} s a step: {length.rule})."
     )

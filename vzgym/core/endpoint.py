@@ -150,7 +150,7 @@ class Endpoint:
                 `token_limit`, and parameters in `drop` are omitted. Lone surrogates in strings become U+FFFD.
 
         Raises:
-            EndpointError: If a request finally fails; the others are cancelled.
+            EndpointError: If a request finally fails; the others are canceled.
         """
         from anyio.from_thread import start_blocking_portal
 

@@ -47,7 +47,7 @@ def draw_episode(record: EpisodeRecord, *, evidence: bool = True) -> NDArray[np.
     """Draw the current state of an episode.
 
     Top: the question, its options and the status. Below it a timeline: the overview's frames at their times, a
-    coloured bar above for each executed zoom, and a green bar below for the evidence, if it is known. Left: every
+    colored bar above for each executed zoom, and a green bar below for the evidence, if it is known. Left: every
     frame of the newest four zooms, or of the overview before the first zoom. Right: the turns with replies and
     rewards.
 
@@ -284,7 +284,7 @@ def _turns(draw: ImageDraw.ImageDraw, record: EpisodeRecord, box: _Box) -> None:
 
 
 def _result(record: EpisodeRecord, number: int) -> tuple[str, _Color]:
-    """A turn's outcome as text and as a colour."""
+    """A turn's outcome as text and as a color."""
     turn: Turn = record.turns[number]
     match turn.outcome:
         case Outcome.EXECUTED:

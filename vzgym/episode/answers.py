@@ -41,7 +41,7 @@ class Grade:
 
     Attributes:
         status: The result.
-        read: The option's text, the number or the normalised text that was read; None if unreadable.
+        read: The option's text, the number or the normalized text that was read; None if unreadable.
     """
 
     status: GradeStatus

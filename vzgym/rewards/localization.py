@@ -53,7 +53,7 @@ class LocF1:
     and after a video error.
     Range: [0, 1].
     Source: LongVideo-R1.
-    Known to break: as `iou_union`, of which it is a monotone function (2 IoU / (1 + IoU)) that penalises wide windows
+    Known to break: as `iou_union`, of which it is a monotone function (2 IoU / (1 + IoU)) that penalizes wide windows
     less.
     """
 
@@ -173,11 +173,11 @@ class TimeProximity:
     """Temporal proximity of the zooms to the evidence.
 
     Formula: at the end the mean over the evidence intervals of exp(-d^2 / (2 sigma^2)), where d is the distance in
-    seconds from the interval to the centre of the nearest executed zoom's window (0 if a centre lies inside it); 0
+    seconds from the interval to the center of the nearest executed zoom's window (0 if a center lies inside it); 0
     before, and 0 without a zoom. Unscored if the evidence is unknown or empty, and after a video error.
     Range: [0, 1].
     Source: the temporal proximity of Open-o3-Video, which applies it to a time stated in the answer.
-    Known to break: only the centre counts, not the width or frame rate; several zooms raise the chance that one is
+    Known to break: only the center counts, not the width or frame rate; several zooms raise the chance that one is
     near. The paper reduces sigma during training: use `anneal` to switch from a term with a large sigma to one with a
     small sigma.
 

@@ -258,7 +258,7 @@ class StepReward:
 class RewardMix:
     """A weighted sum of reward modules.
 
-    Unscored terms add nothing and weights are not re-normalised, so that runs with known and with unknown evidence have
+    Unscored terms add nothing and weights are not re-normalized, so that runs with known and with unknown evidence have
     the same scale. The first time a term is unscored, the reason is logged, as a warning if a required input, such as a
     group, is missing.
 

@@ -71,7 +71,7 @@ class TagFormat:
     Range: [0, 1].
     Source: after the tag-count rewards of open reproductions of R1, for a dialogue of several turns.
     Known to break: the order and the content of the tags do not matter, so a policy can collect it without a valid
-    action; reduce it (`anneal`) in favour of `format` once the tags are there.
+    action; reduce it (`anneal`) in favor of `format` once the tags are there.
 
     Args:
         think: Whether the tags of a thought count.

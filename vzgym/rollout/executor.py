@@ -299,7 +299,7 @@ _worker: list[Callable[[Any], Any]] = []
 
 
 def _start_process(make_worker: Callable[[], Callable[[Any], Any]], stopped: Connection) -> None:
-    """Initialise a worker process."""
+    """Initialize a worker process."""
     global _make_worker
     _make_worker = make_worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)

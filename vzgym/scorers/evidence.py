@@ -26,7 +26,7 @@ class EvidenceScorer(OptionsByName):
     `Phi((1 - noise) / (noise * sqrt(2)))` (`auc`): 1 at noise 0, 0.98 at 0.25, 0.76 at 0.5, 0.59 at 0.75, 0.5 at 1.
     Range: {0, 1} at noise 0, else all numbers.
     Source: vzgym. Signal detection theory: d' = (1 - noise) / noise.
-    Known to break: its errors are independent between frames, those of models are not. A model may score neighbouring
+    Known to break: its errors are independent between frames, those of models are not. A model may score neighboring
     frames that hold no evidence alike.
 
     Privileged: a policy that uses it knows the evidence.

@@ -1,4 +1,4 @@
-"""Scorers without a model: change between frames, colours named by the question, and a hash as a control."""
+"""Scorers without a model: change between frames, colors named by the question, and a hash as a control."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class FrameDifference(OptionsByName):
 COLORS: Final[tuple[str, ...]] = (
     "red", "orange", "brown", "yellow", "green", "cyan", "blue", "purple", "pink", "black", "grey", "white",
 )  # fmt: skip
-"""The colours of `ColorHistogram`, in the order of its embeddings."""
+"""The colors of `ColorHistogram`, in the order of its embeddings."""
 
 _WORDS: Final = {
     **{name: name for name in COLORS},
@@ -67,18 +67,18 @@ _PALE = 0.2
 
 
 class ColorHistogram(EmbeddingScorer):
-    """Scores frames by how much of them has the colours that the question names.
+    """Scores frames by how much of them has the colors that the question names.
 
-    Formula: the cosine of h and w. h has the share of the frame's pixels of each of 12 colours (`COLORS`). A pixel is
+    Formula: the cosine of h and w. h has the share of the frame's pixels of each of 12 colors (`COLORS`). A pixel is
     black if its HSV value is below 0.2, white or grey if its saturation is below 0.2 (white from a value of 0.8 on),
-    brown if its hue is orange and its value below 0.6, else the colour of its hue. w is 1 for each colour named in the
+    brown if its hue is orange and its value below 0.6, else the color of its hue. w is 1 for each color named in the
     text, else 0. The embedding of a frame is h, scaled to length 1, that of a text is w, scaled likewise.
-    Range: [0, 1]; 0 for every frame if the text names no colour.
+    Range: [0, 1]; 0 for every frame if the text names no color.
     Source: vzgym.
-    Known to break: it knows neither shape nor motion, and most questions name no colour.
+    Known to break: it knows neither shape nor motion, and most questions name no color.
 
     Args:
-        with_options: Whether colours in the options count, too.
+        with_options: Whether colors in the options count, too.
     """
 
     name: ClassVar[str] = "histogram"
@@ -94,20 +94,20 @@ class ColorHistogram(EmbeddingScorer):
         return {"version": 1, "with_options": self.with_options}
 
     def embed_frames(self, frames: Frames) -> NDArray[np.float32]:
-        """Shares of the colours, scaled to length 1: float32, shape `(n, 12)`."""
+        """Shares of the colors, scaled to length 1: float32, shape `(n, 12)`."""
         shares = np.stack([_shares(frame) for frame in frames.pixels])
         scaled: NDArray[np.float32] = (shares / np.linalg.norm(shares, axis=1, keepdims=True)).astype(np.float32)
         return scaled
 
     def embed_text(self, text: str) -> NDArray[np.float32]:
-        """1 for each colour that the text names, scaled to length 1; zeros if it names none: float32, shape `(12,)`."""
+        """1 for each color that the text names, scaled to length 1; zeros if it names none: float32, shape `(12,)`."""
         named = {_WORDS[word.lower()] for word in _WORD.findall(text)}
         weights = np.array([name in named for name in COLORS], dtype=np.float32)
         return weights / np.float32(max(1.0, np.sqrt(len(named))))
 
 
 def _shares(frame: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Share of the pixels of each colour, shape `(12,)`."""
+    """Share of the pixels of each color, shape `(12,)`."""
     # Every n-th pixel of a large frame is enough for shares.
     step = max(1, min(frame.shape[:2]) // 128)
     pixels = frame[::step, ::step].reshape(-1, 3).astype(np.float64) / 255.0

@@ -20,7 +20,7 @@ LARGEST = (1 << _DATA_BITS) - 1
 
 
 def _checksum(number: int) -> int:
-    # Knuth's multiplicative hash: neighbouring numbers get different checksums.
+    # Knuth's multiplicative hash: neighboring numbers get different checksums.
     return (((number + 1) * 2654435761) >> 13) & 0x3F
 
 

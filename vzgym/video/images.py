@@ -106,7 +106,7 @@ def encode_image(image: Image.Image, format: str, quality: int = 90) -> bytes:
 
     Args:
         image: RGB.
-        format: "jpeg" (without chroma subsampling, since small coloured objects matter) or "png" (lossless).
+        format: "jpeg" (without chroma subsampling, since small colored objects matter) or "png" (lossless).
         quality: JPEG quality.
     """
     buffer = io.BytesIO()

@@ -71,7 +71,7 @@ class IndexedDecoder(abc.ABC):
             finally:
                 file.container.close()
         reason = "the back-end cannot deinterlace" if options.deinterlace else ""
-        reason = "has transparent parts, whose hidden colours it would show" if alpha else reason
+        reason = "has transparent parts, whose hidden colors it would show" if alpha else reason
         if file.facts.display_times is not None and (file.facts.lead or file.facts.sequential):
             reason = "stores no display times, and reorders frames"
         elif not found.complete:

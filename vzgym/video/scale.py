@@ -1,4 +1,4 @@
-"""Rendering decoded frames: colour conversion, resizing, cropping, orientation, fields. All by FFmpeg."""
+"""Rendering decoded frames: color conversion, resizing, cropping, orientation, fields. All by FFmpeg."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _reformatter(source: str, target: str) -> VideoReformatter:
 
 
 # Formats of most videos, which are resized before the conversion to RGB: cheaper than both at once, and equal to #
-# within one or two levels (FFmpeg gives two neighbours in a row one colour in either case).
+# within one or two levels (FFmpeg gives two neighbors in a row one color in either case).
 _BETWEEN = {"yuv420p": "yuv422p", "yuv422p": "yuv422p", "yuvj420p": "yuvj422p", "yuvj422p": "yuvj422p"}
 
 
@@ -94,7 +94,7 @@ def _to_rgb(frame: av.VideoFrame, height: int, width: int) -> NDArray[np.uint8]:
 
 
 def _opaque(frame: av.VideoFrame, height: int, width: int) -> NDArray[np.uint8]:
-    """Compose a frame with transparency onto black, before resizing, so that hidden colours do not bleed."""
+    """Compose a frame with transparency onto black, before resizing, so that hidden colors do not bleed."""
     rgba = _reformat(frame, frame.height, frame.width, "rgba").to_ndarray().astype(np.uint16)
     rgb = ((rgba[..., :3] * rgba[..., 3:] + 127) // 255).astype(np.uint8)
     if (height, width) == rgb.shape[:2]:

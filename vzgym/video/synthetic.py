@@ -66,7 +66,7 @@ def _box_means(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.u
 
 
 def letterbox(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Fit frames into a fixed size: aspect kept, centred, black borders.
+    """Fit frames into a fixed size: aspect kept, centered, black borders.
 
     Args:
         pixels: uint8, shape `(n, height, width, 3)`.

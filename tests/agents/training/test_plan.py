@@ -93,18 +93,18 @@ def test_the_parts_add_up(seven):
         "weights": facts.weights * 2 // 8,
         "reference model": facts.weights * 2 // 8,
         "gradients": language * 2 // 8,
-        "optimiser": language * 12 // 8,
+        "optimizer": language * 12 // 8,
         "activations": 1000 * (28 * 3584 * 2 + layer + (2 * 3584 + 2 * 18944) * 2 + 4 * 3584 * 2),
         # A tile of 100 tokens and 32,768 words, the gradient of their hidden states, and that of the output layer.
         "logits": 100 * 32_768 * 2 + 100 * 3584 * 4 + 152_064 * 3584 * 4,
-        # Patches of 14 x 14 pixels, two frames, three colours.
+        # Patches of 14 x 14 pixels, two frames, three colors.
         "pictures": 4000 * 1176 * 4,
         "rest": int(1.5 * GIB),
     }
     alone = Memory()
     alone.add_training(facts, Sharding(), reference=False, **OPTIONS)
     assert alone.parts["weights"] == facts.weights * 2
-    assert alone.parts["optimiser"] == language * 2 * 2
+    assert alone.parts["optimizer"] == language * 2 * 2
     assert "reference model" not in alone.parts
     alone.add_generation(facts, dialogues=64, tokens=2000, mixed=True)
     rest = alone.parts["activations"] + alone.parts["logits"]
@@ -172,7 +172,7 @@ def test_an_estimate_above_the_devices_memory_is_advice(seven):
     # Weights, gradients and two averages, two bytes each.
     assert number(r"about ([\d.]+) GiB", said) > 8_292_166_656 * 8 / GIB
     assert number(r"weights ([\d.]+)", said) == pytest.approx(8_292_166_656 * 2 / GIB, abs=0.01)
-    assert number(r"optimiser ([\d.]+)", said) == pytest.approx(8_292_166_656 * 4 / GIB, abs=0.01)
+    assert number(r"optimizer ([\d.]+)", said) == pytest.approx(8_292_166_656 * 4 / GIB, abs=0.01)
     assert "a device of 24 GiB has 24.00 GiB" in said
     assert "Train adapters (lora.rank), or shard over more devices" in said
 
@@ -250,7 +250,7 @@ def test_fsdp_is_planned_as_sharded(seven, tmp_path, options, stage):
     share = 4 if stage == 3 else 1
     assert memory.parts["weights"] == facts.weights * 2 // share
     # No float32 masters, unlike under DeepSpeed.
-    assert memory.parts["optimiser"] == (facts.weights - facts.vision) * 4 // (4 if stage else 1)
+    assert memory.parts["optimizer"] == (facts.weights - facts.vision) * 4 // (4 if stage else 1)
 
 
 @pytest.mark.parametrize(

@@ -222,7 +222,7 @@ def test_sharded_weights_give_the_loss_of_whole_ones(fluent_model, tmp_path, sta
         assert done.returncode == 0, done.stderr[-3000:]
         losses[name] = next(line["loss"] for line in log(out) if "loss" in line)
         open_checkpoint(out)
-    # The optimiser's state is DeepSpeed's.
+    # The optimizer's state is DeepSpeed's.
     assert list((tmp_path / stage).glob("checkpoint-1/global_step*"))
     assert losses["ddp"] != 0
     assert losses[stage] == pytest.approx(losses["ddp"], rel=1e-3)

@@ -150,7 +150,7 @@ def test_reports_and_comparisons_show_their_tables(tmp_path: Path) -> None:
 
 
 def test_colours_can_be_read_on_light_and_dark_pages() -> None:
-    """White text on a badge has a contrast of 4.5; nothing else sets a text colour."""
+    """White text on a badge has a contrast of 4.5; nothing else sets a text color."""
     from vzgym.evaluation.notebook.parts import GOOD, NEUTRAL, POOR
 
     def luminance(color: str) -> float:

@@ -133,7 +133,7 @@ def test_a_cell_has_the_colours_of_its_two_pixels() -> None:
     pixels[0, 0], pixels[1, 0] = (255, 0, 0), (0, 0, 255)
     (line,) = draw(pixels, (2, 3), true_color=True)
     assert colors_of(line) == [("2;255;0;0", "2;0;0;255"), ("2;0;0;0", "2;0;0;0")]
-    assert line.count("\u2580") == 3  # the two black cells share their colours
+    assert line.count("\u2580") == 3  # the two black cells share their colors
     assert line.endswith("\x1b[0m")
     (line,) = draw(pixels, (2, 3), true_color=False)
     assert colors_of(line)[0] == ("5;196", "5;21")
@@ -219,4 +219,4 @@ def test_in_a_real_terminal_ctrl_c_keeps_what_was_played(tmp_path: Path) -> None
     assert len(list(read_records(next(tmp_path.iterdir())))) == 1
     text, status = in_terminal(*arguments, environment={"TERM": "dumb", "NO_COLOR": "1"}, act=lambda terminal: None)
     assert status == 1
-    assert "InvalidSetting: this terminal shows no pictures: it needs 256 or 24-bit colours (NO_COLOR is set)" in text
+    assert "InvalidSetting: this terminal shows no pictures: it needs 256 or 24-bit colors (NO_COLOR is set)" in text

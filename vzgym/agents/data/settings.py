@@ -112,7 +112,7 @@ class CollectSettings(BudgetedSettings, ExtrasSettings):
 
     @property
     def shares(self) -> dict[str, float]:
-        """The mixture, normalised to a sum of 1."""
+        """The mixture, normalized to a sum of 1."""
         mix = self.mix or ("teacher" if self.teacher else "policy" if self.policy else "paper")
         return parse_mix(mix)
 
@@ -122,7 +122,7 @@ class CollectSettings(BudgetedSettings, ExtrasSettings):
 
 
 def parse_mix(mix: str | Mapping[str, float]) -> dict[str, float]:
-    """A mixture by name ("weak"), as text ("exemplar=0.6,reflection=0.4") or as a mapping; normalised to a sum of 1.
+    """A mixture by name ("weak"), as text ("exemplar=0.6,reflection=0.4") or as a mapping; normalized to a sum of 1.
 
     Raises:
         UnknownName: If a mixture or a kind is unknown.

@@ -202,7 +202,7 @@ class FrameEncoder(nn.Module):
 
 
 def _words(size: int, width: int) -> nn.Embedding:
-    """Word embeddings, initialised to zero."""
+    """Word embeddings, initialized to zero."""
     embedding = nn.Embedding(size, width, padding_idx=0)
     nn.init.zeros_(embedding.weight)
     return embedding

@@ -87,7 +87,7 @@ def train_sb3(
 
     Args:
         settings: The run.
-        resume: Resume a stopped run in `out`, from its weights, its optimiser and its number of steps (and, for DQN,
+        resume: Resume a stopped run in `out`, from its weights, its optimizer and its number of steps (and, for DQN,
             its replay buffer); tasks and actions are sampled again.
         progress: Called with the steps done and the latest evaluation.
 

@@ -60,7 +60,7 @@ class AskingAgent:
     Args:
         model: The model's name on the server.
         url: The server's base URL.
-        exact: Keep the source's behaviour in edge cases.
+        exact: Keep the source's behavior in edge cases.
         options: Those of `ServedPolicy` for the connection (`key_variable`, `headers`, `concurrency`, `retries`,
             `timeout`, `token_limit`, `drop`), the images (`image_format`, `quality`, `max_pixels`, `detail`) and the
             requests (`temperature`, `turn_tokens`, `extra`, `price_in`, `price_out`), and `name`.

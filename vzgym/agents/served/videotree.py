@@ -33,7 +33,7 @@ def ratings_in(text: str, count: int) -> list[int]:
 
 
 class VideoTreeAgent(AskingAgent):
-    """Clusters the frames, has the clusters' centres captioned and rated, and answers from the frames of the tree.
+    """Clusters the frames, has the clusters' centers captioned and rated, and answers from the frames of the tree.
 
     See `vzgym.baselines.selectors.videotree.expand` for the tree. The frames become the overview (one look).
 

@@ -1,4 +1,4 @@
-"""The tiny model: Qwen3-VL's architecture with under half a million weights, initialised from a seed."""
+"""The tiny model: Qwen3-VL's architecture with under half a million weights, initialized from a seed."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def build_model(tokenizer: PreTrainedTokenizerBase, size: TinySize | None = None
         torch.manual_seed(seed)
         model = TinyVLM(config)
     for layer in model.model.language_model.layers:
-        # Normalised queries and keys of 16 channels give scores of at most 4: too flat to select one of 80 tokens.
+        # Normalized queries and keys of 16 channels give scores of at most 4: too flat to select one of 80 tokens.
         layer.self_attn.q_norm.weight.data.fill_(2.0)
         layer.self_attn.k_norm.weight.data.fill_(2.0)
     model.generation_config.pad_token_id = tokenizer.pad_token_id

@@ -1,6 +1,6 @@
 """A tokenizer of a few hundred tokens, trained on dialogues of the kind that it will encode.
 
-Numbers and the words of a closed vocabulary (colours, reasons of refusals) are one token each. The text between them is
+Numbers and the words of a closed vocabulary (colors, reasons of refusals) are one token each. The text between them is
 constant in a protocol's dialogues, and each such piece is one token too. All other text is encoded in bytes.
 """
 

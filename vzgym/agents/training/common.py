@@ -51,7 +51,7 @@ _PROGRESS = "vzgym_progress.json"
 """In a trainer's checkpoint: the seconds that the run took up to it, over all restarts."""
 
 _STATE = "trainer_state.json"
-"""In a trainer's checkpoint, written by the trainer after the weights and the optimiser state."""
+"""In a trainer's checkpoint, written by the trainer after the weights and the optimizer state."""
 
 _log = logging.getLogger("vzgym.agents")
 
@@ -363,7 +363,7 @@ def prepare_output(settings: TrainSettings, trainer: Any, resumed: str | None) -
     """
     plugin = getattr(trainer.accelerator.state, "deepspeed_plugin", None)
     settings.check_sharding(plugin.zero_stage if plugin is not None else 0)
-    # In one process only. The others write nothing before they synchronise in the first step.
+    # In one process only. The others write nothing before they synchronize in the first step.
     if not trainer.is_world_process_zero():
         return
     out = Path(settings.out)

@@ -32,8 +32,8 @@ class RunLength:
     """The length of a run.
 
     Attributes:
-        epoch_steps: Optimiser steps of a pass over the data.
-        steps: Optimiser steps of the run.
+        epoch_steps: Optimizer steps of a pass over the data.
+        steps: Optimizer steps of the run.
         flops: Operations of a step on each device.
         speed: Operations a second of a device.
         device: Name of the device.
@@ -93,7 +93,7 @@ def device_flops(bf16: bool, planned: bool) -> tuple[float, str]:
 
 
 def calibrate(settings: SFTSettings | GRPOSettings) -> float:
-    """Seconds of an optimiser step, measured by training a few steps in a temporary folder.
+    """Seconds of an optimizer step, measured by training a few steps in a temporary folder.
 
     The first step is left out. With GRPO, whole cycles of roll-outs and updates are measured.
 

@@ -221,7 +221,7 @@ def _check_loop(settings: GRPOSettings, start: Checkpoint) -> None:
 
 
 def check_groups(settings: GRPOSettings, tasks: int) -> None:
-    """Check that there are enough tasks for the generation batches of an optimiser step.
+    """Check that there are enough tasks for the generation batches of an optimizer step.
 
     Args:
         settings: Of the run.
@@ -282,15 +282,15 @@ def check_whole_groups(settings: GRPOSettings, mix: RewardMix, rollouts: int) ->
 
 
 def _accumulation(settings: GRPOSettings, passes: int) -> int:
-    """Backward passes of one optimiser step.
+    """Backward passes of one optimizer step.
 
     Raises:
-        InvalidSetting: If a generation batch's passes cannot be split evenly over its optimiser steps.
+        InvalidSetting: If a generation batch's passes cannot be split evenly over its optimizer steps.
     """
     if passes % settings.updates:
         raise InvalidSetting(
             f"a generation batch has {passes} backward passes on each device; they cannot be split over "
-            f"{settings.updates} optimiser steps: lower GRPOSettings.batch_size, or make updates a divisor of {passes}"
+            f"{settings.updates} optimizer steps: lower GRPOSettings.batch_size, or make updates a divisor of {passes}"
         )
     return passes * settings.accumulation // settings.updates
 

@@ -2,11 +2,11 @@
 
 Bytes per device; P weights, T of them trained, b bytes per loaded weight, t bytes per trained weight (4 for adapters,
 which are kept in float32, else b), c bytes per computed number (2 in mixed precision, else b). ZeRO's stage, or what
-FSDP shards, is distributed over D devices (1: optimiser, 2: also gradients, 3: also weights):
+FSDP shards, is distributed over D devices (1: optimizer, 2: also gradients, 3: also weights):
 
 - *weights* `P * b` (+ adapters `T * 4`; + `P * 2` for the cast copies of float32 weights in mixed precision);
   *reference* another `P * b`, if the KL term needs a frozen copy;
-- *gradients* `T * t`; *optimiser* `T * 2 * t` (AdamW's two averages), under DeepSpeed `T * 12` (float32 masters too);
+- *gradients* `T * t`; *optimizer* `T * 2 * t` (AdamW's two averages), under DeepSpeed `T * 12` (float32 masters too);
 - *activations*, for L tokens in a backward pass, h channels, f inner channels, k channels of keys: per token and layer
   `(10h + 4k + 4f) * c`, of which adapters keep `4h` less, and in 2-byte precision `6h` bytes more (`12h` with
   adapters) for what norms and adapters compute in float32; with gradient checkpointing `h * b` per token and layer, and
@@ -111,7 +111,7 @@ class Sharding:
 
     @property
     def deepspeed(self) -> bool:
-        """Whether it is DeepSpeed, whose optimiser keeps float32 masters of the weights."""
+        """Whether it is DeepSpeed, whose optimizer keeps float32 masters of the weights."""
         return self.stage > 0 and not self.fsdp
 
     def share(self, stage: int) -> int:
@@ -169,7 +169,7 @@ class Memory:
         if reference:
             self.parts["reference model"] = whole
         self.parts["gradients"] = trained * each // sharding.share(2)
-        self.parts["optimiser"] = trained * moments // sharding.share(1)
+        self.parts["optimizer"] = trained * moments // sharding.share(1)
         sizes = (facts.layers, facts.width, facts.keys, facts.inner)
         self.parts["activations"] = tokens * _activations(sizes, facts, number, checkpointing)
         if not freeze_vision and not facts.adapters:

@@ -31,7 +31,7 @@ _ADVICE = {
     "weights": "Shard them over more devices (--launch zero3), or load them in bfloat16 (model_options.dtype)",
     "reference model": "Train adapters (lora.rank), which need no copy, or set beta to 0",
     "gradients": "Train adapters (lora.rank), or shard over more devices (--launch zero3)",
-    "optimiser": "Train adapters (lora.rank), or shard over more devices (--launch zero3)",
+    "optimizer": "Train adapters (lora.rank), or shard over more devices (--launch zero3)",
     "activations": "Set gradient_checkpointing, lower batch_size, or the budget's frames, zooms or max_pixels",
     "logits": "Lower batch_size or turn_tokens",
     "pictures": "Lower groups or group_size (SFT: batch_size), or the budget's frames or max_pixels",
@@ -225,7 +225,7 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
         _add_engine(plan, settings, longest)
     else:
         plan.memory.add_generation(plan.facts, rollouts, longest, settings.bf16)
-    # Each cycle of roll-outs serves this many optimiser steps.
+    # Each cycle of roll-outs serves this many optimizer steps.
     cycle = settings.updates * settings.iterations / settings.accumulation
     reads = 1 if settings.vllm else need.zooms + 1
     trained = plan.facts.trained(settings.freeze_vision)

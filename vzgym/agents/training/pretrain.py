@@ -136,7 +136,7 @@ def _check_frame_size(scenes: LabelledFrames, size: TinySize, name: str) -> None
 
 
 def _normalize_features(model: TinyVLM, processor: TinyProcessor, scenes: LabelledFrames) -> None:
-    """Centre the visual features and scale them to the standard deviation of the text embeddings."""
+    """Center the visual features and scale them to the standard deviation of the text embeddings."""
     patches, grid = processor.image_processor.patches(scenes.pixels[:512])
     count = len(scenes.pixels[:512])
     merger = model.model.visual.merger.linear_fc2

@@ -22,7 +22,7 @@ _PHRASE_BOOK = "short"
 
 
 def vocabulary() -> list[str]:
-    """Words that are one token each: colours, and reasons of refusals."""
+    """Words that are one token each: colors, and reasons of refusals."""
     return sorted({*SCENE_HUES, *EVENT_COLORS, *map(str, Refusal)})
 
 

@@ -1,4 +1,4 @@
-"""The exercises of perception pre-training: find the time of a colour, and name what happens on a frame.
+"""The exercises of perception pre-training: find the time of a color, and name what happens on a frame.
 
 Frames come from a suite's own videos, and labels from their painters. The suite's questions are not used.
 """
@@ -32,12 +32,12 @@ class Exercise:
     """One question with its answer.
 
     Attributes:
-        frames: Indices of labelled frames, shape `(n,)`.
+        frames: Indices of labeled frames, shape `(n,)`.
         times: The frames' times in seconds, as shown.
         question: The question.
         answer: The right answer in pieces of text, each with whether it is a target of the loss (the rest is given).
         scenes: The hue of each frame's scene.
-        events: The colour of what happens on each frame, or "nothing".
+        events: The color of what happens on each frame, or "nothing".
     """
 
     frames: NDArray[np.int64]
@@ -55,9 +55,9 @@ class LabelledFrames:
     Attributes:
         pixels: uint8, shape `(n, height, width, 3)`.
         plain: Indices of frames without an event, by scene hue.
-        passing: Indices of frames with an event between two overview frames, by scene hue and event colour.
+        passing: Indices of frames with an event between two overview frames, by scene hue and event color.
         lasting: The same for events as long as their scene, which the overview shows.
-        labels: For each frame, the hue of its scene and the colour of its event, or None.
+        labels: For each frame, the hue of its scene and the color of its event, or None.
         grid: The overview's times in seconds.
         end: Last whole second of the videos.
         clip_frames: Largest number of frames of a clip.
@@ -96,12 +96,12 @@ class LabelledFrames:
         return self._ask_each(rng, hues, [str(time) for time in times], frames, times, LOOK_UP)
 
     def name(self, rng: np.random.Generator, count: int) -> Exercise:
-        """An overview of `count` scenes; the answer gives the lasting event's colour of each, in random order."""
+        """An overview of `count` scenes; the answer gives the lasting event's color of each, in random order."""
         hues, times, frames = self._overview(rng, count, self._lasting_by_hue)
         return self._ask_each(rng, hues, [str(self.labels[i][1]) for i in frames.tolist()], frames, times, NAME)
 
     def spot(self, rng: np.random.Generator) -> Exercise:
-        """A clip of one scene; the answer is the colour of its event, or "nothing"."""
+        """A clip of one scene; the answer is the color of its event, or "nothing"."""
         pairs = [*self.passing, *self.lasting]
         hue, color = pairs[int(rng.integers(len(pairs)))]
         start = int(rng.integers(min(self.grid[-1] + self.clip_frames, self.end - self.clip_frames + 2)))
@@ -157,10 +157,10 @@ class LabelledFrames:
 
 
 def sample_frames(tasks: TaskSet, videos: int, rng: np.random.Generator) -> LabelledFrames:
-    """Sample labelled frames from the first videos of a set.
+    """Sample labeled frames from the first videos of a set.
 
     Args:
-        tasks: Procedural tasks whose events have a colour: the needle and control families.
+        tasks: Procedural tasks whose events have a color: the needle and control families.
         videos: Number of videos.
         rng: Draws the times.
 
@@ -186,7 +186,7 @@ def sample_frames(tasks: TaskSet, videos: int, rng: np.random.Generator) -> Labe
             seen.append((hue, color))
     if not passing and not lasting:
         raise InvalidSetting(
-            f"the exercises are about coloured flashes and balloons: videos of {tasks.name!r} show neither. Pre-train "
+            f"the exercises are about colored flashes and balloons: videos of {tasks.name!r} show neither. Pre-train "
             "on a suite that does (of the families needle, control, order, decoy or twohop)"
         )
     grid = overview_times(tasks[0].video.duration, tasks.budget)
@@ -208,7 +208,7 @@ def sample_frames(tasks: TaskSet, videos: int, rng: np.random.Generator) -> Labe
 def _moments(
     task: VideoTask, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], list[tuple[str, str | None, bool]]]:
-    """Times of frames; for each the scene's hue, the event's colour, and whether the event fills the scene."""
+    """Times of frames; for each the scene's hue, the event's color, and whether the event fills the scene."""
     painter = getattr(task.video, "painter", None)
     if not isinstance(painter, ScenePainter):
         raise InvalidSetting(f"the exercises need painted videos; task {task.id!r} has none")
@@ -226,5 +226,5 @@ def _moments(
         shown = next((actor for actor in actors if actor.first <= frame < actor.last), None)
         lasts = shown is not None and shown.first <= painter.cuts[place] and shown.last >= ends[place]
         labels.append((painter.scenes[place].hue, None if shown is None else names[shown.color], lasts))
-    # The middle of each frame's interval, so that rounding cannot select a neighbour.
+    # The middle of each frame's interval, so that rounding cannot select a neighbor.
     return (np.array(frames, dtype=np.float64) + 0.5) / painter.fps, labels

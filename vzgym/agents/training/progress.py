@@ -27,8 +27,8 @@ class StepProgress:
     """The progress of a training run after a step.
 
     Attributes:
-        step: Number of optimiser steps done.
-        steps: Number of optimiser steps in all.
+        step: Number of optimizer steps done.
+        steps: Number of optimizer steps in all.
         seconds_left: Estimate from the mean time of the steps so far.
         measures: `loss`, or of GRPO's latest roll-outs `reward`, `episode/correct`, `episode/zooms`, ...
     """

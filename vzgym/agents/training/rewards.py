@@ -159,7 +159,7 @@ def _total(turns: Sequence[StepReward], name: str, term: Term) -> float | None:
 
 
 def _metrics(records: Sequence[EpisodeRecord]) -> dict[str, float]:
-    """Means over a batch of the agent's behaviour, independent of the reward."""
+    """Means over a batch of the agent's behavior, independent of the reward."""
     known = [record for record in records if record.task.evidence]
     turns = [turn for record in records for turn in record.turns]
     covered = [coverage(record.task.evidence or (), record.windows) for record in known]

@@ -81,7 +81,7 @@ class TrainSettings(RunSettings):
     """Gradients are clipped to this norm."""
 
     accumulation: PositiveInt = 1
-    """Batches (GRPO: generation batches) whose gradients are accumulated for one optimiser step."""
+    """Batches (GRPO: generation batches) whose gradients are accumulated for one optimizer step."""
 
     freeze_vision: bool = False
     """Whether the vision tower keeps its weights. The paper freezes it in SFT."""
@@ -124,7 +124,7 @@ class TrainSettings(RunSettings):
             raise InvalidSetting(
                 f"{type(self).__name__}.lora.rank is {self.lora.rank} under DeepSpeed ZeRO-3, where no process holds a "
                 "whole weight that the adapters could be merged into: spread the run by ddp or zero2 (--launch), whose "
-                "gradients and optimiser are small with adapters, or set lora.rank to 0"
+                "gradients and optimizer are small with adapters, or set lora.rank to 0"
             )
 
 
@@ -144,7 +144,7 @@ class SFTSettings(TrainSettings):
     """Passes over the data; ignored if `max_steps` is given."""
 
     max_steps: NonNegativeInt = 0
-    """Optimiser steps; 0: as many as `epochs` takes."""
+    """Optimizer steps; 0: as many as `epochs` takes."""
 
     batch_size: PositiveInt = 32
     """Trajectories per batch and device."""
@@ -182,7 +182,7 @@ class GRPOSettings(TrainSettings, BudgetedSettings, ExtrasSettings):
     """A reward preset, a YAML file, or terms by name. Each term is logged."""
 
     steps: PositiveInt = 100
-    """Optimiser steps."""
+    """Optimizer steps."""
 
     groups: PositiveInt = 8
     """Tasks per generation batch, over all devices."""
@@ -195,7 +195,7 @@ class GRPOSettings(TrainSettings, BudgetedSettings, ExtrasSettings):
     `groups * group_size`. A step takes as many passes as the generation batch needs."""
 
     updates: PositiveInt = 1
-    """Optimiser steps among which a generation batch is divided (the paper's mini-batches: 4)."""
+    """Optimizer steps among which a generation batch is divided (the paper's mini-batches: 4)."""
 
     iterations: PositiveInt = 1
     """Number of times that each generation batch is used (mu of the GRPO paper)."""
@@ -272,7 +272,7 @@ class PretrainSettings(RunSettings):
     """Size of the model."""
 
     max_steps: PositiveInt = 1500
-    """Most optimiser steps."""
+    """Most optimizer steps."""
 
     batch_size: PositiveInt = 64
     """Videos per batch."""
@@ -284,4 +284,4 @@ class PretrainSettings(RunSettings):
     """Share of right tokens (teacher-forced) in every exercise at which pre-training stops."""
 
     log_steps: PositiveInt = 25
-    """Optimiser steps between two reports of progress."""
+    """Optimizer steps between two reports of progress."""

@@ -226,7 +226,7 @@ def make_trainer(
 
 
 def check_accumulation(settings: SFTSettings, rows: int, devices: int) -> None:
-    """Check that there are enough trajectories for the batches of an optimiser step.
+    """Check that there are enough trajectories for the batches of an optimizer step.
 
     Args:
         settings: Of the run.

@@ -26,7 +26,7 @@ class AKS(SelectorBase):
     Args:
         threshold: `t1` of the source.
         depth: `all_depth` of the source. If not exact, at most `floor(log2(k))`, since a deeper part would give none.
-        exact: Keep the source's behaviour: an empty result if `k < 2^depth`, fewer than `k` frames if it is no
+        exact: Keep the source's behavior: an empty result if `k < 2^depth`, fewer than `k` frames if it is no
             multiple of `2^depth` or a part is too short, and the first frames of each part if all scores are equal.
     """
 

@@ -203,11 +203,11 @@ class SelectorBase(ABC):
 
     By default the result is never empty and has exactly `min(n, k)` distinct, sorted indices. Candidates no more than
     `k` are all taken, equal scores select uniformly (`centred`), repeated or missing frames are replaced by the best
-    unused ones, and ties go to the earlier frame. With `exact` the source's behaviour is kept: repeats, too few frames,
+    unused ones, and ties go to the earlier frame. With `exact` the source's behavior is kept: repeats, too few frames,
     no frame at all. Only what would end the source's program by an error is avoided.
 
     Args:
-        exact: Keep the source's behaviour in edge cases.
+        exact: Keep the source's behavior in edge cases.
     """
 
     name: str = ""
@@ -295,7 +295,7 @@ def best(scores: Floats, k: int) -> Indices:
 
 
 def centred(n: int, k: int) -> Indices:
-    """Uniform selection: the centres of `k` equal parts of `n` candidates, `int((i + 0.5) * n / k)`."""
+    """Uniform selection: the centers of `k` equal parts of `n` candidates, `int((i + 0.5) * n / k)`."""
     return ((np.arange(k) + 0.5) * n / k).astype(np.int64)
 
 

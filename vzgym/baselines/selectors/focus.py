@@ -56,16 +56,16 @@ class Arm:
 class FOCUS(SelectorBase):
     """Scores a few frames of each part of the video, then more frames in the most promising parts.
 
-    Of `max(8, ceil(duration / arm_seconds))` arms each gets its centre and `random_probes` further frames scored. The
+    Of `max(8, ceil(duration / arm_seconds))` arms each gets its center and `random_probes` further frames scored. The
     `max(4, ceil(share * arms))` arms of greatest upper confidence bound get `fine_fps` frames a second scored around
-    their centre, a share `even` of them evenly spaced, the rest at random. Of the `k` frames, `top_share` are the best
+    their center, a share `even` of them evenly spaced, the rest at random. Of the `k` frames, `top_share` are the best
     scored ones. The others are drawn in the best arms, in equal numbers, by the softmax of the arm's coarse scores
     (each candidate has that of the nearest scored one), at least `min(1 s, duration / k / 4)` apart from the former.
 
     Args:
         arm_seconds: Approximate length of an arm.
         share: Share of the arms that get the fine stage, and that frames are drawn from.
-        random_probes: Random frames scored in each arm beside its centre.
+        random_probes: Random frames scored in each arm beside its center.
         fine_fps: Frames a second in the fine stage.
         even: Share of them evenly spaced.
         top_share: Share of the frames that are the best scored ones.

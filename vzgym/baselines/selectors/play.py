@@ -95,7 +95,7 @@ def _groups(times: Floats, step: float, clip_frames: int, most: int) -> list[Flo
         crowded = [group for group in groups if len(group) > clip_frames]
         cuts = [(index, *_greatest_gap(group)) for index, group in enumerate(groups) if len(group) > 1]
         cuts = [cut for cut in cuts if not crowded or len(groups[cut[0]]) > clip_frames]
-        # Neighbouring candidates belong together, unless they are too many for one zoom.
+        # Neighboring candidates belong together, unless they are too many for one zoom.
         cuts = [cut for cut in cuts if crowded or cut[2] > 1.5 * step]
         if not cuts:
             break

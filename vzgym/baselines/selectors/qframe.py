@@ -59,7 +59,7 @@ class QFrame(SelectorBase):
     Args:
         temperature: tau, > 0. (The source's scripts use 0.8, its function's own default is 1.)
         scale: Multiplied with the scores. The source's logits are dot products of LongCLIP features that are *not*
-            normalised; with cosines tau 0.8 would be almost uniform sampling, so they are multiplied by 100, CLIP's
+            normalized; with cosines tau 0.8 would be almost uniform sampling, so they are multiplied by 100, CLIP's
             logit scale. Use 1 for logits.
         exact: Sample even if all scores are equal. (The source does not seed its generator; this one always does.)
     """

@@ -83,7 +83,7 @@ class BinarySearch(SelectorBase):
     it holds fewer than `k`, the best probed candidates are added.
 
     Args:
-        probes: Candidates scored in each half, at the centres of equal parts; 0: all of them, an upper bound.
+        probes: Candidates scored in each half, at the centers of equal parts; 0: all of them, an upper bound.
         rule: "max" or "mean" of the probes. The mean loses short events.
         stop: Number of candidates at which it stops; the greater of 2 and `k` if not given.
         exact: Keep the last interval alone, even if it holds fewer than `k` candidates.
@@ -130,7 +130,7 @@ class BinarySearch(SelectorBase):
 class Tree(SelectorBase):
     """Best-first search in a tree of intervals: probes few candidates, more where scores are high.
 
-    The video is cut in `branches` parts (at `a + length * i // branches`), and the centre of each part, `(a + b) // 2`,
+    The video is cut in `branches` parts (at `a + length * i // branches`), and the center of each part, `(a + b) // 2`,
     is scored. The part of greatest score with at least two candidates (ties: the earlier) is cut again, until `probes`
     candidates are scored; a cut is always completed. The result is the `k` best probed candidates.
 

@@ -17,7 +17,7 @@ __all__ = ["TStar", "TStarSearch", "spread"]
 
 
 def spread(scores: Floats, visited: Sequence[int], reach: int = 5) -> Floats:
-    """Spread the scores of the best visited frames to their neighbours.
+    """Spread the scores of the best visited frames to their neighbors.
 
     Each visited frame at or above the 75th percentile of those just visited gives `score / (|offset| + 1)` to the
     frames within `reach`, which keep their own score if it is greater.
@@ -122,7 +122,7 @@ class TStarSearch:
 class TStar(SelectorBase):
     """T*'s search with a scorer in place of the object detector: a score is the confidence that the target is there.
 
-    Frames are looked at in grids. The scores of the best of them spread to their neighbours, a spline through all seen
+    Frames are looked at in grids. The scores of the best of them spread to their neighbors, a spline through all seen
     scores gives the probabilities of the next grid, and the search ends once a score exceeds `confidence`, or the
     budget is used. The agent of this name asks a language model for objects and a detector. Needs the extra `selectors`
     (SciPy).

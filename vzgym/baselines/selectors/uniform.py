@@ -18,7 +18,7 @@ CONVENTIONS: dict[str, Callable[[int, int], Indices]] = {
     "arange": lambda n, k: (np.arange(k) * n / k).astype(np.int64),
 }
 """Indices of `k` of `n` candidates. `linspace` takes both ends and rounds down (LLaVA, lmms-eval, VideoAgent); `centre`
-takes the centres of equal parts (TSN); `arange` takes their starts, never the end (FRAG)."""
+takes the centers of equal parts (TSN); `arange` takes their starts, never the end (FRAG)."""
 
 
 class Uniform(SelectorBase):

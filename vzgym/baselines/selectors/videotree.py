@@ -17,7 +17,7 @@ Rate = Callable[[list[int]], Sequence[int]]
 
 
 def clusters_by_cosine(frames: Floats, count: int, rng: np.random.Generator, passes: int = 15) -> Indices:
-    """k-means by cosine, from random frames as centres.
+    """k-means by cosine, from random frames as centers.
 
     Args:
         frames: Unit embeddings, shape `(n, d)`.
@@ -72,7 +72,7 @@ def expand(
 ) -> tuple[Indices, dict[int, int]]:
     """Both stages of VideoTree.
 
-    Breadth: start with `first` clusters, and double their number until the centres of at least `relevant` are rated 3,
+    Breadth: start with `first` clusters, and double their number until the centers of at least `relevant` are rated 3,
     or there are `most`. Depth: a cluster rated 2 is split in `branches` by Ward's method, one rated 3 is split twice.
     Every node of the tree gives the frame nearest to its mean.
 
@@ -87,7 +87,7 @@ def expand(
         exact: Give ratings, which are in order of time, to clusters in order of their numbers, as the source does.
 
     Returns:
-        The frames, sorted, and the ratings of the centres.
+        The frames, sorted, and the ratings of the centers.
 
     Raises:
         DependencyNotInstalled: If SciPy is missing.

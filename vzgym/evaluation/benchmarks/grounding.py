@@ -186,7 +186,7 @@ class GroundingSummary:
 
 
 def summarise_grounding(items: Sequence[Grounding], thresholds: Sequence[float] = (0.3, 0.5, 0.7)) -> GroundingSummary:
-    """Summarise the grounding of replies: mIoU, mIoP, R@t and IoP@t.
+    """Summarize the grounding of replies: mIoU, mIoP, R@t and IoP@t.
 
     Args:
         items: At least one.
@@ -197,7 +197,7 @@ def summarise_grounding(items: Sequence[Grounding], thresholds: Sequence[float] 
         InvalidSetting: If there are no items.
     """
     if not items:
-        raise InvalidSetting("no replies to summarise")
+        raise InvalidSetting("no replies to summarize")
     count = len(items)
     return GroundingSummary(
         count=count,
@@ -219,7 +219,7 @@ def acc_at_iou(
     """
     pairs = list(zip(right, items, strict=True))
     if not pairs:
-        raise InvalidSetting("no replies to summarise")
+        raise InvalidSetting("no replies to summarize")
     shares = [sum(ok and item.iou >= t for ok, item in pairs) / len(pairs) for t in thresholds]
     return math.fsum(shares) / len(shares)
 

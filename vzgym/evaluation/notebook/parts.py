@@ -17,7 +17,7 @@ from vzgym.evaluation.publication.table import DataTable
 
 __all__ = ["GOOD", "NEUTRAL", "POOR", "badge", "block", "plain_text", "table_html", "thumbnail"]
 
-# Text takes the notebook's own colour, lines are translucent, and coloured areas bring their own text colour: the same
+# Text takes the notebook's own color, lines are translucent, and colored areas bring their own text color: the same
 # HTML is readable on a light and on a dark page. (A notebook's theme is not known when the HTML is made.)
 _STYLE: Final = (
     "<style>"
@@ -68,7 +68,7 @@ def _is_plain(char: str) -> bool:
 
 
 def badge(text: str, color: str) -> str:
-    """A short text on a coloured background."""
+    """A short text on a colored background."""
     style = f"background:{color};color:#fff;border-radius:9px;padding:1px 9px;font-size:.85em;white-space:nowrap"
     return f'<span style="{style}">{plain_text(text)}</span>'
 

@@ -106,7 +106,7 @@ def _timeline(record: EpisodeRecord) -> str:
     label = f"Time line: {len(record.windows)} zooms" + (
         f", {len(record.task.evidence or ())} evidence" if known else ""
     )
-    legend = "overview frames as ticks, zooms in colour above" + (
+    legend = "overview frames as ticks, zooms in color above" + (
         ", evidence in green below" if record.task.evidence else ""
     )
     return (

@@ -1,4 +1,4 @@
-"""Pictures in a terminal: two pixels in each character cell, as upper half blocks with two colours."""
+"""Pictures in a terminal: two pixels in each character cell, as upper half blocks with two colors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["contact_sheet", "draw", "fit"]
 
 _BLOCK, _RESET = "\u2580", "\x1b[0m"
 _LEVELS: Final = np.array([0, 95, 135, 175, 215, 255])
-"""Levels of a channel in the colour cube of 256-colour terminals (colours 16 to 231)."""
+"""Levels of a channel in the color cube of 256-colour terminals (colors 16 to 231)."""
 
 
 def fit(height: int, width: int, columns: int, rows: int) -> tuple[int, int]:
@@ -39,7 +39,7 @@ def draw(pixels: NDArray[np.uint8], size: tuple[int, int], *, true_color: bool) 
     Args:
         pixels: uint8, shape `(height, width, 3)`.
         size: From `fit`.
-        true_color: Whether the terminal shows 24-bit colours; else 256 colours are used.
+        true_color: Whether the terminal shows 24-bit colors; else 256 colors are used.
 
     Returns:
         One text for each character row, with escape sequences.
@@ -99,7 +99,7 @@ def _true_color(pixels: NDArray[np.uint8]) -> list[list[str]]:
 
 
 def _palette(pixels: NDArray[np.uint8]) -> list[list[str]]:
-    """The nearest colour of the 6x6x6 cube, or of the 24 greys."""
+    """The nearest color of the 6x6x6 cube, or of the 24 grays."""
     values = pixels.astype(int)
     cube = np.abs(values[..., None] - _LEVELS).argmin(-1)
     cube_error = ((_LEVELS[cube] - values) ** 2).sum(-1)

@@ -53,7 +53,7 @@ class TerminalPlayer:
         write: Writes a text, with control characters escaped.
         write_picture: Writes a line of a picture, with its escape sequences.
         width: Returns the terminal's width in columns.
-        true_color: Whether it shows 24-bit colours; else 256 colours are used.
+        true_color: Whether it shows 24-bit colors; else 256 colors are used.
     """
 
     def __init__(

@@ -37,7 +37,7 @@ TAXONOMY_COLORS: Final = {
     TaxonomyClass.WRONG: "#f4a582",
     TaxonomyClass.UNKNOWN: "#636363",
 }
-"""Right: greens and blues, best first; wrong: warm colours; unknown: greys."""
+"""Right: greens and blues, best first; wrong: warm colors; unknown: grays."""
 
 
 def import_pyplot() -> Any:
@@ -64,7 +64,7 @@ def save_pdf(figure: Any, path: Path) -> None:
 
 
 def palette_color(place: int) -> Any:
-    """Ten saturated colours, then ten light ones."""
+    """Ten saturated colors, then ten light ones."""
     from matplotlib import colormaps
 
     return colormaps["tab20"](2 * (place % 10) + (place // 10) % 2)
@@ -81,7 +81,7 @@ def error_bar(estimate: Estimate) -> list[list[float]] | None:
     """The interval as an error bar; None if it is unknown."""
     if math.isnan(estimate.low):
         return None
-    # Rounding may move an interval's end slightly past its centre.
+    # Rounding may move an interval's end slightly past its center.
     return [[max(0.0, estimate.value - estimate.low)], [max(0.0, estimate.high - estimate.value)]]
 
 

@@ -262,7 +262,7 @@ def _error(text: str) -> Reply:
 
 
 def _joined(*groups: str | Sequence[Part]) -> tuple[Part, ...]:
-    """Parts in a row; neighbouring texts become one."""
+    """Parts in a row; neighboring texts become one."""
     parts: list[Part] = []
     for part in (item for group in groups for item in ((group,) if isinstance(group, str) else group)):
         if isinstance(part, str) and parts and isinstance(parts[-1], str):

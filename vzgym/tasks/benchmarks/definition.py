@@ -38,7 +38,7 @@ class Source:
         hub: Ids of datasets on the Hugging Face hub that hold the set; the first is what `vzgym bench download` takes.
         size: Download size, in words ("101 GB"); "?" if it is not known.
         access: "open", or "form" if the hub asks for an agreement, or "elsewhere" if the hub lacks the videos.
-        licence: The licence or the terms of use, in words.
+        licence: The license or the terms of use, in words.
         files: Patterns of the files that `vzgym bench download` fetches; all if empty.
         how: What else to do to get the files, in full sentences.
     """

@@ -1,4 +1,4 @@
-"""Tasks in tables: CSV, TSV and parquet files, such as a spreadsheet's or a labelling tool's export.
+"""Tasks in tables: CSV, TSV and parquet files, such as a spreadsheet's or a labeling tool's export.
 
 A row has `video` and `question`; its options are in columns `A`, `B`, `C`, ... or in a list `options`; the right one is
 given by `answer` (a text or a letter), `answer_letter` or `answer_index` (from 0). `start` and `end`, or a list
@@ -33,7 +33,7 @@ TABLE_SUFFIXES: Final = (".csv", ".tsv", ".parquet")
 
 Times = Literal["seconds", "clock"]
 
-# What labelling tools and spreadsheets call these columns, without case, blanks and underscores.
+# What labeling tools and spreadsheets call these columns, without case, blanks and underscores.
 _NAMES: dict[str, tuple[str, ...]] = {
     "id": ("id", "questionid", "taskid"),
     "video": ("video", "videopath", "videofile", "videoname", "file", "filename"),

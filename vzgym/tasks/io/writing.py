@@ -36,7 +36,7 @@ __all__ = [
 TASKS_FILE = "tasks.jsonl"
 """Name of the file that lists the tasks of a folder."""
 
-# Coding at the constant quantiser changes a channel by 2 to 4 levels on average; another picture differs by far more.
+# Coding at the constant quantizer changes a channel by 2 to 4 levels on average; another picture differs by far more.
 _MOST_DIFFERENCE = 8.0
 _PROBES = 48
 

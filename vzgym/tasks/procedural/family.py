@@ -264,7 +264,7 @@ class Family(ABC, Generic[S]):
 
 @cache
 def _patterns(family: type[Family[Any]]) -> tuple[re.Pattern[str], ...]:
-    """Patterns that recognise a family's questions; the optional group `scene` is the queried scene.
+    """Patterns that recognize a family's questions; the optional group `scene` is the queried scene.
 
     It is a scene's hue, or two of them: "red or blue".
     """
@@ -347,8 +347,8 @@ def region_around(x: float, y: float, across: float, down: float, aspect: float)
     """The region that an object covers, clipped to the picture.
 
     Args:
-        x: Its centre, in units of the picture's height.
-        y: Its centre, same units.
+        x: Its center, in units of the picture's height.
+        y: Its center, same units.
         across: Half its width, same units.
         down: Half its height, same units.
         aspect: Width of the picture in units of its height.

@@ -87,7 +87,7 @@ def guess_from_metadata(
 ) -> NDArray[np.int64]:
     """Guess the position of the right option of tasks from the most similar other tasks.
 
-    The 15 nearest neighbours vote (columns standardised, ties broken by order).
+    The 15 nearest neighbors vote (columns standardized, ties broken by order).
 
     Args:
         facts: Shape `(n, m)`: m facts about each task to learn from, n >= 1.

@@ -1,4 +1,4 @@
-"""Detection of the contents of procedural videos: picture edges, scene hue, bright colours.
+"""Detection of the contents of procedural videos: picture edges, scene hue, bright colors.
 
 All measures are shares of the picture, so that native frames, thumbnails with black bars and compressed frames are
 read alike.
@@ -67,7 +67,7 @@ def _brightest(colors: NDArray[Any]) -> NDArray[Any]:
 
 
 def _shares(colors: NDArray[Any]) -> NDArray[np.float32]:
-    """Each channel's share of a colour's sum, which is independent of brightness."""
+    """Each channel's share of a color's sum, which is independent of brightness."""
     values = np.asarray(colors, dtype=np.float32)
     shares: NDArray[np.float32] = values / np.maximum(values.sum(axis=-1, keepdims=True), 1.0)
     return shares
@@ -122,7 +122,7 @@ def in_scenes(frames: NDArray[np.uint8], scenes: Sequence[str]) -> NDArray[np.bo
 
 
 def shows_bright_color(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which frames show a bright colour.
+    """Which frames show a bright color.
 
     Args:
         frames: uint8, shape `(n, height, width, 3)`, without bars.
@@ -134,7 +134,7 @@ def shows_bright_color(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def bright_colors(frames: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The share of each frame that shows each bright colour.
+    """The share of each frame that shows each bright color.
 
     Args:
         frames: uint8, shape `(n, height, width, 3)`, without bars.
@@ -150,7 +150,7 @@ def bright_colors(frames: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def bright_labels(frames: NDArray[np.uint8]) -> NDArray[np.int8]:
-    """The bright colour of each pixel: its index in `EVENT_COLORS`, -1 for none.
+    """The bright color of each pixel: its index in `EVENT_COLORS`, -1 for none.
 
     Args:
         frames: uint8, shape `(n, height, width, 3)`, without bars.
@@ -167,7 +167,7 @@ def bright_labels(frames: NDArray[np.uint8]) -> NDArray[np.int8]:
 def _bright_pixels(
     frames: NDArray[np.uint8],
 ) -> tuple[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]], NDArray[np.intp]]:
-    """Frame, row and column of each pixel that shows a bright colour, and which one."""
+    """Frame, row and column of each pixel that shows a bright color, and which one."""
     n, y, x = np.nonzero(_brightest(frames) >= _BRIGHT)
     if len(n) == 0:
         return (n, y, x), n
@@ -195,6 +195,6 @@ def near_mask(frames: NDArray[np.uint8], color: tuple[int, int, int], tolerance:
 
 
 def near(frames: NDArray[np.uint8], color: tuple[int, int, int], tolerance: float) -> NDArray[np.float64]:
-    """The share of each frame's area whose colour is within `tolerance` of `color` in every channel: shape `(n,)`."""
+    """The share of each frame's area whose color is within `tolerance` of `color` in every channel: shape `(n,)`."""
     share: NDArray[np.float64] = near_mask(frames, color, tolerance).mean(axis=(1, 2))
     return share

@@ -101,7 +101,7 @@ class PictureReader(FamilyReader):
 
 
 class ColorReader(PictureReader):
-    """Votes for the bright colour that covers most of the frames of the queried scenes."""
+    """Votes for the bright color that covers most of the frames of the queried scenes."""
 
     def read_picture(
         self,
@@ -115,11 +115,11 @@ class ColorReader(PictureReader):
 
 
 def vote(area: NDArray[np.float64], options: Sequence[str]) -> Reading:
-    """The option whose colour covers the largest area.
+    """The option whose color covers the largest area.
 
     Args:
-        area: The share of each frame that shows each colour, shape `(n, len(EVENT_COLORS))`.
-        options: Colours; none for an open question.
+        area: The share of each frame that shows each color, shape `(n, len(EVENT_COLORS))`.
+        options: Colors; none for an open question.
 
     Returns:
         The confidence is the winner's share of all votes.

@@ -77,16 +77,16 @@ _SHORT_MEMBERS: dict[str, dict[str, Any]] = {
     "control": {"name": "control", **_SHORT},
 }
 _ABOUT = {
-    "needle": "one short flash in each scene; what colour?",
+    "needle": "one short flash in each scene; what color?",
     "count": "a lamp blinks in a short burst in each scene; how often?",
-    "control": "a balloon that the overview shows; what colour?",
+    "control": "a balloon that the overview shows; what color?",
     "order": "several flashes in each scene; in which order?",
     "state": "a ball is put into one of several boxes; which one?",
     "anomaly": "a ball may do something odd for a moment; does it, and what?",
     "direction": "a disc crosses the picture; which way?",
     "speed": "discs fly side by side; which is fastest?",
     "twohop": "a card shows another scene's hue; what flashes there?",
-    "decoy": "lights mark a ring, a disc flashes elsewhere; what colour is the disc?",
+    "decoy": "lights mark a ring, a disc flashes elsewhere; what color is the disc?",
     "text": "a number on a sign, legible in a region crop alone; which one?",
 }
 # Not a member of mixtures, but verified with them (`Suite.also`): text needs spatial zoom, and another member would

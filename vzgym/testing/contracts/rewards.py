@@ -116,7 +116,7 @@ REWARD_RULES: tuple[Rule[RewardModule], ...] = (
     Rule("keeps no state", _stateless),
     Rule("scores a saved record as it scored the live one", _saved),
     Rule("leaves the record unchanged", _harmless),
-    Rule("can be serialised and rebuilt", _as_data),
+    Rule("can be serialized and rebuilt", _as_data),
 )
 
 

@@ -17,7 +17,7 @@ from vzgym.scorers import Frames, Query
 
 
 class MeanColors:
-    """The mean colour of each frame of the latest clip; unused rows are 0."""
+    """The mean color of each frame of the latest clip; unused rows are 0."""
 
     def __init__(self, scale: float = 1.0) -> None:
         self.scale = scale
@@ -68,7 +68,7 @@ class OnTarget:
 
 
 class Sharpness:
-    """Scores frames by the mean difference of neighbouring pixels, whatever the query."""
+    """Scores frames by the mean difference of neighboring pixels, whatever the query."""
 
     name: ClassVar[str] = "template_sharpness"
     uses_model: ClassVar[bool] = False

@@ -109,7 +109,7 @@
     });
     const drop = (event) => {
       if (drag && !drag.moved && drag.kind === "new" && event.type === "pointerup") {
-        // A click selects the interval between the neighbouring frames of the overview.
+        // A click selects the interval between the neighboring frames of the overview.
         const after = overview.times.filter((time) => time > drag.time);
         const before = overview.times.filter((time) => time <= drag.time);
         set(before.length ? before.at(-1) : 0, after.length ? after[0] : duration);

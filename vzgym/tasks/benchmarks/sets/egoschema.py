@@ -37,7 +37,7 @@ EGOSCHEMA_SUBSET = register_benchmark(
         source=Source(
             hub=("lmms-eval/egoschema", "lmms-lab/egoschema"),
             size="?",
-            licence="Ego4D licence",
+            licence="Ego4D license",
             how="Unpack the archives: they give videos/.",
         ),
         totals=Totals(500, 500),

@@ -1,4 +1,4 @@
-"""Control: the colour of a balloon that stays for a whole scene, so that the overview shows it."""
+"""Control: the color of a balloon that stays for a whole scene, so that the overview shows it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ControlSettings(SceneSettings):
     """Settings of the control family; see `SceneSettings` for the others.
 
     Args:
-        colors: Number of colours, and of options: 2 to 8.
+        colors: Number of colors, and of options: 2 to 8.
         balloon_size: Diameter of the balloon, as a share of the shorter side, in (0, 0.6].
     """
 
@@ -39,7 +39,7 @@ class ControlSettings(SceneSettings):
 
 
 class Control(Family[ControlSettings]):
-    """A balloon floats through each scene for as long as it lasts, so the overview shows it. Chance is 1 / colours.
+    """A balloon floats through each scene for as long as it lasts, so the overview shows it. Chance is 1 / colors.
 
     Zooming is never needed: the family rewards a policy that answers at once.
     """
@@ -66,7 +66,7 @@ class Control(Family[ControlSettings]):
 
     @property
     def num_options(self) -> int:
-        """One option for each colour."""
+        """One option for each color."""
         return self.settings.colors
 
     def draw(self, rng: np.random.Generator, timeline: Timeline, position: int) -> Draft:

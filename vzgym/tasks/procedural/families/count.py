@@ -22,7 +22,7 @@ from vzgym.tasks.procedural.timeline import SceneSettings, Timeline
 
 __all__ = ["Count", "CountReader", "CountSettings", "pulse_pattern"]
 
-# Smallest share of the picture that a lamp takes, and how far its pixels may be from its colours.
+# Smallest share of the picture that a lamp takes, and how far its pixels may be from its colors.
 _LEAST_AREA = 0.004
 _TOLERANCE = 52
 

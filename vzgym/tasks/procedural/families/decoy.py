@@ -22,7 +22,7 @@ from vzgym.tasks.procedural.timeline import SceneSettings, Timeline
 __all__ = ["DISC_COLORS", "Decoy", "DecoyReader", "DecoySettings", "find_discs"]
 
 DISC_COLORS = tuple(name for name in EVENT_COLORS if name != "white")
-"""Colours of discs and rings: none that a reader could confuse with the lights."""
+"""Colors of discs and rings: none that a reader could confuse with the lights."""
 
 # Smallest share of the picture that counts as a disc.
 _LEAST_AREA = 0.004
@@ -34,7 +34,7 @@ class DecoySettings(SceneSettings):
     """Settings of the decoy family; see `SceneSettings` for the others.
 
     Args:
-        colors: Number of colours, and of options: 2 to 7.
+        colors: Number of colors, and of options: 2 to 7.
         event_seconds: Length of the disc's flash.
         decoy_seconds: Length of the ring's flash, which misleads.
         flash_size: Diameter of disc and ring, as a share of the shorter side, in (0, 0.7].
@@ -56,7 +56,7 @@ class DecoySettings(SceneSettings):
 
 
 def find_discs(shown: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The share of each frame that a full disc of each colour covers; 0 for rings.
+    """The share of each frame that a full disc of each color covers; 0 for rings.
 
     Args:
         shown: uint8, shape `(n, height, width, 3)`, without bars.
@@ -86,7 +86,7 @@ def _shows_disc(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 class DecoyReader(PictureReader):
-    """Votes for the colour of full discs in the frames of the queried scenes; ignores rings and lights."""
+    """Votes for the color of full discs in the frames of the queried scenes; ignores rings and lights."""
 
     def read_picture(
         self,
@@ -100,9 +100,9 @@ class DecoyReader(PictureReader):
 
 
 class Decoy(Family[DecoySettings]):
-    """A disc and a ring flash in each scene; the question is the disc's colour. Chance is 1 / colours.
+    """A disc and a ring flash in each scene; the question is the disc's color. Chance is 1 / colors.
 
-    The ring lasts longer, and the overview shows a garland of lights around its time. Its colour is independent of the
+    The ring lasts longer, and the overview shows a garland of lights around its time. Its color is independent of the
     disc's. A zoom at the lights shows a ring, and the search must continue.
     """
 
@@ -126,7 +126,7 @@ class Decoy(Family[DecoySettings]):
 
     @property
     def num_options(self) -> int:
-        """One option for each colour."""
+        """One option for each color."""
         return self.settings.colors
 
     def draw(self, rng: np.random.Generator, timeline: Timeline, position: int) -> Draft:

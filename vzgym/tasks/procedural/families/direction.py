@@ -80,7 +80,7 @@ class DirectionReader(PictureReader):
 
 
 def _center(lit: NDArray[np.bool_]) -> tuple[float, float]:
-    """The centre of the bright pixels, in shares of width and height."""
+    """The center of the bright pixels, in shares of width and height."""
     y, x = np.nonzero(lit)
     return float(x.mean()) / lit.shape[1], float(y.mean()) / lit.shape[0]
 

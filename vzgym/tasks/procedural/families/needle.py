@@ -1,4 +1,4 @@
-"""Needle: the colour of one flash, too short for the overview."""
+"""Needle: the color of one flash, too short for the overview."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class NeedleSettings(SceneSettings):
     """Settings of the needle family; see `SceneSettings` for the others.
 
     Args:
-        colors: Number of colours, and of options: 2 to 8.
+        colors: Number of colors, and of options: 2 to 8.
         event_seconds: Length of the flash.
         flash_size: Diameter of the flash, as a share of the shorter side, in (0, 0.9].
     """
@@ -44,7 +44,7 @@ class NeedleSettings(SceneSettings):
 
 
 class Needle(Family[NeedleSettings]):
-    """One flash of a coloured shape in each scene; the question is the colour of one flash. Chance is 1 / colours."""
+    """One flash of a colored shape in each scene; the question is the color of one flash. Chance is 1 / colors."""
 
     name: ClassVar[str] = "needle"
     Settings = NeedleSettings
@@ -68,7 +68,7 @@ class Needle(Family[NeedleSettings]):
 
     @property
     def num_options(self) -> int:
-        """One option for each colour."""
+        """One option for each color."""
         return self.settings.colors
 
     def draw(self, rng: np.random.Generator, timeline: Timeline, position: int) -> Draft:

@@ -27,7 +27,7 @@ _LEAST_AREA = 0.004
 
 
 def in_words(colors: Sequence[str]) -> str:
-    """Format colours in order as an option: "red, then blue, then green"."""
+    """Format colors in order as an option: "red, then blue, then green"."""
     return ", then ".join(colors)
 
 
@@ -36,9 +36,9 @@ class OrderSettings(SceneSettings):
     """Settings of the order family; see `SceneSettings` for the others.
 
     Args:
-        events: Flashes per scene, each of a different colour: 2 to 4.
+        events: Flashes per scene, each of a different color: 2 to 4.
         orders: Number of options: 2 to 6, and at most the number of possible orders.
-        colors: Number of colours: `events` (for 2 events: 4) to 8.
+        colors: Number of colors: `events` (for 2 events: 4) to 8.
         event_seconds: Length of each flash.
         flash_size: Diameter of a flash, as a share of the shorter side, in (0, 0.9].
     """
@@ -65,7 +65,7 @@ class OrderSettings(SceneSettings):
 
 
 class OrderReader(PictureReader):
-    """Lists the colours that light up in the queried scenes, and chooses a consistent option."""
+    """Lists the colors that light up in the queried scenes, and chooses a consistent option."""
 
     def read_picture(
         self,
@@ -91,7 +91,7 @@ class OrderReader(PictureReader):
 
 
 def _agrees(seen: Sequence[str], order: Sequence[str]) -> bool:
-    """Whether the seen colours are a subsequence of the order."""
+    """Whether the seen colors are a subsequence of the order."""
     return [color for color in order if color in seen] == list(seen)
 
 

@@ -50,7 +50,7 @@ class SpeedSettings(MotionSettings):
 
 
 class SpeedReader(PictureReader):
-    """Follows the disc of each colour through the frames of the queried scenes."""
+    """Follows the disc of each color through the frames of the queried scenes."""
 
     def read_picture(
         self,
@@ -69,7 +69,7 @@ class SpeedReader(PictureReader):
             here = labels[order] == place
             seen = here[here.mean(axis=(1, 2)) >= _LEAST_AREA]
             if name in choices and len(seen) >= 2:
-                # Pixels of a disc's rim may match another colour; the median is robust to them.
+                # Pixels of a disc's rim may match another color; the median is robust to them.
                 first, last = (float(np.median(np.nonzero(one)[1])) for one in (seen[0], seen[-1]))
                 ways[name] = abs(last - first) / labels.shape[2]
         best = max(ways, key=lambda name: ways[name], default=None)
@@ -79,7 +79,7 @@ class SpeedReader(PictureReader):
 
 
 class Speed(Family[SpeedSettings]):
-    """Discs of several colours fly briefly, each in its own lane; which is fastest? Chance is 1 / discs.
+    """Discs of several colors fly briefly, each in its own lane; which is fastest? Chance is 1 / discs.
 
     All are visible for the same time, start anywhere and fly either way: one frame shows the discs, two their speeds.
     """
@@ -108,7 +108,7 @@ class Speed(Family[SpeedSettings]):
         return self.settings.discs
 
     def draw(self, rng: np.random.Generator, timeline: Timeline, position: int) -> Draft:
-        """See `Family.draw`. Options are the discs' colours, the same ones in every scene."""
+        """See `Family.draw`. Options are the discs' colors, the same ones in every scene."""
         s = self.settings
         length = s.event_frames(s.event_seconds)
         names = tuple(EVENT_COLORS)

@@ -21,10 +21,10 @@ from vzgym.tasks.procedural.timeline import SceneSettings, Timeline
 __all__ = ["BOX_COLORS", "State", "StateReader", "StateSettings"]
 
 BOX_COLORS = tuple(name for name in EVENT_COLORS if name not in ("white", "yellow", "cyan"))
-"""Colours of boxes: none that a reader could confuse with the ball's white."""
+"""Colors of boxes: none that a reader could confuse with the ball's white."""
 
 _BOX_HEIGHT = 0.8
-# Smallest shares of the picture that count as a ball and as a box, and how far pixels may be from the ball's colour.
+# Smallest shares of the picture that count as a ball and as a box, and how far pixels may be from the ball's color.
 _LEAST_AREA = 0.0015
 _LEAST_BOX = 0.002
 _TOLERANCE = 48
@@ -54,7 +54,7 @@ def _shows_ball(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 class StateReader(PictureReader):
-    """Finds a white ball in the frames of the queried scenes, and the colour of the box below it."""
+    """Finds a white ball in the frames of the queried scenes, and the color of the box below it."""
 
     def read_picture(
         self,
@@ -79,7 +79,7 @@ class StateReader(PictureReader):
 
 
 def _boxes(labels: NDArray[np.int8]) -> dict[str, float]:
-    """Position of each box: the mean column of its colour."""
+    """Position of each box: the mean column of its color."""
     found = {}
     for place, name in enumerate(EVENT_COLORS):
         columns = np.nonzero(labels == place)[1]
@@ -118,7 +118,7 @@ class State(Family[StateSettings]):
         return self.settings.boxes
 
     def draw(self, rng: np.random.Generator, timeline: Timeline, position: int) -> Draft:
-        """See `Family.draw`. Options are the boxes' colours."""
+        """See `Family.draw`. Options are the boxes' colors."""
         s = self.settings
         length = s.event_frames(s.event_seconds)
         used = BOX_COLORS[: s.boxes]

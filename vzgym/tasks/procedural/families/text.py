@@ -173,7 +173,7 @@ def _ink(shown: NDArray[np.uint8], sign: tuple[int, int, int, int], count: int) 
 
 
 def _detail(cells: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each cell minus the mean of its 3x3 neighbourhood."""
+    """Each cell minus the mean of its 3x3 neighborhood."""
     padded = np.pad(cells, 1, mode="edge")
     around = sum(padded[y : y + cells.shape[0], x : x + cells.shape[1]] for y in range(3) for x in range(3))
     detail: NDArray[np.float32] = cells - np.asarray(around, dtype=np.float32) / np.float32(9)

@@ -1,4 +1,4 @@
-"""Two hops: a card shows another scene's hue, and a colour flashes in that scene."""
+"""Two hops: a card shows another scene's hue, and a color flashes in that scene."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from vzgym.tasks.procedural.timeline import SceneSettings, Timeline
 __all__ = ["FLASH_COLORS", "TwoHop", "TwoHopReader", "TwoHopSettings", "find_card"]
 
 FLASH_COLORS = tuple(name for name in EVENT_COLORS if name != "white")
-"""Colours of flashes: none that a reader could confuse with a card."""
+"""Colors of flashes: none that a reader could confuse with a card."""
 
 # Smallest share of the picture that counts as a card.
 _LEAST_CARD = 0.008
@@ -44,7 +44,7 @@ class TwoHopSettings(SceneSettings):
     """Settings of the two-hop family; see `SceneSettings` for the others.
 
     Args:
-        colors: Number of colours, and of options: 2 to 7.
+        colors: Number of colors, and of options: 2 to 7.
         event_seconds: Duration of the card, and of a flash.
         flash_size: Diameter of a flash, and width of a card, as a share of the shorter side, in (0, 0.9].
     """
@@ -105,7 +105,7 @@ class TwoHopReader(PictureReader):
         asked: NDArray[np.bool_],
         options: Sequence[str],
     ) -> Reading:
-        """See `PictureReader`. The confidence is the winner's share of the colours seen in the second scene."""
+        """See `PictureReader`. The confidence is the winner's share of the colors seen in the second scene."""
         goals = [hue for hue, here in zip(find_card(shown), asked, strict=True) if here and hue is not None]
         if not goals:
             return NO_READING
@@ -128,7 +128,7 @@ def _find_card_then_flash(state: SearchState) -> Step | None:
 
 
 class TwoHop(Family[TwoHopSettings]):
-    """A card in one scene shows another's hue; the question is the colour that flashes there. Chance is 1 / colours.
+    """A card in one scene shows another's hue; the question is the color that flashes there. Chance is 1 / colors.
 
     Every scene except the card's own has a flash, so the second hop is useless without the first.
     """
@@ -153,7 +153,7 @@ class TwoHop(Family[TwoHopSettings]):
 
     @property
     def num_options(self) -> int:
-        """One option for each colour."""
+        """One option for each color."""
         return self.settings.colors
 
     def draw(self, rng: np.random.Generator, timeline: Timeline, position: int) -> Draft:

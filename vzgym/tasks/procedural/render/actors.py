@@ -31,7 +31,7 @@ def _disc(
     shape: str = "disc",
     halo: float = -0.5,
 ) -> None:
-    """A shape of one size and colour on some frames, at a place of each or at the same place on all."""
+    """A shape of one size and color on some frames, at a place of each or at the same place on all."""
     across, down, size, rim = map(np.atleast_1d, (x, y, radius, halo))
     paint_shape(canvas, rows, shape, (across, down), size, np.array(color, dtype=np.float64), rim, aspect)
 
@@ -62,16 +62,16 @@ def _bar(
 
 @dataclass(frozen=True, slots=True)
 class Boxes:
-    """A row of closed, coloured boxes; in the event a crane lowers a white ball into one of them.
+    """A row of closed, colored boxes; in the event a crane lowers a white ball into one of them.
 
     Before and after the event the boxes look alike.
 
     Args:
         first: First frame that shows the boxes.
         last: First frame that no longer does.
-        colors: Their colours, from left to right.
-        x: Centre of each.
-        y: Centre of all.
+        colors: Their colors, from left to right.
+        x: Center of each.
+        y: Center of all.
         radius: Half a box's width.
         event: First frame of the event and first frame after it; None if there is no event.
         chosen: Which box gets the ball.
@@ -205,14 +205,14 @@ class Passing:
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """A coloured ring with a dark middle that flashes.
+    """A colored ring with a dark middle that flashes.
 
     Args:
         first: First frame that shows it.
         last: First frame that no longer does.
         color: RGB 0..255.
-        x: Centre.
-        y: Centre.
+        x: Center.
+        y: Center.
         radius: Outer radius.
     """
 
@@ -260,14 +260,14 @@ class Bulbs:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A white card with a large coloured spot.
+    """A white card with a large colored spot.
 
     Args:
         first: First frame that shows it.
         last: First frame that no longer does.
-        color: Colour of the spot, RGB 0..255.
-        x: Centre.
-        y: Centre.
+        color: Color of the spot, RGB 0..255.
+        x: Center.
+        y: Center.
         radius: Half its width.
     """
 
@@ -300,8 +300,8 @@ class Sign:
     Args:
         first: First frame that shows the panel.
         last: First frame that no longer does.
-        x: Centre of the panel.
-        y: Centre of the panel.
+        x: Center of the panel.
+        y: Center of the panel.
         dot: Side of a glyph's dot; a glyph is 5 dots wide and 7 high.
         text: The caption, digits only.
         event: First frame that shows the caption and first frame after it; None for a panel that stays blank.

@@ -2,7 +2,7 @@
 
 Ordinary coding stores a frame as its difference from others, and rate control carries state between frames, so the
 pixels of an overview frame would depend on an event seconds away. Here each frame is coded separately (H.264, intra
-only) with a constant quantiser, so that the same picture always decodes to the same pixels. The file is padded, so that
+only) with a constant quantizer, so that the same picture always decodes to the same pixels. The file is padded, so that
 its size carries no information either.
 """
 
@@ -22,12 +22,12 @@ from vzgym.video.base import FRAME_SLACK, Video
 __all__ = ["QUANTISER", "SIZE_QUANTUM", "encode_video"]
 
 QUANTISER = 22
-"""Constant quantiser of every frame (H.264's scale: 0 is lossless, 51 the coarsest)."""
+"""Constant quantizer of every frame (H.264's scale: 0 is lossless, 51 the coarsest)."""
 
 SIZE_QUANTUM = 4096
 """Files are padded to a multiple of this many bytes."""
 
-# Any rate control, look-ahead or adaptive quantisation would carry state from frame to frame; threads could change
+# Any rate control, look-ahead or adaptive quantization would carry state from frame to frame; threads could change
 # the order in which it is carried.
 _X264 = (
     "keyint=1:min-keyint=1:scenecut=0:bframes=0:aq-mode=0:mbtree=0:weightp=0:rc-lookahead=0:sync-lookahead=0:"
@@ -38,7 +38,7 @@ _BOX_HEADER = 8
 
 
 def encode_video(video: Video, path: Path, varies: Sequence[Interval] = ()) -> None:
-    """Write a video to an mp4 file: H.264, intra only, constant quantiser, yuv420p, constant frame rate.
+    """Write a video to an mp4 file: H.264, intra only, constant quantizer, yuv420p, constant frame rate.
 
     Args:
         video: The video. Its size must be even and its number of frames known.

@@ -41,7 +41,7 @@ def dots(text: str) -> Floats:
 
 
 def cover(low: float, high: float, edges: NDArray[np.float64]) -> Floats:
-    """The share of each cell between neighbouring `edges` in `[low, high]`: float32, shape `(len(edges) - 1,)`."""
+    """The share of each cell between neighboring `edges` in `[low, high]`: float32, shape `(len(edges) - 1,)`."""
     inside = np.minimum(edges[1:], high) - np.maximum(edges[:-1], low)
     share: Floats = (np.maximum(inside, 0.0) / np.diff(edges)).astype(np.float32)
     return share
@@ -62,8 +62,8 @@ def ink_cover(
 
     Args:
         text: Digits.
-        x: Centre of the text.
-        y: Centre of the text.
+        x: Center of the text.
+        y: Center of the text.
         dot: Side of a dot.
         rows: Edges of the cells from top to bottom, shape `(h + 1,)`.
         columns: Edges of the cells from left to right, shape `(w + 1,)`.

@@ -108,15 +108,15 @@ def _add_grain(canvas: NDArray[np.uint8], frames: NDArray[np.int64], amplitude: 
 
 @dataclass(frozen=True, slots=True)
 class Flash:
-    """A coloured shape that flashes.
+    """A colored shape that flashes.
 
     Args:
         first: First frame that shows it.
         last: First frame that no longer does.
         shape: A name of `SHAPES`.
         color: RGB 0..255.
-        x: Centre, in units of the picture's height.
-        y: Centre, same units.
+        x: Center, in units of the picture's height.
+        y: Center, same units.
         radius: Same units.
     """
 
@@ -148,7 +148,7 @@ class Flash:
 
 @dataclass(frozen=True, slots=True)
 class Balloon:
-    """A coloured balloon on a string that drifts throughout its scene.
+    """A colored balloon on a string that drifts throughout its scene.
 
     Args:
         first: First frame that shows it.
@@ -208,8 +208,8 @@ class Lamp:
     Args:
         first: First frame that shows the lamp.
         last: First frame that no longer does.
-        x: Centre, in units of the picture's height.
-        y: Centre, same units.
+        x: Center, in units of the picture's height.
+        y: Center, same units.
         radius: Same units.
         burst: First frame of the burst and first frame after it; None for a lamp that stays dark.
         lit: First and one-past-last frame of each pulse.

@@ -1,4 +1,4 @@
-"""The colours of procedural videos. Frame readers detect them."""
+"""The colors of procedural videos. Frame readers detect them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ EVENT_COLORS: dict[str, tuple[int, int, int]] = {
     "cyan": (40, 236, 240),
     "orange": (255, 138, 28),
 }
-"""Colours of events by name, RGB: bright, while scenes are dim."""
+"""Colors of events by name, RGB: bright, while scenes are dim."""
 
 LAMP_IDLE = (66, 66, 72)
 LAMP_OFF = (38, 38, 44)

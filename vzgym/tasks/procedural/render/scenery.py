@@ -105,7 +105,7 @@ def draw_scene(
     tone += _texture(scene.params, height, width, aspect)
     tone.clip(0.0, 1.0, out=tone)
     tone *= np.float32(255)
-    # Pillow looks colours up faster than NumPy, whose innermost loop would be three bytes long.
+    # Pillow looks colors up faster than NumPy, whose innermost loop would be three bytes long.
     picture = Image.frombuffer("P", (width, len(tone) * height), tone.astype(np.uint8), "raw", "P", 0, 1)
     picture.putpalette(scene_lut(scene.hue).tobytes())
     return np.array(picture.convert("RGB")).reshape(len(tone), height, width, 3)
@@ -113,7 +113,7 @@ def draw_scene(
 
 @lru_cache(maxsize=9)
 def _places(height: int, width: int, aspect: float) -> tuple[Floats, Floats]:
-    """Centres of the pixels: x, shape `(1, width)`, and y, shape `(height, 1)`; must not be modified."""
+    """Centers of the pixels: x, shape `(1, width)`, and y, shape `(height, 1)`; must not be modified."""
     y = ((np.arange(height, dtype=np.float32) + np.float32(0.5)) / np.float32(height))[:, None]
     x = ((np.arange(width, dtype=np.float32) + np.float32(0.5)) * np.float32(aspect / width))[None, :]
     return x, y
@@ -188,7 +188,7 @@ def _swell(x: Floats, stretch: NDArray[np.float64], phase: NDArray[np.float64]) 
     """Several waves along the picture.
 
     Args:
-        x: Centres of the pixels, shape `(1, width)`.
+        x: Centers of the pixels, shape `(1, width)`.
         stretch: Turns of each per unit of length, shape `(k,)`.
         phase: Phase of each at each time, in turns, shape `(k, n)`.
 

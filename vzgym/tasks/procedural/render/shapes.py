@@ -51,7 +51,7 @@ SHAPES: dict[str, Callable[[Floats, Floats], Floats]] = {
     "triangle": _triangle,
     "hexagon": _hexagon,
 }
-"""Signed distance to the edge, negative inside, in units of the shape's radius, at `(x, y)` from its centre."""
+"""Signed distance to the edge, negative inside, in units of the shape's radius, at `(x, y)` from its center."""
 
 
 def paint_shape(
@@ -73,10 +73,10 @@ def paint_shape(
         canvas: uint8, shape `(n, height, width, 3)`.
         rows: Indices of the frames, ascending, shape `(m,)`.
         shape: A name of `SHAPES`.
-        center: x and y of its centre in each frame, shape `(m,)` or `(1,)` each, in units of the picture's height.
+        center: x and y of its center in each frame, shape `(m,)` or `(1,)` each, in units of the picture's height.
         radius: Its radius in each frame, same units, shape `(m,)` or `(1,)`.
         color: RGB 0..255, shape `(m, 3)` or `(3,)`.
-        halo: Around the shape, shape `(m,)` or `(1,)`: > 0 adds that share of its colour, < 0 darkens by that share.
+        halo: Around the shape, shape `(m,)` or `(1,)`: > 0 adds that share of its color, < 0 darkens by that share.
         aspect: Width of the picture in units of its height.
     """
     if len(rows) == 0:
@@ -96,7 +96,7 @@ def paint_shape(
     v = (y[None, :, None] - _column(cy)) / size
     edge = SHAPES[shape](u, v)
     inside = (np.float32(0.5) - edge * (size * np.float32(height))).clip(0.0, 1.0)
-    # Lit from the upper left: at most a tenth darker on the far side, so that the colour stays recognisable.
+    # Lit from the upper left: at most a tenth darker on the far side, so that the color stays recognizable.
     light = (np.float32(0.97) - (u + v) * np.float32(0.05)).clip(0.86, 1.0)
 
     place = as_slice(rows), slice(top, bottom), slice(left, right)
