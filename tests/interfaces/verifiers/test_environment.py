@@ -22,7 +22,7 @@ import verifiers.v1 as vf
 from PIL import Image
 
 from tests.interfaces.verifiers.conftest import ChatServer, chat_server, scripted
-from vzgym.core.errors import TaskError
+from vzgym.core.errors import TaskError, UnknownName
 from vzgym.episode import Episode
 from vzgym.episode.record import EpisodeRecord
 from vzgym.episode.runs import read_records
@@ -184,6 +184,27 @@ def test_tasks_that_name_code_are_refused() -> None:
     environment = vf.load_environment(vf.resolve_env_config({"taskset": {"id": "video-zoom", "tasks": "os:getcwd"}}))
     with pytest.raises(Exception, match="os:getcwd"):
         next(iter(environment.taskset.load()))
+
+
+def test_wrong_settings_are_named_before_the_first_episode() -> None:
+    for task, words in (
+        ({"reward": "acuracy"}, "acuracy"),
+        ({"protocol": "tag"}, "tag"),
+        ({"tools": ["fram"]}, "fram"),
+    ):
+        config = vf.resolve_env_config({"taskset": {"id": "video-zoom", "task": task}})
+        with pytest.raises(UnknownName, match=words):
+            next(iter(vf.load_environment(config).taskset.load()))
+    with pytest.raises(ValueError, match="rewrd"):
+        vf.resolve_env_config({"taskset": {"id": "video-zoom", "task": {"rewrd": "accuracy"}}})
+
+
+def test_mappings_may_be_texts() -> None:
+    task = {"reward": "{accuracy: 1.0}", "budget": '{"max_zooms": 1}', "protocol": "{name: tags, think: none}"}
+    with chat_server(scripted(LOOK, "<answer>A</answer>")) as server:
+        (trace,) = episode(server, **task).traces
+    record = record_of(trace)
+    assert (record.budget.max_zooms, record.turns[1].well_formed, set(trace.rewards)) == (1, True, {"accuracy"})
 
 
 def test_a_played_trace_without_a_record_is_an_error() -> None:

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import verifiers.v1 as vf
+from pydantic import field_validator
 
 from vzgym.core.actions import Answer
 from vzgym.core.errors import TaskError
+from vzgym.core.settings import read_value
 from vzgym.episode.answers import GradeStatus
 from vzgym.interfaces.rollouts import ROLLOUT_SETTINGS, TextRollout, TextRollouts, shared_rollouts
 from vzgym.interfaces.tasks import id_of, load_confined
@@ -49,9 +51,21 @@ class VideoZoomTaskConfig(vf.TaskConfig):
     root: str | None = None
     """Folder with a benchmark's files, or the only one whose videos a task file may name. Default: the file's own."""
 
+    @field_validator("reward", "protocol", "budget", mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        """Mappings on the command line are texts."""
+        is_mapping = isinstance(value, str) and value.lstrip().startswith("{")
+        return read_value(value, "a mapping") if is_mapping else value
+
     @property
     def rollouts(self) -> TextRollouts:
-        """The roll-outs with these settings."""
+        """The roll-outs with these settings.
+
+        Raises:
+            UnknownName: If a component is not registered.
+            InvalidSetting: If a setting is invalid.
+        """
         given = {name: getattr(self, name) for name in ROLLOUT_SETTINGS}
         return shared_rollouts("verifiers", {name: value for name, value in given.items() if value not in (None, [])})
 
@@ -133,8 +147,14 @@ class VideoZoomTaskset(vf.Taskset[VideoZoomTask, VideoZoomTasksetConfig]):
     """The tasks of a set, in order."""
 
     def load(self) -> Iterator[VideoZoomTask]:
-        """Yield the tasks. Neither videos nor procedural tasks are opened for it."""
+        """Yield the tasks. Neither videos nor procedural tasks are opened for it.
+
+        Raises:
+            UnknownName, InvalidSetting, UntrustedName, TaskError: If the tasks, or a setting of their episodes, are
+                invalid: before the first episode.
+        """
         name, config = self.config.tasks, self.config.task
+        assert config.rollouts
         tasks = load_confined(name, split="train", root=config.root)
         for index in range(len(tasks)):
             yield VideoZoomTask(VideoZoomTaskData(id=id_of(tasks, index), tasks=name, index=index), config)
