@@ -205,7 +205,7 @@ def test_commands(tmp_path: Path) -> None:
     assert len(list((tmp_path / "a").glob("*/0.npz"))) == 2
 
 
-def test_demands_beyond_the_cluster(tmp_path: Path) -> None:
+def test_demands_beyond_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         InvalidSetting, match=r"3 workers of 1 CPU each do not fit.*room for 2 \(1 node: 2 CPUs, 0 GPUs"
     ):
@@ -213,6 +213,12 @@ def test_demands_beyond_the_cluster(tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting, match=r"1 workers of 1 CPU and 0.5 GPU each do not fit.*room for 0"):
         RayActors(1, gpus_per_worker=0.5)
     assert RayActors(4, cpus_per_worker=0.5).workers == 4
+    # Three nodes, of which two are left. No actor is on two nodes.
+    nodes = [{"Alive": alive, "Resources": {"CPU": 8.0, "GPU": 1.0}} for alive in (True, True, False)]
+    monkeypatch.setattr(import_ray(), "nodes", lambda: nodes)
+    assert RayActors(4, gpus_per_worker=0.5).workers == 4
+    with pytest.raises(InvalidSetting, match=r"room for 0 \(2 nodes: 8 CPUs, 1 GPUs; 8 CPUs, 1 GPUs\)"):
+        RayActors(1, gpus_per_worker=2)
     for setting in ({"workers": 0}, {"gpus_per_worker": 1.5}, {"cpus_per_worker": 0}, {"gpus_per_worker": -1}):
         with pytest.raises(InvalidSetting, match=next(iter(setting))):
             RayActors(**{"workers": 1, **setting})

@@ -25,7 +25,7 @@ _PACKAGES = {
     "torchcodec": "", "torch": "llm", "transformers": "llm", "trl": "llm", "datasets": "llm", "accelerate": "llm",
     "peft": "llm", "stable-baselines3": "sb3", "sb3-contrib": "sb3", "pettingzoo": "multiagent",
     "matplotlib": "plots", "pandas": "pandas", "moviepy": "video", "openai": "served",
-    "vllm": "llm,gpu", "deepspeed": "llm,gpu",
+    "vllm": "llm,gpu", "deepspeed": "llm,gpu", "ray": "ray",
     "bm25s": "tools", "snowballstemmer": "tools", "scipy": "selectors", "pywavelets": "selectors",
 }  # fmt: skip
 

@@ -133,7 +133,10 @@ class RayActors(Executor):
                 f"{free.get('CPU', 0):g} CPUs and {free.get('GPU', 0):g} GPUs free at present"
             ) from error
         except ray.exceptions.RayError as error:
-            raise WorkerError(f"a worker did not start: {error}") from error
+            raise WorkerError(
+                f"a worker did not start: {error}. If the cluster was started without an access token, set "
+                "RAY_AUTH_MODE=disabled here, too"
+            ) from error
         ours = (_minor(platform.python_version()), importlib.metadata.version("vzgym"))
         if (_minor(python), vzgym) != ours:
             raise InvalidSetting(
@@ -270,6 +273,10 @@ def import_ray() -> Any:
     # Workers without GPUs of their own see all of the node's, as local worker processes do.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL", "minor")
+    # When it attaches to a running cluster, Ray shows a token only if asked to.
+    tokens = (os.environ.get("RAY_AUTH_TOKEN"), os.environ.get("RAY_AUTH_TOKEN_PATH"))
+    if any(tokens) or (Path.home() / ".ray" / "auth_token").is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
     except ImportError as error:
