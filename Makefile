@@ -70,6 +70,11 @@ test-interfaces: $(INTERFACES:%=test-interface-%)  ## test interfaces in environ
 test-interface-%: $(VENV)-%/.installed
 	OMP_NUM_THREADS=1 $(VENV)-$*/bin/python -m pytest -q tests/interfaces/$* tests/interfaces/test_conformance.py $(PYTEST_ARGS)
 
+test-vllm:  ## test vLLM and DeepSpeed on the CPU, in an environment of their own of 4 GB
+	PYTHON=$(PYTHON) .ci/vllm-environment $(VENV)-vllm
+	PATH="$(CURDIR)/$(VENV)-vllm/bin:$$PATH" OMP_NUM_THREADS=1 $(VENV)-vllm/bin/python -m pytest -q tests/vllm \
+	  tests/agents/training/test_processes.py
+
 package: $(TEST)  ## build wheel and sdist into dist/, install the wheel alone in a fresh environment, and test it
 	rm -rf dist
 	$(BIN)/python -m hatchling build
@@ -98,7 +103,7 @@ hooks: $(TEST)  ## check style and types at each commit
 install: $(TEST)  ## install for development only
 
 clean:  ## remove build outputs, but keep the environment and all runs
-	rm -rf build dist site $(VENV)-lowest $(VENV)-package .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist site $(VENV)-lowest $(VENV)-package $(VENV)-vllm .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find vzgym tests $(wildcard docs examples benchmarks) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environments too

@@ -74,6 +74,8 @@ def show_plan(plan: Plan, launch: str | None, preset: str | None, measured: bool
     _show_length(plan, measured)
     for note in (*plan.missing, *plan.notes):
         say(f"Note: {note}")
+    if (server := plan.server) is not None:
+        say(f"Start vLLM on GPUs of its own, before the run:\n  {server}")
     if launch is not None:
         say(
             f"Start with:\n  accelerate launch --config_file {launch_file(launch)} --num_processes {sharding.devices} "

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from vzgym.agents.tiny import (
     make_processor,
     train_tokenizer,
 )
+from vzgym.agents.tiny.size import MARK
 from vzgym.agents.training.pretrain import Progress, pretrain
 from vzgym.agents.training.pretrain_exercises import LOOK_UP, NAME, SPOT, sample_frames
 from vzgym.agents.training.settings import PretrainSettings
@@ -126,6 +129,18 @@ def test_a_saved_model_opens_again_and_reads_a_dialogue_alike(small_model, tasks
     one, two = (encode(item.processor, chat_of(episode.messages)) for item in (first, second))
     assert torch.equal(one["input_ids"], two["input_ids"])
     assert torch.equal(one["pixel_values"], two["pixel_values"])
+
+
+def test_a_folder_names_the_librarys_classes(small_model):
+    """By which vLLM and TRL's reference model open it; ours are found by a mark that others ignore."""
+    read = {path.name: json.loads(path.read_text()) for path in small_model.glob("*.json")}
+    assert read["config.json"]["architectures"] == ["Qwen3VLForConditionalGeneration"]
+    assert read["config.json"][MARK] is True
+    assert read["processor_config.json"]["processor_class"] == "Qwen3VLProcessor"
+    assert read["processor_config.json"]["image_processor"]["image_processor_type"] == "Qwen2VLImageProcessor"
+    assert read["tokenizer_config.json"]["processor_class"] == "Qwen3VLProcessor"
+    # The library's processor looks for the video part where torchvision is installed.
+    assert read["video_preprocessor_config.json"]["patch_size"] == 16
 
 
 def test_image_tokens_equal_image_features_on_every_turn(small_model, tasks):

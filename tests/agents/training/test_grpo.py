@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from transformers import Qwen3VLForConditionalGeneration
 
 from vzgym.agents.training.grpo import _generation, make_trainer, split_rollouts, train_grpo
 from vzgym.agents.training.settings import GRPOSettings
@@ -270,6 +271,15 @@ def test_a_run_goes_on_from_its_checkpoint(willing, tmp_path):
     assert steps == [1, 2, 3]
     assert [record.info.step for record in records(out)] == [0] * 8 + [1] * 8 + [2] * 8
     assert json.loads((out / "training.json").read_text())["steps"] == 3
+
+
+def test_the_reference_model_is_the_starting_model(willing, tmp_path):
+    """TRL opens it by the library's own class, which computes the same as ours."""
+    trainer, _ = make_trainer(settings(willing, tmp_path / "out", steps=1, beta=0.1))
+    assert type(trainer.ref_model) is Qwen3VLForConditionalGeneration
+    trainer.train()
+    (divergence,) = (line["kl"] for line in trainer.state.log_history if "kl" in line)
+    assert abs(divergence) < 1e-6
 
 
 @pytest.mark.parametrize(

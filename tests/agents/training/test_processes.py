@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -134,7 +136,7 @@ RUN = {"tasks": "needle-micro/train", "groups": GROUPS, "group_size": GROUP_SIZE
 RUN |= {
     "turn_tokens": 8,
     "trainer": {"use_cpu": True, "ddp_timeout": 120},
-    "reward": {"accuracy": 1.0, "curiosity": 0.2},
+    "reward": {"accuracy": 1.0, "format": 0.5, "curiosity": 0.2},
 }
 
 
@@ -143,28 +145,23 @@ def spread(program: list[str], model: Path, out: Path, **more: object) -> subpro
     command = [*program, "train", "grpo", "--model", str(model), "--out", str(out)]
     for name, value in (RUN | more).items():
         command += ["--set", f"{name}={json.dumps(value)}"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500, check=False)
 
 
-# DeepSpeed is left out where accelerate is told to use the CPU, so that only plain runs are.
-TORCHRUN = [
-    "env",
-    "ACCELERATE_USE_CPU=true",
-    sys.executable,
-    "-m",
-    "torch.distributed.run",
-    "--nproc_per_node",
-    "2",
-    "--standalone",
-]
+def launcher(name: str) -> list[str]:
+    """The start of a command of docs/how-to/scale.md, up to the module that it runs."""
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "scale.md"
+    (command,) = re.findall(rf"^\S+=\S+ {name} .*", page.read_text(encoding="utf-8"), re.MULTILINE)
+    words = shlex.split(command.partition(" -m vzgym ")[0])
+    return ["env", words[0], str(Path(sys.executable).with_name(words[1])), *words[2:]]
 
 
 @pytest.fixture(scope="module")
 def spread_run(small_model, tmp_path_factory):
     """A run of two steps in two processes, of which the second's roll-outs end in their first turn."""
     out = tmp_path_factory.mktemp("spread") / "run"
-    done = spread([*TORCHRUN, str(Path(__file__).with_name("in_step.py"))], small_model, out)
+    done = spread([*launcher("torchrun"), str(Path(__file__).with_name("in_step.py"))], small_model, out)
     assert done.returncode == 0, done.stderr[-3000:]
     return out, done.stdout + done.stderr
 
@@ -209,15 +206,12 @@ def test_processes_write_one_model_and_speak_with_one_voice(spread_run):
 @pytest.mark.parametrize("stage", ["zero2", "zero3"])
 def test_sharded_weights_give_the_loss_of_whole_ones(fluent_model, tmp_path, stage):
     pytest.importorskip("deepspeed", reason='needs DeepSpeed: pip install "vzgym[gpu]"')
-    accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2"]
-    programs = {
-        "ddp": [*TORCHRUN, "-m", "vzgym"],
-        stage: [*accelerate, "--config_file", str(launch_file(stage)), "-m", "vzgym"],
-    }
+    accelerate = [str(launch_file(stage)) if word == "zero3.yaml" else word for word in launcher("accelerate")]
+    programs = {"ddp": [*launcher("torchrun"), "-m", "vzgym"], stage: [*accelerate, "-m", "vzgym"]}
     losses = {}
     for name, program in programs.items():
         out = tmp_path / name
-        told = {"tasks": "needle-micro/test", "turn_tokens": 24, "temperature": 2.0, "save_steps": 1}
+        told = {"tasks": "needle-micro/test", "num_tasks": 4, "turn_tokens": 24, "save_steps": 1}
         done = spread(program, fluent_model, out, bf16=name != "ddp", **told)
         assert done.returncode == 0, done.stderr[-3000:]
         losses[name] = next(line["loss"] for line in log(out) if "loss" in line)

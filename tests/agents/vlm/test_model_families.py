@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib import resources
 
 import pytest
@@ -48,6 +49,26 @@ def start(folder):
     opened = open_checkpoint(folder)
     opened.model.eval()
     return opened
+
+
+def test_the_video_part_of_a_processor_is_kept(tmp_path):
+    """For where torchvision is installed; here it is not opened."""
+    folder = build_checkpoint("qwen3_vl", tmp_path / "one")
+    start = open_checkpoint(folder)
+    file = "video_preprocessor_config.json"
+    made = json.loads((folder / file).read_text())
+    assert made["merge_size"] == start.processor.image_processor.merge_size
+    (folder / file).write_text(json.dumps({**made, "fps": 3, "video_processor_type": "Qwen3VLVideoProcessor"}))
+    start = open_checkpoint(folder)
+    save_checkpoint(tmp_path / "two", start.model, start.processor, start.protocol)
+    assert json.loads((tmp_path / "two" / file).read_text()) == json.loads((folder / file).read_text())
+    # Newer folders have all parts in one file.
+    (folder / file).unlink()
+    parts = json.loads((folder / "processor_config.json").read_text())
+    (folder / "processor_config.json").write_text(json.dumps({**parts, "video_processor": {"fps": 4}}))
+    start = open_checkpoint(folder)
+    save_checkpoint(tmp_path / "three", start.model, start.processor, start.protocol)
+    assert json.loads((tmp_path / "three" / file).read_text()) == {"fps": 4}
 
 
 def episodes(start, tasks, zooms=(1, 0, 3)):

@@ -8,6 +8,7 @@ an estimate that exceeds the device is advice. No weight is loaded, nothing is w
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -40,6 +41,9 @@ _ADVICE = {
 }
 """Advice by the largest part of the memory."""
 
+_SERVER = {"host": "127.0.0.1", "port": 8000}
+"""Where a vLLM server listens, if the settings do not say."""
+
 
 @dataclass
 class Plan:
@@ -68,6 +72,21 @@ class Plan:
     length: RunLength | None = None
     missing: list[str] = field(default_factory=list)
     on_gpu: bool = True
+
+    @property
+    def server(self) -> str | None:
+        """The command that starts the run's vLLM server; None if it has none."""
+        settings = self.settings
+        if not isinstance(settings, GRPOSettings) or not settings.vllm or settings.trainer.get("vllm_mode") != "server":
+            return None
+        longest = max(count for what, count, _ in self.tokens if what == "longest dialogue")
+        limit = settings.trainer.get("vllm_max_model_length") or longest
+        host, port = (settings.trainer.get(f"vllm_server_{name}", value) for name, value in _SERVER.items())
+        return (
+            f"VLLM_SERVER_DEV_MODE=1 vllm serve {shlex.quote(settings.model)} --host {host} --port {port} "
+            '--enable-scale-out --weight-transfer-config \'{"backend": "nccl"}\' --logprobs-mode processed_logprobs '
+            f"--max-logprobs -1 --max-model-len {limit}"
+        )
 
     @property
     def notes(self) -> list[str]:
