@@ -24,8 +24,8 @@ from vzgym.agents.training.plan import launch_file
 
 PROCESSES = 2
 GRPO = {"tasks": "needle-micro/train", "groups": 8, "group_size": 8, "turn_tokens": 20, "freeze_vision": True}
-GRPO |= {"learning_rate": 4e-4, "steps": 3, "reward": {"accuracy": 1.0, "format": 0.2, "conditional_tool": 0.5}}
-SFT = {"batch_size": 16, "max_steps": 3, "learning_rate": 1e-4}
+GRPO |= {"learning_rate": 4e-4, "steps": 2, "reward": {"accuracy": 1.0, "format": 0.2, "conditional_tool": 0.5}}
+SFT = {"batch_size": 16, "max_steps": 2, "learning_rate": 1e-4}
 LORA = {"lora": {"rank": 8}}
 
 
