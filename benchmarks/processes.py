@@ -35,6 +35,8 @@ def runs(model: str, data: str) -> dict[str, tuple[str, str | None, dict[str, An
     found: dict[str, tuple[str, str | None, dict[str, Any]]] = {
         "grpo-1-process": ("grpo", "", grpo),
         "grpo-ddp": ("grpo", None, grpo),
+        # The weights that DeepSpeed samples with under bf16, so that the first losses are comparable.
+        "grpo-ddp-bf16": ("grpo", None, grpo | {"bf16": True, "model_options": {"dtype": "bfloat16"}}),
         "grpo-zero2": ("grpo", "zero2", grpo),
         "grpo-zero2-lora": ("grpo", "zero2", grpo | LORA),
         "grpo-zero3": ("grpo", "zero3", grpo),

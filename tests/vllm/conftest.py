@@ -33,6 +33,18 @@ def _one_thread():
 
 
 @pytest.fixture(scope="session")
+def free_port():
+    """Finds a free port of this machine."""
+
+    def find():
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    return find
+
+
+@pytest.fixture(scope="session")
 def engine_environment():
     """Variables of processes with an engine: one thread, no statistics sent, and 1 GiB of keys and values."""
     return {
@@ -59,11 +71,9 @@ def model(by_heart, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def server(model, engine_environment, tmp_path_factory):
+def server(model, engine_environment, free_port, tmp_path_factory):
     """The base URL of `vllm serve` of the folder, as it is, started with the options that TRL's client needs."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     command = [
         str(Path(sys.executable).with_name("vllm")), "serve", str(model), "--host", "127.0.0.1", "--port", str(port),
         "--dtype", "float32", "--enforce-eager", "--max-num-seqs", "8", "--max-model-len", "512",

@@ -37,7 +37,7 @@ def log(out):
 
 
 @pytest.fixture(scope="module")
-def colocated(model, engine_environment, tmp_path_factory):
+def colocated(model, engine_environment, free_port, tmp_path_factory):
     """A run with the engine in this process: its folder, and the trainer's batches."""
     out = tmp_path_factory.mktemp("colocate") / "run"
     engine = {"use_cpu": True, "vllm_mode": "colocate", "vllm_max_model_length": 512}
@@ -45,6 +45,10 @@ def colocated(model, engine_environment, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in engine_environment.items():
             patch.setenv(name, value)
+        # The trainer sets these for the engine; they are taken back at the end.
+        for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
+            patch.delenv(name, raising=False)
+        patch.setenv("MASTER_PORT", str(free_port()))
         # With oneDNN's layers, which newer CPUs get, the engine drops the weights that a trainer would replace.
         patch.setattr("vllm._custom_ops._supports_onednn", False)
         trainer, start = make_trainer(GRPOSettings(model=str(model), out=str(out), trainer=engine, **RUN))
