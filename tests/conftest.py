@@ -166,7 +166,7 @@ def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
     def opened(url: str, width: int = 1280, height: int = 900, **options: Any) -> Any:
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(60_000)
         page = context.new_page()
         origin = url.split("/")[:3]
         page.on("pageerror", lambda error: faults.append(str(error)))

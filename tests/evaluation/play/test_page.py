@@ -147,7 +147,7 @@ def test_a_reload_keeps_the_episode_and_what_was_entered(session: Any, open_page
 def test_two_tabs_show_the_same_episode(session: Any, chromium: Any, tmp_path: Path) -> None:
     player = session()
     context = chromium.new_context()
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(60_000)
     first, second = context.new_page(), context.new_page()
     for page in (first, second):
         page.goto(player.url)
@@ -270,7 +270,7 @@ def test_the_command_serves_the_page_and_ctrl_c_keeps_the_run(chromium: Any, tmp
     press(page, "Zoom")
     page.get_by_role("tab", name=re.compile("Zoom 1")).wait_for()
     process.send_signal(signal.SIGINT)
-    text, _ = process.communicate(timeout=60)
+    text, _ = process.communicate(timeout=240)
     page.get_by_role("heading", name="Stopped").wait_for()
     assert process.returncode == 0
     assert "1 of 3 episodes are recorded" in text
