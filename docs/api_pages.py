@@ -116,7 +116,7 @@ def value_of(module: ModuleType, name: str) -> object:
     """What a public name stands for; its path, if that needs an extra which is not installed here."""
     try:
         return getattr(module, name)
-    except ModuleNotFoundError:
+    except ImportError:
         return f"{module.__name__}.{name}"
 
 

@@ -19,6 +19,7 @@ else:
         "environment: RequestRefused Served VideoZoomEnvironment",
         "models: VideoZoomAction VideoZoomObservation VideoZoomState",
         "server: make_app serve",
+        extra="openenv",
     )
 
 __all__ = [

@@ -24,6 +24,7 @@ else:
         "environment: VideoZoomEnv VideoZoomEnvConfig",
         "harness: VideoZoomHarness",
         "taskset: VideoZoomTask VideoZoomTaskConfig VideoZoomTaskData VideoZoomTaskset VideoZoomTasksetConfig",
+        extra="verifiers",
     )
 
 __all__ = [
