@@ -10,9 +10,7 @@ from typing import Any
 __all__ = ["lazy_exports"]
 
 
-def lazy_exports(
-    package: str, *exports: str, extra: str = ""
-) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+def lazy_exports(package: str, *exports: str, extra: str = "") -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """The functions `__getattr__` and `__dir__` of a package whose exports are imported on first use.
 
     Type checkers see the same names imported below `TYPE_CHECKING`, and `__all__`:

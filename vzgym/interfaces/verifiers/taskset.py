@@ -11,8 +11,8 @@ import verifiers.v1 as vf
 from pydantic import field_validator
 
 from vzgym.core.actions import Answer
+from vzgym.core.documents import read_value
 from vzgym.core.errors import TaskError
-from vzgym.core.settings import read_value
 from vzgym.episode.answers import GradeStatus
 from vzgym.interfaces.rollouts import ROLLOUT_SETTINGS, TextRollout, TextRollouts, shared_rollouts
 from vzgym.interfaces.tasks import id_of, load_confined
