@@ -65,3 +65,10 @@ def test_the_urls_are_real_addresses() -> None:
     for name, url in PROJECT["urls"].items():
         assert url.startswith("https://"), name
         assert "example" not in url
+
+
+def test_the_readme_shows_no_image_of_the_source_tree() -> None:
+    # An index page has the text alone: a relative address leads nowhere there.
+    text = (ROOT / PROJECT["readme"]).read_text(encoding="utf-8")
+    images = re.findall(r"!\[[^]]*\]\(([^)\s]+)|<img[^>]*\ssrc=[\"']([^\"']+)", text)
+    assert [address for found in images for address in found if address and not address.startswith("https://")] == []
