@@ -34,8 +34,11 @@ from vzgym.interfaces.openenv.models import (
 from vzgym.interfaces.records import ServedRun
 from vzgym.interfaces.rollouts import TextRollout, TextRollouts
 from vzgym.interfaces.tasks import ChosenTask, ServedTasks
+from vzgym.protocols import TextProtocol
+from vzgym.rewards.making import RewardSpec
 from vzgym.tasks.suite import SPLITS
 from vzgym.tasks.task_slice import split_slice
+from vzgym.tools.base import ToolSpec
 
 __all__ = ["ENV_NAME", "RequestRefused", "Served", "SessionClosed", "VideoZoomEnvironment"]
 
@@ -91,9 +94,9 @@ class Served:
         cls,
         tasks: ServedTasks,
         *,
-        reward: Any = "videozoomer",
-        protocol: Any = "tags",
-        tools: Sequence[Any] = (),
+        reward: RewardSpec = "videozoomer",
+        protocol: str | Mapping[str, Any] | TextProtocol = "tags",
+        tools: ToolSpec | Sequence[ToolSpec] | None = None,
         subtitles: str | None = None,
         records: str | Path | None = None,
         name: str = "",
@@ -113,7 +116,7 @@ class Served:
             UnknownName: If a component is not registered.
             InvalidSetting: If a setting is invalid, a tool knows the evidence, or the folder holds another run.
         """
-        rollouts = TextRollouts("openenv", reward=reward, protocol=protocol, tools=list(tools), subtitles=subtitles)
+        rollouts = TextRollouts("openenv", reward=reward, protocol=protocol, tools=tools, subtitles=subtitles)
         if rollouts.extras.privileged:
             raise InvalidSetting("a tool that knows the evidence would tell it to every client: leave it out")
         run = None
