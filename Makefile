@@ -19,6 +19,8 @@ INTERFACES  ?= $(filter $(notdir $(wildcard tests/interfaces/*)),$(patsubst cons
 ALSO_verl ?= trl
 # The plug-in that verifiers loads.
 ALSO_verifiers ?= -e packages/video-zoom
+# Tests of `make test-lowest-llm`: a tiny model, its training and GRPO on it.
+LOWEST_LLM_TESTS ?= tests/agents/tiny tests/agents/training/test_mixture.py
 PYTEST_ARGS ?=
 
 VENV := .venv
@@ -50,7 +52,7 @@ endef
 .DELETE_ON_ERROR:
 # Two pip processes must not write to one environment.
 .NOTPARALLEL:
-.PHONY: demo test test-lowest test-interfaces lint format docs package hooks install clean distclean help
+.PHONY: demo test test-lowest test-lowest-llm test-interfaces lint format docs package hooks install clean distclean help
 
 demo: $(DEMO)  ## install, run all baselines on real video files, then watch a model learn (QUICK=1: files only)
 	$(BIN)/vzgym demo $(if $(filter-out 0,$(QUICK)),--quick)
@@ -64,6 +66,12 @@ test-lowest:  ## test with the lowest releases of the core dependencies that pyp
 	$(PYTHON) -m venv --clear $(VENV)-lowest
 	@$(call pip_install,$(VENV)-lowest,-c constraints-lowest.txt -e . pytest hypothesis "sybil[pytest]")
 	OMP_NUM_THREADS=1 $(VENV)-lowest/bin/python -m pytest -q $(LOWEST_TESTS)
+
+# Not the lowest torch, whose oldest releases for CPUs are not offered for every Python.
+test-lowest-llm:  ## test language models with the lowest transformers, TRL, datasets, accelerate and peft
+	$(PYTHON) -m venv --clear $(VENV)-lowest-llm
+	@$(call pip_install,$(VENV)-lowest-llm,-c constraints-lowest.txt -e ".[llm]" pytest hypothesis "sybil[pytest]")
+	OMP_NUM_THREADS=1 $(VENV)-lowest-llm/bin/python -m pytest -q $(LOWEST_LLM_TESTS)
 
 test-interfaces: $(INTERFACES:%=test-interface-%)  ## test interfaces in environments of their own (INTERFACES="openenv")
 
@@ -103,14 +111,15 @@ hooks: $(TEST)  ## check style and types at each commit
 install: $(TEST)  ## install for development only
 
 clean:  ## remove build outputs, but keep the environment and all runs
-	rm -rf build dist site $(VENV)-lowest $(VENV)-package $(VENV)-vllm .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist site $(VENV)-lowest $(VENV)-lowest-llm $(VENV)-package $(VENV)-vllm
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find vzgym tests $(wildcard docs examples benchmarks) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environments too
 	rm -rf $(VENV) $(INTERFACES:%=$(VENV)-%)
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-16s %s\n", $$1, $$2 }'
 
 # The environment is recreated if it is missing, incomplete, of an older Python, or was moved from another folder (its
 # scripts hold absolute paths).

@@ -70,7 +70,7 @@ def test_every_interface_plays_what_the_engine_plays() -> None:
     assert report.require().ok
     assert [result.status for result in report.results].count("kept") == 2 * len(here)
     assert {interface.name for interface in INTERFACES} - {interface.name for interface in here} <= ALONE
-    assert len(here) >= 14
+    assert len(here) >= 15
 
 
 def test_the_scripts_hold_every_kind_of_turn() -> None:

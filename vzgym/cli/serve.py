@@ -126,7 +126,13 @@ def openenv_command(
     chosen = [split for text in tasks or ["tiny"] for split in splits_of(text)]
     offered = served_tasks(chosen, root=root, backend=backend, budget=budget, speech=subtitles not in (None, "none"))
     served = Served.make(
-        offered, reward=reward, protocol=protocol, tools=named_tools(tool), subtitles=subtitles, records=out, name=name
+        offered,
+        reward=reward,
+        protocol=protocol,
+        tools=named_tools(tool) or (),
+        subtitles=subtitles,
+        records=out,
+        name=name,
     )
     say(f"Splits: {', '.join(f'{split} ({len(offered.sets[of])} tasks)' for split, of in served.splits.items())}")
     try:

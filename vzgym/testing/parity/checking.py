@@ -43,6 +43,7 @@ INTERFACES: tuple[Interface, ...] = (
     ServedChatInterface(),
     ServedChatInterface(structured=True),
     MCPInterface(),
+    MCPInterface(http=True),
     SkyRLInterface(),
     VerlInterface(),
     OpenEnvInterface(),

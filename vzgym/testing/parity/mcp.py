@@ -11,6 +11,7 @@ from vzgym.core.actions import Action, Answer, ToolCall, Zoom, Zooms
 from vzgym.episode.record import EpisodeRecord
 from vzgym.rewards.making import make_reward
 from vzgym.tasks import TaskList
+from vzgym.testing.parity.openenv import serving_app
 from vzgym.testing.parity.pixels import Seen
 from vzgym.testing.parity.script import Script
 
@@ -18,19 +19,26 @@ __all__ = ["MCPInterface"]
 
 
 class MCPInterface:
-    """An agent that calls the tools of `vzgym serve mcp`."""
+    """An agent that calls the tools of `vzgym serve mcp`.
 
-    name = "mcp"
+    Args:
+        http: Over HTTP on loopback; otherwise in memory, without a transport.
+    """
+
     needs = ("mcp_types",)  # version 1 of mcp has no such module
     has_grid = False
     shows_frames = True
+
+    def __init__(self, *, http: bool = False) -> None:
+        self.http = http
+        self.name = "mcp (HTTP)" if http else "mcp"
 
     def play(self, script: Script, seen: list[Seen] | None = None) -> EpisodeRecord:
         """See `Interface.play`."""
         import anyio
         from mcp import Client
 
-        from vzgym.interfaces.mcp import AgentEpisodes, make_server
+        from vzgym.interfaces.mcp import AgentEpisodes, http_app, make_server
         from vzgym.interfaces.tasks import ServedTasks
 
         records: list[EpisodeRecord] = []
@@ -41,8 +49,8 @@ class MCPInterface:
             keep=lambda record, **_: records.append(record),
         )
 
-        async def run() -> None:
-            async with Client(make_server(episodes)) as client:
+        async def run(server: Any) -> None:
+            async with Client(server) as client:
                 opening: Any = await client.call_tool("start", {"task": 0})
                 _add(opening.content, seen)
                 handle = handle_in(opening.content[0].text)
@@ -52,7 +60,11 @@ class MCPInterface:
                     assert not result.is_error, result
                     _add(result.content, seen)
 
-        anyio.run(run)
+        if self.http:
+            with serving_app(http_app(episodes)) as url:
+                anyio.run(run, f"{url}/mcp")
+        else:
+            anyio.run(run, make_server(episodes))
         (record,) = records
         return record
 
