@@ -85,6 +85,63 @@ def gymnasium() -> Iterator[Play]:
 
 
 @contextmanager
+def mcp() -> Iterator[Play]:
+    """A server of the Model Context Protocol and its client, in memory: no pipe and no HTTP."""
+    from mcp import Client
+
+    from vzgym.interfaces.mcp import AgentEpisodes, make_server
+    from vzgym.interfaces.tasks import ServedTasks
+    from vzgym.testing.parity.mcp import handle_in
+
+    server = make_server(AgentEpisodes(ServedTasks([TASKS])))
+
+    async def episode(client: Any, index: int) -> None:
+        opening = await client.call_tool("start", {"task": index})
+        handle = {"episode": handle_in(opening.content[0].text)}
+        await client.call_tool("zoom", {**handle, "start": 4.0, "end": 6.0, "fps": 4.0})
+        await client.call_tool("answer", {**handle, "text": "A"})
+
+    # The client's task group must be left by the task that entered it, so all episodes run in one.
+    async def serve(wanted: asyncio.Queue[int | None], done: asyncio.Queue[None]) -> None:
+        async with Client(server) as client:
+            await done.put(None)
+            while (index := await wanted.get()) is not None:
+                await episode(client, index)
+                await done.put(None)
+
+    async def ask(index: int | None) -> None:
+        await wanted.put(index)
+        await (done.get() if index is not None else serving)
+
+    with asyncio.Runner() as runner:
+        wanted, done = asyncio.Queue[int | None](), asyncio.Queue[None]()
+        serving = runner.get_loop().create_task(serve(wanted, done))
+        runner.run(done.get())
+        yield lambda index: runner.run(ask(index))
+        runner.run(ask(None))
+
+
+@contextmanager
+def skyrl() -> Iterator[Play]:
+    """An environment of skyrl-gym."""
+    import skyrl_gym
+
+    from vzgym.interfaces.skyrl import register
+
+    register("video_zoom_benchmark")
+
+    def play(index: int) -> None:
+        row = {"extra_info": {"tasks": "tiny/test", "index": index}, "max_turns": TASKS.budget.max_rounds}
+        env: Any = skyrl_gym.make("video_zoom_benchmark", env_config={}, extras=row)
+        env.init([])
+        for turn in TURNS:
+            env.step(turn)
+        env.close()
+
+    yield play
+
+
+@contextmanager
 def openenv() -> Iterator[Play]:
     """A session of an OpenEnv server, over the loopback interface."""
     from vzgym.interfaces.openenv import Served, VideoZoomClient, make_app
@@ -132,6 +189,8 @@ ROWS: dict[str, tuple[Callable[[], AbstractContextManager[Play]], tuple[str, ...
     "engine": (engine, ()),
     "engine, images": (images, ()),
     "gymnasium": (gymnasium, ()),
+    "mcp": (mcp, ("mcp_types",)),
+    "skyrl": (skyrl, ("skyrl_gym",)),
     "openenv": (openenv, ("openenv",)),
     "verifiers": (verifiers, ("verifiers", "video_zoom")),
 }
