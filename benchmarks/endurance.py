@@ -25,6 +25,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
@@ -229,7 +230,7 @@ def served(folder: Path, episodes: int, seed: int, rate: float, least: float = 2
         words = ["eval", "--policy", policy, "--tasks", "tiny/train", "--episodes", str(count), "--seed", str(seed),
                  "--name", name, "--out", str(folder)]  # fmt: skip
         file = folder / f"{name}-tiny-train" / "records.jsonl"
-        samples = watch(words, folder / f"{name}.log", lambda file=file: lines_in(file), least)
+        samples = watch(words, folder / f"{name}.log", partial(lines_in, file), least)
         counts[name] = server.counts
         server.close()
     calm, rough = (records(folder / f"{name}-tiny-train" / "records.jsonl") for name in ("calm", "faults"))

@@ -272,11 +272,12 @@ def test_probabilities_of_the_options_come_from_the_likelihoods(small_model, tas
     answerer = make_answerer({"name": "vlm", "path": str(small_model)})
     asked = []
     monkeypatch.setattr(answerer.policy, "respond", lambda dialogues: ["<think>blue</think><answer>B</answer>"])
-    monkeypatch.setattr(
-        answerer.policy,
-        "log_likelihoods",
-        lambda dialogue, texts: asked.append(texts) or np.log(np.arange(len(texts)) + 1),
-    )
+
+    def log_likelihoods(dialogue, texts):
+        asked.append(texts)
+        return np.log(np.arange(len(texts)) + 1)
+
+    monkeypatch.setattr(answerer.policy, "log_likelihoods", log_likelihoods)
     options = len(tasks[0].options)
     found = answerer.option_probabilities(episode.record, [0])
     assert found == pytest.approx((np.arange(options) + 1) / sum(range(1, options + 1)))
