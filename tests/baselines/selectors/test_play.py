@@ -15,7 +15,7 @@ from vzgym.cli.tasks import write_task_files
 from vzgym.core.actions import Zooms
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError, UnknownName
-from vzgym.episode import Episode
+from vzgym.episode import Episode, EpisodeRecord
 from vzgym.evaluation import read_records
 from vzgym.evaluation.replay import replay
 from vzgym.policies import POLICIES, PolicyTraits, SelectedOverview, make_policy
@@ -260,7 +260,7 @@ def check_sizes(record, frames):
 
 
 def test_q_frame_shows_three_sizes_for_the_tokens_of_one():
-    played = []
+    played: list[EpisodeRecord] = []
     policy = {"name": "q-frame", "play": "sizes", "frames": 8, "scorer": "hash", "fps": 1.0}
     report = vzgym.evaluate(policy, "needle-tiny/test", episodes=1, on_episode=played.append)
     (record,) = played
@@ -275,7 +275,8 @@ def test_q_frame_shows_three_sizes_for_the_tokens_of_one():
 
 
 def test_a_language_model_is_shown_the_sizes_as_its_own_zooms():
-    played, teller = [], Teller()
+    played: list[EpisodeRecord] = []
+    teller = Teller()
     policy = SelectorTextPolicy("q-frame", teller, "hash", play="sizes", frames=4, fps=1.0)
     vzgym.evaluate(policy, "needle-tiny/test", episodes=2, on_episode=played.append)
     for record in played:
