@@ -142,7 +142,7 @@ def test_truncated_after_its_header_is_named_with_the_time(backend, share, encod
     data = path.read_bytes()
     header = data.index(b"mdat")
     path.write_bytes(data[: header + int((len(data) - header) * share)])
-    with pytest.raises(VideoError, match="truncated") as caught:
+    with pytest.raises(VideoError, match=": truncated: ") as caught:
         _ = FileVideo(path, backend=backend).duration
     assert 0 < caught.value.time < 4.0
 
@@ -152,7 +152,7 @@ def test_truncated_matroska_is_named_or_ends_earlier(make_file, codes, tmp_path)
     data = made.path.read_bytes()
     path = tmp_path / "cut.mkv"
     path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(VideoError, match="truncated") as caught:
+    with pytest.raises(VideoError, match=": truncated: ") as caught:
         _ = FileVideo(path).duration
     assert 0 < caught.value.time < made.end
 
