@@ -185,6 +185,21 @@ def verifiers() -> Iterator[Play]:
         runner.run(serving.__aexit__(None, None, None))
 
 
+@contextmanager
+def verl() -> Iterator[Play]:
+    """A batch of one row through verl's worker: the processor's work on prompt, clip and training inputs included."""
+    from vzgym.testing.parity.verl import ScriptedClient, play_rows, row_batch, small_worker
+
+    worker = small_worker()
+    loop = {"_target_": "vzgym.interfaces.verl.VideoZoomLoop"}
+
+    def play(index: int) -> None:
+        client = ScriptedClient(worker.tokenizer, lambda row: TURNS)
+        play_rows(worker, row_batch("?", {"tasks": TASKS.name, "index": index}), client, loop)
+
+    yield play
+
+
 ROWS: dict[str, tuple[Callable[[], AbstractContextManager[Play]], tuple[str, ...]]] = {
     "engine": (engine, ()),
     "engine, images": (images, ()),
@@ -193,6 +208,7 @@ ROWS: dict[str, tuple[Callable[[], AbstractContextManager[Play]], tuple[str, ...
     "skyrl": (skyrl, ("skyrl_gym",)),
     "openenv": (openenv, ("openenv",)),
     "verifiers": (verifiers, ("verifiers", "video_zoom")),
+    "verl": (verl, ("verl", "trl")),
 }
 """What is measured, and the packages that it needs. The first is what the others are compared with."""
 
@@ -216,7 +232,8 @@ def measured(name: str, episodes: int) -> tuple[float, float] | None:
     if not python.exists():
         return None
     words = [str(python), __file__, "--only", name, "--episodes", str(episodes), "--json"]
-    took = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+    printed = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    took = json.loads(printed.splitlines()[-1])  # packages may print too
     return float(took[0]), float(took[1])
 
 

@@ -11,7 +11,13 @@ from vzgym.core.errors import DependencyNotInstalled
 
 
 @pytest.mark.parametrize(
-    ("package", "name"), [("openenv", "VideoZoomClient"), ("openenv", "serve"), ("verifiers", "VideoZoomTaskset")]
+    ("package", "name"),
+    [
+        ("openenv", "VideoZoomClient"),
+        ("openenv", "serve"),
+        ("verifiers", "VideoZoomTaskset"),
+        ("verl", "VideoZoomLoop"),
+    ],
 )
 def test_the_error_names_the_extra(package: str, name: str) -> None:
     if importlib.util.find_spec(package) is not None:

@@ -19,6 +19,7 @@ from verl.trainer.ppo.reward import extract_reward
 from verl.utils.dataset.rl_dataset import RLHFDataset, collate_fn
 
 import vzgym
+from vzgym.agents.vlm.image_checks import ImagesDropped
 from vzgym.core.errors import InvalidSetting, TaskError, UntrustedName, VideoError
 from vzgym.episode.record import EpisodeRecord
 from vzgym.interfaces.rollouts import TextRollouts
@@ -271,11 +272,31 @@ def test_pixels_reach_the_model(worker: Any, data: VerlData) -> None:
     assert torch.equal(out.non_tensor_batch["multi_modal_inputs"][0]["pixel_values"], wanted["pixel_values"])
 
 
+def test_replies_of_the_role_tool(worker_of: Callable[..., Any], data: VerlData) -> None:
+    worker = worker_of(tool_role="tool")
+    out, client = play(worker, batch_of(worker, data, [0]), lambda row: [ZOOM, answer(0)])
+    assert [len(turn["image_data"]) for turn in client.requests[0]] == [16, 24]
+    inputs = out.non_tensor_batch["multi_modal_inputs"][0]
+    assert image_tokens(worker, out, 0) == int(inputs["image_grid_thw"].prod(dim=1).sum()) // 4
+
+
+def test_frames_that_the_template_loses_stop_the_run(
+    worker: Any, data: VerlData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blind = worker.processor.chat_template.replace("<|image_pad|>", "")
+    batch = batch_of(worker, data, [0])
+    play(worker, batch, lambda row: [answer(0)])  # what is known of the processor is found with its own template
+    monkeypatch.setattr(worker.processor, "chat_template", blind)
+    with pytest.raises(ImagesDropped, match="16 frames have 0 image tokens"):
+        play(worker, batch, lambda row: [answer(0)])
+
+
 @pytest.mark.parametrize(
     ("loop", "error", "words"),
     [
         ({"settings": {"rewards": "videozoomer"}}, InvalidSetting, "unknown settings: rewards"),
         ({"turn_tokens": 0}, InvalidSetting, "turn_tokens"),
+        ({"turn_token": 9}, InvalidSetting, "unknown options of the agent loop: turn_token; valid: settings"),
         ({"tool_role": "system"}, InvalidSetting, "tool_role"),
     ],
 )

@@ -15,6 +15,7 @@ else:
         __name__,
         "data: write_skyrl_data",
         "environment: ENV_CLASS SkyRLVideoZoom register",
+        extra="skyrl",
     )
 
 __all__ = ["ENV_CLASS", "SkyRLVideoZoom", "register", "write_skyrl_data"]

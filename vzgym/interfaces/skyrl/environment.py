@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from vzgym.core.errors import DependencyNotInstalled, EpisodeEnded, InvalidSetting
+import skyrl_gym
+from skyrl_gym.envs.base_text_env import BaseTextEnv, BaseTextEnvStepOutput
 
-try:
-    import skyrl_gym
-    from skyrl_gym.envs.base_text_env import BaseTextEnv, BaseTextEnvStepOutput
-except ImportError as error:
-    raise DependencyNotInstalled('skyrl-gym is not installed, run `pip install "vzgym[skyrl]"`') from error
-
+from vzgym.core.errors import EpisodeEnded, InvalidSetting
 from vzgym.episode import Message
 from vzgym.interfaces.rollouts import TextRollout, shared_rollouts
 from vzgym.protocols import as_chat

@@ -16,6 +16,7 @@ else:
         __name__,
         "agent_loop: VideoZoomLoop",
         "data: VerlData write_verl_data",
+        extra="verl",
     )
 
 __all__ = ["VerlData", "write_verl_data"]

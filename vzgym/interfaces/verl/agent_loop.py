@@ -7,23 +7,19 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from inspect import signature
 from typing import Any
 from uuid import uuid4
 
+from omegaconf import OmegaConf
 from PIL import Image
-
-from vzgym.core.errors import DependencyNotInstalled, InvalidSetting, VideoError
-
-try:
-    from omegaconf import OmegaConf
-    from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput, register
-    from verl.utils.profiler import simple_timer
-    from verl.utils.rollout_trace import rollout_trace_op
-except ImportError as error:
-    raise DependencyNotInstalled(f'verl cannot be imported, run `pip install "vzgym[verl]"` ({error})') from error
+from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput, register
+from verl.utils.profiler import simple_timer
+from verl.utils.rollout_trace import rollout_trace_op
 
 from vzgym.agents.vlm.chat import end_tokens, suppressed_tokens, turn_end
 from vzgym.agents.vlm.image_checks import ImagesDropped, frame_tokens, image_token
+from vzgym.core.errors import InvalidSetting, VideoError
 from vzgym.episode import Message
 from vzgym.interfaces.rollouts import TextRollout, shared_rollouts
 from vzgym.protocols import as_chat
@@ -31,6 +27,9 @@ from vzgym.protocols import as_chat
 __all__ = ["VideoZoomLoop"]
 
 _log = logging.getLogger("vzgym.interfaces")
+
+_VERLS = frozenset({*signature(AgentLoopBase.__init__).parameters, "name", "tools"})
+"""What verl itself gives an agent loop; the rest of its configuration is ours."""
 
 _EVALUATION_KEY = "acc"
 """The name of verl's main validation metric."""
@@ -104,6 +103,11 @@ class VideoZoomLoop(AgentLoopBase):  # type: ignore[misc]
             raise InvalidSetting(f"tool_role must be 'user' or 'tool', got {tool_role!r}")
         if turn_tokens is not None and turn_tokens < 1:
             raise InvalidSetting(f"turn_tokens must be at least 1, or null, got {turn_tokens!r}")
+        unknown = sorted(set(kwargs) - _VERLS)
+        if unknown:
+            raise InvalidSetting(
+                f"unknown options of the agent loop: {', '.join(unknown)}; valid: settings, turn_tokens, tool_role"
+            )
         super().__init__(*args, **kwargs)
         plain = OmegaConf.to_container(settings, resolve=True) if OmegaConf.is_config(settings) else settings
         self._rollouts = shared_rollouts("verl", plain)

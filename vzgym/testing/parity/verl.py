@@ -19,7 +19,7 @@ from vzgym.protocols.base import PROTOCOLS
 from vzgym.testing.parity.pixels import Seen
 from vzgym.testing.parity.script import Script, rollout_settings
 
-__all__ = ["ScriptedClient", "VerlInterface", "make_worker", "play_rows"]
+__all__ = ["ScriptedClient", "VerlInterface", "make_worker", "play_rows", "row_batch", "small_worker"]
 
 
 class ScriptedClient:
@@ -113,9 +113,31 @@ def play_rows(worker: Any, batch: Any, client: ScriptedClient, loop: dict[str, A
     return asyncio.run(worker.generate_sequences(batch))
 
 
+def row_batch(question: str, extra_info: dict[str, Any]) -> Any:
+    """A `DataProto` of one row, with the columns that the agent loop reads.
+
+    Args:
+        question: The row's prompt.
+        extra_info: Names the task.
+    """
+    import torch
+    from verl.protocol import DataProto
+
+    columns: dict[str, Any] = {
+        "raw_prompt": [{"role": "user", "content": question}],
+        "extra_info": extra_info,
+        "agent_name": "video_zoom",
+        "index": 0,
+    }
+    rows = {name: np.empty(1, dtype=object) for name in columns}
+    for name, value in columns.items():
+        rows[name][0] = value
+    return DataProto.from_single_dict({"dummy_tensor": torch.zeros(1, 1, dtype=torch.uint8), **rows})
+
+
 @cache
-def _worker() -> Any:
-    """A worker whose limits hold every script."""
+def small_worker() -> Any:
+    """A worker with a small Qwen3-VL, whose limits hold every script; made once."""
     from vzgym.testing.models import build_checkpoint
 
     with tempfile.TemporaryDirectory() as folder:
@@ -133,23 +155,11 @@ class VerlInterface:
 
     def play(self, script: Script, seen: list[Seen] | None = None) -> EpisodeRecord:
         """See `Interface.play`."""
-        import torch
-        from verl.protocol import DataProto
-
-        worker, protocol = _worker(), PROTOCOLS.make("tags")
+        worker, protocol = small_worker(), PROTOCOLS.make("tags")
         rules = script.extras.episode(script.task, script.budget, protocol).rules
         turns = [compose(protocol, action, "Look, then say.", rules) for action in script.actions]
         client = ScriptedClient(worker.tokenizer, lambda row: turns)
-        columns: dict[str, Any] = {
-            "raw_prompt": [{"role": "user", "content": script.task.question}],
-            "extra_info": {"tasks": [script.task], "index": 0},
-            "agent_name": "video_zoom",
-            "index": 0,
-        }
-        rows = {name: np.empty(1, dtype=object) for name in columns}
-        for name, value in columns.items():
-            rows[name][0] = value
-        batch = DataProto.from_single_dict({"dummy_tensor": torch.zeros(1, 1, dtype=torch.uint8), **rows})
+        batch = row_batch(script.task.question, {"tasks": [script.task], "index": 0})
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "records.jsonl"
             settings = {**rollout_settings(script), "records": str(file)}
