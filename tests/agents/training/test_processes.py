@@ -64,7 +64,9 @@ def test_launches_that_work_are_not(tmp_path):
     server = {"vllm_mode": "server", "vllm_tensor_parallel_size": 2}
     check_launch(settings(model=str(tmp_path), vllm=True, trainer=server), Sharding(8))
     (tmp_path / "adapter_config.json").write_text("{}")
-    check_launch(settings(model=str(tmp_path)), Sharding(8))
+    check_launch(settings(model=str(tmp_path)), Sharding(8, 2))
+    with pytest.raises(InvalidSetting, match=r"a folder of adapters .* into which no process could merge them under"):
+        check_launch(settings(model=str(tmp_path)), Sharding(8, 3))
     with pytest.raises(InvalidSetting, match="a folder of adapters without the model's own weights, which vLLM"):
         check_launch(settings(model=str(tmp_path), vllm=True), Sharding(8))
 

@@ -81,16 +81,19 @@ def check_launch(settings: TrainSettings, sharding: Sharding) -> None:
             f"{type(settings).__name__}.bf16 is false, but the launch configuration has mixed_precision: bf16, which "
             "DeepSpeed requires to agree: set bf16 to true, or mixed_precision to 'no' in the configuration"
         )
-    if isinstance(settings, GRPOSettings) and settings.vllm:
+    engine = isinstance(settings, GRPOSettings) and settings.vllm
+    split = sharding.deepspeed and sharding.stage == 3
+    if (engine or split) and (Path(settings.model) / "adapter_config.json").is_file():
+        reader = "which vLLM would read there" if engine else "into which no process could merge them under ZeRO-3"
+        raise InvalidSetting(
+            f"{type(settings).__name__}.model is {settings.model}, a folder of adapters without the model's own "
+            f"weights, {reader}: give the folder of a finished run, whose adapters are merged"
+        )
+    if engine:
         _check_engine(settings)
 
 
-def _check_engine(settings: GRPOSettings) -> None:
-    if (Path(settings.model) / "adapter_config.json").is_file():
-        raise InvalidSetting(
-            f"GRPOSettings.model is {settings.model}, a folder of adapters without the model's own weights, which vLLM "
-            "would read there: give the folder of a finished run, whose adapters are merged, or set vllm to false"
-        )
+def _check_engine(settings: TrainSettings) -> None:
     parallel = settings.trainer.get("vllm_tensor_parallel_size", 1)
     if settings.trainer.get("vllm_mode", "colocate") == "colocate" and parallel != 1:
         raise InvalidSetting(
