@@ -38,7 +38,6 @@ from tests.interfaces.openenv.conftest import SESSIONS, running
 from vzgym.cli import app as vzgym_command
 from vzgym.core.errors import InvalidSetting, TaskError
 from vzgym.interfaces.guards import LocalGuard, SizeGuard
-from vzgym.interfaces.network import TokenGuard
 from vzgym.interfaces.openenv import Served, VideoZoomAction, VideoZoomClient, make_app
 from vzgym.interfaces.openenv.server import LARGEST_MESSAGE
 from vzgym.tasks import load_tasks
@@ -248,7 +247,7 @@ def test_a_message_over_the_limit_ends_the_session(url: str) -> None:
 
 def test_a_token_is_required_of_every_request(served: Served) -> None:
     token = "a-token-for-this-test"
-    with running(TokenGuard(make_app(served, sessions=1), token)) as url:
+    with running(make_app(served, sessions=1, token=token)) as url:
         assert requests.get(f"{url}/health", timeout=30).status_code == 401
         with pytest.raises(ConnectionError), VideoZoomClient(base_url=url).sync() as client:
             client.reset()

@@ -23,13 +23,16 @@ LARGEST_MESSAGE: Final = 8 << 20
 """Maximum bytes of a client's message: the longest turn that a protocol reads, each character as two escapes."""
 
 
-def make_app(served: Served, *, sessions: int = 64, session_timeout: float = 3600.0) -> FastAPI:
-    """Create OpenEnv's application.
+def make_app(
+    served: Served, *, sessions: int = 64, session_timeout: float = 3600.0, token: str | None = None
+) -> FastAPI:
+    """Create OpenEnv's application. It refuses large requests and, with a token, those without it.
 
     Args:
         served: Tasks, reward and protocol.
         sessions: Maximum number of sessions at a time; a further client is refused (`CAPACITY_REACHED`).
         session_timeout: Seconds after which an unused session is closed. Longer than the longest generation of a turn.
+        token: What every request needs in the header `Authorization: Bearer TOKEN` (`read_token`); None: nothing.
 
     Raises:
         ValidationError: From pydantic, if a number is out of range.
@@ -47,6 +50,9 @@ def make_app(served: Served, *, sessions: int = 64, session_timeout: float = 360
         return JSONResponse({"detail": str(error)}, status_code=409)
 
     app.add_exception_handler(RequestRefused, refuse)
+    app.add_middleware(SizeGuard, most=LARGEST_MESSAGE)
+    if token is not None:
+        app.add_middleware(TokenGuard, token=token)
     return app
 
 
@@ -78,11 +84,9 @@ def serve(
     """
     token = read_token()
     check_host(host, allow_remote=allow_remote, token=token)
-    app: Any = SizeGuard(make_app(served, sessions=sessions, session_timeout=session_timeout), LARGEST_MESSAGE)
+    app = make_app(served, sessions=sessions, session_timeout=session_timeout, token=token)
     if is_loopback(host):
-        app = LocalGuard(app)
-    if token is not None:
-        app = TokenGuard(app, token)
+        app.add_middleware(LocalGuard)
     config = uvicorn.Config(app, host=host, port=port, ws_max_size=LARGEST_MESSAGE, log_level="warning")
     _Server(config, ready).run()
 
