@@ -26,6 +26,7 @@ _PACKAGES = {
     "peft": "llm", "stable-baselines3": "sb3", "sb3-contrib": "sb3", "pettingzoo": "multiagent",
     "matplotlib": "plots", "pandas": "pandas", "moviepy": "video", "openai": "served",
     "vllm": "llm,gpu", "deepspeed": "llm,gpu", "ray": "ray",
+    "mcp": "mcp", "skyrl-gym": "skyrl", "openenv": "openenv", "verifiers": "verifiers", "verl": "verl",
     "bm25s": "tools", "snowballstemmer": "tools", "scipy": "selectors", "pywavelets": "selectors",
 }  # fmt: skip
 
