@@ -52,7 +52,7 @@ endef
 .DELETE_ON_ERROR:
 # Two pip processes must not write to one environment.
 .NOTPARALLEL:
-.PHONY: demo test test-lowest test-lowest-llm test-interfaces lint format docs package hooks install clean distclean help
+.PHONY: demo test test-lowest test-lowest-llm test-interfaces gpu-wheels lint format docs package hooks install clean distclean help
 
 demo: $(DEMO)  ## install, run all baselines on real video files, then watch a model learn (QUICK=1: files only)
 	$(BIN)/vzgym demo $(if $(filter-out 0,$(QUICK)),--quick)
@@ -89,6 +89,9 @@ package: $(TEST)  ## build wheel and sdist into dist/, install the wheel alone i
 	$(PYTHON) -m venv --clear $(VENV)-package
 	@$(call pip_install,$(VENV)-package,-c constraints.txt dist/*.whl)
 	$(VENV)-package/bin/python .ci/smoke.py dist
+
+gpu-wheels: $(TEST)  ## pack what the GPU benchmark needs beside torch into build/gpu-wheels (GPU_PYTHON=3.12)
+	$(BIN)/python benchmarks/gpu/wheels.py build/gpu-wheels $(if $(GPU_PYTHON),--python $(GPU_PYTHON))
 
 # No cache: import-linter's does not notice new modules.
 lint: $(TEST)  ## check style, types and import layers

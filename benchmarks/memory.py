@@ -52,7 +52,6 @@ class Case:
         batch: Dialogues in a backward pass.
         overview: Frames of the overview.
         pixels: Most pixels of a frame.
-        protocol: Text protocol; "compact_tags" has short dialogues.
         steps: Optimizer steps; the first makes AdamW's averages, so full weights take two.
     """
 
@@ -67,12 +66,13 @@ class Case:
     overview: int = 8
     pixels: int = 28 * 28 * 16
     steps: int = 2
-    protocol: str = "tags"
 
 
 TINY: dict[str, Any] = {"size": SIZES["tiny"], "pixels": 28 * 28 * 4}
-MIDDLE: dict[str, Any] = {"size": SIZES["mid"], "lora": 16, "checkpointing": True, "batch": 1, "steps": 1,
-          "protocol": "compact_tags"}  # fmt: skip
+MIDDLE: dict[str, Any] = {
+    "size": SIZES["mid"], "lora": 16, "checkpointing": True, "batch": 1, "overview": 4, "pixels": 28 * 28 * 4,
+    "steps": 1,
+}  # fmt: skip
 CASES = {
     "tiny-sft": Case(**TINY, batch=8),
     "tiny-grpo": Case(**TINY, stage="grpo", batch=4),
@@ -121,15 +121,14 @@ def run(case: Case, model: Path, out: Path) -> dict[str, Any]:
     budget = {"overview_fps": 1.0, "overview_frames": case.overview, "clip_frames": 4, "max_zooms": 1,
               "max_pixels": case.pixels, "min_pixels": 784}  # fmt: skip
     common: dict[str, Any] = {
-        "model": str(model), "out": str(out / "run"), "protocol": case.protocol, "batch_size": case.batch,
+        "model": str(model), "out": str(out / "run"), "protocol": "tags", "batch_size": case.batch,
         "freeze_vision": case.frozen, "gradient_checkpointing": case.checkpointing, "bf16": case.bf16,
         "lora": LoraSettings(rank=case.lora, alpha=max(1, 2 * case.lora)), "trainer": {"use_cpu": True},
     }  # fmt: skip
     if case.stage == "sft":
         data = out / "data"
         mix = {"exemplar": 1.0}
-        collect(CollectSettings(tasks="needle/train", episodes=8, mix=mix, budget=budget, filters=(),
-                                protocol=case.protocol), data)  # fmt: skip
+        collect(CollectSettings(tasks="needle/train", episodes=8, mix=mix, budget=budget, filters=()), data)
         imitation = SFTSettings(**common, data=str(data), max_steps=case.steps)
         plan, make = plan_sft(imitation), partial(sft.make_trainer, imitation)
     else:

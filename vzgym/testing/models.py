@@ -257,7 +257,9 @@ def build_config(family: str, tokenizer: Any, size: ModelSize | None = None) -> 
     return getattr(transformers, known.config)(**settings)
 
 
-def build_checkpoint(family: str, folder: str | Path, size: ModelSize | None = None, seed: int = 0) -> Path:
+def build_checkpoint(
+    family: str, folder: str | Path, size: ModelSize | None = None, seed: int = 0, dtype: str = "float32"
+) -> Path:
     """Write a model of a family with random weights, and its processor, as a folder that `VLMPolicy` opens.
 
     Args:
@@ -265,6 +267,7 @@ def build_checkpoint(family: str, folder: str | Path, size: ModelSize | None = N
         folder: Output folder.
         size: Size of the model.
         seed: Seed of the weights.
+        dtype: Type of the weights in torch, such as "bfloat16".
 
     Raises:
         UnknownName: If there is no such family.
@@ -276,7 +279,7 @@ def build_checkpoint(family: str, folder: str | Path, size: ModelSize | None = N
     config = build_config(family, processor.tokenizer, size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = AutoModelForImageTextToText.from_config(config)
+        model = AutoModelForImageTextToText.from_config(config, dtype=getattr(torch, dtype))
     model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
     model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
     model.save_pretrained(folder)
