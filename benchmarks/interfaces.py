@@ -19,7 +19,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -85,15 +86,16 @@ def gymnasium() -> Iterator[Play]:
 
 
 @contextmanager
-def mcp() -> Iterator[Play]:
-    """A server of the Model Context Protocol and its client, in memory: no pipe and no HTTP."""
+def mcp(*, http: bool = False) -> Iterator[Play]:
+    """A server of the Model Context Protocol and its client: in memory, or over HTTP on loopback."""
     from mcp import Client
 
-    from vzgym.interfaces.mcp import AgentEpisodes, make_server
+    from vzgym.interfaces.mcp import AgentEpisodes, http_app, make_server
     from vzgym.interfaces.tasks import ServedTasks
     from vzgym.testing.parity.mcp import handle_in
+    from vzgym.testing.parity.openenv import serving_app
 
-    server = make_server(AgentEpisodes(ServedTasks([TASKS])))
+    episodes = AgentEpisodes(ServedTasks([TASKS]))
 
     async def episode(client: Any, index: int) -> None:
         opening = await client.call_tool("start", {"task": index})
@@ -102,7 +104,7 @@ def mcp() -> Iterator[Play]:
         await client.call_tool("answer", {**handle, "text": "A"})
 
     # The client's task group must be left by the task that entered it, so all episodes run in one.
-    async def serve(wanted: asyncio.Queue[int | None], done: asyncio.Queue[None]) -> None:
+    async def serve(server: Any, wanted: asyncio.Queue[int | None], done: asyncio.Queue[None]) -> None:
         async with Client(server) as client:
             await done.put(None)
             while (index := await wanted.get()) is not None:
@@ -113,12 +115,50 @@ def mcp() -> Iterator[Play]:
         await wanted.put(index)
         await (done.get() if index is not None else serving)
 
-    with asyncio.Runner() as runner:
+    with ExitStack() as stack:
+        url = stack.enter_context(serving_app(http_app(episodes))) if http else ""
+        runner = stack.enter_context(asyncio.Runner())
         wanted, done = asyncio.Queue[int | None](), asyncio.Queue[None]()
-        serving = runner.get_loop().create_task(serve(wanted, done))
+        server = f"{url}/mcp" if http else make_server(episodes)
+        serving = runner.get_loop().create_task(serve(server, wanted, done))
         runner.run(done.get())
         yield lambda index: runner.run(ask(index))
         runner.run(ask(None))
+
+
+@contextmanager
+def trl() -> Iterator[Play]:
+    """The environment of TRL's tool loop, called as the loop calls it; without a model and its processor."""
+    from vzgym.agents.training.tool_environment import ToolEnvironment, finish_rollout, opening_row
+
+    protocol = TagProtocol()
+    environment = ToolEnvironment(TASKS, TASKS.budget, protocol)
+    prompt = opening_row(Episode(TASKS[0], TASKS.budget, protocol).messages)
+
+    def play(index: int) -> None:
+        environment.reset(prompt, task=index)
+        reply = {"role": "tool", "content": environment.video_zoom(TURNS[0])}
+        finish_rollout(environment, [reply, {"role": "assistant", "content": TURNS[1]}])
+
+    yield play
+
+
+@contextmanager
+def served() -> Iterator[Play]:
+    """A policy on a chat server over HTTP: each request holds the whole dialogue with all its frames."""
+    from vzgym.agents.served.policy import ServedPolicy
+    from vzgym.rollout.rollout import EpisodeStart, Rollout
+    from vzgym.testing.parity.served_chat import serving_chat
+
+    replies = [{"role": "assistant", "content": turn} for turn in TURNS]
+    with serving_chat(replies * len(TASKS)) as (url, _):
+        rollout = Rollout(ServedPolicy("scripted", url, check_images=False), TASKS, TASKS.budget)
+
+        def play(index: int) -> None:
+            (played,) = rollout.play([EpisodeStart(TASKS[index], 0)])
+            assert played is not None
+
+        yield play
 
 
 @contextmanager
@@ -204,7 +244,10 @@ ROWS: dict[str, tuple[Callable[[], AbstractContextManager[Play]], tuple[str, ...
     "engine": (engine, ()),
     "engine, images": (images, ()),
     "gymnasium": (gymnasium, ()),
+    "trl": (trl, ("torch", "transformers", "trl")),
+    "served": (served, ("openai",)),
     "mcp": (mcp, ("mcp_types",)),
+    "mcp, http": (partial(mcp, http=True), ("mcp_types",)),
     "skyrl": (skyrl, ("skyrl_gym",)),
     "openenv": (openenv, ("openenv",)),
     "verifiers": (verifiers, ("verifiers", "video_zoom")),
