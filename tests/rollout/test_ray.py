@@ -197,6 +197,14 @@ def test_commands(tmp_path: Path) -> None:
     assert files == {path.name: path.read_bytes() for path in remote.iterdir()}
     table = json.loads(run("eval", "--policy", "random", "--tasks", str(remote / "tasks.jsonl"), "--json", "--ray"))
     assert len(table) == 1
+    experiment = tmp_path / "experiment.yaml"
+    learners = "{blind: {kind: policy, policy: blind}, expert: {kind: policy, policy: expert}}"
+    experiment.write_text(f"tasks: tiny\nseeds: 1\nevaluate: {{episodes: 3}}\nlearners: {learners}\n")
+    out = tmp_path / "experiments"
+    run("ablate", str(experiment), "--out", str(out), "--workers", "2", "--ray")
+    assert [len(path.read_text().splitlines()) for path in out.glob("store/*/out/**/records.jsonl")] == [3, 3]
+    logs = [path.read_text() for path in out.glob("store/*/log.txt")]
+    assert len(logs) == 2
     scores = ("tasks", "score", "--tasks", str(remote / "tasks.jsonl"), "--scorer", "histogram", "--cache")
     assert (
         run(*scores, str(tmp_path / "a"), "--ray").partition(".")[0]

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from vzgym.core.errors import FolderInUse
+from vzgym.core.errors import FolderInUse, WorkerError
 from vzgym.evaluation.experiments import Event, Grid, run_grid, write_results
+from vzgym.evaluation.experiments.running import _run_chain
 from vzgym.evaluation.experiments.stages import DONE, LOG
 
 FOUR = """\
@@ -130,6 +131,13 @@ def test_two_do_not_work_in_one_folder(grid_of: Callable[[str], Grid], tmp_path:
     (tmp_path / "out").mkdir()
     with FileLock(tmp_path / "out" / ".lock"), pytest.raises(FolderInUse):
         run_grid(grid_of(FOUR), tmp_path / "out")
+
+
+def test_workers_elsewhere_must_see_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(WorkerError, match=r"does not see the folder .* give --out on a disk that all nodes share"):
+        _run_chain(tmp_path, "a mark", [])
+    (tmp_path / ".driver").write_text("a mark")
+    _run_chain(tmp_path, "a mark", [])
 
 
 @pytest.mark.usefixtures("in_process")
