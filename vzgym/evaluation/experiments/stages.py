@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from vzgym.core.differences import first_difference
-from vzgym.core.files import read_json, read_json_lines, write_json
+from vzgym.core.files import is_leftover, read_json, read_json_lines, write_json
 from vzgym.core.secrets import redact
 from vzgym.episode.runs import count_records
 from vzgym.evaluation.experiments.settings import STORE
@@ -195,6 +195,8 @@ def run_stage(stage: Stage, root: Path) -> None:
         shutil.rmtree(out, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FAILED).unlink(missing_ok=True)
+    for path in filter(is_leftover, folder.iterdir()):
+        path.unlink()  # a process was killed while it wrote a file
     write_json(folder / STAGE, {"label": stage.label, **redact(stage.identity)})
     start, cpu_start = time.perf_counter(), time.process_time()
     parents = {role: parent.folder(root) / OUT for role, parent in stage.parents.items()}
