@@ -28,8 +28,8 @@ if name == "grpo-0.6b":
 if name == "sft-2b":
     time.sleep(60)
 share = 0.2 if name == "grpo-2b" else 0.01
-print("not the result")
-print(json.dumps({"device_float32": {"loss": 6.0, "apart": 0.001}, "environment_share": share, "weights": 3}))
+found = {"device_float32": {"loss": 6.0, "apart": 0.001}, "environment_share": share, "weights": 3}
+(out / f"{name}.json").write_text(json.dumps(found))
 """
 
 

@@ -4,7 +4,7 @@
     python benchmarks/gpu/parts.py sft-0.6b --out runs/gpu --device cpu   # the same path at tiny sizes
 
 Models are built from configurations with random weights. These produce no valid turns, so the turns of roll-outs are
-scripted (two zooms, an answer); the model still computes every token. The last line of the output is a JSON object.
+scripted (two zooms, an answer); the model still computes every token. The result is written to OUT/PART.json.
 """
 
 from __future__ import annotations
@@ -452,7 +452,10 @@ def main() -> None:
         sys.exit("no CUDA device was found; --device cpu runs the same path at tiny sizes")
     found = PARTS[kind](bench, size)
     name = torch.cuda.get_device_name() if options.device == "cuda" else "CPU"
-    print(json.dumps({**found, "device": name, "torch": torch.__version__}))
+    result = json.dumps({**found, "device": name, "torch": torch.__version__})
+    # Not to the output, where vLLM logs.
+    (options.out / f"{options.part}.json").write_text(result + "\n", encoding="utf-8")
+    print(result)
 
 
 if __name__ == "__main__":

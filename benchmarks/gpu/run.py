@@ -92,17 +92,19 @@ def measure(name: str, options: argparse.Namespace, environment: dict[str, str],
     """Run a part: its result, with its `seconds`; or an `error`."""
     script = Path(__file__).with_name("parts.py")
     command = [sys.executable, str(script), name, "--out", str(options.out), "--device", options.device]
+    result = options.out / f"{name}.json"
+    result.unlink(missing_ok=True)
     began = time.monotonic()
     with (options.out / f"{name}.log").open("w", encoding="utf-8") as log:
         try:
             done = subprocess.run(
-                command, check=False, stdout=subprocess.PIPE, stderr=log, text=True, env=environment, timeout=limit
+                command, check=False, stdout=log, stderr=subprocess.STDOUT, env=environment, timeout=limit
             )
         except subprocess.TimeoutExpired:
             return {"error": f"stopped after {limit:.0f} s; its output is in {log.name}"}
     if done.returncode:
         return {"error": f"failed (exit status {done.returncode}); its output is in {log.name}"}
-    return {**json.loads(done.stdout.splitlines()[-1]), "seconds": time.monotonic() - began}
+    return {**json.loads(result.read_text(encoding="utf-8")), "seconds": time.monotonic() - began}
 
 
 def shown(name: str, value: Any) -> str:
