@@ -144,6 +144,8 @@ $(VENV)/.installed-%: $(VENV)/.made pyproject.toml constraints.txt
 	@$(call pip_install,$(VENV),-c constraints.txt -e ".[$(subst -,$(comma),$*)]")
 	@touch $@
 
+# Otherwise make removes the stamp after use, and the environment is made again each time.
+.PRECIOUS: $(VENV)-%/.installed
 $(VENV)-%/.installed: constraints-%.txt pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)-$*
 	@$(call pip_install,$(VENV)-$*,-c constraints-$*.txt -e ".[$*]" pytest hypothesis "sybil[pytest]" $(ALSO_$*))
