@@ -79,7 +79,8 @@ def main() -> int:
 
 def unpacked(archive: Path, out: Path) -> Path:
     """The folder of an archive's packages, unpacked once for each archive."""
-    folder = out / f"site-{archive.stat().st_size}"
+    # dill, with which datasets compares rows, takes modules by name only below a folder of this name.
+    folder = out / f"site-packages-{archive.stat().st_size}"
     if not folder.is_dir():
         partial = out / f"partial-{os.getpid()}"
         with tarfile.open(archive) as packed:
