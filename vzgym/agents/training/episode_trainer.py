@@ -25,6 +25,9 @@ class EpisodeTrainer(GRPOTrainer):  # type: ignore[misc]
     a collective operation (weights sharded by ZeRO-3 or FSDP, prompts gathered for a vLLM server), a process whose
     roll-outs have ended must take part in the turns of the others: it generates a turn that is dropped, or, for a
     server, sends empty prompts that are not asked.
+
+    *New weights of the vision tower.* vLLM keeps the features of images that it has seen, and TRL does not tell it that
+    the tower has changed: they are dropped with each transfer of weights.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -32,6 +35,22 @@ class EpisodeTrainer(GRPOTrainer):  # type: ignore[misc]
         self._looping = False
         if self._served and self.accelerator.is_main_process:
             self.vllm_generation.vllm_client = _SparseClient(self.vllm_generation.vllm_client)
+        if self.use_vllm:
+            transfer = self.vllm_generation.sync_weights
+
+            def transfer_and_forget() -> None:
+                transfer()
+                self._forget_features()
+
+            self.vllm_generation.sync_weights = transfer_and_forget
+
+    def _forget_features(self) -> None:
+        """Make vLLM compute the features of all images anew."""
+        if self.vllm_mode == "colocate":
+            self.vllm_generation.llm.llm_engine.reset_encoder_cache()
+        elif self.accelerator.is_main_process:
+            client = self.vllm_generation.vllm_client
+            client.session.post(f"{client.base_url}/reset_encoder_cache").raise_for_status()
 
     @property
     def _served(self) -> bool:
