@@ -10,6 +10,7 @@ import pytest
 
 from vzgym.core.errors import InvalidSetting
 from vzgym.tasks import get_task, load_tasks
+from vzgym.tasks.procedural.render.painter import Flash
 from vzgym.tasks.procedural.render.palette import EVENT_COLORS, SCENE_HUES, scene_lut
 from vzgym.tasks.procedural.render.scenery import STYLES, SceneSpec, draw_scene, forget_scenes, scene_frames
 from vzgym.tasks.procedural.render.shapes import SHAPES, paint_shape
@@ -28,6 +29,18 @@ def test_a_frame_is_the_same_however_frames_are_batched(task_id: str) -> None:
     assert np.array_equal(at_once[order], shuffled)
     for frame in (0, 79, 80, 333, 639):
         assert np.array_equal(painter(np.array([frame]), 48, 64)[0], at_once[frame])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_flash_looks_the_same_whichever_of_its_frames_are_painted_together(shape: str) -> None:
+    flash = Flash(0, 20, shape, EVENT_COLORS["white"], 0.5, 0.5, 0.25)
+    # On a bright ground the dark halo shows.
+    together = np.full((20, 96, 96, 3), 200, dtype=np.uint8)
+    flash.paint(together, np.arange(20), np.arange(20), 1.0)
+    for frame in (0, 1, 3, 10, 19):
+        alone = np.full((1, 96, 96, 3), 200, dtype=np.uint8)
+        flash.paint(alone, np.array([0]), np.array([frame]), 1.0)
+        assert np.array_equal(alone[0], together[frame])
 
 
 @pytest.mark.parametrize("task_id", IDS)

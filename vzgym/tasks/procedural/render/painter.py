@@ -15,8 +15,7 @@ from vzgym.tasks.procedural.render.shapes import as_slice, paint_shape
 
 __all__ = ["Actor", "Balloon", "Flash", "Lamp", "ScenePainter"]
 
-# Frames are drawn in groups whose planes stay in the processor's cache. The halo of a shape that changes its size ends
-# at the edge of the group's largest, so another number changes pixels.
+# Frames are drawn in groups whose planes stay in the processor's cache.
 _PIXELS_AT_ONCE = 1 << 17
 
 
@@ -143,6 +142,7 @@ class Flash:
             np.array(self.color, dtype=np.float64),
             np.array([-0.55]),
             aspect,
+            largest=self.radius,
         )
 
 

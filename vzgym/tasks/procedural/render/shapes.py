@@ -63,6 +63,7 @@ def paint_shape(
     color: NDArray[np.float64],
     halo: NDArray[np.float64],
     aspect: float,
+    largest: float | None = None,
 ) -> None:
     """Paint one shape on some frames, in place.
 
@@ -78,14 +79,17 @@ def paint_shape(
         color: RGB 0..255, shape `(m, 3)` or `(3,)`.
         halo: Around the shape, shape `(m,)` or `(1,)`: > 0 adds that share of its color, < 0 darkens by that share.
         aspect: Width of the picture in units of its height.
+        largest: Greatest radius that the shape has in any frame, if its radius changes. The halo ends at 1.5 times this
+            radius, so that a frame looks the same whichever others are painted with it.
     """
     if len(rows) == 0:
         return
     height, width = canvas.shape[1:3]
     cx, cy = center
     across = width / aspect
-    left, right = _extent(cx, radius, 1.0 / height, across, width)
-    top, bottom = _extent(cy, radius, 1.0 / height, height, height)
+    reach = radius if largest is None else np.array([largest])
+    left, right = _extent(cx, reach, 1.0 / height, across, width)
+    top, bottom = _extent(cy, reach, 1.0 / height, height, height)
     if left >= right or top >= bottom:
         return
 
