@@ -59,7 +59,7 @@ demo: $(DEMO)  ## install, run all baselines on real video files, then watch a m
 
 # One thread per worker: numpy's and torch's threads would compete for the cores.
 test: $(TEST)  ## install, run the tests (WORKERS=n, PYTEST_ARGS="-k needle")
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --timeout 600 $(PYTEST_ARGS)
 
 # Separate fresh environments, not `$(VENV)`, to test that nothing else is needed.
 test-lowest:  ## test with the lowest releases of the core dependencies that pyproject.toml allows

@@ -143,7 +143,8 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path | str], Ab
     return lambda model: _transformers_serve(model, tmp_path_factory.mktemp("modules"))
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: while Playwright runs, its event loop keeps tests of other modules from running theirs.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """A headless Chromium, of Playwright's type `Browser`; skips where Playwright or Chromium is not installed."""
     sync_api = pytest.importorskip("playwright.sync_api", reason='needs Playwright: pip install "vzgym[dev]"')

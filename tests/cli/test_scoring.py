@@ -51,7 +51,8 @@ def test_workers_score_the_same(scorer: str, run: Run, written: Path, tmp_path: 
     workers = ("--workers", 2)
     together = run(*arguments, two, *workers)
     assert together.exit_code == 0, together.output
-    assert together.stdout.partition(".")[0] == alone.partition(".")[0]
+    # The number of decoded frames depends on what a process has decoded before.
+    assert together.stdout.partition(",")[0] == alone.partition(",")[0]
     assert len(stored(one)) > 3  # more than one block of a video
     assert stored(two) == stored(one)
     lost = next(two.glob("*/128.npz"))

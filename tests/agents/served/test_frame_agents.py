@@ -288,7 +288,7 @@ def test_names_settings_and_failures(name, kind, tasks):
     assert policy.name == f"{name} (m)"
     assert not PolicyTraits.of(policy).privileged
     assert json.dumps(policy.identity)
-    with pytest.raises(InvalidSetting, match=r"no option 'heat'; further options: concurrency, detail"):
+    with pytest.raises(InvalidSetting, match=r"has no option 'heat'; valid: concurrency, detail"):
         POLICIES.make({"name": name, "model": "m", "url": "http://127.0.0.1:9/v1", "heat": 1})
     with pytest.raises(InvalidSetting, match="temperature must be"):
         kind("m", "http://127.0.0.1:9/v1", temperature=-1)

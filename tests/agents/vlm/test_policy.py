@@ -133,7 +133,7 @@ def test_a_model_without_vision_is_refused(tmp_path):
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
-    with pytest.raises(InvalidSetting, match="no model could be opened"):
+    with pytest.raises(InvalidSetting, match=r"there is no such folder; give a folder with a config\.json"):
         open_checkpoint(tmp_path / "nothing")
     with pytest.raises(InvalidSetting, match="must be given"):
         open_checkpoint("")

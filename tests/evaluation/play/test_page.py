@@ -251,12 +251,15 @@ def test_nothing_overflows_and_every_control_has_a_name(session: Any, open_page:
     assert nameless == []
 
 
-def test_the_command_serves_the_page_and_ctrl_c_keeps_the_run(chromium: Any, tmp_path: Path) -> None:
+def test_the_command_serves_the_page_and_ctrl_c_keeps_the_run(
+    chromium: Any, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "vzgym", "play", "--tasks", "needle-micro", "--episodes", "3", "--out",
          str(tmp_path), "--name", "ann", "--no-open"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ},
     )  # fmt: skip
+    request.addfinalizer(process.kill)
     assert process.stdout is not None
     address = next(found[0] for line in process.stdout if (found := re.search(r"http://127\S+", line)))
     # A page of its own: frames that are being loaded when the server stops are errors in the console.

@@ -265,9 +265,11 @@ def test_the_command_over_http(tmp_path: Path) -> None:
                 handle = handle_in(opening.content[0].text)
                 await client.call_tool("answer", {"episode": handle, "text": "A"})
 
-        anyio.run(run)
-        server.terminate()
-        server.communicate()
+        try:
+            anyio.run(run)
+        finally:
+            server.terminate()
+            server.communicate()
     (record,) = read_records(tmp_path / "run")
     assert record.task.id == "tiny/test/0"
 
