@@ -194,7 +194,8 @@ def in_terminal(*arguments: str, environment: dict[str, str], keys: Sequence[byt
                 break
         elif process.poll() is not None:
             break
-        if pressed < len(keys) and text.count(b"Zooms left") > pressed and text.endswith(b"\n> "):
+        # Only in a pause: Ctrl+C between the prompt and the wait for a line would be noticed at the next key.
+        elif pressed < len(keys) and text.count(b"Zooms left") > pressed and text.endswith(b"\n> "):
             os.write(controller, keys[pressed])
             pressed += 1
     os.close(controller)
