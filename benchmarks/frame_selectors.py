@@ -156,7 +156,7 @@ def draw(cells: list[Cell], path: Path, title: str) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(13, 5.6), sharey=True)
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(13, 6.2), sharey=True)
     colors = pyplot.get_cmap("viridis_r")
     markers = dict(zip((*SELECTORS, "aks zoom"), "osD^vP*Xh", strict=True))
     uniform = [cell for cell in cells if cell.group == "uniform"]
@@ -178,11 +178,13 @@ def draw(cells: list[Cell], path: Path, title: str) -> None:
             color = colors(cell.noise or 0.0)
             left.plot([touched], [100 * cell.accuracy], marker=markers[cell.name], color=color, ls="", ms=6)
     for place, names in labels.items():
-        left.annotate(", ".join(names), place, (-6, 5), textcoords="offset points", ha="right", fontsize=9)
+        # The axis begins at the fewest frames.
+        side, shift = ("left", (6, -11)) if place[0] == min(labels)[0] else ("right", (-6, 5))
+        left.annotate(", ".join(names), place, shift, textcoords="offset points", ha=side, fontsize=9)
     for name, marker in markers.items():
         left.plot([], [], marker=marker, color="0.3", ls="", label=name)
     left.set(xscale="log", xlabel="frames touched: shown and scored", ylabel="accuracy, %", ylim=(0, 106))
-    left.legend(fontsize=8, loc="upper left", ncols=2, bbox_to_anchor=(0.0, 0.9))
+    left.legend(fontsize=8, loc="upper center", ncols=5, bbox_to_anchor=(0.5, -0.11))
     bar = figure.colorbar(pyplot.cm.ScalarMappable(cmap=colors), ax=left, ticks=NOISES)
     bar.set_label("noise of the scorer")
     for name, marker in markers.items():
@@ -202,7 +204,7 @@ def draw(cells: list[Cell], path: Path, title: str) -> None:
     ticks = [f"{noise:g}\n{EvidenceScorer(noise).auc:.3f}" for noise in NOISES]
     right.set_xticks([-noise for noise in NOISES], ticks)
     right.set(xlabel="noise of the scorer, and its AUC: a frame of the evidence scores higher than another")
-    right.legend(fontsize=8, loc="upper left", ncols=3, bbox_to_anchor=(0.0, 0.88))
+    right.legend(fontsize=8, loc="upper center", ncols=5, bbox_to_anchor=(0.5, -0.14))
     figure.suptitle(title)
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
