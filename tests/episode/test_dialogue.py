@@ -72,7 +72,9 @@ def test_the_end_closes_the_dialogue_without_a_word_on_rounds(make_task: MakeTas
 def test_a_video_error_is_told(make_task: MakeTask, budget: Budget) -> None:
     episode = Episode(make_task(good_until=8.0), budget)
     episode.step(Zoom(9.0, 9.5, 2.0))
-    assert episode.messages[-1].text == "Not shown: array:failing at 9.000 s (array): the data ends here"
+    # The file and the reason are for the record.
+    assert episode.messages[-1].text == "Not shown: the video cannot be read any further."
+    assert episode.record.turns[-1].detail == "array:failing at 9.000 s (array): the data ends here"
 
 
 def test_an_open_question_has_no_options(make_task: MakeTask, budget: Budget) -> None:

@@ -162,7 +162,9 @@ class PlainWording:
         """
         if turn.outcome is not Outcome.EXECUTED:
             code = f" ({turn.refusal})" if turn.refusal else ""
-            return [[TextBlock(f"{'No result' if turn.tool else 'Not shown'}{code}: {turn.detail}")]]
+            # The reason of a failure, in the record, names the file: nothing for the agent, which may be a stranger's.
+            reason = turn.detail if turn.outcome is Outcome.REFUSED else "the video cannot be read any further."
+            return [[TextBlock(f"{'No result' if turn.tool else 'Not shown'}{code}: {reason}")]]
         if turn.tool:
             blocks: list[Block] = [TextBlock(turn.reply)] if turn.reply or not turn.clips else []
             for clip in turn.clips:
