@@ -42,16 +42,22 @@ Play: TypeAlias = Callable[[int], None]
 """Plays the episode of a task, by its index."""
 
 
+def _played(index: int) -> Episode:
+    """An episode of the engine, with the parser of a text protocol."""
+    protocol = TagProtocol()
+    episode = Episode(TASKS[index], TASKS.budget, protocol)
+    for turn in TURNS:
+        parsed = protocol.parse(turn, episode.rules)
+        episode.step(parsed.action, text=turn, well_formed=parsed.well_formed)
+    return episode
+
+
 @contextmanager
 def engine() -> Iterator[Play]:
     """The engine, with the parser of a text protocol."""
-    protocol = TagProtocol()
 
     def play(index: int) -> None:
-        episode = Episode(TASKS[index], TASKS.budget, protocol)
-        for turn in TURNS:
-            parsed = protocol.parse(turn, episode.rules)
-            episode.step(parsed.action, text=turn, well_formed=parsed.well_formed)
+        _played(index)
 
     yield play
 
@@ -59,14 +65,9 @@ def engine() -> Iterator[Play]:
 @contextmanager
 def images() -> Iterator[Play]:
     """The engine, and all frames as JPEG files in base64: what every interface that sends images needs."""
-    protocol = TagProtocol()
 
     def play(index: int) -> None:
-        episode = Episode(TASKS[index], TASKS.budget, protocol)
-        for turn in TURNS:
-            parsed = protocol.parse(turn, episode.rules)
-            episode.step(parsed.action, text=turn, well_formed=parsed.well_formed)
-        frames = [frame for message in encode_messages(episode.messages) for frame in message.frames]
+        frames = [frame for message in encode_messages(_played(index).messages) for frame in message.frames]
         assert all(frame.base64 for frame in frames)
 
     yield play

@@ -83,7 +83,7 @@ class VideoZoomServer(GymnasiumServer):
 
     async def step(self, action: NeMoGymResponse, metadata: dict[str, Any], session_id: str | None = None) -> Any:
         """Not used: `step_endpoint` is called in its place."""
-        raise NotImplementedError
+        raise NotImplementedError("a step comes with its session: step_endpoint plays it")
 
 
 def responses_input(messages: Sequence[Message]) -> list[dict[str, Any]]:
