@@ -12,7 +12,8 @@ from vzgym.baselines.experts import Expert
 from vzgym.baselines.memory import ExpertMemory, hints_for
 from vzgym.core import Answer, Budget, Interval, Zoom
 from vzgym.core.errors import InvalidSetting, UnknownName
-from vzgym.episode import Episode
+from vzgym.core.interval import coverage
+from vzgym.episode import Episode, evidence_shown
 from vzgym.episode.record import EpisodeRecord
 from vzgym.episode.turn import Outcome
 from vzgym.evaluation import evaluate
@@ -243,6 +244,22 @@ def test_kinds_do_what_they_say() -> None:
     assert all(right["oracle"])
     assert all(right["direct"])
     assert sum(right["guess"]) < sum(right["one_zoom"]) < 24
+
+
+def test_a_wide_zoom_covers_the_evidence_but_mostly_misses_it() -> None:
+    seen = []
+    for index in range(24):
+        record = play("wide", "width-micro/train", index, CompactTags(), seed=index, book="short").episode.record
+        first = record.turns[0].action
+        assert isinstance(first, Zoom)
+        assert (first.end - first.start, first.fps, record.zooms) == (12.0, 0.5, 1)
+        assert coverage(record.task.evidence or (), record.windows) == 1.0
+        seen.append(evidence_shown(record))
+    assert 0 < sum(map(bool, seen)) < 12  # a quarter: half a second of every two
+    narrow = play("wide", "needle-micro/train", 0).memory
+    narrow.hints = replace(narrow.hints, seconds=2.0)
+    narrow.zooms_left = 1
+    assert narrow.wide() is None  # at this rate, it cannot miss such an event
 
 
 def test_reflection_says_what_was_wrong_before_it_looks_again() -> None:

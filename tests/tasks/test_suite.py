@@ -295,6 +295,17 @@ def test_a_slice_names_a_part_of_a_suite_or_file(tmp_path: Path) -> None:
     assert pickle.loads(pickle.dumps(part)).name == part.name
 
 
+def test_a_slice_with_a_step_takes_one_member_of_a_mixture() -> None:
+    part = load_tasks("mixed-micro/test[1:9:2]")
+    assert (part.name, len(part)) == ("mixed-micro/test[1:9:2]", 4)
+    assert [task.id for task in part] == [f"mixed-micro/test/{index}" for index in (1, 3, 5, 7)]
+    assert {task.category for task in part} == {"control"}
+    assert list(part.representatives(range(1, 4))) == [1, 2]  # as many as the suite has members
+    assert load_tasks("mixed-micro/test[::500]").name == "mixed-micro/test[0:1000:500]"
+    with pytest.raises(InvalidSetting, match="must have a step of at least 1"):
+        load_tasks("mixed-micro/test[::0]")
+
+
 @pytest.mark.parametrize("text", ["[5:5]", "[4:2]", "[:1001]", "[1000:]"])
 def test_a_slice_of_tasks_that_are_not_there_is_refused(text: str) -> None:
     with pytest.raises(InvalidSetting, match="must name tasks between 0 and 1000"):

@@ -309,6 +309,19 @@ class ExpertMemory:
         zoom = self.zoom(where.start, where.end, fps)
         return None if zoom is None or zoom.num_frames < 2 else self._mistake(zoom, "too_coarse")
 
+    def wide(self) -> Step | None:
+        """A zoom over the whole place at the highest round rate of a clip, a mistake; None if it cannot miss the event.
+
+        Its window covers the evidence, but its frames may not show it.
+        """
+        where = self.span
+        most = self.budget.clip_frames / where.duration
+        rates = [fps for fps in ROUND_FPS if self.budget.min_fps <= fps <= min(most, self.budget.max_fps)]
+        if self.zooms_left == 0 or self.hints.seconds is None or not rates or rates[-1] * self.hints.seconds >= 1:
+            return None
+        zoom = self.zoom(where.start, where.end, rates[-1])
+        return None if zoom is None else self._mistake(zoom, "wide")
+
     def needless(self) -> Step | None:
         """A zoom into the interval asked about although the overview shows it; None if it does not."""
         if self.zooms_left == 0 or self.next().reason != "overview":

@@ -159,8 +159,13 @@ def confined_root(spec: str, root: str | Path | None) -> str | None:
 
 def id_of(tasks: TaskSet, index: int) -> str:
     """The id of a task by its index. Procedural tasks are not built for it."""
-    whole, start = (tasks.tasks, tasks.indices.start) if isinstance(tasks, TaskSlice) else (tasks, 0)
-    return f"{whole.name}/{start + index}" if isinstance(whole, ProceduralTasks) else tasks[index].id
+    whole, indices = _whole(tasks)
+    return f"{whole.name}/{indices[index]}" if isinstance(whole, ProceduralTasks) else tasks[index].id
+
+
+def _whole(tasks: TaskSet) -> tuple[Any, range]:
+    """The set that a slice is taken of, and the indices of its tasks there; a whole set itself."""
+    return (tasks.tasks, tasks.indices) if isinstance(tasks, TaskSlice) else (tasks, range(len(tasks)))
 
 
 def _index_of(id: str, tasks: TaskSet) -> int:
@@ -169,12 +174,11 @@ def _index_of(id: str, tasks: TaskSet) -> int:
     Raises:
         UnknownName: If the set has no such task.
     """
-    whole, start = (tasks.tasks, tasks.indices.start) if isinstance(tasks, TaskSlice) else (tasks, 0)
+    whole, indices = _whole(tasks)
     if isinstance(whole, ProceduralTasks):
         prefix, _, number = id.rpartition("/")
-        place = int(number) - start if prefix == whole.name and is_task_number(number) else -1
-        if 0 <= place < len(tasks):
-            return place
+        if prefix == whole.name and is_task_number(number) and int(number) in indices:
+            return indices.index(int(number))
         raise UnknownName("task", id[:100], (), f"The ids of {tasks.name} are {whole.name}/INDEX.")
     for place, task in enumerate(tasks):
         if task.id == id:

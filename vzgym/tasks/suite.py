@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -195,8 +196,8 @@ class ProceduralTasks:
         found: list[int] = []
         for step in range(len(self.suite.difficulties)):
             whole = self._of_step(step)
-            first, last = max(whole.start, indices.start), min(whole.stop, indices.stop)
-            found += range(first, min(last, first + len(self.suite.members)))
+            # The members are in turn, so that every n-th task has at most as many members as there are.
+            found += islice((index for index in indices if index in whole), len(self.suite.members))
         return found
 
     def variants(self, index: int) -> list[VideoTask]:

@@ -1,4 +1,4 @@
-"""Slices of task sets: `needle-tiny/train[:100]`."""
+"""Slices of task sets: `needle-tiny/train[:100]`, `mixed-micro/test[::2]`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vzgym.tasks.task import VideoTask
 
 __all__ = ["TaskSlice", "is_task_file", "slice_of", "split_slice"]
 
-_SLICE = re.compile(r"(?P<tasks>.+)\[(?P<start>\d{0,9}):(?P<stop>\d{0,9})\]")
+_SLICE = re.compile(r"(?P<tasks>.+)\[(?P<start>\d{0,9}):(?P<stop>\d{0,9})(?::(?P<step>\d{0,9}))?\]")
 
 
 class _Tasks(Protocol):
@@ -37,7 +37,7 @@ def is_task_file(spec: str) -> bool:
 
 
 class TaskSlice:
-    """Consecutive tasks of a set (a `TaskSet`).
+    """Some tasks of a set (a `TaskSet`).
 
     Attributes:
         tasks: The set.
@@ -49,7 +49,8 @@ class TaskSlice:
     def __init__(self, tasks: _Tasks, indices: range) -> None:
         self.tasks = tasks
         self.indices = indices
-        self.name = f"{tasks.name}[{indices.start}:{indices.stop}]"
+        step = "" if indices.step == 1 else f":{indices.step}"
+        self.name = f"{tasks.name}[{indices.start}:{indices.stop}{step}]"
         self.budget = tasks.budget
 
     def __len__(self) -> int:
@@ -63,8 +64,8 @@ class TaskSlice:
 
     def representatives(self, indices: range) -> list[int]:
         """See `TaskSet.representatives`."""
-        whole = self.indices[indices.start : indices.stop]
-        return [index - self.indices.start for index in self.tasks.representatives(whole)]
+        whole = self.indices[indices.start : indices.stop : indices.step]
+        return [self.indices.index(index) for index in self.tasks.representatives(whole)]
 
     def __repr__(self) -> str:
         return f"<{len(self)} tasks of {self.name}>"
@@ -84,13 +85,16 @@ def slice_of(tasks: _Tasks, text: str) -> TaskSlice:
 
     Args:
         tasks: The set.
-        text: "[START:STOP]"; either may be left out.
+        text: "[START:STOP]" or "[START:STOP:STEP]"; each may be left out. With a step of n, every n-th task: of a suite
+            of n members in turn, one member.
 
     Raises:
-        InvalidSetting: If it names no task, or tasks that the set does not have.
+        InvalidSetting: If it names no task, tasks that the set does not have, or a step of 0.
     """
-    start, _, stop = text[1:-1].partition(":")
-    indices = range(int(start or 0), int(stop) if stop else len(tasks))
+    start, stop, step = [*text[1:-1].split(":"), ""][:3]
+    if step and int(step) == 0:
+        raise InvalidSetting(f"the slice {text} of {tasks.name!r} must have a step of at least 1")
+    indices = range(int(start or 0), int(stop) if stop else len(tasks), int(step or 1))
     if not indices or indices.stop > len(tasks):
         raise InvalidSetting(f"the slice {text} of {tasks.name!r} must name tasks between 0 and {len(tasks)}")
     return TaskSlice(tasks, indices)

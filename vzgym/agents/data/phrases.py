@@ -72,6 +72,10 @@ PHRASES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
             "The {scene} scene lasts from {start} to {end} s. I look at all of it at {fps} fps.",
             "I look at {from} to {to} s at {fps} fps.",
         ),
+        "wide": (
+            "The {scene} scene lasts from {start} to {end} s. I look at all of it at once.",
+            "One zoom from {from} to {to} s covers everything.",
+        ),
         "after_wrong_scene": (
             "The previous zoom was wrong: it shows the {other} scene. The {scene} scene begins at {start} s.",
             "That was the wrong place.",
@@ -120,6 +124,7 @@ PHRASES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "oracle_several": ("{from}",),
         "wrong_scene": ("{scene}{from}", "{from}"),
         "too_coarse": ("{scene}{start}", "{from}"),
+        "wide": ("{scene}{start}", "{from}"),
         "after_wrong_scene": ("wrong",),
         "after_too_coarse": ("wrong",),
         "missed": ("wrong",),

@@ -180,8 +180,18 @@ def _wrong_scene(rollout: ScriptedRollout) -> None:
 
 
 def _one_zoom(rollout: ScriptedRollout) -> None:
-    step = rollout.memory.next()
-    rollout.do(step)
+    rollout.do(rollout.memory.next())
+    _stop(rollout)
+
+
+def _wide(rollout: ScriptedRollout) -> None:
+    for zoom in rollout.mistakes(ExpertMemory.wide):
+        rollout.do(zoom)
+    _stop(rollout)
+
+
+def _stop(rollout: ScriptedRollout) -> None:
+    """Answer, whatever has been seen."""
     if not rollout.episode.ended:
         last = rollout.memory.answer()
         rollout.do(Step(last.action, "stop", last.facts))
@@ -290,6 +300,7 @@ TRAJECTORY_KINDS: Final[Mapping[str, TrajectoryKind]] = {
     "guess": TrajectoryKind(_guess, "guesses without looking", _BAD),
     "wrong_scene": TrajectoryKind(_wrong_scene, "zooms into a wrong scene, then searches with what is left", _BAD),
     "one_zoom": TrajectoryKind(_one_zoom, "answers after one zoom, whatever it showed", _BAD),
+    "wide": TrajectoryKind(_wide, "answers after one zoom over the whole scene, too coarse to show it for sure", _BAD),
     "needless": TrajectoryKind(_needless, "zooms once before it answers, even where the overview shows the answer"),
     "told": TrajectoryKind(
         _told, "knows position and answer: zooms there, then answers; for videos that no expert can read"
