@@ -20,6 +20,7 @@ __all__ = ["Document", "KeyPath", "read_file", "read_text", "read_value", "shown
 KeyPath: TypeAlias = "tuple[str | int, ...]"
 """Keys and list indices of a value in a document."""
 
+_MERGE: Final = "tag:yaml.org,2002:merge"
 _MOST_VALUES: Final = 100_000  # of one document, aliases expanded
 _MOST_LEVELS: Final = 50  # of nesting
 _PLAIN_TAGS: Final = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
@@ -235,16 +236,33 @@ class _Reader:
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         values: dict[str, Any] = {}
+        self._add(node, path, values, 0)
+        return values
+
+    def _add(self, node: yaml.MappingNode, path: KeyPath, values: dict[str, Any], level: int) -> None:
+        """Add the keys of a mapping, then those of the mappings that it merges (`<<`), except keys that it has."""
+        if level > _MOST_LEVELS:
+            raise InvalidSetting(f"{self.place(node)}: more than {_MOST_LEVELS} mappings merged into each other")
+        merged: list[yaml.Node] = []
+        given: set[str] = set()
         for key_node, value_node in node.value:
-            key = self._scalar(key_node)
             place = self.place(key_node)
+            if key_node.tag == _MERGE:
+                merged += value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
+                continue
+            key = self._scalar(key_node)
             if not isinstance(key, str):
                 raise InvalidSetting(f"{place}: a name must be text, got {key!r}")
-            if key in values:
+            if key in given:
                 raise InvalidSetting(f"{place}: {key!r} is given twice, first at {self.places[(*path, key)]}")
-            self.places[(*path, key)] = place
-            values[key] = self.value(value_node, (*path, key))
-        return values
+            given.add(key)
+            if key not in values:
+                self.places[(*path, key)] = place
+                values[key] = self.value(value_node, (*path, key))
+        for part in merged:
+            if not isinstance(part, yaml.MappingNode):
+                raise InvalidSetting(f"{self.place(part)}: << must be followed by a mapping, or by a list of mappings")
+            self._add(part, path, values, level + 1)
 
     def _scalar(self, node: yaml.Node) -> Any:
         try:

@@ -53,6 +53,19 @@ def test_verdicts(low: float, high: float, more: str, less: str, same: str) -> N
     assert verdict(Estimate(low, low, high, 1), "more", 0.1) == "unfinished"
 
 
+def test_a_learner_without_rewards_is_compared_with_one_that_has_them(grid_of: Callable[[str], Grid]) -> None:
+    text = """
+tasks: [needle-micro]
+rewards: {plain: {accuracy: 1.0}, bonus: {accuracy: 1.0, tool_bonus: 0.5}}
+learners: {trained: {kind: sb3, sb3: {algo: ppo}}, expert: {kind: policy, policy: expert}}
+contrasts:
+  gap: {of: {learner: trained, reward: bonus}, against: {learner: expert}, expect: less, margin: 0.1}
+"""
+    experiment = grid_of(text).experiment
+    of, against = experiment.sides(experiment.settings.contrasts["gap"])
+    assert (of, against) == ({"learner": "trained", "reward": "bonus"}, {"learner": "expert", "reward": ""})
+
+
 def test_an_experiment_reports_its_contrasts(grid_of: Callable[[str], Grid], tmp_path: Path) -> None:
     grid = grid_of(TEXT)
     assert [item.verdict for item in contrasts(write_results(grid, tmp_path))] == ["unfinished"] * 3

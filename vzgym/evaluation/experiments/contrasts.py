@@ -80,7 +80,7 @@ def contrasts(results: Results) -> list[Contrast]:
     """The contrasts of an experiment, in the order of the file."""
     found = []
     for name, settings in results.grid.experiment.settings.contrasts.items():
-        first, second = (_group(results.groups, names) for names in settings.sides)
+        first, second = (_group(results.groups, names) for names in results.grid.experiment.sides(settings))
         difference = _difference(first, second, settings.metric)
         found.append(
             Contrast(name, settings, first, second, difference, verdict(difference, settings.expect, settings.margin))

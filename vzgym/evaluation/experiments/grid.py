@@ -125,7 +125,7 @@ def _check_contrasts(grid: Grid) -> None:
     """Check that each side of each contrast names the cells of one group."""
     known = {tuple(cell.names.values()): cell.names for cell in grid.cells}.values()
     for name, contrast in grid.experiment.settings.contrasts.items():
-        for side, wanted in zip(("of", "against"), contrast.sides, strict=True):
+        for side, wanted in zip(("of", "against"), grid.experiment.sides(contrast), strict=True):
             count = sum(has_names(names, wanted) for names in known)
             if count != 1:
                 told = ", ".join(f"{axis} {value!r}" for axis, value in wanted.items())

@@ -257,12 +257,6 @@ class ContrastSettings(Settings):
     source: str = ""
     """Where the expectation comes from."""
 
-    @property
-    def sides(self) -> tuple[dict[str, str], dict[str, str]]:
-        """The names of both groups of cells."""
-        first = {str(axis): name for axis, name in self.of.items()}
-        return first, first | {str(axis): name for axis, name in self.against.items()}
-
 
 def _by_name(value: Any) -> Any:
     """A name, or a list of names, as a mapping of each name to itself."""
@@ -401,6 +395,15 @@ class Experiment:
     learners: Mapping[str, Learner]
     text: str
     document: Document
+
+    def sides(self, contrast: ContrastSettings) -> tuple[dict[str, str], dict[str, str]]:
+        """The names of both groups of cells of a contrast; the reward of a learner that is trained on none is ""."""
+        first = {str(axis): name for axis, name in contrast.of.items()}
+        second = first | {str(axis): name for axis, name in contrast.against.items()}
+        for names in (first, second):
+            if "learner" in names and not self.learners[names["learner"]].rewarded:
+                names["reward"] = ""
+        return first, second
 
     def where(self, axis: str, name: str) -> str:
         """`"file:line"` of a name on an axis; "" for the default reward and budget."""
