@@ -36,6 +36,13 @@ def ablate(
     ray: RayOption = None,
     gpus_per_worker: GpusOption = 0.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show which stages would run, and why.")] = False,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick",
+            help="Try the experiment: every stage cut short, two seeds, results in OUT/NAME-quick that say nothing.",
+        ),
+    ] = False,
     by: Annotated[
         list[str] | None,
         typer.Option(help="Also give accuracy by category, duration or metadata.KEY; repeatable."),
@@ -48,7 +55,7 @@ def ablate(
 
     for key in by or ():
         check_by(key)
-    grid = make_grid(load_experiment(file))
+    grid = make_grid(load_experiment(file, quick=quick))
     settings = grid.experiment.settings
     for tasks in settings.tasks.values():
         check_keys(by or (), load_tasks(tasks.evaluate), settings.evaluate.episodes)

@@ -25,7 +25,7 @@ from vzgym.episode.record import EpisodeRecord, ToolDescription
 from vzgym.episode.tools import ToolContext, ToolResult
 from vzgym.episode.wording import Wording
 from vzgym.evaluation.pixels import clips_with_pixels
-from vzgym.policies.policy import AnyPolicy, TextPolicy, make_policy
+from vzgym.policies.policy import AnyPolicy, TextPolicy, load_policy
 from vzgym.policies.traits import PolicyTraits
 from vzgym.protocols import PROTOCOLS, TextProtocol
 from vzgym.rewards.counterfactual import Credit, credit
@@ -128,7 +128,7 @@ class PolicyAnswerer:
     """
 
     def __init__(self, policy: AnyPolicy | str | Mapping[str, Any], *, backend: str = "pyav") -> None:
-        self.policy = make_policy(policy)
+        self.policy = load_policy(policy)
         self._pixels = _RecordedPixels(backend)
 
     def answer_from(self, record: EpisodeRecord, clips: Sequence[int]) -> str | None:
@@ -326,5 +326,5 @@ def make_answerer(
     """
     if spec == "reader":
         return ReaderAnswerer(backend=backend)
-    policy = make_policy(spec)
+    policy = load_policy(spec)
     return (ProbabilityPolicyAnswerer if _gives_likelihoods(policy) else PolicyAnswerer)(policy, backend=backend)

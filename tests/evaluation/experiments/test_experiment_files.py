@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from vzgym.cli import app
 from vzgym.core.errors import InvalidSetting
-from vzgym.evaluation.experiments import Grid, load_experiment
+from vzgym.evaluation.experiments import Grid, load_experiment, make_grid
+from vzgym.evaluation.experiments.loading import QUICK
 
 SHIPPED = sorted((Path(__file__).parents[3] / "experiments").glob("*.yaml"))
 
@@ -228,6 +229,24 @@ def test_every_shipped_experiment_can_be_run(path, tmp_path):
     assert result.exit_code == 0, result.output or result.exception
     assert "has not run yet" in result.output
     assert not (tmp_path / "out").exists()
+
+
+def test_a_quick_run_is_the_same_grid_with_short_stages_and_two_seeds():
+    path = next(path for path in SHIPPED if path.stem == "lessons")
+    whole, quick = load_experiment(path), load_experiment(path, quick=True)
+    assert (quick.settings.name, quick.settings.seeds) == ("lessons-quick", (0, 1))
+    assert quick.settings.evaluate.episodes == QUICK["evaluate"]["episodes"]
+    assert quick.settings.evaluate.temperature == whole.settings.evaluate.temperature
+    for kind in ("pretrain", "collect", "sft", "grpo"):
+        for name, learner in quick.learners.items():
+            full = learner.stages[kind]
+            changed = {
+                key for key in full.to_dict() if full.to_dict()[key] != whole.learners[name].stages[kind].to_dict()[key]
+            }
+            assert changed == set(QUICK[kind])
+            assert all(getattr(full, key) == most for key, most in QUICK[kind].items())
+    cells = {tuple(cell.names.values()) for cell in make_grid(whole).cells}
+    assert {tuple(cell.names.values()) for cell in make_grid(quick).cells} == cells
 
 
 def test_the_guides_first_file_is_what_the_guide_says(grid_of: Callable[[str], Grid]):

@@ -6,9 +6,10 @@ Every fault is an `InvalidSetting` that names the line, the fault and the valid 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from vzgym.agents.training.config import STAGES, load_settings
 from vzgym.baselines import CONTROLS, Expert
@@ -21,16 +22,32 @@ from vzgym.protocols import PROTOCOLS
 from vzgym.rewards.making import make_reward
 from vzgym.tasks import load_tasks, resolve_budget
 
-__all__ = ["load_experiment"]
+__all__ = ["QUICK", "load_experiment"]
 
 _DEFAULT_PRESET = "tiny"
+
+QUICK: Final[Mapping[str, Mapping[str, int]]] = {
+    "pretrain": {"max_steps": 40, "videos": 60},
+    "collect": {"episodes": 200},
+    "sft": {"max_steps": 10},
+    "grpo": {"steps": 2},
+    "sb3": {"steps": 1024},
+    "evaluate": {"episodes": 16},
+}
+"""Limits of each stage in a quick run, which shows that an experiment works."""
+_QUICK_SEEDS = 2
 
 # Policies that are cheap to create.
 _CHEAP = {Expert.name, *(control.name for control in CONTROLS)}
 
 
-def load_experiment(path: str | Path) -> Experiment:
+def load_experiment(path: str | Path, *, quick: bool = False) -> Experiment:
     """Read and check an experiment file.
+
+    Args:
+        path: The file.
+        quick: Whether to cut every stage short (see `QUICK`) and to use the first two seeds only. The name of the
+            experiment ends in "-quick". Its results say nothing.
 
     Raises:
         InvalidSetting: If the file cannot be read, a name is unknown, or a value is invalid; names the line.
@@ -42,6 +59,11 @@ def load_experiment(path: str | Path) -> Experiment:
     for name, reward in settings.rewards.items():
         make_reward(document.part("rewards", document.data.get("rewards", {})).part(name, reward))
     learners = {name: _learner(name, learner, document) for name, learner in settings.learners.items()}
+    if quick:
+        evaluate = _shortened("evaluate", settings.evaluate)
+        seeds = settings.seeds[:_QUICK_SEEDS]
+        settings = settings.replace(name=f"{settings.name}-quick", seeds=seeds, evaluate=evaluate)
+        learners = {name: _quick_learner(learner) for name, learner in learners.items()}
     _check_tasks(settings, document)
     _check_collected(settings, learners, document)
     return Experiment(settings, learners, Path(path).read_text(encoding="utf-8-sig"), document)
@@ -67,6 +89,15 @@ def _learner(name: str, settings: LearnerSettings, document: Document) -> Learne
         _check_components(stages[stage], section)
     own = frozenset(stage for stage in sections if "tasks" in getattr(settings, stage))
     return Learner(name, settings, stages, own)
+
+
+def _quick_learner(learner: Learner) -> Learner:
+    return replace(learner, stages={kind: _shortened(kind, stage) for kind, stage in learner.stages.items()})
+
+
+def _shortened(kind: str, stage: Any) -> Any:
+    """A stage's settings within the limits of a quick run. A limit of 0 stands for none."""
+    return stage.replace(**{name: min(getattr(stage, name) or most, most) for name, most in QUICK[kind].items()})
 
 
 def _check_components(stage: Any, section: Document) -> None:
