@@ -89,6 +89,8 @@ def test_an_experiment_reports_its_contrasts(grid_of: Callable[[str], Grid], tmp
         text = (folder / file).read_text(encoding="utf-8")
         assert "zooming answers more" in text
         assert "not reproduced if it excludes" in text
+    assert (folder / "contrasts.png").stat().st_size > 5000
+    assert "Expected differences in units of their margins" in (folder / "index.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

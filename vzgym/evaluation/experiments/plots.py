@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from vzgym.evaluation.experiments.contrasts import Verdict, contrasts
 from vzgym.evaluation.experiments.results import Curve, Group, Results
 from vzgym.evaluation.publication.plotting import (
     TAXONOMY_COLORS,
@@ -23,6 +24,7 @@ from vzgym.evaluation.taxonomy import TAXONOMY_CLASSES
 __all__ = ["PICTURES", "draw_all"]
 
 PICTURES: Final = {
+    "contrasts.png": "Expected differences in units of their margins: to the right as expected, with 95 % intervals.",
     "accuracy.png": "Accuracy. Dots: single seeds; bars: the mean with its 95 % interval over seeds.",
     "differences.png": "Accuracy against the reference. Dots: single seeds; bars: the mean with its 95 % interval.",
     "curves.png": "During training: right answers and zooms of sampled roll-outs. Thick: mean over seeds; thin: seeds.",
@@ -32,6 +34,12 @@ PICTURES: Final = {
 }
 """Captions by file name."""
 
+_VERDICT_COLORS: Final[Mapping[Verdict, str]] = {
+    "reproduced": "#1b7837",
+    "not reproduced": "#d73027",
+    "undecided": "#888888",
+    "unfinished": "#cccccc",
+}
 _MARKERS = "osD^vP*Xh<>"
 
 
@@ -47,7 +55,7 @@ def draw_all(results: Results, folder: Path) -> list[Path]:
     pyplot = import_pyplot()
     groups = [group for group in results.groups if group.done]
     made = []
-    drawers = (_accuracy, _differences, _curves, _frames, _tokens, _taxonomy)
+    drawers = (_contrasts, _accuracy, _differences, _curves, _frames, _tokens, _taxonomy)
     for name, draw in zip(PICTURES, drawers, strict=True):
         path = folder / name
         path.unlink(missing_ok=True)
@@ -59,6 +67,30 @@ def draw_all(results: Results, folder: Path) -> list[Path]:
             pyplot.close(figure)
             made.append(path)
     return made
+
+
+def _contrasts(results: Results, groups: Sequence[Group]) -> Any:
+    found = [item for item in contrasts(results) if item.difference.n > 1]
+    if not found:
+        return None
+    figure, axis = rows_figure([f"{item.name} ({item.settings.metric})" for item in found])
+    axis.axvline(0.0, color="0.4", linewidth=1)
+    for edge in (-1, 1):
+        axis.axvline(edge, color="0.7", linewidth=1, linestyle=":")
+    for place, item in enumerate(found):
+        settings, estimate = item.settings, item.difference
+        unit = settings.margin * (-1 if settings.expect == "less" else 1)
+        ends = sorted((estimate.low / unit, estimate.high / unit))
+        value, color = estimate.value / unit, _VERDICT_COLORS[item.verdict]
+        axis.plot(ends, [place, place], "-", color=color, linewidth=2.5, solid_capstyle="butt")
+        axis.plot(value, place, "D", color=color, markersize=5, zorder=3)
+    # Effects differ by orders of magnitude: linear within the margin, logarithmic beyond.
+    axis.set_xscale("symlog", linthresh=1.0)
+    axis.set_xlabel("difference / margin")
+    used = dict.fromkeys(item.verdict for item in found)
+    handles = [axis.plot([], [], "D-", color=_VERDICT_COLORS[verdict], label=verdict)[0] for verdict in used]
+    axis.legend(handles=handles, fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+    return figure
 
 
 def _accuracy(results: Results, groups: Sequence[Group]) -> Any:
