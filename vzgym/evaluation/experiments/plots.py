@@ -86,6 +86,7 @@ def _contrasts(results: Results, groups: Sequence[Group]) -> Any:
         axis.plot(value, place, "D", color=color, markersize=5, zorder=3)
     # Effects differ by orders of magnitude: linear within the margin, logarithmic beyond.
     axis.set_xscale("symlog", linthresh=1.0)
+    axis.xaxis.set_major_formatter("{x:g}")
     axis.set_xlabel("difference / margin")
     used = dict.fromkeys(item.verdict for item in found)
     handles = [axis.plot([], [], "D-", color=_VERDICT_COLORS[verdict], label=verdict)[0] for verdict in used]
