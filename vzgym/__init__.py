@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vzgym.envs.video_zoom import VideoZoomEnv
     from vzgym.episode import Episode, EpisodeRecord
     from vzgym.evaluation import evaluate
+    from vzgym.policies import load_policy
     from vzgym.tasks import VideoTask, get_task, load_tasks
 else:
     __getattr__, __dir__ = lazy_exports(
@@ -23,6 +24,7 @@ else:
         "envs.video_zoom: VideoZoomEnv",
         "episode: Episode EpisodeRecord",
         "evaluation: evaluate",
+        "policies: load_policy",
         "tasks: VideoTask get_task load_tasks",
     )
 
@@ -47,6 +49,7 @@ __all__ = [
     "evaluate",
     "evaluation",
     "get_task",
+    "load_policy",
     "load_tasks",
     "overview_times",
     "policies",

@@ -12,7 +12,7 @@ from vzgym.core.actions import Answer, Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.episode.dialogue import Message
-from vzgym.policies.policy import make_policy
+from vzgym.policies.policy import load_policy
 from vzgym.policies.traits import PolicyTraits
 from vzgym.rollout.rollout import EpisodeStart, Rollout
 from vzgym.rollout.task_rollouts import TaskRollouts
@@ -140,7 +140,7 @@ def test_traits_have_defaults_and_are_checked() -> None:
     named.name = 3
     with pytest.raises(InvalidSetting, match="name of a policy must be a text, got 3"):
         PolicyTraits.of(named)
-    assert PolicyTraits.of(make_policy("oracle")).privileged
+    assert PolicyTraits.of(load_policy("oracle")).privileged
 
 
 def test_rollouts_of_a_task_set_are_numbered_by_task_and_sample() -> None:

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 from vzgym.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from vzgym.policies.policy import POLICIES, AnyPolicy, Policy, SelectedOverview, TextPolicy, make_policy
+    from vzgym.policies.policy import POLICIES, AnyPolicy, Policy, SelectedOverview, TextPolicy, load_policy
     from vzgym.policies.traits import PolicyTraits
 else:
     __getattr__, __dir__ = lazy_exports(
-        __name__, "policy: POLICIES AnyPolicy Policy SelectedOverview TextPolicy make_policy", "traits: PolicyTraits"
+        __name__, "policy: POLICIES AnyPolicy Policy SelectedOverview TextPolicy load_policy", "traits: PolicyTraits"
     )
 
-__all__ = ["POLICIES", "AnyPolicy", "Policy", "PolicyTraits", "SelectedOverview", "TextPolicy", "make_policy"]
+__all__ = ["POLICIES", "AnyPolicy", "Policy", "PolicyTraits", "SelectedOverview", "TextPolicy", "load_policy"]

@@ -14,7 +14,7 @@ from vzgym.core.registry import Registry
 from vzgym.core.secrets import redact
 from vzgym.episode.dialogue import Message
 
-__all__ = ["POLICIES", "AnyPolicy", "Policy", "SelectedOverview", "TextPolicy", "make_policy"]
+__all__ = ["POLICIES", "AnyPolicy", "Policy", "SelectedOverview", "TextPolicy", "load_policy"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,6 +124,8 @@ for _name in (
     POLICIES.register(_name, f"vzgym.baselines.selectors.play:POLICY_OF.{_name}", from_data=False)
 # A language model from a checkpoint's folder: {"name": "vlm", "path": ...}.
 POLICIES.register("vlm", "vzgym.agents.vlm.policy:VLMPolicy", from_data=False)
+# The trained tiny model that is part of the package.
+POLICIES.register("tiny", "vzgym.agents.tiny.shipped:load_shipped_model", from_data=False)
 # A learner of Stable-Baselines3 from a run's folder: {"name": "sb3", "path": ...}.
 POLICIES.register("sb3", "vzgym.agents.sb3.policy:SB3Policy", from_data=False)
 # A model on a server: "served:MODEL@URL", or {"name": "served", "model": ..., "url": ..., ...}.
@@ -136,8 +138,8 @@ for _name, _path in {
 POLICIES.register("served", "vzgym.agents.served.policy:ServedPolicy", from_data=False)
 
 
-def make_policy(spec: AnyPolicy | str | Mapping[str, Any]) -> AnyPolicy:
-    """Create a policy.
+def load_policy(spec: AnyPolicy | str | Mapping[str, Any]) -> AnyPolicy:
+    """Load or make a policy: `load_policy("tiny")` is a trained model that is part of the package.
 
     Args:
         spec: An object, a registered name, `"module:Class"`, a mapping `{"name": ..., **options}`, or a

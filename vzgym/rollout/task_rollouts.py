@@ -16,7 +16,7 @@ from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, VideoError
 from vzgym.core.secrets import redact
 from vzgym.episode.record import EpisodeRecord
-from vzgym.policies.policy import AnyPolicy, make_policy
+from vzgym.policies.policy import AnyPolicy, load_policy
 from vzgym.policies.traits import PolicyTraits
 from vzgym.rewards.making import RewardSpec, is_yaml_path, make_reward
 from vzgym.rollout.executor import Executor, InProcess
@@ -89,7 +89,7 @@ class TaskRollouts:
             raise InvalidSetting(f"seed must be a whole number >= 0, got {seed!r}")
         if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
             raise InvalidSetting(f"samples must be a whole number >= 1, got {samples!r}")
-        self.policy = make_policy(policy)
+        self.policy = load_policy(policy)
         traits = PolicyTraits.of(self.policy)
         self.traits = replace(traits, name=name) if name else traits
         self.tasks = tasks

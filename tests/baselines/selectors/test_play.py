@@ -18,7 +18,7 @@ from vzgym.core.errors import InvalidSetting, TaskError, UnknownName
 from vzgym.episode import Episode, EpisodeRecord
 from vzgym.evaluation import read_records
 from vzgym.evaluation.replay import replay
-from vzgym.policies import POLICIES, PolicyTraits, SelectedOverview, make_policy
+from vzgym.policies import POLICIES, PolicyTraits, SelectedOverview, load_policy
 from vzgym.tasks import load_tasks
 
 
@@ -209,7 +209,7 @@ class Reader:
 
 def test_a_language_model_answers_from_selected_frames(tasks):
     reader = Reader()
-    policy = make_policy({"name": "aks", "fps": 4, "policy": reader})
+    policy = load_policy({"name": "aks", "fps": 4, "policy": reader})
     assert isinstance(policy, SelectorTextPolicy)
     assert policy.name == "aks (evidence) + reader"
     report, records = played(policy, tasks)
@@ -219,9 +219,9 @@ def test_a_language_model_answers_from_selected_frames(tasks):
     assert report.totals["frames_scored"] == 6 * 256
     assert all(record.answer == "A" for record in records)
     with pytest.raises(InvalidSetting, match="must generate text"):
-        make_policy({"name": "aks", "policy": "blind"})
+        load_policy({"name": "aks", "policy": "blind"})
     with pytest.raises(InvalidSetting, match="must be 'look' or 'sizes'"):
-        make_policy({"name": "aks", "policy": reader, "play": "zoom"})
+        load_policy({"name": "aks", "policy": reader, "play": "zoom"})
 
 
 # Sizes --------------------------------------------------------------------------------------------------------------
@@ -290,20 +290,20 @@ def test_a_language_model_is_shown_the_sizes_as_its_own_zooms():
 
 
 def test_names_options_and_short_forms():
-    policy = make_policy("bolt:scorer=hash,power=2.5,frames=8")
+    policy = load_policy("bolt:scorer=hash,power=2.5,frames=8")
     assert isinstance(policy, SelectorPolicy)
     assert isinstance(policy.frames_of.selector, BOLT)
     assert policy.frames_of.selector.power == 2.5
     assert policy.name == "bolt:power=2.5 (hash)"
     assert not PolicyTraits.of(policy).privileged
-    noisy = make_policy("aks:scorer=evidence:noise=0.5,play=zoom")
+    noisy = load_policy("aks:scorer=evidence:noise=0.5,play=zoom")
     assert noisy.name == "aks zoom (evidence:noise=0.5)"
     assert noisy.frames_of.scorer.noise == 0.5
     assert PolicyTraits.of(noisy).privileged
-    mine = make_policy({"name": "selector", "selector": {"name": "aks", "depth": 3}, "scorer": "hash"})
+    mine = load_policy({"name": "selector", "selector": {"name": "aks", "depth": 3}, "scorer": "hash"})
     assert mine.name == "aks:depth=3 (hash)"
     assert set(POLICIES.names()) >= {"aks", "selector", "mdp3"}
-    one, other = make_policy("aks"), make_policy("aks:scorer=evidence:noise=0.5")
+    one, other = load_policy("aks"), load_policy("aks:scorer=evidence:noise=0.5")
     assert one.identity != other.identity
 
 
@@ -328,7 +328,7 @@ def test_names_options_and_short_forms():
 )
 def test_wrong_settings_are_named(spec, error, words):
     with pytest.raises(error, match=words):
-        make_policy(spec)
+        load_policy(spec)
 
 
 def test_embeddings_come_from_the_scorer_if_it_has_them():

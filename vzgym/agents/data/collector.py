@@ -27,7 +27,7 @@ from vzgym.envs.actions import ACTIONS, DecodedAction
 from vzgym.episode import evidence_shown
 from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord
-from vzgym.policies.policy import AnyPolicy, TextPolicy, make_policy
+from vzgym.policies.policy import AnyPolicy, TextPolicy, load_policy
 from vzgym.policies.traits import PolicyTraits, add_costs
 from vzgym.protocols.base import PROTOCOLS, TextProtocol
 from vzgym.rollout.rollout import EpisodeStart, PlayedEpisode, Rollout
@@ -95,7 +95,7 @@ class Collector:
         spec = settings.policy if policy is None else policy
         if played and not spec:
             raise InvalidSetting(f"the mixture asks for {', '.join(played)}, which need a policy: --policy NAME")
-        self._policy = PolicyTraits.of(make_policy(spec)) if policy is not None or played else None
+        self._policy = PolicyTraits.of(load_policy(spec)) if policy is not None or played else None
         self.budget: Budget = self._policy.prepare(budget) if self._policy else budget
         self.extras = settings.extras(self._policy.trained_extras if self._policy else None)
         self.extras.load()
@@ -117,7 +117,7 @@ class Collector:
 
     def _find_teacher(self, given: AnyPolicy | None) -> PolicyTraits | None:
         spec = self.settings.teacher if given is None else given
-        traits = PolicyTraits.of(make_policy(spec)) if spec else self._policy
+        traits = PolicyTraits.of(load_policy(spec)) if spec else self._policy
         assert traits is not None  # the kind needs a policy
         if not isinstance(traits.policy, TextPolicy):
             given_as = redact(self.settings.teacher or self.settings.policy)

@@ -20,7 +20,7 @@ from vzgym.core.budget import Budget, group_zooms
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.secrets import redact
 from vzgym.episode.dialogue import Message
-from vzgym.policies.policy import AnyPolicy, SelectedOverview, TextPolicy, make_policy
+from vzgym.policies.policy import AnyPolicy, SelectedOverview, TextPolicy, load_policy
 from vzgym.policies.traits import PolicyTraits
 from vzgym.protocols import PROTOCOLS, TextProtocol
 from vzgym.scorers.base import OptionsByName, ScorerSpec
@@ -268,7 +268,7 @@ class SelectorTextPolicy:
         self.frames_of = VideoSelector(
             selector, scorer, embedder=embedder, fps=fps, most=most, max_pixels=max_pixels, cache=cache
         )
-        self.inner: Any = make_policy(policy)
+        self.inner: Any = load_policy(policy)
         if not isinstance(self.inner, TextPolicy):
             raise InvalidSetting(f"policy of a selector must generate text (reset(seeds), respond), got {self.inner!r}")
         self.traits = PolicyTraits.of(self.inner)
