@@ -14,6 +14,7 @@ from vzgym.core.registry import Registry
 from vzgym.envs.video_zoom import VideoZoomEnv
 from vzgym.tasks import SPLITS, SUITES, Suite, TaskList, TaskSet, VideoTask, get_task, load_tasks, register_suite
 from vzgym.tasks.suite import ProceduralTasks, task_seed
+from vzgym.tasks.task_slice import is_task_file
 from vzgym.video import ArrayVideo
 
 NAMES = ["control", "control-tiny", "count", "count-tiny", "needle", "needle-tiny", "standard", "tiny"]
@@ -304,6 +305,12 @@ def test_a_slice_with_a_step_takes_one_member_of_a_mixture() -> None:
     assert load_tasks("mixed-micro/test[::500]").name == "mixed-micro/test[0:1000:500]"
     with pytest.raises(InvalidSetting, match="must have a step of at least 1"):
         load_tasks("mixed-micro/test[::0]")
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.tsv", "a.parquet", "A.TSV"])
+def test_files_of_tasks_are_known_by_their_suffix(name: str) -> None:
+    assert is_task_file(name)
+    assert not is_task_file("needle-tiny/train")
 
 
 @pytest.mark.parametrize("text", ["[5:5]", "[4:2]", "[:1001]", "[1000:]"])

@@ -11,8 +11,7 @@ from vzgym.core.errors import InvalidSetting
 from vzgym.tasks import TaskSet, load_tasks
 from vzgym.tasks.benchmarks.loading import BenchmarkTasks
 from vzgym.tasks.benchmarks.registry import named_benchmark
-from vzgym.tasks.io.tables import TABLE_SUFFIXES
-from vzgym.tasks.task_slice import TaskSlice, split_slice
+from vzgym.tasks.task_slice import TABLE_SUFFIXES, TaskSlice, split_slice
 
 __all__ = ["asks_for_subtitles", "load_named_tasks", "say_left_out"]
 

@@ -15,10 +15,9 @@ from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.core.registry import names_from_data
 from vzgym.tasks import BudgetSpec, TaskSet, VideoTask, load_tasks, resolve_budget
-from vzgym.tasks.io.tables import TABLE_SUFFIXES
 from vzgym.tasks.suite import SPLITS, SUITES, ProceduralTasks
 from vzgym.tasks.task_set import is_task_number
-from vzgym.tasks.task_slice import TaskSlice, split_slice
+from vzgym.tasks.task_slice import TABLE_SUFFIXES, TaskSlice, split_slice
 
 __all__ = ["ChosenTask", "ServedTasks", "confined_root", "id_of", "load_confined", "splits_of"]
 

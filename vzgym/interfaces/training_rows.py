@@ -13,9 +13,8 @@ from vzgym.core.files import replace_file
 from vzgym.interfaces.rollouts import TextRollouts
 from vzgym.interfaces.tasks import load_confined
 from vzgym.tasks import TaskSet, resolve_budget
-from vzgym.tasks.io.tables import TABLE_SUFFIXES
 from vzgym.tasks.suite import SUITES
-from vzgym.tasks.task_slice import split_slice
+from vzgym.tasks.task_slice import TABLE_SUFFIXES, split_slice
 
 __all__ = ["measured_lengths", "name_for_rows", "open_tasks", "task_rows", "write_parquet"]
 

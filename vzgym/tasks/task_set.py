@@ -13,11 +13,11 @@ from vzgym.core.errors import InvalidSetting, TaskError, UnknownName
 from vzgym.core.registry import names_from_data
 from vzgym.core.text import close_name, known_names
 from vzgym.tasks.io.jsonl import load_jsonl
-from vzgym.tasks.io.tables import TABLE_SUFFIXES, load_table
+from vzgym.tasks.io.tables import load_table
 from vzgym.tasks.suite import SPLITS, SUITES, ProceduralTasks, Suite
 from vzgym.tasks.task import VideoTask
 from vzgym.tasks.task_list import TaskList
-from vzgym.tasks.task_slice import is_task_file, slice_of, split_slice
+from vzgym.tasks.task_slice import TABLE_SUFFIXES, is_task_file, slice_of, split_slice
 
 __all__ = ["TaskList", "TaskSet", "TaskSpec", "get_task", "load_tasks", "other_split"]
 

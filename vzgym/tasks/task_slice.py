@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
 from vzgym.tasks.task import VideoTask
 
-__all__ = ["TaskSlice", "is_task_file", "slice_of", "split_slice"]
+__all__ = ["TABLE_SUFFIXES", "TaskSlice", "is_task_file", "slice_of", "split_slice"]
 
+TABLE_SUFFIXES: Final = (".csv", ".tsv", ".parquet")
+"""Ends of the names of tables of tasks."""
 _SLICE = re.compile(r"(?P<tasks>.+)\[(?P<start>\d{0,9}):(?P<stop>\d{0,9})(?::(?P<step>\d{0,9}))?\]")
 
 
@@ -33,7 +35,7 @@ class _Tasks(Protocol):
 
 def is_task_file(spec: str) -> bool:
     """Whether a text names a file of tasks, not a suite."""
-    return spec.endswith((".jsonl", ".csv", ".parquet", ".json"))
+    return spec.lower().endswith((".jsonl", ".json", *TABLE_SUFFIXES))
 
 
 class TaskSlice:

@@ -26,6 +26,7 @@ from vzgym.core.settings import FilePath, ListOf, Settings, problem
 from vzgym.core.text import known_names
 from vzgym.evaluation.metrics import METRICS
 from vzgym.evaluation.taxonomy import TAXONOMY_CLASSES
+from vzgym.tasks.task_slice import is_task_file
 
 __all__ = [
     "AXES",
@@ -271,7 +272,7 @@ def _splits(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     suite, slash, _ = value.partition("/")
-    if slash or value.endswith((".jsonl", "]")):
+    if slash or value.endswith("]") or is_task_file(value):
         return {"evaluate": value}
     return {"evaluate": f"{suite}/test", "train": f"{suite}/train"}
 

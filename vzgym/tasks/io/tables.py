@@ -14,7 +14,7 @@ import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from vzgym.core.errors import InvalidSetting, SubtitleError, TaskError, UnknownName
 from vzgym.core.files import json_fault
@@ -25,11 +25,9 @@ from vzgym.tasks.io.rows import find_file, read_rows
 from vzgym.tasks.subtitles.reading import read_subtitles
 from vzgym.tasks.task import VideoTask, gold_text, plain_options
 from vzgym.tasks.task_list import TaskList
+from vzgym.tasks.task_slice import TABLE_SUFFIXES
 
-__all__ = ["TABLE_SUFFIXES", "TaskTable", "load_table", "read_table"]
-
-TABLE_SUFFIXES: Final = (".csv", ".tsv", ".parquet")
-"""Suffixes of files that are read as tables of tasks."""
+__all__ = ["TaskTable", "load_table", "read_table"]
 
 Times = Literal["seconds", "clock"]
 
