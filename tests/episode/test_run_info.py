@@ -29,6 +29,7 @@ INFOS = st.builds(
     counterfactual=st.none() | SPECS,
     first_answer=st.none() | st.text(),
     sees_frames=st.booleans(),
+    discarded=st.booleans(),
     proof_weakened_by=st.lists(st.text()).map(tuple),
 )
 

@@ -32,6 +32,7 @@ class RunInfo:
         rejected: The filter that rejected a collected trajectory; "" if none did.
         step: Training step of a training roll-out.
         rollout: Index of a training roll-out in the step's batch.
+        discarded: Whether dynamic sampling left a training roll-out out of the update.
         progress: Training progress of a training roll-out, in [0, 1].
         reward: The reward by name or mapping, from which it can be rebuilt; None if it has neither.
         vzgym: The version of vzgym.
@@ -61,6 +62,7 @@ class RunInfo:
     rejected: str = ""
     step: int | None = None
     rollout: int | None = None
+    discarded: bool = False
     progress: float | None = None
     reward: str | Mapping[str, Any] | None = None
     vzgym: str = ""
@@ -126,7 +128,7 @@ _TYPES: tuple[tuple[tuple[str, ...], tuple[type, ...], str], ...] = (
     (("first_answer",), (str, _NONE), "text or None"),
     (("seed", "index", "sample", "step", "rollout"), (int, _NONE), "a whole number or None"),
     (("progress", "wall_seconds", "tool_seconds", "model_seconds"), (int, float, _NONE), "a number or None"),
-    (("sees_frames", "selected_overview"), (bool,), "True or False"),
+    (("sees_frames", "selected_overview", "discarded"), (bool,), "True or False"),
     (("wording", "costs"), (Mapping,), "a mapping"),
     (("counterfactual",), (Mapping, _NONE), "a mapping or None"),
     (("reward",), (str, Mapping, _NONE), "a name, a mapping or None"),

@@ -2,7 +2,8 @@
 
 The rule counts 2 operations a weight and token in a forward pass, 2 more for the backward pass to the inputs, 2 more
 for each trained weight, and another forward pass with gradient checkpointing. A roll-out reads its dialogue once with
-vLLM, whose cache keeps earlier turns, and once per turn without it. Every dialogue counts as the longest one. A device
+vLLM, whose cache keeps earlier turns, and once per turn without it. Every dialogue counts as the longest one, and
+dynamic sampling as if it always played all its further batches. A device
 reaches 30 % of its peak: the measured speed of a matrix product on this device, or 312 TFLOP/s (an A100 in bfloat16) if
 the run is planned for other devices. Generation of single tokens is far slower, and video decoding is not counted, so
 the rule underestimates GRPO; calibration is more accurate.

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 from trl.trainer.grpo_trainer import GRPOTrainer
 
+from vzgym.agents.training.dynamic_sampling import (
+    batch_advantages,
+    further_tasks,
+    groups_with_signal,
+    matches,
+    replace_rollouts,
+    total_rewards,
+)
 from vzgym.agents.training.tool_environment import ReplyToTruncated
 from vzgym.agents.vlm.chat import turn_end
+from vzgym.agents.vlm.image_checks import image_token
 
 __all__ = ["EpisodeTrainer"]
 
@@ -28,11 +39,24 @@ class EpisodeTrainer(GRPOTrainer):  # type: ignore[misc]
 
     *New weights of the vision tower.* vLLM keeps the features of images that it has seen, and TRL does not tell it that
     the tower has changed: they are dropped with each transfer of weights.
+
+    *Dynamic sampling.* Groups without a signal are replaced by groups of further batches, which are generated until
+    every group of every process has a signal. Each process keeps its own groups, which must be whole.
+
+    Args:
+        further: Most further batches for one generation batch; 0: no dynamic sampling.
+        settle: Called with the roll-outs of this process that are left out of the update: a list for each batch.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, further: int = 0, settle: Callable[[list[list[bool]]], None] | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._looping = False
+        self._further, self._settle = further, settle
+        self._totals = torch.empty(0)
+        # The step of the latest generation batch, and its number in that step.
+        self._number = (-1, 0)
         if self._served and self.accelerator.is_main_process:
             self.vllm_generation.vllm_client = _SparseClient(self.vllm_generation.vllm_client)
         if self.use_vllm:
@@ -65,6 +89,82 @@ class EpisodeTrainer(GRPOTrainer):  # type: ignore[misc]
             # An engine on the same devices gathers the weights in the first turn only, unless it sleeps between turns.
             sharded = sharded and self.vllm_mode == "colocate" and self.args.vllm_enable_sleep_mode
         return bool(self.accelerator.num_processes > 1 and (sharded or self._served))
+
+    def _calculate_rewards(self, *given: Any) -> Any:
+        rewards = super()._calculate_rewards(*given)
+        self._totals = total_rewards(rewards, self.reward_weights.to(rewards.device))
+        return rewards
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        batch: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        if not self._further or not self.model.training:
+            return batch
+        size, own, count = self.num_generations, self.accelerator.process_index, len(inputs)
+        step, number = self._number
+        self._number = (self.state.global_step, number + 1 if step == self.state.global_step else 0)
+        # All processes know the signals of all, so that they take the same decisions.
+        flat = [[not signal for signal in signals] for signals in self._signals(count)]
+        before, total = sum(map(sum, flat)), sum(map(len, flat))
+        batch["totals"] = self._totals[own * count : (own + 1) * count]
+        left_out = [[False] * count]
+        for rows in self._further_rows(inputs) if before else ():
+            if not any(map(any, flat)):
+                break
+            further = super()._generate_and_score_completions(rows)
+            further["totals"] = self._totals[own * count : (own + 1) * count]
+            left_out.append([True] * count)
+            for process, signals in enumerate(self._signals(count)):
+                pairs = matches(flat[process], signals)
+                for place, _ in pairs:
+                    flat[process][place] = False
+                if process == own and pairs:
+                    moved = [(a * size + i, b * size + i) for a, b in pairs for i in range(size)]
+                    for old, new in moved:
+                        left_out[0][old], left_out[-1][new] = True, False
+                    batch = replace_rollouts(
+                        batch, further, moved, self._tokenizer.pad_token_id, image_token(self.processing_class)
+                    )
+        totals = batch.pop("totals")
+        if len(left_out) > 1:
+            if self.scale_rewards == "batch":
+                batch["advantages"] = batch_advantages(totals, self.accelerator.gather(totals), size)
+            learned = batch["completion_mask"] * batch["tool_mask"]
+            batch["num_items_in_batch"] = self.accelerator.gather(learned.sum()).sum()
+        if self._settle is not None:
+            self._settle(left_out)
+        for name, value in {
+            "batches": len(left_out),
+            "rollouts": len(left_out) * total * size,
+            "flat_before": before / total,
+            "flat_after": sum(map(sum, flat)) / total,
+        }.items():
+            self._metrics["train"][f"dynamic_sampling/{name}"].append(float(value))
+        return batch
+
+    def _signals(self, count: int) -> list[list[bool]]:
+        """For each process, which groups of its latest batch have a signal.
+
+        Args:
+            count: Roll-outs of a process.
+        """
+        found, share = groups_with_signal(self._totals, self.num_generations), count // self.num_generations
+        return [found[first : first + share] for first in range(0, len(found), share)]
+
+    def _further_rows(self, inputs: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+        """Rows of further batches for this process, as the data loader gives them; all of other tasks than `inputs`."""
+        size, share = self.num_generations, len(inputs) // self.num_generations
+        began = gather_object([self._places[row.get("environment"), row["task"]] for row in inputs[::size]])
+        order = further_tasks(len(self._places), set(began), (self.args.seed, *self._number))
+        for draw in range(self._further):
+            first = draw * len(began) + self.accelerator.process_index * share
+            yield [self.train_dataset[task] for task in order[first : first + share] for _ in range(size)]
+
+    @cached_property
+    def _places(self) -> dict[tuple[Any, int], int]:
+        """The places of the tasks in the data, by the names of their environments and their indices there."""
+        data = self.train_dataset
+        names = data["environment"][:] if "environment" in data.column_names else [None] * len(data)
+        return {key: place for place, key in enumerate(zip(names, data["task"][:], strict=True))}
 
     def _get_tool_suffix_ids(self, tool_messages: Sequence[Mapping[str, Any]]) -> list[int]:
         suffix: list[int] = super()._get_tool_suffix_ids(tool_messages)

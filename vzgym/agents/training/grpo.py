@@ -137,7 +137,7 @@ def make_trainer(
     reward = settings.reward if isinstance(settings.reward, str) else dict(settings.reward)
     out = Path(settings.out)
     info = {"policy": settings.model, "reward": reward, "vzgym": version("vzgym"), "seed": settings.seed}
-    scorer = Scorer(mix, info, out / ROLLOUTS, settings.save_rollouts)
+    scorer = Scorer(mix, info, out / ROLLOUTS, settings.save_rollouts, hold=settings.dynamic_sampling > 0)
     rows = Dataset.from_dict(training_rows(parts))
     check_groups(settings, len(rows))
     # Made before the model is opened: with them, ZeRO-3 shards weights as they are read.
@@ -189,6 +189,8 @@ def make_trainer(
         peft_config=adapters(settings, start.model),
         environment_factory=environment_factories(parts, start.protocol, extras),
         callbacks=[report, log, PolicyFiles(start, log), *pictures, *callbacks],
+        further=settings.dynamic_sampling,
+        settle=scorer.settle,
     )
     report.attach(trainer)
     for callback in pictures:
@@ -240,6 +242,12 @@ def check_groups(settings: GRPOSettings, tasks: int) -> None:
             f"{settings.groups} tasks, but there are only {tasks} tasks: lower accumulation to at most "
             f"{tasks // settings.groups}, or groups"
         )
+    if settings.groups * (1 + settings.dynamic_sampling) > tasks:
+        raise InvalidSetting(
+            f"GRPOSettings.dynamic_sampling is {settings.dynamic_sampling}: a batch of {settings.groups} tasks and as "
+            f"many further ones would be played, but there are only {tasks} tasks: lower dynamic_sampling to at most "
+            f"{tasks // settings.groups - 1}, or groups"
+        )
 
 
 def split_rollouts(settings: GRPOSettings, devices: int) -> tuple[int, int]:
@@ -262,7 +270,9 @@ def split_rollouts(settings: GRPOSettings, devices: int) -> tuple[int, int]:
 
 
 def check_whole_groups(settings: GRPOSettings, mix: RewardMix, rollouts: int) -> None:
-    """Check that no group is split over processes if a reward module compares the roll-outs of a group.
+    """Check that no group is split over processes if its roll-outs are compared there.
+
+    Reward modules that compare them do, and dynamic sampling, which replaces whole groups.
 
     Args:
         settings: Of the run.
@@ -270,14 +280,16 @@ def check_whole_groups(settings: GRPOSettings, mix: RewardMix, rollouts: int) ->
         rollouts: Roll-outs of a generation batch in each process.
 
     Raises:
-        InvalidSetting: If a group is split: the module would compare a part of the group only.
+        InvalidSetting: If a group is split: only a part of it would be compared.
     """
     comparing = [name for name, term in mix.terms.items() if "group" in term.needs]
+    if settings.dynamic_sampling:
+        comparing.append("dynamic_sampling")
     if comparing and rollouts % settings.group_size:
         raise InvalidSetting(
             f"each process plays {rollouts} roll-outs of a generation batch, so that groups of {settings.group_size} "
             f"are split over processes, but {', '.join(comparing)} compares the roll-outs of a whole group: make "
-            "GRPOSettings.groups a multiple of the number of processes, or leave the module out"
+            f"GRPOSettings.groups a multiple of the number of processes, or leave {' and '.join(comparing)} out"
         )
 
 

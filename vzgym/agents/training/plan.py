@@ -239,7 +239,10 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
         plan, batch * longest, batch * limit, batch * budget.max_frames * max(each, need.frame), settings.beta > 0
     )
     rollouts = batch * passes
-    plan.memory.add_pictures(plan.facts, rollouts * budget.max_frames * max(each, need.frame) * plan.facts.merged)
+    # With dynamic sampling, the pictures of a further batch are in memory beside those of the batch.
+    batches = 2 if settings.dynamic_sampling else 1
+    visual = rollouts * budget.max_frames * max(each, need.frame)
+    plan.memory.add_pictures(plan.facts, batches * visual * plan.facts.merged)
     if settings.vllm:
         _add_engine(plan, settings, longest)
     else:
@@ -247,6 +250,7 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
     # Each cycle of roll-outs serves this many optimizer steps.
     cycle = settings.updates * settings.iterations / settings.accumulation
     reads = 1 if settings.vllm else need.zooms + 1
+    played = rollouts * (1 + settings.dynamic_sampling)
     trained = plan.facts.trained(settings.freeze_vision)
     training = training_flops(
         plan.facts, rollouts * longest, trained=trained, checkpointing=settings.gradient_checkpointing
@@ -254,7 +258,7 @@ def plan_grpo(settings: GRPOSettings, sharding: Sharding | None = None, memory_g
     plan.length = RunLength(
         epoch_steps=playable // settings.groups * cycle,
         steps=settings.steps,
-        flops=(training * settings.iterations + rollouts * longest * reads * 2 * plan.facts.weights) / cycle,
+        flops=(training * settings.iterations + played * longest * reads * 2 * plan.facts.weights) / cycle,
         **_speed(settings, memory_gib),
     )
     return plan

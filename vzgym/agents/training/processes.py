@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -17,6 +17,7 @@ __all__ = [
     "check_launch",
     "check_packages",
     "first_process",
+    "mean_measures",
     "mean_over_processes",
     "missing_packages",
     "process_count",
@@ -59,7 +60,11 @@ def mean_over_processes(measures: Mapping[str, float]) -> dict[str, float]:
     """
     from accelerate.utils import gather_object
 
-    shares: list[Mapping[str, float]] = gather_object([dict(measures)])
+    return mean_measures(gather_object([dict(measures)]))
+
+
+def mean_measures(shares: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Average measures, each over the shares that have it."""
     names = dict.fromkeys(name for share in shares for name in share)
     known = {name: [share[name] for share in shares if name in share] for name in names}
     return {name: math.fsum(values) / len(values) for name, values in known.items()}

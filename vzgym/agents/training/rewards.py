@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vzgym.agents.training.processes import process_index
+from vzgym.agents.training.processes import mean_measures, process_count, process_index
 from vzgym.agents.training.tool_environment import ToolEnvironment, finish_rollout
 from vzgym.core.files import JsonLinesWriter
 from vzgym.core.interval import coverage
@@ -38,13 +38,17 @@ class Scorer:
         info: Fields of each record's `RunInfo` (policy, reward, ...).
         out: Records are appended to this file (JSONL), if one is given.
         every: Steps between two saves; 0: never.
+        hold: Whether several batches may be played for one update: they are saved when `settle` is called.
 
     Attributes:
         statistics: Of each term, over the latest batch, within its groups.
-        measures: Means of the latest batch: `reward`, `episode/correct`, `episode/zooms`, ...
+        measures: Means of the latest batch, or of all that were settled last: `reward`, `episode/correct`,
+            `episode/zooms`, ...
     """
 
-    def __init__(self, mix: RewardMix, info: Mapping[str, Any], out: Path | None = None, every: int = 1) -> None:
+    def __init__(
+        self, mix: RewardMix, info: Mapping[str, Any], out: Path | None = None, every: int = 1, hold: bool = False
+    ) -> None:
         self.mix = mix
         self.info = dict(info)
         self.out = out if every else None
@@ -52,6 +56,9 @@ class Scorer:
         self._batch: list[EpisodeRecord] = []
         self._columns: dict[str, list[float | None]] = {}
         self._batches = 0
+        self._hold = hold
+        # The lines of each held batch, None for a record that is not saved, and its measures.
+        self._held: list[tuple[list[str | None], dict[str, float]]] = []
         self._moved: set[str] = set()
         self.statistics: dict[str, TermStatistics] = {}
         self.measures: dict[str, float] = {}
@@ -110,8 +117,8 @@ class Scorer:
         for record in records:
             groups[record.task.id].append(record)
         step = int(state.global_step) if state is not None else 0
-        # Numbers are unique over all processes, which score as many roll-outs each.
-        first = process_index() * len(records)
+        # Numbers are unique over all processes, which score as many roll-outs each, and over the batches of an update.
+        first = (len(self._held) * process_count() + process_index()) * len(records)
         progress = step / state.max_steps if state is not None and state.max_steps > 0 else None
         self._columns = {name: [] for name in self.mix.terms}
         for number, record in enumerate(records, first):
@@ -131,12 +138,39 @@ class Scorer:
         self.statistics = term_statistics(scored.values())
         self.measures = {**({"reward": _mean(totals)} if totals else {}), **_metrics(records)}
         self._warn()
-        if self.out is not None and step % self.every == 0:
-            with JsonLinesWriter(self.out) as lines:
-                for record in records:
-                    # A record without turns, whose overview could not be read, cannot be replayed.
-                    if record.turns:
-                        lines.write_line(record.to_line())
+        saved = self.out is not None and step % self.every == 0
+        # A record without turns, whose overview could not be read, cannot be replayed.
+        lines = [record.to_line() if saved and record.turns else None for record in records]
+        if self._hold:
+            self._held.append((lines, self.measures))
+        else:
+            self._save(lines)
+
+    def settle(self, left_out: Sequence[Sequence[bool]]) -> None:
+        """Save the batches that were played for an update.
+
+        Args:
+            left_out: For each of them, which roll-outs are left out of the update.
+        """
+        lines = []
+        for (played, _), flags in zip(self._held, left_out, strict=True):
+            for line, discarded in zip(played, flags, strict=True):
+                if line is not None and discarded:
+                    record = EpisodeRecord.from_line(line)
+                    record.set_info(discarded=True)
+                    line = record.to_line()
+                lines.append(line)
+        self.measures = mean_measures([measures for _, measures in self._held])
+        self._held = []
+        self._save(lines)
+
+    def _save(self, lines: Sequence[str | None]) -> None:
+        found = [line for line in lines if line is not None]
+        if self.out is None or not found:
+            return
+        with JsonLinesWriter(self.out) as file:
+            for line in found:
+                file.write_line(line)
 
 
 _EARLY = 20

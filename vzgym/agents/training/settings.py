@@ -197,6 +197,10 @@ class GRPOSettings(TrainSettings, BudgetedSettings, ExtrasSettings):
     updates: PositiveInt = 1
     """Optimizer steps among which a generation batch is divided (the paper's mini-batches: 4)."""
 
+    dynamic_sampling: NonNegativeInt = 0
+    """Most further batches of as many tasks that are played for a generation batch, to replace groups whose roll-outs
+    all have the same reward, which teach nothing. 0: none; such groups stay in the batch."""
+
     iterations: PositiveInt = 1
     """Number of times that each generation batch is used (mu of the GRPO paper)."""
 
@@ -243,6 +247,16 @@ class GRPOSettings(TrainSettings, BudgetedSettings, ExtrasSettings):
             raise problem(
                 "log_rollouts_steps sends pictures to a tracker: set report_to, such as tensorboard",
                 "log_rollouts_steps",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_dynamic_sampling(self) -> Self:
+        if self.dynamic_sampling and self.trainer.get("multi_objective_aggregation") == "normalize_then_sum":
+            raise problem(
+                "dynamic_sampling compares total rewards, but trainer.multi_objective_aggregation is "
+                "normalize_then_sum, by which each term has a signal of its own: leave one of the two out",
+                "dynamic_sampling",
             )
         return self
 
