@@ -205,6 +205,22 @@ def test_processes_write_one_model_and_speak_with_one_voice(spread_run):
         assert said.count(message) == 1, said
 
 
+def test_processes_draw_the_same_number_of_further_batches(small_model, tmp_path):
+    """Each replaces its own groups; a process whose groups all have a signal plays on with the other."""
+    out = tmp_path / "run"
+    told = {"groups": 4, "group_size": 2, "steps": 1, "dynamic_sampling": 2, "reward": {"accuracy": 1.0, "format": 1.0}}
+    done = spread([*launcher("torchrun"), "-m", "vzgym"], small_model, out, **told)
+    assert done.returncode == 0, done.stderr[-3000:]
+    line = next(line for line in log(out) if "loss" in line)
+    played = [EpisodeRecord.from_line(text) for text in (out / "rollouts.jsonl").read_text().splitlines()]
+    # An untrained model has no reward, so that nothing is found before the limit.
+    assert line["dynamic_sampling/flat_before"] > 0
+    assert line["dynamic_sampling/rollouts"] == line["dynamic_sampling/batches"] * 8 == len(played) > 8
+    assert sorted(record.info.rollout or 0 for record in played) == list(range(len(played)))
+    assert sum(not record.info.discarded for record in played) == 8
+    assert len({record.task.id for record in played}) == len(played) // 2
+
+
 @pytest.mark.parametrize("stage", ["zero2", "zero3"])
 def test_sharded_weights_give_the_loss_of_whole_ones(fluent_model, tmp_path, stage):
     pytest.importorskip("deepspeed", reason='needs DeepSpeed: pip install "vzgym[gpu]"')
