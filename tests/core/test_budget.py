@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vzgym.core import Budget, overview_times
+from vzgym.core import Budget, ToolMode, overview_times
 from vzgym.core.errors import InvalidSetting
 
 FIELDS = [
@@ -28,6 +28,7 @@ FIELDS = [
     "zoom_max_pixels",
     "overview_last",
 ]
+ALL_FIELDS = [*FIELDS, "min_zooms"]
 
 
 def test_the_defaults_are_the_papers() -> None:
@@ -61,6 +62,9 @@ def test_the_defaults_are_the_papers() -> None:
         ("max_pixels", 25_087, "an integer >= min_pixels (25088)"),
         ("spatial", 1, "True or False"),
         ("overview_last", 1, "True or False"),
+        ("min_zooms", -1, "an integer from 0 to max_zooms (4)"),
+        ("min_zooms", 5, "an integer from 0 to max_zooms (4)"),
+        ("min_zooms", True, "an integer from 0 to max_zooms (4)"),
     ],
 )
 def test_a_bad_value_is_named(name: str, value: object, rule: str) -> None:
@@ -75,7 +79,7 @@ def test_an_unknown_setting_lists_the_valid_ones() -> None:
         Budget.from_mapping({"clip_frame": 8, "zooms": 2})
     message = str(raised.value)
     assert "clip_frame, zooms; did you mean 'clip_frames' or 'max_zooms'? Valid: " in message
-    assert all(name in message.partition("alid:")[2] for name in FIELDS)
+    assert all(name in message.partition("alid:")[2] for name in ALL_FIELDS)
 
 
 def test_a_budget_survives_json() -> None:
@@ -85,6 +89,30 @@ def test_a_budget_survives_json() -> None:
     endless = Budget(overview_fps=math.inf)
     assert endless.to_dict()["overview_fps"] == "inf"
     assert Budget.from_mapping(json.loads(json.dumps(endless.to_dict(), allow_nan=False))) == endless
+
+
+def test_required_zooms_are_in_the_json_form_only_if_there_are_some() -> None:
+    # Without them a budget has the form of earlier records, runs and experiments.
+    assert "min_zooms" not in Budget().to_dict()
+    required = Budget(min_zooms=2)
+    assert list(required.to_dict()) == ALL_FIELDS
+    assert Budget.from_mapping(json.loads(json.dumps(required.to_dict()))) == required
+
+
+def test_fewer_zooms_require_fewer() -> None:
+    assert Budget(min_zooms=2).with_zooms(1) == Budget(max_zooms=1, min_zooms=1)
+    assert Budget(min_zooms=2).with_zooms(0, overview_frames=8) == Budget(max_zooms=0, overview_frames=8)
+    assert Budget(min_zooms=1).with_zooms(6) == Budget(max_zooms=6, min_zooms=1)
+
+
+def test_tool_modes() -> None:
+    budget = Budget(max_zooms=3, min_zooms=2)
+    assert budget.for_tool(ToolMode.FREE) is budget
+    assert budget.for_tool(ToolMode.NO_TOOL) == Budget(max_zooms=0)
+    assert budget.for_tool(ToolMode.FORCED) == budget
+    assert Budget().for_tool(ToolMode.FORCED) == Budget(min_zooms=1)
+    with pytest.raises(InvalidSetting, match="no zooms"):
+        Budget(max_zooms=0).for_tool(ToolMode.FORCED)
 
 
 def test_numbers_of_numpy_become_pythons() -> None:

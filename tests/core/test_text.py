@@ -69,6 +69,11 @@ def test_the_name_that_is_meant(name: object, close: str) -> None:
     assert close_name(name, ["needle", "order", "videomme"]) == close
 
 
+def test_of_equally_close_names_the_first_is_meant() -> None:
+    assert close_name("zooms", ["max_zooms", "min_zooms"]) == "max_zooms"
+    assert close_name("zooms", ["min_zooms", "max_zooms"]) == "min_zooms"
+
+
 def test_unknown_names_are_listed_with_what_may_be_meant() -> None:
     assert known_names(["ordr", "needel", "x"], ["order", "needle"]) == (
         "did you mean 'order' or 'needle'? Valid: order, needle"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -264,6 +265,26 @@ def test_masks_say_what_a_step_then_does(task: VideoTask, small: Budget, rounds_
             assert masks[value] == (info["outcome"] == "executed"), value
         else:
             assert masks[value] == (info["grade"] in {"correct", "wrong"}), value
+
+
+def test_answers_are_masked_before_the_required_zoom(task: VideoTask, small: Budget) -> None:
+    env = VideoZoomEnv(task, action=GRID, budget=replace(small, min_zooms=1))
+    answers = slice(6 * 4, 6 * 4 + len(task.options))
+    _, info = env.reset()
+    assert info["action_mask"].any()
+    assert not info["action_mask"][answers].any()
+    *_, info = env.step(answers.start)
+    assert (info["outcome"], info["refusal"]) == ("refused", "zoom_first")
+    *_, info = env.step(0)
+    assert info["action_mask"][answers].all()
+    # In the last round an answer is accepted in any case, and where no zoom of the grid is possible one value must be.
+    env.reset()
+    for _ in range(small.max_zooms):
+        *_, info = env.step(answers.start)
+    assert info["action_mask"].nonzero()[0].tolist() == list(range(answers.start, answers.stop))
+    too_dense = VideoZoomEnv(task, action={**GRID, "fps": [9.0]}, budget=replace(small, min_zooms=1))
+    _, info = too_dense.reset()
+    assert info["action_mask"].nonzero()[0].tolist() == [6 + place for place in range(len(task.options))]
 
 
 @pytest.mark.parametrize("id", ENV_IDS)

@@ -123,6 +123,17 @@ def test_the_budget_is_shared_and_the_last_round_is_for_the_answer() -> None:
     assert rewards[SOLVER] == 0.0
 
 
+def test_an_answer_before_the_required_zoom_is_masked_and_refused() -> None:
+    env = team(budget={"min_zooms": 1})
+    seen, _ = env.reset(seed=0)
+    assert seen[SOLVER]["action_mask"].tolist() == [1, 1, 0, 0, 0, 0]
+    seen, _, ends, _, infos = env.step({SCOUT: 0, SOLVER: env.messages})
+    assert infos[SOLVER]["refusal"] == "zoom_first"
+    assert not any(ends.values())
+    seen, *_ = env.step({SCOUT: 0, SOLVER: 0})
+    assert seen[SOLVER]["action_mask"].tolist() == [1, 1, 1, 1, 1, 1]
+
+
 def test_each_agent_may_have_its_own_reward() -> None:
     task = load_tasks("needle-tiny/test")[0]
     env = team(tasks=[task], own_rewards={SCOUT: {"recall": 2.0}})

@@ -259,6 +259,7 @@ def test_codes_are_a_closed_set() -> None:
         "tool_arguments",
         "last_round",
         "malformed",
+        "zoom_first",
     ]
     assert [str(code) for code in End] == ["answered", "out_of_rounds", "video_error"]
     assert [str(code) for code in Outcome] == ["executed", "refused", "answered", "failed"]

@@ -88,6 +88,7 @@ def test_the_scripts_hold_every_kind_of_turn() -> None:
         "tool_arguments",
         "unknown_tool",
         "last_round",
+        "zoom_first",
     }
 
 

@@ -11,13 +11,22 @@ from typing import Annotated, Any, TypeAlias, get_type_hints
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, WithJsonSchema, create_model
 
 from vzgym.core.budget import Budget
+from vzgym.core.errors import InvalidSetting
 from vzgym.core.settings import FilePath, ListOf, Settings, checked
 from vzgym.tasks import BUDGETS, TaskSet, resolve_budget
 from vzgym.tasks.subtitles.subtitle import SubtitleMode
 from vzgym.tools.base import TOOLS
 from vzgym.tools.extras import Extras
 
-__all__ = ["BudgetSetting", "BudgetedSettings", "ExtrasSettings", "Named", "RunSettings", "SeededSettings"]
+__all__ = [
+    "BudgetSetting",
+    "BudgetedSettings",
+    "ExtrasSettings",
+    "Named",
+    "RunSettings",
+    "SeededSettings",
+    "check_first_answer",
+]
 
 
 # All fields of `Budget`, each optional.
@@ -84,6 +93,23 @@ class BudgetedSettings(SeededSettings):
             InvalidSetting: If the overrides do not fit the tasks' budget.
         """
         return resolve_budget(trained if self.budget is None else self.budget, tasks)
+
+
+def check_first_answer(budget: Budget, what: str) -> None:
+    """Check that a budget accepts the first answer, which ends what is collected or trained on.
+
+    Args:
+        budget: The budget.
+        what: What ends at its first answer, for the error.
+
+    Raises:
+        InvalidSetting: If the budget requires zooms before an answer.
+    """
+    if budget.min_zooms:
+        raise InvalidSetting(
+            f"{what} ends at its first answer, but the budget requires zooms before an answer (min_zooms is "
+            f"{budget.min_zooms}): set min_zooms to 0 here. `vzgym eval --tool-modes` evaluates with required zooms"
+        )
 
 
 class ExtrasSettings(Settings):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from vzgym.baselines.base import Baseline, ZoomingBaseline, sample_zoom
@@ -60,7 +59,7 @@ class Uniform(Baseline):
     def prepare(self, budget: Budget) -> Budget:
         """A budget with all frames in the overview and no zoom."""
         frames = budget.max_frames if self.frames is None else self.frames
-        return super().prepare(replace(budget, overview_fps=math.inf, overview_frames=frames, max_zooms=0))
+        return super().prepare(budget.with_zooms(0, overview_fps=math.inf, overview_frames=frames))
 
     def act(self, observation: Any, info: dict[str, Any]) -> Answer:
         """What the frames show."""

@@ -247,11 +247,17 @@ class ExpertMemory:
     # Deciding ----------------------------------------------------------------------------------------------------
 
     def next(self) -> Step:
-        """The next step of the family's search; the answer once it is done or no zoom is left."""
+        """The next step of the family's search; the answer once it is done or no zoom is left.
+
+        If the search needs fewer zooms than the budget requires before an answer, the expert looks where the question
+        asks.
+        """
         if self.zooms_left > 0:
             step = self._search.next_step(self)
             if step is not None:
                 return step
+            if len(self._zooms) < self.budget.min_zooms:
+                return self._look_around()
         return self.answer()
 
     def answer(self) -> Step:
@@ -326,8 +332,13 @@ class ExpertMemory:
         """A zoom into the interval asked about although the overview shows it; None if it does not."""
         if self.zooms_left == 0 or self.next().reason != "overview":
             return None
+        return self._look_around()
+
+    def _look_around(self) -> Step:
+        """A zoom into the interval asked about, which the search does not need; a further one shows its next part."""
         where = self.span
-        return self._mistake(self.pieces(where, self.rate(1.0, where.duration, self.budget.max_zooms))[0], "needless")
+        pieces = self.pieces(where, self.rate(1.0, where.duration, self.budget.max_zooms))
+        return self._mistake(pieces[len(self._zooms) % len(pieces)], "needless")
 
     def _mistake(self, zoom: Zoom, kind: str, **more: Any) -> Step:
         facts = {**self.facts(), **more, "from": zoom.start, "to": zoom.end, "fps": zoom.fps, "gap": 1.0 / zoom.fps}

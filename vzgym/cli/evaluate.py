@@ -78,6 +78,7 @@ def run_policies(
     tools: Sequence[ToolSpec] | None = None,
     subtitles: str | None = None,
     untold_subtitles: str | None = None,
+    tool_mode: str = "free",
     reports: list[EvaluationReport] | None = None,
 ) -> list[EvaluationReport]:
     """Evaluate policies in sequence, each in its own folder in `out`, with a progress bar on stderr.
@@ -101,6 +102,7 @@ def run_policies(
         tools: Tools that the policies may call. Default: those that each was trained with.
         subtitles: Where the dialogue shows subtitles; see `vzgym.evaluate`.
         untold_subtitles: The same for policies that were trained with no mode, if `subtitles` is None.
+        tool_mode: See `vzgym.evaluate`.
         reports: A list for the reports, each added when its policy has finished, so that a later policy's error does
             not lose them. Default: a new list.
 
@@ -153,6 +155,7 @@ def run_policies(
                     workers=workers,
                     name=name,
                     tools=tools,
+                    tool_mode=tool_mode,
                     subtitles=subtitles or (None if trained_extras(policy).get("subtitles") else untold_subtitles),
                 )
             except TaskError as error:
@@ -241,6 +244,14 @@ def evaluate_command(
         ),
     ] = "",
     no_zoom: Annotated[bool, typer.Option("--no-zoom", help="Forbid zooms: answers from the overview alone.")] = False,
+    tool_modes: Annotated[
+        bool,
+        typer.Option(
+            "--tool-modes",
+            help="Play each policy three ways on the same tasks (free, without the tool, forced to zoom before it "
+            "answers), and compare them task by task; with several --frames, as curves.",
+        ),
+    ] = False,
     reward: Annotated[
         str,
         typer.Option(
@@ -284,6 +295,16 @@ def evaluate_command(
     from vzgym.cli.frame_curve import conditions, curve_name, curve_table, frame_budget, parse_frames
     from vzgym.cli.named_tasks import asks_for_subtitles, load_named_tasks, say_left_out
     from vzgym.cli.tasks_import import column_map
+    from vzgym.cli.tool_modes import (
+        Played,
+        check_tool_modes,
+        group_modes,
+        mode_name,
+        modes_to_json,
+        named_modes,
+        show_modes,
+    )
+    from vzgym.core.budget import ToolMode
     from vzgym.evaluation.breakdown import check_by
     from vzgym.evaluation.tables import rich_breakdown, rich_costs, rich_scorer_costs, rich_table, rich_terms
     from vzgym.evaluation.taxonomy_tables import rich_quadrants, rich_taxonomy
@@ -294,6 +315,8 @@ def evaluate_command(
     for key in by or ():
         check_by(key)
     check_publication(latex, csv, figures)
+    if tool_modes:
+        check_tool_modes(no_zoom=no_zoom, prompt=prompt)
     names = policy or [*(control.name for control in CONTROLS), *SELECTORS_BESIDE]
     tools = named_tools(tool)
     extras = Extras.make(tools, subtitles)
@@ -328,15 +351,18 @@ def evaluate_command(
     counts = parse_frames(frames)
     runs: list[int | None] = [*counts] or [None]
     budgets = {count: frame_budget(budget_from_pairs(budget or []), count, no_zoom) for count in runs}
-    curve: dict[str, dict[int, EvaluationReport]] = {}
+    modes = list(ToolMode) if tool_modes else [ToolMode.FREE]
+    plays = [(count, spec, mode) for count, spec in budgets.items() for mode in modes]
+    played_as: dict[str, Played] = {}
     reports: list[EvaluationReport] = []
     fault: VzgymError | KeyboardInterrupt | None = None
-    for count, spec in budgets.items():
+    for count, spec, mode in plays:
         labels = list(name or ())
-        if count is not None and len(counts) > 1:
+        if tool_modes or len(counts) > 1:
             bases = labels or [policy_label(text) for text in names]
-            labels = [curve_name(base, count) for base in bases]
-        before = len(reports)
+            labels = [mode_name(base, mode) for base in bases] if tool_modes else bases
+            labels = [curve_name(label, count) for label in labels] if count is not None and len(counts) > 1 else labels
+            played_as |= {label: Played(base, count, mode) for label, base in zip(labels, bases, strict=False)}
         try:
             run_policies(
                 names,
@@ -355,6 +381,7 @@ def evaluate_command(
                 tools=None if tools is None else extras.tools,
                 subtitles=subtitles,
                 untold_subtitles=untold,
+                tool_mode=mode,
                 reports=reports,
             )
         except (VzgymError, KeyboardInterrupt) as error:
@@ -362,14 +389,20 @@ def evaluate_command(
                 raise
             # What has finished is shown first.
             fault = error
-        if count is not None:
-            for report in reports[before:]:
-                curve.setdefault(report.policy.removesuffix(curve_name("", count)), {})[count] = report
         if fault is not None:
-            say(f"Stopped: {len(reports)} of {len(names) * len(budgets)} runs have finished.", errors)
+            say(f"Stopped: {len(reports)} of {len(names) * len(plays)} runs have finished.", errors)
             break
+    curve: dict[str, dict[int, EvaluationReport]] = {}
+    if len(counts) > 1 and not tool_modes:
+        for report in reports:
+            run = played_as[report.policy]
+            curve.setdefault(run.policy, {})[run.frames or 0] = report
+    mode_curve = group_modes(reports, played_as) if tool_modes else {}
     if as_json:
-        print(json.dumps([report.to_json(by or ()) for report in reports], indent=2, ensure_ascii=False))
+        found: Any = [report.to_json(by or ()) for report in reports]
+        if tool_modes:
+            found = {"reports": found, "tool_modes": modes_to_json(mode_curve, by or ())}
+        print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
         console.print(rich_table(reports))
         console.print()
@@ -385,9 +418,12 @@ def evaluate_command(
         console.print(rich_terms(reports))
         console.print()
         console.print(rich_costs(reports))
-        if len(counts) > 1:
+        if curve:
             console.print()
             console.print(curve_table(curve))
+        if mode_curve:
+            console.print()
+            show_modes(mode_curve, by or ())
         if task_set.name and named_benchmark(task_set.name.partition("[")[0]) is not None:
             lines = subtitles or untold or ("as loaded" if asks_for_subtitles(tasks) else "none")
             played: dict[Budget, list[str]] = {}
@@ -408,17 +444,29 @@ def evaluate_command(
         for report in reports:
             trained = report.trained_budget
             changes = budget_changes(trained, task_set.budget, "of the tasks:") if trained and not budget else ""
-            if changes:
+            if changes and (not tool_modes or played_as[report.policy].mode is ToolMode.FREE):
                 say(f"{report.policy}: uses its training budget: {changes}")
         if out:
             say(f"Records: {out}\nNext: vzgym view {shlex.quote(str(out))}")
     if latex or csv or figures:
-        from vzgym.evaluation.publication import curve_figure, evaluation_figures, evaluation_table
+        from vzgym.evaluation.publication import (
+            curve_figure,
+            evaluation_figures,
+            evaluation_table,
+            tool_mode_curves,
+            tool_modes_figure,
+            tool_modes_table,
+        )
 
         pictures = evaluation_figures(reports) if figures else {}
-        if figures and len(counts) > 1:
+        if figures and curve:
             pictures["curve"] = curve_figure(curve)
-        publish(evaluation_table(reports), pictures, latex, csv, figures)
+        if figures and mode_curve:
+            pictures["tool_modes"] = tool_modes_figure(named_modes(mode_curve))
+            if len(counts) > 1:
+                pictures["curve"] = tool_mode_curves(mode_curve)
+        table = tool_modes_table(named_modes(mode_curve)) if mode_curve else evaluation_table(reports)
+        publish(table, pictures, latex, csv, figures)
     if fault is not None:
         raise fault
 

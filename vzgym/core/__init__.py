@@ -16,13 +16,13 @@ if TYPE_CHECKING:
         Zooms,
         frames_asked,
     )
-    from vzgym.core.budget import Budget, overview_times
+    from vzgym.core.budget import Budget, ToolMode, overview_times
     from vzgym.core.interval import Interval
 else:
     __getattr__, __dir__ = lazy_exports(
         __name__,
         "actions: Action Answer Malformed Region ToolCall TurnRules Zoom Zooms frames_asked",
-        "budget: Budget overview_times",
+        "budget: Budget ToolMode overview_times",
         "interval: Interval",
     )
 
@@ -34,6 +34,7 @@ __all__ = [
     "Malformed",
     "Region",
     "ToolCall",
+    "ToolMode",
     "TurnRules",
     "Zoom",
     "Zooms",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +15,18 @@ from vzgym.core.actions import Zoom, Zooms
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.text import known_names
 
-__all__ = ["Budget", "checked_overview", "group_zooms", "overview_times", "with_last_time"]
+__all__ = ["Budget", "ToolMode", "checked_overview", "group_zooms", "overview_times", "with_last_time"]
+
+
+class ToolMode(StrEnum):
+    """Whether an agent may, must or must not use its tools: zooms and, if there are any, tool calls."""
+
+    FREE = "free"
+    """As the budget says."""
+    NO_TOOL = "no_tool"
+    """No zooms and no tool calls: the answer comes from the overview."""
+    FORCED = "forced"
+    """At least one turn with an executed zoom or tool call before an answer is accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +50,8 @@ class Budget:
             may not choose.
         overview_last: Whether the overview always shows the video's last frame, also if it is sampled at
             `overview_fps`.
+        min_zooms: Number of turns with executed zooms or tool calls before an answer is accepted, 0 to `max_zooms`. An
+            earlier answer is refused; the last round accepts every answer.
 
     Raises:
         InvalidSetting: If a value is of the wrong type or out of range; the message names it.
@@ -54,6 +69,7 @@ class Budget:
     zooms_per_turn: int = 1
     zoom_max_pixels: int = 0
     overview_last: bool = False
+    min_zooms: int = 0
 
     def __post_init__(self) -> None:
         def need(ok: bool, name: str, rule: str) -> None:
@@ -83,6 +99,11 @@ class Budget:
             "zoom_max_pixels",
             f"0 or an integer >= min_pixels ({self.min_pixels})",
         )
+        need(
+            _is_count(self.min_zooms, 0) and self.min_zooms <= self.max_zooms,
+            "min_zooms",
+            f"an integer from 0 to max_zooms ({self.max_zooms})",
+        )
         # numpy's numbers, as produced by sweeps, are not JSON-serializable.
         for field in fields(self):
             value = getattr(self, field.name)
@@ -103,6 +124,29 @@ class Budget:
     def largest_pixels(self) -> int:
         """Most pixels of a frame that a zoom may ask for: the greater of `max_pixels` and `zoom_max_pixels`."""
         return max(self.max_pixels, self.zoom_max_pixels)
+
+    def with_zooms(self, most: int, **changes: Any) -> Budget:
+        """This budget with `max_zooms=most`, no more required zooms than that, and further changes.
+
+        Args:
+            most: The new `max_zooms`, >= 0.
+            changes: New values of other fields.
+        """
+        return replace(self, max_zooms=most, min_zooms=min(self.min_zooms, most), **changes)
+
+    def for_tool(self, mode: ToolMode) -> Budget:
+        """This budget in a tool mode.
+
+        Raises:
+            InvalidSetting: For `FORCED`, if the budget has no zooms.
+        """
+        if mode is ToolMode.NO_TOOL:
+            return self.with_zooms(0)
+        if mode is ToolMode.FREE:
+            return self
+        if not self.max_zooms:
+            raise InvalidSetting("the budget has no zooms (max_zooms is 0), so none can be required before an answer")
+        return replace(self, min_zooms=max(1, self.min_zooms))
 
     def fit(self, height: int, width: int, max_pixels: int | None = None) -> tuple[int, int]:
         """The size at which a frame of `height` x `width` is shown.
@@ -134,8 +178,15 @@ class Budget:
         return min(rows, most // columns) or 1, min(columns, most // rows) or 1
 
     def to_dict(self) -> dict[str, float | int | bool | str]:
-        """All fields as JSON values; an infinite `overview_fps` becomes "inf"."""
-        return {name: "inf" if value == math.inf else value for name, value in asdict(self).items()}
+        """All fields as JSON values; an infinite `overview_fps` becomes "inf".
+
+        `min_zooms` is left out if it is 0, so that budgets without it keep the form they have in earlier records, runs
+        and experiments.
+        """
+        values = {name: "inf" if value == math.inf else value for name, value in asdict(self).items()}
+        if not self.min_zooms:
+            del values["min_zooms"]
+        return values
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, object]) -> Budget:

@@ -124,13 +124,19 @@ def duration_text(seconds: float) -> str:
 
 
 def close_name(name: object, valid: Iterable[str]) -> str:
-    """The valid name that a misspelled one resembles most, whatever its case; "" if none does."""
+    """The valid name that a misspelled one resembles most, whatever its case, the first of several; "" if none does."""
     # Imported here: only a mistake needs it.
-    from difflib import get_close_matches
+    from difflib import SequenceMatcher, get_close_matches
 
+    text = str(name).casefold()
     by_folded = {str(known).casefold(): str(known) for known in valid}
-    close = get_close_matches(str(name).casefold(), by_folded, n=1)
-    return by_folded[close[0]] if close else ""
+    close = get_close_matches(text, by_folded, n=max(1, len(by_folded)))
+    best = max(
+        (known for known in by_folded if known in close),
+        key=lambda known: SequenceMatcher(None, known, text).ratio(),
+        default="",
+    )
+    return by_folded.get(best, "")
 
 
 def known_names(names: Iterable[object], valid: Iterable[str]) -> str:

@@ -184,8 +184,8 @@ class DiscreteAction:
 
     Space: `Discrete(windows * len(fps) + max_options)`. Value `w * len(fps) + f` zooms into the w-th of `windows` equal
     parts of the video at `fps[f]`; value `windows * len(fps) + k` answers with option k. `mask` says which values the
-    episode would accept: a window whose frames exceed `clip_frames`, a zoom in the last round and an option that the
-    question does not have are masked.
+    episode would accept: a window whose frames exceed `clip_frames`, a zoom in the last round, an option that the
+    question does not have and an answer before the zooms that the budget requires are masked.
 
     Several zooms in one turn, regions, sizes and tool calls cannot be expressed.
 
@@ -238,9 +238,17 @@ class DiscreteAction:
         """bool, shape `(windows * len(fps) + max_options,)`: which values the episode would accept now."""
         facts = episode.record.task
         check_options("discrete", self.max_options, facts.id, len(facts.options))
-        return self.allowed(facts.duration, len(facts.options), episode.budget, zoom=episode.zooms_left > 0)
+        return self.allowed(
+            facts.duration,
+            len(facts.options),
+            episode.budget,
+            zoom=episode.zooms_left > 0,
+            answer=not episode.zooms_due,
+        )
 
-    def allowed(self, duration: float, options: int, budget: Budget, *, zoom: bool = True) -> NDArray[np.bool_]:
+    def allowed(
+        self, duration: float, options: int, budget: Budget, *, zoom: bool = True, answer: bool = True
+    ) -> NDArray[np.bool_]:
         """Compute the mask from facts that every agent knows.
 
         Args:
@@ -248,11 +256,13 @@ class DiscreteAction:
             options: How many options the question has.
             budget: The limits.
             zoom: Whether another zoom is allowed.
+            answer: Whether an answer is accepted. If no zoom of the grid can be executed, answers are allowed all the
+                same, since one value must be.
         """
         allowed = np.zeros(self.num_zooms + self.max_options, dtype=np.bool_)
         if zoom:
             allowed[: self.num_zooms] = self._grid(duration, budget)
-        allowed[self.num_zooms : self.num_zooms + options] = True
+        allowed[self.num_zooms : self.num_zooms + options] = answer or not allowed.any()
         return allowed
 
     def _grid(self, duration: float, budget: Budget) -> NDArray[np.bool_]:

@@ -195,8 +195,7 @@ class TeamEnv(ParallelEnv):  # type: ignore[misc]  # PettingZoo has no type hint
 
     def _observe(self) -> dict[str, Any]:
         episode = self._env.episode
-        facts, budget = episode.record.task, self._env.budget
-        allowed = self.grid.allowed(facts.duration, len(facts.options), budget, zoom=episode.zooms_left > 0)
+        allowed = self.grid.mask(episode)
         zooms, options = allowed[: self.grid.num_zooms], allowed[self.grid.num_zooms :]
         # In the last round the scout's action is ignored, so all of its actions are allowed.
         masks = {

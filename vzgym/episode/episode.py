@@ -124,6 +124,11 @@ class Episode:
         return max(0, self.rounds_left - 1)
 
     @property
+    def zooms_due(self) -> int:
+        """Turns with zooms or tool calls that are missing before an answer is accepted; 0 in the last round."""
+        return self.record.zooms_due
+
+    @property
     def rules(self) -> TurnRules:
         """What a turn's text may hold, for the parser of a text protocol."""
         return self.record.rules
@@ -143,8 +148,9 @@ class Episode:
             well_formed: Whether the text has exactly the protocol's form.
 
         Returns:
-            The turn, also appended to the record. An invalid zoom or tool call is recorded as a refusal, not raised. If
-            one of several zooms is invalid, none is executed.
+            The turn, also appended to the record. An invalid zoom or tool call, and an answer before the zooms that the
+            budget requires (`min_zooms`), are recorded as refusals, not raised. If one of several zooms is invalid,
+            none is executed.
 
         Raises:
             EpisodeEnded: If the episode is over.
@@ -159,7 +165,7 @@ class Episode:
         said = self.wording.text_of(action) if text is None else replace_surrogates(text)
         match action:
             case Answer():
-                turn = Turn(action, said, well_formed, Outcome.ANSWERED)
+                turn = self._answer(action, said, well_formed)
             case Malformed(reason):
                 turn = Turn(action, said, False, Outcome.REFUSED, Refusal.MALFORMED, reason)
             case Zoom():
@@ -174,6 +180,16 @@ class Episode:
     def fail(self) -> None:
         """Truncate the episode, unscored, because its video cannot be read."""
         self.record.end, self.record.grade = End.VIDEO_ERROR, Grade(GradeStatus.UNSCORED)
+
+    def _answer(self, action: Answer, said: str, well_formed: bool) -> Turn:
+        due = self.zooms_due
+        if not due:
+            return Turn(action, said, well_formed, Outcome.ANSWERED)
+        look = "zoom or call a tool" if self.tools else "zoom"
+        more = " more" if due < self.budget.min_zooms else ""
+        times = f"once{more}" if due == 1 else f"in {due}{more} turns"
+        reason = f"{look} {times} before you answer."
+        return Turn(action, said, well_formed, Outcome.REFUSED, Refusal.ZOOM_FIRST, reason)
 
     def _zoom(self, action: Action, zooms: Sequence[Zoom], said: str, well_formed: bool) -> Turn:
         duration = self.record.task.duration

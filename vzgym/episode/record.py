@@ -242,14 +242,26 @@ class EpisodeRecord:
 
     @property
     def answer(self) -> str | None:
-        """The raw answer; None if there is none."""
-        last = self.turns[-1].action if self.turns else None
-        return last.text if isinstance(last, Answer) else None
+        """The raw answer; None if there is none, or if it was refused."""
+        match self.turns[-1:]:
+            case [Turn(action=Answer(text), outcome=Outcome.ANSWERED)]:
+                return text
+        return None
 
     @property
     def rounds_left(self) -> int:
         """Remaining rounds; 0 once the episode has ended."""
         return 0 if self.end else self.budget.max_rounds - len(self.turns)
+
+    @property
+    def zooms_due(self) -> int:
+        """Number of turns with executed zooms or tool calls that are missing before an answer is accepted.
+
+        0 in the last round, which accepts every answer, and once the episode has ended.
+        """
+        if self.rounds_left < 2:
+            return 0
+        return max(0, self.budget.min_zooms - self.zooms - self.tool_calls)
 
     def set_info(self, **values: Any) -> None:
         """Change fields of `info`.

@@ -22,7 +22,8 @@ class Outcome(StrEnum):
     EXECUTED = "executed"
     """The zooms or the tool call of the turn were executed."""
     REFUSED = "refused"
-    """A zoom or a tool call broke a rule, or no action could be read; the turn has a `Refusal` and a message."""
+    """A zoom or a tool call broke a rule, an answer came too early, or no action could be read; the turn has a
+    `Refusal` and a message."""
     ANSWERED = "answered"
     FAILED = "failed"
     """The video could not be read; the episode is truncated and unscored."""
@@ -45,6 +46,7 @@ class Refusal(StrEnum):
     TOOL_ARGUMENTS = "tool_arguments"
     LAST_ROUND = "last_round"
     MALFORMED = "malformed"
+    ZOOM_FIRST = "zoom_first"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from vzgym.episode.subtitles import interleave
 from vzgym.episode.turn import Outcome, Turn
 from vzgym.tasks.subtitles.subtitle import Subtitle
 
-__all__ = ["PlainWording", "Wording", "number", "seconds", "separated", "show", "spoken"]
+__all__ = ["PlainWording", "Wording", "number", "required_zooms", "seconds", "separated", "show", "spoken"]
 
 
 class Wording(Protocol):
@@ -40,7 +40,7 @@ class Wording(Protocol):
         ...
 
     def reply(self, record: EpisodeRecord) -> Message | None:
-        """The environment's reply to the record's latest turn; None after an answer."""
+        """The environment's reply to the record's latest turn; None after an answer that was not refused."""
         ...
 
 
@@ -77,6 +77,16 @@ def separated(parts: Sequence[Sequence[Block]]) -> list[Block]:
     return blocks
 
 
+def required_zooms(record: EpisodeRecord) -> str:
+    """The rule that an answer comes after zooms (`Budget.min_zooms`), as a sentence; "" if the budget has none."""
+    least = record.budget.min_zooms
+    if not least:
+        return ""
+    look = "Zoom or call a tool" if record.tools else "Zoom"
+    times = "at least once" if least == 1 else f"in at least {least} turns"
+    return f"{look} {times} before you answer: an earlier answer is refused and uses up its round."
+
+
 class PlainWording:
     """Short text without markup: the wording of `gym.make("VideoZoom-v0")`, unless the action is text."""
 
@@ -102,7 +112,7 @@ class PlainWording:
         return "\n".join(parts)
 
     def extras(self, record: EpisodeRecord) -> list[str]:
-        """Sentences about several zooms in a round, sizes and tools; none under the paper's budget."""
+        """Sentences about several zooms in a round, sizes, tools and required zooms; none under the paper's budget."""
         budget = record.budget
         found: list[str] = []
         if not budget.max_zooms:
@@ -120,6 +130,8 @@ class PlainWording:
         if record.tools:
             named = [f"{tool.name}: {tool.description}" for tool in record.tools]
             found.append("Instead of zooming, a round may call a tool.\n" + "\n".join(named))
+        if rule := required_zooms(record):
+            found.append(rule)
         return found
 
     def what_is_left(self, record: EpisodeRecord) -> str:
@@ -150,7 +162,7 @@ class PlainWording:
     def reply(self, record: EpisodeRecord) -> Message | None:
         """See `Wording.reply`."""
         turn = record.turns[-1]
-        if isinstance(turn.action, Answer):
+        if turn.outcome is Outcome.ANSWERED:
             return None
         closing = [] if record.end else [TextBlock("\n" + self.what_is_left(record))]
         return Message("tool", (*separated(self.results(turn)), *closing), answers=max(1, len(turn.zooms)))
@@ -164,7 +176,8 @@ class PlainWording:
             code = f" ({turn.refusal})" if turn.refusal else ""
             # The reason of a failure, in the record, names the file: nothing for the agent, which may be a stranger's.
             reason = turn.detail if turn.outcome is Outcome.REFUSED else "the video cannot be read any further."
-            return [[TextBlock(f"{'No result' if turn.tool else 'Not shown'}{code}: {reason}")]]
+            head = "No result" if turn.tool else "Not accepted" if isinstance(turn.action, Answer) else "Not shown"
+            return [[TextBlock(f"{head}{code}: {reason}")]]
         if turn.tool:
             blocks: list[Block] = [TextBlock(turn.reply)] if turn.reply or not turn.clips else []
             for clip in turn.clips:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vzgym.evaluation.policy_evaluation import evaluate
     from vzgym.evaluation.report import EvaluationReport
     from vzgym.evaluation.taxonomy import TAXONOMY_CLASSES, TaxonomyClass, classify
+    from vzgym.evaluation.tool_modes import ModeEffect, ToolModes, evaluate_tool_modes
 else:
     __getattr__, __dir__ = lazy_exports(
         __name__,
@@ -29,6 +30,7 @@ else:
         "report: EvaluationReport",
         "vzgym.episode.runs: RunFolder read_records",
         "taxonomy: TAXONOMY_CLASSES TaxonomyClass classify",
+        "tool_modes: ModeEffect ToolModes evaluate_tool_modes",
     )
 
 __all__ = [
@@ -37,14 +39,17 @@ __all__ = [
     "EpisodeMetrics",
     "Estimate",
     "EvaluationReport",
+    "ModeEffect",
     "PolicyAnswerer",
     "ProbabilityPolicyAnswerer",
     "ReaderAnswerer",
     "RunFolder",
     "TaxonomyClass",
+    "ToolModes",
     "classify",
     "credit",
     "evaluate",
+    "evaluate_tool_modes",
     "make_answerer",
     "mean",
     "proportion",

@@ -265,7 +265,8 @@ class _RecordedEpisode(Episode):
         actions = _actions_showing(record, set(zooms))
         tools = [_RecordedTool(tool, self._to_show) for tool in record.tools]
         # With this many rounds, the remaining one is the last, in which only an answer is possible.
-        super().__init__(task, replace(record.budget, max_zooms=len(actions)), wording, tools, "none")
+        budget = replace(record.budget, max_zooms=len(actions), min_zooms=0)
+        super().__init__(task, budget, wording, tools, "none")
         for action, reply in actions:
             for tool in tools:
                 tool.reply = reply

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from vzgym.core.budget import ToolMode
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.secrets import redact
 from vzgym.episode.evidence import overview_shows_evidence
@@ -66,6 +67,7 @@ def evaluate(
     answerer: Answerer | str | None = None,
     workers: int | Executor = 1,
     name: str = "",
+    tool_mode: ToolMode | str = ToolMode.FREE,
 ) -> EvaluationReport:
     """Evaluate a policy on the first `episodes` tasks of a set.
 
@@ -96,6 +98,9 @@ def evaluate(
             workers, each process creates its own policy: the policy and the reward must be given by name, mapping or
             `"module:Class"`, and a script must call this function below `if __name__ == "__main__":`.
         name: Name of the run in the report, the records and comparisons. Default: the policy's name.
+        tool_mode: "free"; "no_tool", without zooms and tool calls; or "forced", in which an answer before the first
+            executed zoom or tool call is refused. It changes the budget; see `vzgym.core.Budget.for_tool`, and
+            `evaluate_tool_modes` for all three.
 
     Returns:
         The report.
@@ -111,12 +116,14 @@ def evaluate(
     """
     task_set = load_tasks(tasks, split="test")
     count = _how_many(episodes, task_set)
+    mode = read_tool_mode(tool_mode)
     check_video_files(task_set, range(count))
     # All settings are checked before a folder is created.
     rollouts = TaskRollouts(
         policy,
         task_set,
         budget=budget,
+        tool_mode=mode,
         reward=reward,
         tools=tools,
         subtitles=subtitles,
@@ -126,8 +133,9 @@ def evaluate(
         name=name,
     )
     trained = rollouts.traits.trained_budget
-    if trained is not None and trained != rollouts.run_budget:
-        changes = budget_changes(rollouts.run_budget, trained, "trained with")
+    # What the tool mode changes is intended.
+    if trained is not None and trained != rollouts.free_budget:
+        changes = budget_changes(rollouts.free_budget, trained, "trained with")
         warnings.warn(
             f"policy {rollouts.traits.name!r} is evaluated with {changes}: its scores may be lower",
             UntrainedBudget,
@@ -199,6 +207,17 @@ def evaluate(
     if folder:
         folder.write_report(report.to_json())
     return report
+
+
+def read_tool_mode(mode: ToolMode | str) -> ToolMode:
+    """A tool mode by its name.
+
+    Raises:
+        InvalidSetting: If there is none of that name; lists those there are.
+    """
+    if mode not in list(ToolMode):
+        raise InvalidSetting(f"tool_mode must be one of {', '.join(ToolMode)}, got {mode!r}")
+    return ToolMode(mode)
 
 
 def _find_answerer(spec: Answerer | str | None, policy: AnyPolicy) -> Answerer | None:

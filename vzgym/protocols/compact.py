@@ -20,7 +20,8 @@ class CompactTags(TagProtocol):
     """The agent's turns have the paper's form; the environment's messages are as short as possible.
 
     No system message, no tags around replies. Each frame is followed (not preceded) by its time, which small models
-    learn faster. Numbers of rounds and zooms, and descriptions of tools, are omitted; the last round is announced.
+    learn faster. Numbers of rounds and zooms, and descriptions of tools, are omitted; the last round is announced, and
+    that an answer comes after a zoom, where the budget requires one.
 
     Args:
         think: See `TagProtocol`.
@@ -49,7 +50,8 @@ class CompactTags(TagProtocol):
     def question(self, record: EpisodeRecord) -> str:
         """The question; its options in one line, if they are listed."""
         listed = "\n" + ", ".join(record.task.options) if self.options and record.task.options else ""
-        return record.task.question + listed + self._last(record)
+        first = " Zoom first." if record.zooms_due else ""
+        return record.task.question + listed + first + self._last(record)
 
     def text_of(self, action: Action) -> str:
         """The canonical text of an action, without a thought; numbers without trailing zeros."""

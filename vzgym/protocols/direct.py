@@ -36,7 +36,7 @@ class DirectProtocol(PlainWording):
         option: The form of an option in `text`.
 
     Raises:
-        InvalidSetting: When an episode starts, if its benchmark has no such style.
+        InvalidSetting: When an episode starts, if its benchmark has no such style, or its budget requires a zoom.
     """
 
     def __init__(
@@ -95,7 +95,16 @@ class DirectProtocol(PlainWording):
         return styles[self.style].choose(record.task.metadata)
 
     def opening(self, record: EpisodeRecord) -> list[Message]:
-        """A system message if the style has one, then the frames and the prompt."""
+        """A system message if the style has one, then the frames and the prompt.
+
+        Raises:
+            InvalidSetting: If the benchmark has no such style, or the budget requires a zoom before an answer.
+        """
+        if record.budget.min_zooms:
+            raise InvalidSetting(
+                f"the protocol 'direct' has no zoom, but the budget requires one (min_zooms is "
+                f"{record.budget.min_zooms}): set min_zooms to 0, or take another protocol"
+            )
         style, task = self.prompt_style(record), record.task
         prompt = style.render(
             task.question,

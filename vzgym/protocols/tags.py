@@ -19,7 +19,7 @@ from vzgym.core.errors import InvalidSetting
 from vzgym.core.text import replace_surrogates
 from vzgym.episode.dialogue import Block, Message, TextBlock
 from vzgym.episode.record import EpisodeRecord
-from vzgym.episode.wording import PlainWording, separated
+from vzgym.episode.wording import PlainWording, required_zooms, separated
 from vzgym.protocols.arguments import arguments_of, read_json, tool_call_of, zoom_of
 from vzgym.protocols.base import PAPER_RULES, Parsed
 from vzgym.protocols.turns import MAX_TURN_LENGTH, TaggedAction, TruncatedText, TurnReading, read_turn
@@ -207,6 +207,8 @@ class TagProtocol(PlainWording):
         )
         if budget.max_zooms and record.tools:
             rules += "Instead of zooming, you may call a tool, which uses a round too. "
+        if rule := required_zooms(record):
+            rules += f"{rule} "
         rules += "As soon as you are sure, write <answer>...</answer>: the option's letter if there are options."
         return rules + self.to_call(record) if budget.max_zooms and record.tools else rules
 

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from vzgym.core.budget import Budget
+from vzgym.core.budget import Budget, ToolMode
 from vzgym.core.errors import InvalidSetting, VideoError
 from vzgym.core.secrets import redact
 from vzgym.episode.record import EpisodeRecord
@@ -43,6 +43,7 @@ class TaskRollouts:
         tasks: The task set.
         budget: The budget; see `resolve_budget`. None: the budget that the policy was trained with, if it is known,
             else that of the tasks.
+        tool_mode: Whether the agent may, must or must not zoom; changes that budget. See `Budget.for_tool`.
         reward: The reward whose ledger is stored in the records.
         tools: Tools that the agent may call; see `vzgym.tools.make_tools`. None: those that the policy was trained
             with, if it is known, else none.
@@ -57,6 +58,7 @@ class TaskRollouts:
         policy: The policy.
         traits: Its traits.
         tasks: As given.
+        free_budget: The budget of the run before `tool_mode` changes it.
         run_budget: The budget of the run.
         budget: The budget with which the policy plays: `run_budget`, or the result of its `prepare`.
         mix: The reward.
@@ -77,6 +79,7 @@ class TaskRollouts:
         tasks: TaskSet,
         *,
         budget: BudgetSpec = None,
+        tool_mode: ToolMode = ToolMode.FREE,
         reward: RewardSpec = "videozoomer",
         tools: ToolSpec | Sequence[ToolSpec] | None = None,
         subtitles: str | None = None,
@@ -93,7 +96,8 @@ class TaskRollouts:
         traits = PolicyTraits.of(self.policy)
         self.traits = replace(traits, name=name) if name else traits
         self.tasks = tasks
-        self.run_budget = resolve_budget(self.traits.trained_budget if budget is None else budget, tasks)
+        self.free_budget = resolve_budget(self.traits.trained_budget if budget is None else budget, tasks)
+        self.run_budget = self.free_budget.for_tool(tool_mode)
         self.budget: Budget = self.traits.prepare(self.run_budget)
         self.extras = Extras.make(tools, subtitles, trained=self.traits.trained_extras)
         self.traits.describe_tools(self.extras.tools)

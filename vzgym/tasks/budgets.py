@@ -105,14 +105,14 @@ def budget_changes(played: Budget, other: Budget, other_is: str) -> str:
         other: The other.
         other_is: What the other is, such as "trained with".
     """
-    now, then = played.to_dict(), other.to_dict()
+    now, then = ({"min_zooms": 0, **budget.to_dict()} for budget in (played, other))
     return ", ".join(f"{name}={now[name]} ({other_is} {then[name]})" for name in now if now[name] != then[name])
 
 
 def built_for(task: VideoTask) -> Budget | None:
-    """The budget that a procedural task was built for; None for any other task."""
+    """The budget that a procedural task was built for, in the form of `Budget.to_dict`; None for any other task."""
     found = task.metadata.get("budget")
-    return Budget.from_mapping(found) if isinstance(found, Mapping) and set(found) == _FIELDS else None
+    return Budget.from_mapping(found) if isinstance(found, Mapping) and {*found, "min_zooms"} == _FIELDS else None
 
 
 def weakened_by(built: Budget, played: Budget) -> tuple[str, ...]:

@@ -42,9 +42,11 @@ BUDGETS: tuple[Budget, ...] = (
     replace(_TINY, overview_frames=3, max_zooms=1, clip_frames=12),
     replace(_TINY, overview_frames=0),
     replace(_TINY, max_zooms=0),
+    replace(_TINY, min_zooms=1),
     replace(_TINY, zooms_per_turn=3, zoom_max_pixels=2 * _TINY.max_pixels),
 )
-"""The suite's budget and edge cases: few frames, no overview, no zooms, several zooms of any size in a turn."""
+"""The suite's budget and edge cases: few frames, no overview, no zooms, a zoom required before an answer, several zooms
+of any size in a turn."""
 
 
 @cache

@@ -115,6 +115,8 @@ def test_what_only_the_collector_can_know_is_named() -> None:
         Collector(micro(mix="policy"))
     with pytest.raises(InvalidSetting, match="fewer than start"):
         Collector(micro(start=99_999))
+    with pytest.raises(InvalidSetting, match="a scripted trajectory ends at its first answer"):
+        Collector(micro(budget={"min_zooms": 1}))
 
 
 # Playing -----------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from vzgym.agents.metadata import saved_budget
+from vzgym.agents.training import grpo
 from vzgym.agents.training.config import load_settings
 from vzgym.agents.training.grpo import make_trainer, train_grpo
 from vzgym.agents.training.settings import GRPOSettings
@@ -76,6 +77,17 @@ def test_what_a_run_has_once_cannot_differ(
 ) -> None:
     with pytest.raises(InvalidSetting, match=message):
         make_trainer(settings(small_model, tmp_path / "run", mixture=mixture))
+
+
+@pytest.mark.parametrize(
+    "more", [{"budget": {"min_zooms": 1}}, {"mixture": [{"tasks": OTHER, "budget": {"min_zooms": 1}}]}]
+)
+def test_required_zooms_are_refused_before_the_model_is_loaded(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(grpo, "open_model", None)
+    with pytest.raises(InvalidSetting, match=r"ends at its first answer, .* \(min_zooms is 1\): set min_zooms to 0"):
+        make_trainer(settings(small_model, tmp_path / "run", **more))
 
 
 def test_a_setting_of_a_mixture_is_named() -> None:

@@ -19,6 +19,7 @@ from vzgym.agents.data.phrases import choose_phrase, compose, windows_of
 from vzgym.agents.data.scripted import TRAJECTORY_KINDS, ScriptedRollout, TrajectoryStyle, resume_with_expert
 from vzgym.agents.data.settings import CollectSettings
 from vzgym.agents.data.teaching import HINT, is_reflection, kept_turns
+from vzgym.agents.settings import check_first_answer
 from vzgym.core.actions import Answer, ToolCall, Zoom, Zooms
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError, VideoError
@@ -97,6 +98,7 @@ class Collector:
             raise InvalidSetting(f"the mixture asks for {', '.join(played)}, which need a policy: --policy NAME")
         self._policy = PolicyTraits.of(load_policy(spec)) if policy is not None or played else None
         self.budget: Budget = self._policy.prepare(budget) if self._policy else budget
+        check_first_answer(self.budget, "a scripted trajectory")
         self.extras = settings.extras(self._policy.trained_extras if self._policy else None)
         self.extras.load()
         if self._policy:

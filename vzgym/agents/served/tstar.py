@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -123,7 +122,7 @@ class TStarAgent(AskingAgent):
 
     def prepare(self, budget: Budget) -> Budget:
         """The budget of the run with `frames` in the overview and no zoom."""
-        return replace(budget, overview_fps=math.inf, overview_frames=self.frames, max_zooms=0)
+        return budget.with_zooms(0, overview_fps=math.inf, overview_frames=self.frames)
 
     def overview(self, task: VideoTask, seed: int) -> SelectedOverview:
         """The frames found.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -108,9 +107,9 @@ class VideoAgent(AskingAgent):
 
     def prepare(self, budget: Budget) -> Budget:
         """The budget of the run with an overview of `frames`, and several zooms in a turn."""
-        self.budget = replace(
-            budget, overview_fps=math.inf, overview_frames=self.frames,
-            max_zooms=min(self.rounds, budget.max_zooms), zooms_per_turn=max(budget.zooms_per_turn, budget.clip_frames),
+        self.budget = budget.with_zooms(
+            min(self.rounds, budget.max_zooms), overview_fps=math.inf, overview_frames=self.frames,
+            zooms_per_turn=max(budget.zooms_per_turn, budget.clip_frames),
         )  # fmt: skip
         return self.budget
 
@@ -137,7 +136,8 @@ class VideoAgent(AskingAgent):
         self._seen |= dict(zip(self._asked, self.captions(fresh), strict=False))
         answer, confidence = self._answer()
         frames: list[int] = []
-        if confidence < 3 and self._round < self.budget.max_zooms:
+        wanted = confidence < 3 or self._round < self.budget.min_zooms
+        if wanted and self._round < self.budget.max_zooms:
             frames = self._further()
         self._round += 1
         self._asked = frames

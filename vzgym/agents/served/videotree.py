@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -96,7 +95,7 @@ class VideoTreeAgent(AskingAgent):
     def prepare(self, budget: Budget) -> Budget:
         """The budget of the run with all frames in the overview and no zoom."""
         self._count = self.frames or budget.max_frames
-        return replace(budget, overview_fps=math.inf, overview_frames=self._count, max_zooms=0)
+        return budget.with_zooms(0, overview_fps=math.inf, overview_frames=self._count)
 
     def overview(self, task: VideoTask, seed: int) -> SelectedOverview:
         """The frames of the tree.

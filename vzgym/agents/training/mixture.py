@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vzgym.agents.settings import check_first_answer
 from vzgym.agents.training.settings import GRPOSettings
 from vzgym.agents.training.task_checks import TaskCheck, blank_copy, check_tasks
 from vzgym.agents.training.token_budget import TokenNeed, measure_tokens
@@ -54,8 +55,8 @@ def training_tasks(
         trained: The budget that the model was trained with.
 
     Raises:
-        InvalidSetting: If no task of a set can be played, two sets have the same name, or their budgets differ in the
-            number of zooms, of which TRL's loop has one for the run.
+        InvalidSetting: If no task of a set can be played, two sets have the same name, a budget requires zooms before
+            an answer, or their budgets differ in the number of zooms, of which TRL's loop has one for the run.
     """
     parts: list[TrainingTasks] = []
     for text, count, spec in [
@@ -66,6 +67,7 @@ def training_tasks(
         if tasks.name in [part.tasks.name for part in parts]:
             raise InvalidSetting(f"GRPOSettings.mixture: {tasks.name!r} is given twice; one of them would be enough")
         budget = settings.budget_for(tasks, trained) if spec is None else resolve_budget(spec, tasks)
+        check_first_answer(budget, "a roll-out of TRL's tool loop")
         # A video that cannot be opened would end the run at the step that uses it.
         found = check_tasks(tasks, min(count or len(tasks), len(tasks)))
         blank = extras.episode(blank_copy(found.representatives[0]), budget, protocol)

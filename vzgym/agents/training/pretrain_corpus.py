@@ -23,7 +23,8 @@ _PHRASE_BOOK = "short"
 
 def vocabulary() -> list[str]:
     """Words that are one token each: colors, and reasons of refusals."""
-    return sorted({*SCENE_HUES, *EVENT_COLORS, *map(str, Refusal)})
+    # No model is trained to zoom first (`Budget.min_zooms`), and a further word would change the tiny model's size.
+    return sorted({*SCENE_HUES, *EVENT_COLORS, *map(str, set(Refusal) - {Refusal.ZOOM_FIRST})})
 
 
 def dialogue_texts(tasks: TaskSet, protocol: TextProtocol) -> Iterator[str]:

@@ -428,11 +428,10 @@ def _check_sizes(selector: VideoSelector, play: str) -> None:
 def _sized_look(budget: Budget, selector: VideoSelector, frames: int) -> Budget:
     """The budget for `sized_zooms`: no overview, and one turn of as many zooms as frames."""
     most = selector.selector.most_sizes(max(1, frames))  # type: ignore[attr-defined]
-    return replace(
-        budget,
+    return budget.with_zooms(
+        1,
         overview_frames=0,
         overview_last=False,
-        max_zooms=1,
         zooms_per_turn=most,
         clip_frames=most,
         zoom_max_pixels=budget.max_pixels,
@@ -442,7 +441,7 @@ def _sized_look(budget: Budget, selector: VideoSelector, frames: int) -> Budget:
 
 
 def _one_look(budget: Budget, frames: int) -> Budget:
-    return replace(budget, overview_fps=math.inf, overview_frames=frames, max_zooms=0)
+    return budget.with_zooms(0, overview_fps=math.inf, overview_frames=frames)
 
 
 def _identity(**options: Any) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from vzgym.evaluation.experiments.tables import experiment_table
 from vzgym.evaluation.metrics import cost_quantiles
 from vzgym.evaluation.notebook.parts import NEUTRAL, badge, block, plain_text, table_html
 from vzgym.evaluation.publication.plotting import TAXONOMY_COLORS
-from vzgym.evaluation.publication.results import comparison_table, evaluation_table
+from vzgym.evaluation.publication.results import comparison_table, evaluation_table, tool_modes_table
 from vzgym.evaluation.publication.table import Column, DataTable
 from vzgym.evaluation.report import EvaluationReport
+from vzgym.evaluation.tool_modes import ToolModes
 
-__all__ = ["comparison_html", "experiment_html", "report_html"]
+__all__ = ["comparison_html", "experiment_html", "report_html", "tool_modes_html"]
 
 
 def report_html(report: EvaluationReport) -> str:
@@ -33,6 +34,11 @@ def report_html(report: EvaluationReport) -> str:
 def comparison_html(found: Comparison) -> str:
     """Describe a comparison: every metric of every run, with paired differences."""
     return block([table_html(comparison_table(found))])
+
+
+def tool_modes_html(found: ToolModes) -> str:
+    """Describe a policy's tool modes: accuracy, zooms and frames of each, with the paired effects."""
+    return block([table_html(tool_modes_table({found.policy: found}))])
 
 
 def experiment_html(results: Results) -> str:

@@ -114,9 +114,9 @@ class TerminalPlayer:
         word, rest = word.lower(), rest.strip()
         letters = [option_letter(place) for place in range(len(view.options))]
         if line.upper() in letters:
-            return Answer(line.upper())
+            return self._answer(view, line.upper())
         if word in ("answer", "a") and rest:
-            return Answer(rest.upper() if rest.upper() in letters else rest)
+            return self._answer(view, rest.upper() if rest.upper() in letters else rest)
         if word in ("zoom", "z"):
             return self._zoom(view, rest.split())
         if word in ("show", "s", "frame", "f"):
@@ -126,6 +126,12 @@ class TerminalPlayer:
                 self._write(f"No such command: {word[:40]}")
             self._write(_HELP + (f"\n{_REGION_HELP}" if view.budget.spatial else ""))
         return None
+
+    def _answer(self, view: PlayerView, text: str) -> Answer | None:
+        if view.zooms_due:
+            self._write(f"Not sent, since it would be refused and use up the round: {_due(view)}")
+            return None
+        return Answer(text)
 
     def _zoom(self, view: PlayerView, words: Sequence[str]) -> Zoom | None:
         times = [read_time(word) for word in words]
@@ -211,9 +217,16 @@ def _length(duration: float) -> str:
 def _left(view: PlayerView) -> str:
     if view.rounds_left == 1:
         return "Last round: answer now. (help)"
+    due = f" {_due(view)}" if view.zooms_due else ""
     return (
-        f"Zooms left: {view.zooms_left} of {view.budget.max_zooms}, up to {view.budget.clip_frames} frames each. (help)"
+        f"Zooms left: {view.zooms_left} of {view.budget.max_zooms}, up to {view.budget.clip_frames} frames each.{due} "
+        "(help)"
     )
+
+
+def _due(view: PlayerView) -> str:
+    """What is missing before an answer is accepted."""
+    return f"{view.zooms_due} zooms before an answer." if view.zooms_due > 1 else "Zoom once before you answer."
 
 
 def _feedback(record: EpisodeRecord) -> str:

@@ -30,6 +30,7 @@ class PlayerView:
         rounds_left: Remaining rounds, the current one included.
         zooms_left: Remaining zooms.
         frames_left: Maximum number of frames that the remaining zooms can show.
+        zooms_due: Zooms that are missing before an answer is accepted.
     """
 
     question: str
@@ -41,6 +42,7 @@ class PlayerView:
     rounds_left: int
     zooms_left: int
     frames_left: int
+    zooms_due: int = 0
 
     @classmethod
     def of(cls, episode: Episode) -> PlayerView:
@@ -56,6 +58,7 @@ class PlayerView:
             rounds_left=episode.rounds_left,
             zooms_left=episode.zooms_left,
             frames_left=episode.frames_left,
+            zooms_due=episode.zooms_due,
         )
 
 

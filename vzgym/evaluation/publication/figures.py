@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vzgym.core.statistics import Estimate
 from vzgym.evaluation.comparison import Comparison
 from vzgym.evaluation.publication.plotting import (
     TAXONOMY_COLORS,
@@ -21,8 +22,16 @@ from vzgym.evaluation.publication.plotting import (
 )
 from vzgym.evaluation.report import EvaluationReport
 from vzgym.evaluation.taxonomy import TAXONOMY_CLASSES
+from vzgym.evaluation.tool_modes import EFFECT_TITLES, MODE_TITLES, ToolModes
 
-__all__ = ["comparison_figures", "curve_figure", "evaluation_figures", "save_figures"]
+__all__ = [
+    "comparison_figures",
+    "curve_figure",
+    "evaluation_figures",
+    "save_figures",
+    "tool_mode_curves",
+    "tool_modes_figure",
+]
 
 
 def save_figures(figures: Mapping[str, Any], folder: str | Path) -> list[Path]:
@@ -106,28 +115,112 @@ def curve_figure(curve: Mapping[str, Mapping[int, EvaluationReport]]) -> Any:
     pyplot = import_pyplot()
     figure, axis = pyplot.subplots(figsize=(6.4, 4.2))
     for place, (policy, reports) in enumerate(curve.items()):
-        found = sorted(
-            ((report.summary["frames"].value, report.summary["correct"]) for report in reports.values()),
-            key=lambda point: point[0],
-        )
-        points = [(frames, right) for frames, right in found if not math.isnan(right.value)]
-        axis.errorbar(
-            [frames for frames, _ in points],
-            [100 * right.value for _, right in points],
-            yerr=[
-                [100 * (right.value - right.low) for _, right in points],
-                [100 * (right.high - right.value) for _, right in points],
-            ],
-            fmt="o-", color=palette_color(place), capsize=3, elinewidth=0.9, label=escape_mathtext(policy),
-        )  # fmt: skip
-    axis.set_xscale("log", base=2)
-    axis.set(xlabel="frames shown per question", ylabel="right answers (%)")
-    axis.xaxis.set_major_formatter(pyplot.FuncFormatter(lambda value, _: f"{value:g}"))
-    plain_axes(axis)
+        _add_curve(axis, list(reports.values()), place, policy)
+    _curve_axis(axis)
+    axis.set_ylabel("right answers (%)")
     if axis.get_legend_handles_labels()[0]:
         axis.legend(frameon=False, fontsize=9)
     figure.tight_layout()
     return figure
+
+
+def _add_curve(axis: Any, reports: Sequence[EvaluationReport], place: int, label: str, form: str = "o-") -> None:
+    """Add a line of accuracy against frames; `place` gives its color, `form` its marker and dashes."""
+    found = sorted(
+        ((report.summary["frames"].value, report.summary["correct"]) for report in reports),
+        key=lambda point: point[0],
+    )
+    points = [(frames, right) for frames, right in found if not math.isnan(right.value)]
+    axis.errorbar(
+        [frames for frames, _ in points],
+        [100 * right.value for _, right in points],
+        yerr=[
+            [100 * (right.value - right.low) for _, right in points],
+            [100 * (right.high - right.value) for _, right in points],
+        ],
+        fmt=form, color=palette_color(place), capsize=3, elinewidth=0.9, label=escape_mathtext(label),
+    )  # fmt: skip
+
+
+def _curve_axis(axis: Any) -> None:
+    from matplotlib.ticker import FuncFormatter
+
+    axis.set_xscale("log", base=2)
+    axis.set_xlabel("frames shown per question")
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    plain_axes(axis)
+
+
+def tool_mode_curves(curve: Mapping[str, Mapping[int, ToolModes]]) -> Any:
+    """Accuracy against the frames shown, with 95 % intervals: a panel for each policy, a line for each tool mode.
+
+    Args:
+        curve: Tool modes by policy and number of overview frames; at least one policy.
+
+    Raises:
+        DependencyNotInstalled: If matplotlib is missing.
+    """
+    pyplot = import_pyplot()
+    figure, axes = pyplot.subplots(
+        1, len(curve), figsize=(1.2 + 3.4 * len(curve), 3.8), sharex=True, sharey=True, squeeze=False
+    )
+    for axis, (policy, counts) in zip(axes[0], curve.items(), strict=True):
+        # Lines may coincide: a policy that never zooms is the same in all modes.
+        for place, ((mode, title), form) in enumerate(zip(MODE_TITLES.items(), ("o-", "s--", "^:"), strict=True)):
+            _add_curve(axis, [modes.reports[mode] for modes in counts.values()], place, title, form)
+        _curve_axis(axis)
+        axis.set_title(escape_mathtext(policy), fontsize=10)
+    axes[0][0].set_ylabel("right answers (%)")
+    axes[0][0].set_ylim(-2, 105)
+    figure.tight_layout(rect=(0, 0.08, 1, 1))
+    figure.legend(
+        *axes[0][0].get_legend_handles_labels(), ncols=len(MODE_TITLES), loc="lower center", frameon=False, fontsize=9
+    )
+    return figure
+
+
+def tool_modes_figure(found: Mapping[str, ToolModes]) -> Any:
+    """Accuracy in each tool mode, and the paired effects of the modes, with 95 % intervals: a row for each run.
+
+    Args:
+        found: Tool modes by the name of the run.
+
+    Raises:
+        DependencyNotInstalled: If matplotlib is missing.
+    """
+    pyplot = import_pyplot()
+    figure, axes = pyplot.subplots(
+        1, 2, figsize=(8.5, 1.5 + 0.6 * len(found)), sharey=True, layout="constrained", width_ratios=(1, 1)
+    )
+    for row, modes in enumerate(found.values()):
+        for place, mode in enumerate(MODE_TITLES):
+            _add_estimate(
+                axes[0], modes.reports[mode].summary["correct"], row + 0.2 * (place - 1), palette_color(place)
+            )
+        for place, effect in enumerate(modes.effects.values()):
+            _add_estimate(axes[1], effect.difference, row + 0.2 * (place - 0.5), palette_color(place + 3))
+    for axis, labels, first in ((axes[0], MODE_TITLES.values(), 0), (axes[1], EFFECT_TITLES.values(), 3)):
+        for place, label in enumerate(labels):
+            axis.errorbar([], [], xerr=[], fmt="D", color=palette_color(first + place), capsize=3, label=label)
+        plain_axes(axis)
+        axis.grid(visible=False, axis="y")
+        axis.legend(ncols=3, fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    axes[0].set_yticks(range(len(found)), [escape_mathtext(name) for name in found], fontsize=9)
+    axes[0].set_ylim(len(found) - 0.5, -0.5)
+    axes[0].set_xlim(-2, 102)
+    axes[0].set_xlabel("right answers (%)")
+    axes[1].axvline(0.0, color="0.4", linewidth=1)
+    axes[1].set_xlabel("paired difference (points of accuracy)")
+    return figure
+
+
+def _add_estimate(axis: Any, estimate: Estimate, height: float, color: Any) -> None:
+    """Add a share in per cent with its interval."""
+    if math.isnan(estimate.value):
+        return
+    ends = error_bar(estimate)
+    scaled = None if ends is None else [[100 * end for end in side] for side in ends]
+    axis.errorbar(100 * estimate.value, height, xerr=scaled, fmt="D", color=color, capsize=3)
 
 
 def comparison_figures(found: Comparison) -> dict[str, Any]:
@@ -143,11 +236,6 @@ def comparison_figures(found: Comparison) -> dict[str, Any]:
     figure, axis = rows_figure([run.name for run in found.runs[1:]])
     axis.axvline(0.0, color="0.4", linewidth=1)
     for place, row in enumerate(found.rows[1:]):
-        estimate = row["correct"].difference
-        if math.isnan(estimate.value):
-            continue
-        ends = error_bar(estimate)
-        scaled = None if ends is None else [[100 * end for end in side] for side in ends]
-        axis.errorbar(100 * estimate.value, place, xerr=scaled, fmt="D", color=palette_color(0), capsize=3)
+        _add_estimate(axis, row["correct"].difference, place, palette_color(0))
     axis.set_xlabel(f"points of accuracy more than {escape_mathtext(found.runs[0].name)}, {len(found.tasks)} tasks")
     return {"differences": figure}

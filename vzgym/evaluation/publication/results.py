@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from vzgym.core.statistics import Estimate
 from vzgym.evaluation.comparison import COMPARED, Comparison, metric_titles
 from vzgym.evaluation.metrics import METRICS
 from vzgym.evaluation.publication.table import Cell, Column, DataTable
 from vzgym.evaluation.report import EvaluationReport
+from vzgym.evaluation.tool_modes import EFFECT_TITLES, EFFECTS, MODE_TITLES, SHOWN, ToolModes
 
-__all__ = ["comparison_table", "evaluation_table", "metric_column"]
+__all__ = ["comparison_table", "evaluation_table", "metric_column", "tool_modes_table"]
 
 _SHARES = frozenset(metric.name for metric in METRICS if metric.unit == "share")
 _SHOWN = ("correct", "frames", "zooms", "evidence_seen", "evidence_iou", "visual_tokens", "reward")
@@ -90,6 +91,45 @@ def comparison_table(found: Comparison) -> DataTable:
         rows,
         "Paired differences from the first run with 95 % intervals (accuracy: Newcombe's for paired shares, with one "
         "roll-out per task; else Student's). p: McNemar's exact test.",
+        groups=1,
+    )
+
+
+def tool_modes_table(found: Mapping[str, ToolModes]) -> DataTable:
+    """One row per policy and tool mode: accuracy, zooms, frames; and the effect of the mode on accuracy.
+
+    Args:
+        found: Modes by the name of the run: the policy, with the number of overview frames if there are several.
+    """
+    rows: list[list[Cell]] = []
+    for run, modes in found.items():
+        for mode, title in MODE_TITLES.items():
+            summary = modes.reports[mode].summary
+            row: list[Cell] = [run, title, len(modes.reports[mode].episodes), *(summary[metric] for metric in SHOWN)]
+            name = next((name for name, (first, _) in EFFECTS.items() if first is mode), None)
+            if name is None:
+                rows.append([*row, "", None, None, None, None])
+                continue
+            effect = modes.effects[name]
+            rows.append([*row, EFFECT_TITLES[name], effect.difference, effect.corrected, effect.spoiled, effect.p])
+    tasks = ", ".join(dict.fromkeys(report.tasks for modes in found.values() for report in modes.reports.values()))
+    return DataTable(
+        f"Tool modes on {tasks}",
+        [
+            Column("policy", "policy", text=True),
+            Column("mode", "mode", text=True),
+            Column("episodes", "n"),
+            *(metric_column(metric) for metric in SHOWN),
+            Column("effect", "effect", text=True),
+            Column("difference", "difference", "+.1f", 100.0),
+            Column("corrected", "corrected %", ".1f", 100.0),
+            Column("spoiled", "spoiled %", ".1f", 100.0),
+            Column("p", "p", ".3g"),
+        ],
+        rows,
+        "Paired differences in accuracy with 95 % intervals (Newcombe's, with one roll-out per task; else Student's). "
+        "corrected: wrong in the second mode of the effect, right in the first; spoiled: the reverse. p: McNemar's "
+        "exact test.",
         groups=1,
     )
 

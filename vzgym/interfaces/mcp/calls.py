@@ -55,10 +55,10 @@ def tool_schemas(tasks: ServedTasks, extras: Extras, frames: FrameMode) -> list[
         "maxLength": LONGEST_ANSWER,
         "description": "The letter of the right option, or the answer.",
     }
-    return [
-        *found,
-        _with_handle("answer", "Answer the question. This ends the episode.", _object({"text": text}, "text")),
-    ]
+    end = "This ends the episode"
+    if any(budget.min_zooms for budget in budgets):
+        end += ", unless it is refused because a zoom must come first"
+    return [*found, _with_handle("answer", f"Answer the question. {end}.", _object({"text": text}, "text"))]
 
 
 def _start(sets: Mapping[str, int], frames: FrameMode) -> dict[str, Any]:

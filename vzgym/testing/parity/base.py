@@ -53,6 +53,9 @@ class Interface(Protocol):
         needs: Packages that it requires.
         has_grid: Whether it has single zooms on a grid only.
         shows_frames: Whether it hands frames to a model, so that they must arrive there: see `pixels`.
+
+    An interface whose other side ends an episode at the first answer has a true attribute `ends_at_answer`; it plays no
+    scripts in which answers may be refused (`Budget.min_zooms`).
     """
 
     @property

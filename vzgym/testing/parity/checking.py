@@ -88,7 +88,12 @@ def check_parity(
 
 
 def _playable(interface: Interface, plays: Sequence[Script]) -> list[Script]:
-    return [script for script in plays if script.on_grid or not interface.has_grid]
+    ends_at_answer = getattr(interface, "ends_at_answer", False)
+    return [
+        script
+        for script in plays
+        if (script.on_grid or not interface.has_grid) and not (ends_at_answer and script.budget.min_zooms)
+    ]
 
 
 def _compare(interface: Interface, script: Script, wanted: Trace) -> str | None:

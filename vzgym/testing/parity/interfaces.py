@@ -322,6 +322,7 @@ class TRLInterface:
     needs = ("torch", "transformers", "trl")
     has_grid = False
     shows_frames = True
+    ends_at_answer = True
 
     def play(self, script: Script, seen: list[Seen] | None = None) -> EpisodeRecord:
         """See `Interface.play`."""

@@ -79,6 +79,15 @@ def scripts() -> list[Script]:
             Script(f"{task.category}: {name}", task, budget, actions, windows, fps, reward)
             for name, (fps, actions) in plans.items()
         ]
+        forced = replace(budget, min_zooms=1)
+        plans = {
+            "an answer before the required zoom, then right": (2.0, [Answer(wrong), part[2], Answer(letter)]),
+            "no required zoom, right in the last round": (4.0, [dense, Answer(wrong), dense, Answer(letter)]),
+        }
+        made += [
+            Script(f"{task.category}: {name}", task, forced, actions, windows, fps, reward)
+            for name, (fps, actions) in plans.items()
+        ]
         made += _rich_scripts(task, part, letter, reward)
         made += _tool_scripts(task, part, letter, reward)
     return made
