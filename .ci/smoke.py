@@ -44,6 +44,7 @@ def main() -> None:
     assert all(name.startswith(("vzgym/", "vzgym-")) for name in names), "the wheel holds something beside the package"
     assert "vzgym/py.typed" in names
     assert any(name.endswith("training/presets/paper.yaml") for name in names)
+    assert "vzgym/agents/tiny/checkpoint/model.safetensors" in names
     (sdist,) = folder.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}

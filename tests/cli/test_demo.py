@@ -47,7 +47,7 @@ def test_it_writes_videos_records_and_a_picture(shown: tuple[Path, Result]) -> N
 
 def test_it_prints_a_table_and_where_things_are(shown: tuple[Path, Result]) -> None:
     folder, found = shown
-    lines = found.stdout.splitlines()
+    lines = found.stdout.partition("A trained model")[0].splitlines()
     table = [line for line in lines if line.startswith(tuple(control.name for control in CONTROLS))]
     assert [line.split()[0] for line in table] == [control.name for control in CONTROLS]
     assert all(len(line) <= 80 for line in table)
@@ -56,6 +56,19 @@ def test_it_prints_a_table_and_where_things_are(shown: tuple[Path, Result]) -> N
     assert "pyav and decord read the same frames" in found.stdout
     assert f"vzgym view {folder / 'runs'}" in found.stdout
     assert str(folder / "episode.png") in found.stdout
+
+
+def test_the_quick_one_plays_the_trained_model(shown: tuple[Path, Result]) -> None:
+    folder, found = shown
+    table = {
+        line.split()[0]: line for line in found.stdout.partition("A trained model")[2].splitlines() if line.strip()
+    }
+    assert {"blind", "random", "tiny", "expert"} <= set(table)
+    records = list(read_records(folder / "trained" / "tiny-needle-micro-test"))
+    assert len(records) == demo.TRAINED_TASKS
+    right = sum(record.grade is not None and record.grade.is_correct for record in records)
+    assert right > demo.TRAINED_TASKS / 2  # chance is a sixth
+    assert all(record.zooms > 0 for record in records)
 
 
 def test_a_second_call_goes_on_where_the_first_stopped(shown: tuple[Path, Result], run: Run) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from vzgym.baselines import CONTROLS
 from vzgym.cli.evaluate import run_folder, run_policies
-from vzgym.cli.learning import learn, missing_packages
+from vzgym.cli.learning import learn, missing_packages, quiet_libraries
 from vzgym.cli.progress import console, say
 from vzgym.cli.tasks import write_task_files
 from vzgym.core.budget import overview_times
@@ -30,6 +30,9 @@ __all__ = ["demo"]
 SUITE = "short/test"
 QUICK = 9
 """Videos of the short demo."""
+TRAINED = "needle-micro/test"
+"""Held-out tasks of the model that is part of the package."""
+TRAINED_TASKS = 64
 
 
 def demo(
@@ -38,7 +41,9 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of the policies.")] = 0,
     workers: Annotated[int, typer.Option(help="Number of processes that write videos.")] = 2,
     held_out: Annotated[int, typer.Option(help="Held-out tasks for evaluating the trained model.")] = 256,
-    quick: Annotated[bool, typer.Option("--quick", help=f"{QUICK} videos at most, and no learning.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help=f"{QUICK} videos at most, and a trained model instead of training one.")
+    ] = False,
 ) -> None:
     """Show agents searching video files for answers, then train a small model to do so."""
     suite = load_tasks(SUITE)
@@ -59,8 +64,22 @@ def demo(
         f"\nEvery episode as a record: {out / 'runs'}"
         f"\nSee them all: vzgym view {out / 'runs'}"
     )
-    if not quick:
+    if quick:
+        _show_trained(out / "trained", seed)
+    else:
         _learn(out / "learning", held_out, seed)
+
+
+def _show_trained(out: Path, seed: int) -> None:
+    """Play the trained model that is part of the package, if its packages are installed."""
+    missing = missing_packages()
+    if missing:
+        say(f'\nTo play a trained model as well (requires {", ".join(missing)}): pip install "vzgym[llm,plots]"')
+        return
+    quiet_libraries()
+    reports = run_policies(["blind", "random", "tiny", "expert"], load_tasks(TRAINED), TRAINED_TASKS, seed, out)
+    console.print(rich_table(reports, title=f"A trained model of 0.3 million weights: {TRAINED_TASKS} held-out tasks"))
+    say(f"Its episodes: vzgym view {out}\nTrain one like it: make demo, or vzgym train --help")
 
 
 def _learn(out: Path, episodes: int, seed: int) -> None:

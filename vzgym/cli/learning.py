@@ -23,7 +23,7 @@ from vzgym.evaluation import EvaluationReport, evaluate
 from vzgym.policies.policy import AnyPolicy
 from vzgym.tasks import load_tasks
 
-__all__ = ["PRESET", "draw_curve", "learn", "missing_packages"]
+__all__ = ["PRESET", "draw_curve", "learn", "missing_packages", "quiet_libraries"]
 
 PRESET = "tiny"
 _FINISHED = "finished.json"
@@ -51,7 +51,7 @@ def learn(out: Path, episodes: int, seed: int) -> list[EvaluationReport]:
     # One thread: on few cores, torch's threads are slower. No network is needed.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    _quiet_libraries()
+    quiet_libraries()
     import torch
 
     from vzgym.agents import GRPOSettings, PretrainSettings, SFTSettings
@@ -113,7 +113,7 @@ def learn(out: Path, episodes: int, seed: int) -> list[EvaluationReport]:
     return _compare(out, str(practice.tasks).partition("/")[0], episodes, seed, sft, grpo, practice.turn_tokens)
 
 
-def _quiet_libraries() -> None:
+def quiet_libraries() -> None:
     """Suppress the warnings and loading bars of libraries in this process and in later child processes.
 
     They concern library internals. Warnings of vzgym are still shown.

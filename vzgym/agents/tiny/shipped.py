@@ -14,7 +14,7 @@ CHECKPOINT: Final = Path(__file__).parent / "checkpoint"
 
 
 def load_shipped_model(temperature: float = 0.0, **options: Any) -> VLMPolicy:
-    """The policy `tiny`: a Qwen3-VL of 0.3 million weights, trained on `needle-micro` from random weights to GRPO.
+    """The policy `tiny`: a Qwen3-VL of 0.3 million weights, trained on `open-micro` from random weights to GRPO.
 
     Args:
         temperature: See `VLMPolicy`.
