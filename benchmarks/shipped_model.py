@@ -3,8 +3,9 @@
     OMP_NUM_THREADS=1 python benchmarks/shipped_model.py --out runs/shipped-model
 
 The stages are those of the preset `tiny` from seed 0 on `open-micro`: pre-training, trajectories, cold start, GRPO.
-Finished stages are kept, so a stopped run resumes. Then the model is evaluated on held-out tasks, and its files are copied to
-`vzgym/agents/tiny/checkpoint` with a model card (README.md) and `scores.json`. About ten minutes on one core.
+Finished stages are kept, so a stopped run resumes. Then the model is evaluated on held-out tasks, and its files are
+copied to `vzgym/agents/tiny/checkpoint` with a model card (README.md) and `scores.json`. About fifteen minutes on one
+core.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ SEED = 0
 EPISODES = 512
 TRAINING = "open-micro/train"
 SUITES = ("needle-micro", "open-micro", "control-micro", "mixed-micro", "width-micro")
-"""The first two have the questions that it is trained on, with options and in turn without; the others show its limits."""
+"""The first two have the questions that it is trained on, with options and without; the others show its limits."""
 CHECKED = 64
 """Tasks on which a test plays the model again."""
 TARGET = Path(__file__).parents[1] / "vzgym" / "agents" / "tiny" / "checkpoint"
