@@ -266,7 +266,11 @@ class ExpertMemory:
         if read is None:
             return self.guess()
         reason = "seen" if self._zooms else "overview"
-        return Step(Answer(read), reason, {**self.facts(), "answer": read})
+        facts = self.facts()
+        if self._search.in_other_scenes:
+            # The scene that the question names need not be the one that shows the answer.
+            facts["scene"] = ""
+        return Step(Answer(read), reason, {**facts, "answer": read})
 
     def guess(self) -> Step:
         """One of the options, uniformly; "unknown" for an open question."""

@@ -78,3 +78,36 @@ def test_several_places_are_looked_at_in_one_turn_where_the_budget_allows_it(pro
     first, second = record.turns[0].zooms
     assert f"{first.start:g} to" in record.turns[0].text.partition("</think>")[0]
     assert first.end < second.start
+
+
+@pytest.mark.parametrize("book", ["short", "sentences"])
+def test_the_thought_after_a_card_names_its_hue_and_where_that_scene_begins(book: str) -> None:
+    tasks = load_tasks("twohop-micro/train")
+    for index in range(3):
+        task = tasks[index]
+        card, flash = task.evidence or ()
+        first, second = (int(span.start // 12) * 12 for span in (card, flash))
+        player = ScriptedRollout(task, tasks.budget, TrajectoryStyle(PROTOCOLS.make("compact_tags"), book), seed=index)
+        goal = next(hue for hue, where in player.memory.scenes if where.start == second)
+        script = TRAJECTORY_KINDS["exemplar"].script
+        assert script is not None
+        script(player)
+        record = player.episode.record
+        assert record.grade is not None
+        assert record.grade.is_correct
+        asked = task.question.split(" scene")[0].split()[-1]
+        for turn in record.turns[:-1]:
+            start = turn.zooms[0].start
+            thought = turn.text.split("</think>")[0]
+            if start in (first + 6, second + 6):
+                assert book == "sentences" or thought == "<think>nothing"
+            elif start == first:
+                assert book == "sentences" or thought == f"<think>{asked}{first}"
+            else:
+                assert start == second
+                assert goal in thought
+                assert str(second) in thought
+                assert book == "sentences" or thought == f"<think>{goal}{second}"
+            if start >= second and start < second + 12:
+                assert asked not in thought
+        assert asked not in record.turns[-1].text

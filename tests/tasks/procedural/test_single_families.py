@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vzgym.baselines.memory import ExpertMemory, hints_for
 from vzgym.baselines.readers import AutoReader
-from vzgym.core import Budget, overview_times
+from vzgym.core import Budget, Interval, Zoom, overview_times
 from vzgym.core.errors import InvalidSetting, TaskError
+from vzgym.episode import Episode
 from vzgym.tasks import Family, Suite, VideoTask, expert_zooms, hit_rate, load_jsonl, load_tasks, make_family
 from vzgym.tasks.io.writing import write_tasks
 from vzgym.tasks.procedural.families.anomaly import NORMAL, Anomaly
@@ -242,6 +244,36 @@ def test_two_hops_need_the_card() -> None:
             assert READER.read(both.pixels, both.times, task.question, task.options).option == task.answer
             assert READER.read(alone.pixels, alone.times, task.question, task.options).option is None
             assert task.varying == (flash,)
+
+
+def test_each_step_of_two_hops_states_the_scene_that_it_searches() -> None:
+    tasks = load_tasks("twohop-micro/train")
+    reasons = []
+    for index in range(4):
+        task = tasks[index]
+        memory = ExpertMemory(
+            task.question, task.options, task.video.duration, tasks.budget, hints_for(task, tasks.budget), seed=index
+        )
+        memory.see_clip(Episode(task, tasks.budget).record.overview)
+        scenes = dict(memory.scenes)
+        step = memory.next()
+        while isinstance(step.action, Zoom):
+            where = scenes[step.facts["scene"]]
+            assert (step.facts["start"], step.facts["end"]) == (where.start, where.end)
+            assert where.start <= step.action.start < step.action.end <= where.end
+            assert (step.reason == "follow") == (
+                step.facts["scene"] != memory.scene and step.action.start == where.start
+            )
+            reasons.append(step.reason)
+            times = step.action.start + np.arange(6.0)
+            memory.see(task.video.read(times).pixels, times, Interval(step.action.start, step.action.end))
+            memory.zooms_left -= 1
+            step = memory.next()
+        assert step.reason == "seen"
+        assert step.action.text == task.answer
+        # The scene that the question names does not show the answer.
+        assert step.facts["scene"] == ""
+    assert set(reasons) == {"look", "look_on", "follow"}
 
 
 def test_a_decoys_ring_is_shown_by_the_overview_and_says_nothing() -> None:

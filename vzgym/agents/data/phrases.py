@@ -31,6 +31,11 @@ PHRASES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
             "It is not in this part of the {scene} scene, so it must be in {from} to {to} s.",
             "I have not seen it yet. Next I look at {from} to {to} s.",
         ),
+        "follow": (
+            "The card shows {scene}. The {scene} scene begins at {start} s. I look at {from} to {to} s.",
+            "The card is {scene}, and the overview shows {scene} from {start} s on: I zoom into {from} to {to} s.",
+            "The card points to another scene: I look at {from} to {to} s.",
+        ),
         "needless": (
             "The {scene} scene begins at {start} s. To be sure I look at {from} to {to} s more closely.",
             "Before I answer I look at {from} to {to} s.",
@@ -112,6 +117,7 @@ PHRASES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
     "short": {
         "look": ("{scene}{start}", "{from}"),
         "look_on": ("nothing",),
+        "follow": ("{scene}{start}", "{from}"),
         "needless": ("{scene}{start}", "{from}"),
         "instead": ("{scene}{start}", "{from}"),
         "closer": ("{scene}{at}", "{at}"),

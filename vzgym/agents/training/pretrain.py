@@ -22,7 +22,15 @@ from vzgym.agents.tiny.size import TinySize
 from vzgym.agents.tiny.tokenizer import END, IMAGE, ROLES, train_tokenizer
 from vzgym.agents.training.config import save_settings
 from vzgym.agents.training.pretrain_corpus import dialogue_texts, vocabulary
-from vzgym.agents.training.pretrain_exercises import LOOK_UP, NAME, SPOT, Exercise, LabelledFrames, sample_frames
+from vzgym.agents.training.pretrain_exercises import (
+    FOLLOW,
+    LOOK_UP,
+    NAME,
+    SPOT,
+    Exercise,
+    LabelledFrames,
+    sample_frames,
+)
 from vzgym.agents.training.settings import PretrainSettings
 from vzgym.agents.vlm.checkpoint import save_checkpoint
 from vzgym.core.errors import InvalidSetting
@@ -35,7 +43,7 @@ __all__ = ["Progress", "pretrain"]
 _log = logging.getLogger("vzgym.agents")
 
 _IGNORED = -100
-_EXERCISES = {LOOK_UP: "look-up", NAME: "name", SPOT: "spot"}
+_EXERCISES = {LOOK_UP: "look-up", NAME: "name", SPOT: "spot", FOLLOW: "follow"}
 _OTHERS = 0.4  # fraction of a batch that is not look-ups, once these are solved
 
 
@@ -48,8 +56,9 @@ class Progress:
         seconds: Time since the start.
         loss: Mean over the last steps.
         shares: The fraction solved over the last steps, by exercise ("look-up": a scene's time in an overview; "name":
-            what is in a scene of an overview, where overviews show it; "spot": what happens in a clip); 0 for an
-            exercise that has not started.
+            what is in a scene of an overview, where overviews show it; "spot": what happens in a clip; "follow": the
+            hue on a clip's card and that scene's time in the overview, where videos show cards); 0 for an exercise that
+            has not started.
     """
 
     step: int

@@ -1,4 +1,4 @@
-"""The exercises of perception pre-training: find the time of a color, and name what happens on a frame.
+"""The exercises of perception pre-training: find the time of a color, name what happens on a frame, follow a card.
 
 Frames come from a suite's own videos, and labels from their painters. The suite's questions are not used.
 """
@@ -16,15 +16,18 @@ from numpy.typing import NDArray
 from vzgym.core.budget import overview_times
 from vzgym.core.errors import InvalidSetting
 from vzgym.tasks import TaskSet, VideoTask
+from vzgym.tasks.procedural.render.actors import Card
 from vzgym.tasks.procedural.render.painter import Balloon, Flash, ScenePainter
-from vzgym.tasks.procedural.render.palette import EVENT_COLORS
+from vzgym.tasks.procedural.render.palette import EVENT_COLORS, SCENE_HUES
 
 __all__ = ["Exercise", "LabelledFrames", "sample_frames"]
 
 LOOK_UP = "When?"
 NAME = "What is there?"
 SPOT = "What flashes?"
+FOLLOW = "Which scene is on the card?"
 NOTHING = "nothing"
+_KINDS = ("passing", "lasting", "cards")
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Exercise:
         question: The question.
         answer: The right answer in pieces of text, each with whether it is a target of the loss (the rest is given).
         scenes: The hue of each frame's scene.
-        events: The color of what happens on each frame, or "nothing".
+        events: The color of what happens on each frame, the hue on its card, or "nothing".
     """
 
     frames: NDArray[np.int64]
@@ -57,7 +60,8 @@ class LabelledFrames:
         plain: Indices of frames without an event, by scene hue.
         passing: Indices of frames with an event between two overview frames, by scene hue and event color.
         lasting: The same for events as long as their scene, which the overview shows.
-        labels: For each frame, the hue of its scene and the color of its event, or None.
+        cards: Indices of frames with a card, by scene hue and the hue on the card.
+        labels: For each frame, the hue of its scene, and the color of its event or the hue on its card, or None.
         grid: The overview's times in seconds.
         end: Last whole second of the videos.
         clip_frames: Largest number of frames of a clip.
@@ -67,6 +71,7 @@ class LabelledFrames:
     plain: dict[str, NDArray[np.int64]]
     passing: dict[tuple[str, str], NDArray[np.int64]]
     lasting: dict[tuple[str, str], NDArray[np.int64]]
+    cards: dict[tuple[str, str], NDArray[np.int64]]
     labels: tuple[tuple[str, str | None], ...]
     grid: tuple[int, ...]
     end: int
@@ -75,7 +80,7 @@ class LabelledFrames:
     @property
     def questions(self) -> tuple[str, ...]:
         """The exercises that these frames allow; look-ups come first."""
-        return (LOOK_UP, NAME, SPOT) if self.lasting else (LOOK_UP, SPOT)
+        return (LOOK_UP, *((NAME,) if self.lasting else ()), SPOT, *((FOLLOW,) if self.cards else ()))
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -86,6 +91,8 @@ class LabelledFrames:
         """An exercise with one of the `questions`; an overview has the suite's number of frames."""
         if question == SPOT:
             return self.spot(rng)
+        if question == FOLLOW:
+            return self.follow(rng)
         return self.name(rng, len(self.grid)) if question == NAME else self.look_up(rng, len(self.grid))
 
     def look_up(self, rng: np.random.Generator, count: int) -> Exercise:
@@ -112,10 +119,44 @@ class LabelledFrames:
             return self._exercise(frames, times, SPOT, [(color, True)])
         frames = rng.choice(self.plain[hue], self.clip_frames)
         if rng.random() < 0.4:
+            cards = self._events_in(hue, self.cards)
+            if cards and rng.random() < 0.5:
+                self._insert(rng, frames, self.cards[hue, cards[int(rng.integers(len(cards)))]])
             return self._exercise(frames, times, SPOT, [(NOTHING, True)])
-        place = int(rng.integers(self.clip_frames))
-        frames[place] = rng.choice(self.passing[hue, color])
+        self._insert(rng, frames, self.passing[hue, color])
         return self._exercise(frames, times, SPOT, [(color, True)])
+
+    def follow(self, rng: np.random.Generator) -> Exercise:
+        """An overview, then a clip of one of its scenes.
+
+        The answer is the hue on the clip's card, and when the scene of that hue begins; "nothing" if there is no card.
+        """
+        hues, times, frames = self._overview(rng, len(self.grid), self.plain)
+        place = int(rng.integers(len(hues)))
+        hue, last = hues[place], [*self.grid, self.end][self.grid.index(times[place]) + 1] - self.clip_frames
+        start = int(rng.integers(times[place], max(times[place], last) + 1))
+        clip = rng.choice(self.plain[hue], self.clip_frames)
+        answer = [(NOTHING, True)]
+        draw = rng.random()
+        cards = [other for other in self._events_in(hue, self.cards) if other in hues]
+        flashes = self._events_in(hue, self.passing)
+        if cards and draw < 0.6:
+            other = cards[int(rng.integers(len(cards)))]
+            self._insert(rng, clip, self.cards[hue, other])
+            answer = [(other, True), (str(times[hues.index(other)]), True)]
+        elif flashes and draw < 0.8:
+            self._insert(rng, clip, self.passing[hue, flashes[int(rng.integers(len(flashes)))]])
+        shown = np.concatenate([frames, clip])
+        return self._exercise(shown, [*times, *range(start, start + self.clip_frames)], FOLLOW, answer)
+
+    def _events_in(self, hue: str, pool: Mapping[tuple[str, str], NDArray[np.int64]]) -> list[str]:
+        """What happens in scenes of a hue."""
+        return [event for scene, event in pool if scene == hue]
+
+    def _insert(self, rng: np.random.Generator, clip: NDArray[np.int64], pool: NDArray[np.int64]) -> None:
+        """Replace one frame of a clip by one of a pool, in place."""
+        place = int(rng.integers(self.clip_frames))
+        clip[place] = rng.choice(pool)
 
     def _overview(
         self, rng: np.random.Generator, count: int, pool: Mapping[str, NDArray[np.int64]]
@@ -160,7 +201,7 @@ def sample_frames(tasks: TaskSet, videos: int, rng: np.random.Generator) -> Labe
     """Sample labeled frames from the first videos of a set.
 
     Args:
-        tasks: Procedural tasks whose events have a color: the needle and control families.
+        tasks: Procedural tasks whose events have a color, such as those of the needle and control families.
         videos: Number of videos.
         rng: Draws the times.
 
@@ -170,21 +211,20 @@ def sample_frames(tasks: TaskSet, videos: int, rng: np.random.Generator) -> Labe
     """
     shots: list[NDArray[np.uint8]] = []
     plain: dict[str, list[int]] = defaultdict(list)
-    passing: dict[tuple[str, str], list[int]] = defaultdict(list)
-    lasting: dict[tuple[str, str], list[int]] = defaultdict(list)
+    pools: dict[str, dict[tuple[str, str], list[int]]] = {kind: defaultdict(list) for kind in _KINDS}
     seen: list[tuple[str, str | None]] = []
     size = tasks.budget.fit(tasks[0].video.height, tasks[0].video.width)
     for index in range(min(videos, len(tasks))):
         task = tasks[index]
         times, labels = _moments(task, rng)
         shots.append(task.video.read(times, size=size).pixels)
-        for hue, color, lasts in labels:
-            if color is None:
+        for hue, event, kind in labels:
+            if event is None:
                 plain[hue].append(len(seen))
             else:
-                (lasting if lasts else passing)[hue, color].append(len(seen))
-            seen.append((hue, color))
-    if not passing and not lasting:
+                pools[kind][hue, event].append(len(seen))
+            seen.append((hue, event))
+    if not pools["passing"] and not pools["lasting"]:
         raise InvalidSetting(
             f"the exercises are about colored flashes and balloons: videos of {tasks.name!r} show neither. Pre-train "
             "on a suite that does (of the families needle, control, order, decoy or twohop)"
@@ -196,8 +236,10 @@ def sample_frames(tasks: TaskSet, videos: int, rng: np.random.Generator) -> Labe
     return LabelledFrames(
         pixels=np.concatenate(shots),
         plain={hue: np.array(found, dtype=np.int64) for hue, found in sorted(plain.items())},
-        passing={pair: np.array(found, dtype=np.int64) for pair, found in sorted(passing.items())},
-        lasting={pair: np.array(found, dtype=np.int64) for pair, found in sorted(lasting.items())},
+        **{
+            kind: {pair: np.array(found, dtype=np.int64) for pair, found in sorted(pool.items())}
+            for kind, pool in pools.items()
+        },
         labels=tuple(seen),
         grid=tuple(int(time) for time in grid),
         end=end,
@@ -207,24 +249,32 @@ def sample_frames(tasks: TaskSet, videos: int, rng: np.random.Generator) -> Labe
 
 def _moments(
     task: VideoTask, rng: np.random.Generator
-) -> tuple[NDArray[np.float64], list[tuple[str, str | None, bool]]]:
-    """Times of frames; for each the scene's hue, the event's color, and whether the event fills the scene."""
+) -> tuple[NDArray[np.float64], list[tuple[str, str | None, str]]]:
+    """Times of frames; for each the scene's hue, the event's color or the card's hue, and the event's kind.
+
+    The kind is one of `_KINDS`; "" where nothing happens.
+    """
     painter = getattr(task.video, "painter", None)
     if not isinstance(painter, ScenePainter):
         raise InvalidSetting(f"the exercises need painted videos; task {task.id!r} has none")
-    names = {rgb: name for name, rgb in EVENT_COLORS.items()}
-    actors = [actor for actor in painter.actors if isinstance(actor, (Flash, Balloon))]
+    names = {rgb: name for name, rgb in (*EVENT_COLORS.items(), *SCENE_HUES.items())}
+    actors = [actor for actor in painter.actors if isinstance(actor, (Flash, Balloon, Card))]
     ends = [*painter.cuts[1:], round(task.video.duration * painter.fps)]
     frames: list[int] = []
     for first, end in zip(painter.cuts, ends, strict=True):
         frames += [first, *rng.integers(first, end, 2).tolist()]
     for actor in actors:
         frames += rng.integers(actor.first, actor.last, 2).tolist()
-    labels: list[tuple[str, str | None, bool]] = []
+    labels: list[tuple[str, str | None, str]] = []
     for frame in frames:
         place = int(np.searchsorted(painter.cuts, frame, side="right")) - 1
         shown = next((actor for actor in actors if actor.first <= frame < actor.last), None)
-        lasts = shown is not None and shown.first <= painter.cuts[place] and shown.last >= ends[place]
-        labels.append((painter.scenes[place].hue, None if shown is None else names[shown.color], lasts))
+        hue = painter.scenes[place].hue
+        if shown is None:
+            labels.append((hue, None, ""))
+            continue
+        lasts = shown.first <= painter.cuts[place] and shown.last >= ends[place]
+        kind = "cards" if isinstance(shown, Card) else "lasting" if lasts else "passing"
+        labels.append((hue, names[shown.color], kind))
     # The middle of each frame's interval, so that rounding cannot select a neighbor.
     return (np.array(frames, dtype=np.float64) + 0.5) / painter.fps, labels

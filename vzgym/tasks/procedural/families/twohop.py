@@ -117,14 +117,20 @@ class TwoHopReader(PictureReader):
 
 
 def _find_card_then_flash(state: SearchState) -> Step | None:
-    """Search for a card, then the scene of its hue for a flash."""
+    """Search for a card, then the scene of its hue for a flash. The facts of a step are those of the scene searched."""
     if len(state.event_times()) == 0:
         return next_window(state, state.spans, max(1, (state.zooms_left + 1) // 2))
     goal = next((hue for frames in state.event_clips() for hue in find_card(crop_bars(frames))), None)
     there = [where for hue, where in state.scenes if hue == goal]
     if not there or any(shows_bright_color(crop_bars(frames)).any() for frames in state.scene_clips(goal)):
         return None
-    return next_window(state, there[:1], state.zooms_left)
+    step = next_window(state, there[:1], state.zooms_left)
+    if step is None:
+        return None
+    where = there[0]
+    begun = any(window.start < where.end and window.end > where.start for window in state.windows[-1:])
+    facts = {**step.facts, "scene": goal, "start": where.start, "end": where.end}
+    return Step(step.action, "look_on" if begun else "follow", facts)
 
 
 class TwoHop(Family[TwoHopSettings]):
