@@ -25,12 +25,10 @@ def test_its_recorded_score_holds(score: dict[str, Any]) -> None:
 
 
 def test_it_is_a_text_policy_with_a_card_and_its_budget() -> None:
-    policy = vzgym.load_policy("tiny")
-    assert isinstance(policy, TextPolicy)
-    assert (policy.name, vzgym.load_policy({"name": "tiny", "temperature": 0.5}).name) == (
-        "tiny (greedy)",
-        "tiny (T=0.5)",
-    )
+    policy: Any = vzgym.load_policy("tiny")
+    warmer: Any = vzgym.load_policy({"name": "tiny", "temperature": 0.5})
+    assert isinstance(vzgym.load_policy("tiny"), TextPolicy)
+    assert (policy.name, warmer.name) == ("tiny (greedy)", "tiny (T=0.5)")
     assert policy.trained_budget == vzgym.load_tasks("needle-micro").budget
     card = (CHECKPOINT / "README.md").read_text(encoding="utf-8")
     assert all(f"| {score['tasks']} |" in card for score in SCORES)

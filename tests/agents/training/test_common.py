@@ -152,7 +152,7 @@ def test_a_finished_run_is_not_trained_further(settings, wanted):
     assert same(weights(out), before)
     assert log(out) == lines
     assert facts(out)["steps"] == 2
-    assert facts(out)["seconds"] == pytest.approx(spent, abs=1.0)
+    assert facts(out)["seconds"] >= spent
 
 
 def test_a_finished_run_of_adapters_has_model_and_adapters(settings):

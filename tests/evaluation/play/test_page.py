@@ -273,7 +273,7 @@ def test_the_command_serves_the_page_and_ctrl_c_keeps_the_run(
     press(page, "Zoom")
     page.get_by_role("tab", name=re.compile("Zoom 1")).wait_for()
     process.send_signal(signal.SIGINT)
-    text, _ = process.communicate(timeout=240)
+    text, _ = process.communicate(timeout=500)
     page.get_by_role("heading", name="Stopped").wait_for()
     assert process.returncode == 0
     assert "1 of 3 episodes are recorded" in text

@@ -54,7 +54,8 @@ def test_the_view_holds_neither_answer_nor_evidence(scripted: Any, tmp_path: Pat
     start(player, tmp_path / "run")
     names = set(vars(player.views[0]))
     assert names == {
-        "question", "options", "duration", "budget", "clips", "turns", "rounds_left", "zooms_left", "frames_left",
+        "question", "options", "duration", "budget", "clips", "turns", "rounds_left", "zooms_left", "zooms_due",
+        "frames_left",
     }  # fmt: skip
     assert player.ends == [None, None]
 

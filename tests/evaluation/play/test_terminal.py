@@ -185,7 +185,7 @@ def in_terminal(*arguments: str, environment: dict[str, str], keys: Sequence[byt
         env={**os.environ, **environment}, preexec_fn=take_terminal,
     )  # fmt: skip
     os.close(terminal)
-    text, pressed, end = b"", 0, time.monotonic() + 120
+    text, pressed, end = b"", 0, time.monotonic() + 500
     while time.monotonic() < end:
         if select.select([controller], [], [], 0.2)[0]:
             try:
