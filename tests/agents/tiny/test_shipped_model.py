@@ -9,6 +9,7 @@ import pytest
 
 import vzgym
 from vzgym.agents.tiny.shipped import CHECKPOINT
+from vzgym.core.errors import InvalidSetting
 from vzgym.evaluation import evaluate
 from vzgym.policies import TextPolicy
 
@@ -34,3 +35,9 @@ def test_it_is_a_text_policy_with_a_card_and_its_budget() -> None:
     assert all(f"| {score['tasks']} |" in card for score in SCORES)
     assert all(f"### {stage}" in card for stage in ("pretrain", "sft", "grpo"))
     assert sum(file.stat().st_size for file in CHECKPOINT.iterdir()) < 3 * 2**20
+
+
+@pytest.mark.parametrize("option", ["temprature", "path"])
+def test_other_options_are_refused_by_name(option: str) -> None:
+    with pytest.raises(InvalidSetting, match=f"policy 'tiny' has no option '{option}'"):
+        vzgym.load_policy({"name": "tiny", option: 1})
