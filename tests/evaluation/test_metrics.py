@@ -82,6 +82,18 @@ def test_where_it_was_looked() -> None:
     assert found.evidence_iou == pytest.approx(2 / (8 + 5 - 2))
 
 
+@pytest.mark.parametrize(
+    ("turns", "wanted"),
+    [
+        ((zoom(9.0, 12.0, [9.0]), zoom(35.0, 37.0, [35.0]), ANSWERED), 2.5),
+        ((zoom(9.0, 12.0, [9.0]), REFUSED, ANSWERED), 3.0),
+        ((ANSWERED,), None),
+    ],
+)
+def test_the_length_of_zooms_is_a_mean_over_executed_zooms(turns: tuple[Turn, ...], wanted: float | None) -> None:
+    assert EpisodeMetrics.of(record(*turns)).zoom_seconds == wanted
+
+
 def test_the_overview_sees_too_but_covers_nothing() -> None:
     found = EpisodeMetrics.of(record(ANSWERED, overview=(0.0, 12.0, 31.0)))
     assert (found.evidence_seen, found.evidence_coverage, found.evidence_iou) == (1.0, 0.0, 0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ class EpisodeMetrics:
             observations contain no frames.
         evidence_coverage: Share of the evidence's length inside the zoomed windows.
         evidence_iou: Overlap of the zoomed windows with the evidence.
+        zoom_seconds: Mean length of the zoomed windows in seconds of video; None without a zoom.
         reward: Sum of the rewards; None if unscored or none was attached.
         decoded: Frames decoded to serve the episode.
         decode_seconds: Wall time spent on getting frames.
@@ -99,6 +101,7 @@ class EpisodeMetrics:
     duration: float = math.nan
     metadata: Mapping[str, Any] = field(default_factory=dict)
     terms: EpisodeTerms | None = None
+    zoom_seconds: float | None = None
 
     @classmethod
     def of(cls, record: EpisodeRecord) -> EpisodeMetrics:
@@ -126,6 +129,7 @@ class EpisodeMetrics:
             ),
             evidence_coverage=coverage(evidence, record.windows) if evidence else None,
             evidence_iou=iou(evidence, record.windows) if evidence else None,
+            zoom_seconds=fmean(window.duration for window in record.windows) if record.windows else None,
             reward=None if not totals or None in totals else math.fsum(totals),
             decoded=sum(clip.decoded for clip in record.clips),
             decode_seconds=math.fsum(clip.seconds for clip in record.clips),
@@ -172,6 +176,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("evidence_seen", "evidence seen", "share"),
     Metric("evidence_coverage", "coverage", "share"),
     Metric("evidence_iou", "IoU", "share"),
+    Metric("zoom_seconds", "zoom length", "seconds"),
     Metric("reward", "reward", "count"),
     Metric("decoded", "decoded", "count"),
     Metric("decode_seconds", "decode time", "seconds"),
