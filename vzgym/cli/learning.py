@@ -78,7 +78,7 @@ def learn(out: Path, episodes: int, seed: int) -> list[EvaluationReport]:
                 bar.update(job, completed=now.step, description=f"pre-train perception: {now}")
 
             pretrain(warming, show)
-            bar.update(job, completed=warming.max_steps)
+            bar.update(job, total=bar.tasks[job].completed)
 
     collecting = settings(CollectSettings, seed=seed)
 

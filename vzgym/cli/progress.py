@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.segment import Segment
 from rich.text import Text
 
@@ -55,14 +65,52 @@ def say(text: str, to: Console = console) -> None:
     to.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def progress_bar() -> Progress:
-    """Progress bar on stderr with counts, elapsed and remaining time. Descriptions are plain text."""
-    return Progress(
+class _ProgressBar(Progress):
+    """A progress bar that also reports in a log file, where a bar cannot move: a line for each task now and then."""
+
+    _PERIOD = 30.0
+    """Seconds between two reports."""
+
+    def __init__(self, *columns: ProgressColumn, report: bool, console: Console) -> None:
+        super().__init__(*columns, console=console)
+        self._reports = report and not console.is_terminal
+        self._reported = self.get_time()
+
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        """See `rich.progress.Progress.update`."""
+        super().update(task_id, **changes)
+        self._report()
+
+    def advance(self, task_id: TaskID, advance: float = 1) -> None:
+        """See `rich.progress.Progress.advance`."""
+        super().advance(task_id, advance)
+        self._report()
+
+    def _report(self) -> None:
+        if not self._reports or self.get_time() - self._reported < self._PERIOD:
+            return
+        self._reported = self.get_time()
+        for task in self.tasks:
+            if not task.finished:
+                total = "" if task.total is None else f"/{task.total:.0f}"
+                left = "" if task.time_remaining is None else f", {timedelta(seconds=task.time_remaining)} left"
+                spent = timedelta(seconds=round(task.elapsed or 0.0))
+                say(f"{task.description} {task.completed:.0f}{total}, {spent}{left}", self.console)
+
+
+def progress_bar(*, report: bool = True) -> Progress:
+    """Progress bar on stderr with counts, elapsed and remaining time. Descriptions are plain text.
+
+    Args:
+        report: Whether to print the same as a line every half minute if stderr is not a terminal.
+    """
+    return _ProgressBar(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        report=report,
         console=errors,
     )
 

@@ -66,7 +66,7 @@ def _preset(name: str | None) -> str:
 @contextmanager
 def _step_bar(title: str) -> Iterator[Callable[[StepProgress], None]]:
     """Shows a line for each step, and on a terminal a progress bar below them."""
-    with progress_bar() as bar:
+    with progress_bar(report=False) as bar:
         job = bar.add_task(title, total=None)
 
         def show(progress: StepProgress) -> None:
@@ -99,7 +99,7 @@ def pretrain(
             bar.update(job, completed=progress.step, description=text)
 
         folder = pretrain(settings, show)
-        bar.update(job, completed=settings.max_steps)
+        bar.update(job, total=bar.tasks[job].completed)
     say(f"Pre-trained model: {folder}")
     data, model = sibling(folder, "data"), shlex.quote(str(folder))
     _next(
