@@ -239,6 +239,16 @@ def test_adapters_on_weights_in_parts_are_refused_at_the_start(settings, small_m
     assert old.is_dir()
 
 
+@pytest.mark.parametrize("options", [{"fsdp_version": 2}, {"fsdp_version": 1, "sharding_strategy": "FULL_SHARD"}])
+def test_adapters_on_weights_in_parts_are_refused_under_fsdp_of_the_trainers_options(settings, small_model, options):
+    from accelerate import FullyShardedDataParallelPlugin
+
+    trainer = Sharded(open_checkpoint(small_model).model)
+    trainer.accelerator.state = SimpleNamespace(fsdp_plugin=FullyShardedDataParallelPlugin(**options))
+    with pytest.raises(InvalidSetting, match=r"lora\.rank is 2 under FSDP"):
+        prepare_output(settings(lora=LORA), trainer, None)
+
+
 @pytest.mark.parametrize("frozen_by", ["adapters", "freeze_vision"])
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
 def test_no_gradient_enters_a_frozen_tower(family, frozen_by):

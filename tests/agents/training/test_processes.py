@@ -34,7 +34,7 @@ def settings(**more):
 
 
 def test_the_launcher_tells_how_a_run_is_distributed(monkeypatch):
-    for name in ("ACCELERATE_USE_DEEPSPEED", "WORLD_SIZE"):
+    for name in ("ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_FSDP", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
     assert running() == Sharding(1)
     monkeypatch.setenv("WORLD_SIZE", "7")
@@ -43,6 +43,14 @@ def test_the_launcher_tells_how_a_run_is_distributed(monkeypatch):
     monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO_STAGE", "3")
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
     assert running() == Sharding(7, 3, "bf16")
+    monkeypatch.delenv("ACCELERATE_USE_DEEPSPEED")
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.setenv("FSDP_VERSION", "2")
+    monkeypatch.setenv("FSDP_RESHARD_AFTER_FORWARD", "false")
+    assert running() == Sharding(7, 2, "bf16", fsdp=True)
+    monkeypatch.setenv("FSDP_VERSION", "1")
+    monkeypatch.setenv("FSDP_SHARDING_STRATEGY", "NO_SHARD")
+    assert running() == Sharding(7, 0, "bf16", fsdp=True)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +58,8 @@ def test_the_launcher_tells_how_a_run_is_distributed(monkeypatch):
     [
         (SFTSettings(), Sharding(8, 2, "bf16"), r"SFTSettings\.bf16 is false, but the launch configuration has"),
         (settings(bf16=True, lora={"rank": 4}), Sharding(8, 3, "bf16"), r"lora\.rank is 4 under DeepSpeed ZeRO-3"),
+        (settings(lora={"rank": 4}), Sharding(8, 3, fsdp=True), r"lora\.rank is 4 under FSDP, where no process holds"),
+        (settings(lora={"rank": 4}), Sharding(8, 2, fsdp=True), r"lora\.rank is 4 under FSDP, where no process holds"),
         (settings(vllm=True, trainer={"vllm_tensor_parallel_size": 2}), Sharding(8), "tensor_parallel_size is 2: eng"),
     ],
 )
@@ -61,12 +71,15 @@ def test_launches_that_cannot_work_are_refused(run, sharding, words):
 def test_launches_that_work_are_not(tmp_path):
     check_launch(settings(bf16=True), Sharding(8, 3, "bf16"))
     check_launch(settings(), Sharding(8, 0, "bf16"))
+    check_launch(settings(lora={"rank": 4}), Sharding(8, 0, fsdp=True))
     server = {"vllm_mode": "server", "vllm_tensor_parallel_size": 2}
     check_launch(settings(model=str(tmp_path), vllm=True, trainer=server), Sharding(8))
     (tmp_path / "adapter_config.json").write_text("{}")
     check_launch(settings(model=str(tmp_path)), Sharding(8, 2))
     with pytest.raises(InvalidSetting, match=r"a folder of adapters .* into which no process could merge them under"):
         check_launch(settings(model=str(tmp_path)), Sharding(8, 3))
+    with pytest.raises(InvalidSetting, match="into which no process could merge them under FSDP"):
+        check_launch(settings(model=str(tmp_path)), Sharding(8, 2, fsdp=True))
     with pytest.raises(InvalidSetting, match="a folder of adapters without the model's own weights, which vLLM"):
         check_launch(settings(model=str(tmp_path), vllm=True), Sharding(8))
 

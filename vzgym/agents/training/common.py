@@ -20,7 +20,8 @@ from transformers import TrainerCallback
 
 from vzgym.agents.training.config import save_settings
 from vzgym.agents.training.lora import adapted_layers
-from vzgym.agents.training.processes import check_launch, check_packages, first_process, running
+from vzgym.agents.training.memory import Sharding
+from vzgym.agents.training.processes import check_launch, check_packages, first_process, fsdp_stage, running
 from vzgym.agents.training.settings import TrainSettings
 from vzgym.agents.vlm.checkpoint import Checkpoint, complete_checkpoint, open_model, save_checkpoint
 from vzgym.core.errors import DependencyNotInstalled, InvalidSetting
@@ -347,6 +348,17 @@ def output_lock(settings: TrainSettings) -> Iterator[None]:
         yield
 
 
+def _sharding_of(state: Any) -> Sharding:
+    """How an accelerator shards the model, by its launcher or by options of the trainer."""
+    deepspeed, fsdp = getattr(state, "deepspeed_plugin", None), getattr(state, "fsdp_plugin", None)
+    if fsdp is not None:
+        options = {"fsdp_version": fsdp.fsdp_version, "fsdp_reshard_after_forward": fsdp.reshard_after_forward}
+        if fsdp.sharding_strategy is not None:
+            options["fsdp_sharding_strategy"] = fsdp.sharding_strategy.name
+        return Sharding(stage=fsdp_stage(options, "the trainer's options"), fsdp=True)
+    return Sharding(stage=0 if deepspeed is None else deepspeed.zero_stage)
+
+
 def prepare_output(settings: TrainSettings, trainer: Any, resumed: str | None) -> None:
     """Prepare the output folder for a run, and write `settings.yaml`.
 
@@ -361,8 +373,7 @@ def prepare_output(settings: TrainSettings, trainer: Any, resumed: str | None) -
     Raises:
         InvalidSetting: If the result could not be saved under the run's sharding.
     """
-    plugin = getattr(trainer.accelerator.state, "deepspeed_plugin", None)
-    settings.check_sharding(plugin.zero_stage if plugin is not None else 0)
+    settings.check_sharding(_sharding_of(trainer.accelerator.state).splits_weights)
     # In one process only. The others write nothing before they synchronize in the first step.
     if not trainer.is_world_process_zero():
         return

@@ -114,6 +114,13 @@ class Sharding:
         """Whether it is DeepSpeed, whose optimizer keeps float32 masters of the weights."""
         return self.stage > 0 and not self.fsdp
 
+    @property
+    def splits_weights(self) -> str:
+        """What leaves each process with parts of the weights only, between steps; "" if each has all of them."""
+        if self.fsdp and self.stage > 0:
+            return "FSDP"
+        return "DeepSpeed ZeRO-3" if self.stage == 3 else ""
+
     def share(self, stage: int) -> int:
         """The number of devices over which the state that a stage shards is distributed."""
         return self.devices if self.stage >= stage else 1

@@ -19,7 +19,7 @@ from vzgym.agents.metadata import saved_budget, saved_extras
 from vzgym.agents.training.common import check_tracker, check_trainer
 from vzgym.agents.training.duration import RunLength, device_flops, training_flops
 from vzgym.agents.training.memory import GIB, Memory, ModelFacts, Sharding, device_memory, model_facts
-from vzgym.agents.training.processes import check_launch, check_packages, missing_packages
+from vzgym.agents.training.processes import check_launch, check_packages, fsdp_stage, missing_packages
 from vzgym.agents.training.settings import GRPOSettings, SFTSettings, TrainSettings
 from vzgym.agents.vlm.checkpoint import open_processor, resolve_protocol
 from vzgym.core.documents import read_file
@@ -147,30 +147,10 @@ def read_launch(name: str | None, devices: int | None) -> Sharding:
     deepspeed = _mapping(values.get("deepspeed_config"), f"deepspeed_config of {place}")
     fsdp = values.get("fsdp_config")
     if fsdp:
-        stage = _fsdp_stage(_mapping(fsdp, f"fsdp_config of {place}"), place)
+        stage = fsdp_stage(_mapping(fsdp, f"fsdp_config of {place}"), place)
     else:
         stage = _whole(deepspeed, "zero_stage", 0, place)
     return Sharding(count, stage, str(values.get("mixed_precision", "")), bool(fsdp))
-
-
-def _fsdp_stage(options: Mapping[str, Any], place: str) -> int:
-    """The stage of ZeRO that shards what an `fsdp_config` of accelerate does.
-
-    Hybrid sharding is planned as if all processes were on one machine.
-
-    Raises:
-        InvalidSetting: If the strategy is unknown.
-    """
-    if str(options.get("fsdp_version", 1)) == "2":
-        return 3 if options.get("fsdp_reshard_after_forward", True) in (True, "true") else 2
-    strategy = str(options.get("fsdp_sharding_strategy", options.get("fsdp_reshard_after_forward", "FULL_SHARD")))
-    names = ("FULL_SHARD", "SHARD_GRAD_OP", "NO_SHARD", "HYBRID_SHARD", "HYBRID_SHARD_ZERO2")
-    stages: dict[str, int] = dict(zip((*names, *"12345"), (3, 2, 0, 3, 2) * 2, strict=True))
-    if strategy.upper() not in stages:
-        raise InvalidSetting(
-            f"fsdp_sharding_strategy in {place} must be one of {', '.join(names)} or 1 to 5, got {strategy!r}"
-        )
-    return stages[strategy.upper()]
 
 
 def _mapping(values: Any, place: str) -> Mapping[str, Any]:

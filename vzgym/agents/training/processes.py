@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from vzgym.agents.training.memory import Sharding
 from vzgym.agents.training.settings import GRPOSettings, TrainSettings
@@ -46,10 +47,37 @@ def first_process() -> bool:
 
 def running() -> Sharding:
     """How the launcher that started this process distributes its run."""
-    if os.environ.get("ACCELERATE_USE_DEEPSPEED") != "true":
-        return Sharding(process_count())
-    stage = int(os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "0"))
-    return Sharding(process_count(), stage, os.environ.get("ACCELERATE_MIXED_PRECISION", ""))
+    precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "")
+    if os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        options = {name.lower(): value for name, value in os.environ.items() if name.startswith("FSDP_")}
+        return Sharding(process_count(), fsdp_stage(options, "the launcher"), precision, fsdp=True)
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
+        return Sharding(process_count(), int(os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "0")), precision)
+    return Sharding(process_count())
+
+
+def fsdp_stage(options: Mapping[str, Any], place: str) -> int:
+    """The stage of ZeRO that shards what an `fsdp_config` of accelerate does.
+
+    Hybrid sharding is planned as if all processes were on one machine.
+
+    Args:
+        options: The `fsdp_config`.
+        place: Where it is, for the message.
+
+    Raises:
+        InvalidSetting: If the strategy is unknown.
+    """
+    if str(options.get("fsdp_version", 1)) == "2":
+        return 3 if options.get("fsdp_reshard_after_forward", True) in (True, "true") else 2
+    strategy = str(options.get("fsdp_sharding_strategy", options.get("fsdp_reshard_after_forward", "FULL_SHARD")))
+    names = ("FULL_SHARD", "SHARD_GRAD_OP", "NO_SHARD", "HYBRID_SHARD", "HYBRID_SHARD_ZERO2")
+    stages: dict[str, int] = dict(zip((*names, *"12345"), (3, 2, 0, 3, 2) * 2, strict=True))
+    if strategy.upper() not in stages:
+        raise InvalidSetting(
+            f"fsdp_sharding_strategy in {place} must be one of {', '.join(names)} or 1 to 5, got {strategy!r}"
+        )
+    return stages[strategy.upper()]
 
 
 def mean_over_processes(measures: Mapping[str, float]) -> dict[str, float]:
@@ -80,16 +108,16 @@ def check_launch(settings: TrainSettings, sharding: Sharding) -> None:
     Raises:
         InvalidSetting: If it cannot; with the setting to change.
     """
-    settings.check_sharding(sharding.stage if sharding.deepspeed else 0)
+    settings.check_sharding(sharding.splits_weights)
     if sharding.deepspeed and sharding.precision == "bf16" and not settings.bf16:
         raise InvalidSetting(
             f"{type(settings).__name__}.bf16 is false, but the launch configuration has mixed_precision: bf16, which "
             "DeepSpeed requires to agree: set bf16 to true, or mixed_precision to 'no' in the configuration"
         )
     engine = isinstance(settings, GRPOSettings) and settings.vllm
-    split = sharding.deepspeed and sharding.stage == 3
+    split = sharding.splits_weights
     if (engine or split) and (Path(settings.model) / "adapter_config.json").is_file():
-        reader = "which vLLM would read there" if engine else "into which no process could merge them under ZeRO-3"
+        reader = "which vLLM would read there" if engine else f"into which no process could merge them under {split}"
         raise InvalidSetting(
             f"{type(settings).__name__}.model is {settings.model}, a folder of adapters without the model's own "
             f"weights, {reader}: give the folder of a finished run, whose adapters are merged"

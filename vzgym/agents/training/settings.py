@@ -111,18 +111,18 @@ class TrainSettings(RunSettings):
     trainer: Mapping[str, Any] = Field(default_factory=dict)
     """Further options of TRL's own configuration, by its names; they override everything else."""
 
-    def check_sharding(self, stage: int) -> None:
-        """Check that the result can be saved if DeepSpeed shards the model.
+    def check_sharding(self, splits_weights: str) -> None:
+        """Check that the result can be saved if each process holds parts of the weights only.
 
         Args:
-            stage: DeepSpeed's ZeRO stage; 0: without it.
+            splits_weights: See `Sharding.splits_weights`.
 
         Raises:
             InvalidSetting: If adapters could not be merged, since no process holds a whole weight.
         """
-        if self.lora.rank and stage == 3:
+        if self.lora.rank and splits_weights:
             raise InvalidSetting(
-                f"{type(self).__name__}.lora.rank is {self.lora.rank} under DeepSpeed ZeRO-3, where no process holds a "
+                f"{type(self).__name__}.lora.rank is {self.lora.rank} under {splits_weights}, where no process holds a "
                 "whole weight that the adapters could be merged into: spread the run by ddp or zero2 (--launch), whose "
                 "gradients and optimizer are small with adapters, or set lora.rank to 0"
             )
