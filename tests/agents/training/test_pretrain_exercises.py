@@ -73,10 +73,15 @@ def test_a_card_is_followed_to_the_time_of_its_scene(scenes: LabelledFrames) -> 
         found = [card for card in clip if card]
         happened = set(row.events[count:]) - {NOTHING}
         if found:
-            assert row.answer == ((found[0], True), (str(overview[found[0]]), True))
+            assert row.answer[:2] == ((found[0], True), (str(overview[found[0]]), True))
             assert happened == set(found)
         else:
-            assert row.answer == ((NOTHING, True),)
+            assert row.answer[0] == (NOTHING, True)
+        # Then each other scene is looked up once.
+        others = row.answer[2 if found else 1 :]
+        looked_up = dict(zip(others[::2], others[1::2], strict=True))
+        assert looked_up == {(hue, False): (str(time), True) for hue, time in overview.items() if hue not in found}
+        assert row.overview == count
         shown["card" if found else "flash" if happened else "plain"] += 1
     assert all(shown.values())
     assert shown["card"] > 20

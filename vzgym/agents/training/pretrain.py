@@ -182,6 +182,8 @@ class _Curriculum:
         self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
         )
+        added = processor.tokenizer.added_tokens_decoder
+        self._written = [token for token, text in added.items() if not text.special]
         # Most texts occur in every batch.
         self._encode = lru_cache(maxsize=4096)(processor.tokenizer.encode)
         self.losses: list[float] = []
@@ -265,6 +267,28 @@ class _Curriculum:
                 loss = loss + functional.cross_entropy(named, wanted, ignore_index=_IGNORED)
         return loss
 
+    def _opening(self, row: Exercise) -> tuple[list[int], list[int]]:
+        """The tokens before an exercise's answer, and the places of its frames' times among them.
+
+        Before a clip comes a turn of random tokens, and so does the answer: a look-up after a clip must not depend on
+        what has been written since the overview.
+        """
+        encode = self._encode
+        ids, places = encode(ROLES["user"]), []
+        for i, moment in enumerate(row.times):
+            if i == row.overview:
+                ids = [*ids, *encode(f"{row.question}{END}{ROLES['assistant']}"), *self._any_tokens()]
+                ids += encode(f"{END}{ROLES['tool']}")
+            # A frame and its time are one token each.
+            ids = [*ids, *encode(f"{IMAGE}{moment}")]
+            places.append(len(ids) - 1)
+        if row.overview is None:
+            return [*ids, *encode(f"{row.question}{END}{ROLES['assistant']}")], places
+        return [*ids, *encode(f"{END}{ROLES['assistant']}"), *self._any_tokens()], places
+
+    def _any_tokens(self) -> list[int]:
+        return [int(token) for token in self.rng.choice(self._written, int(self.rng.integers(1, 11)))]
+
     def _batch(self, rows: Sequence[Exercise]) -> tuple[dict[str, Any], Tensor, Tensor]:
         """Model inputs, labels, and captions (row, position, scene, event), padded on the right."""
         encode = self._encode
@@ -272,14 +296,12 @@ class _Curriculum:
         targets: list[list[int]] = []
         captions: list[tuple[int, int, int, int]] = []
         for number, row in enumerate(rows):
-            shown = "".join(f"{IMAGE}{moment}" for moment in row.times)
-            given = encode(f"{ROLES['user']}{shown}{row.question}{END}{ROLES['assistant']}")
-            row_ids, row_labels = list(given), [_IGNORED] * len(given)
-            # After the message header, each frame and its time are one token each.
-            for i, (scene, event) in enumerate(zip(row.scenes, row.events, strict=True)):
+            row_ids, places = self._opening(row)
+            row_labels = [_IGNORED] * len(row_ids)
+            for place, scene, event in zip(places, row.scenes, row.events, strict=True):
                 # Look-ups are trained without events first: see the class.
                 event_token = _IGNORED if row.question == LOOK_UP else encode(event)[0]
-                captions.append((number, 2 + 2 * i, encode(scene)[0], event_token))
+                captions.append((number, place, encode(scene)[0], event_token))
             for piece, learned in (*row.answer, (END, True)):
                 tokens = encode(piece)
                 row_ids += tokens

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -41,6 +41,8 @@ class Exercise:
         answer: The right answer in pieces of text, each with whether it is a target of the loss (the rest is given).
         scenes: The hue of each frame's scene.
         events: The color of what happens on each frame, the hue on its card, or "nothing".
+        overview: The number of frames that come with the question; the others are a clip, shown one turn later. None
+            if all come with the question.
     """
 
     frames: NDArray[np.int64]
@@ -49,6 +51,7 @@ class Exercise:
     answer: tuple[tuple[str, bool], ...]
     scenes: tuple[str, ...]
     events: tuple[str, ...]
+    overview: int | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,8 @@ class LabelledFrames:
         """An overview, then a clip of one of its scenes.
 
         The answer is the hue on the clip's card, and when the scene of that hue begins; "nothing" if there is no card.
+        Then it gives the times of other scenes, in random order: a look-up after a clip is harder than one before it,
+        and needs as many examples.
         """
         hues, times, frames = self._overview(rng, len(self.grid), self.plain)
         place = int(rng.integers(len(hues)))
@@ -146,8 +151,13 @@ class LabelledFrames:
             answer = [(other, True), (str(times[hues.index(other)]), True)]
         elif flashes and draw < 0.8:
             self._insert(rng, clip, self.passing[hue, flashes[int(rng.integers(len(flashes)))]])
+        asked = {piece for piece, _ in answer}
+        for i in rng.permutation(len(hues)).tolist():
+            if hues[i] not in asked:
+                answer += [(hues[i], False), (str(times[i]), True)]
         shown = np.concatenate([frames, clip])
-        return self._exercise(shown, [*times, *range(start, start + self.clip_frames)], FOLLOW, answer)
+        row = self._exercise(shown, [*times, *range(start, start + self.clip_frames)], FOLLOW, answer)
+        return replace(row, overview=len(hues))
 
     def _events_in(self, hue: str, pool: Mapping[tuple[str, str], NDArray[np.int64]]) -> list[str]:
         """What happens in scenes of a hue."""
