@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vzgym.core.statistics import exact_mcnemar, paired_proportions, student, student_quantile
+from vzgym.core.statistics import exact_mcnemar, paired_proportions, student, student_p, student_quantile
 from vzgym.evaluation import Estimate, mean, proportion
 
 
@@ -98,6 +98,18 @@ def test_students_interval_of_a_few_values() -> None:
     assert found.high - 3.0 == pytest.approx(2.7764 * math.sqrt(2.5 / 5), abs=1e-4)
     assert math.isnan(student([1.0]).low)
     assert student([]).n == 0
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-4, 1e5])
+def test_values_that_differ_by_rounding_agree(scale: float) -> None:
+    values = [scale * (0.9 - 0.7), scale * (0.3 - 0.1), scale * (0.6 - 0.4)]
+    assert len(set(values)) > 1
+    found = student(values)
+    assert found.low == found.high == pytest.approx(0.2 * scale)
+    assert math.isnan(student_p(values))
+    different = student([*values[:2], 0.21 * scale])
+    assert different.low < different.high
+    assert 0 < student_p([*values[:2], 0.21 * scale]) < 0.01
 
 
 @pytest.mark.parametrize(

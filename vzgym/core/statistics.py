@@ -92,21 +92,27 @@ def mean(values: Sequence[float]) -> Estimate:
 def student(values: Sequence[float]) -> Estimate:
     """A mean with Student's 95 % interval, mean +- t s / sqrt(n): for few values, such as those of a few seeds.
 
-    The interval of a single value is unknown.
+    The interval of a single value is unknown. That of values that are equal up to rounding has no width.
     """
     n = len(values)
     if n == 0:
         return _NOTHING
     middle = fmean(values)
-    half = student_quantile(n - 1) * stdev(values) / math.sqrt(n) if n > 1 else math.nan
+    half = student_quantile(n - 1) * _spread(values) / math.sqrt(n) if n > 1 else math.nan
     return Estimate(middle, middle - half, middle + half, n)
 
 
 def student_p(values: Sequence[float]) -> float:
     """The two-sided p of Student's test that the mean is 0; nan of fewer than two values, or values that all agree."""
     n = len(values)
-    spread = stdev(values) if n > 1 else 0.0
+    spread = _spread(values) if n > 1 else 0.0
     return 1.0 - _within(abs(fmean(values)) * math.sqrt(n) / spread, n - 1) if spread else math.nan
+
+
+def _spread(values: Sequence[float]) -> float:
+    """The standard deviation of two values or more; 0 if they are equal up to rounding (0.9 - 0.7 and 0.3 - 0.1)."""
+    spread = stdev(values)
+    return 0.0 if spread <= 1e-12 + 1e-9 * max(map(abs, values)) else spread
 
 
 @cache

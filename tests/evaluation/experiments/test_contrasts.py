@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import StringIO
 from pathlib import Path
 
@@ -13,8 +13,10 @@ import pytest
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.statistics import Estimate
 from vzgym.evaluation.experiments import Grid, write_results
-from vzgym.evaluation.experiments.contrasts import contrasts, verdict
-from vzgym.evaluation.experiments.stages import run_stage
+from vzgym.evaluation.experiments.contrasts import _difference, contrasts, verdict
+from vzgym.evaluation.experiments.grid import Cell
+from vzgym.evaluation.experiments.results import Group, Row
+from vzgym.evaluation.experiments.stages import Stage, run_stage
 
 TEXT = """
 title: Who sees
@@ -51,6 +53,31 @@ def test_verdicts(low: float, high: float, more: str, less: str, same: str) -> N
     found = Estimate((low + high) / 2, low, high, 5)
     assert [verdict(found, expect, 0.1) for expect in ("more", "less", "same")] == [more, less, same]
     assert verdict(Estimate(low, low, high, 1), "more", 0.1) == "unfinished"
+
+
+def _group(name: str, found: Mapping[int, tuple[float, float, float, int] | None]) -> Group:
+    """Done cells with a metric `evidence_iou` (value, low, high, n) by seed; None: unknown."""
+    rows = []
+    for seed, numbers in found.items():
+        stage = Stage("evaluate", name, seed, {})
+        value = dict(zip(("value", "low", "high", "n"), numbers or (None, None, None, 0), strict=True))
+        rows.append(
+            Row(Cell({"learner": name}, seed, stage), {"report": {"metrics": {"evidence_iou": value}}}, "done", "", 0)
+        )
+    return Group({"learner": name}, name, rows)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
+def test_seeds_that_agree_have_the_interval_over_their_tasks(order: tuple[int, ...]) -> None:
+    # All seeds differ by 0.2, up to rounding. One is unknown, and one is done on one side only.
+    mine = {0: (0.9, 0.8, 1.0, 20), 1: (0.3, 0.25, 0.35, 20), 2: None, 3: (0.4, 0.0, 1.0, 20)}
+    theirs = {0: (0.7, 0.4, 1.0, 20), 1: (0.1, 0.05, 0.15, 20), 2: (0.5, 0.0, 1.0, 20)}
+    first = _group("a", {seed: mine[seed] for seed in order})
+    second = _group("b", {seed: theirs[seed] for seed in order if seed in theirs})
+    found = _difference(first, second, "evidence_iou")
+    half = math.hypot(0.1, 0.3)
+    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.2 - half, 0.2 + half))
+    assert found.n == 2
 
 
 def test_a_learner_without_rewards_is_compared_with_one_that_has_them(grid_of: Callable[[str], Grid]) -> None:

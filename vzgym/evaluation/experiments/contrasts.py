@@ -93,8 +93,9 @@ def _difference(first: Group, second: Group, metric: str) -> Estimate:
     found = first.against(second, metric)
     if found.n < 2 or not math.isnan(found.low):
         return found
-    sides = [[row.metric(metric) for row in group.done] for group in (first, second)]
-    half = math.hypot(*(max((one.high - one.low) / 2 for one in side) for side in sides))
+    known = [{row.cell.seed: one for row in group.done if (one := row.metric(metric)).n} for group in (first, second)]
+    widths = [[side[seed].high - side[seed].low for seed in known[0] if seed in known[1]] for side in known]
+    half = math.hypot(*(max((width for width in side if width >= 0), default=math.nan) / 2 for side in widths))
     return replace(found, low=found.value - half, high=found.value + half)
 
 
