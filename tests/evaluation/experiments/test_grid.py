@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -160,6 +161,54 @@ def test_files_made_anew_in_their_place_make_other_stages(
     assert digests() == before
     Path(file).write_bytes(b"again")
     assert {name for name, digest in digests().items() if digest != before[name]} == changed
+
+
+FILES = """\
+tasks: {own: {evaluate: "held.csv", train: "learn.jsonl[:1]"}}
+seeds: 1
+evaluate: {episodes: 1}
+learners:
+  blind: {kind: policy, policy: blind}
+  learned: {kind: vlm, stages: [pretrain, grpo], grpo: {mixture: [{tasks: needle-micro}, {tasks: more.csv}]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "changed"),
+    [
+        ("held.csv", {"blind evaluate", "learned evaluate"}),
+        ("learn.jsonl", {"learned pretrain", "learned grpo", "learned evaluate"}),
+        ("more.csv", {"learned grpo", "learned evaluate"}),
+    ],
+)
+def test_changed_task_files_make_other_stages(
+    grid_of: Callable[[str], Grid], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, changed: set[str]
+):
+    def digests() -> dict[str, str]:
+        return {
+            f"{cell.names['learner']} {stage.kind}": stage.digest
+            for cell in grid_of(FILES).cells
+            for stage in cell.stage.lineage()
+        }
+
+    def write(name: str, question: str) -> None:
+        row = {"id": "a", "video": "clip.mp4", "question": question}
+        table = "".join(f"{','.join(cells)}\n" for cells in (row, row.values()))
+        Path(name).write_text(json.dumps(row) if name.endswith(".jsonl") else table, encoding="utf-8")
+
+    monkeypatch.chdir(tmp_path)
+    Path("clip.mp4").touch()
+    for name in ("held.csv", "learn.jsonl", "more.csv"):
+        write(name, "Where?")
+    before = digests()
+    write(file, "When?")
+    assert {name for name, digest in digests().items() if digest != before[name]} == changed
+
+
+def test_tasks_of_a_mixture_are_checked_before_a_stage_runs(grid_of: Callable[[str], Grid]):
+    text = REWARDS.replace("tiny: {kind: vlm}", "tiny: {kind: vlm, grpo: {mixture: [{tasks: needle-mikro}]}}")
+    with pytest.raises(InvalidSetting, match=r"trial.yaml:\d+: unknown .*'needle-mikro'"):
+        grid_of(text)
 
 
 def test_fingerprints_of_files_are_inputs_of_a_stage(grid_of: Callable[[str], Grid], tmp_path: Path):

@@ -17,7 +17,7 @@ from vzgym.evaluation.experiments.stages import EVALUATE, Stage
 from vzgym.policies.fingerprint import fingerprints_in
 from vzgym.rewards.making import make_reward
 from vzgym.tasks import BudgetSpec, TaskSet, load_tasks, resolve_budget
-from vzgym.tasks.task_slice import split_slice
+from vzgym.tasks.task_slice import is_task_file, split_slice
 
 __all__ = ["Cell", "Grid", "has_names", "make_grid"]
 
@@ -238,7 +238,7 @@ class _Builder:
         # A policy given as text is a registered name, even if a file has that name.
         policies = [policy for key in _POLICIES if isinstance(policy := settings.get(key), Mapping)]
         inputs: dict[str, Mapping[str, Any]] = {
-            "tasks": _task_file(settings.get("tasks", "")),
+            "tasks": _task_files([settings.get("tasks", ""), *(part["tasks"] for part in settings.get("mixture", ()))]),
             "files": fingerprints_in([*(settings[key] for key in _PATHS if settings.get(key)), *policies]),
             "sources": source_digests(settings),
         }
@@ -271,9 +271,7 @@ def _budget(tasks: str, spec: BudgetSpec) -> dict[str, Any]:
     return resolve_budget(spec, _task_set(tasks)).to_dict()
 
 
-def _task_file(tasks: str) -> dict[str, str]:
-    """Digest of a task file; empty for a suite."""
-    file, _ = split_slice(tasks)
-    if not file.endswith(".jsonl"):
-        return {}
-    return {file: hashlib.blake2b(Path(file).read_bytes(), digest_size=8).hexdigest()}
+def _task_files(specs: Sequence[str]) -> dict[str, str]:
+    """Digests of the task files among some tasks, by path."""
+    files = [file for file, _ in map(split_slice, specs) if is_task_file(file)]
+    return {file: hashlib.blake2b(Path(file).read_bytes(), digest_size=8).hexdigest() for file in files}

@@ -113,6 +113,9 @@ def _check_components(stage: Any, section: Document) -> None:
         if name in section.data and (getattr(stage, name) or name == "tasks"):
             with section.at(name):
                 check(getattr(stage, name))
+    for place, part in enumerate(getattr(stage, "mixture", ())):
+        with section.at("mixture", place, "tasks"):
+            load_tasks(part.tasks)
 
 
 def _check_policy(policy: str | Mapping[str, Any]) -> None:
