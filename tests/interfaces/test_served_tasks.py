@@ -13,6 +13,7 @@ from vzgym.episode import Episode
 from vzgym.episode.record import EpisodeRecord
 from vzgym.episode.runs import read_records
 from vzgym.interfaces.records import ServedRun
+from vzgym.interfaces.rollouts import TextRollouts
 from vzgym.interfaces.tasks import ServedTasks, load_confined
 from vzgym.rewards.making import make_reward
 from vzgym.tasks import TaskList, load_tasks
@@ -84,8 +85,11 @@ def test_tasks_in_memory_are_found_by_id() -> None:
 
 
 def test_rows_name_no_code_and_no_video_elsewhere(tmp_path: Path) -> None:
-    with pytest.raises(UntrustedName):
-        load_confined("os:system")
+    for code in ("os:system", {"name": "os:system"}):
+        with pytest.raises(UntrustedName):
+            load_confined(code)
+        with pytest.raises(UntrustedName):
+            TextRollouts("test").find({"tasks": code, "index": 0})
     (tmp_path / "inside").mkdir()
     (tmp_path / "secret.mp4").write_bytes(b"not a video")
     file = tmp_path / "inside" / "tasks.jsonl"
@@ -93,6 +97,12 @@ def test_rows_name_no_code_and_no_video_elsewhere(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match="outside"):
         load_confined(str(file))
     assert len(load_confined(str(file), root=tmp_path)) == 1
+    table = file.with_suffix(".csv")
+    table.write_text("video,question\n../secret.mp4,What?\n")
+    for options in ({}, {"root": str(tmp_path)}, {"videos": str(tmp_path / "other"), "root": None}):
+        with pytest.raises(TaskError, match="outside"):
+            load_confined({"name": str(table), **options})
+    assert len(load_confined({"name": str(table), "root": "/"}, root=tmp_path)) == 1
     assert load_confined("needle-tiny") is load_confined("needle-tiny")
     assert load_confined("needle-tiny").name == "needle-tiny/test"
 

@@ -87,7 +87,7 @@ class TextRollouts:
 
         Raises:
             TaskError: If a key is missing, or there is no task of that index.
-            UntrustedName: If `tasks` is a `module:suite`, which would run code.
+            UntrustedName: If `tasks` names a `module:suite`, which would run code.
             UnknownName: If there is no such task set.
         """
         given = {} if row is None else row
@@ -102,7 +102,8 @@ class TextRollouts:
         if isinstance(index, bool) or not hasattr(index, "__index__"):
             raise TaskError(f"extra_info.index must be a whole number, got {index!r:.100}")
         spec = given["tasks"]
-        tasks = load_confined(spec, split="train", root=self.root) if isinstance(spec, str) else load_tasks(spec)
+        named = isinstance(spec, (str, Mapping))
+        tasks = load_confined(spec, split="train", root=self.root) if named else load_tasks(spec)
         if not 0 <= int(index) < len(tasks):
             raise TaskError(f"extra_info.index is {int(index)}, but {tasks.name} has tasks 0 to {len(tasks) - 1}")
         return tasks[int(index)], resolve_budget(self.budget, tasks)

@@ -116,7 +116,8 @@ def load_confined(
     Args:
         spec: See `load_tasks`; no `module:suite`, which would run code.
         split: The split of a suite that names none.
-        root: See `load_tasks`. The only folder of a task file's videos; the file's own folder if not given.
+        root: See `load_tasks`. The only folder of a task file's videos; the file's own folder if not given. A mapping's
+            own `root` gives way to it.
         backend: Decoder for video files.
 
     Raises:
@@ -125,8 +126,10 @@ def load_confined(
     """
     if isinstance(spec, str):
         return _load(spec, split, None if root is None else str(root), backend)
+    confined = confined_root(str(spec.get("name")), root)
+    given = spec if confined is None else {**spec, "root": confined}
     with names_from_data("a task set", hint="Register it."):
-        return load_tasks(spec, split, backend=backend, root=root)
+        return load_tasks(given, split, backend=backend)
 
 
 @lru_cache(maxsize=64)
