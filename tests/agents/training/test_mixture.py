@@ -12,11 +12,17 @@ from vzgym.agents.metadata import saved_budget
 from vzgym.agents.training import grpo
 from vzgym.agents.training.config import load_settings
 from vzgym.agents.training.grpo import make_trainer, train_grpo
+from vzgym.agents.training.rewards import Scorer
 from vzgym.agents.training.settings import GRPOSettings
+from vzgym.agents.training.tool_environment import ToolEnvironment, opening_row
 from vzgym.core.errors import InvalidSetting
 from vzgym.episode import EpisodeRecord
 from vzgym.evaluation.replay import replay
+from vzgym.protocols import PROTOCOLS
+from vzgym.rewards import make_reward
 from vzgym.tasks import load_tasks
+from vzgym.tasks.io.writing import write_tasks
+from vzgym.tools.extras import Extras
 
 TRAIN, OTHER = "needle-micro/train[:3]", "needle-micro/validation[:2]"
 NAMES = ("needle-micro/train[0:3]", "needle-micro/validation[0:2]")
@@ -62,6 +68,70 @@ def test_sets_are_mixed_by_their_numbers_of_tasks(small_model: Path, tmp_path: P
     assert trainer.train_dataset["environment"] == [NAMES[0]] * 3 + [NAMES[1]]
     assert trainer.train_dataset["task"] == [0, 1, 2, 0]
     assert list(trainer.environment_factories) == list(NAMES)
+
+
+def test_accuracy_and_zooms_of_each_set_are_logged(finished: Path) -> None:
+    records = [EpisodeRecord.from_line(line) for line in (finished / "rollouts.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (finished / "log.jsonl").read_text().splitlines()]
+    for step in (1, 2):
+        (line,) = (line for line in lines if line["step"] == step and "episode/zooms" in line)
+        for name, word in zip(NAMES, ("train", "validation"), strict=True):
+            part = [record for record in records if record.info.step == step - 1 and word in record.task.id]
+            if not part:
+                assert not [key for key in line if key.startswith(f"mixture/{name}/")]
+                continue
+            scores = [record.grade.score for record in part if record.grade and record.grade.score is not None]
+            assert float(line[f"mixture/{name}/accuracy"]) == pytest.approx(sum(scores) / len(scores))
+            zooms = sum(record.zooms for record in part) / len(part)
+            assert float(line[f"mixture/{name}/zooms"]) == pytest.approx(zooms)
+
+
+def _rollout(name: str, turn: str) -> tuple[ToolEnvironment, list[dict[str, Any]]]:
+    tasks = load_tasks("needle-micro/train")
+    made = ToolEnvironment(tasks, tasks.budget, PROTOCOLS.make("tags"), name=name)
+    opening = Extras().episode(tasks[0], tasks.budget, PROTOCOLS.make("tags")).messages
+    made.reset(prompt=opening_row(opening), task=0)
+    return made, [{"role": "assistant", "content": turn}]
+
+
+def test_tasks_of_two_sets_with_the_same_id_are_compared_within_their_set_only() -> None:
+    right = f"<think>a</think><answer>{load_tasks('needle-micro/train')[0].answer}</answer>"
+    rollouts = [_rollout(name, right if name == "one" else "?") for name in ("one", "one", "two", "two")]
+    scorer = Scorer(make_reward({"accuracy": 1.0}), {}, sets=("one", "two", "three"))
+    metrics: dict[str, float] = {}
+    scorer.functions[0](
+        environments=[made for made, _ in rollouts],
+        completions=[completion for _, completion in rollouts],
+        log_metric=metrics.__setitem__,
+    )
+    # No group has a signal, since all roll-outs of a set have the same reward.
+    assert metrics["terms/accuracy/groups_moved"] == 0
+    found = {name: value for name, value in metrics.items() if name.startswith("mixture/")}
+    assert found == {
+        "mixture/one/accuracy": 1, "mixture/one/zooms": 0, "mixture/two/accuracy": 0, "mixture/two/zooms": 0
+    }  # fmt: skip
+    assert scorer.measures.items() >= found.items()
+
+
+def test_a_single_set_has_no_columns_of_its_own() -> None:
+    scorer = Scorer(make_reward("videozoomer"), {}, sets=("one",))
+    made, completion = _rollout("one", "?")
+    metrics: dict[str, float] = {}
+    scorer.functions[0](environments=[made], completions=[completion], log_metric=metrics.__setitem__)
+    assert "episode/correct" in metrics
+    assert not [name for name in metrics if name.startswith("mixture/")]
+
+
+def test_files_of_the_same_name_are_told_apart(small_model: Path, tmp_path: Path) -> None:
+    files = [write_tasks([load_tasks(TRAIN)[place]], tmp_path / folder) for place, folder in enumerate("ab")]
+    mixed = settings(small_model, tmp_path / "run", groups=2).replace(
+        tasks=str(files[0]), mixture=[{"tasks": str(files[1])}]
+    )
+    trainer, _ = make_trainer(mixed)
+    assert trainer.train_dataset["environment"] == list(map(str, files))
+    again = mixed.replace(mixture=[{"tasks": str(files[0].parent / ".." / "a" / "tasks.jsonl")}])
+    with pytest.raises(InvalidSetting, match="'tasks' is given twice"):
+        make_trainer(again)
 
 
 @pytest.mark.parametrize(

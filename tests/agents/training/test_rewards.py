@@ -31,7 +31,7 @@ def test_columns_times_weights_are_the_mix_s_totals(name: str) -> None:
     evaluate("random", "tiny", episodes=6, samples=2, on_episode=records.append)
     mix = make_reward(MIXES[name])
     scorer = Scorer(mix, {"policy": "learner"})
-    scorer._score(records, SimpleNamespace(global_step=3, max_steps=12))
+    scorer._score(records, SimpleNamespace(global_step=3, max_steps=12), ["tiny"] * len(records))
     for number, record in enumerate(records):
         columns = [scorer._columns[term][number] for term in mix.terms]
         paid = math.fsum((value or 0.0) * weight for value, weight in zip(columns, scorer.weights, strict=True))
@@ -49,7 +49,7 @@ def test_a_batch_logs_what_each_term_did_within_its_groups() -> None:
     evaluate("random", "tiny", episodes=6, samples=4, on_episode=records.append)
     mix = make_reward({"accuracy": 0.9, "format": 0.1, "dead": {"module": "accuracy", "weight": 1, "clip": [0, 0]}})
     scorer = Scorer(mix, {"policy": "learner"})
-    scorer._score(records, SimpleNamespace(global_step=0, max_steps=1))
+    scorer._score(records, SimpleNamespace(global_step=0, max_steps=1), ["tiny"] * len(records))
     found = scorer.statistics
     right = sum(bool(record.grade and record.grade.is_correct) for record in records)
     assert 0 < right < len(records)
@@ -69,7 +69,7 @@ def test_a_term_that_moves_no_advantage_is_named_after_some_batches(caplog: pyte
     evaluate("random", "tiny", episodes=6, samples=4, on_episode=records.append)
     scorer = Scorer(make_reward({"accuracy": 1.0, "format": 0.1, "iou": 0.0}), {"policy": "learner"})
     for step in range(25):
-        scorer._score(records, SimpleNamespace(global_step=step, max_steps=25))
+        scorer._score(records, SimpleNamespace(global_step=step, max_steps=25), ["tiny"] * len(records))
     told = [record.getMessage() for record in caplog.records if "changed no advantage" in record.getMessage()]
     assert len(told) == 1
     assert "'format'" in told[0]

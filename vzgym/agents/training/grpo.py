@@ -137,7 +137,8 @@ def make_trainer(
     reward = settings.reward if isinstance(settings.reward, str) else dict(settings.reward)
     out = Path(settings.out)
     info = {"policy": settings.model, "reward": reward, "vzgym": version("vzgym"), "seed": settings.seed}
-    scorer = Scorer(mix, info, out / ROLLOUTS, settings.save_rollouts, hold=settings.dynamic_sampling > 0)
+    sets = [part.name for part in parts]
+    scorer = Scorer(mix, info, out / ROLLOUTS, settings.save_rollouts, hold=settings.dynamic_sampling > 0, sets=sets)
     rows = Dataset.from_dict(training_rows(parts))
     check_groups(settings, len(rows))
     # Made before the model is opened: with them, ZeRO-3 shards weights as they are read.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vzgym.agents.training.processes import mean_measures, process_count, process_index
-from vzgym.agents.training.tool_environment import ToolEnvironment, finish_rollout
+from vzgym.agents.training.tool_environment import ToolEnvironment, finish_rollout, task_set_of
 from vzgym.core.files import JsonLinesWriter
 from vzgym.core.interval import coverage
 from vzgym.episode.record import End, EpisodeRecord
@@ -39,17 +39,26 @@ class Scorer:
         out: Records are appended to this file (JSONL), if one is given.
         every: Steps between two saves; 0: never.
         hold: Whether several batches may be played for one update: they are saved when `settle` is called.
+        sets: Names of the run's task sets; the measures of each are logged if there are several.
 
     Attributes:
         statistics: Of each term, over the latest batch, within its groups.
         measures: Means of the latest batch, or of all that were settled last: `reward`, `episode/correct`,
-            `episode/zooms`, ...
+            `episode/zooms`, ...; of several task sets, `mixture/NAME/accuracy` and `mixture/NAME/zooms` of each set
+            that was played.
     """
 
     def __init__(
-        self, mix: RewardMix, info: Mapping[str, Any], out: Path | None = None, every: int = 1, hold: bool = False
+        self,
+        mix: RewardMix,
+        info: Mapping[str, Any],
+        out: Path | None = None,
+        every: int = 1,
+        hold: bool = False,
+        sets: Sequence[str] = (),
     ) -> None:
         self.mix = mix
+        self._sets = tuple(sets) if len(sets) > 1 else ()
         self.info = dict(info)
         self.out = out if every else None
         self.every = every
@@ -89,9 +98,10 @@ class Scorer:
         ) -> list[float | None]:
             records = [finish_rollout(*pair) for pair in zip(environments, completions, strict=True)]
             if not self._knows(records):
-                self._score(records, trainer_state)
+                sets = [task_set_of(environment) for environment in environments]
+                self._score(records, trainer_state, sets)
                 if log_metric is not None:
-                    for metric, value in (_metrics(records) | log_entries(self.statistics)).items():
+                    for metric, value in (self._metrics(records, sets) | log_entries(self.statistics)).items():
                         log_metric(metric, value)
             return self._columns[name]
 
@@ -112,31 +122,33 @@ class Scorer:
                 if name not in self._moved and (term.weight or term.by_category):
                     _log.warning("reward term %r has changed no advantage in %d batches of roll-outs", name, _EARLY)
 
-    def _score(self, records: Sequence[EpisodeRecord], state: Any) -> None:
-        groups: dict[str, list[EpisodeRecord]] = defaultdict(list)
-        for record in records:
-            groups[record.task.id].append(record)
+    def _score(self, records: Sequence[EpisodeRecord], state: Any, sets: Sequence[str]) -> None:
+        # Tasks of different sets may have the same id.
+        keys = [(name, record.task.id) for name, record in zip(sets, records, strict=True)]
+        groups: dict[tuple[str, str], list[EpisodeRecord]] = defaultdict(list)
+        for key, record in zip(keys, records, strict=True):
+            groups[key].append(record)
         step = int(state.global_step) if state is not None else 0
         # Numbers are unique over all processes, which score as many roll-outs each, and over the batches of an update.
         first = (len(self._held) * process_count() + process_index()) * len(records)
         progress = step / state.max_steps if state is not None and state.max_steps > 0 else None
         self._columns = {name: [] for name in self.mix.terms}
-        for number, record in enumerate(records, first):
-            context = replace(self.mix.context, group=groups[record.task.id], progress=progress)
+        for number, (key, record) in enumerate(zip(keys, records, strict=True), first):
+            context = replace(self.mix.context, group=groups[key], progress=progress)
             turns = self.mix.score_all(record, context)
             record.rewards = [turn.to_json() for turn in turns]
             record.set_info(**self.info, interface="trl", step=step, rollout=number, progress=progress)
             for name, term in self.mix.terms.items():
                 self._columns[name].append(_total(turns, name, term))
         self._batch = list(records)
-        scored: dict[str, list[EpisodeTerms]] = defaultdict(list)
+        scored: dict[tuple[str, str], list[EpisodeTerms]] = defaultdict(list)
         totals = []
-        for record in records:
+        for key, record in zip(keys, records, strict=True):
             if (terms := episode_terms(record.rewards)) is not None:
-                scored[record.task.id].append(terms)
+                scored[key].append(terms)
                 totals.append(math.fsum(outcome.contribution for outcome in terms.values() if outcome))
         self.statistics = term_statistics(scored.values())
-        self.measures = {**({"reward": _mean(totals)} if totals else {}), **_metrics(records)}
+        self.measures = {**({"reward": _mean(totals)} if totals else {}), **self._metrics(records, sets)}
         self._warn()
         saved = self.out is not None and step % self.every == 0
         # A record without turns, whose overview could not be read, cannot be replayed.
@@ -145,6 +157,17 @@ class Scorer:
             self._held.append((lines, self.measures))
         else:
             self._save(lines)
+
+    def _metrics(self, records: Sequence[EpisodeRecord], sets: Sequence[str]) -> dict[str, float]:
+        """Means over a batch of the agent's behavior, and those of each task set if there are several."""
+        means = _metrics(records)
+        for name in self._sets:
+            part = [record for record, own in zip(records, sets, strict=True) if own == name]
+            if scores := _scores(part):
+                means[f"mixture/{name}/accuracy"] = _mean(scores)
+            if part:
+                means[f"mixture/{name}/zooms"] = _mean([record.zooms for record in part])
+        return means
 
     def settle(self, left_out: Sequence[Sequence[bool]]) -> None:
         """Save the batches that were played for an update.
@@ -197,7 +220,6 @@ def _metrics(records: Sequence[EpisodeRecord]) -> dict[str, float]:
     known = [record for record in records if record.task.evidence]
     turns = [turn for record in records for turn in record.turns]
     covered = [coverage(record.task.evidence or (), record.windows) for record in known]
-    known_answers = [record.grade.score for record in records if record.grade and record.grade.score is not None]
     means = {
         "episode/zooms": _mean([record.zooms for record in records]),
         "episode/frames": _mean([record.frames for record in records]),
@@ -207,11 +229,16 @@ def _metrics(records: Sequence[EpisodeRecord]) -> dict[str, float]:
         "episode/well_formed": _mean([turn.well_formed for turn in turns]),
         "episode/video_errors": _mean([record.end is End.VIDEO_ERROR for record in records]),
     }
-    if known_answers:
-        means["episode/correct"] = _mean(known_answers)
+    if scores := _scores(records):
+        means["episode/correct"] = _mean(scores)
     if covered:
         means["episode/evidence_coverage"] = _mean(covered)
     return means
+
+
+def _scores(records: Sequence[EpisodeRecord]) -> list[float]:
+    """The grades of the episodes that have one."""
+    return [record.grade.score for record in records if record.grade and record.grade.score is not None]
 
 
 def _mean(values: Sequence[float]) -> float:

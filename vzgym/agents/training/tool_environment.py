@@ -30,6 +30,7 @@ __all__ = [
     "finish_rollout",
     "install_turn_parser",
     "opening_row",
+    "task_set_of",
 ]
 
 _log = logging.getLogger("vzgym.agents")
@@ -108,10 +109,14 @@ class ToolEnvironment:
         budget: The episodes' budget.
         protocol: The text protocol.
         extras: Tools that the agent may call beside the zoom, and subtitles in the dialogue.
+        name: The set's name among those of the run; its own if not given.
     """
 
-    def __init__(self, tasks: TaskSet, budget: Budget, protocol: TextProtocol, extras: Extras | None = None) -> None:
+    def __init__(
+        self, tasks: TaskSet, budget: Budget, protocol: TextProtocol, extras: Extras | None = None, name: str = ""
+    ) -> None:
         self._tasks, self._budget, self._protocol = tasks, budget, protocol
+        self._name = name or tasks.name
         self._extras = extras or Extras()
         self._episode: Episode | None = None
         self._calls = 0
@@ -179,6 +184,11 @@ class ToolEnvironment:
             raise RolloutFault(f"a turn with an answer was parsed as a call of the tool: {turn!r}")
         blocks: list[dict[str, Any]] = chat_of(episode.messages[-1:])[0]["content"]
         return ReplyToTruncated(blocks) if truncated else blocks
+
+
+def task_set_of(environment: ToolEnvironment) -> str:
+    """The name of the environment's task set among those of the run."""
+    return environment._name
 
 
 def opening_row(messages: Sequence[Message]) -> list[dict[str, Any]]:
