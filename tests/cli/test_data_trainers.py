@@ -11,6 +11,7 @@ import yaml
 from typer.testing import Result
 
 import vzgym
+from vzgym.cli import progress
 from vzgym.core.errors import InvalidSetting, TaskError, UnknownName, UntrustedName
 from vzgym.interfaces.rollouts import shared_rollouts
 from vzgym.tasks.io.rows import read_rows
@@ -49,6 +50,7 @@ def test_the_agent_loop_is_configured(run: Run, tmp_path: Path) -> None:
     reward.write_text("accuracy: 1.0\nframe_cost: 0.01\n")
     options = ["--reward", reward, "--protocol", "{name: tags, think: optional}", "--budget", "{max_zooms: 2}"]
     options += ["--tool", "frame", "--subtitles", "all", "--records", "r.jsonl", "--turn-tokens", 99]
+    options += ["--root", "videos"]
     assert run("data", "verl", "--tasks", "tiny[:1]", "--out", tmp_path / "d", *options).exit_code == 0
     (loop,) = yaml.safe_load((tmp_path / "d" / "agent_loop.yaml").read_text())
     assert loop == {
@@ -63,6 +65,7 @@ def test_the_agent_loop_is_configured(run: Run, tmp_path: Path) -> None:
             "tools": ["frame"],
             "subtitles": "all",
             "records": str(Path("r.jsonl").resolve()),
+            "root": str(Path("videos").resolve()),
         },
     }
     played = shared_rollouts("verl", loop["settings"])
@@ -136,3 +139,18 @@ def test_files_are_not_replaced(run: Run, tmp_path: Path) -> None:
     result = run("data", "skyrl", "--tasks", "tiny[:2]", "--out", tmp_path)
     assert "exists" in str(result.exception)
     assert (tmp_path / "train.parquet").read_bytes() == written
+    (tmp_path / "train.parquet").rename(tmp_path / "validation.parquet")
+    result = run("data", "verl", "--tasks", "tiny[:1]", "--validation", "tiny[:2]", "--out", tmp_path)
+    assert "validation.parquet exists" in str(result.exception)
+    assert [file.name for file in tmp_path.iterdir()] == ["validation.parquet"]
+
+
+@pytest.mark.parametrize("trainer", ["verl", "skyrl"])
+def test_progress_is_reported_over_both_splits(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainer: str
+) -> None:
+    monkeypatch.setattr(progress._ProgressBar, "_PERIOD", 0.0)
+    result = run("data", trainer, "--tasks", "tiny[:2]", "--validation", "tiny/test[:2]", "--out", tmp_path / "d")
+    assert result.exit_code == 0, result.exception
+    lines = [line.split(",")[0] for line in result.stderr.splitlines() if "/4," in line]
+    assert lines == [f"writing rows {done}/4" for done in (1, 2, 3)]

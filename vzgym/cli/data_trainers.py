@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vzgym.cli.progress import say
+from vzgym.cli.progress import progress_bar, say
 from vzgym.core.errors import InvalidSetting
 
 __all__ = ["skyrl_command", "verl_command"]
@@ -53,10 +53,20 @@ def verl_command(
         "tools": [_value(tool, "--tool") for tool in tools or ()],
         "subtitles": subtitles,
         "records": None if records is None else str(Path(records).resolve()),
-        "root": root,
+        "root": None if root is None else str(Path(root).resolve()),
     }
     settings = {name: value for name, value in given.items() if value not in (None, [])}
-    data = write_verl_data(out.resolve(), tasks, validation, settings=settings, turn_tokens=turn_tokens, model=model)
+    with progress_bar() as bar:
+        job = bar.add_task("writing rows", total=None)
+        data = write_verl_data(
+            out.resolve(),
+            tasks,
+            validation,
+            settings=settings,
+            turn_tokens=turn_tokens,
+            model=model,
+            progress=lambda done, total: bar.update(job, completed=done, total=total),
+        )
     for file, rows in zip(data.files, data.rows, strict=True):
         say(f"{rows} rows in {file}")
     say(f"agent loop in {data.config}\nNext: {data.command}")
@@ -74,7 +84,17 @@ def skyrl_command(
     """Write training data for SkyRL: parquet rows without pictures."""
     from vzgym.interfaces.skyrl.data import write_skyrl_data
 
-    for file, rows in write_skyrl_data(out.resolve(), tasks, validation, env_class=env_class, root=root).items():
+    with progress_bar() as bar:
+        job = bar.add_task("writing rows", total=None)
+        written = write_skyrl_data(
+            out.resolve(),
+            tasks,
+            validation,
+            env_class=env_class,
+            root=root,
+            progress=lambda done, total: bar.update(job, completed=done, total=total),
+        )
+    for file, rows in written.items():
         say(f"{rows} rows in {file}")
 
 

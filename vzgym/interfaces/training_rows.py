@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from vzgym.core.errors import DependencyNotInstalled, InvalidSetting
 from vzgym.core.files import replace_file
@@ -16,7 +17,10 @@ from vzgym.tasks import TaskSet, resolve_budget
 from vzgym.tasks.suite import SUITES
 from vzgym.tasks.task_slice import TABLE_SUFFIXES, split_slice
 
-__all__ = ["measured_lengths", "name_for_rows", "open_tasks", "task_rows", "write_parquet"]
+__all__ = ["ShowRows", "measured_lengths", "name_for_rows", "open_tasks", "task_rows", "write_splits"]
+
+ShowRows: TypeAlias = Callable[[int, int], None]
+"""Called with the number of rows done, and of all."""
 
 _SLACK = 1.02
 """Openings differ by a few tokens in their numbers: a margin over the measured ones."""
@@ -108,25 +112,48 @@ def measured_lengths(model: str, rollouts: TextRollouts, sets: Iterable[TaskSet]
     return max(math.ceil(need.prompt * _SLACK) for need in needs), max(need.completion for need in needs)
 
 
-def write_parquet(rows: Iterable[Mapping[str, Any]], path: Path) -> int:
-    """Write rows to a new parquet file, completely or not at all.
+def write_splits(
+    out: Path,
+    sets: Sequence[tuple[str, TaskSet]],
+    complete: Callable[[dict[str, Any]], Mapping[str, Any]],
+    progress: ShowRows | None = None,
+) -> dict[Path, int]:
+    """Write the rows of training tasks and, if given, of validation tasks to `train.parquet` and `validation.parquet`.
+
+    Each file is written completely or not at all.
+
+    Args:
+        out: The folder; made if missing.
+        sets: The names of the training and the validation tasks (`name_for_rows`), and the tasks.
+        complete: Makes a trainer's row of one of `task_rows`.
+        progress: Called with (rows done, rows in all) after each row.
 
     Returns:
-        The number of rows.
+        The files, and their numbers of rows.
 
     Raises:
         DependencyNotInstalled: If pyarrow is missing.
-        InvalidSetting: If the file exists.
+        InvalidSetting: If one of the files exists.
     """
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
         raise DependencyNotInstalled('pyarrow is not installed, run `pip install "vzgym[data]"`') from error
-    if path.exists():
-        raise InvalidSetting(f"{path} exists: give another folder, or remove it")
-    table = pyarrow.Table.from_pylist([dict(row) for row in rows])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replace_file(path) as temporary:
-        pyarrow.parquet.write_table(table, temporary)
-    return int(table.num_rows)
+    files = [out / f"{split}.parquet" for split in ("train", "validation")[: len(sets)]]
+    for file in files:
+        if file.exists():
+            raise InvalidSetting(f"{file} exists: give another folder, or remove it")
+    done, total = count(1), sum(len(tasks) for _, tasks in sets)
+    written = {}
+    for file, (name, tasks) in zip(files, sets, strict=True):
+        rows = []
+        for row in task_rows(name, tasks):
+            rows.append(dict(complete(row)))
+            if progress is not None:
+                progress(next(done), total)
+        out.mkdir(parents=True, exist_ok=True)
+        with replace_file(file) as temporary:
+            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), temporary)
+        written[file] = len(rows)
+    return written

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vzgym.interfaces.training_rows import name_for_rows, open_tasks, task_rows, write_parquet
-from vzgym.tasks import TaskSet
+from vzgym.interfaces.training_rows import ShowRows, name_for_rows, open_tasks, write_splits
 
 __all__ = ["write_skyrl_data"]
 
@@ -19,6 +17,7 @@ def write_skyrl_data(
     *,
     env_class: str = "video_zoom",
     root: str | None = None,
+    progress: ShowRows | None = None,
 ) -> dict[Path, int]:
     """Write a folder with `train.parquet` and `validation.parquet`.
 
@@ -28,6 +27,7 @@ def write_skyrl_data(
         validation: The validation tasks.
         env_class: The name under which the environment is registered.
         root: See `TextRollouts`.
+        progress: Called with (rows done, rows in all) after each row.
 
     Returns:
         The files, and their numbers of rows.
@@ -37,16 +37,10 @@ def write_skyrl_data(
         UnknownName: If there are no such tasks.
         DependencyNotInstalled: If pyarrow is missing.
     """
-    written = {}
-    for split, spec in (("train", tasks), ("validation", validation)):
-        if spec is not None:
-            name = name_for_rows(spec)
-            file = out / f"{split}.parquet"
-            written[file] = write_parquet(_rows(name, open_tasks(name, root), env_class), file)
-    return written
+    names = [name_for_rows(spec) for spec in (tasks, validation) if spec is not None]
 
-
-def _rows(name: str, tasks: TaskSet, env_class: str) -> Iterator[dict[str, Any]]:
-    for row in task_rows(name, tasks):
+    def complete(row: dict[str, Any]) -> dict[str, Any]:
         answer = row.pop("answer")
-        yield {**row, "env_class": env_class, "reward_spec": {"method": "rule", "ground_truth": answer}}
+        return {**row, "env_class": env_class, "reward_spec": {"method": "rule", "ground_truth": answer}}
+
+    return write_splits(out, [(name, open_tasks(name, root)) for name in names], complete, progress)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import yaml
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.files import write_text
 from vzgym.interfaces.rollouts import shared_rollouts
-from vzgym.interfaces.training_rows import measured_lengths, name_for_rows, open_tasks, task_rows, write_parquet
+from vzgym.interfaces.training_rows import ShowRows, measured_lengths, name_for_rows, open_tasks, write_splits
 from vzgym.tasks import resolve_budget
 
 __all__ = ["VerlData", "write_verl_data"]
@@ -65,6 +65,7 @@ def write_verl_data(
     turn_tokens: int = 512,
     tool_role: str = "user",
     model: str | None = None,
+    progress: ShowRows | None = None,
 ) -> VerlData:
     """Write a folder with `train.parquet`, `validation.parquet` and `agent_loop.yaml`.
 
@@ -77,6 +78,7 @@ def write_verl_data(
         turn_tokens: Most tokens of a turn.
         tool_role: Role of the environment's replies; see `VideoZoomLoop`.
         model: A vision-language model's folder or name, whose processor measures how many tokens the episodes need.
+        progress: Called with (rows done, rows in all) after each row.
 
     Raises:
         InvalidSetting: If a setting is invalid, or a file exists.
@@ -92,18 +94,14 @@ def write_verl_data(
     for chosen in sets:
         resolve_budget(rollouts.budget, chosen)
     lengths = None if model is None else measured_lengths(model, rollouts, sets, turn_tokens)
-    files = tuple(out / f"{split}.parquet" for split in ("train", "validation")[: len(sets)])
-    rows = tuple(
-        write_parquet(_rows(name, chosen), file) for name, chosen, file in zip(names, sets, files, strict=True)
-    )
+    written = write_splits(out, list(zip(names, sets, strict=True)), _complete, progress)
     config = out / "agent_loop.yaml"
     loop = {"name": _LOOP, "_target_": _CLASS, "turn_tokens": turn_tokens, "tool_role": tool_role, "settings": given}
     comment = "# The agent loop of verl: actor_rollout_ref.rollout.agent.agent_loop_config_path\n"
     write_text(config, comment + yaml.safe_dump([loop], sort_keys=False, allow_unicode=True))
-    return VerlData(files, rows, config, lengths)
+    return VerlData(tuple(written), tuple(written.values()), config, lengths)
 
 
-def _rows(name: str, tasks: Any) -> Iterator[dict[str, Any]]:
-    for row in task_rows(name, tasks):
-        answer = row.pop("answer")
-        yield {**row, "agent_name": _LOOP, "reward_model": {"style": "rule", "ground_truth": answer}}
+def _complete(row: dict[str, Any]) -> dict[str, Any]:
+    answer = row.pop("answer")
+    return {**row, "agent_name": _LOOP, "reward_model": {"style": "rule", "ground_truth": answer}}
