@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ import vzgym
 from vzgym.cli import app
 from vzgym.core.errors import InvalidSetting, TaskError, UnknownName
 from vzgym.tasks import load_jsonl, load_table, load_tasks
+from vzgym.tasks.io.rows import UnusedColumns
 from vzgym.tasks.io.tables import read_table
 from vzgym.tasks.procedural.render.encode import encode_video
 from vzgym.video import ArrayVideo
@@ -108,6 +112,38 @@ def test_parquet_with_lists(tmp_path: Path, write: Callable[..., Path]) -> None:
     assert (first.answer, first.letter, first.metadata) == ("q", "B", {"annotator": 3})
     assert [span.to_list() for span in first.evidence] == [[0.0, 1.0], [1.5, 2.0]]
     assert (second.letter, second.evidence, second.metadata) == ("B", (), {"annotator": 4, "notes": "twice"})
+
+
+def test_values_of_parquet_that_are_no_metadata_are_named(tmp_path: Path, write: Callable[..., Path]) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    write("")
+    when = datetime(2020, 1, 1, tzinfo=UTC)
+    rows = [
+        {"video": "a.mp4", "question": "Q", "when": when, "price": None, "score": 1.5},
+        {"video": "a.mp4", "question": "Q", "when": when, "price": Decimal("1.5"), "score": math.nan},
+    ]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "t.parquet")
+    with pytest.warns(UnusedColumns, match="'when' in 2 rows, 'price' in 1 row; ") as warned:
+        table = read_table(tmp_path / "t.parquet")
+    assert [dict(task.metadata) for task in table.tasks] == [{"score": 1.5}, {}]
+    assert "score" not in str(warned[0].message)
+    twice = pyarrow.Table.from_arrays([pyarrow.array(["a.mp4"])] * 3, names=["video", "question", "video"])
+    pyarrow.parquet.write_table(twice, tmp_path / "twice.parquet")
+    with pytest.raises(TaskError, match="several columns have the name 'video'"):
+        read_table(tmp_path / "twice.parquet")
+
+
+def test_empty_columns_and_lines_of_a_spreadsheet(write: Callable[..., Path]) -> None:
+    table = read_table(write("video,question,,\r\n,,,\r\na.mp4,First?,,\r\n\r\nmissing.mp4,Second?,note,\r\n"))
+    assert [(task.question, dict(task.metadata)) for task in table.tasks] == [("First?", {})]
+    assert "row 5: no video file" in table.faults[0]
+    with pytest.raises(TaskError, match="row 2: several cells are in columns without a name"):
+        read_table(write("video,question,,\na.mp4,Q,one,two\n"))
+    # A data frame's index has no name.
+    (task,) = read_table(write(",video,question\n7,a.mp4,Q\n")).tasks
+    assert dict(task.metadata) == {"": "7"}
 
 
 def test_clock_times_are_read_where_they_are_declared(write: Callable[..., Path]) -> None:

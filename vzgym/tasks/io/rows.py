@@ -130,18 +130,18 @@ def _table(file: Path, delimiter: str) -> Iterator[tuple[str, Any]]:
             reader = csv.reader(lines, delimiter=between, strict=True)
             header = next(reader, [])
             names = [name.strip() for name in header]
-            repeated = sorted({name for name in names if names.count(name) > 1})
-            if repeated:
-                raise TaskError(f"{file}: several columns have the name {', '.join(map(repr, repeated))}")
-            number = 1
-            for cells in reader:
+            # Spreadsheets may write empty columns without a name behind the others.
+            _refuse_repeated(file, [name for name in names if name])
+            for number, cells in enumerate(reader, start=2):
                 if not any(cell.strip() for cell in cells):
                     continue
-                number += 1
                 where = f"{file}, row {number}"
                 if len(cells) > len(names) and any(cell.strip() for cell in cells[len(names) :]):
                     raise TaskError(f"{where}: {len(cells)} cells, but the first line names {len(names)} columns")
-                yield where, dict(zip(names, [*cells, *[""] * (len(names) - len(cells))], strict=False))
+                row = list(zip(names, [*cells, *[""] * (len(names) - len(cells))], strict=False))
+                if sum(bool(not name and cell.strip()) for name, cell in row) > 1:
+                    raise TaskError(f"{where}: several cells are in columns without a name")
+                yield where, {name: cell for name, cell in row if name or cell.strip()}
     except OSError as error:
         raise TaskError(f"cannot read {file}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -149,6 +149,12 @@ def _table(file: Path, delimiter: str) -> Iterator[tuple[str, Any]]:
         raise TaskError(f"{file}: not UTF-8 text: {reason}; save it as 'CSV UTF-8'") from error
     except csv.Error as error:
         raise TaskError(f"{file}, line {reader.line_num}: no table: {error}") from error
+
+
+def _refuse_repeated(file: Path, names: Collection[str]) -> None:
+    repeated = [name for name, count in sorted(Counter(names).items()) if count > 1]
+    if repeated:
+        raise TaskError(f"{file}: several columns have the name {', '.join(map(repr, repeated))}")
 
 
 def _parquet(file: Path, ignored: Collection[str]) -> Iterator[tuple[str, Any]]:
@@ -161,6 +167,7 @@ def _parquet(file: Path, ignored: Collection[str]) -> Iterator[tuple[str, Any]]:
     try:
         table = pyarrow.parquet.ParquetFile(file)
         columns = [name for name in table.schema_arrow.names if name not in ignored]
+        _refuse_repeated(file, columns)
         for batch in table.iter_batches(batch_size=256, columns=columns):
             for row in batch.to_pylist():
                 number += 1

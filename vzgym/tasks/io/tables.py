@@ -9,8 +9,11 @@ become metadata.
 from __future__ import annotations
 
 import json
+import math
 import os
 import string
+import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +24,7 @@ from vzgym.core.files import json_fault
 from vzgym.core.interval import Interval
 from vzgym.core.text import close_name
 from vzgym.tasks.benchmarks.columns import literal, number_of, options_of, pairs_of, parse_clock, text_of
-from vzgym.tasks.io.rows import find_file, read_rows
+from vzgym.tasks.io.rows import UnusedColumns, find_file, read_rows
 from vzgym.tasks.subtitles.reading import read_subtitles
 from vzgym.tasks.task import VideoTask, gold_text, plain_options
 from vzgym.tasks.task_list import TaskList
@@ -109,6 +112,9 @@ def read_table(
         backend: Which decoder reads the videos.
         root: The only folder whose videos may be named, links followed; any if not given.
 
+    Returns:
+        The tasks and the faults. Warns (`UnusedColumns`) of cells that cannot be metadata.
+
     Raises:
         TaskError: If the file cannot be read, or has no column for the video or the question.
         InvalidSetting: If `columns` names a column that the file lacks, `times` is neither of the two, or two columns
@@ -130,6 +136,7 @@ def read_table(
     letters = _option_columns(names, used)
     others = tuple(name for name in names if name not in {*used.values(), *letters})
     reader = _Reader(file, used, letters, others, Path(videos) if videos is not None else file.parent, root, times)
+    _warn_of_other_values(file, rows, others)
     tasks: dict[str, VideoTask] = {}
     faults = []
     for number, (where, row) in enumerate(rows, start=1):
@@ -336,6 +343,21 @@ def _list(value: Any) -> Any:
     return value
 
 
+def _is_missing(value: Any) -> bool:
+    return value in (None, "") or (isinstance(value, float) and math.isnan(value))
+
+
 def _is_kept(value: Any) -> bool:
     """Whether a cell can be metadata: it holds something that JSON has a form for."""
-    return value not in (None, "") and json_fault(value) is None
+    return not _is_missing(value) and json_fault(value) is None
+
+
+def _warn_of_other_values(file: Path, rows: Sequence[tuple[str, Mapping[str, Any]]], names: Sequence[str]) -> None:
+    """Warn of cells that cannot be metadata, such as dates and decimals of a parquet file."""
+    left_out = Counter(
+        name for _, row in rows for name in names if not _is_missing(value := row.get(name)) and not _is_kept(value)
+    )
+    if left_out:
+        found = ", ".join(f"{name!r} in {count} row{'s' if count > 1 else ''}" for name, count in left_out.items())
+        message = f"{file}: values that JSON has no form for are no metadata: {found}; write them as text"
+        warnings.warn(message, UnusedColumns, stacklevel=3)
