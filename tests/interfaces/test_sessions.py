@@ -88,6 +88,36 @@ def test_a_long_call_is_not_evicted(clock: Clock) -> None:
         pass
 
 
+def test_a_call_is_evicted_only_if_no_other_session_is_left(clock: Clock) -> None:
+    gone: list[str] = []
+    sessions = Sessions(2, on_evict=gone.append, clock=clock)
+    first, _ = sessions.add("first"), sessions.add("second")
+    with sessions.use(first):
+        sessions.add("third")
+        fourth = sessions.add("fourth")
+        assert gone == ["second", "third"]
+        with sessions.use(fourth):
+            sessions.add("fifth")
+        assert gone == ["second", "third", "first"]
+    with sessions.use(fourth):
+        pass
+
+
+def test_a_session_is_free_again_after_an_error(clock: Clock) -> None:
+    def refuse(value: str) -> None:
+        raise OSError(value)
+
+    sessions: Sessions[str] = Sessions(3, 60.0, on_evict=refuse, clock=clock)
+    sessions.add("old")
+    clock.now = 30.0
+    handle = sessions.add("new")
+    clock.now = 61.0
+    with pytest.raises(OSError, match="old"), sessions.use(handle):
+        pass
+    with sessions.use(handle):
+        pass
+
+
 def test_two_calls_at_once_are_refused() -> None:
     sessions: Sessions[str] = Sessions()
     handle = sessions.add("one")

@@ -36,7 +36,8 @@ class Sessions(Generic[T]):
     """Sessions by handle. Thread-safe; a session itself is used by one call at a time.
 
     Args:
-        limit: Largest number of sessions. A further one evicts the session that was unused for longest.
+        limit: Largest number of sessions. A further one evicts the session that was unused for longest, one in a call
+            only if all are.
         idle_seconds: A session that was unused for this long is evicted.
         on_evict: Called with the session's value when it is evicted.
         clock: Seconds, monotonic.
@@ -70,7 +71,8 @@ class Sessions(Generic[T]):
             now = self._clock()
             evicted = self._idle_ones(now)
             if len(self._sessions) - len(evicted) >= self._limit:
-                evicted += [name for name in self._sessions if name not in evicted][:1]
+                left = [name for name in self._sessions if name not in evicted]
+                evicted += sorted(left, key=lambda name: self._sessions[name].lock.locked())[:1]
             values = [self._sessions.pop(name).value for name in evicted]
             self._sessions[handle] = _Session(value, now)
         self._tell(values)
@@ -87,20 +89,25 @@ class Sessions(Generic[T]):
         with self._lock:
             values = [self._sessions.pop(name).value for name in self._idle_ones(self._clock())]
             session = self._sessions.get(handle)
+            # Acquired here, so that the session is not evicted or ended in between.
+            free = session is not None and session.lock.acquire(blocking=False)
             if session is not None:
                 self._touch(handle, session)
-        self._tell(values)
-        if session is None:
-            raise UnknownSession("unknown episode: it has ended, was unused for too long, or never existed. Start one")
-        if not session.lock.acquire(blocking=False):
-            raise SessionBusy("the episode is still executing an earlier call: wait for its result")
         try:
+            self._tell(values)
+            if session is None:
+                raise UnknownSession(
+                    "unknown episode: it has ended, was unused for too long, or never existed. Start one"
+                )
+            if not free:
+                raise SessionBusy("the episode is still executing an earlier call: wait for its result")
             yield session.value
         finally:
-            session.lock.release()
-            with self._lock:
-                if handle in self._sessions:
-                    self._touch(handle, session)
+            if session is not None and free:
+                with self._lock:
+                    session.lock.release()
+                    if handle in self._sessions:
+                        self._touch(handle, session)
 
     def end(self, handle: str) -> None:
         """Close a session. Its value is not evicted, but forgotten."""
