@@ -58,7 +58,7 @@ def ablate(
     grid = make_grid(load_experiment(file, quick=quick))
     settings = grid.experiment.settings
     for tasks in settings.tasks.values():
-        check_keys(by or (), load_tasks(tasks.evaluate), settings.evaluate.episodes)
+        check_keys(by or (), load_tasks(tasks.evaluate, "test"), settings.evaluate.episodes)
     if dry_run:
         _show_grid(grid, out)
         return

@@ -119,6 +119,13 @@ def test_a_learners_stages_lie_over_its_preset(tmp_path):
         ("    kind: vlm", "    kind: vlm\n    budget: {max_zoms: 1}", [":12:", "max_zoms", "max_zooms"]),
         ("{episodes: 4}", "{answerer: me}", [":3:", "answerer must be one of", "'reader'"]),
         ("seeds: 2", "name: store", [":2: name must be the name of a folder"]),
+        ("seeds: 2", "name: ..", [":2: name must be the name of a folder"]),
+        ("seeds: 2", r"name: ..\results", [":2: name must be the name of a folder"]),
+        (
+            "tasks: needle-micro",
+            "tasks: {a: {evaluate: 'needle-micro[:3]', train: needle-micro}}",
+            [":1: 'needle-micro/test[0:3]' has 3 tasks, fewer than evaluate.episodes = 4"],
+        ),
         ("  accuracy: {accuracy: 1.0}", "  accuracy: vidozoomer", [":5: unknown reward 'vidozoomer'", "videozoomer"]),
         ("seeds: 2\n", "tasks: control-micro\n", [":2: 'tasks' is given twice, first at "]),
         ("    conditional_tool: 0.5", "    x: {module: iou, weigth: 1}", [":8: ", "no option 'weigth'"]),
@@ -130,6 +137,12 @@ def test_mistakes_are_named_with_line_and_what_would_be_right(tmp_path, old, new
         load(tmp_path, GOOD.replace(old, new, 1))
     for word in words:
         assert word in str(caught.value)
+
+
+def test_a_file_named_as_the_store_is_named(tmp_path):
+    (tmp_path / "store.yaml").write_text(GOOD, encoding="utf-8")
+    with pytest.raises(InvalidSetting, match=r"store\.yaml:1: name must be the name of a folder"):
+        load_experiment(tmp_path / "store.yaml")
 
 
 @pytest.mark.parametrize(

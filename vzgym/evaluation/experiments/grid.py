@@ -168,7 +168,7 @@ class _Builder:
         tasks = self.tasks.evaluate
         settings = {
             "tasks": tasks,
-            "budget": _budget(tasks, self.budget),
+            "budget": _budget(tasks, self.budget, "test"),
             "episodes": how.episodes,
             "samples": how.samples,
             "answerer": how.answerer,
@@ -209,7 +209,7 @@ class _Builder:
             last = self._training("sft", name, {"model": start}, parents)
         if "grpo" in stages:
             tasks = self._train_tasks("grpo")
-            budget = _budget(tasks, self.train_budget) if self.train_budget else None
+            budget = _budget(tasks, self.train_budget, "train") if self.train_budget else None
             settings = {"model": start, "tasks": tasks, "budget": budget, "reward": self._reward()}
             name = f"{name} {self.names['reward']}"
             last = self._training("grpo", name, settings, {"model": last} if last else {})
@@ -263,12 +263,12 @@ class _Builder:
 
 
 @cache
-def _task_set(tasks: str) -> TaskSet:
-    return load_tasks(tasks)
+def _task_set(tasks: str, split: str) -> TaskSet:
+    return load_tasks(tasks, split)
 
 
-def _budget(tasks: str, spec: BudgetSpec) -> dict[str, Any]:
-    return resolve_budget(spec, _task_set(tasks)).to_dict()
+def _budget(tasks: str, spec: BudgetSpec, split: str) -> dict[str, Any]:
+    return resolve_budget(spec, _task_set(tasks, split)).to_dict()
 
 
 def _task_files(specs: Sequence[str]) -> dict[str, str]:

@@ -55,7 +55,8 @@ def load_experiment(path: str | Path, *, quick: bool = False) -> Experiment:
     document = read_file(path)
     settings = build(ExperimentSettings, document)
     if not settings.name:
-        settings = settings.replace(name=Path(path).stem)
+        with document.at("name"):
+            settings = settings.replace(name=Path(path).stem)
     for name, reward in settings.rewards.items():
         make_reward(document.part("rewards", document.data.get("rewards", {})).part(name, reward))
     learners = {name: _learner(name, learner, document) for name, learner in settings.learners.items()}
@@ -153,7 +154,7 @@ def _check_tasks(settings: ExperimentSettings, document: Document) -> None:
     """Check that tasks can be loaded, are sufficient, and fit every budget."""
     for name, chosen in settings.tasks.items():
         with document.at("tasks", name):
-            tasks = load_tasks(chosen.evaluate)
+            tasks = load_tasks(chosen.evaluate, "test")
             wanted = settings.evaluate.episodes
             if wanted > len(tasks):
                 raise InvalidSetting(f"{tasks.name!r} has {len(tasks)} tasks, fewer than evaluate.episodes = {wanted}")

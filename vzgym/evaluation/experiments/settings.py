@@ -187,7 +187,7 @@ class TasksSettings(Settings):
     """Tasks to train on, and tasks to evaluate on."""
 
     evaluate: str
-    """Held-out tasks to evaluate on: a suite with its split, or a .jsonl file."""
+    """Held-out tasks to evaluate on: a suite (by default its test split), or a .jsonl file."""
 
     train: str = ""
     """Tasks to train on. A stage's own `tasks` replaces it."""
@@ -335,7 +335,7 @@ class ExperimentSettings(Settings):
 
     @model_validator(mode="after")
     def _check_names_used(self) -> Self:
-        if self.name == STORE or "/" in self.name:
+        if self.name in (STORE, ".", "..") or set(self.name) & set("/\\"):
             raise problem(f"name must be the name of a folder, other than {STORE!r}, got {self.name!r}", "name")
         if len(set(self.seeds)) < len(self.seeds):
             raise problem(f"seeds must differ, got {list(self.seeds)}", "seeds")
