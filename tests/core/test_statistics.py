@@ -137,6 +137,7 @@ def test_mcnemars_exact_test(first: int, second: int, p: float) -> None:
     one = [True] * first + [False] * second + [True] * 4
     other = [False] * first + [True] * second + [True] * 4
     assert exact_mcnemar(one, other) == pytest.approx(p)
+    assert math.isnan(exact_mcnemar([], []))
 
 
 def test_an_estimate_as_text() -> None:

@@ -37,6 +37,14 @@ def test_runs_are_compared_on_the_tasks_that_both_have_played(runs):
     assert found.rows[1]["zooms"].difference.low > 0
 
 
+def test_runs_without_a_common_grade_have_no_p(runs, tmp_path):
+    one = EpisodeMetrics.of(next(vzgym.evaluation.read_records(runs["blind"])))
+    played = [RunMetrics.of(str(grade), tmp_path, [dataclasses.replace(one, correct=grade)]) for grade in (True, None)]
+    found = compare_metrics(played).rows[1]["correct"]
+    assert found.difference.n == 0
+    assert found.p is None
+
+
 def test_several_rollouts_of_a_task_are_one_observation(runs):
     found = compare_runs([runs["blind"], runs["random"]])
     assert found.rows[1]["frames"].difference.n == 10

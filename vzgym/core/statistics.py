@@ -179,8 +179,10 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Estima
 def exact_mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
     """The exact two-sided p-value of McNemar's test.
 
-    1 if the two never differ.
+    1 if the two never differ; nan without cases.
     """
+    if not first:
+        return math.nan
     only_one = sum(a and not b for a, b in zip(first, second, strict=True))
     only_other = sum(b and not a for a, b in zip(first, second, strict=True))
     n = only_one + only_other

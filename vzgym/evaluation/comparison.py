@@ -215,7 +215,8 @@ def _difference(name: str, run: RunMetrics, first: RunMetrics, tasks: Sequence[s
         flags = [[bool(value) for value in values] for values in (own, other)]
         if run is first:
             return Difference(proportion(flags[0]), Estimate(0.0, 0.0, 0.0, len(own)))
-        return Difference(proportion(flags[0]), paired_proportions(*flags), exact_mcnemar(*flags))
+        p = exact_mcnemar(*flags) if pairs else None
+        return Difference(proportion(flags[0]), paired_proportions(*flags), p)
     difference = paired_difference(own, other)
     return (
         Difference(share(own), difference.within(-1.0, 1.0)) if name in _SHARES else Difference(mean(own), difference)
