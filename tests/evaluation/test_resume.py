@@ -188,6 +188,8 @@ def test_other_tasks_of_the_same_name_are_another_run(tmp_path: Path, make_task:
         evaluate("blind", [make_task("other"), make_task("two")], out=tmp_path)
     with pytest.raises(InvalidSetting, match=r"its question of task 0 is 'Which[?]', not 'Why[?]'"):
         evaluate("blind", [make_task("one", question="Why?"), make_task("two")], out=tmp_path)
+    with pytest.raises(InvalidSetting, match=r"its answer of task 0 is 'this', not 'that'"):
+        evaluate("blind", [make_task("one", answer="that"), make_task("two")], out=tmp_path)
     assert len(evaluate("blind", [make_task("one"), make_task("two")], out=tmp_path).episodes) == 2
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -127,6 +128,20 @@ def test_rescoring_finds_the_groups_itself(play: Play) -> None:
 def test_bad_options(spec: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidSetting, match=message):
         REWARDS.make(spec)
+
+
+def test_roll_outs_of_different_tasks_or_budgets_are_no_group(play: Play) -> None:
+    mix = make_reward("quality_first")
+    records = [play([BLUE]), play([LOOK, BLUE])]
+    status = [ledger[-1].terms["quality_first"].status for ledger in rescore(mix, records)]
+    assert status == ["scored", "scored"]
+    first, second = records
+    facts = second.task
+    for other in (replace(facts, video="another.mp4"), replace(facts, question="Another one?")):
+        second.task = other
+        assert rescore(mix, records)[0][-1].terms["quality_first"].status == "unscored"
+    second.task, second.budget = facts, replace(first.budget, max_zooms=first.budget.max_zooms + 1)
+    assert rescore(mix, records)[0][-1].terms["quality_first"].status == "unscored"
 
 
 def test_roll_outs_of_different_steps_or_policies_are_no_group(play: Play) -> None:

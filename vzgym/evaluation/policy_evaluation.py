@@ -309,7 +309,13 @@ def _how_many(episodes: int | None, tasks: TaskSet) -> int:
 
 def _check_same(record: EpisodeRecord, task: VideoTask, index: int, folder: object) -> None:
     """Check that the played tasks equal the current ones, since two task files may share a name."""
-    for what, there, wanted in (("", record.task.id, task.id), ("question of ", record.task.question, task.question)):
+    compared: tuple[tuple[str, Any, Any], ...] = (
+        ("", record.task.id, task.id),
+        ("question of ", record.task.question, task.question),
+        ("options of ", record.task.options, task.options),
+        ("answer of ", record.task.answer, task.answer),
+    )
+    for what, there, wanted in compared:
         if there != wanted:
             raise InvalidSetting(
                 f"{folder} holds another run: its {what}task {index} is {there!r}, not {wanted!r}; "

@@ -51,8 +51,8 @@ def rescore(
 ) -> list[list[StepReward]]:
     """Score finished records under this reward, exactly as live scoring would have done.
 
-    Records of the same task, by the same policy and (in training) of the same step form a group if there are at least
-    two. A record's training progress is its `info.progress` if set, else that of the context.
+    Records of the same task and budget, by the same policy and (in training) of the same step form a group if there are
+    at least two. A record's training progress is its `info.progress` if set, else that of the context.
 
     Args:
         mix: The reward.
@@ -65,7 +65,9 @@ def rescore(
     around = mix.context if context is None else context
     members: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
     for place, record in enumerate(records):
-        members[record.task.id, record.info.policy, record.info.step].append(place)
+        # Tasks of two sets may have the same id, in a mixture of sets too.
+        task = (record.task.id, record.task.video, record.task.question)
+        members[task, record.budget, record.info.policy, record.info.step].append(place)
     ledgers: list[list[StepReward]] = [[] for _ in records]
     for places in members.values():
         group = tuple(records[place] for place in places) if len(places) > 1 else None
