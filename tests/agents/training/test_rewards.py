@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from vzgym.agents.training import rewards
 from vzgym.agents.training.rewards import Scorer
+from vzgym.core.errors import FolderInUse
+from vzgym.core.files import JsonLinesWriter, file_lock
 from vzgym.episode import EpisodeRecord
+from vzgym.episode.runs import read_records
 from vzgym.evaluation import evaluate
 from vzgym.rewards import make_reward, rescore
 
@@ -42,6 +48,33 @@ def test_columns_times_weights_are_the_mix_s_totals(name: str) -> None:
     saved = [EpisodeRecord.from_line(record.to_line()) for record in records]
     again = [[step.to_json() for step in ledger] for ledger in rescore(mix, saved)]
     assert again == [record.rewards for record in records]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_processes_take_turns_in_writing_rollouts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
+) -> None:
+    free = []
+
+    class Watched(JsonLinesWriter):
+        def write_line(self, line: str) -> None:
+            with ExitStack() as stack:
+                try:
+                    stack.enter_context(file_lock(self.path))
+                except FolderInUse:
+                    free.append(False)
+                else:
+                    free.append(True)
+            super().write_line(line)
+
+    monkeypatch.setattr(rewards, "JsonLinesWriter", Watched)
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    records: list[EpisodeRecord] = []
+    evaluate("random", "tiny", episodes=2, on_episode=records.append)
+    scorer = Scorer(make_reward("videozoomer"), {"policy": "learner"}, tmp_path / "rollouts.jsonl")
+    scorer._score(records, SimpleNamespace(global_step=0, max_steps=1), ["tiny"] * 2)
+    assert len(list(read_records(tmp_path / "rollouts.jsonl"))) == 2
+    assert free == [processes == 1] * 2
 
 
 def test_a_batch_logs_what_each_term_did_within_its_groups() -> None:

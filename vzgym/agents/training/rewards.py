@@ -6,13 +6,14 @@ import logging
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vzgym.agents.training.processes import mean_measures, process_count, process_index
 from vzgym.agents.training.tool_environment import ToolEnvironment, finish_rollout, task_set_of
-from vzgym.core.files import JsonLinesWriter
+from vzgym.core.files import JsonLinesWriter, file_lock
 from vzgym.core.interval import coverage
 from vzgym.episode.record import End, EpisodeRecord
 from vzgym.episode.turn import Outcome
@@ -191,7 +192,9 @@ class Scorer:
         found = [line for line in lines if line is not None]
         if self.out is None or not found:
             return
-        with JsonLinesWriter(self.out) as file:
+        # A process that opens the file takes a line that another one is writing for an unfinished one, and drops it.
+        alone = nullcontext(self.out) if process_count() == 1 else file_lock(self.out, wait=True)
+        with alone, JsonLinesWriter(self.out) as file:
             for line in found:
                 file.write_line(line)
 
