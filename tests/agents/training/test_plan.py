@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -251,6 +252,31 @@ def test_fsdp_is_planned_as_sharded(seven, tmp_path, options, stage):
     assert memory.parts["weights"] == facts.weights * 2 // share
     # No float32 masters, unlike under DeepSpeed.
     assert memory.parts["optimizer"] == (facts.weights - facts.vision) * 4 // (4 if stage else 1)
+
+
+@pytest.mark.parametrize(
+    ("config", "stage"),
+    [
+        ("{}", 2),
+        ("{gradient_clipping: 1.0}", 2),
+        ("{zero_stage: 0}", 0),
+        ("{deepspeed_config_file: three.json}", 3),
+        ("{deepspeed_config_file: none.json, zero_stage: 3}", 0),
+    ],
+)
+def test_the_stage_of_deepspeed_is_what_accelerate_uses(tmp_path, monkeypatch, config, stage):
+    monkeypatch.chdir(tmp_path)
+    Path("three.json").write_text('{"zero_optimization": {"stage": 3}}')
+    Path("none.json").write_text("{}")
+    Path("launch.yaml").write_text(f"distributed_type: DEEPSPEED\ndeepspeed_config: {config}\n")
+    assert read_launch("launch.yaml", None) == Sharding(1, stage)
+    Path("broken.json").write_text('{"zero_optimization": {"stage": "auto"}}')
+    Path("launch.yaml").write_text("deepspeed_config: {deepspeed_config_file: broken.json}\n")
+    with pytest.raises(InvalidSetting, match=r"zero_optimization.stage in broken.json, named by the launch .* 'auto'"):
+        read_launch("launch.yaml", None)
+    Path("launch.yaml").write_text("deepspeed_config: {deepspeed_config_file: missing.json}\n")
+    with pytest.raises(InvalidSetting, match=r"cannot read missing.json"):
+        read_launch("launch.yaml", None)
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,9 @@ def settings(**more):
 # Refusals -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_launcher_tells_how_a_run_is_distributed(monkeypatch):
-    for name in ("ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_FSDP", "WORLD_SIZE"):
+def test_the_launcher_tells_how_a_run_is_distributed(monkeypatch, tmp_path):
+    names = ("ACCELERATE_USE_DEEPSPEED", "ACCELERATE_DEEPSPEED_CONFIG_FILE", "ACCELERATE_USE_FSDP", "WORLD_SIZE")
+    for name in names:
         monkeypatch.delenv(name, raising=False)
     assert running() == Sharding(1)
     monkeypatch.setenv("WORLD_SIZE", "7")
@@ -42,6 +43,11 @@ def test_the_launcher_tells_how_a_run_is_distributed(monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO_STAGE", "3")
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    assert running() == Sharding(7, 3, "bf16")
+    monkeypatch.delenv("ACCELERATE_DEEPSPEED_ZERO_STAGE")
+    assert running() == Sharding(7, 2, "bf16")
+    (tmp_path / "ds.json").write_text('{"zero_optimization": {"stage": 3}}')
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_CONFIG_FILE", str(tmp_path / "ds.json"))
     assert running() == Sharding(7, 3, "bf16")
     monkeypatch.delenv("ACCELERATE_USE_DEEPSPEED")
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")

@@ -19,7 +19,7 @@ from vzgym.agents.metadata import saved_budget, saved_extras
 from vzgym.agents.training.common import check_tracker, check_trainer
 from vzgym.agents.training.duration import RunLength, device_flops, training_flops
 from vzgym.agents.training.memory import GIB, Memory, ModelFacts, Sharding, device_memory, model_facts
-from vzgym.agents.training.processes import check_launch, check_packages, fsdp_stage, missing_packages
+from vzgym.agents.training.processes import check_launch, check_packages, fsdp_stage, missing_packages, zero_stage
 from vzgym.agents.training.settings import GRPOSettings, SFTSettings, TrainSettings
 from vzgym.agents.vlm.checkpoint import open_processor, resolve_protocol
 from vzgym.core.documents import read_file
@@ -149,7 +149,8 @@ def read_launch(name: str | None, devices: int | None) -> Sharding:
     if fsdp:
         stage = fsdp_stage(_mapping(fsdp, f"fsdp_config of {place}"), place)
     else:
-        stage = _whole(deepspeed, "zero_stage", 0, place)
+        used = deepspeed or values.get("distributed_type") == "DEEPSPEED"
+        stage = zero_stage(deepspeed, place) if used else 0
     return Sharding(count, stage, str(values.get("mixed_precision", "")), bool(fsdp))
 
 

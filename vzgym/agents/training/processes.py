@@ -13,6 +13,7 @@ from typing import Any
 from vzgym.agents.training.memory import Sharding
 from vzgym.agents.training.settings import GRPOSettings, TrainSettings
 from vzgym.core.errors import DependencyNotInstalled, InvalidSetting
+from vzgym.core.files import read_json
 
 __all__ = [
     "check_launch",
@@ -25,6 +26,7 @@ __all__ = [
     "process_index",
     "running",
     "unmet_requirements",
+    "zero_stage",
 ]
 
 _INSTALL = 'pip install -c constraints-gpu.txt "vzgym[llm,gpu]"'
@@ -52,8 +54,38 @@ def running() -> Sharding:
         options = {name.lower(): value for name, value in os.environ.items() if name.startswith("FSDP_")}
         return Sharding(process_count(), fsdp_stage(options, "the launcher"), precision, fsdp=True)
     if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
-        return Sharding(process_count(), int(os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "0")), precision)
+        deepspeed = {
+            "zero_stage": int(os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", _ZERO_STAGE)),
+            "deepspeed_config_file": os.environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE"),
+        }
+        return Sharding(process_count(), zero_stage(deepspeed, "the launcher"), precision)
     return Sharding(process_count())
+
+
+_ZERO_STAGE = 2
+"""Accelerate's own stage of ZeRO where a configuration of DeepSpeed gives none."""
+
+
+def zero_stage(options: Mapping[str, Any], place: str) -> int:
+    """The stage of ZeRO of a `deepspeed_config` of accelerate.
+
+    Args:
+        options: The `deepspeed_config`. A configuration file of DeepSpeed that it names decides.
+        place: Where it is, for the message.
+
+    Raises:
+        InvalidSetting: If the file cannot be read, or the stage is not an integer.
+    """
+    found, name = options.get("zero_stage", _ZERO_STAGE), "zero_stage"
+    file = options.get("deepspeed_config_file")
+    if file not in (None, "", "none"):
+        place, name = f"{file}, named by {place}", "zero_optimization.stage"
+        given = read_json(str(file), InvalidSetting)
+        given = given.get("zero_optimization", {}) if isinstance(given, Mapping) else None
+        found = given.get("stage", 0) if isinstance(given, Mapping) else given
+    if not isinstance(found, int) or isinstance(found, bool):
+        raise InvalidSetting(f"{name} in {place} must be an integer, got {found!r}")
+    return found
 
 
 def fsdp_stage(options: Mapping[str, Any], place: str) -> int:
