@@ -80,6 +80,16 @@ def test_seeds_that_agree_have_the_interval_over_their_tasks(order: tuple[int, .
     assert found.n == 2
 
 
+def test_a_difference_of_shares_lies_between_minus_1_and_1() -> None:
+    first, second = (
+        _group("a", dict.fromkeys((0, 1), (1.0, 0.7, 1.0, 9))),
+        _group("b", dict.fromkeys((0, 1), (0.1, 0.0, 0.5, 9))),
+    )
+    found = _difference(first, second, "evidence_iou")
+    assert found.low == pytest.approx(0.9 - math.hypot(0.15, 0.25))
+    assert found.high == 1.0
+
+
 def test_a_learner_without_rewards_is_compared_with_one_that_has_them(grid_of: Callable[[str], Grid]) -> None:
     text = """
 tasks: [needle-micro]

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from vzgym.core.errors import FolderInUse, WorkerError
-from vzgym.evaluation.experiments import Event, Grid, run_grid, write_results
+from vzgym.core.errors import FolderInUse, RecordError, WorkerError
+from vzgym.core.files import read_json
+from vzgym.evaluation.experiments import Event, Grid, run_grid, stages, write_results
 from vzgym.evaluation.experiments.running import _run_chain
-from vzgym.evaluation.experiments.stages import DONE, LOG
+from vzgym.evaluation.experiments.stages import DONE, FAILED, LOG
 
 FOUR = """\
 tasks: needle-micro
@@ -125,6 +126,24 @@ def test_a_stage_that_fails_takes_its_cells_with_it(grid_of: Callable[[str], Gri
     assert [stage.kind for stage in outcome.skipped] == ["evaluate"]
     assert len(outcome.failed) == 1
     assert outcome.finished == 1
+
+
+def test_an_error_that_is_removed_while_it_is_read_is_none(
+    grid_of: Callable[[str], Grid], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = grid_of(FOUR).stages[0]
+    file = stage.folder(tmp_path) / FAILED
+    file.parent.mkdir(parents=True)
+    file.write_text("{")
+    with pytest.raises(RecordError, match="not JSON"):
+        stage.failed(tmp_path)
+
+    def remove_first(path: Path) -> object:
+        path.unlink()
+        return read_json(path)
+
+    monkeypatch.setattr(stages, "read_json", remove_first)
+    assert stage.failed(tmp_path) is None
 
 
 def test_two_do_not_work_in_one_folder(grid_of: Callable[[str], Grid], tmp_path: Path) -> None:

@@ -96,7 +96,8 @@ def _difference(first: Group, second: Group, metric: str) -> Estimate:
     known = [{row.cell.seed: one for row in group.done if (one := row.metric(metric)).n} for group in (first, second)]
     widths = [[side[seed].high - side[seed].low for seed in known[0] if seed in known[1]] for side in known]
     half = math.hypot(*(max((width for width in side if width >= 0), default=math.nan) / 2 for side in widths))
-    return replace(found, low=found.value - half, high=found.value + half)
+    wide = replace(found, low=found.value - half, high=found.value + half)
+    return wide if metric in _COUNTS else wide.within(-1.0, 1.0)
 
 
 def _group(groups: Sequence[Group], wanted: Mapping[str, str]) -> Group:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from vzgym.core.differences import first_difference
+from vzgym.core.errors import RecordError
 from vzgym.core.files import is_leftover, read_json, read_json_lines, write_json
 from vzgym.core.secrets import redact
 from vzgym.episode.runs import count_records
@@ -169,7 +170,13 @@ def _version() -> str:
 def _read(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
-    found: dict[str, Any] = read_json(path)
+    try:
+        found: dict[str, Any] = read_json(path)
+    except RecordError:
+        # A stage that runs again removes its old error in another process.
+        if path.is_file():
+            raise
+        return None
     return found
 
 
