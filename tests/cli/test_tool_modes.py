@@ -60,6 +60,14 @@ def test_with_several_numbers_of_frames_they_are_curves(tmp_path: Path) -> None:
     assert (tmp_path / "curve.pdf").is_file()
 
 
+@pytest.mark.parametrize("mode", [["--tool-modes"], ["--frames", "4,8"]])
+def test_policies_of_one_name_are_refused_where_they_are_compared(mode: list[str]) -> None:
+    options = ["eval", "--tasks", "mixed-micro", "--episodes", "2", "--policy", "overview", "--policy", "random"]
+    result = RUNNER.invoke(app, [*options, *mode, "--name", "one", "--name", "one"])
+    assert isinstance(result.exception, InvalidSetting)
+    assert "two policies are named 'one': give distinct names with --name" in str(result.exception)
+
+
 @pytest.mark.parametrize(
     ("option", "words"),
     [(["--no-zoom"], "leave out --no-zoom"), (["--prompt", "direct"], "--prompt direct has no zoom")],

@@ -352,6 +352,9 @@ def evaluate_command(
     runs: list[int | None] = [*counts] or [None]
     budgets = {count: frame_budget(budget_from_pairs(budget or []), count, no_zoom) for count in runs}
     modes = list(ToolMode) if tool_modes else [ToolMode.FREE]
+    bases = list(name or map(policy_label, names))
+    if (tool_modes or len(counts) > 1) and (repeated := [base for base in bases if bases.count(base) > 1]):
+        raise InvalidSetting(f"two policies are named {repeated[0]!r}: give distinct names with --name")
     plays = [(count, spec, mode) for count, spec in budgets.items() for mode in modes]
     played_as: dict[str, Played] = {}
     reports: list[EvaluationReport] = []
@@ -359,7 +362,6 @@ def evaluate_command(
     for count, spec, mode in plays:
         labels = list(name or ())
         if tool_modes or len(counts) > 1:
-            bases = labels or [policy_label(text) for text in names]
             labels = [mode_name(base, mode) for base in bases] if tool_modes else bases
             labels = [curve_name(label, count) for label in labels] if count is not None and len(counts) > 1 else labels
             played_as |= {label: Played(base, count, mode) for label, base in zip(labels, bases, strict=False)}
