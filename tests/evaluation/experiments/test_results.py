@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import re
 from io import StringIO
@@ -139,6 +140,25 @@ def test_a_grid_of_which_nothing_is_done_has_tables_too(finished, tmp_path):
     grid, _ = finished
     write_results(grid, tmp_path)
     assert "Nothing is finished yet." in (tmp_path / "controls" / "table.md").read_text()
+
+
+def test_texts_of_several_lines_do_not_break_tables_and_lists(tmp_path):
+    file = tmp_path / "lines.yaml"
+    file.write_text(
+        "tasks: [needle-micro]\n"
+        "seeds: 3\n"
+        "evaluate: {episodes: 4}\n"
+        "learners:\n"
+        '  "two\\nlines": {kind: policy, policy: blind}\n'
+        "  expert: {kind: policy, policy: expert}\n"
+    )
+    grid = make_grid(load_experiment(file))
+    failed = grid.cells[0].stage.folder(tmp_path)
+    failed.mkdir(parents=True)
+    (failed / "failed.json").write_text(json.dumps({"error": "first line\nsecond line"}))
+    lines = markdown_results(Results(grid, tmp_path)).splitlines()
+    assert any(line.startswith("| two lines | 0 of 3 |") for line in lines)
+    assert any(line.endswith("first line second line") for line in lines)
 
 
 def test_the_page_and_the_table_have_a_row_for_each_reward_term(finished):

@@ -145,8 +145,13 @@ TERM_NOTE = (
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
     """A Markdown table: `left` columns of text, then columns of numbers."""
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * left + "---:|" * (len(heads) - left)]
-    lines += ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows]
+    lines += ["| " + " | ".join(_line(cell).replace("|", r"\|") for cell in row) + " |" for row in rows]
     return "\n".join(lines)
+
+
+def _line(text: str) -> str:
+    """A text in one line, as a cell or an item of Markdown needs it."""
+    return " ".join(text.splitlines())
 
 
 class FinerTable(NamedTuple):
@@ -192,5 +197,5 @@ def markdown_results(results: Results, by: Sequence[str] = ()) -> str:
         parts += [f"## {table.title}", markdown(table.heads, table.rows, table.left), *filter(None, [table.note])]
     broken = [row for row in results.rows if row.status == "failed"]
     if broken:
-        parts.append("Failed:\n\n" + "\n".join(f"- {row.cell.name}: {row.error}" for row in broken))
+        parts.append("Failed:\n\n" + "\n".join(f"- {_line(f'{row.cell.name}: {row.error}')}" for row in broken))
     return "\n\n".join(parts) + "\n"
