@@ -12,6 +12,7 @@ import vzgym
 from vzgym.core.errors import EpisodeEnded, InvalidSetting, VideoError
 from vzgym.episode.record import EpisodeRecord
 from vzgym.interfaces.rollouts import TextRollout, TextRollouts, shared_rollouts
+from vzgym.video.file import FileVideo
 
 ROW = {"tasks": "tiny/train", "index": 0}
 LETTER = vzgym.load_tasks("tiny/train")[0].letter
@@ -94,6 +95,32 @@ def test_records_of_many_threads(tmp_path: Path) -> None:
     assert sorted(str(record.end) for record in records) == ["answered"] * 12 + ["out_of_rounds"] * 4
     assert len({record.clips[1].hashes for record in records}) == 1
     assert {record.info.interface for record in records} == {"test"}
+
+
+def test_roll_outs_of_a_task_share_its_video_until_the_last_has_ended(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = []
+    close = FileVideo.close
+
+    def note(video: FileVideo) -> None:
+        closed.append(video.path)
+        close(video)
+
+    monkeypatch.setattr(FileVideo, "close", note)
+    rollouts = TextRollouts("test")
+    first, second, third, other = (rollouts.start({"tasks": str(written), "index": index}) for index in (0, 0, 0, 1))
+    first.step(ZOOM)
+    first.finish()
+    second.step(ZOOM)
+    # What the first has seen is not decoded again.
+    assert [clip.decoded for clip in second.record.clips] == [0, 0]
+    del third  # dropped without an end
+    assert closed == []
+    second.abort()
+    assert closed == [second.episode.task.video.uri]
+    other.finish()
+    assert closed == [second.episode.task.video.uri, other.episode.task.video.uri]
 
 
 def test_settings_are_made_once() -> None:

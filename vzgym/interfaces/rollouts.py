@@ -16,6 +16,7 @@ from vzgym.core.text import replace_surrogates
 from vzgym.episode import Episode, EpisodeRecord, Message
 from vzgym.episode.turn import Outcome
 from vzgym.interfaces.tasks import load_confined
+from vzgym.interfaces.videos import hold_video, release_video
 from vzgym.protocols import PROTOCOLS, TextProtocol, TruncatedText
 from vzgym.rewards.making import RewardSpec, make_reward
 from vzgym.rewards.statistics import episode_terms
@@ -162,6 +163,7 @@ class TextRollout:
         self._ledger: list[dict[str, Any]] = []
         self.record.rewards = self._ledger
         self.record.set_info(interface=settings.interface)
+        hold_video(episode)
 
     @property
     def record(self) -> EpisodeRecord:
@@ -194,7 +196,9 @@ class TextRollout:
         return self.episode.messages[before + 1 :]
 
     def finish(self) -> None:
-        """Bring the episode to its end, save its record, and release its video. A second call does nothing.
+        """Bring the episode to its end, save its record, and release its video, unless another roll-out reads it.
+
+        A second call does nothing.
 
         Rounds that are left when the trainer ends a roll-out hold empty turns, as in TRL's loop.
         """
@@ -214,7 +218,7 @@ class TextRollout:
 
     def _close(self) -> None:
         self._closed = True
-        self.episode.task.video.close()
+        release_video(self.episode)
 
     @property
     def latest_reward(self) -> float:

@@ -22,6 +22,7 @@ from vzgym.interfaces.mcp.sheet import draw_sheet
 from vzgym.interfaces.messages import Frame, Part, encode_blocks
 from vzgym.interfaces.sessions import SessionBusy, Sessions, UnknownSession
 from vzgym.interfaces.tasks import ServedTasks
+from vzgym.interfaces.videos import hold_video, release_video
 from vzgym.rewards.making import make_reward
 from vzgym.rewards.mix import RewardMix
 from vzgym.tools.extras import Extras
@@ -170,6 +171,7 @@ class AgentEpisodes:
         except (VideoError, TaskError) as error:
             _log.warning("task %d of %s cannot be played: %s", chosen.index, chosen.tasks, error)
             return _error(f"task {chosen.index} of {chosen.tasks} cannot be played: start another one")
+        hold_video(episode)
         played = _Played(episode, given.get("frames", self._frames), began)
         handle = self._sessions.add(played)
         (opening,) = self._encode(episode.messages, played.frames)
@@ -186,7 +188,7 @@ class AgentEpisodes:
         finally:
             if not finished or episode.ended:
                 self._sessions.end(handle)
-                episode.task.video.close()
+                release_video(episode)
         parts: tuple[Part, ...] = ()
         if turn.outcome is Outcome.FAILED:
             _log.warning("the episode of task %r is unscored: %s", episode.task.id, turn.detail)
@@ -254,7 +256,7 @@ class AgentEpisodes:
 def _abandon(played: _Played) -> None:
     """An episode without an end leaves no record."""
     _log.warning("the episode of task %r was not finished: it has no record", played.episode.task.id)
-    played.episode.task.video.close()
+    release_video(played.episode)
 
 
 def _error(text: str) -> Reply:
