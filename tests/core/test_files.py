@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -101,7 +102,11 @@ def test_a_very_long_name_can_be_written(tmp_path: Path) -> None:
 def test_errors_of_writing_name_the_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         write_text(tmp_path / "none" / "x", "x")
-    assert "none" in str(caught.value.filename)
+    assert str(caught.value.filename) == str(tmp_path / "none" / "x")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match=r"folder'$") as other:
+        write_text(tmp_path / "folder", "x")
+    assert ".partial" not in str(other.value)
 
 
 @given(st.lists(JSON, max_size=5))
@@ -136,6 +141,19 @@ def test_a_torn_line_is_dropped_before_more_is_appended(tmp_path: Path) -> None:
     assert drop_torn_line(path)
     assert path.read_bytes() == b""
     assert not drop_torn_line(tmp_path / "none")
+
+
+@pytest.mark.parametrize("line", [b'{"b": "\xc3\xa9"}', b"[1, [2]]", b'\xef\xbb\xbf {"b": 2}\r'])
+def test_a_line_that_lacks_nothing_but_its_end_is_kept(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(line)
+    before = list(read_json_lines(path))
+    append_json_line(path, {"c": 3})
+    assert list(read_json_lines(path)) == [*before, (2, {"c": 3})]
+    # A number may be the beginning of another one.
+    path.write_bytes(b'{"a": 1}\n12')
+    assert drop_torn_line(path)
+    assert path.read_bytes() == b'{"a": 1}\n'
 
 
 def test_a_new_file_forgets_the_old_one(tmp_path: Path) -> None:
@@ -307,6 +325,8 @@ def test_a_folder_made_for_nothing_is_removed(tmp_path: Path) -> None:
     with folder_lock(tmp_path / "a" / "b") as folder:
         write_text(folder / "x", "x")
     assert (tmp_path / "a" / "b" / "x").exists()
+    with folder_lock(tmp_path / "removed") as folder:
+        shutil.rmtree(folder)
     (tmp_path / "old").mkdir()
     with folder_lock(tmp_path / "old"):
         pass

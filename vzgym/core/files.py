@@ -37,6 +37,7 @@ __all__ = [
     "is_leftover",
     "json_fault",
     "json_line",
+    "lacks_only_its_end",
     "parse_json",
     "read_json",
     "read_json_lines",
@@ -76,7 +77,7 @@ def replace_file(path: PathLike) -> Iterator[Path]:
     unique = f"{os.getpid()}-{threading.get_ident()}"
     partial = target.with_name(f".{target.name[:_LONGEST_STEM]}.{unique}{_PARTIAL}")
     try:
-        with _names(target):
+        with _names(target, partial):
             yield partial
             with partial.open("r+b") as file:
                 os.fsync(file.fileno())
@@ -132,7 +133,7 @@ def _dump(value: Any, **options: Any) -> str:
 class JsonLinesWriter:
     """Appends JSON lines to a file. Each line is written completely or not at all, even if the disk is full.
 
-    An unfinished last line, as a killed process leaves it, is dropped when the file is opened.
+    An unfinished last line, as a killed process leaves it, is dropped when the file is opened (see `drop_torn_line`).
 
     Args:
         path: The file; created if missing, with its folder. new: Begin an empty file.
@@ -206,7 +207,10 @@ def append_json_line(path: PathLike, value: Any, *, shared: bool = False) -> Non
 
 
 def drop_torn_line(path: PathLike) -> bool:
-    """Remove an unfinished last line, as a killed process leaves it; returns whether there was one."""
+    """Remove an unfinished last line, as a killed process leaves it; returns whether there was one.
+
+    A last line that lacks nothing but its end, as some editors leave it, is ended.
+    """
     file = Path(path)
     if not is_file(file):
         return False
@@ -223,7 +227,22 @@ def drop_torn_line(path: PathLike) -> bool:
             place = start
         if place == end:
             return False
+        lines.seek(place)
+        if lacks_only_its_end(lines.read()):
+            lines.write(b"\n")
+            return False
         lines.truncate(place)
+    return True
+
+
+def lacks_only_its_end(line: bytes) -> bool:
+    """Whether a last line without a line feed holds a whole JSON object or list. A part of one never is another one."""
+    if not line.lstrip(b"\xef\xbb\xbf \t").startswith((b"{", b"[")):
+        return False
+    try:
+        parse_json(line.removeprefix(codecs.BOM_UTF8).strip(), "the last line")
+    except RecordError:
+        return False
     return True
 
 
@@ -441,7 +460,7 @@ def folder_lock(folder: PathLike) -> Iterator[Path]:
                 file.unlink(missing_ok=True)
             yield place
     finally:
-        if made and all(map(is_leftover, place.iterdir())):
+        if made and place.is_dir() and all(map(is_leftover, place.iterdir())):
             (place / _LOCK).unlink(missing_ok=True)
             for parent in made:
                 with suppress(OSError):  # it is no longer empty
@@ -505,11 +524,12 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 @contextmanager
-def _names(path: Path) -> Iterator[None]:
-    """Add the file's name to errors that have none, such as those of `write`."""
+def _names(path: Path, partial: Path | None = None) -> Iterator[None]:
+    """Add the file's name to errors that have none, such as those of `write`, or name its partial file."""
     try:
         yield
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None or (partial is not None and str(error.filename) == str(partial)):
             error.filename = str(path)
+            del error.filename2
         raise

@@ -10,7 +10,15 @@ from typing import Any
 
 from vzgym.core.differences import first_difference
 from vzgym.core.errors import InvalidSetting, RecordError
-from vzgym.core.files import JsonLinesWriter, folder_lock, is_file, read_json, read_json_lines, write_json
+from vzgym.core.files import (
+    JsonLinesWriter,
+    folder_lock,
+    is_file,
+    lacks_only_its_end,
+    read_json,
+    read_json_lines,
+    write_json,
+)
 from vzgym.episode.record import EpisodeRecord
 
 __all__ = ["RECORDS", "VIEW", "RunFolder", "count_records", "read_records", "record_files", "without_views"]
@@ -85,7 +93,8 @@ def count_records(path: str | Path) -> int:
     """Number of finished episodes in a run's folder or a file of records; 0 without a file."""
     file = Path(path)
     file = file if file.is_file() else file / RECORDS
-    return file.read_bytes().count(b"\n") if file.is_file() else 0
+    data = file.read_bytes() if file.is_file() else b""
+    return data.count(b"\n") + lacks_only_its_end(data[data.rfind(b"\n") + 1 :])
 
 
 class RunFolder:
