@@ -14,7 +14,9 @@ import vzgym
 from vzgym.cli import progress
 from vzgym.core.errors import InvalidSetting, TaskError, UnknownName, UntrustedName
 from vzgym.interfaces.rollouts import shared_rollouts
+from vzgym.tasks import VideoTask
 from vzgym.tasks.io.rows import read_rows
+from vzgym.tasks.suite import ProceduralTasks
 
 Run = Callable[..., Result]
 
@@ -130,6 +132,23 @@ def test_wrong_settings_are_named_before_anything_is_written(
     result = run("data", "verl", *options, "--out", tmp_path / "d")
     assert isinstance(result.exception, error)
     assert words in str(result.exception)
+    assert not (tmp_path / "d").exists()
+
+
+def test_nothing_is_written_if_the_validation_tasks_cannot_be(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ["data", "skyrl", "--tasks", "tiny[:1]", "--out", tmp_path / "d", "--validation"]
+    assert isinstance(run(*options, "tini").exception, UnknownName)
+    build = ProceduralTasks.__getitem__
+
+    def fail(tasks: ProceduralTasks, index: int) -> VideoTask:
+        if index == 1:
+            raise TaskError("broken")
+        return build(tasks, index)
+
+    monkeypatch.setattr(ProceduralTasks, "__getitem__", fail)
+    assert isinstance(run(*options, "tiny/test[:2]").exception, TaskError)
     assert not (tmp_path / "d").exists()
 
 

@@ -145,15 +145,16 @@ def write_splits(
         if file.exists():
             raise InvalidSetting(f"{file} exists: give another folder, or remove it")
     done, total = count(1), sum(len(tasks) for _, tasks in sets)
-    written = {}
-    for file, (name, tasks) in zip(files, sets, strict=True):
-        rows = []
+    rows: list[list[dict[str, Any]]] = []
+    for name, tasks in sets:
+        rows.append([])
         for row in task_rows(name, tasks):
-            rows.append(dict(complete(row)))
+            rows[-1].append(dict(complete(row)))
             if progress is not None:
                 progress(next(done), total)
-        out.mkdir(parents=True, exist_ok=True)
+    # Written when all are made: a bad row of the validation tasks leaves nothing behind.
+    out.mkdir(parents=True, exist_ok=True)
+    for file, found in zip(files, rows, strict=True):
         with replace_file(file) as temporary:
-            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), temporary)
-        written[file] = len(rows)
-    return written
+            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(found), temporary)
+    return dict(zip(files, map(len, rows), strict=True))
