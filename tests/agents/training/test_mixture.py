@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,20 @@ def test_accuracy_and_zooms_of_each_set_are_logged(finished: Path) -> None:
             assert float(line[f"mixture/{name}/zooms"]) == pytest.approx(zooms)
 
 
+def test_further_tasks_of_dynamic_sampling_are_of_all_sets(small_model: Path, tmp_path: Path) -> None:
+    # An untrained model answers nothing, so that no group has a signal.
+    mixed = settings(small_model, tmp_path / "run", groups=2, steps=1, dynamic_sampling=1)
+    out = train_grpo(mixed.replace(mixture=[{"tasks": OTHER}], reward={"accuracy": 1.0}))
+    records = [EpisodeRecord.from_line(line) for line in (out / "rollouts.jsonl").read_text().splitlines()]
+    assert len({record.task.id for record in records}) == 4
+    assert {record.task.id.rpartition("/")[0] for record in records} == {
+        "needle-micro/train", "needle-micro/validation"
+    }  # fmt: skip
+    line = json.loads((out / "log.jsonl").read_text().splitlines()[0])
+    assert float(line["dynamic_sampling/batches"]) == 2
+    assert {f"mixture/{name}/zooms" for name in NAMES} <= set(line)
+
+
 def _rollout(name: str, turn: str) -> tuple[ToolEnvironment, list[dict[str, Any]]]:
     tasks = load_tasks("needle-micro/train")
     made = ToolEnvironment(tasks, tasks.budget, PROTOCOLS.make("tags"), name=name)
@@ -98,19 +113,24 @@ def test_tasks_of_two_sets_with_the_same_id_are_compared_within_their_set_only()
     right = f"<think>a</think><answer>{load_tasks('needle-micro/train')[0].answer}</answer>"
     rollouts = [_rollout(name, right if name == "one" else "?") for name in ("one", "one", "two", "two")]
     scorer = Scorer(make_reward({"accuracy": 1.0}), {}, sets=("one", "two", "three"))
-    metrics: dict[str, float] = {}
+    metrics: dict[str, list[float]] = defaultdict(list)
     scorer.functions[0](
         environments=[made for made, _ in rollouts],
         completions=[completion for _, completion in rollouts],
-        log_metric=metrics.__setitem__,
+        log_metric=lambda name, value: metrics[name].append(value),
     )
     # No group has a signal, since all roll-outs of a set have the same reward.
-    assert metrics["terms/accuracy/groups_moved"] == 0
-    found = {name: value for name, value in metrics.items() if name.startswith("mixture/")}
-    assert found == {
-        "mixture/one/accuracy": 1, "mixture/one/zooms": 0, "mixture/two/accuracy": 0, "mixture/two/zooms": 0
-    }  # fmt: skip
-    assert scorer.measures.items() >= found.items()
+    assert metrics["terms/accuracy/groups_moved"] == [0]
+    # A value for each roll-out, so that the trainer's means over processes have the right weights.
+    assert {name: values for name, values in metrics.items() if name.startswith("mixture/")} == {
+        "mixture/one/accuracy": [1, 1],
+        "mixture/one/zooms": [0, 0],
+        "mixture/two/accuracy": [0, 0],
+        "mixture/two/zooms": [0, 0],
+    }
+    assert scorer.measures["mixture/one/accuracy"] == 1
+    assert scorer.measures["mixture/two/accuracy"] == 0
+    assert "mixture/three/zooms" not in scorer.measures
 
 
 def test_a_single_set_has_no_columns_of_its_own() -> None:

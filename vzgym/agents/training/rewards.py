@@ -102,8 +102,12 @@ class Scorer:
                 sets = [task_set_of(environment) for environment in environments]
                 self._score(records, trainer_state, sets)
                 if log_metric is not None:
-                    for metric, value in (self._metrics(records, sets) | log_entries(self.statistics)).items():
+                    for metric, value in (_metrics(records) | log_entries(self.statistics)).items():
                         log_metric(metric, value)
+                    # One value for each roll-out: processes play different numbers of a set's.
+                    for metric, values in self._by_set(records, sets).items():
+                        for value in values:
+                            log_metric(metric, value)
             return self._columns[name]
 
         column.__name__ = name
@@ -149,7 +153,8 @@ class Scorer:
                 scored[key].append(terms)
                 totals.append(math.fsum(outcome.contribution for outcome in terms.values() if outcome))
         self.statistics = term_statistics(scored.values())
-        self.measures = {**({"reward": _mean(totals)} if totals else {}), **self._metrics(records, sets)}
+        by_set = {name: _mean(values) for name, values in self._by_set(records, sets).items() if values}
+        self.measures = {**({"reward": _mean(totals)} if totals else {}), **_metrics(records), **by_set}
         self._warn()
         saved = self.out is not None and step % self.every == 0
         # A record without turns, whose overview could not be read, cannot be replayed.
@@ -159,16 +164,14 @@ class Scorer:
         else:
             self._save(lines)
 
-    def _metrics(self, records: Sequence[EpisodeRecord], sets: Sequence[str]) -> dict[str, float]:
-        """Means over a batch of the agent's behavior, and those of each task set if there are several."""
-        means = _metrics(records)
+    def _by_set(self, records: Sequence[EpisodeRecord], sets: Sequence[str]) -> dict[str, list[float]]:
+        """Grades and zooms of the roll-outs of each task set, if there are several."""
+        found: dict[str, list[float]] = {}
         for name in self._sets:
             part = [record for record, own in zip(records, sets, strict=True) if own == name]
-            if scores := _scores(part):
-                means[f"mixture/{name}/accuracy"] = _mean(scores)
-            if part:
-                means[f"mixture/{name}/zooms"] = _mean([record.zooms for record in part])
-        return means
+            found[f"mixture/{name}/accuracy"] = _scores(part)
+            found[f"mixture/{name}/zooms"] = [float(record.zooms) for record in part]
+        return found
 
     def settle(self, left_out: Sequence[Sequence[bool]]) -> None:
         """Save the batches that were played for an update.
