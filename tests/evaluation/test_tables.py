@@ -157,6 +157,10 @@ def test_durations_are_grouped_at_fixed_bounds_and_numbers_in_order() -> None:
         "< 15 s": 1, "15 s to 1 min": 2, "10 to 30 min": 1, ">= 1 h": 1,
     }  # fmt: skip
     assert list(break_down(items, "metadata.level")) == ["2", "9", "10", "(none)"]
+    # The cells of a table are texts.
+    for cells, order in (("10 9 -1.5 2 10", ["-1.5", "2", "9", "10"]), ("10 9 b nan 10", ["10", "9", "b", "nan"])):
+        texts = [replace(item, metadata={"level": cell}) for item, cell in zip(items, cells.split(), strict=True)]
+        assert list(break_down(texts, "metadata.level")) == order
 
 
 def test_frames_scored_fit_into_80_columns() -> None:

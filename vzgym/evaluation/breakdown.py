@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -61,7 +62,7 @@ def _no_such_key(key: str, known: Iterable[str]) -> InvalidSetting:
 
 
 def break_down(episodes: Sequence[EpisodeMetrics], by: str) -> dict[str, list[EpisodeMetrics]]:
-    """Group episodes, with the groups in order.
+    """Group episodes, with the groups in order: of their size if all are numbers, else of their text.
 
     Args:
         episodes: The episodes.
@@ -87,10 +88,19 @@ def break_down(episodes: Sequence[EpisodeMetrics], by: str) -> dict[str, list[Ep
         text = _NONE if value in (None, "") else value if isinstance(value, str) else json.dumps(value)
         values[text] = value
         groups.setdefault(text, []).append(item)
-    numeric = all(isinstance(value, (int, float)) for text, value in values.items() if text != _NONE)
+    numbers = {text: _number(value) for text, value in values.items() if text != _NONE}
+    numeric = None not in numbers.values()
 
     def order(text: str) -> tuple[bool, float, str]:
-        value = values[text]
-        return text == _NONE, float(value) if numeric and isinstance(value, (int, float)) else 0.0, text
+        return text == _NONE, (numbers.get(text) or 0.0) if numeric else 0.0, text
 
     return {text: groups[text] for text in sorted(groups, key=order)}
+
+
+def _number(value: object) -> float | None:
+    """A number, also as the text of a table's cell; None for anything else."""
+    try:
+        found = float(value) if isinstance(value, (int, float, str)) else math.nan
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
