@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 import vzgym
 from vzgym.cli import app
 from vzgym.core.errors import InvalidSetting, RecordError
-from vzgym.core.statistics import exact_mcnemar, paired_proportions
+from vzgym.core.statistics import Estimate, exact_mcnemar, paired_proportions
 from vzgym.evaluation.comparison import RunMetrics, compare_metrics, compare_runs
 from vzgym.evaluation.metrics import EpisodeMetrics
 
@@ -43,6 +44,23 @@ def test_runs_without_a_common_grade_have_no_p(runs, tmp_path):
     found = compare_metrics(played).rows[1]["correct"]
     assert found.difference.n == 0
     assert found.p is None
+
+
+def test_tasks_that_all_differ_by_the_same_give_no_interval_of_accuracy(runs, tmp_path):
+    one = EpisodeMetrics.of(next(vzgym.evaluation.read_records(runs["blind"])))
+
+    def run(grades):
+        items = [dataclasses.replace(one, task_id=task, correct=grade) for task in "abc" for grade in grades]
+        return RunMetrics.of(str(grades), tmp_path, items)
+
+    half, other_half, third = run([True, False]), run([False, True]), run([True, False, False])
+    for compared, value in ((other_half, 0.0), (third, -1 / 6)):
+        found = compare_metrics([half, compared]).rows[1]["correct"].difference
+        assert found.value == pytest.approx(value)
+        assert found.n == 3
+        assert math.isnan(found.low)
+        assert math.isnan(found.high)
+    assert compare_metrics([half, third]).rows[0]["correct"].difference == Estimate(0.0, 0.0, 0.0, 3)
 
 
 def test_several_rollouts_of_a_task_are_one_observation(runs):

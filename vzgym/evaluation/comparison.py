@@ -159,8 +159,8 @@ def compare_runs(paths: Sequence[str | Path], by: Sequence[str] = ()) -> Compari
     """Compare runs on their shared tasks, with the first run as the reference.
 
     The interval of a difference in accuracy is Newcombe's for paired shares with one roll-out per task, else Student's
-    over the tasks' differences, as for every other metric. Intervals of shares are cut to [0, 1], those of their
-    differences to [-1, 1].
+    over the tasks' differences, as for every other metric; it is unknown if all tasks differ by the same. Intervals of
+    shares are cut to [0, 1], those of their differences to [-1, 1].
 
     Args:
         paths: Folders of runs, folders of several runs, or files of records.
@@ -218,6 +218,9 @@ def _difference(name: str, run: RunMetrics, first: RunMetrics, tasks: Sequence[s
         p = exact_mcnemar(*flags) if pairs else None
         return Difference(proportion(flags[0]), paired_proportions(*flags), p)
     difference = paired_difference(own, other)
+    if name == "correct" and run is not first and difference.low == difference.high:
+        # Equal means of a few roll-outs do not show that the runs are equal.
+        difference = replace(difference, low=math.nan, high=math.nan)
     return (
         Difference(share(own), difference.within(-1.0, 1.0)) if name in _SHARES else Difference(mean(own), difference)
     )

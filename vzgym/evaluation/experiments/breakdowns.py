@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from io import StringIO
 from itertools import combinations
@@ -65,7 +65,9 @@ def _by_task(first: Group, second: Group, root: Path) -> tuple[Estimate, float]:
     if set(own) | set(other) <= {0.0, 1.0}:
         flags = [[bool(value) for value in values] for values in (own, other)]
         return paired_proportions(*flags), exact_mcnemar(*flags)
-    return paired_difference(own, other).within(-1.0, 1.0), math.nan
+    found = paired_difference(own, other).within(-1.0, 1.0)
+    # As in `compare_runs`: equal means of a few roll-outs do not show that the rewards are equal.
+    return (replace(found, low=math.nan, high=math.nan) if found.low == found.high else found), math.nan
 
 
 def _task_scores(row: Row, root: Path) -> dict[str, float]:
