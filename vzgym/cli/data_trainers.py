@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -56,8 +58,7 @@ def verl_command(
         "root": None if root is None else str(Path(root).resolve()),
     }
     settings = {name: value for name, value in given.items() if value not in (None, [])}
-    with progress_bar() as bar:
-        job = bar.add_task("writing rows", total=None)
+    with _rows_shown() as show:
         data = write_verl_data(
             out.resolve(),
             tasks,
@@ -65,7 +66,7 @@ def verl_command(
             settings=settings,
             turn_tokens=turn_tokens,
             model=model,
-            progress=lambda done, total: bar.update(job, completed=done, total=total),
+            progress=show,
         )
     for file, rows in zip(data.files, data.rows, strict=True):
         say(f"{rows} rows in {file}")
@@ -84,15 +85,14 @@ def skyrl_command(
     """Write training data for SkyRL: parquet rows without pictures."""
     from vzgym.interfaces.skyrl.data import write_skyrl_data
 
-    with progress_bar() as bar:
-        job = bar.add_task("writing rows", total=None)
+    with _rows_shown() as show:
         written = write_skyrl_data(
             out.resolve(),
             tasks,
             validation,
             env_class=env_class,
             root=root,
-            progress=lambda done, total: bar.update(job, completed=done, total=total),
+            progress=show,
         )
     for file, rows in written.items():
         say(f"{rows} rows in {file}")
@@ -108,3 +108,11 @@ def _value(text: str, option: str) -> Any:
     if not isinstance(value, dict):
         raise InvalidSetting(f"{option} takes a name or a mapping, got {value!r}")
     return value
+
+
+@contextmanager
+def _rows_shown() -> Iterator[Callable[[int, int], None]]:
+    """A progress bar of rows; shows (rows done, rows in all)."""
+    with progress_bar() as bar:
+        job = bar.add_task("writing rows", total=None)
+        yield lambda done, total: bar.update(job, completed=done, total=total)

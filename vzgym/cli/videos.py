@@ -10,11 +10,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from vzgym.cli.progress import console, errors, say
+from vzgym.cli.progress import console, errors, progress_bar, say
 from vzgym.core.errors import InvalidSetting, VzgymError
 from vzgym.core.files import is_disk_full
 from vzgym.rollout.executor import local_executor, stateless
@@ -101,8 +100,7 @@ def store_command(
     files = [path for path, _ in _files(paths)]
     failed = False
     settings: dict[str, Any] = {"fps": fps, "max_pixels": max_pixels, "quality": quality, "timeout": timeout}
-    name = TextColumn("{task.description}", markup=False)
-    with Progress(name, BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=errors) as progress:
+    with progress_bar() as progress:
         bar = progress.add_task("storing", total=len(files))
         done = 0
 

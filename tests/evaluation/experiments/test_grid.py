@@ -32,6 +32,13 @@ def kinds(grid: Grid) -> Counter[str]:
     return Counter(stage.kind for stage in grid.stages)
 
 
+def digests(grid: Grid) -> dict[str, str]:
+    """The digest of each stage, by its learner and kind."""
+    return {
+        f"{cell.names['learner']} {stage.kind}": stage.digest for cell in grid.cells for stage in cell.stage.lineage()
+    }
+
+
 def test_what_cells_share_is_done_once(grid_of: Callable[[str], Grid]):
     grid = grid_of(REWARDS)
     # A cell for each seed of blind and cold, and for each seed and reward of tiny and raw.
@@ -145,22 +152,15 @@ learners:
 def test_files_made_anew_in_their_place_make_other_stages(
     grid_of: Callable[[str], Grid], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, changed: set[str]
 ):
-    def digests() -> dict[str, str]:
-        return {
-            f"{cell.names['learner']} {stage.kind}": stage.digest
-            for cell in grid_of(OWN).cells
-            for stage in cell.stage.lineage()
-        }
-
     monkeypatch.chdir(tmp_path)
     for name in ("model/model.safetensors", "data/data-00000-of-00001.arrow"):
         Path(name).parent.mkdir()
         Path(name).write_bytes(b"once")
     Path("model/config.json").write_text("{}")
-    before = digests()
-    assert digests() == before
+    before = digests(grid_of(OWN))
+    assert digests(grid_of(OWN)) == before
     Path(file).write_bytes(b"again")
-    assert {name for name, digest in digests().items() if digest != before[name]} == changed
+    assert {name for name, digest in digests(grid_of(OWN)).items() if digest != before[name]} == changed
 
 
 FILES = """\
@@ -184,13 +184,6 @@ learners:
 def test_changed_task_files_make_other_stages(
     grid_of: Callable[[str], Grid], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, changed: set[str]
 ):
-    def digests() -> dict[str, str]:
-        return {
-            f"{cell.names['learner']} {stage.kind}": stage.digest
-            for cell in grid_of(FILES).cells
-            for stage in cell.stage.lineage()
-        }
-
     def write(name: str, question: str) -> None:
         row = {"id": "a", "video": "clip.mp4", "question": question}
         table = "".join(f"{','.join(cells)}\n" for cells in (row, row.values()))
@@ -200,9 +193,9 @@ def test_changed_task_files_make_other_stages(
     Path("clip.mp4").touch()
     for name in ("held.csv", "learn.jsonl", "more.csv"):
         write(name, "Where?")
-    before = digests()
+    before = digests(grid_of(FILES))
     write(file, "When?")
-    assert {name for name, digest in digests().items() if digest != before[name]} == changed
+    assert {name for name, digest in digests(grid_of(FILES)).items() if digest != before[name]} == changed
 
 
 def test_tasks_of_a_mixture_are_checked_before_a_stage_runs(grid_of: Callable[[str], Grid]):
@@ -258,21 +251,14 @@ MODULES = {
 def test_edited_code_makes_other_stages(
     grid_of: Callable[[str], Grid], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, changed: set[str]
 ):
-    def digests() -> dict[str, str]:
-        return {
-            f"{cell.names['learner']} {stage.kind}": stage.digest
-            for cell in grid_of(CODE).cells
-            for stage in cell.stage.lineage()
-        }
-
     for name, text in MODULES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
-    before = digests()
-    assert digests() == before
+    before = digests(grid_of(CODE))
+    assert digests(grid_of(CODE)) == before
     (tmp_path / file).write_text(MODULES[file] + "# edited\n")
-    assert {name for name, digest in digests().items() if digest != before[name]} == changed
+    assert {name for name, digest in digests(grid_of(CODE)).items() if digest != before[name]} == changed
 
 
 def test_vzgyms_own_modules_and_installed_packages_are_no_user_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
