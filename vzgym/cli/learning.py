@@ -107,7 +107,7 @@ def learn(out: Path, episodes: int, seed: int) -> list[EvaluationReport]:
         _stage(
             grpo,
             "reinforcement learning (GRPO)",
-            lambda: _with_bar("practise", lambda show: train_grpo(practice, progress=show)),
+            lambda: _with_bar("GRPO", lambda show: train_grpo(practice, progress=show)),
         )
     draw_curve(grpo, out / "learning.png")
     return _compare(out, str(practice.tasks).partition("/")[0], episodes, seed, sft, grpo, practice.turn_tokens)

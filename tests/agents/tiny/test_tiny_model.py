@@ -280,7 +280,7 @@ def test_where_both_kinds_of_event_occur_every_exercise_shows_its_own():
     assert set(shown) == {0, 1, scenes.clip_frames}
 
 
-def test_look_ups_are_practised_alone_until_they_are_solved(tmp_path):
+def test_look_ups_are_trained_alone_until_they_are_solved(tmp_path):
     seen: list[Progress] = []
     settings = PretrainSettings(
         out=str(tmp_path / "warm"), tasks="control-micro/train", videos=4, size={"width": 16, "heads": 1, "layers": 1},
