@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -275,6 +276,14 @@ def test_letters_go_before_options_of_one_character() -> None:
     assert read_choice("b", ("b", "a", "x")) == 1
     assert read_choice("x", ("b", "a", "x")) is None  # there is no option X
     assert read_choice("5", ("b", "5")) == 1
+
+
+@pytest.mark.parametrize(
+    "options", [("b", "a", "x"), ("1", "2"), ("A", "B", "B"), ("?",), ("red", "not A", "e", "E", "blue")]
+)
+def test_a_letter_alone_means_what_it_means_among_spaces(options: tuple[str, ...]) -> None:
+    for said in string.ascii_letters + "5?\u00df\u00c4\u0391":
+        assert read_choice(said, options) == read_choice(f" {said}\n", options), said
 
 
 def test_options_that_read_alike_are_told_apart_by_letter_only() -> None:

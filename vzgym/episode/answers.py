@@ -388,6 +388,11 @@ def read_choice(said: str, options: Sequence[str]) -> int | None:
     """
     if len(said) > MAX_ANSWER_LENGTH:
         return None
+    if len(said) == 1 and said.isascii() and said.isalpha():
+        # What is read below from a letter alone, without its cost: agents in a gym mostly answer so.
+        position = ord(said.upper()) - ord("A")
+        if position < len(options):
+            return position
     core, choices = read_core(said), _choices(tuple(options))
     position = choices.read(core.text)
     if position is None or (core.before and is_denied(core.before)) or choices.takes_back(position, core.after):
