@@ -212,7 +212,9 @@ class TextRollout:
         self._close()
 
     def abort(self) -> None:
-        """End a roll-out that the trainer cannot go on with: it is unscored, and its record is not saved."""
+        """End a roll-out that cannot go on: it is unscored, and not saved. Does nothing after `finish`."""
+        if self._closed:
+            return
         self.aborted = True
         self._close()
 

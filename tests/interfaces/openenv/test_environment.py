@@ -150,6 +150,28 @@ def test_a_step_needs_an_episode_and_an_open_session(served: Served) -> None:
             call()
 
 
+def test_an_episode_that_is_left_releases_its_video_unless_another_session_plays_it(
+    make_task: Callable[..., VideoTask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = make_task(), make_task()
+    closed: list[object] = []
+    monkeypatch.setattr(type(tasks[0].video), "close", lambda video: closed.append(video))
+    first = of(*tasks)
+    second = VideoZoomEnvironment(first._served)
+    first.reset(index=0)
+    second.reset(index=0)
+    first.reset(index=1)
+    assert closed == []  # the second session still reads it
+    second.close()
+    assert closed == [tasks[0].video]
+    first.step(answer("A"))
+    assert closed == [tasks[0].video, tasks[1].video]
+    first.reset(index=0)
+    with pytest.raises(RequestRefused):
+        first.reset(index=-1)
+    assert closed == [tasks[0].video, tasks[1].video, tasks[0].video]
+
+
 def test_a_video_error_truncates_and_is_unscored(make_task: Callable[..., VideoTask]) -> None:
     environment = of(make_task(most=16))
     environment.reset(index=0)

@@ -33,6 +33,7 @@ from vzgym.interfaces.verifiers.taskset import RECORD
 from vzgym.protocols import TagProtocol
 from vzgym.tasks import load_tasks
 from vzgym.tasks.io.writing import write_tasks
+from vzgym.video import FileVideo
 
 LOOK = '<think>Look.</think><video_zoom>{"segment": [4, 6], "fps": 4}</video_zoom>'
 ANSWER = "<think>So.</think><answer>A</answer>"
@@ -252,6 +253,18 @@ def test_vf_eval(tmp_path: Path) -> None:
         right = float(letters[trace["task"]["data"]["index"]] == "A")
         assert trace["rewards"] == {"accuracy": {"score": right, "weight": 1.0}}
         assert trace["stop_condition"] == "answered"
+
+
+def test_validation_accepts_the_right_answer_and_releases_the_video(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = str(write_tasks([load_tasks("tiny/test")[0]], tmp_path))
+    closed: list[str] = []
+    monkeypatch.setattr(FileVideo, "close", lambda video: closed.append(video.uri))
+    environment = vf.load_environment(vf.resolve_env_config({"taskset": {"id": "video-zoom", "tasks": named}}))
+    (task,) = environment.taskset.load()
+    assert asyncio.run(task.validate(None)) is True
+    assert closed == [load_tasks(named)[0].video.uri]
 
 
 def test_vf_validate(tmp_path: Path) -> None:

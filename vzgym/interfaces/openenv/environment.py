@@ -185,7 +185,7 @@ class VideoZoomEnvironment(Environment[VideoZoomAction, VideoZoomObservation, Vi
         """
         with _named_errors():
             self._check_open("reset")
-            self._rollout = None  # a failed reset must not leave the previous episode playable
+            self._abandon()  # also if this reset fails: it must not leave the previous episode playable
             self._state = VideoZoomState()
             if unknown:
                 raise InvalidSetting(
@@ -246,8 +246,14 @@ class VideoZoomEnvironment(Environment[VideoZoomAction, VideoZoomObservation, Vi
 
     def close(self) -> None:
         """Close the session. An unfinished episode is not recorded."""
-        self._rollout = None
+        self._abandon()
         self._state.closed = True
+
+    def _abandon(self) -> None:
+        """Drop the episode, and release its video."""
+        if self._rollout is not None:
+            self._rollout.abort()
+        self._rollout = None
 
     def get_metadata(self) -> EnvironmentMetadata:
         """Name, description and version."""

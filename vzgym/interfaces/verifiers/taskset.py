@@ -108,12 +108,16 @@ class VideoZoomTask(vf.Task[VideoZoomTaskData, vf.State, VideoZoomTaskConfig]):
         return await asyncio.to_thread(self._accepts_its_answer)
 
     def _accepts_its_answer(self) -> bool | None:
-        episode = self.start().episode
-        if not episode.task.answer:
-            return None
-        episode.step(Answer(episode.task.letter or episode.task.answer))
-        grade = episode.record.grade
-        return grade is not None and grade.status is GradeStatus.CORRECT
+        rollout = self.start()
+        try:
+            task = rollout.episode.task
+            if not task.answer:
+                return None
+            rollout.episode.step(Answer(task.letter or task.answer))
+            grade = rollout.record.grade
+            return grade is not None and grade.status is GradeStatus.CORRECT
+        finally:
+            rollout.abort()
 
     @vf.reward
     async def terms(self, trace: vf.Trace) -> Mapping[str, float]:
