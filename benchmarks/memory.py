@@ -3,10 +3,11 @@
     python benchmarks/memory.py                    # every case, one after the other: half an hour on one core
     python benchmarks/memory.py tiny-sft tiny-grpo # these cases
 
-Models are built from configurations with random weights. Each case runs a step or two in a process of its own:
-measured is the largest resident memory during the steps, beyond that of the process before it opened the model (so
-without Python, torch and the data). The estimate is that of `vzgym train --dry-run`, without its constant for a GPU's
-context. No case takes more than 8 GiB.
+Models are built from configurations with random weights. Each case runs a step or two in a process of its own: measured
+is the largest resident memory during the steps, beyond that of the process before it opened the model (so without
+Python, torch and the data). Freed blocks go back to the system at once (glibc's `MALLOC_MMAP_THRESHOLD_`): by default
+its heap keeps some, a gibibyte for a model of 0.6 billion weights (`--keep-freed` measures that). The estimate is that
+of `vzgym train --dry-run`, without its constant for a GPU's context. No case takes more than 8 GiB.
 """
 
 from __future__ import annotations
@@ -151,15 +152,16 @@ def run(case: Case, model: Path, out: Path) -> dict[str, Any]:
     }
 
 
-def measure(name: str, folder: Path) -> dict[str, Any]:
+def measure(name: str, folder: Path, *, keep_freed: bool = False) -> dict[str, Any]:
     """Measure a case in a process of its own."""
     case = CASES[name]
+    allocator = {} if keep_freed else {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
     model = folder / f"{case.family}-{case.size.width}"
     for step in ("--build", "--run"):
         command = [sys.executable, __file__, name, step, str(model), "--out", str(folder / name)]
         if step == "--build" and model.is_dir():
             continue
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env={**os.environ, **allocator})
         if done.returncode:
             raise SystemExit(f"{name} failed:\n{done.stderr}")
     return dict(json.loads(done.stdout.splitlines()[-1]))
@@ -170,6 +172,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", metavar="case", help=f"default: all of {', '.join(CASES)}")
     parser.add_argument("--parts", action="store_true", help="print the parts of each estimate too")
+    parser.add_argument("--keep-freed", action="store_true", help="let the C library's heap keep freed blocks")
     parser.add_argument("--build", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
@@ -190,7 +193,7 @@ def main() -> None:
     print("|---|---:|---:|---:|---:|---:|---:|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
-            found = measure(name, Path(folder))
+            found = measure(name, Path(folder), keep_freed=options.keep_freed)
             estimated, measured = sum(found["parts"].values()), found["measured"]
             print(
                 f"| {name} | {found['weights'] / 1e6:.1f} M | {found['trained'] / 1e6:.1f} M | {found['tokens']} | "

@@ -73,6 +73,16 @@ def test_sizes_that_cannot_work_are_refused():
         TinySize(width=30)
     with pytest.raises(InvalidSetting, match=r"TinySize\.heads must be >= 1, got 0"):
         TinySize(heads=0)
+    with pytest.raises(InvalidSetting, match=r"head_width must be a multiple of 4, got 6"):
+        TinySize(head_width=6)
+
+
+def test_attention_heads_may_be_wider_than_their_share_of_the_model(tokenizer):
+    model = build_model(tokenizer, TinySize(width=40, heads=3, head_width=32, layers=1))
+    attention = model.model.language_model.layers[0].self_attn
+    assert (attention.head_dim, attention.q_proj.weight.shape) == (32, (96, 40))
+    assert model(input_ids=torch.arange(6)[None]).logits.shape == (1, 6, len(tokenizer))
+    assert build_model(tokenizer).config.text_config.head_dim == 16
 
 
 def test_the_short_cut_makes_the_patches_that_the_library_makes(tokenizer):

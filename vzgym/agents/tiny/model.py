@@ -21,7 +21,7 @@ def build_model(tokenizer: PreTrainedTokenizerBase, size: TinySize | None = None
         seed: Seed of the weights.
     """
     size = size or TinySize()
-    head = size.width // size.heads
+    head = size.head_width or size.width // size.heads
     third = head // 8
     config = Qwen3VLConfig(
         text_config={

@@ -18,13 +18,16 @@ class TinySize(Settings):
     """The size of a tiny model."""
 
     width: PositiveInt = 64
-    """Channels of the language model; a multiple of `4 * heads`."""
+    """Channels of the language model; a multiple of `4 * heads` unless `head_width` is given."""
 
     layers: PositiveInt = 3
     """Layers of the language model."""
 
     heads: PositiveInt = 4
     """Attention heads of the language model."""
+
+    head_width: PositiveInt | None = None
+    """Channels of an attention head, a multiple of 4; None: `width / heads`. vLLM needs 32."""
 
     inner: PositiveInt = 192
     """Channels inside the language model's feed-forward layers."""
@@ -43,6 +46,8 @@ class TinySize(Settings):
 
     @model_validator(mode="after")
     def _check_heads(self) -> Self:
-        if self.width % (4 * self.heads):
+        if self.head_width is None and self.width % (4 * self.heads):
             raise problem(f"width must be a multiple of 4 * heads ({4 * self.heads}), got {self.width}", "width")
+        if self.head_width is not None and self.head_width % 4:
+            raise problem(f"head_width must be a multiple of 4, got {self.head_width}", "head_width")
         return self
