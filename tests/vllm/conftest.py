@@ -22,8 +22,8 @@ from vzgym.agents.training.settings import PretrainSettings
 if importlib.util.find_spec("vllm") is None:
     collect_ignore_glob = ["test_*.py"]
 
-# vLLM needs heads of at least 32 channels; the micro suites' dialogues have at most 512 tokens.
-SIZE = {"width": 64, "layers": 2, "heads": 2, "inner": 96, "vision_width": 16}
+# vLLM needs heads of 32 channels; the micro suites' dialogues have at most 512 tokens.
+SIZE = {"width": 64, "layers": 2, "head_width": 32, "inner": 96, "vision_width": 16}
 EPISODES = 8
 
 
