@@ -11,7 +11,7 @@ import pytest
 
 from vzgym.core.errors import VideoError
 from vzgym.video import VideoLimits, clear, configure
-from vzgym.video.file import FileVideo
+from vzgym.video.file import ClipRequest, FileVideo
 from vzgym.video.sharing import shared_videos
 
 # A back-end for tests. What it does is told by the file's name, and by a mark it leaves on doing it for the first time.
@@ -114,6 +114,15 @@ def test_any_backend_can_be_isolated(make_file, codes):
     assert codes(alone.pixels) == made.expected(times)
     glance = FileVideo(made.path, isolate=True, sparse_reads="key_frames").read(np.array([0.0, 4.0, 8.0]))
     assert len(glance) == 3
+
+
+def test_clips_of_which_some_are_cached_can_be_read_together(make_file):
+    video = FileVideo(make_file("b-frames").path, isolate=True)
+    times = np.array([0.0, 1.5, 3.0])
+    large = video.read(times, size=(48, 80)).pixels
+    together = video.read_many([ClipRequest(times, (48, 80)), ClipRequest(times, (24, 40))])
+    np.testing.assert_array_equal(together[0].pixels, large)
+    assert together[1].pixels.shape == (3, 24, 40, 3)
 
 
 def test_an_error_of_the_isolated_decoder_keeps_its_name(tmp_path):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,64 @@ def test_the_oldest_frames_make_room(tmp_path: Path) -> None:
     assert not (tmp_path / "shared").exists()
 
 
+def test_a_writer_that_is_overtaken_by_a_whole_ring_replaces_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, fast = (shared_frames.SharedFrames(tmp_path / "shared", 1200) for _ in range(2))  # four frames of 300 bytes
+    begin, begun = slow._transaction, []
+
+    def transaction() -> AbstractContextManager[None]:
+        begun.append(None)
+        if len(begun) == 2:  # its place is reserved, and it is about to write there
+            for start in range(4):
+                fast.put("video", "fast", frames_at(start))
+        return begin()
+
+    monkeypatch.setattr(slow, "_transaction", transaction)
+    slow.put("video", "slow", frames_at(99))
+    assert len(begun) > 2
+    found = {spec: fast.find("video", spec, [*range(4), 99]) for spec in ("slow", "fast")}
+    assert {spec: [frame.start for frame in frames] for spec, frames in found.items()} == {
+        "slow": [99.0],
+        "fast": [1.0, 2.0, 3.0],
+    }
+    assert all((frame.pixels.pixels == frame.start).all() for frames in found.values() for frame in frames)
+    slow.close()
+    fast.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_that_ends_leaves_the_frames_of_its_parent(tmp_path: Path) -> None:
+    script = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from vzgym.video.decoder import DecodedFrame, Rendered
+from vzgym.video.shared_frames import SharedFrames
+
+shared = SharedFrames(Path(sys.argv[1]), 3000)
+shared.put("video", "spec", [DecodedFrame(0.0, 1.0, Rendered(np.full((10, 10, 3), 7, np.uint8)))])
+if os.fork() == 0:
+    sys.exit(0)
+os.wait()
+print(shared.folder.is_dir(), len(shared.find("video", "spec", [0.5])))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "shared")], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("True 1\n", "")
+    assert not (tmp_path / "shared").exists()
+
+
+def test_all_bytes_are_allocated_where_the_system_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    shared = shared_frames.SharedFrames(tmp_path / "shared", 3_000_000)
+    assert (tmp_path / "shared" / "frames.bin").stat().st_size == 3_000_000
+    shared.put("video", "spec", frames_at(3))
+    assert len(shared.find("video", "spec", [3.5])) == 1
+    shared.close()
+
+
 def test_killed_writers_leave_no_wrong_frame(tmp_path: Path) -> None:
     folder = tmp_path / f"vzgym-frames-{os.getuid()}-60000"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
@@ -155,8 +213,7 @@ def test_killed_writers_leave_no_wrong_frame(tmp_path: Path) -> None:
             writer.stdout.close()
     shared_frames._remove_leftovers(tmp_path)
     assert folder.exists()  # still in use
-    atexit.unregister(reader.close)
-    os.close(reader._in_use)  # as if this process were killed, too
+    reader.forget()  # as if this process were killed, too
     shared_frames._remove_leftovers(tmp_path)
     assert not folder.exists()
 

@@ -3,7 +3,8 @@
 A folder, in shared memory where the system has it, holds two files:
 
 - `frames.bin`: a ring of bytes. New frames take the place of the oldest.
-- `index.db`: an SQLite database of the frames in the ring, and of its head.
+- `index.db`: an SQLite database of the frames in the ring, and of its head: the number of bytes that were ever
+  reserved, so that nobody takes it for unchanged after others have filled the ring once.
 
 A frame's row is deleted, and that is committed, before its bytes are replaced; its bytes are written before its row is
 inserted. A reader copies the bytes between two looks at the row: if the row is still there, no writer had begun. So a
@@ -27,11 +28,12 @@ import shutil
 import sqlite3
 import tempfile
 import threading
+import weakref
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,8 +84,7 @@ class SharedFrames:
         self._lock = threading.Lock()
         self._in_use = _join(folder)
         with (folder / "frames.bin").open("a+b") as file:
-            # All of it now: memory that is missing later would end the process.
-            os.posix_fallocate(file.fileno(), 0, limit)
+            _allocate(file, limit)
             self._ring = mmap.mmap(file.fileno(), limit)
         self._index = sqlite3.connect(
             folder / "index.db", timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
@@ -92,9 +93,17 @@ class SharedFrames:
         self._index.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;")
         self._index.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
         atexit.register(self.close)
+        _joined.add(self)
+
+    def forget(self) -> None:
+        """Leave the folder as it is: it is removed by others. For forked processes, whose parent still uses it."""
+        _joined.discard(self)
+        atexit.unregister(self.close)
+        os.close(self._in_use)  # a parent's copy keeps the lock
 
     def close(self) -> None:
         """Leave the folder, and remove it if no other process uses it."""
+        _joined.discard(self)
         atexit.unregister(self.close)
         with self._lock:
             self._index.close()
@@ -180,9 +189,11 @@ class SharedFrames:
             while not done:
                 with self._transaction():
                     (head,) = self._index.execute("SELECT head FROM ring").fetchone()
-                    place = head if head + total <= self.limit else 0
-                    end = place + total
-                    self._index.execute("DELETE FROM frames WHERE place < ? AND place + nbytes > ?", (end, place))
+                    if head % self.limit + total > self.limit:
+                        head += self.limit - head % self.limit
+                    place, end = head % self.limit, head + total
+                    replaced = (place + total, place)
+                    self._index.execute("DELETE FROM frames WHERE place < ? AND place + nbytes > ?", replaced)
                     self._index.execute("UPDATE ring SET head = ?", (end,))
                 with self._transaction():
                     # If another process was faster, this place may be its own by now.
@@ -211,6 +222,22 @@ class SharedFrames:
             yield
         except sqlite3.Error as error:
             _log.warning("frames are decoded again, since shared ones are unusable: %s: %s", self.folder, error)
+
+
+_inherited: Final[list[SharedFrames]] = []
+"""Those of a parent process, whose database connections must not be closed here."""
+_joined: Final[weakref.WeakSet[SharedFrames]] = weakref.WeakSet()
+
+
+def _allocate(file: BinaryIO, size: int) -> None:
+    """Allocate all bytes of a file: memory that is missing later would end the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    # macOS has no such call.
+    while (missing := size - os.fstat(file.fileno()).st_size) > 0:
+        file.write(bytes(min(missing, 1 << 20)))
+        file.flush()
 
 
 def _series(video: Hashable, spec: Hashable) -> bytes:
@@ -298,7 +325,11 @@ def shared_frames(limit: int) -> SharedFrames:
 
 
 def _forget_after_fork() -> None:
-    """A forked process must not use its parent's database connection."""
+    """A forked process must not use its parent's database connection, nor remove its folder."""
+    inherited = list(_joined)
+    _inherited.extend(inherited)
+    for frames in inherited:
+        frames.forget()
     shared_frames.cache_clear()
 
 

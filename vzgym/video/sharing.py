@@ -219,11 +219,14 @@ class SharedVideos:
                 # Where a seek is due, another reader may be closer: each part is served by the best one.
                 last = math.inf if keep_every is None else float(decoder.split_at_seeks(missing)[0][-1])
                 for group in _groups(pending, decoder.raw):
-                    times, spec = _missing(group), group[0].clip.spec
-                    if group[0].clip.key_frames:
+                    times, spec, key_frames = _missing(group), group[0].clip.spec, group[0].clip.key_frames
+                    times = times if key_frames else times[times <= last]
+                    if not len(times):
+                        continue
+                    if key_frames:
                         frames = decoder.read_key_frames(times, spec, deadline)
                     else:
-                        frames = decoder.read_frames(times[times <= last], spec, keep_every, deadline)
+                        frames = decoder.read_frames(times, spec, keep_every, deadline)
                     for frame in frames:
                         self._place(key, frame, group, keep_every, decoder.raw, to_share)
                 decoded += decoder.decoded - before
