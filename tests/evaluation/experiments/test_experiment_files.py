@@ -70,6 +70,16 @@ def test_a_learners_stages_lie_over_its_preset(tmp_path):
             "tasks: {a: {train: needle-micro/train}}",
             [":1:", "tasks.a needs a value for 'evaluate'"],
         ),
+        (
+            "tasks: needle-micro",
+            "tasks: {train: a.jsonl, evaluate: b.jsonl}",
+            ["trial.yaml:1: tasks are given by name, as in 'tasks: {NAME: {train: a.jsonl, evaluate: b.jsonl}}'"],
+        ),
+        (
+            "tasks: needle-micro",
+            "tasks: {evaluate: needle-micro}",
+            [":1:", "'tasks: {NAME: {evaluate: needle-micro}}'"],
+        ),
         ("{episodes: 4}", "{episodes: 0}", ["trial.yaml:3: evaluate.episodes must be >= 1, got 0"]),
         ("{episodes: 4}", "{episodes: 5000}", [":1:", "has 1000 tasks, fewer than evaluate.episodes = 5000"]),
         ("needle-micro", "needle-macro", [":1:", "unknown task suite 'needle-macro'", "needle-micro"]),

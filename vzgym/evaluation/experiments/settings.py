@@ -267,6 +267,18 @@ def _by_name(value: Any) -> Any:
     return value
 
 
+def _tasks_by_name(value: Any) -> Any:
+    """As `_by_name`. Refuses the keys of one task set in place of names."""
+    if (
+        isinstance(value, Mapping)
+        and value
+        and all(key in TasksSettings.model_fields and isinstance(tasks, str) for key, tasks in value.items())
+    ):
+        given = ", ".join(f"{key}: {tasks}" for key, tasks in value.items())
+        raise ValueError(f"tasks are given by name, as in 'tasks: {{NAME: {{{given}}}}}', got the keys of one of them")
+    return _by_name(value)
+
+
 def _splits(value: Any) -> Any:
     """The name of a suite as its train and test splits."""
     if not isinstance(value, str):
@@ -303,7 +315,7 @@ class ExperimentSettings(Settings):
 
     tasks: Annotated[
         Mapping[str, Annotated[TasksSettings, BeforeValidator(_splits, json_schema_input_type=TasksSettings | str)]],
-        BeforeValidator(_by_name, json_schema_input_type=Mapping[str, TasksSettings | str] | list[str] | str),
+        BeforeValidator(_tasks_by_name, json_schema_input_type=Mapping[str, TasksSettings | str] | list[str] | str),
     ] = Field(min_length=1)
     """Tasks by name. The name of a suite, or a list of them, stands for their train and test splits."""
 
