@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from vzgym import Answer
 from vzgym.core.errors import FolderInUse, InvalidSetting, RecordError
 from vzgym.episode.record import EpisodeRecord
 from vzgym.episode.runs import count_records
@@ -193,6 +194,61 @@ def test_other_tasks_of_the_same_name_are_another_run(tmp_path: Path, make_task:
     with pytest.raises(InvalidSetting, match=r"its answer of task 0 is 'this', not 'that'"):
         evaluate("blind", [make_task("one", answer="that"), make_task("two")], out=tmp_path)
     assert len(evaluate("blind", [make_task("one"), make_task("two")], out=tmp_path).episodes) == 2
+
+
+POLICY = """
+import vzgym
+
+
+class P:
+    def reset(self, seed):
+        pass
+
+    def act(self, observation, info):
+        return vzgym.Answer("{letter}")
+
+
+class Flat:
+    name, needs = "flat", frozenset()
+
+    def score(self, record, context):
+        return {value}
+"""
+
+
+@pytest.mark.parametrize("edited", [{"letter": "B", "value": 1.0}, {"letter": "A", "value": 0.5}])
+def test_edited_code_is_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edited: dict[str, Any]) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    name = f"code_of_a_user_{edited['letter']}"
+    code, out = tmp_path / f"{name}.py", tmp_path / "out"
+    code.write_text(POLICY.format(letter="A", value=1.0))
+    settings = {"policy": f"{name}:P", "reward": {"flat": {"module": f"{name}:Flat"}}}
+    assert run(out, **settings) == list(range(EPISODES))
+    assert run(out, **settings) == []
+    code.write_text(POLICY.format(**edited))
+    with pytest.raises(InvalidSetting, match=rf"holds another run: its source_code\.{name} is '\w+', not '\w+'"):
+        run(out, **settings)
+
+
+def test_objects_of_other_classes_are_another_run(tmp_path: Path) -> None:
+    class A:
+        name = "mine"
+
+        def reset(self, seed: int) -> None:
+            pass
+
+        def act(self, observation: Any, info: dict[str, Any]) -> Answer:
+            return Answer("A")
+
+    class B(A):
+        def act(self, observation: Any, info: dict[str, Any]) -> Answer:
+            return Answer("B")
+
+    assert run(tmp_path, policy=A()) == list(range(EPISODES))
+    assert run(tmp_path, policy=A()) == []
+    with pytest.raises(InvalidSetting, match=r"holds another run: its source_code"):
+        run(tmp_path, policy=B())
 
 
 def test_a_run_that_finished_nothing_binds_nobody(tmp_path: Path) -> None:

@@ -165,6 +165,8 @@ def run_policies(
                 say(f"left out: {policy}: {error}", errors)
                 continue
             bar.update(task, completed=count * samples)
+            if there:
+                say(f"{folder}: {there} of {count * samples} episodes were there already", errors)
             reports.append(report)
             for task_id, reason in report.failed.items():
                 say(f"left out: {task_id}: {reason}", errors)

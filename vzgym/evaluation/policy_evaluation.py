@@ -21,6 +21,7 @@ from vzgym.episode.runs import RunFolder
 from vzgym.evaluation.counterfactual import PolicyAnswerer, make_answerer
 from vzgym.evaluation.metrics import EpisodeMetrics
 from vzgym.evaluation.report import EvaluationReport
+from vzgym.evaluation.sources import class_digests, source_digests
 from vzgym.policies.policy import AnyPolicy
 from vzgym.rewards.base import Answerer
 from vzgym.rewards.counterfactual import credit
@@ -234,6 +235,15 @@ def _run_settings(
     if options is None:
         options = {key: value for key, value in policy.items() if key != "name"} if isinstance(policy, Mapping) else {}
     modules = {name: json_values(term.module) for name, term in rollouts.mix.terms.items()}
+    named = [policy if isinstance(policy, (str, Mapping)) else "", rollouts.reward_spec, rollouts.tasks.name]
+    sources = source_digests([*named, rollouts.extras.to_json()])
+    objects = [
+        rollouts.policy,
+        *(term.module for term in rollouts.mix.terms.values()),
+        *rollouts.extras.tools,
+        answerer,
+    ]
+    sources |= {name: digest for name, digest in class_digests(objects).items() if name.split(":")[0] not in sources}
     return {
         "policy": rollouts.traits.name,
         "options": redact(json_values(options)),
@@ -246,6 +256,8 @@ def _run_settings(
         **rollouts.extras.to_json(),
         **({"samples": rollouts.samples} if rollouts.samples > 1 else {}),
         **({"answerer": json_values(answerer)} if answerer is not None else {}),
+        # The code of the user's own components, which may have been edited since.
+        **({"source_code": sources} if sources else {}),
         "vzgym": package_version(),
     }
 

@@ -9,9 +9,10 @@ import pytest
 
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.files import write_json
-from vzgym.evaluation.experiments import Grid, sources
-from vzgym.evaluation.experiments.sources import source_digests
+from vzgym.evaluation import sources
+from vzgym.evaluation.experiments import Grid
 from vzgym.evaluation.experiments.stages import DONE, STAGE
+from vzgym.evaluation.sources import source_digests
 
 REWARDS = """\
 tasks: needle-micro

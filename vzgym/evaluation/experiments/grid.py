@@ -12,8 +12,8 @@ from typing import Any
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.settings import plain
 from vzgym.evaluation.experiments.settings import Experiment, GridSettings, Learner
-from vzgym.evaluation.experiments.sources import source_digests
 from vzgym.evaluation.experiments.stages import EVALUATE, Stage
+from vzgym.evaluation.sources import source_digests
 from vzgym.policies.fingerprint import fingerprints_in
 from vzgym.rewards.making import make_reward
 from vzgym.tasks import BudgetSpec, TaskSet, load_tasks, resolve_budget

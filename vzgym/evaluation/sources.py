@@ -1,13 +1,14 @@
-"""Digests of Python sources named in settings as `module:Class`, so that edited code results in a new stage."""
+"""Digests of the user's Python sources, so that edited code is not taken for that of an earlier run or stage."""
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import inspect
 import re
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import entry_points
@@ -16,7 +17,7 @@ from typing import Any, Final
 
 from vzgym.tasks.task_slice import split_slice
 
-__all__ = ["source_digests"]
+__all__ = ["class_digests", "source_digests"]
 
 _OBJECT = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):[A-Za-z_]\w*(?:\.\w+)*")
 
@@ -46,6 +47,34 @@ def source_digests(settings: Any) -> dict[str, str]:
         if match and (name := match[1]).partition(".")[0] != "vzgym" and (digest := _digest(name)):
             found[name] = digest
     return dict(sorted(found.items()))
+
+
+def class_digests(objects: Iterable[object]) -> dict[str, str]:
+    """Compute source digests of the classes of objects, with their base classes.
+
+    Returns:
+        By module and class. Without vzgym's classes, those of installed packages, and those whose source is not known,
+        such as of an interactive session.
+    """
+    found: dict[str, str] = {}
+    for kind in map(type, objects):
+        texts = [text for base in kind.__mro__ if (text := _class_source(base))]
+        if texts:
+            found[f"{kind.__module__}:{kind.__qualname__}"] = _hash("\n".join(texts).encode())
+    return dict(sorted(found.items()))
+
+
+def _class_source(kind: type) -> str:
+    try:
+        file = inspect.getsourcefile(kind)
+        mine = file is not None and kind.__module__.partition(".")[0] != "vzgym" and _is_local(Path(file))
+        return inspect.getsource(kind) if mine else ""
+    except (OSError, TypeError):  # no file, or a built-in class
+        return ""
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
 @cache
@@ -82,12 +111,8 @@ def _digest(name: str) -> str:
             continue
         files[module] = file.read_bytes()
         waiting += _imports(files[module], module, is_package=file.name == "__init__.py")
-    if not files:
-        return ""
-    digest = hashlib.blake2b(digest_size=8)
-    for module, source in sorted(files.items()):
-        digest.update(f"{module} {len(source)}\n".encode() + source)
-    return digest.hexdigest()
+    parts = (f"{module} {len(source)}\n".encode() + source for module, source in sorted(files.items()))
+    return _hash(b"".join(parts)) if files else ""
 
 
 def _source(name: str) -> Path | None:
