@@ -58,6 +58,18 @@ def test_the_dry_run_says_what_runs_and_why(run: Callable, trial: Path, tmp_path
     assert "evaluate expert on needle-micro, usual, seeds 0, 1: episodes changed from 3 to 2" in changed.output
 
 
+def test_the_dry_run_counts_the_names_that_cells_have(run: Callable, trial: Path, tmp_path: Path) -> None:
+    def first_line() -> str:
+        return run("ablate", trial, "--out", tmp_path / "out", "--dry-run").output.splitlines()[0]
+
+    assert first_line() == "A trial: 2 cells (2 learners, 1 task, 1 budget, 1 seed)"
+    rewards = (
+        "rewards: {plain: {accuracy: 1.0}, bonus: {accuracy: 1.0, tool_bonus: 0.5}}\ngrid: [{learners: [trained]}]\n"
+    )
+    trial.write_text(TRIAL + "  trained: {kind: sb3}\n" + rewards, encoding="utf-8")
+    assert first_line() == "A trial: 2 cells (2 rewards, 1 learner, 1 task, 1 budget, 1 seed)"
+
+
 def test_a_report_runs_nothing(run: Callable, trial: Path, tmp_path: Path) -> None:
     result = run("ablate", trial, "--out", tmp_path / "out", "--report")
     assert result.exit_code == 0

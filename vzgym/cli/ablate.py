@@ -84,10 +84,15 @@ def ablate(
 def _show_grid(grid: Grid, out: Path) -> None:
     """Print the number of finished stages, and the stages to run with the reason."""
     settings = grid.experiment.settings
+    # Only names that cells have: those of rewards are ignored by learners that are not trained on them.
+    found = {
+        axis: {cell.names[axis] for cell in grid.cells} - {""} for axis in ("reward", "learner", "tasks", "budget")
+    }
+    found["seed"] = {str(cell.seed) for cell in grid.cells}
     counts = [
-        f"{len(found)} {axis if len(found) > 1 else axis.removesuffix('s')}"
-        for axis in ("rewards", "learners", "tasks", "budgets", "seeds")
-        if (found := getattr(settings, axis))
+        f"{len(names)} {axis.removesuffix('s')}{'s' if len(names) > 1 else ''}"
+        for axis, names in found.items()
+        if names
     ]
     say(f"{settings.title or settings.name}: {len(grid.cells)} cells ({', '.join(counts)})")
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)

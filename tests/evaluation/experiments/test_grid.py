@@ -91,6 +91,67 @@ def test_settings_that_matter_make_other_stages(grid_of: Callable[[str], Grid], 
     assert {stage.kind for stage in after if stage.digest not in before} == changed
 
 
+UNREWARDED = """\
+tasks: needle-micro
+rewards: {plain: {accuracy: 1.0}, bonus: {accuracy: 1.0, tool_bonus: 0.5}}
+learners: {blind: {kind: policy, policy: blind}, cold: {kind: vlm, stages: [pretrain, sft]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        (UNREWARDED, ["trial.yaml:2: rewards has"]),
+        (
+            UNREWARDED + "reference: {reward: plain}\n",
+            ["trial.yaml:2: rewards has", "trial.yaml:4: reference.reward has"],
+        ),
+        (
+            UNREWARDED + "contrasts: {gap: {of: {reward: bonus}, against: {reward: plain}, expect: more, margin: 1}}\n",
+            ["trial.yaml:2: rewards has", ":4: contrasts.gap.of.reward has", ":4: contrasts.gap.against.reward has"],
+        ),
+        (
+            UNREWARDED.replace("stages: [pretrain, sft]}", "stages: [pretrain, grpo]}")
+            + "grid: [{learners: [blind]}]\n",
+            ["trial.yaml:2: rewards has"],
+        ),
+    ],
+)
+def test_rewards_without_a_learner_that_is_trained_on_them_are_refused(
+    grid_of: Callable[[str], Grid], text: str, places: list[str]
+):
+    with pytest.raises(InvalidSetting) as caught:
+        grid_of(text)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == len(places)
+    for line, place in zip(lines, places, strict=True):
+        assert place in line
+        assert "no effect, since no learner of the grid is trained on rewards" in line
+
+
+def test_the_default_reward_needs_no_learner_that_is_trained_on_it(grid_of: Callable[[str], Grid]):
+    assert len(grid_of(UNREWARDED.replace("rewards:", "about: none #")).cells) == 10
+
+
+@pytest.mark.parametrize(
+    ("sides", "cause"),
+    [
+        (
+            "of: {learner: blind, reward: bonus}, against: {reward: plain}",
+            "; learner 'blind' is not trained on rewards",
+        ),
+        ("of: {learner: blind}, against: {tasks: needle-micro}", ""),
+    ],
+)
+def test_a_contrast_of_the_same_cells_is_refused(grid_of: Callable[[str], Grid], sides: str, cause: str):
+    text = UNREWARDED.replace("stages: [pretrain, sft]", "stages: [pretrain, grpo]")
+    with pytest.raises(InvalidSetting) as caught:
+        grid_of(text + f"contrasts: {{gap: {{{sides}, expect: more, margin: 1}}}}\n")
+    assert str(caught.value).endswith(
+        f"trial.yaml:4: contrast 'gap': 'of' and 'against' name the same group of cells{cause}"
+    )
+
+
 def test_a_preset_and_its_weights_are_the_same_reward(grid_of: Callable[[str], Grid]):
     twice = REWARDS.replace("accuracy: {accuracy: 1.0}", "accuracy: videozoomer_no_bonus").replace(
         "bonus: {accuracy: 1.0, tool_bonus: 0.5}", "bonus: {accuracy: 0.9, format: 0.1}"

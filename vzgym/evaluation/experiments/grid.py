@@ -96,8 +96,8 @@ def make_grid(experiment: Experiment) -> Grid:
     """Build all cells of an experiment with their stages.
 
     Raises:
-        InvalidSetting: If two cells are equal, a learner has no tasks to train on, or a contrast does not name two
-            groups of cells.
+        InvalidSetting: If two cells are equal, a learner has no tasks to train on, rewards are named though no learner
+            is trained on them, or a contrast does not name two groups of cells.
     """
     cells: dict[str, Cell] = {}
     for seed in experiment.settings.seeds:
@@ -112,6 +112,7 @@ def make_grid(experiment: Experiment) -> Grid:
                     )
                 cells[cell.stage.digest] = cell
     grid = Grid(experiment, list(cells.values()))
+    _check_rewards(grid)
     _check_contrasts(grid)
     return grid
 
@@ -121,18 +122,50 @@ def has_names(names: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
     return all(names[axis] == name for axis, name in wanted.items())
 
 
+def _check_rewards(grid: Grid) -> None:
+    """Check that the file names no rewards if no learner of the grid is trained on them."""
+    if any(cell.names["reward"] for cell in grid.cells):
+        return
+    settings, document = grid.experiment.settings, grid.experiment.document
+    named: list[tuple[str, ...]] = [("rewards",)] if "rewards" in document.data else []
+    if "reward" in settings.reference:
+        named.append(("reference", "reward"))
+    for name, contrast in settings.contrasts.items():
+        named += [
+            ("contrasts", name, side, "reward") for side in ("of", "against") if "reward" in getattr(contrast, side)
+        ]
+    if named:
+        raise InvalidSetting(
+            "\n".join(
+                f"{document.prefix(*path)}{'.'.join(path)} has no effect, since no learner of the grid is trained on "
+                "rewards: remove it, or add a learner of kind 'sb3', or of kind 'vlm' with the stage 'grpo'"
+                for path in named
+            )
+        )
+
+
 def _check_contrasts(grid: Grid) -> None:
-    """Check that each side of each contrast names the cells of one group."""
+    """Check that each side of each contrast names the cells of one group, not the same one."""
     known = {tuple(cell.names.values()): cell.names for cell in grid.cells}.values()
     for name, contrast in grid.experiment.settings.contrasts.items():
+        groups = []
         for side, wanted in zip(("of", "against"), grid.experiment.sides(contrast), strict=True):
-            count = sum(has_names(names, wanted) for names in known)
-            if count != 1:
+            found = [names for names in known if has_names(names, wanted)]
+            if len(found) != 1:
                 told = ", ".join(f"{axis} {value!r}" for axis, value in wanted.items())
                 raise InvalidSetting(
                     f"{grid.experiment.document.where('contrasts', name, side)}: contrast {name!r}: {told} names "
-                    f"{count or 'no'} groups of cells, but must name one: give a name on each of {', '.join(grid.axes)}"
+                    f"{len(found) or 'no'} groups of cells, but must name one: give a name on each of "
+                    f"{', '.join(grid.axes)}"
                 )
+            groups += found
+        if groups[0] == groups[1]:
+            untrained = not groups[0]["reward"] and "reward" in {**contrast.of, **contrast.against}
+            cause = f"; learner {groups[0]['learner']!r} is not trained on rewards" if untrained else ""
+            raise InvalidSetting(
+                f"{grid.experiment.document.where('contrasts', name)}: contrast {name!r}: 'of' and 'against' name the "
+                f"same group of cells{cause}"
+            )
 
 
 def _described(experiment: Experiment, cell: Cell) -> str:
