@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Final, Protocol
 
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
 from vzgym.tasks.task import VideoTask
 
-__all__ = ["TABLE_SUFFIXES", "TaskSlice", "is_task_file", "slice_of", "split_slice"]
+__all__ = ["TABLE_SUFFIXES", "TaskSlice", "is_task_file", "slice_of", "split_slice", "task_file_digest"]
 
 TABLE_SUFFIXES: Final = (".csv", ".tsv", ".parquet")
 """Ends of the names of tables of tasks."""
@@ -36,6 +38,12 @@ class _Tasks(Protocol):
 def is_task_file(spec: str) -> bool:
     """Whether a text names a file of tasks, not a suite."""
     return spec.lower().endswith((".jsonl", ".json", *TABLE_SUFFIXES))
+
+
+def task_file_digest(spec: str) -> str:
+    """A digest of the file that a text takes its tasks from; "" for a suite or a benchmark."""
+    file = split_slice(spec)[0]
+    return hashlib.blake2b(Path(file).read_bytes(), digest_size=8).hexdigest() if is_task_file(file) else ""
 
 
 class TaskSlice:

@@ -303,6 +303,20 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
         collect(micro(episodes=4), tmp_path / "mine")
 
 
+def test_another_task_file_of_the_same_name_is_refused(tmp_path: Path) -> None:
+    files = []
+    for name in ("needle-micro/train", "twohop-micro/train"):
+        folder = tmp_path / name.partition("/")[0]
+        write_tasks([load_tasks(name)[i] for i in range(2)], folder)
+        files.append(folder / "tasks.jsonl")
+    chosen = [micro(tasks=str(file), episodes=2, mix="told", filters=[]) for file in files]
+    collect(chosen[0], tmp_path / "data")
+    with pytest.raises(InvalidSetting, match=r"played on another task file than .*twohop-micro.*tasks.jsonl"):
+        collect(chosen[1], tmp_path / "data")
+    moved = files[0].parent.rename(tmp_path / "moved") / "tasks.jsonl"
+    assert collect(chosen[0].replace(tasks=str(moved)), tmp_path / "data").rows == 2
+
+
 def test_a_stopped_run_goes_on_from_its_last_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = micro(mix="paper", episodes=17)
     whole = collect(settings, tmp_path / "whole")

@@ -41,6 +41,7 @@ from vzgym.protocols import PROTOCOLS, TextProtocol
 from vzgym.protocols.chat import as_chat
 from vzgym.rollout.executor import Executor, InProcess, local_executor
 from vzgym.tasks.budgets import prepared_by_policy
+from vzgym.tasks.task_slice import task_file_digest
 from vzgym.video.images import encode_image
 
 __all__ = [
@@ -520,6 +521,9 @@ def _fill_blocks(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
 def _keep_settings(folder: Path, settings: CollectSettings, collector: Collector) -> bool:
     """Check or write the folder's settings; returns whether it is complete."""
     changes = {**collector.identities, "tasks": collector.tasks.name, "protocol": dict(collector.protocol.spec)}
+    # Task files in different folders may share a name.
+    if digest := task_file_digest(settings.tasks):
+        changes["task_file"] = digest
     wanted = json.loads(json.dumps(redact({**settings.to_dict(), **changes})))
     file = folder / _SETTINGS
     if not file.exists():
@@ -531,8 +535,8 @@ def _keep_settings(folder: Path, settings: CollectSettings, collector: Collector
     other = first_difference(there, wanted)
     if other is not None:
         key, before, now = other
-        raise InvalidSetting(
-            f"{folder} holds other trajectories: their {key} is {before!r}, not {now!r}; "
-            "choose another folder, or delete this one"
-        )
+        why = f"their {key} is {before!r}, not {now!r}"
+        if key == "task_file":
+            why = f"they were played on another task file than {settings.tasks}, or on it before it was changed"
+        raise InvalidSetting(f"{folder} holds other trajectories: {why}; choose another folder, or delete this one")
     return (folder / _STATISTICS).exists()

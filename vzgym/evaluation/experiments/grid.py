@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from pathlib import Path
 from typing import Any
 
 from vzgym.core.errors import InvalidSetting
@@ -17,7 +15,7 @@ from vzgym.evaluation.sources import source_digests
 from vzgym.policies.fingerprint import fingerprints_in
 from vzgym.rewards.making import make_reward
 from vzgym.tasks import BudgetSpec, TaskSet, load_tasks, resolve_budget
-from vzgym.tasks.task_slice import is_task_file, split_slice
+from vzgym.tasks.task_slice import split_slice, task_file_digest
 
 __all__ = ["Cell", "Grid", "has_names", "make_grid"]
 
@@ -306,5 +304,4 @@ def _budget(tasks: str, spec: BudgetSpec, split: str) -> dict[str, Any]:
 
 def _task_files(specs: Sequence[str]) -> dict[str, str]:
     """Digests of the task files among some tasks, by path."""
-    files = [file for file, _ in map(split_slice, specs) if is_task_file(file)]
-    return {file: hashlib.blake2b(Path(file).read_bytes(), digest_size=8).hexdigest() for file in files}
+    return {split_slice(spec)[0]: digest for spec in specs if (digest := task_file_digest(spec))}
