@@ -5,13 +5,17 @@ The docstring below a field is its description in JSON schemas.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import os
+from collections.abc import Collection, Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, TypeAlias, get_type_hints
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, WithJsonSchema, create_model
 
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting
+from vzgym.core.secrets import redact
 from vzgym.core.settings import FilePath, ListOf, Settings, checked
 from vzgym.tasks import BUDGETS, TaskSet, resolve_budget
 from vzgym.tasks.subtitles.subtitle import SubtitleMode
@@ -26,6 +30,7 @@ __all__ = [
     "RunSettings",
     "SeededSettings",
     "check_first_answer",
+    "check_same_run",
 ]
 
 
@@ -93,6 +98,40 @@ class BudgetedSettings(SeededSettings):
             InvalidSetting: If the overrides do not fit the tasks' budget.
         """
         return resolve_budget(trained if self.budget is None else self.budget, tasks)
+
+
+def check_same_run(folder: str | os.PathLike[str], before: Settings, now: Settings, free: Collection[str]) -> None:
+    """Check that a run is resumed with its own settings.
+
+    Args:
+        folder: The run's folder.
+        before: The run's settings.
+        now: The requested settings.
+        free: Names of settings that may differ, nested ones dotted; `*` stands for any text.
+
+    Raises:
+        InvalidSetting: If another setting differs; with the run's values. A path may be written in another way.
+    """
+    there, wanted = (dict(_flat(json.loads(json.dumps(redact(it.to_dict()), default=str)))) for it in (before, now))
+    names = [name for name in sorted({**there, **wanted}) if not any(fnmatchcase(name, other) for other in free)]
+    other = [name for name in names if not _same_value(there.get(name), wanted.get(name))]
+    if other:
+        was = ", ".join(f"{name}={there.get(name)!r}" for name in other)
+        raise InvalidSetting(f"{folder} holds a run with {was}: resume with the same, or choose another folder")
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """All values of nested mappings by their dotted names."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _same_value(one: Any, other: Any) -> bool:
+    texts = isinstance(one, str) and isinstance(other, str)
+    return one == other or (texts and os.path.realpath(one) == os.path.realpath(other))
 
 
 def check_first_answer(budget: Budget, what: str) -> None:

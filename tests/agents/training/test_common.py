@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -18,10 +19,11 @@ from vzgym.agents.training.common import (
     prepare_output,
     save_result,
 )
-from vzgym.agents.training.config import load_settings
+from vzgym.agents.training.config import load_settings, save_settings
+from vzgym.agents.training.grpo import train_grpo
 from vzgym.agents.training.memory import Sharding
 from vzgym.agents.training.plan import plan_sft
-from vzgym.agents.training.settings import LoraSettings, SFTSettings
+from vzgym.agents.training.settings import GRPOSettings, LoraSettings, SFTSettings
 from vzgym.agents.training.sft import train_sft
 from vzgym.agents.vlm.checkpoint import open_checkpoint, saved_protocol
 from vzgym.core.errors import FolderInUse, InvalidSetting
@@ -87,6 +89,7 @@ def test_adapters_on_top_of_a_checkpoint_of_adapters_open_too(settings, tmp_path
 
 
 def test_a_checkpoint_whose_saving_was_cut_off_is_passed_over(settings, tmp_path):
+    save_settings(settings(), tmp_path / "run")
     for number, whole in ((8, True), (9, True), (10, True), (11, False)):
         folder = tmp_path / "run" / f"checkpoint-{number}"
         folder.mkdir(parents=True)
@@ -138,8 +141,74 @@ def test_a_run_that_begins_leaves_its_settings(settings):
     out = train_sft(wanted)
     assert load_settings(SFTSettings, file=out / "settings.yaml") == wanted
     # From Python, values may be objects that YAML has no word for.
-    train_sft(settings(max_steps=1, save_steps=0, model_options={"dtype": torch.float32}))
+    shutil.rmtree(out)
+    told = settings(max_steps=1, save_steps=1, model_options={"dtype": torch.float32})
+    train_sft(told)
     assert load_settings(SFTSettings, file=out / "settings.yaml").model_options == {"dtype": "torch.float32"}
+    assert newest_checkpoint(told.replace(resume=True)) == str(out / "checkpoint-1")
+
+
+def saved_run(settings, folder):
+    """As a run that was stopped after its second step leaves its folder."""
+    save_settings(settings, folder)
+    (folder / "checkpoint-2").mkdir()
+    (folder / "checkpoint-2" / "trainer_state.json").write_text('{"global_step": 2}')
+
+
+@pytest.mark.parametrize(
+    ("changes", "was"),
+    [
+        ({"model": "runs/other"}, "model='.*'"),
+        ({"seed": 7, "learning_rate": 1.0}, "learning_rate=0.001, seed=0"),
+        ({"batch_size": 2}, "batch_size=4"),
+        ({"lora": {"rank": 2}}, r"lora\.rank=0"),
+        ({"trainer": {"adam_beta1": 0.5}}, r"trainer\.adam_beta1=None"),
+    ],
+)
+def test_a_run_with_other_settings_is_not_resumed(settings, tmp_path, changes, was):
+    saved_run(settings(), tmp_path / "run")
+    before = (tmp_path / "run" / "settings.yaml").read_text()
+    with pytest.raises(InvalidSetting, match=rf"run holds a run with {was}: resume with the same, or choose"):
+        train_sft(settings(resume=True).replace(**changes))
+    assert (tmp_path / "run" / "settings.yaml").read_text() == before
+
+
+def test_a_grpo_run_with_another_reward_is_not_resumed(tmp_path):
+    first = GRPOSettings(model="m", tasks="needle-micro/train", reward="videozoomer", out=str(tmp_path / "run"))
+    saved_run(first, tmp_path / "run")
+    with pytest.raises(InvalidSetting, match="holds a run with reward='videozoomer'"):
+        train_grpo(first.replace(reward={"iou": 1.0}, resume=True))
+
+
+def test_a_resumed_run_may_be_longer_and_save_and_log_otherwise(settings, tmp_path, monkeypatch):
+    saved_run(settings(), tmp_path / "run")
+    changes = {"max_steps": 9, "epochs": 2.0, "save_steps": 3, "save_limit": 1, "log_steps": 5, "resume": True}
+    trainer = {"use_cpu": True, "dataloader_num_workers": 1}
+    now = settings(**changes, trainer=trainer)
+    assert newest_checkpoint(now) == str(tmp_path / "run" / "checkpoint-2")
+    # The same folder by another path.
+    monkeypatch.chdir(Path(now.data).parent)
+    assert newest_checkpoint(now.replace(data=Path(now.data).name)) == str(tmp_path / "run" / "checkpoint-2")
+
+
+@pytest.mark.parametrize("train", [train_sft, train_grpo])
+def test_a_finished_run_without_checkpoints_is_kept(settings, tmp_path, caplog, train):
+    """GRPO saves no checkpoints unless told to."""
+    run = settings(save_steps=0)
+    if train is train_grpo:
+        run = GRPOSettings(model=run.model, tasks="needle-micro/train", out=run.out)
+    out = save_settings(run, run.out).parent
+    for name in ("model.safetensors", "training.json", "log.jsonl", "rollouts.jsonl"):
+        (out / name).write_text(name)
+    with pytest.raises(InvalidSetting, match="run holds a finished run: choose another folder, or delete this one"):
+        train(run)
+    longer = {"steps": 200} if train is train_grpo else {"max_steps": 200}
+    with pytest.raises(InvalidSetting, match=r"holds a run with (max_)?steps="):
+        train(run.replace(**longer, resume=True))
+    assert train(run.replace(resume=True)) == out
+    assert f"{out} holds the finished run: nothing is trained" in caplog.text
+    for name in ("model.safetensors", "training.json", "log.jsonl", "rollouts.jsonl"):
+        assert (out / name).read_text() == name
 
 
 @pytest.mark.parametrize("wanted", [{"max_steps": 2}, {"max_steps": 1}, {"max_steps": 0, "epochs": 0.25}])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import logging
 import math
 import time
@@ -22,6 +21,7 @@ from vzgym.agents.sb3.extractor import ClipExtractor
 from vzgym.agents.sb3.heads import ClipPolicy, MaskableClipPolicy
 from vzgym.agents.sb3.policy import SB3Policy
 from vzgym.agents.sb3.settings import SB3Settings
+from vzgym.agents.settings import check_same_run
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.files import (
     append_json_line,
@@ -332,13 +332,8 @@ class _RunCallback(BaseCallback):
 def _check_same(settings: SB3Settings, folder: Path, resume: bool) -> None:
     if not resume:
         raise InvalidSetting(f"{folder} holds a run already: resume it, or choose another folder")
-    before = SB3Settings.load(folder)
     free = {"out", "steps", "checkpoint_every", "eval_every", "eval_episodes", "tensorboard"}
-    plain = json.loads(json.dumps([vars(before), vars(settings)]))
-    other = sorted(name for name in plain[0] if name not in free and plain[0][name] != plain[1][name])
-    if other:
-        was = ", ".join(f"{name}={plain[0][name]!r}" for name in other)
-        raise InvalidSetting(f"{folder} holds a run with {was}: resume with the same, or choose another folder")
+    check_same_run(folder, SB3Settings.load(folder), settings, free)
 
 
 def curve_lines(curve: Path) -> list[dict[str, float]]:

@@ -10,7 +10,7 @@ import re
 import resource
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -18,7 +18,8 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from vzgym.agents.training.config import save_settings
+from vzgym.agents.settings import check_same_run
+from vzgym.agents.training.config import SETTINGS, load_settings, save_settings
 from vzgym.agents.training.lora import adapted_layers
 from vzgym.agents.training.memory import Sharding
 from vzgym.agents.training.processes import check_launch, check_packages, first_process, fsdp_stage, running
@@ -39,6 +40,7 @@ __all__ = [
     "check_trainer",
     "common_options",
     "freeze_vision",
+    "is_finished",
     "newest_checkpoint",
     "output_lock",
     "prepare_output",
@@ -301,20 +303,64 @@ def adapters(settings: TrainSettings, model: Any) -> Any:
     )
 
 
+_LENGTH = ("steps", "max_steps", "epochs", "trainer.max_steps", "trainer.num_train_epochs")
+"""Settings of a run's length."""
+
+_FREE = (
+    "out", "resume", "save_*", "log_*", "report_to", "gradient_checkpointing", "model_options.attn_implementation",
+    "trainer.save_*", "trainer.logging_*", "trainer.report_to", "trainer.use_cpu", "trainer.ddp_*", "trainer.fsdp*",
+    "trainer.deepspeed*", "trainer.dataloader_num_workers", "trainer.dataloader_pin_memory", "trainer.vllm_mode",
+    "trainer.vllm_server_*", "trainer.vllm_group_port", "trainer.vllm_gpu_memory_utilization",
+    "trainer.vllm_tensor_parallel_size", "trainer.vllm_enable_sleep_mode",
+)  # fmt: skip
+"""Settings with which a run may be resumed though they differ: what is saved and logged, and on which devices."""
+
+
+def is_finished(settings: TrainSettings) -> bool:
+    """Whether `out` holds this run, finished and without checkpoints: there is nothing to resume, nor to train.
+
+    Raises:
+        InvalidSetting: If it holds another finished run without checkpoints, or `resume` is not set.
+    """
+    out = Path(settings.out)
+    if not (out / FACTS).is_file() or _whole_checkpoints(out):
+        return False
+    if not settings.resume:
+        raise InvalidSetting(f"{out} holds a finished run: choose another folder, or delete this one")
+    # Without a checkpoint it cannot be trained further.
+    _check_settings(settings, _FREE)
+    _log.warning("%s holds the finished run: nothing is trained", out)
+    return True
+
+
 def newest_checkpoint(settings: TrainSettings) -> str | None:
     """The checkpoint to resume from; None for a new run. Partly saved checkpoints are ignored.
 
     Raises:
-        InvalidSetting: If there are checkpoints, but `resume` is not set.
+        InvalidSetting: If there are checkpoints, but `resume` is not set, or the settings are not those of their run.
     """
-    whole = [folder for folder in _checkpoints(Path(settings.out)) if (folder / _STATE).is_file()]
-    if whole and not settings.resume:
+    whole = _whole_checkpoints(Path(settings.out))
+    if not whole:
+        return None
+    if not settings.resume:
         # They may hold hours of training, and a later `resume` must not use another run's.
         raise InvalidSetting(
             f"{settings.out} holds checkpoints of a run, up to {whole[-1].name}: resume it (resume), choose another "
-            "folder, or delete them"
+            "folder, or delete this one"
         )
-    return str(whole[-1]) if whole else None
+    _check_settings(settings, (*_FREE, *_LENGTH))
+    return str(whole[-1])
+
+
+def _check_settings(settings: TrainSettings, free: Collection[str]) -> None:
+    """Check that the settings of the run in `out` are these, except for those that may differ."""
+    before = load_settings(type(settings), file=Path(settings.out) / SETTINGS)
+    check_same_run(settings.out, before, settings, free)
+
+
+def _whole_checkpoints(out: Path) -> list[Path]:
+    """A trainer's checkpoints in a folder that were saved completely, oldest first."""
+    return [folder for folder in _checkpoints(out) if (folder / _STATE).is_file()]
 
 
 def _checkpoints(out: Path) -> list[Path]:
@@ -339,8 +385,10 @@ def output_lock(settings: TrainSettings) -> Iterator[None]:
     """Lock the output folder for writing; in a run over several processes, the first one locks it.
 
     Raises:
+        InvalidSetting: If `model` or `out` is not given.
         FolderInUse: If another run writes into it.
     """
+    check_paths(settings)
     if not first_process():
         yield
         return
@@ -379,6 +427,8 @@ def prepare_output(settings: TrainSettings, trainer: Any, resumed: str | None) -
         return
     out = Path(settings.out)
     save_settings(settings, out)
+    # A run that is trained further is not finished (see `is_finished`).
+    (out / FACTS).unlink(missing_ok=True)
     if resumed is not None:
         step = _step(resumed)
         _keep_lines(out / LOG, lambda line: line["step"] <= step)

@@ -31,9 +31,21 @@ from vzgym.core.errors import InvalidSetting, UnknownName
 from vzgym.core.files import write_text
 from vzgym.core.settings import Settings, build, merged, plain, section_of
 
-__all__ = ["STAGES", "SettingsFile", "load_settings", "parse_overrides", "preset_names", "save_settings", "to_yaml"]
+__all__ = [
+    "SETTINGS",
+    "STAGES",
+    "SettingsFile",
+    "load_settings",
+    "parse_overrides",
+    "preset_names",
+    "save_settings",
+    "to_yaml",
+]
 
 S = TypeVar("S", bound=Settings)
+
+SETTINGS = "settings.yaml"
+"""The file in a run's folder with its settings."""
 
 STAGES: Mapping[str, type[Settings]] = {
     section_of(cls): cls for cls in (CollectSettings, PretrainSettings, SFTSettings, GRPOSettings, SB3Settings)
@@ -126,7 +138,7 @@ def to_yaml(settings: Settings) -> str:
 
 def save_settings(settings: Settings, folder: str | Path) -> Path:
     """Write the settings of a run to `settings.yaml` in its folder, and return the file."""
-    path = Path(folder) / "settings.yaml"
+    path = Path(folder) / SETTINGS
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, to_yaml(settings))
     return path

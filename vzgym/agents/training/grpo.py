@@ -23,6 +23,7 @@ from vzgym.agents.training.common import (
     check_run,
     common_options,
     freeze_vision,
+    is_finished,
     newest_checkpoint,
     output_lock,
     prepare_output,
@@ -73,6 +74,8 @@ def train_grpo(settings: GRPOSettings, callbacks: Sequence[Any] = (), progress: 
         ImagesDropped: If frames are dropped on their way to the model.
     """
     with output_lock(settings):
+        if is_finished(settings):
+            return Path(settings.out)
         resumed = newest_checkpoint(settings)
         trainer, start = make_trainer(settings, callbacks, resumed, progress)
         out = train(settings, trainer, start, resumed)

@@ -18,6 +18,7 @@ from vzgym.agents.training.common import (
     check_run,
     common_options,
     freeze_vision,
+    is_finished,
     newest_checkpoint,
     output_lock,
     prepare_output,
@@ -151,6 +152,8 @@ def train_sft(
             trajectories are in another text protocol than that of the settings or the model (see `taught_protocol`).
     """
     with output_lock(settings):
+        if is_finished(settings):
+            return Path(settings.out)
         resumed = newest_checkpoint(settings)
         trainer, start = make_trainer(settings, data, callbacks, resumed, progress)
         return train(settings, trainer, start, resumed)
