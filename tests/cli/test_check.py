@@ -47,15 +47,14 @@ class FirstZoom:
         return float(record.zooms == 1)
 
 
-def test_a_reward_that_some_episodes_cannot_have_is_said_once(
+def test_a_reward_that_some_episodes_cannot_have_is_no_fault(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "somebodys_module", sys.modules[__name__])
     done = runner.invoke(app, ["check", "somebodys_module:FirstZoom"])
     assert done.exit_code == 0, done.output
-    assert [line.message for line in caplog.records] == [
-        "reward term 'first_zoom' is unscored for task 'tiny/test/0': it needs evidence"
-    ]
+    assert "left out" not in done.output
+    assert not caplog.records
 
 
 def test_a_broken_component_is_reported_with_its_fix(monkeypatch: pytest.MonkeyPatch) -> None:

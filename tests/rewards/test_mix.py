@@ -203,6 +203,19 @@ def test_a_value_that_is_not_finite_is_refused(value: float, play: Play) -> None
         make_reward(Constant(value)).score(play([RIGHT]))
 
 
+@pytest.mark.parametrize("value", ["high", "1.0", [1.0], np.array([1.0, 2.0]), np.array(1.0), 1j, b"1"])
+def test_a_value_that_is_no_number_is_refused_by_the_name_of_its_module(value: Any, play: Play) -> None:
+    with pytest.raises(
+        InvalidSetting, match=r"reward module 'constant' returned .* for task 'flash/1': score\(\) must"
+    ):
+        make_reward(Constant(value)).score(play([RIGHT]))
+
+
+@pytest.mark.parametrize("value", [True, np.bool_(True), np.float32(1.0), np.int64(1)])
+def test_numpy_numbers_and_conditions_are_values(value: Any, play: Play) -> None:
+    assert make_reward(Constant(value)).score(play([RIGHT])).total == 1.0
+
+
 FINITE = st.floats(-1e6, 1e6)
 
 

@@ -223,6 +223,11 @@ class Endless(_Reward):
         return float("nan")
 
 
+class Says(_Reward):
+    def score(self, record, context):
+        return "high"  # type: ignore[return-value]
+
+
 class NoNeeds(_Reward):
     """Reads evidence without saying so."""
 
@@ -256,6 +261,29 @@ class Notes(_Reward):
 def test_broken_rewards(module: Any, rule: str, fix: str) -> None:
     found = broken(check_reward(module))
     assert any(rule in name and fix in detail for name, detail in found.items()), found
+
+
+@pytest.mark.parametrize(("module", "rule"), [(Says, "finite numbers"), (Nameless, "has the parts")])
+def test_a_fault_of_a_reward_is_reported_once(module: Any, rule: str) -> None:
+    report = check_reward(module)
+    assert len(report.broken) == 1
+    assert rule in report.broken[0].rule
+    after = report.results[report.results.index(report.broken[0]) + 1 :]
+    assert {result.status for result in after} == {"left out"}
+    assert all("checked only if this holds" in result.detail for result in after)
+
+
+class Asks(_Reward):
+    """Needs what the check's episodes do not have."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"answerer"})
+
+
+def test_a_reward_that_is_never_scored_is_said_to_be() -> None:
+    report = check_reward(Asks)
+    assert report.ok
+    details = [result.detail for result in report.results if result.status == "left out"]
+    assert "it scores none of the check's episodes; it needs answerer" in details
 
 
 # Policies ----------------------------------------------------------------------------------------------------------

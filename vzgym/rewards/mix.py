@@ -314,7 +314,7 @@ class RewardMix:
             context: Additional inputs; the mix's own context if None.
 
         Raises:
-            InvalidSetting: If a module returns a number that is not finite.
+            InvalidSetting: If a module returns anything but a finite number or None.
         """
         around = self.context if context is None else context
         scores = {name: self._score(name, term, record, around) for name, term in self.terms.items()}
@@ -361,10 +361,16 @@ class RewardMix:
         return TermScore(math.fsum(known), weight, math.fsum(map(term.clipped, known)), holds)
 
     def _value(self, name: str, term: Term, record: EpisodeRecord, context: RewardContext) -> float | None:
-        value = term.module.score(record, context)
-        if value is not None and not math.isfinite(value):
-            raise InvalidSetting(f"reward module {name!r} returned {value} for task {record.task.id!r}")
-        return None if value is None else float(value)
+        value: Any = term.module.score(record, context)
+        if value is None:
+            return None
+        # A condition (`return record.zooms > 0`) is as good as 1 or 0.
+        if not (isinstance(value, (bool, np.bool_)) or _finite(value)):
+            raise InvalidSetting(
+                f"reward module {name!r} returned {value!r:.80} for task {record.task.id!r}: score() must return a "
+                "finite number, or None if there is no score"
+            )
+        return float(value)
 
     def _tell(self, name: str, record: EpisodeRecord, why: str, level: int) -> None:
         if name not in self._reported:

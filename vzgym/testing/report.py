@@ -57,10 +57,12 @@ class Rule(Generic[S]):
     Args:
         name: What must hold, as a sentence.
         check: Raises `ContractViolation` if it does not.
+        requires: Name of an earlier rule without which this one has nothing to check; it is left out if that is broken.
     """
 
     name: str
     check: Callable[[S], None]
+    requires: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,12 @@ def apply_rules(kind: str, subject: str, rules: Sequence[Rule[S]], make: Callabl
         make: Factory of the component.
     """
     results = []
+    unmet: set[str] = set()
     for rule in rules:
+        if rule.requires in unmet:
+            unmet.add(rule.name)
+            results.append(RuleResult(rule.name, "left out", f"checked only if this holds: {rule.requires}"))
+            continue
         try:
             rule.check(make())
         except NotApplicable as reason:
@@ -141,6 +148,8 @@ def apply_rules(kind: str, subject: str, rules: Sequence[Rule[S]], make: Callabl
             results.append(RuleResult(rule.name, "broken", f"raised {type(error).__name__}: {error}"))
         else:
             results.append(RuleResult(rule.name, "kept"))
+        if results[-1].status == "broken":
+            unmet.add(rule.name)
     return ConformanceReport(subject, kind, tuple(results))
 
 

@@ -18,6 +18,9 @@ from vzgym.testing.report import ConformanceReport, ContractViolation, NotApplic
 
 __all__ = ["REWARD_RULES", "check_reward"]
 
+_PARTS = "has the parts of a reward module"
+_NUMBERS = "scores are finite numbers or None"
+
 
 def _shape(module: RewardModule) -> None:
     try:
@@ -32,14 +35,10 @@ def _context(record: EpisodeRecord) -> RewardContext:
     return RewardContext(group=[item for item in scenes.records() if item.task.id == record.task.id], progress=0.5)
 
 
-def _scores(module: RewardModule, record: EpisodeRecord, mix: RewardMix | None = None) -> list[float | None]:
-    """The raw value of each turn; without a log line if it is unscored, unless `mix` writes one."""
-    mix = mix or _mix(module).with_context(quiet=True)
+def _scores(module: RewardModule, record: EpisodeRecord) -> list[float | None]:
+    """The raw value of each turn. Some records lack what a module needs on purpose, so no log line says so."""
+    mix = RewardMix({module.name: Term(module, 1.0)}).with_context(quiet=True)
     return [step.terms[module.name].value for step in mix.score_all(record, _context(record))]
-
-
-def _mix(module: RewardModule) -> RewardMix:
-    return RewardMix({module.name: Term(module, 1.0)})
 
 
 def _numbers(module: RewardModule) -> None:
@@ -57,12 +56,14 @@ def _numbers(module: RewardModule) -> None:
                 f"score() of task {record.task.id!r} after turn {count} is {value!r}: return a finite number, or None "
                 "if there is no score",
             )
+    if all(value is None for record in scenes.records() for value in _scores(module, record)):
+        needs = ", ".join(sorted(module.needs)) or "nothing"
+        raise NotApplicable(f"it scores none of the check's episodes; it needs {needs}")
 
 
 def _stateless(module: RewardModule) -> None:
     records = scenes.records()
-    mix = _mix(module)  # says once if, and why, the module scores some of these episodes not at all
-    first = [_scores(module, record, mix) for record in records]
+    first = [_scores(module, record) for record in records]
     again = [_scores(module, record) for record in reversed(records)][::-1]
     need(
         first == again,
@@ -111,12 +112,12 @@ def _as_data(module: RewardModule) -> None:
 
 
 REWARD_RULES: tuple[Rule[RewardModule], ...] = (
-    Rule("has the parts of a reward module", _shape),
-    Rule("scores are finite numbers or None", _numbers),
-    Rule("keeps no state", _stateless),
-    Rule("scores a saved record as it scored the live one", _saved),
-    Rule("leaves the record unchanged", _harmless),
-    Rule("can be serialized and rebuilt", _as_data),
+    Rule(_PARTS, _shape),
+    Rule(_NUMBERS, _numbers, requires=_PARTS),
+    Rule("keeps no state", _stateless, requires=_NUMBERS),
+    Rule("scores a saved record as it scored the live one", _saved, requires=_NUMBERS),
+    Rule("leaves the record unchanged", _harmless, requires=_NUMBERS),
+    Rule("can be serialized and rebuilt", _as_data, requires=_NUMBERS),
 )
 
 
