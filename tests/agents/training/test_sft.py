@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from vzgym.agents.data.dataset import IMPORTED, collect, load_trajectories
+from vzgym.agents.data.rows import write_rows
 from vzgym.agents.data.settings import CollectSettings
 from vzgym.agents.training.plan import plan_sft
 from vzgym.agents.training.settings import LoraSettings, SFTSettings
@@ -120,6 +121,18 @@ def test_what_must_be_given_is_asked_for(small_model, trajectories, tmp_path, mi
     given = {"model": str(small_model), "data": str(trajectories), "out": str(tmp_path / "x"), missing: ""}
     with pytest.raises(InvalidSetting, match=f"{name} must be given"):
         train_sft(SFTSettings(**given))
+
+
+def test_a_dataset_without_trajectories_is_refused(small_model, trajectories, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    write_rows(empty, [], b"empty")
+    told = settings(small_model, empty, tmp_path / "x")
+    for refuse in (lambda: train_sft(told), lambda: plan_sft(told)):
+        with pytest.raises(InvalidSetting, match=r"empty has no trajectories \(0 rows\)"):
+            refuse()
+    with pytest.raises(InvalidSetting, match="the dataset has no trajectories"):
+        train_sft(told.replace(data=""), data=load_trajectories(trajectories).select([]))
 
 
 def test_several_zooms_of_a_turn_are_encoded_as_they_were_played(small_model, tmp_path):

@@ -262,6 +262,8 @@ def plan_sft(settings: SFTSettings, sharding: Sharding | None = None, memory_gib
     if not settings.data:
         raise InvalidSetting("SFTSettings.data must be given: a folder that `vzgym collect` wrote")
     rows = load_trajectories(settings.data)
+    used = min(settings.limit or len(rows), len(rows))
+    check_accumulation(settings, used, plan.sharding.devices)
     taught_protocol(settings)
     processor = open_processor(settings.model)
     counts = [len(images) for images in load_trajectories(settings.data, in_blocks=False)["images"]]
@@ -284,8 +286,6 @@ def plan_sft(settings: SFTSettings, sharding: Sharding | None = None, memory_gib
     tokens = settings.batch_size * len(longest)
     _add_training(plan, tokens, tokens, settings.batch_size * images, False)
     plan.memory.add_pictures(plan.facts, settings.batch_size * images * plan.facts.merged)
-    used = min(settings.limit or len(rows), len(rows))
-    check_accumulation(settings, used, plan.sharding.devices)
     epoch = math.ceil(math.ceil(used / (settings.batch_size * plan.sharding.devices)) / settings.accumulation)
     plan.length = RunLength(
         epoch_steps=epoch,

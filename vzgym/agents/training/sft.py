@@ -237,8 +237,13 @@ def check_accumulation(settings: SFTSettings, rows: int, devices: int) -> None:
         devices: Number of devices that train.
 
     Raises:
-        InvalidSetting: If there are too few; the trainer would silently use smaller batches.
+        InvalidSetting: If there are none, or too few; the trainer would silently use smaller batches.
     """
+    if not rows:
+        raise InvalidSetting(
+            f"{settings.data or 'the dataset'} has no trajectories (0 rows): collect some, with other filters if all "
+            "were rejected"
+        )
     batches = math.ceil(rows / (settings.batch_size * devices))
     if settings.accumulation > batches:
         raise InvalidSetting(
