@@ -254,6 +254,13 @@ def test_fsdp_is_planned_as_sharded(seven, tmp_path, options, stage):
     assert memory.parts["optimizer"] == (facts.weights - facts.vision) * 4 // (4 if stage else 1)
 
 
+@pytest.mark.parametrize("options", ["", "fsdp_config: {}\n"])
+def test_fsdp_without_options_is_planned_with_accelerates_own(tmp_path, options):
+    file = tmp_path / "fsdp.yaml"
+    file.write_text(f"distributed_type: FSDP\nnum_processes: 2\n{options}")
+    assert read_launch(str(file), None) == Sharding(2, 3, fsdp=True)
+
+
 @pytest.mark.parametrize(
     ("config", "stage"),
     [

@@ -145,13 +145,15 @@ def read_launch(name: str | None, devices: int | None) -> Sharding:
     if count < 1:
         raise InvalidSetting(f"a run needs at least one device, got {count}")
     deepspeed = _mapping(values.get("deepspeed_config"), f"deepspeed_config of {place}")
-    fsdp = values.get("fsdp_config")
+    options = _mapping(values.get("fsdp_config"), f"fsdp_config of {place}")
+    kind, stage = values.get("distributed_type"), 0
+    # Without options, accelerate uses its own defaults.
+    fsdp = bool(options) or kind == "FSDP"
     if fsdp:
-        stage = fsdp_stage(_mapping(fsdp, f"fsdp_config of {place}"), place)
-    else:
-        used = deepspeed or values.get("distributed_type") == "DEEPSPEED"
-        stage = zero_stage(deepspeed, place) if used else 0
-    return Sharding(count, stage, str(values.get("mixed_precision", "")), bool(fsdp))
+        stage = fsdp_stage(options, place)
+    elif deepspeed or kind == "DEEPSPEED":
+        stage = zero_stage(deepspeed, place)
+    return Sharding(count, stage, str(values.get("mixed_precision", "")), fsdp)
 
 
 def _mapping(values: Any, place: str) -> Mapping[str, Any]:
