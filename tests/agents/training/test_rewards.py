@@ -77,6 +77,26 @@ def test_processes_take_turns_in_writing_rollouts(
     assert free == [processes == 1] * 2
 
 
+@pytest.mark.parametrize("hold", [False, True])
+def test_rollouts_of_a_step_have_numbers_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hold: bool
+) -> None:
+    """With accumulation, a step plays several generation batches; with dynamic sampling, each is settled by itself."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        scorer = Scorer(make_reward("accuracy"), {}, tmp_path / "rollouts.jsonl", hold=hold)
+        for step in (3, 3, 4):
+            records: list[EpisodeRecord] = []
+            evaluate("random", "tiny", episodes=2, on_episode=records.append)
+            scorer._score(records, SimpleNamespace(global_step=step, max_steps=9), ["tiny"] * 2)
+            if hold:
+                scorer.settle([[False, False]])
+    saved = map(EpisodeRecord.from_line, (tmp_path / "rollouts.jsonl").read_text().splitlines())
+    found = [(record.info.step or 0, record.info.rollout or 0) for record in saved]
+    assert sorted(found) == [(3, number) for number in range(8)] + [(4, number) for number in range(4)]
+
+
 def test_a_batch_logs_what_each_term_did_within_its_groups() -> None:
     records: list[EpisodeRecord] = []
     evaluate("random", "tiny", episodes=6, samples=4, on_episode=records.append)

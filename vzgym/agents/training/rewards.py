@@ -66,6 +66,8 @@ class Scorer:
         self._batch: list[EpisodeRecord] = []
         self._columns: dict[str, list[float | None]] = {}
         self._batches = 0
+        # The latest step, and the number of its batches so far.
+        self._played = (-1, 0)
         self._hold = hold
         # The lines of each held batch, None for a record that is not saved, and its measures.
         self._held: list[tuple[list[str | None], dict[str, float]]] = []
@@ -134,8 +136,10 @@ class Scorer:
         for key, record in zip(keys, records, strict=True):
             groups[key].append(record)
         step = int(state.global_step) if state is not None else 0
-        # Numbers are unique over all processes, which score as many roll-outs each, and over the batches of an update.
-        first = (len(self._held) * process_count() + process_index()) * len(records)
+        # Numbers are unique over all processes, which score as many roll-outs each, and over the batches of a step.
+        batch = self._played[1] if self._played[0] == step else 0
+        self._played = (step, batch + 1)
+        first = (batch * process_count() + process_index()) * len(records)
         progress = step / state.max_steps if state is not None and state.max_steps > 0 else None
         self._columns = {name: [] for name in self.mix.terms}
         for number, (key, record) in enumerate(zip(keys, records, strict=True), first):
