@@ -62,6 +62,22 @@ def test_trajectories_survive_the_way_there_and_back(trajectories: Path, tmp_pat
             np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
 
 
+def test_an_empty_folder_takes_an_export_on_windows_too(
+    trajectories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = Path.replace
+
+    def replace_on_windows(self: Path, target: Path) -> Path:
+        if target.is_dir():
+            raise PermissionError(13, "Access is denied", str(target))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace_on_windows)
+    (tmp_path / "out").mkdir()
+    assert export_sharegpt(trajectories, tmp_path / "out") > 0
+    assert (tmp_path / "out" / "trajectories.json").is_file()
+
+
 def test_the_form_is_llama_factory_s(trajectories: Path, tmp_path: Path) -> None:
     result = run("export", trajectories, "--out", tmp_path / "out", "--name", "mine")
     assert result.exit_code == 0, result.output

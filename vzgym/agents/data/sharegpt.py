@@ -125,6 +125,9 @@ def whole_folder(out: Path) -> Iterator[Path]:
         draft.mkdir(parents=True)
         try:
             yield draft
+            # Windows renames no folder onto another, not even onto an empty one.
+            if out.exists():
+                out.rmdir()
             draft.replace(out)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
