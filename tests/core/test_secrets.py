@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from typing import Any
 
 import pytest
@@ -88,3 +89,21 @@ def test_options_among_body_fields_stay(option: str) -> None:
 def test_body_fields_named_as_secrets_are_hidden(name: str) -> None:
     assert redact({"extra": {name: "open sesame"}}) == {"extra": {name: "***"}}
     assert redact({"extra": {name: 7}}) == {"extra": {name: 7}}
+
+
+def test_hidden_texts_that_differ_stay_different() -> None:
+    first, second = (redact({"extra": {"guided_regex": text}}) for text in (r"<a>[A-D]</a>", r"<a>[A-E]</a>"))
+    assert re.fullmatch(r"\*\*\*[0-9a-f]{8}", first["extra"]["guided_regex"])
+    assert first != second
+    assert redact({"extra": {"guided_regex": r"<a>[A-D]</a>"}}) == first
+    # A new key is no other setting.
+    keys = [redact({"extra": {"api_key": text}}) for text in SECRETS[:2]]
+    assert keys[0] == keys[1] == {"extra": {"api_key": "***"}}
+
+
+def test_a_url_beside_a_key_does_not_show_the_key() -> None:
+    given = {"deep": {"callback": f"https://me:{SECRET}@host", "other": SECRETS[0], "headers": {"A": SECRET}}}
+    for value in (given, {"deep": (SECRETS[0],)}, {f"https://me:{SECRET}@host": 1}):
+        shown = json.dumps(redact({"extra": value}))
+        assert SECRET not in shown
+        assert SECRETS[0] not in shown

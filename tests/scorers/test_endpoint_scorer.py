@@ -159,6 +159,17 @@ def test_requests_are_charged_only_when_they_are_sent(server: Server, long_file:
     np.testing.assert_array_equal(again.scores, first.scores)
 
 
+def test_scores_of_other_templates_are_not_taken_from_the_cache(
+    server: Server, long_file: Path, tmp_path: Path
+) -> None:
+    video, times = FileVideo(long_file), np.arange(0.0, 20.0, 10.0)
+    spec = {"name": "endpoint", "model": "m", "url": server.url}
+    templates = ("{{ strict }}", "{{ lenient }}")
+    made = [make_scorer({**spec, "extra": {"chat_template": text}}) for text in templates]
+    assert [score_video(one, video, QUERY, times, cache=tmp_path).costs.get("requests", 0) for one in made] == [2, 2]
+    assert "strict" not in "".join(path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file())
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -22,6 +23,8 @@ _SECRET_NAMES = re.compile(
 _WORD = r"(?:[A-Z]?[a-z]+|[A-Z]+)"
 _OPTION = re.compile(rf"{_WORD}?(?:[ _.:/+-]?(?:\d{{1,4}}(?![A-Za-z])|(?<![A-Za-z0-9]){_WORD}))*")
 _LONGEST_OPTION = 32
+# A replaced text: it stays as it is when it is redacted again.
+_REPLACED = re.compile(r"\*\*\*([0-9a-f]{8})?")
 
 # A scheme, then everything that could belong to the URL: as long as possible, so that no part of a secret is left.
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<rest>[^\s\"'<>]*)")
@@ -38,14 +41,15 @@ def redact(value: Any) -> Any:
         value: Mappings, lists, tuples, texts and other values, nested. It is not changed.
 
     Returns:
-        The value, with `***` in place of each secret. Lists and tuples become lists.
+        The value, with `***` in place of each secret, followed by a digest in a request's further fields. Lists and
+        tuples become lists.
     """
     if isinstance(value, str):
         return redact_url(value)
     if isinstance(value, Mapping):
         return {
-            redact_url(key) if isinstance(key, str) else key: _hide(inner)
-            if isinstance(key, str) and (_HEADERS.search(key) or _QUERIES.search(key))
+            _shown_key(key): _hide(inner)
+            if _holds_secrets(key)
             else redact_body(inner)
             if isinstance(key, str) and _BODIES.search(key)
             else redact(inner)
@@ -58,19 +62,22 @@ def redact_body(value: Any, name: str = "") -> Any:
     """Redact possible secrets in fields of a request's body.
 
     Replaced is every text that is not plainly an option: short, and made of words and numbers ("auto", "json_object"),
-    since a key is random letters and digits. A text whose field is named as a secret (`api_key`) is replaced, too.
+    since a key is random letters and digits. `***` and a digest stand for it, so that redacted settings still differ
+    where the texts differ. A text whose field is named as a secret (`api_key`) is replaced by `***` alone.
 
     Args:
         value: As `redact` takes it.
         name: Name of the field that holds it.
     """
     if isinstance(value, str):
+        if value and _SECRET_NAMES.search(name):
+            return HIDDEN
         is_option = len(value) <= _LONGEST_OPTION and _OPTION.fullmatch(value) is not None
-        return HIDDEN if value and (not is_option or _SECRET_NAMES.search(name)) else value
+        return value if is_option or _REPLACED.fullmatch(value) else f"{HIDDEN}{_digest(value)}"
     if isinstance(value, Mapping):
-        hidden = redact(value)
         return {
-            key: hidden[key] if hidden[key] != inner else redact_body(inner, str(key)) for key, inner in value.items()
+            _shown_key(key): _hide(inner) if _holds_secrets(key) else redact_body(inner, str(key))
+            for key, inner in value.items()
         }
     return [redact_body(inner, name) for inner in value] if isinstance(value, (list, tuple)) else value
 
@@ -78,6 +85,18 @@ def redact_body(value: Any, name: str = "") -> Any:
 def redact_url(text: str) -> str:
     """A text with the user information, query and fragment of every URL in it replaced by `***`."""
     return _URL.sub(_redacted, text) if "://" in text else text
+
+
+def _shown_key(key: Any) -> Any:
+    return redact_url(key) if isinstance(key, str) else key
+
+
+def _holds_secrets(key: Any) -> bool:
+    return isinstance(key, str) and bool(_HEADERS.search(key) or _QUERIES.search(key))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:8]
 
 
 def _hide(value: Any) -> Any:

@@ -18,6 +18,7 @@ from vzgym.agents.served.tstar import TStarAgent, detections_in, grid_picture
 from vzgym.agents.served.videoagent import VideoAgent, first_frames, frame_to_add
 from vzgym.agents.served.videotree import VideoTreeAgent, ratings_in
 from vzgym.core.errors import EndpointError, InvalidSetting
+from vzgym.core.secrets import redact
 from vzgym.evaluation import evaluate, read_records
 from vzgym.evaluation.replay import replay
 from vzgym.policies import POLICIES, PolicyTraits
@@ -288,6 +289,10 @@ def test_names_settings_and_failures(name, kind, tasks):
     assert policy.name == f"{name} (m)"
     assert not PolicyTraits.of(policy).privileged
     assert json.dumps(policy.identity)
+    texts = ("{{ strict }}", "{{ lenient }}")
+    other = [kind("m", "http://127.0.0.1:9/v1", extra={"chat_template": text}).identity for text in texts]
+    assert redact(other[0]) != redact(other[1])
+    assert not any(text in json.dumps(other) for text in texts)
     with pytest.raises(InvalidSetting, match=r"has no option 'heat'; valid: concurrency, detail"):
         POLICIES.make({"name": name, "model": "m", "url": "http://127.0.0.1:9/v1", "heat": 1})
     with pytest.raises(InvalidSetting, match="temperature must be"):

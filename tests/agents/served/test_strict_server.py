@@ -344,6 +344,15 @@ def test_header_values_reach_the_server_and_no_file_folder_or_terminal(
     collect(settings, tmp_path / "data")
 
 
+def test_other_texts_in_further_fields_are_another_run(server: StrictServer, tasks: TaskSet, tmp_path: Path) -> None:
+    spec = {"name": "served", "model": "m", "url": server.url, "check_images": False}
+    first, second = ({**spec, "extra": {"guided_regex": text}} for text in ("<answer>[A-D]</answer>", ".{0,9}[A-D]"))
+    evaluate(first, tasks, episodes=1, out=tmp_path)
+    with pytest.raises(InvalidSetting, match=r"holds another run: its options\.extra\.guided_regex is '\*\*\*"):
+        evaluate(second, tasks, episodes=2, out=tmp_path)
+    assert len(evaluate(first, tasks, episodes=2, out=tmp_path).episodes) == 2
+
+
 @pytest.mark.parametrize(
     "extra", [{"extra_headers": {"A": SECRET}}, {"headers": {"A": SECRET}}, {"extra_query": {"k": SECRET}}]
 )

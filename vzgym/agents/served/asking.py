@@ -16,7 +16,7 @@ from vzgym.baselines.selectors.base import check_number
 from vzgym.core.actions import Answer
 from vzgym.core.endpoint import Endpoint, Reply
 from vzgym.core.errors import InvalidSetting
-from vzgym.core.secrets import redact
+from vzgym.core.secrets import redact_body
 from vzgym.core.text import known_names
 from vzgym.episode.answers import lettered
 from vzgym.policies.traits import add_costs
@@ -116,7 +116,7 @@ class AskingAgent:
             "temperature": self.temperature,
             "turn_tokens": self.turn_tokens,
             "images": self.images.to_json(),
-            "extra": redact(self.extra),
+            "extra": redact_body(self.extra),
             "exact": self.exact,
             **self.settings,
         }
