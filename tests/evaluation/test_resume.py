@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from vzgym import Answer
@@ -20,6 +21,9 @@ from vzgym.episode.record import EpisodeRecord
 from vzgym.episode.runs import count_records
 from vzgym.evaluation import RunFolder, evaluate, read_records
 from vzgym.tasks import VideoTask, load_tasks
+from vzgym.tasks.io.writing import write_tasks
+from vzgym.tasks.procedural.render.encode import encode_video
+from vzgym.video.synthetic import ArrayVideo
 
 Facts = Callable[[EpisodeRecord], dict[str, Any]]
 
@@ -249,6 +253,35 @@ def test_objects_of_other_classes_are_another_run(tmp_path: Path) -> None:
     assert run(tmp_path, policy=A()) == []
     with pytest.raises(InvalidSetting, match=r"holds another run: its source_code"):
         run(tmp_path, policy=B())
+
+
+def test_other_videos_and_evidence_are_another_run(tmp_path: Path) -> None:
+    suite = load_tasks("needle-micro/test")
+    first = write_tasks([suite[index] for index in range(3)], tmp_path / "first")
+    rows = [json.loads(line) for line in first.read_text().splitlines()]
+    run(tmp_path / "run", tasks=str(first), episodes=1)
+
+    def other(changes: dict[str, Any]) -> str:
+        """A task file of the same name beside the videos, whose first row differs."""
+        (tmp_path / "first" / "other").mkdir(exist_ok=True)
+        found = tmp_path / "first" / "other" / first.name
+        videos = [{"video": f"../{row['video']}"} for row in rows]
+        lines = [{**row, **video} for row, video in zip(rows, videos, strict=True)]
+        lines[0] |= changes
+        found.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        return str(found)
+
+    with pytest.raises(InvalidSetting, match=r"its evidence of task 0 is \[\[.*\]\], not \[\[1\.0, 2\.0\]\]"):
+        run(tmp_path / "run", tasks=other({"evidence": [[1.0, 2.0]], "requirements": {}}), episodes=2)
+    with pytest.raises(InvalidSetting, match=f"its video of task 0 is '{rows[0]['video']}', not '{rows[1]['video']}'"):
+        run(tmp_path / "run", tasks=other({"video": f"../{rows[1]['video']}"}), episodes=2)
+    short = ArrayVideo(np.zeros((640, 16, 16, 3), np.uint8), fps=10.0)
+    encode_video(short, tmp_path / "first" / "other" / rows[0]["video"])
+    with pytest.raises(InvalidSetting, match=r"its video's duration of task 0 is 96\.0, not 64\.0"):
+        run(tmp_path / "run", tasks=other({"video": rows[0]["video"]}), episodes=2)
+    # The file and its videos in another place are the same tasks.
+    (tmp_path / "first").rename(tmp_path / "moved")
+    assert run(tmp_path / "run", tasks=str(tmp_path / "moved" / first.name), episodes=2) == [1]
 
 
 def test_a_run_that_finished_nothing_binds_nobody(tmp_path: Path) -> None:

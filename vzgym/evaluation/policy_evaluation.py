@@ -14,9 +14,10 @@ import numpy as np
 
 from vzgym.core.budget import ToolMode
 from vzgym.core.errors import InvalidSetting
+from vzgym.core.interval import Interval
 from vzgym.core.secrets import redact
 from vzgym.episode.evidence import overview_shows_evidence
-from vzgym.episode.record import End, EpisodeRecord
+from vzgym.episode.record import End, EpisodeRecord, TaskFacts
 from vzgym.episode.runs import RunFolder
 from vzgym.evaluation.counterfactual import PolicyAnswerer, make_answerer
 from vzgym.evaluation.metrics import EpisodeMetrics
@@ -320,12 +321,24 @@ def _how_many(episodes: int | None, tasks: TaskSet) -> int:
 
 
 def _check_same(record: EpisodeRecord, task: VideoTask, index: int, folder: object) -> None:
-    """Check that the played tasks equal the current ones, since two task files may share a name."""
+    """Check that the played tasks equal the current ones, since two task files may share a name.
+
+    Raises:
+        InvalidSetting: If one differs.
+        VideoError: If its video cannot be opened.
+    """
+    with closing(task.video):
+        now = TaskFacts.of(task)
+    before = record.task
     compared: tuple[tuple[str, Any, Any], ...] = (
-        ("", record.task.id, task.id),
-        ("question of ", record.task.question, task.question),
-        ("options of ", record.task.options, task.options),
-        ("answer of ", record.task.answer, task.answer),
+        ("", before.id, now.id),
+        ("question of ", before.question, now.question),
+        ("options of ", before.options, now.options),
+        ("answer of ", before.answer, now.answer),
+        ("evidence of ", _seconds(before.evidence), _seconds(now.evidence)),
+        # Not the whole path: task files and their videos may be moved.
+        ("video of ", Path(before.video).name, Path(now.video).name),
+        ("video's duration of ", before.duration, now.duration),
     )
     for what, there, wanted in compared:
         if there != wanted:
@@ -333,6 +346,10 @@ def _check_same(record: EpisodeRecord, task: VideoTask, index: int, folder: obje
                 f"{folder} holds another run: its {what}task {index} is {there!r}, not {wanted!r}; "
                 "choose another folder, or delete this one"
             )
+
+
+def _seconds(evidence: Sequence[Interval] | None) -> list[list[float]] | None:
+    return None if evidence is None else [span.to_list() for span in evidence]
 
 
 def _hit_rate(record: EpisodeRecord) -> float | None:
