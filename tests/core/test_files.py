@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -217,6 +218,11 @@ def test_a_torn_last_line_is_refused_or_skipped(tmp_path: Path) -> None:
     path.write_bytes(b'{"a": \n1\n')
     with pytest.raises(RecordError, match=r"x\.jsonl, line 1: not JSON"):
         list(read_json_lines(path, torn="skip"))
+    path.write_bytes(b'1\n{"a": \n2\nNaN\n\n3\n{"a": ')
+    broken: list[str] = []
+    assert list(read_json_lines(path, broken=broken)) == [(1, 1), (3, 2), (6, 3)]
+    assert [re.sub(r".*(line \d+): .*", r"\1", fault) for fault in broken] == ["line 2", "line 4", "line 7"]
+    assert "the last line is incomplete" in broken[-1]
 
 
 @pytest.mark.parametrize(

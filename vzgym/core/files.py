@@ -300,7 +300,11 @@ def read_json(path: PathLike, error: ErrorType = RecordError) -> Any:
 
 
 def read_json_lines(
-    path: PathLike, error: ErrorType = RecordError, *, torn: Literal["refuse", "skip"] = "refuse"
+    path: PathLike,
+    error: ErrorType = RecordError,
+    *,
+    torn: Literal["refuse", "skip"] = "refuse",
+    broken: list[str] | None = None,
 ) -> Iterator[tuple[int, Any]]:
     """Read the values of a JSON-lines file, with their line numbers, from 1.
 
@@ -308,9 +312,10 @@ def read_json_lines(
         path: The file.
         error: What to raise.
         torn: What to do with an unfinished last line that is not JSON, as a killed process leaves it.
+        broken: Collects the faults of lines that are not JSON, which are skipped then. Default: they are refused.
 
     Raises:
-        VzgymError: `error`, if the file cannot be read or a line is not JSON; names file, line and reason.
+        VzgymError: `error`, if the file cannot be read or a line is refused; names file, line and reason.
     """
     try:
         file = Path(path).open("rb")  # noqa: SIM115 - closed below; errors of the lines are others
@@ -326,11 +331,14 @@ def read_json_lines(
             try:
                 value = parse_json(line.rstrip(), where, error)
             except error as fault:
-                if line.endswith(b"\n"):
-                    raise
-                if torn == "skip":
+                cut = not line.endswith(b"\n")
+                if cut and torn == "skip":
                     return
-                raise error(f"{fault} (the last line is incomplete: the writing process was stopped)") from fault
+                reason = f"{fault} (the last line is incomplete: the writing process was stopped)" if cut else str(fault)
+                if broken is None:
+                    raise error(reason) from fault
+                broken.append(reason)
+                continue
             yield number, value
 
 

@@ -180,6 +180,12 @@ def test_broken_records_are_named_or_skipped(run_folder: Path, tmp_path: Path) -
         report = export_run(file, tmp_path / words.replace(" ", "-"), format="atif", skip_broken=True)
         assert report.written == 1
         assert words in report.broken[0]
+    file.write_text("\n".join([whole[0], whole[1][:200], "", other, whole[2]]))
+    report = export_run(file, tmp_path / "rest", skip_broken=True)
+    assert report.written == 2
+    assert [fault.split(":")[0] for fault in report.broken] == [f"{file}, line 2", f"{file}, line 4"]
+    with pytest.raises(RecordError, match="line 2: not JSON"):
+        export_run(file, tmp_path / "out")
     file.write_text(other)
     with pytest.raises(RecordError, match=r"no episode to export; the first: .*version 1"):
         export_run(file, tmp_path / "out", skip_broken=True)

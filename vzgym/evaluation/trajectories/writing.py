@@ -142,21 +142,14 @@ def export_run(
 
 def _records(file: Path, report: ExportReport, skip_broken: bool) -> Iterator[tuple[str, EpisodeRecord]]:
     """The records of a file with their locations."""
-    lines = read_json_lines(file)
-    while True:
-        where = str(file)
+    for number, data in read_json_lines(file, broken=report.broken if skip_broken else None):
+        where = f"{file}, line {number}"
         try:
-            number, data = next(lines)
-            where = f"{file}, line {number}"
             record = _read(data, where)
-        except StopIteration:
-            return
         except RecordError as error:
             if not skip_broken:
                 raise
             report.broken.append(str(error))
-            if where == str(file):  # a line that is not JSON ends the reading
-                return
             continue
         yield where, record
 
