@@ -22,6 +22,7 @@ from vzgym.rollout.executor import Executor, InProcess, LocalProcesses, local_ex
 # A module of its own, so that other processes can import it, however the tests are run.
 JOBS = """
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -46,6 +47,26 @@ def fail_or_die(job):
     if job == "fail":
         raise ZeroDivisionError("in a job")
     return job
+
+
+class Refused(Exception):
+    def __init__(self, message, *, code):
+        super().__init__(message)
+        self.code = code
+
+
+class Locked(Exception):
+    def __init__(self, message):
+        super().__init__(message)
+        self.lock = threading.Lock()
+
+
+def refuse(job):
+    if job == "refused":
+        raise Refused("the license is not accepted", code=403)
+    if job == "locked":
+        raise Locked("the door")
+    return job, os.getpid()
 
 
 def sleep(folder, job):
@@ -125,6 +146,21 @@ def test_a_process_that_dies_fails_its_own_job(jobs: Any) -> None:
         with pytest.raises(WorkerError, match="a worker process died"):
             futures[1].result()
         assert futures[2].result() == "again"
+
+
+def test_errors_that_cannot_be_sent_are_named(jobs: Any) -> None:
+    with LocalProcesses(1).pool(stateless(jobs.refuse)) as submit:
+        before, refused, locked, after = map(submit, ("before", "refused", "locked", "after"))
+        with pytest.raises(WorkerError, match="cannot be sent: Refused: the license is not accepted") as caught:
+            refused.result()
+        # The worker's traceback, as of other errors.
+        assert "in refuse" in str(caught.value.__cause__)
+        with pytest.raises(WorkerError, match="cannot be sent: Locked: the door"):
+            locked.result()
+        # The process lives on.
+        assert before.result()[1] == after.result()[1]
+    with InProcess().pool(stateless(jobs.refuse)) as submit:
+        assert isinstance(submit("refused").exception(), jobs.Refused)
 
 
 def started(folder: Path, count: int) -> list[int]:

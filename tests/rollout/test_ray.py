@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,11 @@ class Unsendable(Exception):
         self.lock = __import__("threading").Lock()
 
 
+class Refused(Exception):
+    def __init__(self, message, *, code):
+        super().__init__(message)
+
+
 def job(kind):
     if kind == "die":
         os._exit(3)
@@ -52,6 +58,8 @@ def job(kind):
         raise VideoError("in a job", path="a.mp4", time=3.0)
     if kind == "unsendable":
         raise Unsendable(1, 2)
+    if kind == "refused":
+        raise Refused("the license is not accepted", code=403)
     return kind, os.getpid(), os.environ.get("OMP_NUM_THREADS"), os.getcwd()
 
 
@@ -101,7 +109,9 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 def test_results_errors_and_deaths_reach_their_jobs(jobs: Any) -> None:
     with RayActors(1).pool(stateless(jobs.job)) as submit:
-        well, fail, unsendable, die, again = map(submit, ("well", "fail", "unsendable", "die", "again"))
+        well, fail, unsendable, refused, still, die, again = map(
+            submit, ("well", "fail", "unsendable", "refused", "still", "die", "again")
+        )
         kind, process, threads, folder = well.result()
         assert (kind, threads, folder) == ("well", "1", str(Path.cwd()))
         assert process != os.getpid()
@@ -110,9 +120,28 @@ def test_results_errors_and_deaths_reach_their_jobs(jobs: Any) -> None:
         assert (error.path, error.time) == ("a.mp4", 3.0)
         with pytest.raises(WorkerError, match="Unsendable"):
             unsendable.result()
+        with pytest.raises(WorkerError, match="cannot be sent: Refused: the license is not accepted"):
+            refused.result()
+        assert still.result()[1] == process
         with pytest.raises(WorkerError, match="died 3 times in the same job"):
             die.result()
         assert again.result()[0] == "again"
+
+
+def test_workers_that_are_given_up_leave_their_cpus(jobs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ExitStack() as stack:
+        all_cpus = RayActors(1, cpus_per_worker=2)
+        submit = stack.enter_context(all_cpus.pool(stateless(jobs.job)))
+        with pytest.raises(WorkerError, match="died 3 times in the same job"):
+            submit("die").result()
+        assert submit("again").result()[0] == "again"
+        with all_cpus.pool(stateless(jobs.job)) as other:
+            monkeypatch.setattr("vzgym.rollout.ray_executor._START_SECONDS", 2.0)
+            with pytest.raises(WorkerError, match=r"no worker of 2 CPU started within 2 s.* 0 CPUs"):
+                other("well").result()
+            monkeypatch.setattr("vzgym.rollout.ray_executor._START_SECONDS", 60.0)
+            stack.close()
+            assert other("well").result()[0] == "well"
 
 
 def test_killed_workers_lose_nothing(jobs: Any, tmp_path: Path) -> None:

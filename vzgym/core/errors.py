@@ -170,7 +170,7 @@ class FolderInUse(VzgymError, RuntimeError):
 
 
 class WorkerError(VzgymError, RuntimeError):
-    """A worker process died; finished work is kept."""
+    """A worker process died, or failed with an error that cannot be sent; finished work is kept."""
 
 
 class EndpointError(VzgymError, RuntimeError):

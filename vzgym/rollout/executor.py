@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from abc import ABC, abstractmethod
@@ -56,6 +57,7 @@ __all__ = [
     "check_workers",
     "local_executor",
     "pool_of_workers",
+    "run_elsewhere",
     "stateless",
 ]
 
@@ -105,7 +107,7 @@ class Executor(ABC):
             The results, in the order of the jobs. Closing the generator cancels the remaining jobs.
 
         Raises:
-            WorkerError: If a worker's process dies.
+            WorkerError: If a worker's process dies, or a job's error cannot be sent to this process.
         """
         with self.pool(make_worker) as submit:
             started: deque[Future[Result]] = deque()
@@ -315,7 +317,37 @@ def _end_with_parent(stopped: Connection) -> None:
 
 
 def _run_in_process(job: Any) -> Any:
-    return _run(_worker, _make_worker, job)
+    return run_elsewhere(_worker, _make_worker, job)
+
+
+def run_elsewhere(
+    state: list[Callable[[Job], Result]],
+    make_worker: Callable[[], Callable[[Job], Result]],
+    job: Job,
+    dumps: Callable[[Any], bytes] = pickle.dumps,
+) -> Result:
+    """Run a job for another process, which can read the errors that this raises.
+
+    Args:
+        state: The worker, once it has been created.
+        make_worker: See `Executor.pool`.
+        job: The job.
+        dumps: Pickles errors as they are sent.
+
+    Raises:
+        WorkerError: If the job's error cannot be sent: names its type and text.
+        Exception: The job's own error.
+    """
+    try:
+        return _run(state, make_worker, job)
+    except Exception as error:
+        try:
+            pickle.loads(dumps(error))
+        except Exception:  # noqa: BLE001 - constructors may raise anything, which would break the pool over there
+            raise WorkerError(
+                f"a job failed with an error that cannot be sent: {type(error).__qualname__}: {error}"
+            ) from error
+        raise
 
 
 def _run(state: list[Callable[[Job], Result]], make_worker: Callable[[], Callable[[Job], Result]], job: Job) -> Result:

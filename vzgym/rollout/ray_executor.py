@@ -14,7 +14,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -101,19 +101,16 @@ class RayActors(Executor):
         actors: list[Any] = []
         start = partial(self._start, actors, ray.cloudpickle.dumps(as_configured(make_worker)))
 
-        def end(actor: Any) -> None:
-            ray.kill(actor, no_restart=True)
-
         def stop() -> None:
             for actor in actors:
-                end(actor)
+                _end(actor)
 
         call: Callable[[Any, Job], Result] = _run
-        with pool_of_workers(self.workers, start, call, end, stop, fresh=self.fresh) as submit:
+        with pool_of_workers(self.workers, start, call, _end, stop, fresh=self.fresh) as submit:
             yield submit
 
     def _start(self, actors: list[Any], make_worker: bytes) -> Any:
-        """Start an actor and compare its versions with those of this process."""
+        """Start an actor, which is ended if it cannot be used."""
         ray = import_ray()
         options = {
             "num_cpus": self.cpus_per_worker,
@@ -124,6 +121,16 @@ class RayActors(Executor):
         paths = [str(Path(path).resolve()) for path in sys.path]
         actor = ray.remote(_worker_class()).options(**options).remote(make_worker, str(Path.cwd()), paths)
         actors.append(actor)
+        with ExitStack() as unused:
+            # It would wait for CPUs, and keep them from the next worker.
+            unused.callback(_end, actor)
+            self._check_versions(actor)
+            unused.pop_all()
+        return actor
+
+    def _check_versions(self, actor: Any) -> None:
+        """Wait until an actor has started, and compare its versions with those of this process."""
+        ray = import_ray()
         try:
             host, python, vzgym = ray.get(actor.versions.remote(), timeout=_START_SECONDS)
         except ray.exceptions.GetTimeoutError as error:
@@ -143,7 +150,10 @@ class RayActors(Executor):
                 f"node {host} of the Ray cluster has Python {python} and {f'vzgym {vzgym}' if vzgym else 'no vzgym'}, "
                 f"this process Python {platform.python_version()} and vzgym {ours[1]}: install the same on all nodes"
             )
-        return actor
+
+
+def _end(actor: Any) -> None:
+    import_ray().kill(actor, no_restart=True)
 
 
 def _run(actor: Any, job: Any) -> Any:
@@ -157,10 +167,10 @@ def _run(actor: Any, job: Any) -> Any:
     try:
         return ray.get(actor.run.remote(ray.cloudpickle.dumps(job)))
     except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, ray.exceptions.RayError):
-            raise WorkerError(f"a job failed with an error that cannot be sent: {error.cause}") from error
         raise error.cause from error
     except ray.exceptions.RayError as error:
+        # It would start again, and keep its CPUs from the next worker.
+        _end(actor)
         raise WorkerLost(
             f"a worker on the Ray cluster died {_TRIES} times in the same job: out of memory, or killed. "
             f"The last report: {error}"
@@ -190,9 +200,15 @@ def _worker_class() -> type:
         def run(self, job: bytes) -> Any:
             import pickle
 
-            if not self.state:
-                self.state.append(pickle.loads(self.make_worker)())
-            return self.state[0](pickle.loads(job))
+            import ray
+
+            from vzgym.rollout.executor import run_elsewhere
+
+            def make() -> Callable[[bytes], Any]:
+                worker = pickle.loads(self.make_worker)()
+                return lambda job: worker(pickle.loads(job))
+
+            return run_elsewhere(self.state, make, job, ray.cloudpickle.dumps)
 
     return Worker
 
