@@ -31,6 +31,8 @@ class Moody(PyAVDecoder):
             time.sleep(1000)
         if "aborts-on-opening" in name:
             os.abort()
+        if "raises-on-opening" in name:
+            raise RuntimeError("no such codec")
         super().__init__(path, threads=threads, timeout=timeout)
 
     def read_frames(self, times, spec, keep_every, deadline):
@@ -42,6 +44,8 @@ class Moody(PyAVDecoder):
                 time.sleep(1000)
             if "aborts" in name:
                 os.abort()
+            if "raises" in name:
+                raise MemoryError("cannot allocate 12 GB")
             if "prints" in name:
                 os.write(1, b"a library that writes to standard output")
         yield from super().read_frames(times, spec, keep_every, deadline)
@@ -100,6 +104,18 @@ def test_opening_that_crashes_is_an_error(moody):
     with pytest.raises(VideoError, match="ended unexpectedly"):
         _ = moody("aborts-on-opening").duration
     assert shared_videos().pool.open_readers == 0
+
+
+def test_errors_of_other_libraries_are_reported_at_once(moody, codes, make_file):
+    with pytest.raises(VideoError, match=r"the decoder failed: RuntimeError: no such codec"):
+        _ = moody("raises-on-opening").duration
+    video = moody("raises")
+    assert video.duration > 0
+    started = clock.monotonic()
+    with pytest.raises(VideoError, match=r"raises\.mp4 .*: the decoder failed: MemoryError: cannot allocate 12 GB"):
+        video.read(np.array([1.5]))
+    assert clock.monotonic() - started < 20.0
+    assert codes(video.read(np.array([1.5])).pixels) == make_file("b-frames").expected([1.5])
 
 
 def test_what_a_library_prints_does_no_harm(moody, codes, make_file):

@@ -15,7 +15,7 @@ import threading
 from types import ModuleType
 from typing import IO, Any
 
-from vzgym.core.errors import VzgymError
+from vzgym.core.errors import VideoError, VzgymError
 from vzgym.core.registry import import_object
 from vzgym.video.decoder import Deadline, Decoder
 
@@ -85,6 +85,10 @@ def _serve(requests: queue.SimpleQueue[Any], out: IO[bytes]) -> None:
             write_message(out, ("done", decoder.decoded - before))
         except VzgymError as error:
             write_message(out, ("error", error))
+        except Exception as error:  # noqa: BLE001 - forwarded: the client of a thread that ended waits for nothing
+            reason = f"the decoder failed: {type(error).__qualname__}: {error}"
+            forwarded = VideoError(reason, path=request["path"], backend=request["backend"])
+            write_message(out, ("error", forwarded))
 
 
 def main() -> None:
