@@ -28,13 +28,14 @@ class Server:
         seen: The bodies of requests.
         headers: Their headers.
         pause: Seconds before each response.
+        spaces: Spaces before each body, one every tenth of a second, as some servers send them while a model thinks.
     """
 
     def __init__(self) -> None:
         self.bodies: list[tuple[int, bytes]] = []
         self.seen: list[dict[str, Any]] = []
         self.headers: list[Any] = []
-        self.pause = 0.0
+        self.pause, self.spaces = 0.0, 0
         self.busiest = self._busy = 0
         lock = threading.Lock()
         server = self
@@ -53,8 +54,11 @@ class Server:
                     server._busy -= 1
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
+                self.send_header("Content-Length", str(server.spaces + len(body)))
                 self.end_headers()
+                for _ in range(server.spaces):
+                    self.wfile.write(b" ")
+                    time.sleep(0.1)
                 self.wfile.write(body)
 
             def log_message(self, *args: object) -> None:
@@ -111,6 +115,18 @@ def test_concurrency_is_bounded(server: Server) -> None:
     server.pause = 0.05
     Endpoint(server.url, "m", concurrency=2).ask([ASKED] * 6)
     assert server.busiest == 2
+
+
+def test_an_attempt_is_bounded_as_a_whole(server: Server) -> None:
+    server.gives(GOOD)
+    server.spaces = 100
+    began = time.monotonic()
+    with pytest.raises(EndpointError, match=r"no answer in time \(2 tries\)"):
+        Endpoint(server.url, "m", timeout=0.5, retries=1).ask([ASKED])
+    assert time.monotonic() - began < 5
+    assert len(server.seen) == 2
+    server.spaces = 3
+    assert Endpoint(server.url, "m", timeout=5.0).ask([ASKED])[0].message["content"] == "at 4 s"
 
 
 def test_it_works_inside_a_running_event_loop(server: Server) -> None:

@@ -10,8 +10,10 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -200,6 +202,8 @@ class Endpoint:
             verify=self.url.startswith("https:"),
             event_hooks={"response": [_mark_failure]},
         )
+        # The library's timeout bounds only the time between two bytes.
+        transport.send = partial(_send, transport.send, self.timeout)
         try:
             async with (
                 openai.AsyncOpenAI(
@@ -266,6 +270,18 @@ class Endpoint:
             reason = reason.replace(secret, HIDDEN) if len(secret) > 3 else reason
         tries = self.retries + 1 if tried else 1
         return EndpointError(reason, url=self.url, model=self.model, status=status, tries=tries, advice=advice)
+
+
+async def _send(send: Callable[..., Awaitable[Any]], seconds: float, request: Any, **options: Any) -> Any:
+    """Make one attempt, to the end of the response's body, in limited time."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await send(request, **options)
+    except TimeoutError:
+        # The library retries its HTTP client's own error. Which client it is, a generation of httpx, depends on the
+        # version.
+        client = import_module(type(request).__module__.partition(".")[0])
+        raise client.TimeoutException(f"no whole response within {seconds:g} s") from None
 
 
 # Failures inside HTTP 200 ------------------------------------------------------------------------------------------
