@@ -70,6 +70,16 @@ def test_the_dry_run_counts_the_names_that_cells_have(run: Callable, trial: Path
     assert first_line() == "A trial: 2 cells (2 rewards, 1 learner, 1 task, 1 budget, 1 seed)"
 
 
+@pytest.mark.usefixtures("in_process")
+def test_differences_are_explained_only_where_they_are_shown(run: Callable, trial: Path, tmp_path: Path) -> None:
+    text = TRIAL.partition("  broken")[0] + "  blind: {kind: policy, policy: blind}\nreference: {learner: blind}\n"
+    trial.write_text(text, encoding="utf-8")
+    result = run("ablate", trial, "--out", tmp_path / "out")
+    assert "3 held-out tasks per cell." in result.output
+    assert "The reference is" not in result.output
+    assert "differences in points of accuracy" in (tmp_path / "out" / "trial" / "table.md").read_text(encoding="utf-8")
+
+
 def test_a_report_runs_nothing(run: Callable, trial: Path, tmp_path: Path) -> None:
     result = run("ablate", trial, "--out", tmp_path / "out", "--report")
     assert result.exit_code == 0

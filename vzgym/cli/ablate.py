@@ -56,9 +56,9 @@ def ablate(
     for key in by or ():
         check_by(key)
     grid = make_grid(load_experiment(file, quick=quick))
-    settings = grid.experiment.settings
-    for tasks in settings.tasks.values():
-        check_keys(by or (), load_tasks(tasks.evaluate, "test"), settings.evaluate.episodes)
+    played = dict.fromkeys((cell.stage.settings["tasks"], cell.stage.settings["episodes"]) for cell in grid.cells)
+    for tasks, episodes in played:
+        check_keys(by or (), load_tasks(tasks, "test"), episodes)
     if dry_run:
         _show_grid(grid, out)
         return
@@ -132,7 +132,7 @@ def _show_results(results: Results, by: Sequence[str]) -> None:
             *(Text(f"{number.value:.2f}" if number.n else "-") for number in numbers),
         )
     console.print(table)
-    say(interval_note(results))
+    say(interval_note(results, differences=False))
     for finer in finer_tables(results, by):
         say(f"\n{finer.title}")
         table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)

@@ -272,6 +272,16 @@ def test_a_quick_run_is_the_same_grid_with_short_stages_and_two_seeds():
     assert {tuple(cell.names.values()) for cell in make_grid(quick).cells} == cells
 
 
+def test_a_quick_run_plays_all_of_few_tasks_and_refuses_what_the_whole_one_refuses(tmp_path):
+    path = tmp_path / "trial.yaml"
+    text = "tasks: 'needle-micro[:3]'\nlearners: {blind: {kind: policy, policy: blind}}\n"
+    path.write_text(text, encoding="utf-8")
+    assert {cell.stage.settings["episodes"] for cell in make_grid(load_experiment(path, quick=True)).cells} == {3}
+    path.write_text(text + "evaluate: {episodes: 4}\n", encoding="utf-8")
+    with pytest.raises(InvalidSetting, match=r"has 3 tasks, fewer than evaluate.episodes = 4"):
+        load_experiment(path, quick=True)
+
+
 def test_the_guides_first_file_is_what_the_guide_says(grid_of: Callable[[str], Grid]):
     guide = (Path(__file__).parents[3] / "docs" / "how-to" / "experiments.md").read_text(encoding="utf-8")
     grid = grid_of(guide.split("## First file")[1].split("```yaml\n")[1].split("```")[0])

@@ -260,6 +260,17 @@ def test_changed_task_files_make_other_stages(
     assert {name for name, digest in digests(grid_of(FILES)).items() if digest != before[name]} == changed
 
 
+def test_all_tasks_are_played_where_there_are_fewer_than_the_default(grid_of: Callable[[str], Grid]):
+    text = """
+tasks: {few: {evaluate: 'needle-micro[:3]'}, many: {evaluate: needle-micro}}
+seeds: 1
+learners: {blind: {kind: policy, policy: blind}}
+"""
+    assert [cell.stage.settings["episodes"] for cell in grid_of(text).cells] == [3, 200]
+    given = grid_of(text.replace("few: {evaluate: 'needle-micro[:3]'}, ", "") + "evaluate: {episodes: 200}\n")
+    assert given.cells[0].stage.digest == grid_of(text).cells[1].stage.digest
+
+
 def test_tasks_of_a_mixture_are_checked_before_a_stage_runs(grid_of: Callable[[str], Grid]):
     text = REWARDS.replace("tiny: {kind: vlm}", "tiny: {kind: vlm, grpo: {mixture: [{tasks: needle-mikro}]}}")
     with pytest.raises(InvalidSetting, match=r"trial.yaml:\d+: unknown .*'needle-mikro'"):

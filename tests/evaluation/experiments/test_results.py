@@ -14,7 +14,7 @@ from vzgym.evaluation.experiments import Grid, Results, load_experiment, make_gr
 from vzgym.evaluation.experiments.page import html_page
 from vzgym.evaluation.experiments.results import cells_csv
 from vzgym.evaluation.experiments.stages import run_stage
-from vzgym.evaluation.experiments.tables import markdown_results
+from vzgym.evaluation.experiments.tables import interval_note, markdown_results
 from vzgym.rewards.statistics import TermStatistics
 
 TEXT = """
@@ -58,6 +58,24 @@ def test_a_group_is_the_seeds_of_a_cell_with_students_interval(finished):
     assert expert.metric("zooms").n == 3
     assert [len(group.done) for group in results.groups] == [3, 3, 2]
     assert control.rows[-1].status == "to do"
+
+
+def test_the_note_explains_differences_only_of_a_table_that_has_them(finished):
+    results = Results(*finished)
+    note = interval_note(results)
+    assert note.startswith("14 held-out tasks per cell. Intervals: over seeds")
+    assert "The reference is learner 'blind'; differences in points of accuracy" in note
+    assert interval_note(results, differences=False) == note.partition(" The reference is")[0]
+
+
+def test_the_note_gives_both_numbers_of_tasks(tmp_path: Path):
+    text = (
+        "tasks: {few: 'needle-micro[:3]', many: needle-micro}\nseeds: 1\nlearners: {b: {kind: policy, policy: blind}}\n"
+    )
+    (tmp_path / "trial.yaml").write_text(text, encoding="utf-8")
+    grid = make_grid(load_experiment(tmp_path / "trial.yaml"))
+    run_stage(grid.stages[0], tmp_path)
+    assert interval_note(Results(grid, tmp_path)).startswith("3 to 200 held-out tasks per cell. Intervals: one seed")
 
 
 def test_differences_from_the_reference_are_paired_by_seed(finished):

@@ -19,6 +19,7 @@ from vzgym.tasks.task_slice import split_slice, task_file_digest
 
 __all__ = ["Cell", "Grid", "has_names", "make_grid"]
 
+_DEFAULT_EPISODES = 200
 # Settings that may name models or data on disk.
 _PATHS = ("model", "data")
 # Settings of policies, whose options may also name models or data.
@@ -200,7 +201,7 @@ class _Builder:
         settings = {
             "tasks": tasks,
             "budget": _budget(tasks, self.budget, "test"),
-            "episodes": how.episodes,
+            "episodes": min(how.episodes or _DEFAULT_EPISODES, self.experiment.counts[self.names["tasks"]]),
             "samples": how.samples,
             "answerer": how.answerer,
             "reward": self._reward(),

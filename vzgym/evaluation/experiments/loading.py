@@ -60,14 +60,14 @@ def load_experiment(path: str | Path, *, quick: bool = False) -> Experiment:
     for name, reward in settings.rewards.items():
         make_reward(document.part("rewards", document.data.get("rewards", {})).part(name, reward))
     learners = {name: _learner(name, learner, document) for name, learner in settings.learners.items()}
+    counts = _count_tasks(settings, document)
     if quick:
         evaluate = _shortened("evaluate", settings.evaluate)
         seeds = settings.seeds[:_QUICK_SEEDS]
         settings = settings.replace(name=f"{settings.name}-quick", seeds=seeds, evaluate=evaluate)
         learners = {name: _quick_learner(learner) for name, learner in learners.items()}
-    _check_tasks(settings, document)
     _check_collected(settings, learners, document)
-    return Experiment(settings, learners, Path(path).read_text(encoding="utf-8-sig"), document)
+    return Experiment(settings, learners, counts, Path(path).read_text(encoding="utf-8-sig"), document)
 
 
 def _learner(name: str, settings: LearnerSettings, document: Document) -> Learner:
@@ -97,7 +97,7 @@ def _quick_learner(learner: Learner) -> Learner:
 
 
 def _shortened(kind: str, stage: Any) -> Any:
-    """A stage's settings within the limits of a quick run. A limit of 0 stands for none."""
+    """A stage's settings within the limits of a quick run. A limit of 0 or None stands for none."""
     return stage.replace(**{name: min(getattr(stage, name) or most, most) for name, most in QUICK[kind].items()})
 
 
@@ -150,16 +150,19 @@ def _check_collected(settings: ExperimentSettings, learners: Mapping[str, Learne
                     )
 
 
-def _check_tasks(settings: ExperimentSettings, document: Document) -> None:
-    """Check that tasks can be loaded, are sufficient, and fit every budget."""
+def _count_tasks(settings: ExperimentSettings, document: Document) -> dict[str, int]:
+    """Check that tasks can be loaded, are sufficient, and fit every budget. Returns how many there are by name."""
+    counts = {}
     for name, chosen in settings.tasks.items():
         with document.at("tasks", name):
             tasks = load_tasks(chosen.evaluate, "test")
+            counts[name] = len(tasks)
             wanted = settings.evaluate.episodes
-            if wanted > len(tasks):
+            if wanted is not None and wanted > len(tasks):
                 raise InvalidSetting(f"{tasks.name!r} has {len(tasks)} tasks, fewer than evaluate.episodes = {wanted}")
             if chosen.train:
                 load_tasks(chosen.train)
         for budget, changes in settings.budgets.items():
             with document.at("budgets", budget):
                 resolve_budget(changes, tasks)
+    return counts

@@ -196,8 +196,8 @@ class TasksSettings(Settings):
 class EvaluateSettings(ExtrasSettings):
     """Settings of the evaluation of each cell."""
 
-    episodes: PositiveInt = 200
-    """Number of tasks, from the first."""
+    episodes: PositiveInt | None = None
+    """Number of tasks, from the first. Default: 200, or all tasks if there are fewer."""
 
     samples: PositiveInt = 1
     """Episodes per task."""
@@ -400,12 +400,14 @@ class Experiment:
     Attributes:
         settings: As in the file.
         learners: By name.
+        counts: Number of tasks to evaluate on, by the name of the tasks.
         text: The text of the file.
         document: The data of the file, with lines.
     """
 
     settings: ExperimentSettings
     learners: Mapping[str, Learner]
+    counts: Mapping[str, int]
     text: str
     document: Document
 

@@ -94,13 +94,18 @@ def _signed(estimate: Estimate) -> str:
     return estimate.text("+.1f")
 
 
-def interval_note(results: Results) -> str:
-    """Note on the computation of the intervals."""
+def interval_note(results: Results, *, differences: bool = True) -> str:
+    """Note on the computation of the intervals.
+
+    Args:
+        results: The experiment's.
+        differences: Whether the table has the differences from the reference.
+    """
     most = max((len(group.done) for group in results.groups), default=0)
     if most == 0:
         return "Nothing is finished yet."
-    episodes = results.grid.experiment.settings.evaluate.episodes
-    note = f"{episodes} held-out tasks per cell. "
+    episodes = {cell.stage.settings["episodes"] for cell in results.grid.cells}
+    note = f"{' to '.join(map(str, sorted({min(episodes), max(episodes)})))} held-out tasks per cell. "
     if most == 1:
         note += "Intervals: one seed, over its tasks (accuracy: Wilson's)."
     else:
@@ -108,7 +113,7 @@ def interval_note(results: Results) -> str:
             "Intervals: over seeds, mean +- t s / sqrt(seeds) (Student's, 95 %); over tasks (Wilson's) if only one "
             "seed is done or all agree."
         )
-    if any(results.reference_of(group) for group in results.groups):
+    if differences and any(results.reference_of(group) for group in results.groups):
         names = ", ".join(f"{axis} {name!r}" for axis, name in results.grid.experiment.settings.reference.items())
         note += (
             f" The reference is {names}; differences in points of accuracy, paired by seed (Student's, 95 %; none "
