@@ -27,6 +27,11 @@ def moving(count: int = 40) -> Frames:
 WEIGHT_FREE = ["frame-difference", "histogram", "evidence", "evidence:noise=0.4", "hash"]
 
 
+def test_the_options_of_a_query_are_a_list() -> None:
+    with pytest.raises(InvalidSetting, match=r"options are a list of texts, such as .*, got 'red,green'"):
+        Query("Which color?", "red,green")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", WEIGHT_FREE)
 def test_scores_are_one_finite_number_per_frame(name: str) -> None:
     query = Query("the red one", ("red", "blue"), "t", (Interval(3, 5),))

@@ -146,6 +146,19 @@ def test_what_no_record_can_hold_is_refused(facts: dict[str, Any], reason: str) 
         VideoTask(**{"id": "t", "video": VIDEO, "question": "Which?", **facts})
 
 
+@pytest.mark.parametrize("options", ["red,green", b"red", {"A": "red", "B": "green"}, {"red", "green"}, None, 3])
+def test_options_are_a_list(options: Any) -> None:
+    with pytest.raises(TaskError, match=r"^task 't': options are a list of texts, such as .*, got "):
+        VideoTask("t", VIDEO, "Which?", options, "A")
+    with pytest.raises(TaskError, match=r"^task 'hall.mp4': options are a list of texts"):
+        VideoTask.from_file("hall.mp4", "Which?", options, "A")
+
+
+@pytest.mark.parametrize("options", [["red", "green"], np.array(["red", "green"]), iter(["red", "green"])])
+def test_options_come_in_any_list(options: Any) -> None:
+    assert VideoTask("t", VIDEO, "Which?", options, "A").options == ("red", "green")
+
+
 def test_deep_metadata_is_refused() -> None:
     deep: list[Any] = []
     for _ in range(100_000):

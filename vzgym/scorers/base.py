@@ -39,12 +39,19 @@ class Query:
         options: The question's options; empty for an open question.
         task_id: Id of the task; "" if there is none.
         evidence: The task's evidence, for scorers that know it; None if unknown.
+
+    Raises:
+        InvalidSetting: If the options are one text.
     """
 
     text: str
     options: tuple[str, ...] = ()
     task_id: str = ""
     evidence: tuple[Interval, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.options, str):
+            raise InvalidSetting(f"options are a list of texts, such as ['red', 'green'], got {self.options!r:.80}")
 
     @classmethod
     def of(cls, task: VideoTask) -> Self:

@@ -7,7 +7,7 @@ import math
 import os
 import re
 import string
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,11 +66,24 @@ def gold_text(options: Sequence[str], position: int) -> str:
     return f"({letter})" if letter in options else letter
 
 
+def _items(value: object) -> tuple[Any, ...] | None:
+    """The items of a list, or of anything else that holds them in order; None for a text, a mapping or a set."""
+    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping, Set)) else None
+
+
+def _options(task: str, options: object) -> tuple[str, ...]:
+    texts = _items(options)
+    if texts is None:
+        raise TaskError(f"task {task!r}: options are a list of texts, such as ['red', 'green'], got {options!r:.80}")
+    return texts
+
+
 def _spans(task: str, evidence: object) -> tuple[Interval, ...]:
     """Evidence as intervals, whether it is given as such or as pairs of seconds."""
-    if not isinstance(evidence, Iterable) or isinstance(evidence, (str, bytes, Mapping)):
+    spans = _items(evidence)
+    if spans is None:
         raise TaskError(f"task {task!r}: evidence is a list of [start, end] in seconds or None, got {evidence!r}")
-    return tuple(_span(task, item) for item in evidence)
+    return tuple(_span(task, item) for item in spans)
 
 
 def _span(task: str, item: object) -> Interval:
@@ -87,10 +100,11 @@ def _span(task: str, item: object) -> Interval:
 
 def _subtitles(task: str, lines: object) -> tuple[Subtitle, ...]:
     """Subtitles as such, whether they are given so or as `(start, end, text)`."""
-    if not isinstance(lines, Iterable) or isinstance(lines, (str, bytes, Mapping)):
+    several = _items(lines)
+    if several is None:
         raise TaskError(f"task {task!r}: subtitles are a list of (start, end, text), got {lines!r:.80}")
     found = []
-    for place, line in enumerate(lines):
+    for place, line in enumerate(several):
         if not isinstance(line, Subtitle) and not (isinstance(line, (list, tuple)) and len(line) == 3):
             raise TaskError(f"task {task!r}: subtitle {place} must be (start, end, text), got {line!r:.80}")
         try:
@@ -198,10 +212,10 @@ class VideoTask:
             the task was built for).
 
     Raises:
-        TaskError: If the question is empty, there is one option or more than 26, the answer is none of them or fits
-            several, the evidence is made of anything but intervals, the requirements are those of more or fewer, the
-            subtitles are none, a text holds a lone surrogate, or the metadata holds anything but JSON values (NaN is
-            none).
+        TaskError: If the question is empty, the options are not a list of texts, there is one or more than 26, the
+            answer is none of them or fits several, the evidence is made of anything but intervals, the requirements are
+            those of more or fewer, the subtitles are none, a text holds a lone surrogate, or the metadata holds
+            anything but JSON values (NaN is none).
     """
 
     id: str
@@ -218,7 +232,7 @@ class VideoTask:
     show_subtitles: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "options", tuple(self.options))
+        object.__setattr__(self, "options", _options(self.id, self.options))
         object.__setattr__(self, "subtitles", _subtitles(self.id, self.subtitles))
         if self.evidence is not None:
             object.__setattr__(self, "evidence", _spans(self.id, self.evidence))
@@ -371,7 +385,7 @@ class VideoTask:
             id=name,
             video=FileVideo(path, backend=backend),
             question=question,
-            options=tuple(options),
+            options=_options(name, options),
             answer=answer,
             evidence=None if evidence is None else _spans(name, evidence),
             requirements=requirements or EvidenceRequirements(),
