@@ -51,6 +51,18 @@ def packages_after(statement: str) -> set[str]:
     return {name.partition(".")[0] for name in modules_after(statement)}
 
 
+def test_one_module_alone_needs_unix_to_be_imported() -> None:
+    needing = {}
+    for file in Path(vzgym.__path__[0]).rglob("*.py"):
+        body = ast.parse(file.read_text(encoding="utf-8")).body
+        named = {alias.name for node in body if isinstance(node, ast.Import) for alias in node.names}
+        named |= {node.module or "" for node in body if isinstance(node, ast.ImportFrom)}
+        if unix := named & {"fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios", "tty"}:
+            needing[file.name] = unix
+    # Sharing frames does not work on Windows; the module is imported where frames are shared.
+    assert needing == {"shared_frames.py": {"fcntl"}}
+
+
 def test_import_vzgym_loads_gymnasium_and_the_registration_alone() -> None:
     added = modules_after("import vzgym") - modules_after("import gymnasium")
     assert added == {"vzgym", "vzgym.core", "vzgym.core.lazy", "vzgym.envs", "vzgym.envs.registration"}

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from vzgym.cli.progress import console
 from vzgym.core.errors import VzgymError
+from vzgym.core.memory import machine_memory
 
 __all__ = ["doctor"]
 
@@ -115,8 +116,9 @@ def _machine() -> dict[str, str]:
         "system": f"{platform.system()} {platform.machine()}",
         "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
     }
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        facts["memory"] = f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.1f} GiB"
+    memory = machine_memory()
+    if memory is not None:
+        facts["memory"] = f"{memory / 2**30:.1f} GiB"
     if _version("torch") is None:
         facts["gpu"] = "unknown: torch is not installed"
         return facts

@@ -13,7 +13,7 @@ from transformers import AutoModelForImageTextToText, Qwen2_5_VLConfig
 from vzgym.agents.training.common import adapters
 from vzgym.agents.training.config import load_settings, preset_names
 from vzgym.agents.training.grpo import train_grpo
-from vzgym.agents.training.memory import GIB, Memory, Sharding, model_facts
+from vzgym.agents.training.memory import GIB, Memory, Sharding, device_memory, model_facts
 from vzgym.agents.training.plan import launch_file, launch_names, plan_grpo, plan_sft, read_launch
 from vzgym.agents.training.settings import GRPOSettings, LoraSettings, SFTSettings
 from vzgym.agents.training.sft import train_sft
@@ -203,6 +203,13 @@ def test_what_vllm_can_read_must_hold_a_dialogue(seven):
     settings = practice(seven, groups=4, vllm=True, trainer={"vllm_mode": "server", "vllm_max_model_length": 300})
     with pytest.raises(InvalidSetting, match=r"vllm_max_model_length is 300, but the longest dialogue has \d+ tokens"):
         plan_grpo(settings, Sharding(8, 3), 80)
+
+
+def test_a_system_that_reports_no_memory_asks_for_it(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("vzgym.agents.training.memory.machine_memory", lambda: None)
+    with pytest.raises(InvalidSetting, match="does not report its memory: give it by --device-memory"):
+        device_memory()
 
 
 def test_imitation_is_planned_from_its_longest_trajectories(small_model, trajectories):

@@ -7,7 +7,6 @@ import json
 import logging
 import math
 import re
-import resource
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -27,6 +26,7 @@ from vzgym.agents.training.settings import TrainSettings
 from vzgym.agents.vlm.checkpoint import Checkpoint, complete_checkpoint, open_model, save_checkpoint
 from vzgym.core.errors import DependencyNotInstalled, InvalidSetting
 from vzgym.core.files import append_json_line, drop_torn_line, folder_lock, read_json, replace_file, write_json
+from vzgym.core.memory import peak_memory
 from vzgym.core.text import close_name
 
 __all__ = [
@@ -518,7 +518,7 @@ def _save_facts(settings: TrainSettings, steps: int, seconds: float) -> None:
     facts = {
         "steps": steps,
         "seconds": round(seconds, 1),
-        "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "peak_memory_gb": peak_memory(),
         "settings": settings.to_dict(),
     }
     # Options for the model may hold objects, such as a dtype.

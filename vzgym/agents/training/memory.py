@@ -27,7 +27,6 @@ FSDP shards, is distributed over D devices (1: optimizer, 2: also gradients, 3: 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -36,6 +35,7 @@ from typing import Any
 from vzgym.agents.training.lora import adapted_layers
 from vzgym.agents.training.settings import LoraSettings
 from vzgym.core.errors import InvalidSetting
+from vzgym.core.memory import machine_memory
 
 __all__ = ["GIB", "Memory", "ModelFacts", "Sharding", "device_memory", "model_facts"]
 
@@ -236,13 +236,20 @@ def _activations(sizes: tuple[int, int, int, int], facts: ModelFacts, number: in
 
 
 def device_memory() -> tuple[int, str, bool]:
-    """Memory of the first GPU, or of the machine without a GPU: bytes, the device's name, whether it is a GPU."""
+    """Memory of the first GPU, or of the machine without a GPU: bytes, the device's name, whether it is a GPU.
+
+    Raises:
+        InvalidSetting: If there is no GPU, and the system does not report its memory, as Windows does not.
+    """
     import torch
 
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
         return int(properties.total_memory), str(properties.name), True
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), "this machine (no GPU was found)", False
+    found = machine_memory()
+    if found is None:
+        raise InvalidSetting("no GPU was found, and this system does not report its memory: give it by --device-memory")
+    return found, "this machine (no GPU was found)", False
 
 
 def model_facts(path: str, lora: LoraSettings, options: Mapping[str, Any]) -> ModelFacts:

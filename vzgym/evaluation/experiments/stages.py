@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from typing import Any, Final
 from vzgym.core.differences import first_difference
 from vzgym.core.errors import RecordError
 from vzgym.core.files import is_leftover, read_json, read_json_lines, write_json
+from vzgym.core.memory import peak_memory
 from vzgym.core.secrets import redact
 from vzgym.episode.runs import count_records
 from vzgym.evaluation.experiments.settings import STORE
@@ -211,22 +211,12 @@ def run_stage(stage: Stage, root: Path) -> None:
     facts = {
         "seconds": round(time.perf_counter() - start, 2),
         "cpu_seconds": round(time.process_time() - cpu_start, 2),
-        "peak_memory_gb": _peak_memory(),
+        "peak_memory_gb": peak_memory(),
         "threads": os.environ.get("OMP_NUM_THREADS", ""),
         "versions": _versions(),
         **results,
     }
     write_json(folder / DONE, facts)
-
-
-def _peak_memory() -> float | None:
-    """Peak memory of this process in GiB; None if the system does not report it."""
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**30 if sys.platform == "darwin" else 2**20), 3)
 
 
 def _versions() -> dict[str, str]:
