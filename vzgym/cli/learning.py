@@ -57,6 +57,7 @@ def learn(out: Path, episodes: int, seed: int) -> list[EvaluationReport]:
     from vzgym.agents import GRPOSettings, PretrainSettings, SFTSettings
     from vzgym.agents.data.dataset import collect
     from vzgym.agents.data.settings import CollectSettings
+    from vzgym.agents.training.common import FACTS
     from vzgym.agents.training.config import load_settings
     from vzgym.agents.training.grpo import train_grpo
     from vzgym.agents.training.pretrain import Progress, pretrain
@@ -95,8 +96,12 @@ def learn(out: Path, episodes: int, seed: int) -> list[EvaluationReport]:
     _stage(data, "collect expert trajectories", watch_the_expert)
     # A second process unpacks the frames; the result is the same.
     loading = {"dataloader_num_workers": 1} if more_cores else {}
-    imitation = settings(SFTSettings, model=str(warm), data=str(data), out=str(sft), seed=seed, trainer=loading)
-    practice = settings(GRPOSettings, model=str(sft), out=str(grpo), seed=seed, steps=_STEPS)
+    # A stage that was stopped when its model was there already, but not yet noted as finished, is taken as it is.
+    done = {folder: (folder / FACTS).is_file() for folder in (sft, grpo)}
+    imitation = settings(
+        SFTSettings, model=str(warm), data=str(data), out=str(sft), seed=seed, trainer=loading, resume=done[sft]
+    )
+    practice = settings(GRPOSettings, model=str(sft), out=str(grpo), seed=seed, steps=_STEPS, resume=done[grpo])
     # The trainers' metrics of every step are suppressed; their progress bars on stderr remain.
     with (out / "training.log").open("a", encoding="utf-8") as log, redirect_stdout(log):
         _stage(
