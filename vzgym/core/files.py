@@ -334,7 +334,9 @@ def read_json_lines(
                 cut = not line.endswith(b"\n")
                 if cut and torn == "skip":
                     return
-                reason = f"{fault} (the last line is incomplete: the writing process was stopped)" if cut else str(fault)
+                reason = (
+                    f"{fault} (the last line is incomplete: the writing process was stopped)" if cut else str(fault)
+                )
                 if broken is None:
                     raise error(reason) from fault
                 broken.append(reason)
