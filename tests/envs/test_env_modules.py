@@ -17,6 +17,7 @@ from vzgym.core.actions import Answer, Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, PluginError
 from vzgym.envs import ACTIONS, OBSERVATIONS, DecodedAction, VideoZoomEnv
+from vzgym.envs.wrappers import FixedFps
 from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord
 from vzgym.episode.wording import PlainWording, Wording
@@ -155,3 +156,32 @@ def test_half_a_module_is_refused(task: VideoTask) -> None:
         VideoZoomEnv(task, observation=Blind())  # type: ignore[arg-type]
     with pytest.raises(InvalidSetting, match="an object with decode, space, wording"):
         VideoZoomEnv(task, action=Blind())  # type: ignore[arg-type]
+
+
+class Returns(Halves):
+    """Decodes every value to the same."""
+
+    def __init__(self, decoded: Any) -> None:
+        self.decoded = decoded
+
+    def decode(self, value: Any, episode: Episode) -> DecodedAction:
+        return self.decoded  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("decoded", "fault"),
+    [
+        (None, r"must return a DecodedAction\(action\), got None"),
+        (Answer("A"), r"must return a DecodedAction\(action\), got Answer"),
+        ((Answer("A"), None, True), r"must return a DecodedAction\(action\), got \("),
+        (DecodedAction(Answer("A"), text=3), "must return a text or None as the text, got 3"),  # type: ignore[arg-type]
+    ],
+)
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_an_action_module_that_decodes_to_something_else_is_named(decoded: Any, fault: str, wrapped: bool) -> None:
+    module = Returns(decoded)
+    env = VideoZoomEnv("needle-tiny/test", action=FixedFps(2.0, module) if wrapped else module)
+    env.reset(seed=0)
+    with pytest.raises(InvalidSetting, match=rf"^decode\(\) of action module Returns {fault}"):
+        env.step(0)
+    assert not env.record.turns

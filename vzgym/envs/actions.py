@@ -27,7 +27,16 @@ from vzgym.episode.wording import PlainWording, Wording
 from vzgym.protocols.base import PROTOCOLS, TextProtocol
 from vzgym.tasks.task import option_letter
 
-__all__ = ["ACTIONS", "ActionModule", "DecodedAction", "DefaultAction", "DiscreteAction", "TextAction", "check_options"]
+__all__ = [
+    "ACTIONS",
+    "ActionModule",
+    "DecodedAction",
+    "DefaultAction",
+    "DiscreteAction",
+    "TextAction",
+    "check_options",
+    "decode",
+]
 
 
 class DecodedAction(NamedTuple):
@@ -71,6 +80,23 @@ class ActionModule(Protocol):
 
 
 ACTIONS: Registry[ActionModule] = Registry("action module", "vzgym.actions")
+
+
+def decode(module: ActionModule, value: Any, episode: Episode) -> DecodedAction:
+    """Decode a value with an action module, and check what the module returns.
+
+    Raises:
+        ActionTypeError: If the value is not an action.
+        InvalidSetting: If the module returns anything but a `DecodedAction`, or one whose text is no text.
+    """
+    found: object = module.decode(value, episode)
+    where = f"decode() of action module {type(module).__name__}"
+    if not isinstance(found, DecodedAction):
+        raise InvalidSetting(f"{where} must return a DecodedAction(action), got {found!r:.100}")
+    if not (found.text is None or isinstance(found.text, str)):
+        raise InvalidSetting(f"{where} must return a text or None as the text, got {found.text!r:.100}")
+    return found
+
 
 _MOST_SHOWN = 200
 

@@ -12,7 +12,7 @@ from gymnasium.spaces import OneOf
 from numpy.typing import NDArray
 
 from vzgym.core.errors import EpisodeEnded, InvalidSetting, TaskError, UnknownName
-from vzgym.envs.actions import ACTIONS, ActionModule
+from vzgym.envs.actions import ACTIONS, ActionModule, decode
 from vzgym.envs.observations import OBSERVATIONS, ObservationModule
 from vzgym.envs.rendering import draw_episode
 from vzgym.envs.spaces import ZoomBox
@@ -263,11 +263,12 @@ class VideoZoomEnv(gymnasium.Env[Any, Any]):
         Raises:
             ResetNeeded: If the episode has ended or was not started.
             ActionTypeError: If `action` is not an action.
+            InvalidSetting: If the action module returns anything but a `DecodedAction`.
         """
         episode = self.episode
         if episode.ended:
             raise ResetNeeded(f"the episode has ended ({episode.record.end}): call reset()")
-        decoded = self.action.decode(action, episode)
+        decoded = decode(self.action, action, episode)
         turn = episode.step(decoded.action, text=decoded.text, well_formed=decoded.well_formed)
         reward = self.reward.score(self.record)
         assert self.record.rewards is not None  # created by reset

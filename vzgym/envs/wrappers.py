@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vzgym.core.actions import Zoom, Zooms
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.files import append_json_line
-from vzgym.envs.actions import ACTIONS, ActionModule, DecodedAction
+from vzgym.envs.actions import ACTIONS, ActionModule, DecodedAction, decode
 from vzgym.envs.video_zoom import ModuleSpec, VideoZoomEnv
 from vzgym.episode.episode import Episode
 from vzgym.episode.wording import Wording
@@ -51,7 +51,7 @@ class FixedFps:
 
     def decode(self, value: Any, episode: Episode) -> DecodedAction:
         """Decode with the wrapped module, then set the frame rate."""
-        move = self.inner.decode(value, episode)
+        move = decode(self.inner, value, episode)
         match move.action:
             case Zoom() as zoom:
                 return move._replace(action=replace(zoom, fps=self.fps))

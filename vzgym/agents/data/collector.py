@@ -24,7 +24,7 @@ from vzgym.core.actions import Answer, ToolCall, Zoom, Zooms
 from vzgym.core.budget import Budget
 from vzgym.core.errors import InvalidSetting, TaskError, VideoError
 from vzgym.core.secrets import redact
-from vzgym.envs.actions import ACTIONS, DecodedAction
+from vzgym.envs.actions import ACTIONS, DecodedAction, decode
 from vzgym.episode import evidence_shown
 from vzgym.episode.episode import Episode
 from vzgym.episode.record import EpisodeRecord
@@ -318,7 +318,7 @@ class _Worded:
         return self._inner.space(budget)
 
     def decode(self, value: Any, episode: Episode) -> DecodedAction:
-        move = self._inner.decode(value, episode)
+        move = decode(self._inner, value, episode)
         action = move.action
         if move.text is not None:
             return move
