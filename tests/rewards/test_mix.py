@@ -101,8 +101,20 @@ def test_options_reach_the_module_and_unknown_ones_are_listed(tmp_path: Path, mo
     path = "vzgym_test_reward:Fixed"
     mix = make_reward({"mine": {"module": path, "weight": 0.5, "value": 3.0}})
     assert mix.terms["mine"].module.value == 3.0  # type: ignore[attr-defined]
-    with pytest.raises(InvalidSetting, match=r"vzgym_test_reward:Fixed' has no option 'worth'; valid: value"):
-        make_reward({"mine": {"module": path, "worth": 3.0}})
+    with pytest.raises(
+        InvalidSetting, match=r"vzgym_test_reward:Fixed' has no option 'gain'; valid: value, module, weight"
+    ):
+        make_reward({"mine": {"module": path, "gain": 3.0}})
+    with pytest.raises(
+        InvalidSetting, match=r"no option 'wieght'; did you mean 'weight'\? Valid: value, module, weight"
+    ):
+        make_reward({"mine": {"module": path, "wieght": 3.0}})
+    with pytest.raises(
+        InvalidSetting, match=r"reward term 'mine' has no key 'modul'; did you mean 'module'\? Valid: mod"
+    ):
+        make_reward({"mine": {"modul": path, "weight": 3.0}})
+    with pytest.raises(InvalidSetting, match=r"no option 'at_lest'; did you mean 'at_least'\? Valid: value, at_least"):
+        make_reward({"mine": {"module": path, "when": {"module": path, "at_lest": 3.0}}})
     with pytest.raises(PluginError, match="module 'vzgym_test_reward' has no 'Floating'"):
         make_reward("vzgym_test_reward:Floating")
     with pytest.raises(PluginError, match="cannot import module 'vzgym_test_no_reward'"):

@@ -72,6 +72,8 @@ def test_a_file_may_hold_a_name(tmp_path: Path, name: str) -> None:
             4,
             "no option 'frei'; did you mean 'free'. Valid: free, only_co",
         ),
+        ("accuracy: 1\nmine:\n  weight: 1\n  modul: iou\n", 4, "term 'mine' has no key 'modul'; did you mean 'module'"),
+        ("accuracy: 1\niou:\n  clip: [0, 1]\n  wieght: 1\n", 4, "no option 'wieght'; did you mean 'weight'"),
         ("call_cost:\n  weight: 1\n  free: -2\n", 3, "free must be a finite number, >= 0, got -2"),
         (
             "accuracy: 1\nformat: .nan\n",

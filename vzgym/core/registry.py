@@ -16,7 +16,7 @@ import importlib
 import importlib.metadata
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -199,12 +199,14 @@ class Registry(Generic[T]):
             hint = f" {data.hint}" if data.hint else ""
             raise UntrustedName(f"{data.source} names the {self.kind} {name!r}: not used, since {reason}.{hint}")
 
-    def make(self, spec: str | Mapping[str, Any] | T, **defaults: Any) -> T:
+    def make(self, spec: str | Mapping[str, Any] | T, keys: Sequence[str] = (), /, **defaults: Any) -> T:
         """Build a component.
 
         Args:
             spec: A name, `"module:Class"`, a mapping `{"name": ..., **options}`, or a finished object, which
                 is returned unchanged.
+            keys: Further keys that the user's mapping may have beside options: an unknown option may be one of them,
+                misspelled.
             defaults: Options that a mapping may override; those without a parameter of the factory are ignored.
 
         Raises:
@@ -216,7 +218,7 @@ class Registry(Generic[T]):
         """
         if not isinstance(spec, (str, Mapping)):
             return spec
-        factory, options = self._call(spec, defaults)
+        factory, options = self._call(spec, defaults, keys)
         return factory(**options)
 
     def check(self, spec: str | Mapping[str, Any]) -> None:
@@ -241,7 +243,7 @@ class Registry(Generic[T]):
             check_options(**options)
 
     def _call(
-        self, spec: str | Mapping[str, Any], defaults: Mapping[str, Any]
+        self, spec: str | Mapping[str, Any], defaults: Mapping[str, Any], keys: Sequence[str] = ()
     ) -> tuple[Callable[..., T], dict[str, Any]]:
         """The factory for `spec` and the options to call it with, both checked."""
         if isinstance(spec, str):
@@ -266,7 +268,7 @@ class Registry(Generic[T]):
             if unknown:
                 raise InvalidSetting(
                     f"{self.kind} {name!r} has no option {', '.join(map(repr, unknown))}; "
-                    f"{known_names(unknown, sorted(valid))}"
+                    f"{known_names(unknown, [*sorted(valid), *keys])}"
                 )
             defaults = {key: value for key, value in defaults.items() if key in valid}
         options = {**defaults, **options}

@@ -211,7 +211,7 @@ def make_condition(spec: object) -> Condition:
         if not isinstance(module, str):
             raise InvalidSetting(f"a condition on a value needs the key 'module', got {dict(spec)!r}")
         bounds = {name: options.pop(name) for name in _BOUNDS if name in options}
-        return Compare(REWARDS.make({"name": module, **options}), **bounds)
+        return Compare(REWARDS.make({"name": module, **options}, _BOUNDS), **bounds)
     if isinstance(spec, Sequence):
         return AllOf(tuple(make_condition(item) for item in spec))
     if hasattr(spec, "holds") and hasattr(spec, "to_spec"):

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vzgym.core.errors import InvalidSetting, UnknownName
+from vzgym.core.text import close_name, known_names
 from vzgym.rewards.base import REWARDS, RewardModule
 from vzgym.rewards.condition import make_condition
-from vzgym.rewards.mix import Anneal, RewardMix, Term
+from vzgym.rewards.mix import TERM_KEYS, Anneal, RewardMix, Term
 from vzgym.rewards.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -119,11 +120,17 @@ def _term(name: str, value: object, document: Document) -> Term:
 
     part = document.part(name, value if isinstance(value, Mapping) else {"weight": value})
     given = build(TermSettings, part, f"reward term {name!r}: ")
-    kind = given.module or name
+    options, kind = given.model_extra or {}, given.module or name
+    if kind not in REWARDS and not given.module:
+        for key in options:
+            # Otherwise the term's name, which is the user's own, would be called an unknown module.
+            if close_name(key, TERM_KEYS) == "module":
+                with part.at(key):
+                    raise InvalidSetting(f"reward term {name!r} has no key {key!r}; {known_names([key], TERM_KEYS)}")
     with part.at("module"):
         REWARDS.get(kind)
     with part.at():
-        module = REWARDS.make({"name": kind, **(given.model_extra or {})})
+        module = REWARDS.make({"name": kind, **options}, TERM_KEYS)
     parts: dict[str, Any] = {}
     if "when" in given.model_fields_set:
         with part.at("when"):
