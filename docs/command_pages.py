@@ -33,7 +33,8 @@ CLI_INTRODUCTION = """\
 
 `vzgym COMMAND --help` shows the same texts. `python -m vzgym` is the same program.
 
-- A named error is printed as one line on stderr, and the exit status is 1. Wrong usage has status 2.
+- A named error is printed as one line on stderr (settings: a line for each fault), and the exit status is 1.
+  Wrong usage has status 2.
 - `module:Class` is also looked up in the working folder.
 - Runs that write to a folder continue there when the command is repeated.
 """

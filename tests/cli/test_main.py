@@ -55,6 +55,18 @@ def test_a_named_error_is_one_line_on_stderr(
     assert lines[0].startswith(line)
 
 
+def test_each_fault_of_settings_is_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "trial.yaml"
+    path.write_text("tasks: needle-micro\nseeds: two\nlearners: {a: {kind: policy, polcy: blind}}\n", encoding="utf-8")
+    assert called(["ablate", str(path)], monkeypatch) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith(f"InvalidSetting: {path}:3: learners.a has no setting 'polcy'")
+    assert lines[1].startswith(f"{path}:2: seeds must be a list")
+
+
 def test_a_message_of_several_lines_becomes_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,7 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
 import vzgym
-from vzgym.core.errors import VzgymError
+from vzgym.core.errors import InvalidSetting, VzgymError
 from vzgym.core.files import is_disk_full
 
 __all__ = ["COMMANDS", "app", "complete_ray", "main"]
@@ -130,7 +130,7 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line. A named error becomes one line on stderr and exit status 1.
+    """Run the command line. A named error becomes one line on stderr (settings: one for each fault) and exit status 1.
 
     The same applies to files and folders that cannot be read or written, and to a full disk. Other errors keep their
     traceback.
@@ -145,7 +145,9 @@ def main() -> None:
         if is_disk_full(error):
             _fail("DiskFull", f"{_disk_full_words(error, path)}. Free some space and run the same command again")
         if isinstance(error, VzgymError):
-            _fail(type(error).__name__, str(error))
+            # Settings have several faults, each with its place.
+            faults = str(error).splitlines() if isinstance(error, InvalidSetting) else [str(error)]
+            _fail(type(error).__name__, *faults)
         if path is None:
             raise
         _fail(type(error).__name__, f"cannot write or read {path}: {getattr(error, 'strerror', None) or error}")
@@ -180,13 +182,13 @@ def _print_own_warnings() -> None:
     warnings.showwarning = one_line
 
 
-def _fail(name: str, message: str) -> NoReturn:
-    """Print an error as one line and exit."""
+def _fail(name: str, *messages: str) -> NoReturn:
+    """Print an error, each of its messages as one line, and exit."""
     from rich.text import Text
 
     from vzgym.cli.progress import errors
 
-    # The message is plain text: brackets in it are not markup.
-    line = Text.assemble((name, "bold red"), f": {' '.join(message.split())}")
-    errors.print(line, soft_wrap=True)
+    # Messages are plain text: brackets in them are not markup.
+    lines = "\n".join(" ".join(message.split()) for message in messages)
+    errors.print(Text.assemble((name, "bold red"), f": {lines}"), soft_wrap=True)
     sys.exit(1)

@@ -215,7 +215,9 @@ class EvaluateSettings(ExtrasSettings):
 def _known_metric(name: str) -> str:
     known = [*(metric.name for metric in METRICS), *map(str, TAXONOMY_CLASSES)]
     if name not in known:
-        raise ValueError(f"there is no metric {name!r}; valid: {', '.join(known)}")
+        # Tables show a metric by its title.
+        titles = {metric.title: metric.name for metric in METRICS}
+        raise ValueError(f"there is no metric {name!r}; {known_names([titles.get(name, name)], known)}")
     return name
 
 
