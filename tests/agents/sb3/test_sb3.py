@@ -70,6 +70,40 @@ def test_a_run_goes_on_from_its_checkpoint_and_no_other_is_mixed_in(tmp_path: Pa
     assert model.lr_schedule(0.0) == pytest.approx(0.1 * model.lr_schedule(1.0))
 
 
+@pytest.mark.parametrize("evaluated", [True, False])
+def test_a_run_that_has_all_its_steps_is_resumed(evaluated: bool, tmp_path: Path) -> None:
+    run = settings(tmp_path, "a2c", eval_every=8, eval_episodes=1)
+    train_sb3(run)
+    # As a process leaves it that was killed after the last checkpoint.
+    (tmp_path / "model.zip").unlink()
+    curve = tmp_path / "curve.jsonl"
+    whole = curve.read_text().splitlines(keepends=True)
+    if not evaluated:
+        curve.write_text("".join(whole[:-1]))
+    for _ in range(2):
+        train_sb3(run, resume=True)
+        assert [line["steps"] for line in curve_lines(curve)] == [0, 8, 16]
+    assert SB3Policy(tmp_path).model.num_timesteps == 16
+    if evaluated:
+        assert curve.read_text().splitlines(keepends=True) == whole
+
+
+def test_evaluations_keep_their_distance_when_a_run_is_resumed(tmp_path: Path) -> None:
+    plan = {"eval_every": 12, "eval_episodes": 1, "checkpoint_every": 8}
+    run = settings(tmp_path, "a2c", steps=32, **plan)
+
+    class Stopped(Exception): ...
+
+    def stop(steps: int, measures: dict[str, float]) -> None:
+        if steps == 18:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train_sb3(run, progress=stop)
+    train_sb3(run, resume=True)
+    assert [line["steps"] for line in curve_lines(tmp_path / "curve.jsonl")] == [0, 12, 24, 32]
+
+
 def test_a_second_run_in_a_folder_is_refused(tmp_path: Path) -> None:
     with folder_lock(tmp_path / "run"), pytest.raises(FolderInUse, match="run is being written by another process"):
         train_sb3(settings(tmp_path / "run"))

@@ -125,18 +125,19 @@ def _train(
     (folder / "checkpoints").mkdir(exist_ok=True)
     logs = str(folder / "tensorboard") if settings.tensorboard else None
     kind: Any = model_class(settings.algo)
-    clock = _Stopwatch()
+    earlier: dict[str, float] = {}
     if newest is None:
         (folder / "curve.jsonl").unlink(missing_ok=True)
         model = kind(**_arguments(settings), env=env, seed=settings.seed, tensorboard_log=logs)
     else:
         model = kind.load(newest, env=env, tensorboard_log=logs)
         model.set_random_seed(settings.seed + model.num_timesteps)
-        clock = _Stopwatch(_truncate_curve(folder / "curve.jsonl", model.num_timesteps))
+        earlier = _truncate_curve(folder / "curve.jsonl", model.num_timesteps)
         if settings.algo == "dqn":
             model.load_replay_buffer(replay_buffer(newest))
     left = settings.steps - model.num_timesteps
-    callback = _RunCallback(settings, folder, clock, progress)
+    measured = int(earlier.get("steps", model.num_timesteps))
+    callback = _RunCallback(settings, folder, _Stopwatch(earlier), progress, model.num_timesteps, measured)
     try:
         if left > 0:
             model.learn(left, callback=callback, reset_num_timesteps=False, tb_log_name=settings.algo)
@@ -225,7 +226,16 @@ class _Stopwatch:
 
 
 class _RunCallback(BaseCallback):
-    """Checkpoints, evaluations and progress."""
+    """Checkpoints, evaluations and progress.
+
+    Args:
+        settings: The run.
+        folder: Its folder.
+        clock: The seconds of training.
+        progress: See `train_sb3`.
+        saved: Steps of the checkpoint that the run resumes from; 0 for a new run.
+        measured: Steps at the latest evaluation before.
+    """
 
     def __init__(
         self,
@@ -233,32 +243,38 @@ class _RunCallback(BaseCallback):
         folder: Path,
         clock: _Stopwatch,
         progress: Callable[[int, dict[str, float]], None] | None,
+        saved: int,
+        measured: int,
     ) -> None:
         super().__init__()
         self.settings, self.folder, self.progress = settings, folder, progress
         self.every = settings.eval_every
         self.clock = clock
         self.measures: dict[str, float] = {}
-        self.saved = self.measured = 0
+        self.saved, self.measured = saved, measured
         self._ledgers: dict[int, list[Mapping[str, Any]]] = {}
         self._finished: list[EpisodeTerms] = []
 
     def _on_training_start(self) -> None:
-        self.saved = self.measured = self.model.num_timesteps
         if not self.model.num_timesteps and self.every:
-            self.measure(self.model)
+            self._measure_and_log()
 
     def _on_step(self) -> bool:
         steps = self.model.num_timesteps
         if self.every:
             self._keep_terms()
         if self.every and steps - self.measured >= self.every:
-            self.measure(self.model)
+            self._measure_and_log()
         if steps - self.saved >= self.settings.checkpoint_every:
             self.save(self.model)
         if self.progress is not None:
             self.progress(steps, self.measures)
         return True
+
+    def _measure_and_log(self) -> None:
+        self.measure(self.model)
+        for name, value in self.measures.items():
+            self.logger.record(f"eval/{name}", value)
 
     def _keep_terms(self) -> None:
         """Keep what the reward's terms gave in the episodes that training played since the last evaluation."""
@@ -314,8 +330,6 @@ class _RunCallback(BaseCallback):
         finite = {name: value if math.isfinite(value) else str(value) for name, value in line.items()}
         append_json_line(self.folder / "curve.jsonl", finite)
         self.measures = {"accuracy": line["accuracy"], "zooms": line["zooms"]}
-        model.logger.record("eval/accuracy", line["accuracy"])
-        model.logger.record("eval/zooms", line["zooms"])
         model.policy.set_training_mode(False)
         self.clock.go()
 
