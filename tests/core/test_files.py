@@ -94,10 +94,23 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_very_long_name_can_be_written(tmp_path: Path) -> None:
-    path = tmp_path / ("n" * 250)
-    write_text(path, "x")
-    assert path.read_text() == "x"
+@pytest.mark.parametrize("name", ["n" * 250, "視" * 80 + ".json", "n" + "é" * 120], ids=["ascii", "three", "two"])
+def test_a_very_long_name_can_be_written(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with file_lock(path):
+        write_text(path, "x")
+    append_json_line(path, 1, shared=True)
+    assert path.read_text().endswith("1\n")
+
+
+@pytest.mark.parametrize("name", [".", "..", "/", "x/.."])
+def test_what_ends_in_no_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (tmp_path / "x").mkdir()
+    monkeypatch.chdir(tmp_path / "x")
+    for write in (file_lock, replace_file):
+        with pytest.raises(InvalidSetting, match="is not the name of a file or folder to write"), write(name):
+            pass
+    assert [path.name for path in tmp_path.rglob("*")] == ["x"]
 
 
 def test_errors_of_writing_name_the_file(tmp_path: Path) -> None:
@@ -236,6 +249,8 @@ def test_a_torn_last_line_is_refused_or_skipped(tmp_path: Path) -> None:
         (b"9" * 5000, "not readable: Exceeds the limit"),
         (b'{"a": NaN}', "NaN is no JSON number"),
         (b"[-Infinity]", "-Infinity is no JSON number"),
+        (b"[1e999]", "the number 1e999 is too large"),
+        (b'{"a": -%d.5}' % 10**400, "the number -10{38} is too large"),
         (b"", "not JSON"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -296,8 +311,18 @@ def test_what_json_has_no_form_for_is_named_with_its_place(value: Any, fault: st
 
 @pytest.mark.parametrize(
     "value",
-    [{"a": [math.nan]}, [{1, 2}], [10**6000], nested(MAX_DEPTH + 1), nested(50_000)],
-    ids=["nan", "set", "integer", "deep", "bottomless"],
+    [
+        {"a": [math.nan]},
+        [{1, 2}],
+        [10**6000],
+        nested(MAX_DEPTH + 1),
+        nested(50_000),
+        {"a": ({1: 2},)},
+        {None: 3},
+        {True: 1},
+        {(1, 2): 3},
+    ],
+    ids=["nan", "set", "integer", "deep", "bottomless", "number", "none", "truth", "tuple"],
 )
 def test_writing_says_what_has_no_form(tmp_path: Path, value: Any) -> None:
     with pytest.raises(ValueError, match=r".") as caught:

@@ -32,6 +32,7 @@ __all__ = [
     "drop_torn_line",
     "file_lock",
     "folder_lock",
+    "hidden_beside",
     "is_disk_full",
     "is_file",
     "is_leftover",
@@ -72,10 +73,13 @@ def replace_file(path: PathLike) -> Iterator[Path]:
 
     Yields:
         The temporary path; it does not end as `path` does.
+
+    Raises:
+        InvalidSetting: If `path` ends in no name.
     """
     target = Path(path)
     unique = f"{os.getpid()}-{threading.get_ident()}"
-    partial = target.with_name(f".{target.name[:_LONGEST_STEM]}.{unique}{_PARTIAL}")
+    partial = hidden_beside(target, f".{unique}{_PARTIAL}")
     try:
         with _names(target, partial):
             yield partial
@@ -84,6 +88,23 @@ def replace_file(path: PathLike) -> Iterator[Path]:
             partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def hidden_beside(path: Path, ending: str) -> Path:
+    """Path of a hidden file or folder beside another one, for locks and unfinished results.
+
+    Args:
+        path: The other one. Only the beginning of a long name is used.
+        ending: What the name ends with.
+
+    Raises:
+        InvalidSetting: If `path` ends in no name, as "." and ".." do.
+    """
+    if path.name in ("", ".."):
+        raise InvalidSetting(f"{str(path)!r} is not the name of a file or folder to write: give one with a name")
+    # A name is limited in bytes, and must not end within a character.
+    beginning = os.fsencode(path.name)[:_LONGEST_STEM].decode(errors="ignore")
+    return path.with_name(f".{beginning}{ending}")
 
 
 def write_bytes(path: PathLike, data: bytes) -> None:
@@ -127,7 +148,23 @@ def _dump(value: Any, **options: Any) -> str:
         raise ValueError(json_fault(value) or str(error)) from error
     if _most_nested(text) > MAX_DEPTH and (fault := json_fault(value)) is not None:
         raise ValueError(fault)  # could be written, but not read again
+    if not _has_text_keys(value):
+        raise ValueError(json_fault(value))  # the printer makes texts of numbers
     return _AWKWARD.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _has_text_keys(value: Any) -> bool:
+    """Whether all keys within a value that could be printed are texts. Faster than `json_fault`."""
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            if not all(isinstance(key, str) for key in item):
+                return False
+            stack.extend(item.values())
+        elif isinstance(item, (list, tuple)):
+            stack.extend(item)
+    return True
 
 
 class JsonLinesWriter:
@@ -202,7 +239,7 @@ def append_json_line(path: PathLike, value: Any, *, shared: bool = False) -> Non
     from filelock import FileLock
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(_lock_of(file)), JsonLinesWriter(file) as lines:
+    with FileLock(hidden_beside(file, _LOCK)), JsonLinesWriter(file) as lines:
         lines.write(value)
 
 
@@ -260,7 +297,7 @@ def parse_json(text: str | bytes, where: str, error: ErrorType = RecordError) ->
     try:
         if isinstance(text, bytes):
             text = text.decode()
-        value = json.loads(text, parse_constant=_no_constant)
+        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
     except UnicodeDecodeError as fault:
         raise error(f"{where}: not UTF-8 text: {fault.reason} at byte {fault.start}") from fault
     except json.JSONDecodeError as fault:
@@ -435,6 +472,13 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"the number {text:.40} is too large")
+    return value
+
+
 def _reason(fault: Exception) -> str:
     return (fault.strerror if isinstance(fault, OSError) else None) or str(fault)
 
@@ -487,11 +531,13 @@ def file_lock(path: PathLike, *, wait: bool = False) -> Iterator[Path]:
 
     Raises:
         FolderInUse: If it is locked and `wait` is not set; names the file.
+        InvalidSetting: If `path` ends in no name.
         OSError: If its folder cannot be made.
     """
     file = Path(path)
+    lock = hidden_beside(file, _LOCK)
     file.parent.mkdir(parents=True, exist_ok=True)
-    with _held(_lock_of(file), f"{file} is being written by another process", wait):
+    with _held(lock, f"{file} is being written by another process", wait):
         yield file
 
 
@@ -508,10 +554,6 @@ def _held(lock_file: Path, taken: str, wait: bool = False) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _lock_of(file: Path) -> Path:
-    return file.with_name(f".{file.name[:_LONGEST_STEM]}{_LOCK}")
 
 
 def is_leftover(path: PathLike) -> bool:

@@ -23,7 +23,7 @@ from vzgym.agents.data.rows import import_datasets, write_rows
 from vzgym.agents.data.teaching import names_previous_call
 from vzgym.core.actions import Answer, Malformed, Zoom
 from vzgym.core.errors import InvalidSetting, RecordError, TaskError
-from vzgym.core.files import file_lock, json_line, write_json
+from vzgym.core.files import file_lock, hidden_beside, json_line, write_json
 from vzgym.protocols import PROTOCOLS, Parsed, TextProtocol
 from vzgym.tasks.io.rows import find_file, read_rows, unused_columns, warn_of_unused
 from vzgym.video.images import encode_image
@@ -119,7 +119,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
     with file_lock(out):
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise InvalidSetting(f"{out} holds something already: choose another folder, or delete it")
-        draft = out.with_name(f".{out.name}.unfinished")
+        draft = hidden_beside(out, ".unfinished")
         # Left by a killed writer.
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)

@@ -204,7 +204,8 @@ def run_stage(stage: Stage, root: Path) -> None:
     (folder / FAILED).unlink(missing_ok=True)
     for path in filter(is_leftover, folder.iterdir()):
         path.unlink()  # a process was killed while it wrote a file
-    write_json(folder / STAGE, {"label": stage.label, **redact(stage.identity)})
+    # YAML has keys that are numbers, as in `logit_bias`: they become texts.
+    write_json(folder / STAGE, {"label": stage.label, **json.loads(json.dumps(redact(stage.identity)))})
     start, cpu_start = time.perf_counter(), time.process_time()
     parents = {role: parent.folder(root) / OUT for role, parent in stage.parents.items()}
     results = _RUNNERS[stage.kind](stage, out, parents)
