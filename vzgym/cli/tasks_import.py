@@ -13,6 +13,8 @@ from vzgym.core.errors import InvalidSetting
 
 __all__ = ["column_map", "import_command"]
 
+_MOST_NAMED = 20
+
 
 def column_map(text: str) -> dict[str, str]:
     """Parse `answer=answer_letter,start=start_s`.
@@ -49,14 +51,14 @@ def import_command(
     """Convert a table of questions, such as a spreadsheet's export, to a file of tasks.
 
     A row has the video, the question, its options (columns A, B, C, ... or a list), the answer (a letter or a text),
-    and perhaps the start and the end of the evidence. All broken rows are named; then nothing is written, and the exit
-    status is 1.
+    and perhaps the start and the end of the evidence, which must lie in the video. All broken rows are named; then
+    nothing is written, and the exit status is 1.
     """
     from vzgym.tasks.io.jsonl import write_jsonl
     from vzgym.tasks.io.tables import read_table
 
     check_jsonl_output(out, [file])
-    table = read_table(file, columns=column_map(columns), videos=videos, times=times, root=root)
+    table = read_table(file, columns=column_map(columns), videos=videos, times=times, root=root, check_evidence=True)
     for fault in table.faults:
         say(f"broken: {fault}", errors)
     read = ", ".join(ours if ours == theirs else f"{ours} from {theirs!r}" for ours, theirs in table.columns.items())
@@ -68,7 +70,12 @@ def import_command(
     write_jsonl(table.tasks, out)
     choices = sum(bool(task.options) for task in table.tasks)
     spans = sum(task.evidence is not None for task in table.tasks)
+    unknown = [task.id for task in table.tasks if not task.answer]
+    if unknown:
+        more = f" and {len(unknown) - _MOST_NAMED} more" if len(unknown) > _MOST_NAMED else ""
+        say(f"no answer, so not graded: {', '.join(unknown[:_MOST_NAMED])}{more}", errors)
     say(
         f"{len(table.tasks)} tasks in {out}: {choices} multiple choice, {len(table.tasks) - choices} open, {spans} "
-        f"with evidence; {len(table.faults)} rows left out\nNext: vzgym eval --policy overview --tasks {out}"
+        f"with evidence, {len(unknown)} without an answer; {len(table.faults)} rows left out\n"
+        f"Next: vzgym eval --policy overview --tasks {out}"
     )

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import vzgym
 from vzgym.cli import app
 from vzgym.core.errors import InvalidSetting, TaskError, UnknownName
+from vzgym.episode import Episode
 from vzgym.tasks import load_jsonl, load_table, load_tasks
 from vzgym.tasks.io.rows import UnusedColumns
 from vzgym.tasks.io.tables import read_table
@@ -220,6 +221,28 @@ def test_the_command(write: Callable[..., Path], tmp_path: Path) -> None:
     assert not out.exists()
     assert run("tasks", "import", write(BROKEN), "--out", out, "--skip-broken").exit_code == 0
     assert len(load_jsonl(out)) == 1
+
+
+def test_import_checks_the_evidence_against_the_video(write: Callable[..., Path], tmp_path: Path) -> None:
+    path = write(HEAD + ROWS + "a.mp4,Which?,x,y,,,B,13,99\nclips/b.mp4,Which?,x,y,,,B,1,2\n")
+    (tmp_path / "clips" / "b.mp4").write_bytes(b"no video")
+    ran = run("tasks", "import", path, "--out", tmp_path / "tasks.jsonl")
+    assert ran.exit_code == 1
+    with pytest.raises(TaskError) as refused:
+        Episode(read_table(path).tasks[3])
+    outside = "task 'labels-4': evidence [13, 99] lies outside the video of 2 s"
+    assert str(refused.value) == outside
+    assert f"broken: {path}, row 5: {outside}\n" in ran.output
+    assert f"broken: {path}, row 6: {tmp_path / 'clips' / 'b.mp4'}" in ran.output
+    assert "2 rows are broken, 3 are not; nothing was written" in ran.output
+
+
+def test_import_names_rows_without_an_answer(write: Callable[..., Path], tmp_path: Path) -> None:
+    path = write(HEAD + ROWS + "a.mp4,Which?,x,y,,,,,\n")
+    ran = run("tasks", "import", path, "--out", tmp_path / "tasks.jsonl")
+    assert ran.exit_code == 0
+    assert "no answer, so not graded: labels-4\n" in ran.output
+    assert "4 multiple choice, 0 open, 2 with evidence, 1 without an answer; 0 rows left out" in ran.output
 
 
 def test_eval_takes_tables(write: Callable[..., Path]) -> None:

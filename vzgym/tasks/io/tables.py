@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from vzgym.core.errors import InvalidSetting, SubtitleError, TaskError, UnknownName
+from vzgym.core.errors import InvalidSetting, SubtitleError, TaskError, UnknownName, VideoError
 from vzgym.core.files import json_fault
 from vzgym.core.interval import Interval
 from vzgym.core.text import close_name
@@ -99,6 +99,7 @@ def read_table(
     times: Times = "seconds",
     backend: str = "pyav",
     root: str | os.PathLike[str] | None = None,
+    check_evidence: bool = False,
 ) -> TaskTable:
     """Read tasks from a table, with the faults of all rows.
 
@@ -111,6 +112,8 @@ def read_table(
         times: How `start`, `end` and `evidence` are given: "seconds", or "clock" for "MM:SS" and "HH:MM:SS".
         backend: Which decoder reads the videos.
         root: The only folder whose videos may be named, links followed; any if not given.
+        check_evidence: Whether to open the videos of rows with evidence, and to report evidence outside of them, and
+            videos that cannot be opened, as faults.
 
     Returns:
         The tasks and the faults. Warns (`UnusedColumns`) of cells that cannot be metadata.
@@ -144,7 +147,9 @@ def read_table(
             task = reader.task(row, f"{file.stem}-{number}", backend)
             if task.id in tasks:
                 raise TaskError(f"the id {task.id!r} is that of an earlier row, too")
-        except (TaskError, InvalidSetting, SubtitleError) as error:
+            if check_evidence:
+                task.check_evidence()
+        except (TaskError, InvalidSetting, SubtitleError, VideoError) as error:
             faults.append(f"{where}: {error}")
             continue
         tasks[task.id] = task
