@@ -112,21 +112,24 @@ def check_same_run(folder: str | os.PathLike[str], before: Settings, now: Settin
     Raises:
         InvalidSetting: If another setting differs; with the run's values. A path may be written in another way.
     """
-    there, wanted = (dict(_flat(json.loads(json.dumps(redact(it.to_dict()), default=str)))) for it in (before, now))
-    names = [name for name in sorted({**there, **wanted}) if not any(fnmatchcase(name, other) for other in free)]
-    other = [name for name in names if not _same_value(there.get(name), wanted.get(name))]
-    if other:
-        was = ", ".join(f"{name}={there.get(name)!r}" for name in other)
+    there, wanted = (json.loads(json.dumps(redact(it.to_dict()), default=str)) for it in (before, now))
+    was = ", ".join(f"{name}={value!r}" for name, value in _differing(there, wanted, free))
+    if was:
         raise InvalidSetting(f"{folder} holds a run with {was}: resume with the same, or choose another folder")
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """All values of nested mappings by their dotted names."""
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+def _differing(
+    there: Mapping[str, Any], wanted: Mapping[str, Any], free: Collection[str], prefix: str = ""
+) -> Iterator[tuple[str, Any]]:
+    """The dotted names of values that differ, with those of `there`."""
+    for key in sorted({**there, **wanted}):
+        name, one, other = f"{prefix}{key}", there.get(key), wanted.get(key)
+        if any(fnmatchcase(name, pattern) for pattern in free):
+            continue
+        if isinstance(one, dict) and isinstance(other, dict):
+            yield from _differing(one, other, free, f"{name}.")
+        elif not _same_value(one, other):
+            yield name, one
 
 
 def _same_value(one: Any, other: Any) -> bool:

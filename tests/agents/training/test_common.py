@@ -176,7 +176,7 @@ def test_a_run_with_other_settings_is_not_resumed(settings, tmp_path, changes, w
 def test_a_grpo_run_with_another_reward_is_not_resumed(tmp_path):
     first = GRPOSettings(model="m", tasks="needle-micro/train", reward="videozoomer", out=str(tmp_path / "run"))
     saved_run(first, tmp_path / "run")
-    with pytest.raises(InvalidSetting, match="holds a run with reward='videozoomer'"):
+    with pytest.raises(InvalidSetting, match="holds a run with reward='videozoomer': resume"):
         train_grpo(first.replace(reward={"iou": 1.0}, resume=True))
 
 

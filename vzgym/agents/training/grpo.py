@@ -70,7 +70,8 @@ def train_grpo(settings: GRPOSettings, callbacks: Sequence[Any] = (), progress: 
 
     Raises:
         InvalidSetting: If a setting is invalid, the model takes no images, completions are too short for the clips, or
-            no task's video can be opened. (Single tasks are skipped with a warning.)
+            no task's video can be opened (single tasks are skipped with a warning); or `out` holds a run that is not
+            resumed, or has other settings.
         ImagesDropped: If frames are dropped on their way to the model.
     """
     with output_lock(settings):

@@ -149,7 +149,8 @@ def train_sft(
 
     Raises:
         InvalidSetting: If a setting is invalid, the model takes no images, a trajectory is too long, or the
-            trajectories are in another text protocol than that of the settings or the model (see `taught_protocol`).
+            trajectories are in another text protocol than that of the settings or the model (see `taught_protocol`);
+            or `out` holds a run that is not resumed, or has other settings.
     """
     with output_lock(settings):
         if is_finished(settings):
