@@ -18,7 +18,7 @@ from vzgym.core.errors import FolderInUse, RecordError, WorkerError
 from vzgym.core.files import read_json
 from vzgym.evaluation.experiments import Event, Grid, run_grid, stages, write_results
 from vzgym.evaluation.experiments.running import _run_chain
-from vzgym.evaluation.experiments.stages import DONE, FAILED, LOG
+from vzgym.evaluation.experiments.stages import DONE, FAILED, LOG, Stage, run_stage
 
 FOUR = """\
 tasks: needle-micro
@@ -79,6 +79,15 @@ def test_each_stage_notes_its_settings_and_versions(grid_of: Callable[[str], Gri
     assert facts["seconds"] > 0
     assert (folder / "out" / "records.jsonl").read_text().count("\n") == 6
     assert "OMP_NUM_THREADS" not in os.environ or os.environ["OMP_NUM_THREADS"] != "3"
+
+
+def test_keys_that_are_numbers_are_noted_as_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(stages._RUNNERS, "evaluate", lambda stage, out, parents: {})
+    stage = Stage("evaluate", "served", 0, {"policy": {"name": "served", "extra": {"logit_bias": {50256: -100}}}})
+    run_stage(stage, tmp_path)
+    noted = read_json(stage.folder(tmp_path) / "stage.json")
+    assert noted["settings"]["policy"]["extra"] == {"logit_bias": {"50256": -100}}
+    assert stage.done(tmp_path) is not None
 
 
 def test_what_fails_is_told_and_the_rest_goes_on(
