@@ -14,7 +14,15 @@ from gymnasium.spaces import Box, Discrete, OneOf
 from vzgym.core.actions import Answer, Region, Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import ActionTypeError, InvalidSetting
-from vzgym.envs import ENV_IDS, DiscreteAction, UnicodeText, VideoZoomEnv
+from vzgym.envs import (
+    ENV_IDS,
+    ContinuousAction,
+    DefaultObservation,
+    DiscreteAction,
+    FlatObservation,
+    UnicodeText,
+    VideoZoomEnv,
+)
 from vzgym.tasks import VideoTask, load_tasks
 from vzgym.video import ArrayVideo
 
@@ -227,7 +235,7 @@ def test_the_text_module_takes_text_only(speaking: VideoZoomEnv, action: Any) ->
 
 # Discrete ----------------------------------------------------------------------------------------------------------
 
-GRID = {"name": "discrete", "windows": 6, "fps": [0.5, 2.0, 4.0, 9.0], "max_options": 5}
+GRID = {"name": "discrete", "windows": 6, "fps": [0.5, 2.0, 4.0, 8.0], "max_options": 5}
 
 
 def test_discrete_values_are_windows_then_options(task: VideoTask, small: Budget) -> None:
@@ -237,7 +245,7 @@ def test_discrete_values_are_windows_then_options(task: VideoTask, small: Budget
     env.step(2 * 4 + 1)
     assert env.record.turns[0].action == Zoom(4.0, 6.0, 2.0)
     env.step(np.array(3))  # what Stable-Baselines3's `predict` returns
-    assert env.record.turns[1].action == Zoom(0.0, 2.0, 9.0)
+    assert env.record.turns[1].action == Zoom(0.0, 2.0, 8.0)
     env.step(np.int64(6 * 4 + 1))
     assert env.record.answer == "B"
 
@@ -256,7 +264,7 @@ def test_masks_say_what_a_step_then_does(task: VideoTask, small: Budget, rounds_
     masks = env.action_masks()
     assert masks.shape == (zooms + 5,)
     assert masks.dtype == np.bool_
-    # 9 fps is beyond the budget, and two seconds at 4 fps are more than a clip.
+    # Two seconds at 4 or 8 fps are more than a clip.
     assert masks[:4].tolist() == [rounds_gone < 3, rounds_gone < 3, False, False]
     for value in range(zooms + 5):
         start()
@@ -282,7 +290,7 @@ def test_answers_are_masked_before_the_required_zoom(task: VideoTask, small: Bud
     for _ in range(small.max_zooms):
         *_, info = env.step(answers.start)
     assert info["action_mask"].nonzero()[0].tolist() == list(range(answers.start, answers.stop))
-    too_dense = VideoZoomEnv(task, action={**GRID, "fps": [9.0]}, budget=replace(small, min_zooms=1))
+    too_dense = VideoZoomEnv(task, action={**GRID, "fps": [8.0]}, budget=replace(small, min_zooms=1))
     _, info = too_dense.reset()
     assert info["action_mask"].nonzero()[0].tolist() == [6 + place for place in range(len(task.options))]
 
@@ -327,7 +335,55 @@ def test_only_modules_with_masks_have_masks(env: VideoZoomEnv) -> None:
         env.action_masks()
 
 
-@pytest.mark.parametrize("settings", [{"windows": 0}, {"fps": []}, {"fps": [0.0]}, {"max_options": 27}])
-def test_a_grid_that_cannot_be_is_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(InvalidSetting, match="windows"):
-        DiscreteAction(**settings)
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        ({"windows": 0}, "windows must be an integer >= 1, got 0"),
+        ({"windows": "8"}, "windows must be an integer >= 1, got '8'"),
+        ({"windows": 2.5}, "windows must be an integer >= 1, got 2.5"),
+        ({"fps": []}, r"fps must be a list of frame rates, such as \[1.0, 5.0\], got \[\]"),
+        ({"fps": "2"}, "fps must be a list of frame rates, .*, got '2'"),
+        ({"fps": 2.0}, "fps must be a list of frame rates, .*, got 2.0"),
+        ({"fps": [0.0]}, r"fps\[0\] must be a finite number > 0, got 0.0"),
+        ({"fps": [1.0, "2"]}, r"fps\[1\] must be a finite number > 0, got '2'"),
+        ({"fps": [float("nan")]}, r"fps\[0\] must be a finite number > 0, got nan"),
+        ({"fps": [float("inf")]}, r"fps\[0\] must be a finite number > 0, got inf"),
+        ({"max_options": 27}, "max_options must be an integer from 1 to 26, got 27"),
+        ({"max_options": "4"}, "max_options must be an integer from 1 to 26, got '4'"),
+    ],
+)
+def test_a_grid_that_cannot_be_is_refused(settings: dict[str, Any], fault: str) -> None:
+    with pytest.raises(InvalidSetting, match=rf"^DiscreteAction: {fault}"):
+        VideoZoomEnv("needle-tiny/test", action={"name": "discrete", **settings})
+
+
+@pytest.mark.parametrize("fps", [(1, 5), [1.0, 5.0], np.array([1.0, 5.0], np.float32), [np.int64(1), 5]])
+def test_rates_come_in_any_list_of_numbers(fps: Any) -> None:
+    assert DiscreteAction(fps=fps).fps == (1.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("rate", "limit"), [(100, "max_fps=30; choose rates from 0.01 to 30"), (0.001, "min_fps=0.01; choose")]
+)
+def test_a_rate_at_which_the_budget_refuses_every_zoom_is_refused(rate: float, limit: str) -> None:
+    action = {"name": "discrete", "fps": [2.0, rate]}
+    with pytest.raises(InvalidSetting, match=rf"^DiscreteAction: no zoom at fps {rate} is possible .* with {limit}"):
+        gymnasium.make("VideoZoom-v0", action=action)
+    if rate == 100:
+        gymnasium.make("VideoZoom-v0", action=action, budget={"max_fps": 100.0})
+
+
+@pytest.mark.parametrize(
+    ("module", "settings", "fault"),
+    [
+        (ContinuousAction, {"max_options": "4"}, "max_options must be an integer from 1 to 26, got '4'"),
+        (FlatObservation, {"vocabulary": 1}, "vocabulary must be an integer >= 2, got 1"),
+        (FlatObservation, {"option_words": "4"}, "option_words must be an integer >= 1, got '4'"),
+        (FlatObservation, {"frame_size": "16"}, "frame_size must be .* two integers >= 1, got '16'"),
+        (FlatObservation, {"frame_size": 16}, "frame_size must be .* two integers >= 1, got 16"),
+        (DefaultObservation, {"frame_size": [16, "16"]}, r"frame_size must be .* got \[16, '16'\]"),
+    ],
+)
+def test_options_of_modules_are_refused_by_name(module: Any, settings: dict[str, Any], fault: str) -> None:
+    with pytest.raises(InvalidSetting, match=rf"^{module.__name__}: {fault}"):
+        module(**settings)

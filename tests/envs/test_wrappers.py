@@ -32,8 +32,12 @@ def test_fixed_fps_changes_the_rate_and_nothing_else() -> None:
     env.step((1, "B"))
     assert env.record.turns[1].action == Answer("B")
     assert check_action(lambda: FixedFps(3.0)).ok
-    with pytest.raises(InvalidSetting, match="fps > 0"):
+    with pytest.raises(InvalidSetting, match="FixedFps: fps must be a finite number > 0, got 0"):
         FixedFps(0.0)
+    with pytest.raises(InvalidSetting, match="FixedFps: fps must be a finite number > 0, got '3'"):
+        FixedFps("3")  # type: ignore[arg-type]
+    with pytest.raises(InvalidSetting, match="FixedFps: no zoom at fps 11 is possible under a budget with max_fps=10"):
+        tiny(action=FixedFps(11.0))
 
 
 def test_fewer_frames_makes_a_smaller_budget() -> None:

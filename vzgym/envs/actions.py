@@ -20,6 +20,7 @@ from vzgym.core.actions import Action, Answer, ToolCall, Zoom, Zooms
 from vzgym.core.budget import Budget
 from vzgym.core.errors import ActionTypeError, InvalidSetting
 from vzgym.core.registry import Registry
+from vzgym.envs.options import MOST_OPTIONS, need_budget_rates, need_count, need_rates
 from vzgym.envs.spaces import UnicodeText, ZoomBox, real_numbers
 from vzgym.episode.episode import Episode
 from vzgym.episode.validation import validate_zoom
@@ -220,23 +221,21 @@ class DiscreteAction:
 
     Args:
         windows: Number of equal parts, >= 1.
-        fps: Frame rates to choose from.
+        fps: Frame rates to choose from, finite and > 0.
         max_options: Most options of a question, 1 to 26.
 
     Raises:
-        InvalidSetting: If a value is out of range; from `decode` and `mask`, if the question has no options, or more
-            than `max_options`.
+        InvalidSetting: If a value is of the wrong type or out of range; from `space`, if the budget allows no zoom at
+            one of the rates; from `decode` and `mask`, if the question has no options, or more than `max_options`.
     """
 
     def __init__(self, windows: int = 64, fps: Sequence[float] = (1.0, 5.0), max_options: int = 8) -> None:
-        if windows < 1 or not fps or min(fps) <= 0 or not 1 <= max_options <= 26:
-            raise InvalidSetting(
-                "DiscreteAction needs windows >= 1, at least one fps > 0 and max_options from 1 to 26, got "
-                f"windows={windows}, fps={tuple(fps)}, max_options={max_options}"
-            )
-        self.windows = windows
+        need_count("DiscreteAction", "windows", windows)
+        need_rates("DiscreteAction", "fps", fps)
+        need_count("DiscreteAction", "max_options", max_options, most=MOST_OPTIONS)
+        self.windows = int(windows)
         self.fps = tuple(float(rate) for rate in fps)
-        self.max_options = max_options
+        self.max_options = int(max_options)
         self.wording: Wording = PlainWording()
         self._known: tuple[float, Budget | None, NDArray[np.bool_]] = (math.nan, None, np.zeros(0, dtype=np.bool_))
 
@@ -247,6 +246,7 @@ class DiscreteAction:
 
     def space(self, budget: Budget) -> Space[Any]:
         """See the class."""
+        need_budget_rates("DiscreteAction", "fps", self.fps, budget)
         return Discrete(self.num_zooms + self.max_options)
 
     def decode(self, value: Any, episode: Episode) -> DecodedAction:

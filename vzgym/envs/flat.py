@@ -21,6 +21,7 @@ from vzgym.core.actions import Answer, Zoom
 from vzgym.core.budget import Budget
 from vzgym.core.errors import ActionTypeError, InvalidSetting
 from vzgym.envs.actions import DecodedAction, check_options, shown
+from vzgym.envs.options import MOST_OPTIONS, need_count, need_frame_size
 from vzgym.envs.spaces import MAX_SECONDS, RealBox, real_numbers
 from vzgym.episode.clip import Clip
 from vzgym.episode.episode import Episode
@@ -91,19 +92,15 @@ class FlatObservation:
         option_words: int = 4,
         vocabulary: int = 4096,
     ) -> None:
-        sides = tuple(int(side) for side in frame_size)
-        counts = (*sides, max_options, question_words, option_words, vocabulary - 1)
-        if len(sides) != 2 or min(counts) < 1 or max_options > 26:
-            raise InvalidSetting(
-                "FlatObservation needs a frame_size of two sides >= 1, max_options from 1 to 26, question_words and "
-                f"option_words >= 1 and vocabulary >= 2, got {tuple(frame_size)}, {max_options}, {question_words}, "
-                f"{option_words} and {vocabulary}"
-            )
-        self.frame_size = (sides[0], sides[1])
-        self.max_options = max_options
-        self.question_words = question_words
-        self.option_words = option_words
-        self.vocabulary = vocabulary
+        self.frame_size = need_frame_size("FlatObservation", frame_size)
+        need_count("FlatObservation", "max_options", max_options, most=MOST_OPTIONS)
+        need_count("FlatObservation", "question_words", question_words)
+        need_count("FlatObservation", "option_words", option_words)
+        need_count("FlatObservation", "vocabulary", vocabulary, least=2)
+        self.max_options = int(max_options)
+        self.question_words = int(question_words)
+        self.option_words = int(option_words)
+        self.vocabulary = int(vocabulary)
 
     def space(self, budget: Budget) -> Space[Any]:
         """See the class."""
@@ -190,9 +187,8 @@ class ContinuousAction:
     """
 
     def __init__(self, max_options: int = 8) -> None:
-        if not 1 <= max_options <= 26:
-            raise InvalidSetting(f"ContinuousAction needs max_options from 1 to 26, got {max_options}")
-        self.max_options = max_options
+        need_count("ContinuousAction", "max_options", max_options, most=MOST_OPTIONS)
+        self.max_options = int(max_options)
         self.wording: Wording = PlainWording()
 
     def space(self, budget: Budget) -> Space[Any]:

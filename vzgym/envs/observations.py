@@ -16,8 +16,8 @@ from gymnasium.spaces import Box, Dict, Discrete
 from numpy.typing import NDArray
 
 from vzgym.core.budget import Budget
-from vzgym.core.errors import InvalidSetting
 from vzgym.core.registry import Registry
+from vzgym.envs.options import need_frame_size
 from vzgym.envs.spaces import MAX_SECONDS, UnicodeText
 from vzgym.episode.clip import Clip
 from vzgym.episode.dialogue import Message
@@ -81,10 +81,7 @@ class _FrameObservation(ABC):
     """Base of the modules with frames: an array of fixed capacity, filled from the front."""
 
     def __init__(self, frame_size: tuple[int, int] = (64, 64), max_dialogue: int = 8192) -> None:
-        sides = tuple(frame_size) if isinstance(frame_size, Sequence) else ()
-        if len(sides) != 2 or not all(isinstance(side, (int, np.integer)) and side >= 1 for side in sides):
-            raise InvalidSetting(f"frame_size must be (height, width) in pixels, two integers >= 1, got {frame_size!r}")
-        self.frame_size = (int(sides[0]), int(sides[1]))
+        self.frame_size = need_frame_size(type(self).__name__, frame_size)
         self.max_dialogue = max_dialogue
 
     @abstractmethod

@@ -18,6 +18,7 @@ from pettingzoo.utils.conversions import parallel_to_aec
 from vzgym.core.errors import ActionTypeError, InvalidSetting
 from vzgym.envs.actions import DiscreteAction
 from vzgym.envs.flat import FlatObservation
+from vzgym.envs.options import need_count
 from vzgym.envs.video_zoom import ResetNeeded, VideoZoomEnv
 from vzgym.episode.clip import Clip
 from vzgym.episode.record import EpisodeRecord
@@ -79,8 +80,7 @@ class TeamEnv(ParallelEnv):  # type: ignore[misc]  # PettingZoo has no type hint
         budget: BudgetSpec = None,
         messages: int = 2,
     ) -> None:
-        if messages < 1:
-            raise InvalidSetting(f"messages must be >= 1, or the solver could not ask for more; got {messages}")
+        need_count("team", "messages", messages)  # without one the solver could not ask for more
         grid = {key: value for key, value in (action or {}).items() if key != "name"}
         self.grid = DiscreteAction(**grid)
         self._view = FlatObservation(**{"max_options": self.grid.max_options, **(observation or {})})

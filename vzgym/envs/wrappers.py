@@ -16,6 +16,7 @@ from vzgym.core.actions import Zoom, Zooms
 from vzgym.core.errors import InvalidSetting
 from vzgym.core.files import append_json_line
 from vzgym.envs.actions import ACTIONS, ActionModule, DecodedAction, decode
+from vzgym.envs.options import need_budget_rates, need_count, need_rate
 from vzgym.envs.video_zoom import ModuleSpec, VideoZoomEnv
 from vzgym.episode.episode import Episode
 from vzgym.episode.wording import Wording
@@ -27,16 +28,15 @@ class FixedFps:
     """Action module that sets the frame rate of every zoom of the wrapped module.
 
     Args:
-        fps: Frames a second, > 0.
+        fps: Frames a second, finite and > 0.
         action: The wrapped module: name, mapping or object.
 
     Raises:
-        InvalidSetting: If `fps` is not positive.
+        InvalidSetting: If `fps` is not such a number; from `space`, if the budget allows no zoom at that rate.
     """
 
     def __init__(self, fps: float, action: ModuleSpec | ActionModule = "default") -> None:
-        if not fps > 0:
-            raise InvalidSetting(f"FixedFps needs fps > 0, got {fps!r}")
+        need_rate("FixedFps", "fps", fps)
         self.fps = float(fps)
         self.inner: ActionModule = ACTIONS.make(action)
 
@@ -47,6 +47,7 @@ class FixedFps:
 
     def space(self, budget: Any) -> gymnasium.Space[Any]:
         """The wrapped module's space."""
+        need_budget_rates("FixedFps", "fps", [self.fps], budget)
         return self.inner.space(budget)
 
     def decode(self, value: Any, episode: Episode) -> DecodedAction:
@@ -146,13 +147,12 @@ class RecordEpisodes(gymnasium.Wrapper[Any, Any, Any, Any]):
         every: Record every n-th episode, starting with the first.
 
     Raises:
-        InvalidSetting: If `every` is below 1.
+        InvalidSetting: If `every` is not an integer >= 1.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], path: str | os.PathLike[str], every: int = 1) -> None:
         super().__init__(env)
-        if every < 1:
-            raise InvalidSetting(f"every must be >= 1, got {every}")
+        need_count("RecordEpisodes", "every", every)
         self.path = Path(path)
         self.every = every
         self._finished = 0
