@@ -63,9 +63,15 @@ def test_only_a_desktop_opens_the_page(run: Run, saved: Path, tmp_path: Path, mo
 
 def test_bad_input(run: Run, saved: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").touch()
+    tasks = tmp_path / "tasks.jsonl"
+    tasks.write_text('{"id": "a", "video": "hall.mp4", "question": "What leaves?"}\n')
     cases: list[tuple[list[Any], type[Exception], str]] = [
         ([tmp_path / "gone"], InvalidSetting, "there is no such run"),
         ([tmp_path], RecordError, "there are no records in it"),
+        ([tmp_path / "mine.txt"], RecordError, "mine.txt: there are no episode records in it"),
+        ([tasks], RecordError, "tasks.jsonl: there are no episode records in it (not an episode record"),
+        ([saved / "oracle", tasks], RecordError, "tasks.jsonl: there are no episode records in it"),
+        ([tasks, "--single-file", tmp_path / "page.html"], RecordError, "there are no episode records in it"),
         ([saved, "--out", tmp_path], InvalidSetting, "holds other files"),
         ([saved, "--out", tmp_path / "mine.txt"], InvalidSetting, "is not a folder"),
         ([saved, "--single-file", tmp_path / "page.pdf"], InvalidSetting, "must end in .html"),
@@ -76,3 +82,4 @@ def test_bad_input(run: Run, saved: Path, tmp_path: Path) -> None:
         found = run("view", *arguments)
         assert isinstance(found.exception, error), found.output
         assert told in str(found.exception)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["mine.txt", "tasks.jsonl"]

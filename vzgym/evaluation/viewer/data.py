@@ -116,6 +116,18 @@ class ViewData:
                         self.poll(on_episode)
                         return
 
+    def check_files(self) -> None:
+        """Check that files named by themselves, such as `tasks.jsonl`, hold records.
+
+        Raises:
+            RecordError: If one has none; gives the reason for its first line.
+        """
+        with self.lock:
+            for path in self.paths:
+                if path.is_file() and not any(run.place == path for run in self.runs):
+                    reason = next((f" ({why})" for (file, why) in self._problems if file == path), "")
+                    raise RecordError(f"{path}: there are no episode records in it{reason}")
+
     def _restart(self) -> None:
         self._reset()
         self.generation += 1

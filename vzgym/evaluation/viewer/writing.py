@@ -62,13 +62,14 @@ def write_view(
 
     Raises:
         InvalidSetting: If a path does not exist, or `out` holds other files.
-        RecordError: If there are no records at a path. Lines that cannot be read are listed on the page.
+        RecordError: If there are no records at a path. Other lines that cannot be read are listed on the page.
     """
     places = [Path(path) for path in paths]
     folder = Path(out) if out is not None else default_folder(places)
     check_folder(folder)
     data = ViewData(places)
     data.poll()
+    data.check_files()
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / VIEW, {"runs": [str(place) for place in places]})
     _write_assets(folder)
@@ -126,6 +127,7 @@ def write_single_file(
     places = [Path(path) for path in paths]
     data = ViewData(places)
     data.poll()
+    data.check_files()
     values = {"index": data.index()}
     pictures: dict[str, bytes] = {}
     with tempfile.TemporaryDirectory() as folder:
