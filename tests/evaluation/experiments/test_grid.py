@@ -101,19 +101,23 @@ learners: {blind: {kind: policy, policy: blind}, cold: {kind: vlm, stages: [pret
 @pytest.mark.parametrize(
     ("text", "places"),
     [
-        (UNREWARDED, ["trial.yaml:2: rewards has"]),
+        (UNREWARDED, ["trial.yaml:2: 'rewards' has"]),
         (
             UNREWARDED + "reference: {reward: plain}\n",
-            ["trial.yaml:2: rewards has", "trial.yaml:4: reference.reward has"],
+            ["trial.yaml:2: 'rewards' has", "trial.yaml:4: 'reference.reward' has"],
         ),
         (
             UNREWARDED + "contrasts: {gap: {of: {reward: bonus}, against: {reward: plain}, expect: more, margin: 1}}\n",
-            ["trial.yaml:2: rewards has", ":4: contrasts.gap.of.reward has", ":4: contrasts.gap.against.reward has"],
+            [
+                "trial.yaml:2: 'rewards' has",
+                ":4: 'contrasts.gap.of.reward' has",
+                ":4: 'contrasts.gap.against.reward' has",
+            ],
         ),
         (
             UNREWARDED.replace("stages: [pretrain, sft]}", "stages: [pretrain, grpo]}")
             + "grid: [{learners: [blind]}]\n",
-            ["trial.yaml:2: rewards has"],
+            ["trial.yaml:2: 'rewards' has"],
         ),
     ],
 )

@@ -136,7 +136,7 @@ def _check_rewards(grid: Grid) -> None:
     if named:
         raise InvalidSetting(
             "\n".join(
-                f"{document.prefix(*path)}{'.'.join(path)} has no effect, since no learner of the grid is trained on "
+                f"{document.prefix(*path)}{'.'.join(path)!r} has no effect, since no learner of the grid is trained on "
                 "rewards: remove it, or add a learner of kind 'sb3', or of kind 'vlm' with the stage 'grpo'"
                 for path in named
             )
