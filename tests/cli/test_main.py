@@ -64,7 +64,7 @@ def test_each_fault_of_settings_is_a_line(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith(f"InvalidSetting: {path}:3: learners.a has no setting 'polcy'")
-    assert lines[1].startswith(f"{path}:2: seeds must be a list")
+    assert lines[1].startswith(f"{path}:2: seeds must be a whole number")
 
 
 def test_a_message_of_several_lines_becomes_one(

@@ -60,9 +60,15 @@ def test_a_learners_stages_lie_over_its_preset(tmp_path):
     ("old", "new", "words"),
     [
         ("seeds: 2", "sedes: 2", [":2:", "no setting 'sedes'", "did you mean 'seeds'", "Valid: name, title"]),
-        ("seeds: 2", "seeds: two", [":2:", "seeds must be a list", "'two'"]),
+        ("seeds: 2", "seeds: two", [":2: seeds must be a whole number >= 1, or a list of seeds", "got 'two'"]),
+        ("seeds: 2", "seeds: 2.5", [":2: seeds must be a whole number >= 1, or a list of seeds", "got 2.5"]),
+        ("seeds: 2", "seeds: true", [":2: seeds must be a whole number >= 1, or a list of seeds", "got True"]),
+        ("seeds: 2", "seeds:", [":2: seeds must be a whole number >= 1, or a list of seeds", "got nothing"]),
+        ("seeds: 2", "seeds: [two]", [":2: seeds[0] must be a whole number, got 'two'"]),
         ("seeds: 2", "seeds: [1, 1]", ["trial.yaml:2: seeds must differ"]),
-        ("seeds: 2", "seeds: 0", [":2:", "seeds must be at least 1", "got 0"]),
+        ("seeds: 2", "seeds: 0", [":2: seeds must be a whole number >= 1", "got 0"]),
+        ("needle-micro", "3", [":1: tasks must be a name, a list of names or a mapping by name, got 3"]),
+        ("needle-micro", "[needle-micro, 3]", [":1: tasks must be a name, a list of names or a mapping by name"]),
         ("seeds: 2", "grid: {learners: [tiny]}", [":2:", "grid must be a list", "got {'learners': ['tiny']}"]),
         ("    kind: vlm\n", "", [":10:", "learners.tiny needs a value for 'kind'"]),
         (

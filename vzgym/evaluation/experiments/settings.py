@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
@@ -14,6 +14,7 @@ from pydantic import (
     NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
+    ValidationInfo,
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
@@ -21,7 +22,7 @@ from pydantic_core import CoreSchema
 
 from vzgym.agents.settings import BudgetSetting, ExtrasSettings, Named
 from vzgym.agents.training.config import STAGES, preset_names
-from vzgym.core.documents import Document
+from vzgym.core.documents import Document, shown
 from vzgym.core.settings import FilePath, ListOf, Settings, problem
 from vzgym.core.text import known_names
 from vzgym.evaluation.metrics import METRICS
@@ -261,15 +262,17 @@ class ContrastSettings(Settings):
     """Where the expectation comes from."""
 
 
-def _by_name(value: Any) -> Any:
+def _by_name(value: Any, info: ValidationInfo) -> Any:
     """A name, or a list of names, as a mapping of each name to itself."""
     names = [value] if isinstance(value, str) else value
     if isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names):
         return {name: name for name in names}
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{info.field_name} must be a name, a list of names or a mapping by name, got {shown(value)}")
     return value
 
 
-def _tasks_by_name(value: Any) -> Any:
+def _tasks_by_name(value: Any, info: ValidationInfo) -> Any:
     """As `_by_name`. Refuses the keys of one task set in place of names."""
     if (
         isinstance(value, Mapping)
@@ -278,7 +281,7 @@ def _tasks_by_name(value: Any) -> Any:
     ):
         given = ", ".join(f"{key}: {tasks}" for key, tasks in value.items())
         raise ValueError(f"tasks are given by name, as in 'tasks: {{NAME: {{{given}}}}}', got the keys of one of them")
-    return _by_name(value)
+    return _by_name(value, info)
 
 
 def _splits(value: Any) -> Any:
@@ -293,11 +296,11 @@ def _splits(value: Any) -> Any:
 
 def _seeds(value: Any) -> Any:
     """A number n as the seeds 0 to n - 1."""
-    if type(value) is not int:
-        return value
-    if value < 1:
-        raise ValueError(f"seeds must be at least 1, or a list of seeds such as [0, 1], got {value}")
-    return tuple(range(value))
+    if type(value) is int and value >= 1:
+        return tuple(range(value))
+    if not isinstance(value, Iterable) or isinstance(value, (str, bytes, Mapping)):
+        raise ValueError(f"seeds must be a whole number >= 1, or a list of seeds such as [0, 1], got {shown(value)}")
+    return value
 
 
 class ExperimentSettings(Settings):
