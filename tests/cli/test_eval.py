@@ -176,14 +176,18 @@ def test_bad_input_is_named_before_anything_is_played(
 
 
 def test_things_that_make_no_policy(run: Run) -> None:
-    for name, error in (
-        ("os:path", PluginError),
-        ("os.path:join", InvalidSetting),
-        ("types:SimpleNamespace", InvalidSetting),
+    for name, error, told in (
+        ("os:path", PluginError, "os:path"),
+        ("os.path:join", InvalidSetting, "policy 'os.path:join': missing a required argument: 'a'. It is a function"),
+        ("os.path:join", InvalidSetting, "name a class with reset and act, or reset and respond, or a function that"),
+        ("types:SimpleNamespace", InvalidSetting, "types:SimpleNamespace"),
+        ("modle.zip", InvalidSetting, "no trained model at 'modle.zip': there is no such file"),
+        ("runs/modle.zip", InvalidSetting, "no trained model at 'runs/modle.zip': there is no such file"),
+        ("runs\\modle", InvalidSetting, "there is no such folder"),
     ):
         found = run("eval", "--policy", name)
         assert isinstance(found.exception, error)
-        assert name in str(found.exception)
+        assert told in str(found.exception)
 
 
 def test_out_keeps_records_and_goes_on(run: Run, tmp_path: Path) -> None:

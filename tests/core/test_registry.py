@@ -115,6 +115,16 @@ def test_a_missing_option_is_named(parts: Registry[Part]) -> None:
     assert parts.make({"name": "demanding", "size": 2.0}).size() == 2.0
 
 
+def test_a_function_that_is_called_with_too_little_is_said_to_be_one() -> None:
+    plain: Registry[Any] = Registry("test part", "no.such.group", methods="size")
+    with pytest.raises(InvalidSetting) as raised:
+        plain.make("os.path:join")
+    assert str(raised.value) == (
+        "test part 'os.path:join': missing a required argument: 'a'. It is a function, which is called with the "
+        "options to build the test part: name a class with size, or a function that returns such an object."
+    )
+
+
 def test_defaults_reach_only_who_takes_them(parts: Registry[Part]) -> None:
     assert parts.make("fixed", size=5.0, nobody="knows").size() == 5.0
     assert parts.make({"name": "fixed", "size": 6.0}, size=5.0).size() == 6.0

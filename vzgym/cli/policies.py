@@ -44,8 +44,10 @@ def named_policy(text: str, **options: Any) -> str | Mapping[str, Any]:
         return {"name": "vlm", "path": text, **options}
     if text.startswith("served:"):
         return {"name": text, **options}
-    if "/" in text and ":" not in text:
-        # No registered name has a slash.
+    if text.endswith(".zip"):
+        raise InvalidSetting(f"no trained model at {text!r}: there is no such file")
+    if {"/", "\\"} & set(text) and ":" not in text:
+        # No registered name has a slash or a backslash.
         check_model_path(text)
         raise InvalidSetting(
             f"no trained model at {text!r}: there is no such folder; a model of the Hugging Face hub is given as "

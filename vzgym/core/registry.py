@@ -115,11 +115,13 @@ class Registry(Generic[T]):
         group: Entry-point group in which plug-ins register their components ("vzgym.rewards").
         builtin: A module that registers the built-in components when it is imported; imported on first use of the
             registry, so that creating the registry is cheap.
+        methods: The methods of a component, for error messages ("reset and act").
     """
 
-    def __init__(self, kind: str, group: str, builtin: str = "") -> None:
+    def __init__(self, kind: str, group: str, builtin: str = "", *, methods: str = "") -> None:
         self.kind = kind
         self.group = group
+        self._interface = f" with {methods}" if methods else ""
         self._builtin = builtin
         self._factories: dict[str, Callable[..., T] | str] = {}
         self._plugins: dict[str, importlib.metadata.EntryPoint] | None = None
@@ -275,7 +277,14 @@ class Registry(Generic[T]):
         try:
             signature.bind(**options)
         except TypeError as error:
-            raise InvalidSetting(f"{self.kind} {name!r}: {error}") from error
+            # A function of one's own may be meant as the component itself.
+            hint = (
+                f". It is a function, which is called with the options to build the {self.kind}: name a class"
+                f"{self._interface}, or a function that returns such an object."
+                if ":" in name and inspect.isfunction(factory)
+                else ""
+            )
+            raise InvalidSetting(f"{self.kind} {name!r}: {error}{hint}") from error
         return factory, options
 
     def _short_form(self, name: str) -> dict[str, Any]:

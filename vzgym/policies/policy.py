@@ -103,7 +103,7 @@ class TextPolicy(Protocol):
 
 AnyPolicy: TypeAlias = Policy | TextPolicy
 
-POLICIES: Registry[AnyPolicy] = Registry("policy", "vzgym.policies")
+POLICIES: Registry[AnyPolicy] = Registry("policy", "vzgym.policies", methods="reset and act, or reset and respond")
 for _name, _class in {
     "blind": "Blind",
     "random": "RandomZoom",
