@@ -124,7 +124,8 @@ def test_a_writer_that_is_overtaken_by_a_whole_ring_replaces_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow, fast = (shared_frames.SharedFrames(tmp_path / "shared", 1200) for _ in range(2))  # four frames of 300 bytes
-    begin, begun = slow._transaction, []
+    begin = slow._transaction
+    begun: list[None] = []
 
     def transaction() -> AbstractContextManager[None]:
         begun.append(None)

@@ -390,9 +390,9 @@ def read_choice(said: str, options: Sequence[str]) -> int | None:
         return None
     if len(said) == 1 and said.isascii() and said.isalpha():
         # What is read below from a letter alone, without its cost: agents in a gym mostly answer so.
-        position = ord(said.upper()) - ord("A")
-        if position < len(options):
-            return position
+        letter = ord(said.upper()) - ord("A")
+        if letter < len(options):
+            return letter
     core, choices = read_core(said), _choices(tuple(options))
     position = choices.read(core.text)
     if position is None or (core.before and is_denied(core.before)) or choices.takes_back(position, core.after):
