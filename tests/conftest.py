@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,11 @@ from vzgym.episode.record import EpisodeRecord
 from vzgym.tasks import VideoTask, load_tasks
 from vzgym.tasks.io.writing import write_tasks
 from vzgym.video import ArrayVideo, Frames
+
+
+# A shell that runs the tests in the background makes them ignore Ctrl-C, and with them the commands that they stop by it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _facts(record: EpisodeRecord) -> dict[str, Any]:
