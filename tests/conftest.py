@@ -25,8 +25,8 @@ from vzgym.tasks import VideoTask, load_tasks
 from vzgym.tasks.io.writing import write_tasks
 from vzgym.video import ArrayVideo, Frames
 
-
-# A shell that runs the tests in the background makes them ignore Ctrl-C, and with them the commands that they stop by it.
+# A shell that runs the tests in the background makes them ignore Ctrl-C, and with them the commands that they stop
+# by it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
