@@ -87,7 +87,8 @@ def measure(id: str, episodes: int) -> tuple[str, ...]:
             assert info["outcome"] == "executed"
         if episode % 2:
             timed(times["cold copy"], copy.deepcopy, earlier)
-        for kind in ("refused", "again") if refused is not None and not episode % 2 else ():
+            continue
+        for kind in ("refused", "again") if refused is not None else ():
             seen, *_, info = timed(times[kind], env.step, refused)
             assert info["outcome"] == "refused"
         seen, *_, info = timed(times["answer"], env.step, answer)
