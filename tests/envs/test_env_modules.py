@@ -87,7 +87,10 @@ def test_modules_as_objects(task: VideoTask, small: Budget) -> None:
     assert not env.record.turns[1].well_formed
 
 
-def test_modules_by_name(task: VideoTask, small: Budget) -> None:
+def test_modules_by_name(task: VideoTask, small: Budget, monkeypatch: pytest.MonkeyPatch) -> None:
+    for registry in (OBSERVATIONS, ACTIONS, REWARDS):
+        registry.names()  # the built-in modules are registered on first use
+        monkeypatch.setattr(registry, "_factories", dict(registry._factories))
     OBSERVATIONS.register("test_mean_color", MeanColor)
     ACTIONS.register("test_halves", Halves)
     REWARDS.register("test_early_bird", EarlyBird)
