@@ -10,7 +10,6 @@ control's accuracy contradicts its definition.
 from __future__ import annotations
 
 import argparse
-import resource
 import sys
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 from vzgym.baselines import CONTROLS
 from vzgym.cli.evaluate import run_policies
 from vzgym.cli.tasks import write_task_files
+from vzgym.core.memory import peak_memory
 from vzgym.evaluation import Estimate, EvaluationReport
 from vzgym.tasks import TaskSet, load_tasks
 from vzgym.tasks.io.jsonl import load_jsonl
@@ -52,12 +52,11 @@ def main() -> int:
         for name, tasks in sets.items()
     }
     print(table(reports))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
         f"\n{arguments.episodes} episodes a cell on arrays, {arguments.files} on files, seed {arguments.seed}; "
         "accuracy in %, Wilson's 95 % interval."
     )
-    print(f"{time.perf_counter() - started:.0f} s, peak memory {peak:.2f} GiB.")
+    print(f"{time.perf_counter() - started:.0f} s, peak memory {peak_memory() or 0.0:.2f} GiB.")
     faults = out_of_place(reports)
     for fault in faults:
         print(f"OUT OF PLACE: {fault}", file=sys.stderr)

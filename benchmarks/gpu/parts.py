@@ -15,7 +15,6 @@ import importlib.util
 import json
 import math
 import os
-import resource
 import statistics
 import sys
 import time
@@ -53,6 +52,7 @@ from vzgym.agents.vlm.chat import (
 )
 from vzgym.agents.vlm.checkpoint import open_checkpoint
 from vzgym.core.actions import Answer, Zoom
+from vzgym.core.memory import peak_memory
 from vzgym.episode import Episode
 from vzgym.tasks import load_tasks
 from vzgym.tasks.budgets import resolve_budget
@@ -253,7 +253,7 @@ class Bench:
             found["estimate_error"] = found["estimated_gib"] / found["peak_gib"] - 1
             found["reserved_gib"] = torch.cuda.max_memory_reserved() / GIB
         else:
-            found["process_peak_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+            found["process_peak_gib"] = peak_memory()
         return found
 
 
